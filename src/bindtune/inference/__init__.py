@@ -1,0 +1,1 @@
+"""Loading trained runs and predicting with them."""

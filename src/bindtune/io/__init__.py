@@ -1,0 +1,1 @@
+"""Readers and writers: file syntax only, streaming, with file and line in every error."""

@@ -1,0 +1,1 @@
+"""Native encoders, each one file held to golden outputs of its upstream model."""

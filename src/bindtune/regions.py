@@ -1,0 +1,88 @@
+"""Regions on a sequence, and what they become on tokens. Knows no files, tokenizers or ions.
+
+Every position is 0-based and half-open. A *span* is the stretch of the sequence that a token stands for; special tokens
+and context have the empty span (0, 0) and are therefore never inside a region.
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Overlap = Literal["any", "contained"]
+Ints = NDArray[np.int64]
+
+
+class Region(NamedTuple):
+    """A stretch of a sequence and what it is: "peak", or an ion such as "ZN"."""
+
+    start: int
+    end: int
+    kind: str = "peak"
+
+
+def clip(starts: ArrayLike, ends: ArrayLike, *, start: ArrayLike, end: ArrayLike) -> tuple[Ints, Ints]:
+    """Cut regions to [start, end), elementwise; a region outside becomes empty at the border it lies beyond."""
+    lo, hi = np.asarray(start, dtype=np.int64), np.asarray(end, dtype=np.int64)
+    return np.clip(np.asarray(starts, np.int64), lo, hi), np.clip(np.asarray(ends, np.int64), lo, hi)
+
+
+def reverse(starts: ArrayLike, ends: ArrayLike, *, length: ArrayLike) -> tuple[Ints, Ints]:
+    """Positions of the same regions on the reversed sequence of the given length."""
+    whole = np.asarray(length, dtype=np.int64)
+    return whole - np.asarray(ends, np.int64), whole - np.asarray(starts, np.int64)
+
+
+def regions_to_token_spans(
+    offsets: ArrayLike, regions: ArrayLike, overlap: Overlap = "any"
+) -> tuple[list[int], list[int]]:
+    """Project regions onto tokens.
+
+    Args:
+        offsets: (T, 2) character span of each token, as a fast tokenizer gives them: in order of position apart from
+            tokens with an empty span (special tokens, padding), which belong to no region.
+        regions: (R, 2) start and end of each region, in any order; they may overlap, touch, be empty or lie outside.
+        overlap: "any" takes every token that shares at least one letter with the region, "contained" only tokens that
+            lie wholly inside it.
+
+    Returns:
+        (starts, ends): half-open token indices, one pair for each region that touches a token, in the order given.
+
+    Raises:
+        ValueError: a region ends before it starts, or `overlap` is not one of the two rules.
+    """
+    if overlap not in ("any", "contained"):
+        raise ValueError(f"overlap must be 'any' or 'contained', found {overlap!r}")
+    spans = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
+    wanted = np.asarray(regions, dtype=np.int64).reshape(-1, 2)
+    if (wanted[:, 1] < wanted[:, 0]).any():
+        bad = wanted[wanted[:, 1] < wanted[:, 0]][0]
+        raise ValueError(f"region end {bad[1]} is less than its start {bad[0]}")
+    real = np.flatnonzero(spans[:, 1] > spans[:, 0])
+    token_starts, token_ends = spans[real, 0], spans[real, 1]
+    starts, ends = wanted[:, 0], wanted[:, 1]
+    if overlap == "any":
+        first = np.searchsorted(token_ends, starts, side="right")
+        last = np.searchsorted(token_starts, ends, side="left")
+    else:
+        first = np.searchsorted(token_starts, starts, side="left")
+        last = np.searchsorted(token_ends, ends, side="right")
+    touching = (last > first) & (ends > starts)
+    # A stretch of real tokens is a stretch of all tokens: special tokens stand before and after, never inside.
+    return real[first[touching]].tolist(), (real[last[touching] - 1] + 1).tolist()
+
+
+def span_mask(rows: ArrayLike, starts: ArrayLike, ends: ArrayLike, *, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Draw spans into a (B, T) mask; what lies beyond T is cut off.
+
+    Args:
+        rows: (S,) the row of each span.
+        starts: (S,) first token of each span.
+        ends: (S,) one past the last token of each span.
+        shape: (B, T).
+    """
+    depth = np.zeros((shape[0], shape[1] + 1), dtype=np.int32)
+    first, last = clip(starts, ends, start=0, end=shape[1])
+    np.add.at(depth, (np.asarray(rows, np.int64), first), 1)
+    np.add.at(depth, (np.asarray(rows, np.int64), last), -1)
+    return depth.cumsum(axis=1)[:, :-1] > 0
