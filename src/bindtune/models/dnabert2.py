@@ -68,7 +68,7 @@ class DNABert2Config(PreTrainedConfig):
 
 @lru_cache
 def alibi_slopes(heads: int) -> tuple[float, ...]:
-    """The slope of each head: powers of two; if `heads` is not one, every other slope of the next finer list follows."""
+    """The slope of each head: powers of two; other numbers of heads add every other slope of the next finer list."""
     whole = 2 ** math.floor(math.log2(heads))
     slopes = [2.0 ** (-8 * (k + 1) / whole) for k in range(whole)]
     finer = [2.0 ** (-8 * (k + 1) / (2 * whole)) for k in range(0, 2 * whole, 2)]
