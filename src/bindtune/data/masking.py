@@ -91,9 +91,9 @@ def digest(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
-def derive(key: int, ids: Keys) -> Keys:
-    """One key for each id, from a key that they share."""
-    return _scramble(_scramble(np.asarray(ids, np.uint64)) ^ np.uint64(key))
+def derive(keys: Keys, ids: Keys) -> Keys:
+    """One key (R,) for each id (R,) from the key (R,) that stands above it."""
+    return _scramble(_scramble(ids) ^ keys)
 
 
 def uniform(keys: Keys, stream: int, width: int) -> Floats:
