@@ -9,6 +9,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "DNABert2Config": "bindtune.models.dnabert2",
+    "DNABert2ForMaskedLM": "bindtune.models.dnabert2",
+    "DNABert2Model": "bindtune.models.dnabert2",
+    "EclipAdaptiveMLMCollator": "bindtune.data.collate",
     "regions_to_token_spans": "bindtune.regions",
 }
 __all__ = sorted(_HOMES)

@@ -90,7 +90,6 @@ def _nearest(model: type[BaseModel], location: tuple[Any, ...]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -108,17 +107,17 @@ class PretrainConfig(Settings):
 
     use_adaptive_masking: bool = False
     """Mask peaks more often than flanks, with the same total; off masks uniformly."""
-    target_mlm_prob: Rate = 0.15
+    target_mlm_prob: float = 0.15
     """Share of the maskable tokens that is masked in every sequence."""
-    eclip_mlm_lo: Rate = 0.20
+    eclip_mlm_lo: float = 0.20
     """Lowest masking rate inside peaks."""
-    eclip_mlm_hi: Rate = 0.25
+    eclip_mlm_hi: float = 0.25
     """Highest masking rate inside peaks."""
-    min_flanking_prob: Rate = 0.05
+    min_flanking_prob: float = 0.05
     """Lowest masking rate in the flanks."""
-    mask_replace_prob: Rate = 0.8
+    mask_replace_prob: float = 0.8
     """Share of the masked tokens that becomes [MASK]."""
-    random_replace_prob: Rate = 0.1
+    random_replace_prob: float = 0.1
     """Share of the masked tokens that becomes a random token; the rest is kept."""
     eval_masking: Literal["uniform", "adaptive"] = "uniform"
     """How evaluation masks are drawn. They are the same for every run, so that runs can be compared."""
@@ -150,9 +149,9 @@ class PretrainConfig(Settings):
     """Highest learning rate."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Decoupled weight decay."""
-    adam_beta1: Rate = 0.9
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Adam's first decay rate."""
-    adam_beta2: Rate = 0.98
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98
     """Adam's second decay rate."""
     adam_epsilon: Annotated[float, Field(gt=0)] = 1e-6
     """Adam's epsilon."""
@@ -203,17 +202,6 @@ class PretrainConfig(Settings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        if self.eclip_mlm_lo > self.eclip_mlm_hi:
-            raise ValueError(f"eclip_mlm_lo {self.eclip_mlm_lo} is greater than eclip_mlm_hi {self.eclip_mlm_hi}")
-        if self.min_flanking_prob > self.target_mlm_prob:
-            raise ValueError(
-                f"min_flanking_prob {self.min_flanking_prob} is greater than target_mlm_prob {self.target_mlm_prob}"
-            )
-        if self.mask_replace_prob + self.random_replace_prob > 1.0 + 1e-9:
-            raise ValueError(
-                f"mask_replace_prob {self.mask_replace_prob} and random_replace_prob {self.random_replace_prob} "
-                "add up to more than 1"
-            )
         if self.fp16 and self.bf16:
             raise ValueError("fp16 and bf16 exclude each other")
         if self.max_steps == 0 or self.max_steps < -1:

@@ -31,3 +31,7 @@ class ConfigError(BindtuneError):
 
 class CheckpointError(BindtuneError):
     """Weights do not fit the model: a key left over, a parameter left unfilled, a shape that differs."""
+
+
+class Interrupted(Exception):  # noqa: N818 (a state, not an error)
+    """The run was asked to stop by SIGTERM, and saved what a resume needs."""

@@ -72,6 +72,8 @@ def _optional(name: str, kind: Any, option: Any) -> inspect.Parameter:
 
 def _kind(name: str, annotation: Any) -> tuple[Any, bool]:
     """The type of one value, and whether there may be several."""
+    if get_origin(annotation) is Annotated:
+        return _kind(name, get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
         options = [part for part in get_args(annotation) if part is not type(None)]
         kinds = [_kind(name, part) for part in options]

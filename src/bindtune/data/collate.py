@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from bindtune.data.masking import (
+    FLANK,
     IGNORED,
+    PEAK,
     Ints,
     Keys,
     MaskingRates,
@@ -47,7 +49,8 @@ class EclipAdaptiveMLMCollator:
         mask_replace_prob: share of the selected tokens that becomes the mask token.
         random_replace_prob: share that becomes a random token that is not special; what is left is kept.
         seed: see above.
-        report: also return `in_peak` (B, T), and `relaxed` (B,), for logging.
+        report: also return `region` (B, T), FLANK or PEAK and 0 where nothing can be masked, and `relaxed` (B,), for
+            logging.
 
     Raises:
         ConfigError: rates that cannot hold, or a tokenizer without a mask or padding token.
@@ -101,7 +104,7 @@ class EclipAdaptiveMLMCollator:
         batch: dict[str, NDArray[Any]] = {"input_ids": masked, "attention_mask": attended.astype(np.int64)}
         batch["labels"] = np.where(selected, ids, IGNORED)
         if self.report:
-            batch["in_peak"], batch["relaxed"] = in_peak & maskable, relaxed
+            batch["region"], batch["relaxed"] = np.where(in_peak, PEAK, FLANK) * maskable, relaxed
         return {name: torch.from_numpy(values) for name, values in batch.items()}
 
     def _pad(self, examples: Sequence[Example]) -> tuple[Ints, NDArray[np.bool_]]:

@@ -19,6 +19,7 @@ Ints = NDArray[np.int64]
 Keys = NDArray[np.uint64]
 
 IGNORED = -100  # the label of a token that is not asked for
+FLANK, PEAK = 1, 2  # where a maskable token stands; 0 is what can never be masked
 
 
 @dataclass(frozen=True, kw_only=True)
