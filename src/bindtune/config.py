@@ -60,6 +60,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+def load(model: type[S], *, config: Path | None, given: Mapping[str, Any]) -> S:
+    """Settings from a YAML file, or None, and from the command line, which wins."""
+    if config is None:
+        return build(model, given)
+    return build(model, {**read_yaml(config), **given}, source=config)
+
+
 def dump(settings: Settings) -> str:
     """The resolved settings as YAML, every default written out."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
