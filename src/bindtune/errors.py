@@ -31,3 +31,7 @@ class ConfigError(BindtuneError):
 
 class CheckpointError(BindtuneError):
     """Weights do not fit the model: a key left over, a parameter left unfilled, a shape that differs."""
+
+
+class CheckError(BindtuneError):
+    """A check said no: nothing is wrong with the command, and the command line exits with 1."""
