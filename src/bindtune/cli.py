@@ -1,12 +1,15 @@
 """The command line: parse, load the configuration, call one function. Heavy imports stand inside the commands."""
 
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from bindtune import __version__
-from bindtune.errors import BindtuneError
+from bindtune.config import WindowsConfig, load
+from bindtune.errors import BindtuneError, CheckError
+from bindtune.options import with_options
 
 # Options may be written --like-this or, as the original scripts had them, --like_this.
 _CONTEXT = {"token_normalize_func": lambda token: token.replace("_", "-"), "help_option_names": ["-h", "--help"]}
@@ -34,13 +37,23 @@ def _root(
     """Options that stand before the command."""
 
 
+@app.command()
+@with_options(WindowsConfig)
+def windows(config: Path | None, given: dict[str, Any]) -> None:
+    """Make training windows from peaks, a genome and regions."""
+    settings = load(WindowsConfig, config=config, given=given)
+    from bindtune.preparation.windows import make_windows
+
+    typer.echo(make_windows(settings))
+
+
 def main() -> None:
     """Run the command line; exit codes: 0 done, 1 a check said no, 2 the user can fix it, 130 interrupted."""
     try:
         app()
     except BindtuneError as error:
         sys.stderr.write(f"bindtune: {error}\n")
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, CheckError) else 2)
     except KeyboardInterrupt:
         sys.stderr.write("bindtune: interrupted\n")
         sys.exit(130)
