@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from bindtune import __version__
-from bindtune.config import PretrainConfig, load
-from bindtune.errors import BindtuneError, Interrupted
+from bindtune.config import PretrainConfig, WindowsConfig, load
+from bindtune.errors import BindtuneError, CheckError, Interrupted
 from bindtune.options import with_options
 
 # Options may be written --like-this or, as the original scripts had them, --like_this.
@@ -41,6 +41,16 @@ def _root(
 
 
 @app.command()
+@with_options(WindowsConfig)
+def windows(config: Path | None, given: dict[str, Any]) -> None:
+    """Make training windows from peaks, a genome and regions."""
+    settings = load(WindowsConfig, config=config, given=given)
+    from bindtune.preparation.windows import make_windows
+
+    typer.echo(make_windows(settings))
+
+
+@app.command()
 @with_options(PretrainConfig)
 def pretrain(config: Path | None, given: dict[str, Any]) -> None:
     """Continue masked-LM pretraining on windows with binding regions."""
@@ -64,7 +74,7 @@ def main() -> None:
         app()
     except BindtuneError as error:
         sys.stderr.write(f"bindtune: {error}\n")
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, CheckError) else 2)
     except Interrupted:
         sys.stderr.write("bindtune: stopped by SIGTERM; go on with --resume_from_checkpoint auto\n")
         sys.exit(143)

@@ -35,3 +35,7 @@ class CheckpointError(BindtuneError):
 
 class Interrupted(Exception):  # noqa: N818 (a state, not an error)
     """The run was asked to stop by SIGTERM, and saved what a resume needs."""
+
+
+class CheckError(BindtuneError):
+    """A check said no: nothing is wrong with the command, and the command line exits with 1."""

@@ -72,13 +72,13 @@ def _optional(name: str, kind: Any, option: Any) -> inspect.Parameter:
 
 def _kind(name: str, annotation: Any) -> tuple[Any, bool]:
     """The type of one value, and whether there may be several."""
-    if get_origin(annotation) is Annotated:
-        return _kind(name, get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
         options = [part for part in get_args(annotation) if part is not type(None)]
         kinds = [_kind(name, part) for part in options]
         # `int | Literal["auto"]`: any text will do here, and the model tells them apart.
         return kinds[0] if len(kinds) == 1 else (str, any(repeated for _, repeated in kinds))
+    if get_origin(annotation) is Annotated:
+        return _kind(name, get_args(annotation)[0])
     if get_origin(annotation) in (list, tuple):
         return _kind(name, get_args(annotation)[0])[0], True
     if annotation is bool or annotation in _METAVARS or get_origin(annotation) is Literal:

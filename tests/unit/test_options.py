@@ -1,10 +1,11 @@
 """Options are what the model says, and only what was given arrives."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 import typer
+from pydantic import Field
 from typer.testing import CliRunner
 
 from bindtune.config import Settings, load
@@ -19,7 +20,7 @@ class Trip(Settings):
     """Where to start."""
     steps: int = 7
     """How many."""
-    rate: float | None = None
+    rate: Annotated[float, Field(gt=0)] | None = None
     """How fast."""
     mode: Literal["on_foot", "by_bike"] = "on_foot"
     """How."""
@@ -61,6 +62,7 @@ def app(received: dict[str, Any]) -> typer.Typer:
         (["--train_file", "a_b.fa"], {"train_file": "a_b.fa"}),
         (["--train-file=x"], {"train_file": "x"}),
         (["--mode", "by_bike"], {"mode": "by_bike"}),
+        (["--rate", "0.5"], {"rate": "0.5"}),
         (["--no-loud"], {"loud": False}),
         (["--loud"], {"loud": True}),
         (["--stops", "Rome", "--stops", "Bonn"], {"stops": ["Rome", "Bonn"]}),
