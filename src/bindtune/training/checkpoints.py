@@ -55,8 +55,12 @@ def remove_incomplete(run: Path) -> list[Path]:
 
 
 def losses(history: list[dict[str, Any]]) -> dict[int, float]:
-    """eval_loss by step, in order, from the trainer's log history."""
-    return {int(entry["step"]): float(entry["eval_loss"]) for entry in history if "eval_loss" in entry}
+    """eval_loss by step, in order, from the trainer's log history; the first where a step was evaluated again."""
+    found: dict[int, float] = {}
+    for entry in history:
+        if "eval_loss" in entry:
+            found.setdefault(int(entry["step"]), float(entry["eval_loss"]))
+    return found
 
 
 def stale_evaluations(history: list[dict[str, Any]]) -> int:
