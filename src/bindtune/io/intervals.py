@@ -1,6 +1,7 @@
 """Stretches of chromosomes as columns: what BED, narrowPeak, GTF and FASTA headers all become."""
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,18 +53,31 @@ class IntervalColumns:
         self._start, self._end, self._line = array("q"), array("q"), array("q")
         self._values = {name: array("d") for name in value_names}
 
-    def add(self, name: str, span: tuple[int, int], *, strand: int, line: int) -> None:
-        """Append one stretch of chromosome `name`; its numbers, if any, follow by `add_values`."""
-        self._chrom.append(self._ids.setdefault(name, len(self._ids)))
-        self._start.append(span[0])
-        self._end.append(span[1])
-        self._strand.append(strand)
-        self._line.append(line)
+    def add(self, name: str, span: tuple[int, int], *, strand: int, line: int, values: Sequence[float] = ()) -> None:
+        """Append one stretch of chromosome `name`."""
+        self.extend(
+            [name], ([span[0]], [span[1]]), strands=[strand], lines=[line], values=[[value] for value in values]
+        )
 
-    def add_values(self, values: list[float]) -> None:
-        """Append the numbers of the stretch that was added last, in the order of the names."""
-        for column, value in zip(self._values.values(), values, strict=True):
-            column.append(value)
+    def extend(
+        self,
+        names: Sequence[str],
+        spans: tuple[Sequence[int], Sequence[int]],
+        *,
+        strands: Sequence[int],
+        lines: Sequence[int],
+        values: Sequence[Sequence[float]],
+    ) -> None:
+        """Append stretches, given as (starts, ends) and a column for every kind of number."""
+        for name in dict.fromkeys(names):
+            self._ids.setdefault(name, len(self._ids))
+        self._chrom.extend(map(self._ids.__getitem__, names))
+        self._start.extend(spans[0])
+        self._end.extend(spans[1])
+        self._strand.extend(strands)
+        self._line.extend(lines)
+        for column, numbers in zip(self._values.values(), values, strict=True):
+            column.extend(numbers)
 
     def freeze(self, path: Path) -> Intervals:
         """The columns as arrays."""

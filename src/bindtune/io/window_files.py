@@ -7,6 +7,7 @@ Fields of a record: `sequence seq_id seq_len start end strand method num_peaks_i
 
 import gzip
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +41,8 @@ _SCHEMA = pa.schema(
     ]
 )
 _ROWS_IN_A_GROUP = 8192
+# Names that JSON takes as they are.
+_PLAIN = re.compile(r"[ !#-\[\]-~]*")
 
 
 @dataclass(frozen=True)
@@ -202,9 +205,12 @@ def _json_lines(windows: WindowColumns) -> list[str]:
     ]
     clipped = [("false", "true")[flag] for flag in windows.peak_clipped.tolist()]
     lines, first = [], 0
+    seq_ids = [f'"{name}"' for name in windows.seq_id]
+    if not _PLAIN.fullmatch("".join(windows.seq_id)):
+        seq_ids = [json.dumps(name) for name in windows.seq_id]
     rows = zip(
         windows.sequence,
-        windows.seq_id,
+        seq_ids,
         windows.start.tolist(),
         windows.end.tolist(),
         windows.strand.tolist(),
@@ -215,7 +221,7 @@ def _json_lines(windows: WindowColumns) -> list[str]:
     for sequence, seq_id, start, end, strand, method, count in rows:
         last = first + count
         lines.append(
-            f'{{"sequence": "{sequence}", "seq_id": {json.dumps(seq_id)}, "seq_len": {end - start}, '
+            f'{{"sequence": "{sequence}", "seq_id": {seq_id}, "seq_len": {end - start}, '
             f'"start": {start}, "end": {end}, "strand": "{STRAND_LETTERS[strand]}", "method": "{METHODS[method]}", '
             f'"num_peaks_in_window": {count}, "eclip_regions": [{", ".join(peaks[first:last])}], '
             f'"peak_clipped": [{", ".join(clipped[first:last])}]}}'

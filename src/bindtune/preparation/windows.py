@@ -1,7 +1,6 @@
 """`bindtune windows`: from peaks, a genome and regions to train, validation and test files and their summary."""
 
 import json
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -27,8 +26,12 @@ _SUMMARY = "summary.json"
 _FORMATS = ("parquet", "jsonl", "jsonl.gz", "json", "json.gz")
 
 
-def make_windows(config: WindowsConfig) -> str:
+def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str:
     """Write the files.
+
+    Args:
+        config: all settings.
+        notify: is told in one sentence what takes time or is written beside the genome.
 
     Returns:
         What was written, for the user.
@@ -42,7 +45,7 @@ def make_windows(config: WindowsConfig) -> str:
     if old and not config.overwrite:
         raise InputError(old[0], None, "is there already; --overwrite replaces the files of an earlier run")
     region_tally, peak_tally = Tally(), Tally()
-    with open_source(config, notify=_notify) as source, ExitStack() as files:
+    with open_source(config, notify=notify) as source, ExitStack() as files:
         regions, rows = place_regions(source, drop_missing=config.missing_chromosomes == "drop", tally=region_tally)
         index = PeakIndex(read_peaks(config, source, tally=peak_tally))
         layout = _layout(config, regions, index=index)
@@ -77,10 +80,6 @@ def make_windows(config: WindowsConfig) -> str:
         for path in old:
             path.unlink(missing_ok=True)
     return _report(config, run=run)
-
-
-def _notify(message: str) -> None:
-    sys.stderr.write(f"bindtune: {message}\n")
 
 
 def _old_files(folder: Path) -> list[Path]:
