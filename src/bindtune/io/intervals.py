@@ -55,29 +55,42 @@ class IntervalColumns:
 
     def add(self, name: str, span: tuple[int, int], *, strand: int, line: int, values: Sequence[float] = ()) -> None:
         """Append one stretch of chromosome `name`."""
-        self.extend(
-            [name], ([span[0]], [span[1]]), strands=[strand], lines=[line], values=[[value] for value in values]
-        )
+        self._chrom.append(self._ids.setdefault(name, len(self._ids)))
+        self._start.append(span[0])
+        self._end.append(span[1])
+        self._strand.append(strand)
+        self._line.append(line)
+        for column, value in zip(self._values.values(), values, strict=True):
+            column.append(value)
 
     def extend(
         self,
         names: Sequence[str],
-        spans: tuple[Sequence[int], Sequence[int]],
+        chrom: NDArray[np.int64],
         *,
-        strands: Sequence[int],
-        lines: Sequence[int],
-        values: Sequence[Sequence[float]],
+        spans: tuple[NDArray[np.int64], NDArray[np.int64]],
+        strand: NDArray[np.int8],
+        line: NDArray[np.int64],
+        values: Sequence[NDArray[np.float64]],
     ) -> None:
-        """Append stretches, given as (starts, ends) and a column for every kind of number."""
-        for name in dict.fromkeys(names):
-            self._ids.setdefault(name, len(self._ids))
-        self._chrom.extend(map(self._ids.__getitem__, names))
-        self._start.extend(spans[0])
-        self._end.extend(spans[1])
-        self._strand.extend(strands)
-        self._line.extend(lines)
+        """Append (N,) stretches.
+
+        Args:
+            names: chromosomes.
+            chrom: (N,) index into `names`.
+            spans: (N,) starts and (N,) ends.
+            strand: (N,) 1, -1 or 0.
+            line: (N,) 1-based line.
+            values: (N,) numbers of every kind.
+        """
+        own = np.array([self._ids.setdefault(name, len(self._ids)) for name in names], np.int32)
+        self._chrom.frombytes(own[chrom].tobytes())
+        self._start.frombytes(spans[0].tobytes())
+        self._end.frombytes(spans[1].tobytes())
+        self._strand.frombytes(strand.tobytes())
+        self._line.frombytes(line.tobytes())
         for column, numbers in zip(self._values.values(), values, strict=True):
-            column.extend(numbers)
+            column.frombytes(numbers.tobytes())
 
     def freeze(self, path: Path) -> Intervals:
         """The columns as arrays."""
