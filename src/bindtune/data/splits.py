@@ -109,7 +109,8 @@ def plan_splits(
         # Whole groups only: one that another split already has a part of is out of the question.
         sizes = np.bincount(group, weights=weights).astype(np.int64)
         sizes[group[plan.region_split != TRAIN]] = 0
-        chosen = _fill(sizes, target=target, generator=generator)
+        # At least one window stays for training.
+        chosen = _fill(sizes, target=min(target, int(sizes.sum()) - 1), generator=generator)
         found = int(sizes[chosen].sum())
         if _near(found, target=target):
             pass
