@@ -161,7 +161,7 @@ def test_sites_that_another_project_cut_are_found_at_their_coordinates(
             low, high = map(int, block.rsplit(":", 1)[1].split("-"))
             inside += block.rsplit(":", 1)[0] in chroms and low <= start and end <= high
     assert found == inside
-    print(protein,kind,found)
+    print(protein, kind, found)
 
 
 # --- Real chromosome with Ensembl's names
