@@ -210,6 +210,8 @@ def _problem(model: type[Settings], detail: Any) -> str:
     name = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         return f"unknown setting '{name}'{_nearest(model, detail['loc'])}"
+    if detail["type"] == "missing":
+        return f"{name} is required"
     message = str(detail["msg"]).removeprefix("Value error, ")
     return f"{name}: {message}, found {detail['input']!r}" if name else message
 

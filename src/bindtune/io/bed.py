@@ -31,12 +31,13 @@ _WORDS = pa.dictionary(pa.int32(), pa.string())
 _WIDTH = {"narrowPeak": 10, "broadPeak": 9}
 
 
-def read_bed(path: Path, *, kind: PeakFormat = "auto") -> Intervals:
+def read_bed(path: Path, *, kind: PeakFormat = "auto", numbers: bool = True) -> Intervals:
     """Read intervals; blank, comment, `track` and `browser` lines are passed over.
 
     Args:
         path: the file, plain or gzipped whatever its name; blocks of BED12 are not read, the whole span is.
         kind: the format; "auto" goes by the name, then by the columns of the first line.
+        numbers: read the score and its kin; without them column 5 may hold anything.
 
     Returns:
         The intervals, with the values "score" and, from narrowPeak and broadPeak, "enrichment", "p_value" and
@@ -49,7 +50,7 @@ def read_bed(path: Path, *, kind: PeakFormat = "auto") -> Intervals:
     columns = IntervalColumns()
     for first, lines in line_blocks(path):
         if shape is None:
-            shape = next((_shape(path, *row, kind=kind) for row in _rows(lines, first=first)), None)
+            shape = next((_shape(path, *row, kind=kind, numbers=numbers) for row in _rows(lines, first=first)), None)
             if shape is None:
                 continue
             columns = IntervalColumns(shape.names)
@@ -67,11 +68,11 @@ class _Shape(NamedTuple):
     places: tuple[int, ...]
 
 
-def _shape(path: Path, line: int, fields: list[str], *, kind: PeakFormat) -> _Shape:
+def _shape(path: Path, line: int, fields: list[str], *, kind: PeakFormat, numbers: bool) -> _Shape:
     kind = _detect(path, fields, kind=kind)
     width = len(fields)
     _check_width(path, line, width=width, kind=kind)
-    values = {name: place for name, place in _VALUES[kind].items() if place < width}
+    values = {name: place for name, place in _VALUES[kind].items() if numbers and place < width}
     return _Shape(width, tuple(values), tuple(values.values()))
 
 

@@ -81,7 +81,7 @@ def _region_table(config: WindowsConfig) -> Intervals:
         return read_genes(config.genes, features=config.gene_feature, types=config.gene_type)
     if config.regions is None:
         raise ConfigError("--genome needs either --regions or --genes")
-    table = read_bed(config.regions, kind="bed")
+    table = read_bed(config.regions, kind="bed", numbers=False)
     if not len(table):
         raise InputError(config.regions, None, "holds no regions")
     return table

@@ -1,8 +1,8 @@
 """`bindtune windows`: from peaks, a genome and regions to train, validation and test files and their summary."""
 
 import json
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str
     if old and not config.overwrite:
         raise InputError(old[0], None, "is there already; --overwrite replaces the files of an earlier run")
     region_tally, peak_tally = Tally(), Tally()
-    with open_source(config, notify=notify) as source, ExitStack() as files:
+    with open_source(config, notify=notify) as source, _writing(config.out), ExitStack() as files:
         regions, rows = place_regions(source, drop_missing=config.missing_chromosomes == "drop", tally=region_tally)
         index = PeakIndex(read_peaks(config, source, tally=peak_tally))
         layout = _layout(config, regions, index=index)
@@ -80,6 +80,15 @@ def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str
         for path in old:
             path.unlink(missing_ok=True)
     return _report(config, run=run)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say in one line that a disk is full or a folder closed."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(folder, None, f"cannot be written: {error.strerror or error}") from error
 
 
 def _old_files(folder: Path) -> list[Path]:

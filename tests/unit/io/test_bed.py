@@ -86,6 +86,15 @@ def test_a_missing_score_is_not_a_number(tmp_path: Path) -> None:
     assert np.isnan(read_bed(path).values["score"]).tolist() == [True, False]
 
 
+def test_regions_may_have_words_in_column_five(tmp_path: Path) -> None:
+    path = tmp_path / "genes.bed"
+    path.write_text("chr1\t1\t2\tENSG1\tlncRNA\t-\nchr1\t1\t2\tENSG2\t\t+\n")
+    table = read_bed(path, kind="bed", numbers=False)
+    assert (table.strand.tolist(), table.values) == ([-1, 1], {})
+    with pytest.raises(InputError, match=r"genes\.bed:1: column 5 is not a number: 'lncRNA'"):
+        read_bed(path)
+
+
 def test_an_odd_line_deep_in_a_long_file_is_found(tmp_path: Path) -> None:
     path = tmp_path / "peaks.bed"
     lines = [f"chr1\t{start}\t{start + 5}\tn\t1\t+" for start in range(60_000)]

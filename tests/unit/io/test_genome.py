@@ -42,6 +42,13 @@ def test_fasta_without_an_index(tmp_path: Path, newline: str, packed: bool) -> N
     assert len(told) == 1
 
 
+def test_many_gzip_members_as_bgzip_writes_them(tmp_path: Path) -> None:
+    path, content = tmp_path / "g.fa.bgz", fasta().encode()
+    path.write_bytes(b"".join(gzip.compress(content[place : place + 40]) for place in range(0, len(content), 40)))
+    with GenomeFile(path, write_index=False, notify=lambda _: None) as genome:
+        check(genome)
+
+
 def test_an_index_is_written_only_when_asked_for_and_then_used(tmp_path: Path) -> None:
     path = tmp_path / "g.fa"
     path.write_text(fasta())
