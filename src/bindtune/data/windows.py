@@ -185,7 +185,7 @@ class WindowMaker:
     def _with_peaks(self, placed: Placed) -> Windows:
         """Find the peaks of windows; they are sorted as they come on the window's sequence."""
         starts, ends = self.on_chromosome(placed)
-        window, peak = self._index.overlapping(self._regions.chrom[placed.region], starts, ends)
+        window, peak = self._index.overlapping(self._regions.chrom[placed.region], starts=starts, ends=ends)
         peaks = self._index.peaks
         first, last = clip(peaks.start[peak], peaks.end[peak], start=starts[window], end=ends[window])
         counts = last - first >= self._rules.min_peak_overlap
@@ -206,7 +206,7 @@ class WindowMaker:
             low, high = int(starts.min()), int(ends.max())
             letters = self._fetch(int(placed.region[a]), low, high)
             if self._rules.max_n_fraction < 1:
-                clear[a:b] = _n_fraction(letters, starts - low, ends - low) <= self._rules.max_n_fraction
+                clear[a:b] = _n_fraction(letters, starts=starts - low, ends=ends - low) <= self._rules.max_n_fraction
             spans = (starts - low, ends - low)
             text, size = letters.decode("ascii"), high - low
             twin = reverse_complement(letters).decode("ascii") if turned[a] or keys else ""
@@ -233,7 +233,7 @@ class WindowMaker:
         return names
 
 
-def _n_fraction(letters: bytes, starts: Ints, ends: Ints) -> NDArray[np.float64]:
+def _n_fraction(letters: bytes, *, starts: Ints, ends: Ints) -> NDArray[np.float64]:
     before = np.concatenate([[0], np.cumsum(_NOT_ACGT[np.frombuffer(letters, np.uint8)])])
     return np.asarray((before[ends] - before[starts]) / (ends - starts), np.float64)
 

@@ -50,13 +50,19 @@ def read_bed(path: Path, *, kind: PeakFormat = "auto", numbers: bool = True) -> 
     columns = IntervalColumns()
     for first, lines in line_blocks(path):
         if shape is None:
-            shape = next((_shape(path, *row, kind=kind, numbers=numbers) for row in _rows(lines, first=first)), None)
+            shape = next(
+                (
+                    _shape(path, line, fields=fields, kind=kind, numbers=numbers)
+                    for line, fields in _rows(lines, first=first)
+                ),
+                None,
+            )
             if shape is None:
                 continue
             columns = IntervalColumns(shape.names)
         if not _add_regular(columns, lines, first=first, shape=shape):
             for number, fields in _rows(lines, first=first):
-                _add_row(columns, path, number, fields=fields, shape=shape)
+                _add_row(columns, path, number=number, fields=fields, shape=shape)
     return columns.freeze(path)
 
 
@@ -68,7 +74,7 @@ class _Shape(NamedTuple):
     places: tuple[int, ...]
 
 
-def _shape(path: Path, line: int, fields: list[str], *, kind: PeakFormat, numbers: bool) -> _Shape:
+def _shape(path: Path, line: int, *, fields: list[str], kind: PeakFormat, numbers: bool) -> _Shape:
     kind = _detect(path, fields, kind=kind)
     width = len(fields)
     _check_width(path, line, width=width, kind=kind)
@@ -87,7 +93,7 @@ def _rows(lines: list[str], *, first: int) -> Iterator[tuple[int, list[str]]]:
         yield number, fields
 
 
-def _add_row(columns: IntervalColumns, path: Path, number: int, *, fields: list[str], shape: _Shape) -> None:
+def _add_row(columns: IntervalColumns, path: Path, *, number: int, fields: list[str], shape: _Shape) -> None:
     if len(fields) != shape.width:
         raise InputError(path, number, f"{len(fields)} columns, where the first line has {shape.width}")
     span, strand = _span(path, number, fields=fields), _strand(path, number, fields=fields)

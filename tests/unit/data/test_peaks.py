@@ -70,7 +70,7 @@ def test_book_ended_peaks_stay_two_without_a_distance() -> None:
 @given(rows=many, windows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 800), st.integers(1, 400)), max_size=20))
 def test_overlaps_equal_every_pair_compared(rows: list[Row], windows: list[tuple[int, int, int]]) -> None:
     chrom, start, length = np.array(windows, np.int64).reshape(-1, 3).T
-    window, peak = PeakIndex(peaks_of(rows)).overlapping(chrom, start, start + length)
+    window, peak = PeakIndex(peaks_of(rows)).overlapping(chrom, starts=start, ends=start + length)
     expected = [
         (w, p)
         for w, (name, low, size) in enumerate(windows)
