@@ -225,8 +225,8 @@ def _around_peaks(
         if chosen and chosen[-1] <= start and end <= chosen[-1] + window:
             continue
         left = (start + end - window) // 2 + shift
-        if end - start <= window:
-            left = min(max(left, end - window), start)
+        # The jitter takes no part of a short peak out of the window, and none of the window out of a long peak.
+        left = min(max(left, min(start, end - window)), max(start, end - window))
         left = min(max(left, 0), length - window)
         if not chosen or left != chosen[-1]:
             chosen.append(left)

@@ -200,10 +200,11 @@ class WindowMaker:
         placed, sequences, hashes = windows.placed, list[str](), list[int]()
         clear = np.ones(len(placed), bool)
         turned = self._turned(placed)
-        borders = np.flatnonzero(np.diff(placed.region, prepend=-1, append=-1)).tolist() if len(placed) else []
-        for a, b in pairwise(borders):
+        # Read at once what lies together: windows of one region without a gap between them.
+        apart = (placed.region[1:] != placed.region[:-1]) | (placed.start[1:] > placed.end[:-1])
+        for a, b in pairwise([0, *(np.flatnonzero(apart) + 1).tolist(), len(placed)] if len(placed) else []):
             starts, ends = placed.start[a:b], placed.end[a:b]
-            low, high = int(starts.min()), int(ends.max())
+            low, high = int(starts[0]), int(ends[-1])
             letters = self._fetch(int(placed.region[a]), low, high)
             if self._rules.max_n_fraction < 1:
                 clear[a:b] = _n_fraction(letters, starts=starts - low, ends=ends - low) <= self._rules.max_n_fraction

@@ -61,10 +61,9 @@ def reverse_complement(letters: bytes) -> bytes:
 class Genome(Protocol):
     """Named sequences that can be read in part."""
 
-    path: Path
     sizes: dict[str, int]
 
-    def fetch(self, name: str, start: int, end: int) -> bytes:
+    def fetch(self, name: str, *, start: int, end: int) -> bytes:
         """Upper-case plus-strand letters of [start, end), which must lie in the sequence and not be empty."""
 
     def close(self) -> None:
@@ -82,7 +81,7 @@ class TwoBitGenome:
         self.path = path
         self.sizes: dict[str, int] = dict(self._file.chroms())
 
-    def fetch(self, name: str, start: int, end: int) -> bytes:
+    def fetch(self, name: str, *, start: int, end: int) -> bytes:
         """Upper-case plus-strand letters of [start, end)."""
         try:
             letters = self._file.sequence(name, start, end).encode()
@@ -119,7 +118,7 @@ class FastaGenome:
         self._lines = {name: (record.offset, record.lenc, record.lenb) for name, record in records.items()}
         self._handle = fasta.open("rb")
 
-    def fetch(self, name: str, start: int, end: int) -> bytes:
+    def fetch(self, name: str, *, start: int, end: int) -> bytes:
         """Upper-case plus-strand letters of [start, end)."""
         offset, letters, width = self._lines[name]
         first = offset + start // letters * width + start % letters

@@ -116,7 +116,7 @@ def _fetcher(source: Source, *, regions: Regions, rows: NDArray[np.int64]) -> Ca
 
     def fetch(region: int, start: int, end: int) -> bytes:
         origin = int(regions.start[region])
-        return genome.fetch(names[regions.chrom[region]], origin + start, origin + end)
+        return genome.fetch(names[regions.chrom[region]], start=origin + start, end=origin + end)
 
     return fetch
 

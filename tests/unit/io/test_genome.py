@@ -24,9 +24,9 @@ def fasta(*, width: int = 10, newline: str = "\n") -> str:
 
 def check(genome: Genome) -> None:
     assert genome.sizes == {"chr1": len(CHR1), "chr2": 8}
-    assert genome.fetch("chr1", 0, len(CHR1)) == CHR1.upper().encode()
-    assert genome.fetch("chr1", 7, 43) == CHR1[7:43].upper().encode()
-    assert genome.fetch("chr2", 2, 6) == b"TTGG"
+    assert genome.fetch("chr1", start=0, end=len(CHR1)) == CHR1.upper().encode()
+    assert genome.fetch("chr1", start=7, end=43) == CHR1[7:43].upper().encode()
+    assert genome.fetch("chr2", start=2, end=6) == b"TTGG"
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
@@ -89,7 +89,7 @@ def test_two_bit(tmp_path: Path) -> None:
     path.write_bytes(two_bit({"chr1": "ACGTNNACGGGT", "chr2": "TTTT"}))
     with GenomeFile(path, write_index=False, notify=lambda _: None) as genome:
         assert genome.sizes == {"chr1": 12, "chr2": 4}
-        assert genome.fetch("chr1", 2, 12) == b"GTNNACGGGT"
+        assert genome.fetch("chr1", start=2, end=12) == b"GTNNACGGGT"
 
 
 def two_bit(sequences: dict[str, str]) -> bytes:
@@ -140,5 +140,5 @@ def test_real_genome_without_index_in_a_folder_that_cannot_be_written(shared: Pa
     for path in (packed, plain):
         with GenomeFile(path, write_index=False, notify=lambda _: None) as genome:
             assert genome.sizes == {"9": 1_000_000}
-            assert genome.fetch("9", 9_990, 10_020) == letters[9_990:10_020].upper().encode()
-            assert genome.fetch("9", 0, 10_000) == b"N" * 10_000
+            assert genome.fetch("9", start=9_990, end=10_020) == letters[9_990:10_020].upper().encode()
+            assert genome.fetch("9", start=0, end=10_000) == b"N" * 10_000
