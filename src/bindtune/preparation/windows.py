@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str
         summary_path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         for path in old:
             path.unlink(missing_ok=True)
-    return _report(config, run=run)
+    return _report(config, summary=summary)
 
 
 @contextmanager
@@ -179,13 +180,14 @@ def _check_leaks(leaks: Leaks, *, config: WindowsConfig) -> None:
         )
 
 
-def _report(config: WindowsConfig, *, run: SplitFiles) -> str:
-    lines = [
-        f"{config.out / name}.{config.format}: {count.windows} windows, {count.windows_with_peaks} with peaks"
-        for name, count in run.counts.items()
-    ]
-    lines += [f"{count} windows left out: {reason}" for reason, count in sorted(run.dropped.items()) if count]
-    lines += [f"the {name} file is empty" for name, count in run.counts.items() if not count.windows]
-    if not run.listed.any():
-        lines.append("no peak lies in any window")
+def _report(config: WindowsConfig, *, summary: dict[str, Any]) -> str:
+    peaks, windows = summary["peaks"], summary["windows"]
+    lines = [f"{peaks['read']} peaks read, {peaks['used']} used, {peaks['in_windows']} of them in windows"]
+    for kind in ("peaks", "regions", "windows"):
+        lines += [f"{count} {kind} left out: {reason}" for reason, count in summary[kind]["dropped"].items()]
+    lines.append(f"{windows['laid']} windows laid, {windows['written']} written")
+    for name, count in summary["splits"].items():
+        lines.append(f"{config.out / name}.{config.format}: {count['windows']} windows")
+        if not count["windows"]:
+            lines[-1] += f", too few regions to hold any out at --split-distance {config.split_distance}"
     return "\n".join([*lines, f"{config.out / _SUMMARY}: all counts"])
