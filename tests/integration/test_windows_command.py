@@ -402,6 +402,27 @@ def test_an_interrupted_run_leaves_no_file_of_that_name(tmp_path: Path, number: 
         assert left == []
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
+def test_memory_does_not_grow_with_the_windows(tmp_path: Path) -> None:
+    generator = np.random.default_rng(5)
+    letters = generator.choice(np.frombuffer(b"ACGT", np.uint8), 1_000_000).tobytes().decode()
+    (tmp_path / "g.fa").write_text(f">chr1\n{letters}\n")
+    (tmp_path / "r.bed").write_text("chr1\t0\t1000000\n")
+    (tmp_path / "p.bed").write_text("".join(f"chr1\t{start}\t{start + 50}\n" for start in range(0, 999_000, 500)))
+    arguments = ["--peaks", "p.bed", "--genome", "g.fa", "--regions", "r.bed", "--overwrite", "--out", "o"]
+    # The high-water mark of the process itself: what `wait4` says includes the memory of the process that started it.
+    code = "import atexit, sys, bindtune.cli as c; from pathlib import Path\n"
+    code += "atexit.register(lambda: sys.stderr.write(Path('/proc/self/status').read_text())); c.main()"
+    peaks = []
+    for stride in ("100", "10"):
+        command = [sys.executable, "-c", code, "windows", *arguments, "--stride", stride]
+        status = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
+        peaks.append(int(status.split("VmHWM:")[1].split()[0]) / 1024)
+    assert peaks[0] > 50
+    # Ten thousand and a hundred thousand windows: the sequences of the further 90,000 alone are 44 MiB.
+    assert peaks[1] - peaks[0] < 15
+
+
 def test_settings_come_from_a_file_and_the_command_line_wins(run: Run, small: dict[str, Path], tmp_path: Path) -> None:
     lines = [f"peaks: [{small['peaks']}]", f"genome: {small['genome']}", f"regions: {small['regions']}"]
     path = tmp_path / "c.yaml"

@@ -240,7 +240,7 @@ def _n_fraction(letters: bytes, *, starts: Ints, ends: Ints) -> NDArray[np.float
 
 
 def _key(sequence: str, twin: str) -> int:
-    # Python's string hash is SipHash, 64 bits: among 10 million sequences a chance collision has a probability of 3e-6.
+    # Python hashes strings with SipHash: among 10 million sequences, 63 bits collide with a probability of 5e-6.
     return hash(sequence) & -2 if sequence <= twin else hash(twin) | 1
 
 
