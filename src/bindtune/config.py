@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bindtune.errors import ConfigError, InputError
 
@@ -114,6 +114,12 @@ class WindowsConfig(Settings):
     """What the leak audit does when it finds anything: fail and write nothing, or note it in summary.json."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     """Seed of everything drawn."""
+
+    @field_validator("peaks", "gene_feature", "gene_type", "validation_chromosomes", "test_chromosomes", mode="before")
+    @classmethod
+    def _one_is_a_list_and_nine_a_name(cls, value: Any) -> Any:
+        values = value if isinstance(value, list | tuple) else [value]
+        return [str(item) if isinstance(item, int) else item for item in values]
 
     @model_validator(mode="after")
     def _one_source_of_sequence(self) -> Self:

@@ -436,6 +436,14 @@ def test_settings_come_from_a_file_and_the_command_line_wins(run: Run, small: di
     assert "c.yaml: unknown setting 'windw'; did you mean 'window'?" in err
 
 
+def test_a_file_may_name_one_thing_without_a_list_and_chromosomes_by_number(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("peaks: p.bed\nregion_fasta: r.fa\nout: o\ntest_chromosomes: [9, X]\nvalidation_chromosomes: 8\n")
+    config = build(WindowsConfig, read_yaml(path))
+    assert config.peaks == (Path("p.bed"),)
+    assert (config.test_chromosomes, config.validation_chromosomes) == (("9", "X"), ("8",))
+
+
 def test_the_example_configuration_is_valid() -> None:
     path = Path(__file__).parents[2] / "configs/windows.yaml"
     config = build(WindowsConfig, read_yaml(path))
