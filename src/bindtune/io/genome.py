@@ -144,19 +144,16 @@ class GenomeFile:
         self._path, self._write_index, self._notify = path, write_index, notify
 
     def __enter__(self) -> Genome:
-        self._folder = tempfile.TemporaryDirectory(prefix="bindtune-genome-")
-        try:
+        # What was unpacked is read through a handle that stays open: a run that is killed leaves nothing of it behind.
+        with tempfile.TemporaryDirectory(prefix="bindtune-genome-") as folder:
+            self._folder = Path(folder)
             self._genome = self._open()
-            return self._genome
-        except BaseException:
-            self._folder.cleanup()
-            raise
+        return self._genome
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._genome.close()
-        self._folder.cleanup()
 
     def _open(self) -> Genome:
         compressed = is_gzipped(self._path)
@@ -179,7 +176,7 @@ class GenomeFile:
         return self._with_new_index(fasta, keep=None)
 
     def _with_new_index(self, fasta: Path, *, keep: Path | None) -> Genome:
-        index = Path(self._folder.name) / "genome.fa.fai"
+        index = self._folder / "genome.fa.fai"
         genome = FastaGenome(self._path, fasta=fasta, index=index)
         if keep is not None:
             try:
@@ -190,17 +187,15 @@ class GenomeFile:
 
     def _unpacked(self) -> Path:
         """The plain FASTA of a compressed one; bgzip is a kind of gzip and needs no case of its own."""
-        plain = Path(self._folder.name) / "genome.fa"
-        self._notify(
-            f"unpacking {self._path} into {self._folder.name} for this run (a plain FASTA or a 2bit is faster)"
-        )
+        plain = self._folder / "genome.fa"
+        self._notify(f"unpacking {self._path} into {self._folder} for this run (a plain FASTA or a 2bit is faster)")
         try:
             with open_bytes(self._path) as source, plain.open("wb") as target:
                 shutil.copyfileobj(source, target, _UNPACK_BLOCK)
         except (EOFError, zlib.error) as error:
             raise InputError(self._path, None, f"gzip data is damaged or cut short: {error}") from error
         except OSError as error:
-            raise InputError(self._path, None, f"cannot be unpacked into {self._folder.name}: {error}") from error
+            raise InputError(self._path, None, f"cannot be unpacked into {self._folder}: {error}") from error
         return plain
 
 
