@@ -86,7 +86,7 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, str | bytes], str]] = {
     "region elsewhere": (
         BED,
         {"r.bed": REGIONS + "chr9\t0\t5\tr\t0\t+\n"},
-        r"r\.bed:3: chromosome 'chr9' is not in g\.fa",
+        r"r\.bed:3: chromosome 'chr9' is not in g\.fa .*--chromosome-aliases",
     ),
     "region beyond the end": (
         BED,

@@ -293,6 +293,24 @@ def test_no_validation_writes_one_set(run: Run, small: dict[str, Path], tmp_path
     assert check_sums(tmp_path / "o")["windows"]["dropped"] == {}
 
 
+def test_regions_that_the_genome_lacks_are_dropped_and_aliases_read_on_request(
+    run: Run, small: dict[str, Path], tmp_path: Path
+) -> None:
+    renamed = tmp_path / "renamed.bed"
+    renamed.write_text(small["regions"].read_text().replace("chr2\t", "NC_2.1\t"))
+    aliases = tmp_path / "aliases.txt"
+    aliases.write_text("# ucsc\trefseq\nchr1\tNC_1.1\nchr2\tNC_2.1\n")
+    files = small | {"regions": renamed}
+    options = ("--format", "jsonl", "--validation-fraction", 0)
+    assert run(*options_of(files), "--out", tmp_path / "a", *options)[0] == 2
+    assert run(*options_of(files), "--out", tmp_path / "b", *options, "--missing-chromosomes", "drop")[0] == 0
+    assert check_sums(tmp_path / "b")["regions"]["dropped"] == {"chromosome_not_in_genome": 20}
+    assert run(*options_of(files), "--out", tmp_path / "c", *options, "--chromosome-aliases", aliases)[0] == 0
+    assert run(*options_of(small), "--out", tmp_path / "d", *options)[0] == 0
+    expected = [record | {"seq_id": record["seq_id"].replace("chr2:", "NC_2.1:")} for record in read(tmp_path / "d")]
+    assert read(tmp_path / "c") == expected
+
+
 def test_named_chromosomes_and_a_test_set(run: Run, small: dict[str, Path], tmp_path: Path) -> None:
     code, _, _ = run(
         *options_of(small), "--out", tmp_path / "o", "--format", "jsonl", "--test-chromosomes", "chr2", "--seed", 3
