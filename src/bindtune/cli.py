@@ -47,7 +47,7 @@ def windows(config: Path | None, given: dict[str, Any]) -> None:
     settings = load(WindowsConfig, config=config, given=given)
     from bindtune.preparation.windows import make_windows
 
-    typer.echo(make_windows(settings))
+    typer.echo(make_windows(settings, notify=typer.echo))
 
 
 @app.command()
