@@ -158,7 +158,7 @@ def test_sigterm_saves_and_the_resumed_run_is_the_same(settings: Make, tmp_path:
 
 def test_early_stopping_survives_a_resume(settings: Make, tmp_path: Path) -> None:
     # A learning rate that ruins the model: eval_loss does not fall for long.
-    changed = {"learning_rate": 20.0, "early_stopping_patience": 1, "warmup_ratio": 0, "lr_scheduler_type": "constant"}
+    changed = {"learning_rate": 3.0, "early_stopping_patience": 1, "warmup_ratio": 0, "lr_scheduler_type": "constant"}
     options = settings(**changed, resume_from_checkpoint="auto")
     run(options)
     folder = tmp_path / "run"

@@ -72,7 +72,7 @@ def run_pretraining(folder: Path, *, notify: Callable[[str], None]) -> str:
         notify(f"training {folder / name} ({name} masking)")
         settings = {
             "model_name_or_path": str(model), "train_file": train, "validation_file": validation,
-            "output_dir": folder / name, "use_adaptive_masking": adaptive, "max_steps": 200,
+            "output_dir": folder / name, "use_adaptive_masking": adaptive, "max_steps": 160,
             "per_device_train_batch_size": 16, "gradient_accumulation_steps": 1, "learning_rate": 3e-3,
             "eval_steps": 40, "save_steps": 40, "logging_steps": 20, "dataloader_num_workers": 0,
             "preprocessing_num_workers": 1,

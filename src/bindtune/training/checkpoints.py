@@ -1,6 +1,7 @@
 """Checkpoints of a pretraining run: which are complete, which to resume from, which to keep."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -55,11 +56,15 @@ def remove_incomplete(run: Path) -> list[Path]:
 
 
 def losses(history: list[dict[str, Any]]) -> dict[int, float]:
-    """eval_loss by step, in order, from the trainer's log history; the first where a step was evaluated again."""
+    """eval_loss by step, in order, from the trainer's log history.
+
+    Where a step was evaluated again the first one counts; a loss that is not a number counts as infinite.
+    """
     found: dict[int, float] = {}
     for entry in history:
         if "eval_loss" in entry:
-            found.setdefault(int(entry["step"]), float(entry["eval_loss"]))
+            loss = float(entry["eval_loss"])
+            found.setdefault(int(entry["step"]), math.inf if math.isnan(loss) else loss)
     return found
 
 
