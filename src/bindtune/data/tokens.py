@@ -1,5 +1,6 @@
 """Windows become rows of token ids and token spans of their peaks, cached on disk and memory-mapped."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,7 +13,7 @@ from datasets.exceptions import DatasetGenerationError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from bindtune.data.masking import digest
-from bindtune.errors import BindtuneError, CheckpointError, ConfigError
+from bindtune.errors import BindtuneError, CheckpointError, ConfigError, InputError
 from bindtune.io.records import Window, read_windows
 from bindtune.regions import Overlap, regions_to_token_spans
 from bindtune.runs import sha256
@@ -103,6 +104,8 @@ def tokenise_file(
     """
     check_offsets(tokenizer)
     content = sha256(path)
+    if next(read_windows(path), None) is None:
+        raise InputError(path, None, "holds no windows")
     try:
         windows = datasets.Dataset.from_generator(
             _rows, features=_WINDOW_FEATURES, gen_kwargs={"path": str(path), "content": content, "version": VERSION}
@@ -219,6 +222,9 @@ def _row(window: Window) -> dict[str, Any]:
 
 
 def _identity(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What decides which tokens a sequence becomes; not how an earlier call happened to cut or pad."""
     if tokenizer.is_fast:
-        return str(tokenizer.backend_tokenizer.to_str())
+        settings = json.loads(tokenizer.backend_tokenizer.to_str())
+        settings |= {"truncation": None, "padding": None, "unknown": tokenizer.unk_token_id}
+        return json.dumps(settings, sort_keys=True)
     return f"{type(tokenizer).__name__} {sorted(tokenizer.get_vocab().items())}"
