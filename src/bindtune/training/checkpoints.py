@@ -91,7 +91,7 @@ def rotate(run: Path, history: list[dict[str, Any]], *, limit: int) -> None:
     found = checkpoints(run)
     by_step = losses(history)
     ranked = sorted(found, key=lambda path: (by_step.get(step(path), float("inf")), -step(path)))
-    for path in set(found) - {*ranked[:limit], found[-1]}:
+    for path in set(found) - {*ranked[:limit], *found[-1:]}:
         _delete(path)
 
 
