@@ -522,6 +522,7 @@ class TestStoredForms:
         write_hub_layout(build().to(torch.bfloat16), tmp_path)
         weights = torch.load(tmp_path / "pytorch_model.bin", weights_only=True)
         assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+        assert weights[DECODER].data_ptr() == weights[EMBEDDINGS].data_ptr()
 
     def test_golden_weights_come_back_key_by_key(self, shared: Path, tmp_path: Path) -> None:
         folder = shared / "golden" / "dnabert2"
