@@ -91,14 +91,12 @@ def test_outputs_of_every_layer(
 
 
 @pytest.mark.parametrize("name", ["right_pad", "left_pad", "interior_holes"])
-def test_padding_yields_zero_rows_and_the_head_of_zeros(
-    model: DNABert2ForMaskedLM, cases: dict[str, dict[str, Tensor]], expected: dict[str, Tensor], name: str
-) -> None:
+def test_padding_yields_zeros(model: DNABert2ForMaskedLM, cases: dict[str, dict[str, Tensor]], name: str) -> None:
     padding = cases[name]["attention_mask"] == 0
     found = run(model, cases[name])
-    for what in ("hidden_1", "hidden_2", "hidden_3", "last_hidden_state"):
+    # The upstream logits there are the head's answer to zeros, which nothing should rely on.
+    for what in ("hidden_1", "hidden_2", "hidden_3", "last_hidden_state", "logits"):
         assert not found[what][padding].any(), what
-    torch.testing.assert_close(found["logits"][padding], expected[f"{name}.logits"][padding], atol=TOLERANCE, rtol=0)
 
 
 def test_padding_on_either_side_gives_the_same(model: DNABert2ForMaskedLM, cases: dict[str, dict[str, Tensor]]) -> None:

@@ -1,12 +1,13 @@
 """What every command promises: quick help, exit codes, one line on stderr, both spellings of options."""
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from bindtune.cli import main
 from bindtune.config import PretrainConfig, WindowsConfig, load
 
 ROOT = Path(__file__).parents[2]
@@ -18,11 +19,12 @@ def bindtune(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_help_is_quick_and_imports_no_torch() -> None:
     seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert bindtune("--help").returncode == 0
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.5
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) < 0.5  # of processor time: what else runs here does not count
     loaded = "import sys, bindtune.cli; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
@@ -46,11 +48,22 @@ def test_every_promised_option_is_there_in_both_spellings() -> None:
     shown = bindtune("pretrain", "--help").stdout
     for name in promised:
         assert f"--{name.replace('_', '-')}" in shown
-    for spelling in ("train_file", "train-file"):
-        done = bindtune("pretrain", f"--{spelling}", "missing.json", "--model-name-or-path", "missing")
-        assert done.returncode == 2
-        assert "missing" in done.stderr
-        assert "Traceback" not in done.stderr
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run the command line in this process; the exit code."""
+    monkeypatch.setattr(sys, "argv", ["bindtune", *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return int(stop.value.code or 0)
+
+
+@pytest.mark.parametrize("spelling", ["--train_file", "--train-file"])
+def test_options_may_be_written_either_way(
+    spelling: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "pretrain", spelling, "a.json", "--learning_rate", "-1") == 2
+    assert capsys.readouterr().err == ("bindtune: learning_rate: Input should be greater than 0, found '-1'\n")
 
 
 @pytest.mark.parametrize(
@@ -63,13 +76,18 @@ def test_every_promised_option_is_there_in_both_spellings() -> None:
         (["smoke", "--train_file", "missing.json"], "missing.json"),
     ],
 )
-def test_what_a_user_can_fix_is_one_line_and_exit_code_2(words: list[str], told: str, tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "bindtune", *words], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 2
-    last = [line for line in done.stderr.splitlines() if line.startswith("bindtune:")]
-    assert len(last) == 1
-    assert told in last[0]
-    assert "Traceback" not in done.stderr
+def test_what_a_user_can_fix_is_one_line_and_exit_code_2(
+    words: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, *words) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bindtune:")]
+    assert len(lines) == 1
+    assert told in lines[0]
 
 
 def test_shipped_configurations_are_valid() -> None:

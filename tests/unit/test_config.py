@@ -131,7 +131,7 @@ def test_several_problems_are_told_at_once() -> None:
     message = str(caught.value)
     assert message.startswith("run.yaml: ")
     assert "\n" not in message
-    for problem in ("train_file: Field required", "learning_rate: ", "'fast'", "unknown setting 'zzz'"):
+    for problem in ("train_file is required", "learning_rate: ", "'fast'", "unknown setting 'zzz'"):
         assert problem in message
 
 

@@ -82,6 +82,8 @@ class EclipAdaptiveMLMCollator:
         special = np.zeros(len(tokenizer), bool)
         # A tokenizer.json may call a token special, [UNK] above all, that tokenizer_config.json does not name.
         added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+        if tokenizer.is_fast and (unknown := getattr(tokenizer.backend_tokenizer.model, "unk_token", None)):
+            added.add(tokenizer.backend_tokenizer.token_to_id(unknown))
         special[[i for i in {*tokenizer.all_special_ids, *added} if i < len(special)]] = True
         self.is_special = special
         self.ordinary = np.flatnonzero(~special)
@@ -134,7 +136,7 @@ class EclipAdaptiveMLMCollator:
         return span_mask(rows, _flat(starts), _flat(ends), shape=shape)
 
     def _keys(self, examples: Sequence[Example]) -> Keys:
-        if "mask_key" in examples[0]:
+        if any("mask_key" in example for example in examples):
             return np.array([example["mask_key"] for example in examples], dtype=np.uint64)
         rank = os.environ.get("RANK", "0")
         if self.seed is None:

@@ -86,7 +86,7 @@ class _Dropout(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
-        threshold = round(p * 65536)
+        threshold = min(round(p * 65536), 65535)
         seed = int(torch.randint(2**62, ()))
         words = np.random.SFC64(seed).random_raw(-(-x.numel() // 4))
         bits = torch.from_numpy(words.view(np.int16)[: x.numel()]).view(x.shape)
@@ -434,7 +434,7 @@ class DNABert2ForMaskedLM(DNABert2PreTrainedModel):
                 (labelled tokens, V), row by row. Default: while training with labels and without hidden states.
 
         Returns:
-            loss, logits (B, T, V) and hidden states.
+            loss, logits (B, T, V), zeros at padding, and hidden states.
         """
         wants_states = bool(self.config.output_hidden_states if output_hidden_states is None else output_hidden_states)
         if labelled_only is None:
@@ -451,7 +451,8 @@ class DNABert2ForMaskedLM(DNABert2PreTrainedModel):
             wanted=wanted if labelled_only else None,
             every_layer=wants_states,
         )
-        logits = self.cls.predictions(states[-1] if labelled_only else layout.pad(states[-1]))
+        logits = self.cls.predictions(states[-1])  # (N or labelled tokens, V)
+        logits = logits if labelled_only else layout.pad(logits)
         loss = None
         if labels is not None and wanted is not None:
             predicted = logits if labelled_only else logits[wanted]

@@ -232,6 +232,7 @@ def _train(trainer: RegionTrainer, checkpoint: Path | None, config: PretrainConf
             load_model(_module(trainer), checkpoint / "model.safetensors")
             return _last_losses(state)
     result = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    trainer.whole.merge(trainer.window)  # the steps after the last log line
     rates = {f"train_{name}": value for name, value in trainer.whole.metrics().items() if name != "loss"}
     return {**result.metrics, **rates}
 

@@ -20,7 +20,8 @@ from transformers import (
 )
 
 from bindtune.errors import CheckpointError
-from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM, export_hub_layout
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
+from bindtune.models.hub_layout import write_hub_layout
 from bindtune.models.loading import load_masked_lm
 
 SIZES = {
@@ -66,7 +67,7 @@ def test_every_kind_loads_in_fp32(tmp_path: Path, make: Callable[[], PreTrainedM
 
 def test_a_hub_folder_names_no_model_type_and_is_still_dnabert2(tmp_path: Path) -> None:
     model = dnabert2().eval()
-    export_hub_layout(model, tmp_path)
+    write_hub_layout(model, tmp_path)
     assert "model_type" not in json.loads((tmp_path / "config.json").read_text())
     loaded = load_masked_lm(str(tmp_path))
     assert isinstance(loaded, DNABert2ForMaskedLM)
