@@ -119,7 +119,7 @@ class EclipAdaptiveMLMCollator:
         ids = np.full(filled.shape, self.pad_id, dtype=np.int64)
         ids[filled] = _flat(rows)
         masks = [example.get("attention_mask") for example in examples]
-        if all(mask is None for mask in masks):
+        if all(mask is None or all(mask) for mask in masks):
             return ids, filled
         attended = np.zeros(filled.shape, dtype=bool)
         attended[filled] = _flat([[1] * n if mask is None else mask for mask, n in zip(masks, lengths, strict=True)])
@@ -146,7 +146,7 @@ class EclipAdaptiveMLMCollator:
         worker = torch.utils.data.get_worker_info()
         stream = digest(self.seed, rank, worker.seed if worker else None, self._calls)
         self._calls += 1
-        return np.random.SFC64(stream).random_raw(len(examples))
+        return derive(np.array([stream], np.uint64), np.arange(len(examples), dtype=np.uint64))
 
 
 def _flat(rows: Sequence[Any]) -> Ints:

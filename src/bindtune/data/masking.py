@@ -102,7 +102,7 @@ def uniform(keys: Keys, stream: int, width: int) -> Floats:
 
     The generator is SplitMix64 (Steele, Lea and Flood 2014, doi 10.1145/2660193.2660195) read at chosen counters.
     """
-    return (_words(keys, stream, width) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return _fractions(_words(np.asarray(keys, np.uint64)[:, None], stream, np.arange(width)))
 
 
 def total_counts(maskable: Ints, target: float) -> Ints:
@@ -159,13 +159,13 @@ def choose_masked(in_peak: Bools, maskable: Bools, *, rates: MaskingRates, keys:
     sizes = [(pool == kind).sum(axis=1) for kind in (0, 1)]
     counts = draw_counts(sizes[0], sizes[1], rates, keys)
     # Sorted by pool and then at random: the first tokens of each pool are a draw without replacement.
-    words = _words(keys, 1, maskable.shape[1])
+    words = _words(np.asarray(keys, np.uint64)[:, None], 1, np.arange(maskable.shape[1]))
     order = np.argsort((pool.astype(np.uint64) << np.uint64(62)) | (words >> np.uint64(2)), axis=1)
     rank = np.arange(maskable.shape[1])
     first, size = counts.peak[:, None], sizes[0][:, None]
     chosen = (rank < first) | ((rank >= size) & (rank < size + counts.flank[:, None]))
     selected = np.zeros(maskable.shape, bool)
-    np.put_along_axis(selected, order, chosen, axis=1)
+    selected[np.arange(len(order))[:, None], order] = chosen
     return selected, counts.relaxed
 
 
@@ -182,20 +182,32 @@ def replace_selected(
         replacement: how often which.
         keys: (B,) random keys.
     """
-    action = uniform(keys, 2, ids.shape[1])
-    drawn = ordinary[(uniform(keys, 3, ids.shape[1]) * len(ordinary)).astype(np.int64)]
-    masked = selected & (action < replacement.mask)
-    exchanged = selected & ~masked & (action < replacement.mask + replacement.random)
-    return np.where(masked, mask_id, np.where(exchanged, drawn, ids))
+    rows, columns = np.nonzero(selected)
+    keys = np.asarray(keys, np.uint64)[rows]
+    action = _fractions(_words(keys, 2, columns))
+    drawn = ordinary[(_fractions(_words(keys, 3, columns)) * len(ordinary)).astype(np.int64)]
+    true = ids[rows, columns]
+    replaced = ids.copy()
+    replaced[rows, columns] = np.where(
+        action < replacement.mask, mask_id, np.where(action < replacement.mask + replacement.random, drawn, true)
+    )
+    return replaced
 
 
-def _words(keys: Keys, stream: int, width: int) -> Keys:
-    counters = np.arange(1, width + 1, dtype=np.uint64) + np.uint64(stream << 32)
-    steps = counters * np.uint64(0x9E3779B97F4A7C15)
-    return _scramble(np.asarray(keys, np.uint64)[:, None] + steps)
+def _words(keys: Keys, stream: int, places: Ints) -> Keys:
+    """64 random bits for each key and place, which broadcast."""
+    counters = places.astype(np.uint64) + np.uint64((stream << 32) + 1)
+    return _scramble(keys + counters * np.uint64(0x9E3779B97F4A7C15))
+
+
+def _fractions(words: Keys) -> Floats:
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _scramble(words: Keys) -> Keys:
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+    words = words ^ (words >> np.uint64(30))
+    words *= np.uint64(0xBF58476D1CE4E5B9)
+    words ^= words >> np.uint64(27)
+    words *= np.uint64(0x94D049BB133111EB)
+    words ^= words >> np.uint64(31)
+    return words
