@@ -9,7 +9,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "E1BatchPreparer": "bindtune.models.e1_tokens",
+    "E1Config": "bindtune.models.e1_config",
+    "E1ForMaskedLM": "bindtune.models.e1",
+    "E1Model": "bindtune.models.e1",
     "regions_to_token_spans": "bindtune.regions",
+    "sample_context": "bindtune.data.context",
 }
 __all__ = sorted(_HOMES)
 

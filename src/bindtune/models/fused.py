@@ -1,0 +1,138 @@
+"""Element-wise steps whose stock form is slow or keeps much for the backward pass, as autograd functions.
+
+Each is the formula in its docstring; what it keeps is said there. None supports second derivatives.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight over the last axis (N, D), computed in fp32 at least, in the type of `x`."""
+    out: Tensor = _RMSNorm.apply(x, weight, eps)
+    return out
+
+
+def clip_rotate(x: Tensor, angles: tuple[Tensor, Tensor] | None, clip: float | None) -> Tensor:
+    """Clamp heads to [-clip, clip], then turn them by their positions' angles.
+
+    Args:
+        x: (N, H, d).
+        angles: cosine and sine (N, 1, d/2) in the type of `x`, or None for no rotation.
+        clip: None for no clamping.
+    """
+    out: Tensor = _ClipRotate.apply(x, *(angles or (None, None)), clip)
+    return out
+
+
+def gated_silu(gate: Tensor, value: Tensor) -> Tensor:
+    """silu(gate) * value; keeps its inputs only."""
+    out: Tensor = _GatedSilu.apply(gate, value)
+    return out
+
+
+@contextmanager
+def recomputed_product(product: Tensor, gate: Tensor, value: Tensor) -> Iterator[None]:
+    """Inside, whoever wants to keep `product` = gated_silu(gate, value) for the backward pass keeps its inputs instead.
+
+    They are kept anyway, so the product, computed again when it is needed, takes no memory between the passes. It works
+    whatever uses the product: a linear layer, or one with an adapter around it.
+    """
+
+    def put(tensor: Tensor) -> Tensor | None:
+        same = tensor.data_ptr() == product.data_ptr() and tensor.shape == product.shape
+        return None if same and tensor.stride() == product.stride() else tensor
+
+    def get(kept: Tensor | None) -> Tensor:
+        return F.silu(gate).mul_(value) if kept is None else kept
+
+    gate, value = gate.detach(), value.detach()
+    with torch.autograd.graph.saved_tensors_hooks(put, get):
+        yield
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+class _RMSNorm(torch.autograd.Function):
+    """Keeps its input and one number a token."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        wide = _wide(x)
+        square = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_()
+        scale = square.div_(x.shape[-1]).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, weight, scale)
+        return torch.mul(wide, scale).mul_(weight).to(x.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, weight, scale = ctx.saved_tensors
+        grad, unit = _wide(grads[0]), torch.mul(_wide(x), scale)
+        both = torch.mul(grad, unit)
+        # A sum over tokens, not an einsum: that one becomes a batched product that copies its operands.
+        grad_weight = both.sum(0).to(weight.dtype) if ctx.needs_input_grad[1] else None
+        wide_weight = weight.to(both.dtype)
+        along = (both @ wide_weight).div_(x.shape[-1]).unsqueeze(-1)
+        grad_x = torch.mul(grad, wide_weight, out=both).addcmul_(unit, along, value=-1).mul_(scale)
+        return grad_x.to(x.dtype), grad_weight, None
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor, *, sign: int) -> Tensor:
+    """[x1 cos - sign x2 sin, x2 cos + sign x1 sin] for the halves x1, x2 of the last axis."""
+    out = torch.empty_like(x)
+    (x1, x2), (out1, out2) = x.chunk(2, dim=-1), out.chunk(2, dim=-1)
+    torch.mul(x1, cos, out=out1)
+    torch.mul(x2, cos, out=out2)
+    out1.addcmul_(x2, sin, value=-sign)
+    out2.addcmul_(x1, sin, value=sign)
+    return out
+
+
+class _ClipRotate(torch.autograd.Function):
+    """Keeps the angles, which all layers share, and where it did not clamp as booleans."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor | None, sin: Tensor | None, clip: float | None) -> Tensor:
+        inside = None
+        if clip is not None:
+            clamped = x.clamp(-clip, clip)
+            inside = torch.eq(x, clamped) if ctx.needs_input_grad[0] else None
+            x = clamped
+        ctx.save_for_backward(cos, sin, inside)
+        if cos is not None and sin is not None:
+            return _rotate(x, cos, sin, sign=1)
+        return x if clip is not None else x.view_as(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        cos, sin, inside = ctx.saved_tensors
+        grad = grads[0]
+        if cos is not None:
+            grad = _rotate(grad, cos, sin, sign=-1)
+            return grad if inside is None else grad.mul_(inside), None, None, None
+        return grad if inside is None else grad * inside, None, None, None
+
+
+class _GatedSilu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, value: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, value)
+        return F.silu(gate).mul_(value)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        gate, value = ctx.saved_tensors
+        grad_gate = torch.mul(grads[0], value)
+        torch.ops.aten.silu_backward.grad_input(grad_gate, gate, grad_input=grad_gate)
+        return grad_gate, F.silu(gate).mul_(grads[0])
