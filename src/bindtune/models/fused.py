@@ -86,15 +86,13 @@ class _RMSNorm(torch.autograd.Function):
         return grad_x.to(x.dtype), grad_weight, None
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor, *, sign: int) -> Tensor:
-    """[x1 cos - sign x2 sin, x2 cos + sign x1 sin] for the halves x1, x2 of the last axis."""
-    out = torch.empty_like(x)
-    (x1, x2), (out1, out2) = x.chunk(2, dim=-1), out.chunk(2, dim=-1)
-    torch.mul(x1, cos, out=out1)
-    torch.mul(x2, cos, out=out2)
-    out1.addcmul_(x2, sin, value=-sign)
-    out2.addcmul_(x1, sin, value=sign)
-    return out
+def _rotate_(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """[x1 cos - x2 sin, x2 cos + x1 sin] for the halves x1, x2 of the last axis, in place."""
+    x1, x2 = x.chunk(2, dim=-1)
+    turned = torch.mul(x1, sin)
+    x1.mul_(cos).addcmul_(x2, sin, value=-1)
+    x2.mul_(cos).add_(turned)
+    return x
 
 
 class _ClipRotate(torch.autograd.Function):
@@ -102,25 +100,19 @@ class _ClipRotate(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor | None, sin: Tensor | None, clip: float | None) -> Tensor:
-        inside = None
-        if clip is not None:
-            clamped = x.clamp(-clip, clip)
-            inside = torch.eq(x, clamped) if ctx.needs_input_grad[0] else None
-            x = clamped
+        out = x.clone() if clip is None else x.clamp(-clip, clip)
+        inside = None if clip is None or not ctx.needs_input_grad[0] else torch.eq(x, out)
         ctx.save_for_backward(cos, sin, inside)
-        if cos is not None and sin is not None:
-            return _rotate(x, cos, sin, sign=1)
-        return x if clip is not None else x.view_as(x)
+        return out if cos is None or sin is None else _rotate_(out, cos, sin)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         cos, sin, inside = ctx.saved_tensors
-        grad = grads[0]
-        if cos is not None:
-            grad = _rotate(grad, cos, sin, sign=-1)
-            return grad if inside is None else grad.mul_(inside), None, None, None
-        return grad if inside is None else grad * inside, None, None, None
+        if cos is None:
+            return grads[0] if inside is None else grads[0] * inside, None, None, None
+        grad = _rotate_(grads[0].clone(), cos, -sin)
+        return grad if inside is None else grad.mul_(inside), None, None, None
 
 
 class _GatedSilu(torch.autograd.Function):
