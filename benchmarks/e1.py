@@ -24,7 +24,12 @@ from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM
 LENGTHS = (100, 180, 240, 300, 350, 400, 460, 600)
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 TARGETS = {
-    "forward": 2.0, "train": 2.2, "context, all": 1.3, "context, query": 1.5, "cached, cold": 4.5, "cached, warm": 6.5
+    "forward": 2.0,
+    "train": 2.2,
+    "context, all": 1.3,
+    "context, query": 1.5,
+    "cached, cold": 4.5,
+    "cached, warm": 6.5,
 }
 
 
@@ -32,8 +37,15 @@ def build(seed: int = 0) -> E1ForMaskedLM:
     """The 150M model with random weights."""
     torch.manual_seed(seed)
     config = E1Config(
-        hidden_size=768, intermediate_size=2304, gated_mlp=True, num_hidden_layers=20, num_attention_heads=12,
-        num_key_value_heads=12, global_attention_every_n_layers=3, clip_qkv=8, rope_theta_global=500000.0,
+        hidden_size=768,
+        intermediate_size=2304,
+        gated_mlp=True,
+        num_hidden_layers=20,
+        num_attention_heads=12,
+        num_key_value_heads=12,
+        global_attention_every_n_layers=3,
+        clip_qkv=8,
+        rope_theta_global=500000.0,
         max_num_positions_global=65536,
     )
     return E1ForMaskedLM(config).eval()
@@ -76,7 +88,10 @@ def dense(model: E1ForMaskedLM, batch: dict[str, Tensor]) -> Tensor:
         attention, mlp = layer.norm_attn_norm.self_attn, layer.ffn.mlp
         x = norm(hidden, layer.norm_attn_norm.input_layernorm.weight, config.rms_norm_eps)
         q, k, v = (
-            projection(x).clamp(-config.clip_qkv, config.clip_qkv).view(rows, -1, config.num_attention_heads, 64).transpose(1, 2)
+            projection(x)
+            .clamp(-config.clip_qkv, config.clip_qkv)
+            .view(rows, -1, config.num_attention_heads, 64)
+            .transpose(1, 2)
             for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
         )
         q, k = rotate(q, places[kind], thetas[kind]), rotate(k, places[kind], thetas[kind])
@@ -160,7 +175,9 @@ def check(model: E1ForMaskedLM) -> None:
     batch = E1BatchPreparer().get_batch_kwargs(["MKTAYIAK,MKTAYI", "ACDEFGHIKLMNPQ"])
     with torch.no_grad():
         ours, theirs = packed(model, batch), dense(model, batch)
-    torch.testing.assert_close(ours[batch["sequence_ids"] >= 0], theirs[batch["sequence_ids"] >= 0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        ours[batch["sequence_ids"] >= 0], theirs[batch["sequence_ids"] >= 0], atol=1e-4, rtol=1e-4
+    )
 
 
 def peak_resident() -> float:
@@ -189,7 +206,9 @@ def main() -> None:
         print(json.dumps({"peak_mib": peak_resident()}))
         return
     check(model)
-    for workload in [arguments.only] if arguments.only else ["forward", "train", "context, all", "context, query", "cached"]:
+    for workload in (
+        [arguments.only] if arguments.only else ["forward", "train", "context, all", "context, query", "cached"]
+    ):
         times = best(sides(workload, model), arguments.repeats)
         slow = times.get("uncached", times["dense"])
         for name, seconds in times.items():
@@ -198,7 +217,9 @@ def main() -> None:
             print(f"{workload:15s} {name:13s} {seconds:7.2f} s  {slow / seconds:5.2f} times{note}", flush=True)
         if workload == "train":
             mib = {side: peak(workload, side) for side in ("dense", "packed")}
-            print(f"{'':15s} peak {mib['packed']:.0f} of {mib['dense']:.0f} MiB: {mib['packed'] / mib['dense']:.0%} (goal 45 %)")
+            print(
+                f"{'':15s} peak {mib['packed']:.0f} of {mib['dense']:.0f} MiB: {mib['packed'] / mib['dense']:.0%} (goal 45 %)"
+            )
 
 
 if __name__ == "__main__":

@@ -41,7 +41,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, plan: Plan) -> Tensor:
     return _pairwise(query, key, value, plan)
 
 
-def attend_after_context(query: Tensor, key: Tensor, value: Tensor, *, plan: Plan, context: tuple[Tensor, Tensor]) -> Tensor:
+def attend_after_context(
+    query: Tensor, key: Tensor, value: Tensor, *, plan: Plan, context: tuple[Tensor, Tensor]
+) -> Tensor:
     """Attention where every query also sees all of one shared context; for inference, it has no gradient.
 
     Args:

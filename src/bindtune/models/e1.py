@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from bindtune.models.attention import attend, attend_after_context
 from bindtune.models.e1_config import E1Config
@@ -24,6 +24,7 @@ from bindtune.models.e1_tokens import PAD, last_sequence_mask
 from bindtune.models.fused import clip_rotate, gated_silu, recomputed_product, rms_norm
 from bindtune.models.packing import Packing, Plan, pack
 from bindtune.models.strict import StrictPreTrainedModel
+
 
 @dataclass(frozen=True)
 class E1ContextCache:
@@ -93,7 +94,7 @@ class View(NamedTuple):
 
 
 class E1RMSNorm(nn.Module):
-    """x / sqrt(mean(x^2) + eps) * weight."""
+    """RMS norm: x / sqrt(mean(x^2) + eps) * weight."""
 
     def __init__(self, hidden_size: int, eps: float) -> None:
         super().__init__()
@@ -229,7 +230,7 @@ class E1PreTrainedModel(StrictPreTrainedModel):
     config_class = E1Config
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
-    _no_split_modules = ("E1Layer",)
+    _no_split_modules = ["E1Layer"]  # noqa: RUF012 - transformers expects a list
 
     @classmethod
     def from_pretrained(
@@ -248,7 +249,7 @@ class E1PreTrainedModel(StrictPreTrainedModel):
         """
         dtype = kwargs.pop("torch_dtype", dtype)
         if dtype is None or dtype == "auto":
-            raise ValueError("state a dtype: torch.float32 or torch.bfloat16; the configuration's is never taken unseen")
+            raise ValueError("state a dtype, torch.float32 or torch.bfloat16: the configuration's is not taken unseen")
         loaded: Self = super().from_pretrained(pretrained_model_name_or_path, *args, dtype=dtype, **kwargs)
         return loaded
 
@@ -413,7 +414,10 @@ class E1ForMaskedLM(E1PreTrainedModel):
         width = config.hidden_size
         self.model = E1Model(config)
         self.mlm_head = nn.Sequential(
-            nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width, config.rms_norm_eps), nn.Linear(width, config.vocab_size)
+            nn.Linear(width, width),
+            nn.GELU(),
+            nn.LayerNorm(width, config.rms_norm_eps),
+            nn.Linear(width, config.vocab_size),
         )
         self.post_init()
 

@@ -1,7 +1,7 @@
 """Text to tensors for E1: the vocabulary, and how a query and its homologs are framed as one row.
 
-A row is zero or more context sequences followed by the query. Each sequence stands as ``<bos> 1 residues 2 <eos>``; there
-is no attention mask, a sequence id of -1 marks padding.
+A row is zero or more context sequences followed by the query. Each sequence stands as ``<bos> 1 residues 2 <eos>``.
+There is no attention mask: a sequence id of -1 marks padding.
 """
 
 import string
@@ -121,13 +121,11 @@ class E1BatchPreparer:
         """
         return self._batch([self._row(text, number) for number, text in enumerate(_texts(sequences), 1)], device)
 
-    def get_query_kwargs(
-        self, queries: Sequence[str], context: str, device: torch.device | str = "cpu"
-    ) -> E1Batch:
+    def get_query_kwargs(self, queries: Sequence[str], context: str, device: torch.device | str = "cpu") -> E1Batch:
         """Tokenise queries that all follow one context, without the context's tokens.
 
-        The positions and sequence ids are those that the queries have in ``f"{context},{query}"``, so that a model given
-        the context's cache computes the same as on the whole rows.
+        The positions and sequence ids are those that the queries have in ``f"{context},{query}"``, so that a model
+        given the context's cache computes the same as on the whole rows.
 
         Args:
             queries: one protein a row.
@@ -165,7 +163,7 @@ class E1BatchPreparer:
             offsets.append(offsets[-1] + len(ids))
         if offsets[-1] > self.max_num_positions_global:
             warnings.warn(
-                f"row {number} spans {offsets[-1]} positions, more than the {self.max_num_positions_global} of the model",
+                f"row {number} spans {offsets[-1]} positions, the model was made for {self.max_num_positions_global}",
                 stacklevel=4,
             )
         input_ids, within = np.concatenate(tokens), np.concatenate(positions)

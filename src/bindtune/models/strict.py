@@ -1,6 +1,6 @@
 """Loading that is strict both ways, shared by the native encoders."""
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from transformers import PreTrainedModel
@@ -18,8 +18,11 @@ class StrictPreTrainedModel(PreTrainedModel):
     leaves_behind: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Self:
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
         """Load from a hub name or a folder, in fp32 unless `dtype` says otherwise.
+
+        Returns:
+            The model in evaluation mode; with `output_loading_info` a tuple of it and the loading info.
 
         Raises:
             CheckpointError: the weights are missing, damaged, or do not fit the model key by key and shape by shape.
@@ -28,16 +31,20 @@ class StrictPreTrainedModel(PreTrainedModel):
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs["ignore_mismatched_sizes"] = True  # reported below, all of them at once
         try:
-            model, info = super().from_pretrained(
+            loaded: Any = super().from_pretrained(
                 pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
             )
         except (OSError, RuntimeError) as error:
             raise CheckpointError(f"{pretrained_model_name_or_path}: {error}") from error
+        model, info = loaded
         left_over = sorted(key for key in info["unexpected_keys"] if not key.startswith(cls.leaves_behind))
         problems = [
             *(f"no parameter for {key}" for key in left_over),
             *(f"nothing for parameter {key}" for key in sorted(info["missing_keys"])),
-            *(f"{key} has shape {tuple(found)}, expected {tuple(want)}" for key, found, want in info["mismatched_keys"]),
+            *(
+                f"{key} has shape {tuple(found)}, expected {tuple(want)}"
+                for key, found, want in info["mismatched_keys"]
+            ),
             *model.untied(),
         ]
         if problems:
