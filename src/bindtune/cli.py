@@ -1,12 +1,16 @@
 """The command line: parse, load the configuration, call one function. Heavy imports stand inside the commands."""
 
+import logging
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from bindtune import __version__
-from bindtune.errors import BindtuneError
+from bindtune.config import PretrainConfig, WindowsConfig, load
+from bindtune.errors import BindtuneError, CheckError, Interrupted
+from bindtune.options import with_options
 
 # Options may be written --like-this or, as the original scripts had them, --like_this.
 _CONTEXT = {"token_normalize_func": lambda token: token.replace("_", "-"), "help_option_names": ["-h", "--help"]}
@@ -32,15 +36,48 @@ def _root(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     """Options that stand before the command."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("bindtune").setLevel(logging.INFO)
+
+
+@app.command()
+@with_options(WindowsConfig)
+def windows(config: Path | None, given: dict[str, Any]) -> None:
+    """Make training windows from peaks, a genome and regions."""
+    settings = load(WindowsConfig, config=config, given=given)
+    from bindtune.preparation.windows import make_windows
+
+    typer.echo(make_windows(settings))
+
+
+@app.command()
+@with_options(PretrainConfig)
+def pretrain(config: Path | None, given: dict[str, Any]) -> None:
+    """Continue masked-LM pretraining on windows with binding regions."""
+    settings = load(PretrainConfig, config=config, given=given)
+    from bindtune.training.pretrain import pretrain
+
+    _print_metrics(pretrain(settings))
+
+
+def _print_metrics(metrics: dict[str, float]) -> None:
+    for name, value in metrics.items():
+        typer.echo(f"{name}\t{value:.6g}")
 
 
 def main() -> None:
-    """Run the command line; exit codes: 0 done, 1 a check said no, 2 the user can fix it, 130 interrupted."""
+    """Run the command line.
+
+    Exit codes: 0 done, 1 a check said no, 2 the user can fix it, 130 interrupted, 143 stopped by SIGTERM and resumable.
+    """
     try:
         app()
     except BindtuneError as error:
         sys.stderr.write(f"bindtune: {error}\n")
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, CheckError) else 2)
+    except Interrupted:
+        sys.stderr.write("bindtune: stopped by SIGTERM; go on with --resume_from_checkpoint auto\n")
+        sys.exit(143)
     except KeyboardInterrupt:
         sys.stderr.write("bindtune: interrupted\n")
         sys.exit(130)

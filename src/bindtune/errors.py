@@ -31,3 +31,11 @@ class ConfigError(BindtuneError):
 
 class CheckpointError(BindtuneError):
     """Weights do not fit the model: a key left over, a parameter left unfilled, a shape that differs."""
+
+
+class Interrupted(Exception):  # noqa: N818 (a state, not an error)
+    """The run was asked to stop by SIGTERM, and saved what a resume needs."""
+
+
+class CheckError(BindtuneError):
+    """A check said no: nothing is wrong with the command, and the command line exits with 1."""

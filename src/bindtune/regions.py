@@ -33,6 +33,28 @@ def reverse(starts: ArrayLike, ends: ArrayLike, *, length: ArrayLike) -> tuple[I
     return whole - np.asarray(ends, np.int64), whole - np.asarray(starts, np.int64)
 
 
+def begin_anew(groups: ArrayLike, starts: ArrayLike, ends: ArrayLike, *, gap: int) -> NDArray[np.bool_]:
+    """Which regions lie too far behind all regions before them to be joined with those.
+
+    Args:
+        groups: (R,) non-negative group of each region, ascending; groups are never joined.
+        starts: (R,) ascending within each group.
+        ends: (R,) end of each region.
+        gap: positions between two regions that are still joined: -1 where they must overlap, 0 where they may touch.
+
+    Returns:
+        (R,) mask, True for the first region of every joined stretch.
+    """
+    group, start, end = (np.asarray(values, np.int64) for values in (groups, starts, ends))
+    new = np.ones(len(start), dtype=bool)
+    if len(start):
+        # The furthest end so far, within the group: each group's numbers lie above those of the group before.
+        room = end.max() + 1
+        furthest = np.maximum.accumulate(end + group * room) - group * room
+        new[1:] = (group[1:] != group[:-1]) | (start[1:] > furthest[:-1] + gap)
+    return new
+
+
 def regions_to_token_spans(
     offsets: ArrayLike, regions: ArrayLike, overlap: Overlap = "any"
 ) -> tuple[list[int], list[int]]:

@@ -1,10 +1,18 @@
 """Run folders: files that are written whole or not at all, and the record of what was run."""
 
+import hashlib
 import os
+import platform
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from bindtune.errors import InputError
 
 
 @contextmanager
@@ -32,3 +40,33 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's content.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(path, None, f"cannot be read: {error.strerror}") from error
+
+
+def provenance(inputs: Mapping[str, Path], packages: Sequence[str]) -> dict[str, Any]:
+    """What a run was made of: versions, the command, and the hash of each input file.
+
+    Args:
+        inputs: input files by the setting that names them.
+        packages: distributions whose versions matter.
+    """
+    return {
+        "command": sys.argv,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: version(name) for name in ("bindtune", *packages)},
+        "inputs": {name: {"path": str(path), "sha256": sha256(path)} for name, path in inputs.items()},
+    }

@@ -1,0 +1,88 @@
+"""The order in which rows are read, and the keys that their masks come from."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import Sampler
+
+from bindtune.data.masking import derive, digest
+
+
+class KeyedRows(TorchDataset[dict[str, Any]]):
+    """Tokenised rows, each with the key of its mask.
+
+    An index counts on over the epochs: row i in epoch e is e * len + i. The epoch thus reaches every worker with the
+    index itself, and a mask depends on (seed, epoch, record) alone.
+
+    Args:
+        rows: a dataset with the columns of `data.tokens`.
+        seed: what the masks come from; a number for training, ("evaluation", number) for masks that stay the same.
+    """
+
+    def __init__(self, rows: Dataset, *, seed: object) -> None:
+        self.rows = rows.with_format("numpy")
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row, (rows,)."""
+        return np.asarray(self.rows["length"], dtype=np.int64)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """Rows of one batch, read at once; a DataLoader calls this."""
+        epochs, places = np.divmod(np.asarray(indices, dtype=np.int64), len(self.rows))
+        columns = self.rows[places.tolist()]
+        shared = {epoch: digest(self.seed, epoch) for epoch in set(epochs.tolist())}
+        above = np.array([shared[epoch] for epoch in epochs.tolist()], dtype=np.uint64)
+        keys = derive(above, columns["record"].astype(np.uint64))
+        names = ("input_ids", "eclip_token_starts", "eclip_token_ends")
+        return [{**{name: columns[name][row] for name in names}, "mask_key": key} for row, key in enumerate(keys)]
+
+
+class LengthGroupedSampler(Sampler[int]):
+    """Shuffle rows so that neighbours have similar lengths; a function of (seed, epoch) alone.
+
+    Args:
+        lengths: (rows,) tokens of each row.
+        group: rows that are used at a time, over all processes and accumulation steps.
+        seed: what the order comes from.
+        by_length: False shuffles only.
+    """
+
+    GROUPS_SORTED_TOGETHER = 50
+
+    def __init__(self, lengths: NDArray[np.int64], *, group: int, seed: int, by_length: bool = True) -> None:
+        self.lengths, self.group, self.seed, self.by_length = lengths, group, seed, by_length
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order is given next; may be called more than once."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng(digest(self.seed, "order", self.epoch)).permutation(len(self.lengths))
+        if self.by_length:
+            order = self._grouped(order)
+        return iter((order + self.epoch * len(self.lengths)).tolist())
+
+    def _grouped(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Sort long stretches by length, cut them into groups, and shuffle the groups."""
+        stretch = self.group * self.GROUPS_SORTED_TOGETHER
+        stretches = (order[start : start + stretch] for start in range(0, len(order), stretch))
+        sorted_ = np.concatenate([part[np.argsort(-self.lengths[part], kind="stable")] for part in stretches])
+        groups = [sorted_[start : start + self.group] for start in range(0, len(sorted_), self.group)]
+        whole = groups if len(groups[-1]) == self.group else groups[:-1]
+        shuffled = np.random.default_rng(digest(self.seed, "groups", self.epoch)).permutation(len(whole))
+        return np.concatenate([*(whole[place] for place in shuffled), *groups[len(whole) :]])

@@ -1,0 +1,199 @@
+"""Which tokens a masked language model is asked for: rates, exact counts, positions, replacements.
+
+Pure functions on arrays. Every random number is a function of a record's key and a counter, so that a mask depends on
+(seed, epoch, record) and on nothing else: not on the batch, the worker, the rank or what was drawn before.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bindtune.errors import ConfigError
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Keys = NDArray[np.uint64]
+
+IGNORED = -100  # the label of a token that is not asked for
+FLANK, PEAK = 1, 2  # where a maskable token stands; 0 is what can never be masked
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskingRates:
+    """How much is masked, and where.
+
+    Args:
+        target: share of a sequence's maskable tokens that is selected.
+        peak_range: lowest and highest rate inside peaks; each sequence draws its own.
+        floor: lowest rate in the flanks.
+        adaptive: False selects uniformly at `target` and leaves `peak_range` and `floor` unused.
+
+    Raises:
+        ConfigError: the rates cannot hold together.
+    """
+
+    target: float
+    peak_range: tuple[float, float]
+    floor: float
+    adaptive: bool = True
+
+    def __post_init__(self) -> None:
+        lo, hi = self.peak_range
+        for name, rate in {"target": self.target, "peak low": lo, "peak high": hi, "flank floor": self.floor}.items():
+            if not 0.0 <= rate <= 1.0:
+                raise ConfigError(f"masking rate '{name}' must lie in [0, 1], found {rate}")
+        if lo > hi:
+            raise ConfigError(f"the peak masking rates must not fall, found low {lo} and high {hi}")
+        if self.adaptive and self.floor > self.target:
+            raise ConfigError(f"the flank floor {self.floor} is greater than the target rate {self.target}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replacement:
+    """What selected tokens become; the rest of the share is kept as it is.
+
+    Args:
+        mask: probability of the mask token.
+        random: probability of a random token that is not special.
+
+    Raises:
+        ConfigError: a probability lies outside [0, 1], or they add up to more than 1.
+    """
+
+    mask: float
+    random: float
+
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.mask <= 1.0 and 0.0 <= self.random <= 1.0 and self.mask + self.random <= 1.0 + 1e-9):
+            raise ConfigError(
+                "the shares replaced by [MASK] and by a random token must lie in [0, 1] and add up to at most 1, "
+                f"found {self.mask} and {self.random}"
+            )
+
+
+class Counts(NamedTuple):
+    """How many tokens are selected, for each of B sequences.
+
+    `relaxed` tells where the peak range (or, in very short sequences, the floor) had to give way to the total.
+    """
+
+    peak: Ints
+    flank: Ints
+    relaxed: Bools
+
+
+def digest(*parts: object) -> int:
+    """A 64-bit number that depends on every part and on nothing else; stable across processes and machines."""
+    text = "\x1f".join(map(str, parts)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+
+
+def derive(keys: Keys, ids: Keys) -> Keys:
+    """One key (R,) for each id (R,) from the key (R,) that stands above it."""
+    return _scramble(_scramble(ids) ^ keys)
+
+
+def uniform(keys: Keys, stream: int, width: int) -> Floats:
+    """Independent numbers in [0, 1), (B, width), for keys (B,); other streams of a key are independent of it.
+
+    The generator is SplitMix64 (Steele, Lea and Flood 2014, doi 10.1145/2660193.2660195) read at chosen counters.
+    """
+    return (_words(keys, stream, width) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def total_counts(maskable: Ints, target: float) -> Ints:
+    """Whole number nearest to target * N; ties go to the even number, so 3 tokens or fewer at 0.15 select none."""
+    nearest: Ints = np.rint(target * maskable).astype(np.int64)
+    return nearest
+
+
+def draw_counts(peak: Ints, flank: Ints, rates: MaskingRates, keys: Keys) -> Counts:
+    """Solve the rates of each sequence and turn them into whole numbers with an exact total.
+
+    Args:
+        peak: (B,) maskable tokens in peaks, N_e.
+        flank: (B,) maskable tokens outside, N_f.
+        rates: the rates to aim at.
+        keys: (B,) random keys.
+
+    The peak count is p_e * N_e rounded up or down at random, so that this is its mean; the flanks take the rest of the
+    total. p_e is drawn from the peak range, then solved again where the flanks would fall below the floor.
+    """
+    whole = peak + flank
+    total = total_counts(whole, rates.target)
+    mixed = (peak > 0) & (flank > 0) if rates.adaptive else np.zeros(len(whole), bool)
+    draws = uniform(keys, 0, 2)
+    lo, hi = rates.peak_range
+    wanted = (lo + (hi - lo) * draws[:, 0]) * peak
+    wanted = np.minimum(wanted, rates.target * whole - rates.floor * flank)  # the floor binds
+    mean = np.clip(wanted, np.maximum(total - flank, 0), np.minimum(peak, total))
+    in_peaks = np.floor(mean).astype(np.int64)
+    in_peaks += draws[:, 1] < mean - in_peaks
+    slack = 1e-9 * whole
+    relaxed = mixed & ((wanted < lo * peak - slack) | (np.abs(mean - wanted) > slack))
+    # Without both kinds there is one pool; all of it stands in `flank` or in `peak`, whichever exists.
+    in_peaks = np.where(mixed, in_peaks, np.where(flank == 0, total, 0))
+    return Counts(in_peaks, total - in_peaks, relaxed)
+
+
+def choose_masked(in_peak: Bools, maskable: Bools, *, rates: MaskingRates, keys: Keys) -> tuple[Bools, Bools]:
+    """Select tokens to be predicted.
+
+    Args:
+        in_peak: (B, T) tokens that belong to a peak.
+        maskable: (B, T) tokens that may be selected.
+        rates: the rates to aim at.
+        keys: (B,) random keys.
+
+    Returns:
+        selected (B, T), and which sequences (B,) were relaxed.
+    """
+    pool = np.where(in_peak & maskable, 0, 1) if rates.adaptive else np.ones(maskable.shape, np.int64)
+    pool[~maskable] = 2
+    sizes = [(pool == kind).sum(axis=1) for kind in (0, 1)]
+    counts = draw_counts(sizes[0], sizes[1], rates, keys)
+    # Sorted by pool and then at random: the first tokens of each pool are a draw without replacement.
+    words = _words(keys, 1, maskable.shape[1])
+    order = np.argsort((pool.astype(np.uint64) << np.uint64(62)) | (words >> np.uint64(2)), axis=1)
+    rank = np.arange(maskable.shape[1])
+    first, size = counts.peak[:, None], sizes[0][:, None]
+    chosen = (rank < first) | ((rank >= size) & (rank < size + counts.flank[:, None]))
+    selected = np.zeros(maskable.shape, bool)
+    np.put_along_axis(selected, order, chosen, axis=1)
+    return selected, counts.relaxed
+
+
+def replace_selected(
+    ids: Ints, selected: Bools, *, mask_id: int, ordinary: Ints, replacement: Replacement, keys: Keys
+) -> Ints:
+    """Token ids (B, T) with the selected ones masked, exchanged or kept.
+
+    Args:
+        ids: (B, T) token ids; left unchanged.
+        selected: (B, T).
+        mask_id: the mask token.
+        ordinary: (V',) ids that a random token is drawn from.
+        replacement: how often which.
+        keys: (B,) random keys.
+    """
+    action = uniform(keys, 2, ids.shape[1])
+    drawn = ordinary[(uniform(keys, 3, ids.shape[1]) * len(ordinary)).astype(np.int64)]
+    masked = selected & (action < replacement.mask)
+    exchanged = selected & ~masked & (action < replacement.mask + replacement.random)
+    return np.where(masked, mask_id, np.where(exchanged, drawn, ids))
+
+
+def _words(keys: Keys, stream: int, width: int) -> Keys:
+    counters = np.arange(1, width + 1, dtype=np.uint64) + np.uint64(stream << 32)
+    steps = counters * np.uint64(0x9E3779B97F4A7C15)
+    return _scramble(np.asarray(keys, np.uint64)[:, None] + steps)
+
+
+def _scramble(words: Keys) -> Keys:
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))

@@ -1,0 +1,224 @@
+"""Windows become rows of token ids and token spans of their peaks, cached on disk and memory-mapped."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow.compute as pc
+from datasets.exceptions import DatasetGenerationError
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from bindtune.data.masking import digest
+from bindtune.errors import BindtuneError, CheckpointError, ConfigError
+from bindtune.io.records import Window, read_windows
+from bindtune.regions import Overlap, regions_to_token_spans
+from bindtune.runs import sha256
+
+VERSION = 1  # part of every cache name: raise it when the columns or their meaning change
+COLUMNS = ("input_ids", "eclip_token_starts", "eclip_token_ends", "length", "record")
+_UPPER = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
+_TO_DNA = _UPPER | {ord("u"): ord("T"), ord("U"): ord("T")}
+
+
+@dataclass(frozen=True)
+class TokenReport:
+    """What tokenising met, added up over all windows.
+
+    Args:
+        windows: windows read.
+        letters: letters read.
+        lower_case: letters that were upper-cased.
+        uracil: letters U that were read as T.
+        tokens: tokens made, special ones included.
+        unknown: tokens that the tokenizer does not know (N, other letters); they are never masked.
+        truncated: windows longer than the token limit.
+        peaks: peaks listed in the file.
+        peaks_without_token: peaks that touch no token: empty, outside their window, or cut off by the limit.
+    """
+
+    windows: int
+    letters: int
+    lower_case: int
+    uracil: int
+    tokens: int
+    unknown: int
+    truncated: int
+    peaks: int
+    peaks_without_token: int
+
+
+_COUNTED = tuple(field.name for field in fields(TokenReport) if field.name != "windows")
+_WINDOW_FEATURES = datasets.Features(
+    {
+        "seq_id": datasets.Value("string"),
+        "sequence": datasets.Value("large_string"),
+        "peaks": datasets.List(datasets.List(datasets.Value("int64"))),
+    }
+)
+_TOKEN_FEATURES = datasets.Features(
+    {
+        "input_ids": datasets.List(datasets.Value("int32")),
+        "eclip_token_starts": datasets.List(datasets.Value("int32")),
+        "eclip_token_ends": datasets.List(datasets.Value("int32")),
+        "length": datasets.Value("int32"),
+        "record": datasets.Value("int64"),  # Arrow cannot take all of uint64 from Python
+        **{name: datasets.Value("int64") for name in _COUNTED},
+    }
+)
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """Load a tokenizer by hub name or folder.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{name}: no tokenizer could be loaded: {' '.join(str(error).split())}") from error
+
+
+def tokenise_file(
+    path: Path, tokenizer: PreTrainedTokenizerBase, *, max_length: int, overlap: Overlap, processes: int
+) -> tuple[datasets.Dataset, TokenReport]:
+    """Tokenise a training file, or take it from the cache if the same file was tokenised alike before.
+
+    Args:
+        path: a training file.
+        tokenizer: any fast tokenizer, or a slow one with one letter a token.
+        max_length: tokens a window may have, special ones included; what lies beyond is cut off.
+        overlap: when a token belongs to a peak.
+        processes: how many tokenise at a time.
+
+    Returns:
+        A memory-mapped dataset with COLUMNS, and the counts.
+
+    Raises:
+        InputError: a record is not as expected.
+        ConfigError: the tokenizer cannot say where its tokens stand.
+    """
+    check_offsets(tokenizer)
+    content = sha256(path)
+    try:
+        windows = datasets.Dataset.from_generator(
+            _rows, features=_WINDOW_FEATURES, gen_kwargs={"path": str(path), "content": content, "version": VERSION}
+        )
+    except DatasetGenerationError as error:
+        if isinstance(error.__cause__, BindtuneError):
+            raise error.__cause__ from None
+        raise
+    tokenised = windows.map(
+        _tokenise,
+        batched=True,
+        num_proc=min(processes, len(windows)) if processes > 1 else None,
+        remove_columns=windows.column_names,
+        features=_TOKEN_FEATURES,
+        fn_kwargs={"tokenizer": tokenizer, "max_length": max_length, "overlap": overlap},
+        new_fingerprint=f"{digest(content, VERSION, _identity(tokenizer), max_length, overlap):016x}",
+        desc="tokenising",
+    )
+    sums = {name: pc.sum(tokenised.data.column(name)).as_py() or 0 for name in _COUNTED}
+    return tokenised.select_columns(list(COLUMNS)), TokenReport(windows=len(tokenised), **sums)
+
+
+def check_offsets(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that cannot say which letters a token stands for.
+
+    Raises:
+        ConfigError: it is neither fast nor gives one token a letter.
+    """
+    probe = "ACGTGCAT"
+    if not tokenizer.is_fast and len(tokenizer(probe, add_special_tokens=False)["input_ids"]) != len(probe):
+        raise ConfigError(
+            f"{type(tokenizer).__name__} gives no character offsets and more or fewer tokens than letters, so peaks "
+            "cannot be placed on its tokens; use a fast tokenizer (tokenizer.json)"
+        )
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase, sequences: list[str], max_length: int
+) -> tuple[list[list[int]], list[Any]]:
+    """Token ids and (start, end) offsets of each sequence, cut to `max_length` tokens."""
+    fast = tokenizer.is_fast
+    batch = tokenizer(
+        sequences,
+        truncation=True,
+        max_length=max_length,
+        return_offsets_mapping=fast,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+    )
+    ids: list[list[int]] = batch["input_ids"]
+    if fast:
+        return ids, batch["offset_mapping"]
+    return ids, [_letter_offsets(tokenizer, row, sequence) for row, sequence in zip(ids, sequences, strict=True)]
+
+
+def _letter_offsets(tokenizer: PreTrainedTokenizerBase, ids: list[int], sequence: str) -> list[tuple[int, int]]:
+    """Offsets of a tokenizer with one letter a token: special tokens stand before and after the letters."""
+    added = tokenizer.get_special_tokens_mask(ids, already_has_special_tokens=True)
+    ends = {tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id} - {None}
+    offsets, position = [], 0
+    for token, special in zip(ids, added, strict=True):
+        if special and token in ends:
+            offsets.append((0, 0))
+        else:
+            offsets.append((position, position + 1))
+            position += 1
+    if position > len(sequence):
+        raise ConfigError(f"{type(tokenizer).__name__} makes {position} tokens of {len(sequence)} letters")
+    return offsets
+
+
+def _tokenise(
+    batch: dict[str, list[Any]], *, tokenizer: PreTrainedTokenizerBase, max_length: int, overlap: Overlap
+) -> dict[str, list[Any]]:
+    reads_rna = tokenizer.convert_tokens_to_ids("U") not in (None, tokenizer.unk_token_id)
+    table = _UPPER if reads_rna else _TO_DNA
+    letters = [sequence.translate(table) for sequence in batch["sequence"]]
+    ids, offsets = encode(tokenizer, letters, max_length)
+    rows: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, *_COUNTED)}
+    for seq_id, sequence, clean, peaks, row, spans in zip(
+        batch["seq_id"], batch["sequence"], letters, batch["peaks"], ids, offsets, strict=True
+    ):
+        starts, ends = regions_to_token_spans(spans, peaks, overlap)
+        codes = np.frombuffer(sequence.encode("latin-1", "replace"), dtype=np.uint8)
+        whole = len(codes)
+        values = {
+            "input_ids": row,
+            "eclip_token_starts": starts,
+            "eclip_token_ends": ends,
+            "length": len(row),
+            "record": digest(seq_id, clean) - 2**63,
+            "letters": whole,
+            "lower_case": int(((codes >= ord("a")) & (codes <= ord("z"))).sum()),
+            "uracil": 0 if reads_rna else int(((codes | 32) == ord("u")).sum()),
+            "tokens": len(row),
+            "unknown": row.count(tokenizer.unk_token_id),
+            "truncated": int(max(end for _, end in spans) < len(clean.rstrip())),
+            "peaks": len(peaks),
+            "peaks_without_token": len(peaks) - len(starts),
+        }
+        for name, value in values.items():
+            rows[name].append(value)
+    return rows
+
+
+def _rows(path: str, content: str, version: int) -> Iterator[dict[str, Any]]:
+    """Rows of the cache; `content` and `version` take part in its name."""
+    for window in read_windows(Path(path)):
+        yield _row(window)
+
+
+def _row(window: Window) -> dict[str, Any]:
+    return {"seq_id": window.seq_id, "sequence": window.sequence, "peaks": [list(peak) for peak in window.peaks]}
+
+
+def _identity(tokenizer: PreTrainedTokenizerBase) -> str:
+    if tokenizer.is_fast:
+        return str(tokenizer.backend_tokenizer.to_str())
+    return f"{type(tokenizer).__name__} {sorted(tokenizer.get_vocab().items())}"

@@ -1,0 +1,250 @@
+"""Windows with their sequences and peaks: genome + regions + peaks -> columns of a training file.
+
+All positions of peaks are on the chromosome until the last step, where peaks are clipped to their window and, for
+regions of the minus strand, turned round with the sequence.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bindtune.data.layout import WHOLE, Layout, Placed, Regions
+from bindtune.data.peaks import PeakIndex
+from bindtune.io.genome import reverse_complement
+from bindtune.io.window_files import WindowColumns
+from bindtune.regions import clip, reverse
+
+Ints = NDArray[np.int64]
+
+# Windows and letters read at once: enough to be fast, little enough to be held a few times over.
+_BUNDLE_WINDOWS = 4096
+_BUNDLE_LETTERS = 1 << 22
+_NOT_ACGT = np.ones(256, np.int64)
+_NOT_ACGT[list(b"ACGT")] = 0
+
+
+@dataclass(frozen=True)
+class WindowRules:
+    """What counts as a peak in a window, and which windows are kept.
+
+    Args:
+        min_peak_overlap: nucleotides of a peak that must lie in the window.
+        same_strand: peaks of the strand opposite to the region's do not count.
+        reverse_complement: windows of minus-strand regions read along that strand.
+        max_n_fraction: greatest share of letters other than A, C, G and T.
+        keep_peakless: share of the windows without a peak to keep.
+        seed: decides which of them.
+    """
+
+    min_peak_overlap: int
+    same_strand: bool
+    reverse_complement: bool
+    max_n_fraction: float
+    keep_peakless: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Windows:
+    """N windows, P pairs of a window and a peak in it.
+
+    Args:
+        placed: where they lie.
+        pair_window: (P,) index of the window, ascending.
+        pair_peak: (P,) index of the peak, in the order of the window's sequence.
+        sequence: N sequences; empty until they are read.
+        key: (N,) hash that a sequence shares with its reverse complement alone, but for the last bit, which says which
+            of the two it is; empty unless asked for.
+    """
+
+    placed: Placed
+    pair_window: Ints
+    pair_peak: Ints
+    sequence: list[str]
+    key: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.placed)
+
+    def take(self, keep: NDArray[np.bool_]) -> "Windows":
+        """The windows that a mask chooses, with their pairs."""
+        if keep.all():
+            return self
+        number = np.cumsum(keep) - 1
+        pairs = keep[self.pair_window]
+        return Windows(
+            self.placed.take(keep),
+            number[self.pair_window[pairs]],
+            self.pair_peak[pairs],
+            [text for text, wanted in zip(self.sequence, keep.tolist(), strict=False) if wanted],
+            self.key[keep] if len(self.key) else self.key,
+        )
+
+
+class WindowMaker:
+    """Makes windows, a few thousand at a time.
+
+    Args:
+        regions: all regions.
+        layout: where their windows lie.
+        index: all peaks.
+        fetch: (region, start, end in it) -> upper-case letters of the plus strand.
+        rules: what is kept.
+    """
+
+    def __init__(
+        self,
+        *,
+        regions: Regions,
+        layout: Layout,
+        index: PeakIndex,
+        fetch: Callable[[int, int, int], bytes],
+        rules: WindowRules,
+    ) -> None:
+        self._regions, self._layout, self._index, self._fetch, self._rules = regions, layout, index, fetch, rules
+
+    def bare(self, chosen: Ints) -> Iterator[Windows]:
+        """Windows of the chosen regions with their peaks, without sequences, none left out."""
+        for bundle in self._layout.stretches(chosen, windows=_BUNDLE_WINDOWS, letters=_BUNDLE_LETTERS):
+            yield self._with_peaks(self._layout.place(bundle))
+
+    def complete(
+        self,
+        chosen: Ints,
+        *,
+        wanted: Callable[[Placed], NDArray[np.bool_]],
+        keys: bool,
+        dropped: Counter[str],
+    ) -> Iterator[Windows]:
+        """Windows of the chosen regions that are wanted and that the rules keep.
+
+        Args:
+            chosen: indices of regions, ascending.
+            wanted: which windows of a bundle belong to this pass at all.
+            keys: compute the hashes.
+            dropped: counts the windows that the rules drop, by reason.
+        """
+        for bundle in self._layout.stretches(chosen, windows=_BUNDLE_WINDOWS, letters=_BUNDLE_LETTERS):
+            placed = self._layout.place(bundle)
+            windows = self._with_peaks(placed.take(wanted(placed)))
+            peakless = windows.take(self.kept_though_peakless(windows))
+            dropped["peakless"] += len(windows) - len(peakless)
+            yield self._with_sequences(peakless, keys=keys, dropped=dropped)
+
+    def kept_though_peakless(self, windows: Windows) -> NDArray[np.bool_]:
+        """Mask of the windows that have a peak or are drawn to stay; the draw hangs on seed and place alone."""
+        if self._rules.keep_peakless >= 1:
+            return np.ones(len(windows), bool)
+        keep = np.zeros(len(windows), bool)
+        keep[windows.pair_window] = True
+        starts, _ = self.on_chromosome(windows.placed)
+        region = windows.placed.region
+        place = (self._regions.chrom[region].astype(np.uint64) << np.uint64(3)) | (
+            self._regions.strand[region] + 1
+        ).astype(np.uint64)
+        draw = _scramble(_scramble(starts.astype(np.uint64) ^ np.uint64(self._rules.seed)) ^ place)
+        return keep | (draw < np.uint64(self._rules.keep_peakless * 2**64))
+
+    def on_chromosome(self, placed: Placed) -> tuple[Ints, Ints]:
+        """(starts, ends) of windows on their chromosomes."""
+        origin = self._regions.start[placed.region]
+        return origin + placed.start, origin + placed.end
+
+    def columns(self, windows: Windows) -> WindowColumns:
+        """What is written: names, and peaks clipped and turned with their window."""
+        placed, regions, peaks = windows.placed, self._regions, self._index.peaks
+        starts, ends = self.on_chromosome(placed)
+        lows, highs = starts[windows.pair_window], ends[windows.pair_window]
+        whole_start, whole_end = peaks.start[windows.pair_peak], peaks.end[windows.pair_peak]
+        first, last = clip(whole_start, whole_end, start=lows, end=highs)
+        here = (first - lows, last - lows)
+        turned = reverse(*here, length=highs - lows)
+        minus = self._turned(placed)[windows.pair_window]
+        return WindowColumns(
+            sequence=windows.sequence,
+            seq_id=self._names(placed),
+            start=placed.start,
+            end=placed.end,
+            strand=regions.strand[placed.region],
+            method=placed.method,
+            peak_count=np.bincount(windows.pair_window, minlength=len(windows)),
+            peak_start=np.where(minus, turned[0], here[0]),
+            peak_end=np.where(minus, turned[1], here[1]),
+            genomic_start=whole_start,
+            genomic_end=whole_end,
+            peak_clipped=(first > whole_start) | (last < whole_end),
+        )
+
+    def _turned(self, placed: Placed) -> NDArray[np.bool_]:
+        return (self._regions.strand[placed.region] < 0) & self._rules.reverse_complement
+
+    def _with_peaks(self, placed: Placed) -> Windows:
+        """Find the peaks of windows; they are sorted as they come on the window's sequence."""
+        starts, ends = self.on_chromosome(placed)
+        window, peak = self._index.overlapping(self._regions.chrom[placed.region], starts, ends)
+        peaks = self._index.peaks
+        first, last = clip(peaks.start[peak], peaks.end[peak], start=starts[window], end=ends[window])
+        counts = last - first >= self._rules.min_peak_overlap
+        if self._rules.same_strand:
+            counts &= self._regions.strand[placed.region[window]] * peaks.strand[peak] >= 0
+        minus = self._turned(placed)[window]
+        order = np.lexsort((np.where(minus, -first, last), np.where(minus, -last, first), window))
+        order = order[counts[order]]
+        return Windows(placed, window[order], peak[order], [], np.empty(0, np.uint64))
+
+    def _with_sequences(self, windows: Windows, *, keys: bool, dropped: Counter[str]) -> Windows:
+        placed, sequences, hashes = windows.placed, list[str](), list[int]()
+        clear = np.ones(len(placed), bool)
+        turned = self._turned(placed)
+        borders = np.flatnonzero(np.diff(placed.region, prepend=-1, append=-1)).tolist() if len(placed) else []
+        for a, b in pairwise(borders):
+            starts, ends = placed.start[a:b], placed.end[a:b]
+            low, high = int(starts.min()), int(ends.max())
+            letters = self._fetch(int(placed.region[a]), low, high)
+            if self._rules.max_n_fraction < 1:
+                clear[a:b] = _n_fraction(letters, starts - low, ends - low) <= self._rules.max_n_fraction
+            spans = (starts - low, ends - low)
+            if turned[a]:
+                letters, spans = reverse_complement(letters), reverse(*spans, length=high - low)
+            text, pairs = letters.decode("ascii"), list(zip(spans[0].tolist(), spans[1].tolist(), strict=True))
+            sequences += [text[start:end] for start, end in pairs]
+            if keys:
+                twin, size = reverse_complement(letters).decode("ascii"), high - low
+                hashes += [_key(text[start:end], twin[size - end : size - start]) for start, end in pairs]
+        key = np.array(hashes, np.int64).view(np.uint64)
+        read = Windows(placed, windows.pair_window, windows.pair_peak, sequences, key).take(clear)
+        dropped["too_many_n"] += len(windows) - len(read)
+        return read
+
+    def _names(self, placed: Placed) -> list[str]:
+        regions, names, last, prefix = self._regions, list[str](), -1, ""
+        rows = zip(
+            placed.region.tolist(), placed.start.tolist(), placed.end.tolist(), placed.method.tolist(), strict=True
+        )
+        for region, start, end, method in rows:
+            if region != last:
+                last, prefix = region, f"{regions.label[region]}:{regions.start[region]}-{regions.end[region]}"
+            names.append(prefix if method == WHOLE else f"{prefix}_window_{start}_{end}")
+        return names
+
+
+def _n_fraction(letters: bytes, starts: Ints, ends: Ints) -> NDArray[np.float64]:
+    before = np.concatenate([[0], np.cumsum(_NOT_ACGT[np.frombuffer(letters, np.uint8)])])
+    return np.asarray((before[ends] - before[starts]) / (ends - starts), np.float64)
+
+
+def _key(sequence: str, twin: str) -> int:
+    # Python's string hash is SipHash, 64 bits: among 10 million sequences a chance collision has a probability of 3e-6.
+    return hash(sequence) & -2 if sequence <= twin else hash(twin) | 1
+
+
+def _scramble(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): well mixed bits from consecutive numbers."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

@@ -1,0 +1,113 @@
+"""Genes from GTF and GFF3, as Ensembl, GENCODE and RefSeq write them; plain or gzipped.
+
+Positions there are 1-based and inclusive; they are converted here, once. Formats:
+https://www.ensembl.org/info/website/upload/gff.html, https://github.com/The-Sequence-Ontology/Specifications.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+from urllib.parse import unquote
+
+from bindtune.errors import InputError
+from bindtune.io.intervals import STRANDS, IntervalColumns, Intervals
+from bindtune.io.text import numbered_lines
+
+# GTF: `gene_type "lncRNA"; level 2;` (a quoted value may hold a semicolon). GFF3: `biotype=lncRNA;Name=a%3Bb`.
+_GTF = re.compile(r'\s*([^\s;="]+)\s+(?:"([^"]*)"|([^;"]*))\s*(?:;|$)')
+_GFF3 = re.compile(r"\s*([^;=]+)=([^;]*)(?:;|$)")
+# GENCODE says gene_type; Ensembl and RefSeq gene_biotype; Ensembl's GFF3 biotype.
+_TYPE_KEYS = ("gene_type", "gene_biotype", "biotype")
+
+
+def read_genes(path: Path, *, features: Collection[str], types: Collection[str] = ()) -> Intervals:
+    """Read the span of every gene.
+
+    Args:
+        path: the annotation.
+        features: what column 3 must say, such as "gene"; case counts.
+        types: gene types to keep, such as "protein_coding"; empty keeps all.
+
+    Raises:
+        InputError: names the first line that is not what the format says, or says which features there are instead.
+    """
+    columns = IntervalColumns()
+    seen: Counter[str] = Counter()
+    seen_types: Counter[str] = Counter()
+    for number, line in numbered_lines(path):
+        if not line or line.isspace():
+            continue
+        if line[0] == "#":
+            if line.startswith("##FASTA"):
+                break
+            continue
+        fields = line.split("\t")
+        if len(fields) != 9:
+            raise InputError(path, number, f"expected 9 columns separated by tabs, found {len(fields)}")
+        seen[fields[2]] += 1
+        if fields[2] not in features:
+            continue
+        if types:
+            kind = gene_type(fields[8])
+            seen_types[kind or "(none)"] += 1
+            if kind not in types:
+                continue
+        columns.add(
+            fields[0], _span(path, number, fields=fields), strand=_strand(path, number, fields=fields), line=number
+        )
+    genes = columns.freeze(path)
+    if not len(genes):
+        raise InputError(path, None, _nothing(features, types=types, seen=seen, seen_types=seen_types))
+    return genes
+
+
+def gene_type(attributes: str) -> str | None:
+    """The type of a gene from column 9 in any of the dialects, or None where it is not given."""
+    found = parse_attributes(attributes)
+    return next((found[key] for key in _TYPE_KEYS if key in found), None)
+
+
+def parse_attributes(text: str) -> dict[str, str]:
+    """Column 9 by key; where a key comes twice (`tag`, `db_xref`) the first counts."""
+    found: dict[str, str] = {}
+    first = re.match(r"\s*[^\s;=\"]+(=)?", text)
+    if first and first.group(1):
+        for key, value in _GFF3.findall(text):
+            found.setdefault(key.strip(), unquote(value))
+    else:
+        for key, quoted, bare in _GTF.findall(text):
+            found.setdefault(key, quoted or bare.strip())
+    return found
+
+
+def _span(path: Path, line: int, *, fields: list[str]) -> tuple[int, int]:
+    for place, what in ((3, "start"), (4, "end")):
+        if not fields[place].isdecimal():
+            raise InputError(path, line, f"{what} is not a whole number: {fields[place]!r}")
+    first, last = int(fields[3]), int(fields[4])
+    if first < 1:
+        raise InputError(path, line, f"start {first} is less than 1, where this format begins to count")
+    if last < first:
+        raise InputError(path, line, f"end {last} is less than start {first}")
+    return first - 1, last
+
+
+def _strand(path: Path, line: int, *, fields: list[str]) -> int:
+    strand = 0 if fields[6] == "?" else STRANDS.get(fields[6])
+    if strand is None:
+        raise InputError(path, line, f"strand is {fields[6]!r}, expected '+', '-', '.' or '?'")
+    return strand
+
+
+def _nothing(features: Collection[str], *, types: Collection[str], seen: Counter[str], seen_types: Counter[str]) -> str:
+    if not seen:
+        return "holds no annotation lines"
+    if seen_types:
+        return f"no gene is of type {_list(types)}; there are {_list([name for name, _ in seen_types.most_common(8)])}"
+    there = _list([name for name, _ in seen.most_common(8)])
+    return f"no line is a {_list(features)} (column 3); there are {there}: choose one with --gene-feature"
+
+
+def _list(names: Collection[str]) -> str:
+    return ", ".join(names)

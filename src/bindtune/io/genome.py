@@ -1,0 +1,220 @@
+"""Stretches of a genome, as upper-case A, C, G, T and ambiguity letters: FASTA (plain, gzip, bgzip) and 2bit.
+
+FASTA is read through pyfaidx with a .fai index. Where the file has no usable index, one is built in a temporary folder;
+nothing is written beside the user's file unless asked for. A compressed FASTA is unpacked into that folder first.
+"""
+
+import re
+import shutil
+import tempfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import py2bit
+from pyfaidx import Faidx, FastaIndexingError
+
+from bindtune.errors import InputError
+from bindtune.io.text import is_gzipped, open_bytes
+
+# Upper case, and T for the U of RNA. What is no nucleotide letter (IUPAC) becomes '!', which is then looked for.
+_LETTERS = b"ACGTRYKMSWBDHVN"
+_COMPLEMENTS = b"TGCAYRMKSWVHDBN"
+_PURIFY = bytes(
+    (b"T" if chr(code) in "Uu" else chr(code).upper().encode() if chr(code).upper().encode() in _LETTERS else b"!")[0]
+    if code < 128 and chr(code).isalpha()
+    else ord("!")
+    for code in range(256)
+)
+_COMPLEMENT = bytes.maketrans(_LETTERS, _COMPLEMENTS)
+_TWO_BIT_MAGIC = (b"\x1a\x41\x27\x43", b"\x43\x27\x41\x1a")
+_UNPACK_BLOCK = 1 << 20
+
+
+def purify(letters: bytes, *, path: Path, name: str, start: int) -> bytes:
+    """Upper-case letters with T for U.
+
+    Args:
+        letters: as they stand in the file.
+        path: the file, for messages.
+        name: the sequence, for messages.
+        start: 0-based position of the first letter, for messages.
+
+    Raises:
+        InputError: a character is no nucleotide letter.
+    """
+    pure = letters.translate(_PURIFY)
+    bad = pure.find(b"!")
+    if bad >= 0:
+        found = letters[bad : bad + 1].decode("latin-1")
+        raise InputError(path, None, f"{name}, position {start + bad + 1}: {found!r} is not a nucleotide letter")
+    return pure
+
+
+def reverse_complement(letters: bytes) -> bytes:
+    """The other strand, read in its own direction; ambiguity letters are complemented as IUPAC says."""
+    return letters.translate(_COMPLEMENT)[::-1]
+
+
+class Genome(Protocol):
+    """Named sequences that can be read in part."""
+
+    path: Path
+    sizes: dict[str, int]
+
+    def fetch(self, name: str, start: int, end: int) -> bytes:
+        """Upper-case plus-strand letters of [start, end)."""
+
+
+class TwoBitGenome:
+    """A genome in UCSC's 2bit format."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = py2bit.open(str(path))
+        except RuntimeError as error:
+            raise InputError(path, None, f"damaged 2bit file: {error}") from error
+        self.path = path
+        self.sizes: dict[str, int] = dict(self._file.chroms())
+
+    def fetch(self, name: str, start: int, end: int) -> bytes:
+        """Upper-case plus-strand letters of [start, end)."""
+        try:
+            letters = self._file.sequence(name, start, end).encode()
+        except RuntimeError as error:
+            raise InputError(self.path, None, f"damaged 2bit file: {name}:{start}-{end}: {error}") from error
+        return purify(letters, path=self.path, name=name, start=start)
+
+
+class FastaGenome:
+    """A genome in FASTA with an index.
+
+    Args:
+        path: what the user gave, for messages.
+        fasta: the plain FASTA, which differs from `path` where that one is compressed.
+        index: its .fai, built where it is missing.
+    """
+
+    def __init__(self, path: Path, *, fasta: Path, index: Path) -> None:
+        built_before = index.exists()
+        try:
+            self._file = Faidx(str(fasta), indexname=str(index), as_raw=True, rebuild=False, build_index=True)
+        except (FastaIndexingError, ValueError, KeyError) as error:
+            line = re.search(r"at line (\d+)", str(error))
+            problem = " ".join(str(error).replace(str(fasta), path.name).split())
+            where = index if built_before else path
+            raise InputError(where, int(line.group(1)) if line else None, f"not indexable FASTA: {problem}") from error
+        self.path = path
+        self.sizes = {name: record.rlen for name, record in self._file.index.items()}
+        if not self.sizes:
+            raise InputError(path, 1, "holds no FASTA records")
+
+    def fetch(self, name: str, start: int, end: int) -> bytes:
+        """Upper-case plus-strand letters of [start, end)."""
+        letters = self._file.fetch(name, start + 1, end).encode("latin-1")
+        return purify(letters, path=self.path, name=name, start=start)
+
+
+class GenomeFile:
+    """Opens a genome of any kind for the length of a `with` block.
+
+    Args:
+        path: FASTA (plain, gzip or bgzip) or 2bit.
+        write_index: keep a newly built FASTA index beside the file, as samtools does.
+        notify: is told in one sentence what takes time or is written.
+    """
+
+    def __init__(self, path: Path, *, write_index: bool, notify: Callable[[str], None]) -> None:
+        self._path, self._write_index, self._notify = path, write_index, notify
+
+    def __enter__(self) -> Genome:
+        self._folder = tempfile.TemporaryDirectory(prefix="bindtune-genome-")
+        try:
+            return self._open()
+        except BaseException:
+            self._folder.cleanup()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._folder.cleanup()
+
+    def _open(self) -> Genome:
+        compressed = is_gzipped(self._path)
+        with self._path.open("rb") as handle:
+            start = handle.read(4)
+        if start in _TWO_BIT_MAGIC:
+            return TwoBitGenome(self._path)
+        fasta = self._unpacked() if compressed else self._path
+        _check_first_line(self._path, fasta)
+        beside = self._path.with_name(self._path.name + ".fai")
+        if not compressed and beside.exists() and beside.stat().st_mtime >= fasta.stat().st_mtime:
+            _check_index(beside, fasta)
+            return FastaGenome(self._path, fasta=fasta, index=beside)
+        if self._write_index and not compressed:
+            self._notify(f"writing the index {beside}")
+            return self._with_new_index(fasta, keep=beside)
+        why = "is older than the file" if beside.exists() and not compressed else "is missing"
+        if not compressed:
+            self._notify(f"{beside.name} {why}: building a temporary index (--write-index keeps one beside the genome)")
+        return self._with_new_index(fasta, keep=None)
+
+    def _with_new_index(self, fasta: Path, *, keep: Path | None) -> Genome:
+        index = Path(self._folder.name) / "genome.fa.fai"
+        genome = FastaGenome(self._path, fasta=fasta, index=index)
+        if keep is not None:
+            try:
+                shutil.copyfile(index, keep)
+            except OSError as error:
+                raise InputError(keep, None, f"cannot be written: {error.strerror or error}") from error
+        return genome
+
+    def _unpacked(self) -> Path:
+        """The plain FASTA of a compressed one; bgzip is a kind of gzip and needs no case of its own."""
+        plain = Path(self._folder.name) / "genome.fa"
+        self._notify(
+            f"unpacking {self._path} into {self._folder.name} for this run (a plain FASTA or a 2bit is faster)"
+        )
+        try:
+            with open_bytes(self._path) as source, plain.open("wb") as target:
+                shutil.copyfileobj(source, target, _UNPACK_BLOCK)
+        except (EOFError, zlib.error) as error:
+            raise InputError(self._path, None, f"gzip data is damaged or cut short: {error}") from error
+        except OSError as error:
+            raise InputError(self._path, None, f"cannot be unpacked into {self._folder.name}: {error}") from error
+        return plain
+
+
+def _check_first_line(path: Path, fasta: Path) -> None:
+    with fasta.open("rb") as handle:
+        for number, line in enumerate(handle, start=1):
+            if line.strip():
+                if not line.startswith(b">"):
+                    found = line[:20].decode("latin-1").rstrip()
+                    raise InputError(path, number, f"not FASTA or 2bit: expected '>', found {found!r}")
+                return
+            if number > 1000:
+                break
+    raise InputError(path, 1, "holds no FASTA records")
+
+
+def _check_index(index: Path, fasta: Path) -> None:
+    """Refuse an index that belongs to another file: before every offset a header of that name must stand."""
+    size = fasta.stat().st_size
+    with fasta.open("rb") as handle, index.open("rb") as lines:
+        for number, raw in enumerate(lines, start=1):
+            line = raw.decode("latin-1")
+            fields = line.rstrip("\r\n").split("\t")
+            if len(fields) != 5 or not all(field.isdecimal() for field in fields[1:]):
+                raise InputError(index, number, "not a FASTA index: expected a name and four whole numbers")
+            length, offset, letters, width = map(int, fields[1:])
+            if letters == 0 and length:
+                raise InputError(index, number, "not a FASTA index: no letters in a line")
+            last = offset + (length - 1) // letters * width + (length - 1) % letters + 1 if length else offset
+            handle.seek(max(0, offset - 4096))
+            before = handle.read(min(offset, 4096)).rstrip(b"\r\n").rsplit(b"\n", 1)[-1]
+            if last > size or before[1:].split()[:1] != [fields[0].encode("latin-1")]:
+                raise InputError(index, number, f"does not fit {fasta.name}: delete it, or index the file again")

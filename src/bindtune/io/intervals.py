@@ -1,0 +1,86 @@
+"""Stretches of chromosomes as columns: what BED, narrowPeak, GTF and FASTA headers all become."""
+
+from array import array
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+STRANDS = {"+": 1, "-": -1, ".": 0}
+STRAND_LETTERS = {1: "+", -1: "-", 0: "."}
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """R stretches from one file, in its order; 0-based and half-open.
+
+    Args:
+        path: the file they come from.
+        names: chromosome names in the order in which the file brings them.
+        chrom: (R,) index into `names`.
+        start: (R,) first nucleotide.
+        end: (R,) one past the last nucleotide.
+        strand: (R,) 1, -1, or 0 where none is given.
+        line: (R,) 1-based line, for messages.
+        values: (R,) numbers by name, such as "score"; NaN where the file has none.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    chrom: NDArray[np.int32]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    strand: NDArray[np.int8]
+    line: NDArray[np.int64]
+    values: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+class IntervalColumns:
+    """Grows an `Intervals` line by line at 30 bytes a line.
+
+    Args:
+        value_names: the numbers that come with each line.
+    """
+
+    def __init__(self, value_names: tuple[str, ...] = ()) -> None:
+        self._ids: dict[str, int] = {}
+        self._chrom, self._strand = array("i"), array("b")
+        self._start, self._end, self._line = array("q"), array("q"), array("q")
+        self._values = {name: array("d") for name in value_names}
+
+    def add(self, name: str, span: tuple[int, int], *, strand: int, line: int) -> None:
+        """Append one stretch of chromosome `name`; its numbers, if any, follow by `add_values`."""
+        self._chrom.append(self._ids.setdefault(name, len(self._ids)))
+        self._start.append(span[0])
+        self._end.append(span[1])
+        self._strand.append(strand)
+        self._line.append(line)
+
+    def add_values(self, values: list[float]) -> None:
+        """Append the numbers of the stretch that was added last, in the order of the names."""
+        for column, value in zip(self._values.values(), values, strict=True):
+            column.append(value)
+
+    def freeze(self, path: Path) -> Intervals:
+        """The columns as arrays."""
+        return Intervals(
+            path=path,
+            names=tuple(self._ids),
+            chrom=np.frombuffer(self._chrom, np.int32) if self._chrom else np.empty(0, np.int32),
+            start=_longs(self._start),
+            end=_longs(self._end),
+            strand=np.frombuffer(self._strand, np.int8) if self._strand else np.empty(0, np.int8),
+            line=_longs(self._line),
+            values={
+                name: np.frombuffer(column, np.float64) if column else np.empty(0, np.float64)
+                for name, column in self._values.items()
+            },
+        )
+
+
+def _longs(column: "array[int]") -> NDArray[np.int64]:
+    return np.frombuffer(column, np.int64) if column else np.empty(0, np.int64)

@@ -1,0 +1,174 @@
+"""Training files: windows with their peaks, as a JSON array, JSON Lines or Parquet, plain or gzipped.
+
+Every reader streams: memory does not grow with the file. What a file holds is recognised by its first bytes.
+"""
+
+import codecs
+import gzip
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import ijson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bindtune.errors import InputError
+
+_BOM = codecs.BOM_UTF8
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One record of a training file.
+
+    Args:
+        seq_id: its name, such as "chr7:8212822-8218663_window_3584_4096".
+        sequence: its letters, as they stand in the file.
+        peaks: (start, end) of each peak, 0-based and half-open on the window; they may reach beyond it.
+        genomic: (start, end) of the same peaks on the genome, or None where the file does not say; never checked.
+    """
+
+    seq_id: str
+    sequence: str
+    peaks: tuple[tuple[int, int], ...]
+    genomic: tuple[tuple[int, int] | None, ...]
+
+
+def read_windows(path: Path) -> Iterator[Window]:
+    """Read a training file, one record after the other.
+
+    Raises:
+        InputError: names the file and the record (or line, in JSON Lines) that is not as expected.
+    """
+    for number, unit, fields in _raw(path):
+        try:
+            yield _window(fields)
+        except ValueError as error:
+            raise InputError(path, number, str(error), unit=unit) from error
+
+
+def _raw(path: Path) -> Iterator[tuple[int, str, Any]]:
+    """Every record as the file has it, with its 1-based number and what that counts."""
+    try:
+        with path.open("rb") as raw:
+            zipped = raw.read(2) == b"\x1f\x8b"
+        opener: Callable[[Path], Any] = gzip.open if zipped else partial(open, mode="rb")
+        with opener(path) as stream:
+            head = stream.read(4096)
+            body = len(_BOM) if head.startswith(_BOM) else 0
+            stream.seek(body)
+            yield from _recognised(head[body:].lstrip(), stream, path, zipped)
+    except (OSError, EOFError, pa.ArrowException) as error:
+        raise InputError(path, None, f"cannot be read: {error}") from error
+
+
+def _recognised(head: bytes, stream: IO[bytes], path: Path, zipped: bool) -> Iterator[tuple[int, str, Any]]:
+    if head.startswith(b"PAR1"):
+        with _seekable(stream, zipped) as table:
+            yield from _parquet(table)
+    elif head.startswith(b"["):
+        yield from _array(stream, path)
+    elif head.startswith(b"{"):
+        yield from _lines(stream, path)
+    else:
+        found = repr(head[:20].decode("ascii", "replace")) if head else "nothing"
+        raise InputError(path, None, f"expected a JSON array, JSON Lines or Parquet, found {found}")
+
+
+def _array(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str, Any]]:
+    number = 0
+    try:
+        for number, fields in enumerate(ijson.items(stream, "item", use_float=True), start=1):
+            yield number, "record", fields
+    except (ijson.JSONError, UnicodeDecodeError) as error:
+        raise InputError(path, number + 1, f"not JSON: {_one_line(error)}", unit="record") from error
+
+
+def _lines(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str, Any]]:
+    for number, line in enumerate(stream, start=1):
+        if not line.strip():
+            continue
+        try:
+            yield number, "", json.loads(line)
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise InputError(path, number, f"not JSON: {_one_line(error)}") from error
+
+
+def _parquet(stream: IO[bytes]) -> Iterator[tuple[int, str, Any]]:
+    number = 0
+    for batch in pq.ParquetFile(stream).iter_batches(batch_size=1000):
+        for number, fields in enumerate(batch.to_pylist(), start=number + 1):  # noqa: B020 (goes on counting)
+            yield number, "record", fields
+
+
+@contextmanager
+def _seekable(stream: IO[bytes], zipped: bool) -> Iterator[IO[bytes]]:
+    """Parquet is read from its end: a gzipped file is unpacked to a temporary one first."""
+    if not zipped:
+        yield stream
+        return
+    with tempfile.TemporaryFile() as unpacked:
+        shutil.copyfileobj(stream, unpacked)
+        unpacked.seek(0)
+        yield unpacked
+
+
+def _window(fields: Any) -> Window:
+    if not isinstance(fields, dict):
+        raise ValueError(f"expected an object with sequence, seq_id and eclip_regions, found {_shown(fields)}")
+    sequence, seq_id = _text(fields, "sequence"), _text(fields, "seq_id")
+    length = fields.get("seq_len")
+    if length is not None and _whole(length, "seq_len") != len(sequence):
+        raise ValueError(f"seq_len is {length}, but the sequence has {len(sequence)} letters")
+    regions = fields.get("eclip_regions")
+    if not isinstance(regions, list):
+        raise ValueError(f"eclip_regions must be a list (empty where there is no peak), found {_shown(regions)}")
+    return Window(
+        seq_id=seq_id,
+        sequence=sequence,
+        peaks=tuple(_interval(region, "peak") for region in regions),
+        genomic=tuple(None if region.get("genomic_start") is None else _genomic(region) for region in regions),
+    )
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} must be text that is not empty, found {_shown(value)}")
+    return value
+
+
+def _interval(region: Any, name: str) -> tuple[int, int]:
+    if not isinstance(region, dict):
+        raise ValueError(f"a region must hold peak_start and peak_end, found {_shown(region)}")
+    start, end = (_whole(region.get(f"{name}_{side}"), f"{name}_{side}") for side in ("start", "end"))
+    if end < start:
+        raise ValueError(f"{name}_end {end} is less than {name}_start {start}")
+    return start, end
+
+
+def _genomic(region: dict[str, Any]) -> tuple[int, int] | None:
+    start, end = region["genomic_start"], region.get("genomic_end")
+    return (int(start), int(end)) if isinstance(start, int | float) and isinstance(end, int | float) else None
+
+
+def _whole(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        raise ValueError(f"{name} must be a whole number, found {_shown(value)}")
+    return int(value)
+
+
+def _shown(value: Any) -> str:
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

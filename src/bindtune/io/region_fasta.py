@@ -1,0 +1,88 @@
+"""FASTA of regions: headers `chrom:start-end` (0-based, half-open), each sequence being that stretch.
+
+What `bedtools getfasta` writes, with `-name` (`name::chrom:start-end`) and `-s` (`chrom:start-end(-)`, the sequence
+then being the reverse complement) included. Read from the start to the end, as often as needed, a record at a time.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from bindtune.errors import InputError
+from bindtune.io.genome import purify, reverse_complement
+from bindtune.io.intervals import STRANDS, IntervalColumns, Intervals
+from bindtune.io.text import numbered_lines
+
+_HEADER = re.compile(r"(?:.*::)?(?P<chrom>[^\s:][^\s]*?):(?P<start>\d+)-(?P<end>\d+)(?:\((?P<strand>[+.-])\))?$")
+
+
+class RegionFasta:
+    """The records of a region FASTA.
+
+    Args:
+        path: plain or gzipped.
+
+    Raises:
+        InputError: names the first header or sequence that is not as expected.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        columns = IntervalColumns()
+        for line, header, letters in _records(path):
+            name, span, strand = _parse_header(path, line, header=header)
+            _check_length(path, line, found=len(letters), span=span)
+            columns.add(name, span, strand=strand, line=line)
+        self.regions: Intervals = columns.freeze(path)
+        if not len(self.regions):
+            raise InputError(path, 1, "holds no FASTA records")
+        self._records: Iterator[tuple[int, str, bytes]] = iter(())
+        self._current, self._letters = -1, b""
+
+    def fetch(self, region: int, start: int, end: int) -> bytes:
+        """Upper-case plus-strand letters of [start, end), positions in the record; fast where `region` never falls."""
+        if region < self._current or self._current < 0:
+            self._records, self._current = _records(self.path), -1
+        while self._current < region:
+            _, header, letters = next(self._records)
+            self._current += 1
+            if self._current == region:
+                origin = int(self.regions.start[region])
+                pure = purify(letters, path=self.path, name=header, start=origin)
+                self._letters = reverse_complement(pure) if self.regions.strand[region] < 0 else pure
+        return self._letters[start:end]
+
+
+def _records(path: Path) -> Iterator[tuple[int, str, bytes]]:
+    """Yield (line of the header, header without '>', letters)."""
+    header, at, parts = "", 0, list[str]()
+    for number, line in numbered_lines(path):
+        if line.startswith(">"):
+            if at:
+                yield at, header, "".join(parts).encode("latin-1", "replace")
+            header, at, parts = line[1:].strip(), number, []
+        elif at:
+            parts.append(line.strip())
+        elif line.strip():
+            raise InputError(path, number, f"not FASTA: expected '>', found {line[:20]!r}")
+    if at:
+        yield at, header, "".join(parts).encode("latin-1", "replace")
+
+
+def _parse_header(path: Path, line: int, *, header: str) -> tuple[str, tuple[int, int], int]:
+    word = header.split(maxsplit=1)[0] if header else ""
+    found = _HEADER.match(word)
+    if found is None:
+        raise InputError(path, line, f"expected a header like 'chr7:100-612', found {header[:40]!r}")
+    start, end = int(found["start"]), int(found["end"])
+    if end <= start:
+        raise InputError(path, line, f"end {end} is not greater than start {start}")
+    return found["chrom"], (start, end), STRANDS[found["strand"] or "."]
+
+
+def _check_length(path: Path, line: int, *, found: int, span: tuple[int, int]) -> None:
+    expected = span[1] - span[0]
+    if found == expected:
+        return
+    hint = "; headers count from 0, `samtools faidx` writes them counting from 1" if found == expected + 1 else ""
+    raise InputError(path, line, f"the header says {expected} letters, the sequence has {found}{hint}")

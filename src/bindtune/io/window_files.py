@@ -1,0 +1,224 @@
+"""Training files of windows: Parquet, JSON Lines or one JSON array, written a few thousand windows at a time.
+
+Fields of a record: `sequence seq_id seq_len start end strand method num_peaks_in_window eclip_regions peak_clipped`;
+`start` and `end` are the window's place in its region, counted from the region's genomic left, as in `seq_id`;
+`peak_clipped` says for each of the `eclip_regions` whether the window shows only a part of that peak.
+"""
+
+import gzip
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Protocol, Self, TextIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from bindtune.io.intervals import STRAND_LETTERS
+
+WindowFormat = Literal["parquet", "jsonl", "jsonl.gz", "json", "json.gz"]
+METHODS = ("full_sequence", "sliding_window", "weighted_peak_centered", "weighted_uniform")
+
+_PEAK = pa.struct(
+    [("peak_start", pa.int32()), ("peak_end", pa.int32()), ("genomic_start", pa.int64()), ("genomic_end", pa.int64())]
+)
+_SCHEMA = pa.schema(
+    [
+        ("sequence", pa.string()),
+        ("seq_id", pa.string()),
+        ("seq_len", pa.int32()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("strand", pa.string()),
+        ("method", pa.string()),
+        ("num_peaks_in_window", pa.int32()),
+        ("eclip_regions", pa.list_(_PEAK)),
+        ("peak_clipped", pa.list_(pa.bool_())),
+    ]
+)
+_ROWS_IN_A_GROUP = 8192
+
+
+@dataclass(frozen=True)
+class WindowColumns:
+    """N windows with P peaks in all, column by column.
+
+    Args:
+        sequence: N sequences, in the direction of their strand.
+        seq_id: N names.
+        start: (N,) first position in the region, from its genomic left.
+        end: (N,) one past the last position.
+        strand: (N,) 1, -1 or 0.
+        method: (N,) index into METHODS.
+        peak_count: (N,) how many of the peaks below are this window's; they stand in the order of the windows.
+        peak_start: (P,) on the sequence.
+        peak_end: (P,) on the sequence.
+        genomic_start: (P,) of the whole peak.
+        genomic_end: (P,) of the whole peak.
+        peak_clipped: (P,) whether the window cuts the peak.
+    """
+
+    sequence: list[str]
+    seq_id: list[str]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    strand: NDArray[np.int8]
+    method: NDArray[np.int8]
+    peak_count: NDArray[np.int64]
+    peak_start: NDArray[np.int64]
+    peak_end: NDArray[np.int64]
+    genomic_start: NDArray[np.int64]
+    genomic_end: NDArray[np.int64]
+    peak_clipped: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+
+class WindowWriter(Protocol):
+    """Takes windows and writes them; closes its file at the end of a `with` block."""
+
+    def write(self, windows: WindowColumns) -> None:
+        """Append windows."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def window_writer(path: Path, *, format: WindowFormat) -> WindowWriter:
+    """The writer for a format, on a new file at `path`."""
+    if format == "parquet":
+        return ParquetWindowWriter(path)
+    return JsonWindowWriter(
+        path, array=format.startswith("json") and not format.startswith("jsonl"), packed=format.endswith(".gz")
+    )
+
+
+class ParquetWindowWriter:
+    """Parquet in row groups of some thousand windows, so that readers can map it."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, _SCHEMA, compression="zstd", use_dictionary=["strand", "method"])
+
+    def write(self, windows: WindowColumns) -> None:
+        """Append windows as one row group."""
+        if len(windows):
+            self._writer.write_table(_table(windows), row_group_size=_ROWS_IN_A_GROUP)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+
+class JsonWindowWriter:
+    """JSON Lines, or one JSON array with a record a line.
+
+    Args:
+        path: the file.
+        array: write an array.
+        packed: gzip it.
+    """
+
+    def __init__(self, path: Path, *, array: bool, packed: bool) -> None:
+        self._file: TextIO
+        if packed:
+            self._file = gzip.open(path, "wt", encoding="ascii", compresslevel=5)  # noqa: SIM115 (closed in __exit__)
+        else:
+            self._file = path.open("w", encoding="ascii", buffering=1 << 20)
+        self._array, self._between = array, ",\n" if array else "\n"
+        self._empty = True
+        if array:
+            self._file.write("[\n")
+
+    def write(self, windows: WindowColumns) -> None:
+        """Append windows."""
+        lines = _json_lines(windows)
+        if lines:
+            self._file.write(("" if self._empty else self._between) + self._between.join(lines))
+            self._empty = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._file.write("" if self._empty else "\n")
+            self._file.write("]\n" if self._array else "")
+        self._file.close()
+
+
+def _table(windows: WindowColumns) -> pa.Table:
+    places = np.zeros(len(windows) + 1, np.int32)
+    np.cumsum(windows.peak_count, out=places[1:])
+    peaks = pa.StructArray.from_arrays(
+        [
+            pa.array(windows.peak_start.astype(np.int32)),
+            pa.array(windows.peak_end.astype(np.int32)),
+            pa.array(windows.genomic_start),
+            pa.array(windows.genomic_end),
+        ],
+        fields=list(_PEAK),
+    )
+    strands = pa.array([STRAND_LETTERS[1], STRAND_LETTERS[0], STRAND_LETTERS[-1]])
+    return pa.table(
+        [
+            pa.array(windows.sequence, pa.string()),
+            pa.array(windows.seq_id, pa.string()),
+            pa.array((windows.end - windows.start).astype(np.int32)),
+            pa.array(windows.start),
+            pa.array(windows.end),
+            strands.take(pa.array(1 - windows.strand)),
+            pa.array(METHODS).take(pa.array(windows.method)),
+            pa.array(windows.peak_count.astype(np.int32)),
+            pa.ListArray.from_arrays(pa.array(places), peaks),
+            pa.ListArray.from_arrays(pa.array(places), pa.array(windows.peak_clipped)),
+        ],
+        schema=_SCHEMA,
+    )
+
+
+def _json_lines(windows: WindowColumns) -> list[str]:
+    peaks = [
+        f'{{"peak_start": {a}, "peak_end": {b}, "genomic_start": {c}, "genomic_end": {d}}}'
+        for a, b, c, d in zip(
+            windows.peak_start.tolist(),
+            windows.peak_end.tolist(),
+            windows.genomic_start.tolist(),
+            windows.genomic_end.tolist(),
+            strict=True,
+        )
+    ]
+    clipped = [("false", "true")[flag] for flag in windows.peak_clipped.tolist()]
+    lines, first = [], 0
+    rows = zip(
+        windows.sequence,
+        windows.seq_id,
+        windows.start.tolist(),
+        windows.end.tolist(),
+        windows.strand.tolist(),
+        windows.method.tolist(),
+        windows.peak_count.tolist(),
+        strict=True,
+    )
+    for sequence, seq_id, start, end, strand, method, count in rows:
+        last = first + count
+        lines.append(
+            f'{{"sequence": "{sequence}", "seq_id": {json.dumps(seq_id)}, "seq_len": {end - start}, '
+            f'"start": {start}, "end": {end}, "strand": "{STRAND_LETTERS[strand]}", "method": "{METHODS[method]}", '
+            f'"num_peaks_in_window": {count}, "eclip_regions": [{", ".join(peaks[first:last])}], '
+            f'"peak_clipped": [{", ".join(clipped[first:last])}]}}'
+        )
+        first = last
+    return lines

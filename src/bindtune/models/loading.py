@@ -1,0 +1,34 @@
+"""Choose the class of a masked language model by its folder or hub name."""
+
+from typing import Any
+
+from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
+
+from bindtune.errors import CheckpointError
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+
+
+def load_masked_lm(name: str) -> PreTrainedModel:
+    """Load a masked language model in fp32; no code from the hub is run.
+
+    DNABERT-2 is recognised by its configuration, which in the hub's file names no model type, and takes the native
+    implementation. Everything else goes through `AutoModelForMaskedLM`.
+
+    Raises:
+        CheckpointError: there is no such model, it has no masked-LM head, or weights are missing.
+    """
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(name)
+        if "alibi_starting_size" in config or config.get("model_type") == "dnabert2":
+            return DNABert2ForMaskedLM.from_pretrained(name)
+        loaded: Any = AutoModelForMaskedLM.from_pretrained(name, dtype="float32", output_loading_info=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{name}: no masked language model could be loaded: {_one_line(error)}") from error
+    model, info = loaded
+    if info["missing_keys"]:
+        raise CheckpointError(f"{name}: nothing for parameters {', '.join(sorted(info['missing_keys'])[:10])}")
+    return model
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,1 @@
+"""Training files from the files that labs have."""

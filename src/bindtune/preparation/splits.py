@@ -1,0 +1,132 @@
+"""Write the windows of every split, keep what they share apart, and count."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from bindtune.data.layout import Placed, Regions
+from bindtune.data.leaks import HeldOutKeys, LeakAudit, Leaks
+from bindtune.data.splits import SPLITS, TRAIN, SplitPlan
+from bindtune.data.windows import WindowMaker, Windows
+from bindtune.io.window_files import WindowFormat, window_writer
+from bindtune.preparation.counts import SplitCount
+from bindtune.runs import atomic_path
+
+
+class SplitFiles:
+    """Writes the splits, training windows first, in one pass over the genome each.
+
+    Held-out windows are read once before, for their hashes: training windows are then compared with those as they pass,
+    and nothing has to be kept of them.
+
+    Args:
+        maker: makes the windows.
+        plan: which window belongs to which split.
+        regions: all regions.
+        splits: numbers of the splits, the most important for training first.
+        drop_shared: leave out held-out windows whose sequence or reverse complement an earlier split has.
+        drop_repeated: leave out windows whose sequence was written before.
+        peaks: how many peaks there are.
+    """
+
+    def __init__(
+        self,
+        maker: WindowMaker,
+        plan: SplitPlan,
+        *,
+        regions: Regions,
+        splits: list[int],
+        drop_shared: bool,
+        drop_repeated: bool,
+        peaks: int,
+    ) -> None:
+        self._maker, self._plan, self._regions, self._splits = maker, plan, regions, splits
+        self._drop_shared, self._drop_repeated = drop_shared, drop_repeated
+        self._written_keys: set[int] = set()
+        self._audit = LeakAudit(plan.distance)
+        self.dropped: Counter[str] = Counter()
+        self.counts = {SPLITS[split]: SplitCount() for split in sorted(splits)}
+        self.listed: NDArray[np.bool_] = np.zeros(peaks, bool)
+
+    def write(self, files: ExitStack, *, folder: Path, format: WindowFormat, total: int) -> None:
+        """Write every split; the files take their names when `files` is closed without an error.
+
+        Args:
+            files: holds the temporary files.
+            folder: where the files will be.
+            format: of the files.
+            total: windows laid, for the progress bar.
+        """
+        held_out = {split: self._keys_of(split) for split in self._splits[1:]}
+        with tqdm(total=total, unit=" windows", unit_scale=True, disable=None, leave=False) as progress:
+            for place, split in enumerate(self._splits):
+                path = files.enter_context(atomic_path(folder / f"{SPLITS[split]}.{format}"))
+                later = [held_out[other] for other in self._splits[place + 1 :]]
+                with window_writer(path, format=format) as writer:
+                    for windows in self._kept(split, own=held_out.get(split), progress=progress):
+                        for keys in later:
+                            keys.meet(windows.key)
+                        columns = self._maker.columns(windows)
+                        self.counts[SPLITS[split]].add(columns)
+                        self.listed[windows.pair_peak] = True
+                        writer.write(columns)
+
+    def findings(self) -> Leaks:
+        """What the audit of the written windows found."""
+        return self._audit.findings()
+
+    def _keys_of(self, split: int) -> HeldOutKeys:
+        passes = self._maker.complete(
+            self._plan.regions_of(split), wanted=self._chooser(split), keys=True, dropped=Counter()
+        )
+        return HeldOutKeys(np.concatenate([np.empty(0, np.uint64), *(windows.key for windows in passes)]))
+
+    def _chooser(self, split: int) -> Callable[[Placed], NDArray[np.bool_]]:
+        def choose(placed: Placed) -> NDArray[np.bool_]:
+            return np.asarray(self._plan.split_of(placed) == split)
+
+        return choose
+
+    def _kept(self, split: int, *, own: HeldOutKeys | None, progress: "tqdm[NoReturn]") -> Iterator[Windows]:
+        def choose(placed: Placed) -> NDArray[np.bool_]:
+            split_of = self._plan.split_of(placed)
+            near_border = int((split_of < 0).sum()) if split == TRAIN else 0
+            chosen = np.asarray(split_of == split)
+            self.dropped["near_split_border"] += near_border
+            progress.update(int(chosen.sum()) + near_border)
+            return chosen
+
+        keys = len(self._splits) > 1 or self._drop_repeated
+        regions = self._plan.regions_of(split)
+        for windows in self._maker.complete(regions, wanted=choose, keys=keys, dropped=self.dropped):
+            kept = self._without_shared(windows, own=own)
+            kept = self._without_repeated(kept)
+            starts, ends = self._maker.on_chromosome(kept.placed)
+            self._audit.add_places(split, chrom=self._regions.chrom[kept.placed.region], start=starts, end=ends)
+            if own is not None:
+                self._audit.add_sequences(kept.key, held_out=own)
+            yield kept
+
+    def _without_shared(self, windows: Windows, *, own: HeldOutKeys | None) -> Windows:
+        if own is None or not self._drop_shared:
+            return windows
+        kept = windows.take(~(own.identical(windows.key) | own.complementary(windows.key)))
+        self.dropped["sequence_in_another_split"] += len(windows) - len(kept)
+        return kept
+
+    def _without_repeated(self, windows: Windows) -> Windows:
+        if not self._drop_repeated:
+            return windows
+        fresh = np.ones(len(windows), bool)
+        for place, key in enumerate(windows.key.tolist()):
+            fresh[place] = key not in self._written_keys
+            self._written_keys.add(key)
+        kept = windows.take(fresh)
+        self.dropped["repeated_sequence"] += len(windows) - len(kept)
+        return kept

@@ -1,0 +1,183 @@
+"""`bindtune windows`: from peaks, a genome and regions to train, validation and test files and their summary."""
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bindtune import __version__
+from bindtune.config import WindowsConfig
+from bindtune.data.layout import Layout, Regions, sample_long_regions
+from bindtune.data.leaks import Leaks
+from bindtune.data.peaks import PeakIndex
+from bindtune.data.splits import SPLITS, TEST, TRAIN, VALIDATION, SplitPlan, plan_splits
+from bindtune.data.windows import WindowMaker, WindowRules
+from bindtune.errors import CheckError, InputError
+from bindtune.preparation.counts import summarise
+from bindtune.preparation.inputs import Source, Tally, chromosome_set, open_source, place_regions, read_peaks
+from bindtune.preparation.splits import SplitFiles
+from bindtune.runs import atomic_path
+
+_SUMMARY = "summary.json"
+_FORMATS = ("parquet", "jsonl", "jsonl.gz", "json", "json.gz")
+
+
+def make_windows(config: WindowsConfig) -> str:
+    """Write the files.
+
+    Returns:
+        What was written, for the user.
+
+    Raises:
+        InputError: a file is not what it should be, or stands in the way.
+        ConfigError: the settings do not fit the files.
+        CheckError: the audit found that splits share something; nothing was written.
+    """
+    old = _old_files(config.out)
+    if old and not config.overwrite:
+        raise InputError(old[0], None, "is there already; --overwrite replaces the files of an earlier run")
+    region_tally, peak_tally = Tally(), Tally()
+    with open_source(config, notify=_notify) as source, ExitStack() as files:
+        regions, rows = place_regions(source, drop_missing=config.missing_chromosomes == "drop", tally=region_tally)
+        index = PeakIndex(read_peaks(config, source, tally=peak_tally))
+        layout = _layout(config, regions, index=index)
+        fetch = _fetcher(source, regions=regions, rows=rows)
+        maker = WindowMaker(regions=regions, layout=layout, index=index, fetch=fetch, rules=_rules(config))
+        plan = _plan(config, source, regions=regions, layout=layout, maker=maker)
+        # The first to be opened takes its name last: where the summary stands, the other files stand too.
+        summary_path = files.enter_context(atomic_path(config.out / _SUMMARY))
+        run = SplitFiles(
+            maker,
+            plan,
+            regions=regions,
+            splits=_wanted_splits(config),
+            drop_shared=config.shared_sequences == "drop",
+            drop_repeated=config.deduplicate,
+            peaks=len(index.peaks),
+        )
+        run.write(files, folder=config.out, format=config.format, total=int(layout.counts.sum()))
+        leaks = run.findings()
+        _check_leaks(leaks, config=config)
+        summary = summarise(
+            peaks=peak_tally,
+            regions=region_tally,
+            layout=layout,
+            listed=run.listed,
+            dropped=run.dropped,
+            splits=run.counts,
+        )
+        summary["audit"] = asdict(leaks) | {"distance": plan.distance}
+        summary |= {"settings": config.model_dump(mode="json"), "version": __version__}
+        summary_path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        for path in old:
+            path.unlink(missing_ok=True)
+    return _report(config, run=run)
+
+
+def _notify(message: str) -> None:
+    sys.stderr.write(f"bindtune: {message}\n")
+
+
+def _old_files(folder: Path) -> list[Path]:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(folder, None, "is not a folder")
+    names = [_SUMMARY, *(f"{split}.{format}" for split in SPLITS for format in _FORMATS)]
+    return [folder / name for name in names if (folder / name).exists()]
+
+
+def _wanted_splits(config: WindowsConfig) -> list[int]:
+    """Training first: what a later split shares with an earlier one is the later one's loss."""
+    test = config.test_fraction > 0 or config.test_chromosomes
+    validation = config.validation_fraction > 0 or config.validation_chromosomes
+    return [TRAIN, *([TEST] if test else []), *([VALIDATION] if validation else [])]
+
+
+def _fetcher(source: Source, *, regions: Regions, rows: NDArray[np.int64]) -> Callable[[int, int, int], bytes]:
+    """How to read [start, end) of a region."""
+    if source.records is not None:
+        records = source.records
+        return lambda region, start, end: records.fetch(int(rows[region]), start, end)
+    genome, names = source.genome, source.names.known
+    if genome is None:
+        raise ValueError("a source has a genome or records")
+
+    def fetch(region: int, start: int, end: int) -> bytes:
+        origin = int(regions.start[region])
+        return genome.fetch(names[regions.chrom[region]], origin + start, origin + end)
+
+    return fetch
+
+
+def _rules(config: WindowsConfig) -> WindowRules:
+    return WindowRules(
+        min_peak_overlap=config.min_peak_overlap,
+        same_strand=not config.opposite_strand,
+        reverse_complement=config.reverse_complement,
+        max_n_fraction=config.max_n_fraction,
+        keep_peakless=config.keep_peakless,
+        seed=config.seed,
+    )
+
+
+def _layout(config: WindowsConfig, regions: Regions, *, index: PeakIndex) -> Layout:
+    sampled = None
+    if config.long_regions == "sample":
+        sampled = sample_long_regions(
+            regions,
+            index,
+            window=config.window,
+            longer_than=config.long_region_length,
+            background=config.background_windows,
+            jitter=config.jitter,
+            same_strand=not config.opposite_strand,
+            seed=config.seed,
+        )
+    return Layout(regions.end - regions.start, window=config.window, stride=config.stride, sampled=sampled)
+
+
+def _plan(config: WindowsConfig, source: Source, *, regions: Regions, layout: Layout, maker: WindowMaker) -> SplitPlan:
+    named = {TEST: config.test_chromosomes, VALIDATION: config.validation_chromosomes}
+    shares = {TEST: config.test_fraction, VALIDATION: config.validation_fraction}
+    weights = layout.counts
+    if config.keep_peakless < 1:
+        weights = np.zeros(len(regions), np.int64)
+        for windows in maker.bare(np.arange(len(regions))):
+            kept = windows.placed.region[maker.kept_though_peakless(windows)]
+            weights += np.bincount(kept, minlength=len(regions))
+    return plan_splits(
+        regions,
+        layout,
+        weights=weights,
+        chromosomes={split: chromosome_set(names, source, regions=regions) for split, names in named.items() if names},
+        fractions={split: share for split, share in shares.items() if share > 0 and not named[split]},
+        whole_chromosomes=config.split == "chromosome",
+        distance=config.split_distance,
+        seed=config.seed,
+    )
+
+
+def _check_leaks(leaks: Leaks, *, config: WindowsConfig) -> None:
+    if leaks.total and config.leaks == "fail":
+        raise CheckError(
+            f"the splits leak, so nothing was written: {leaks.shared_coordinates} held-out stretches overlap another "
+            f"split or lie within {config.split_distance} nucleotides of it, {leaks.identical_sequences} held-out "
+            f"windows have a sequence of another split, {leaks.reverse_complements} the reverse complement of one; "
+            "--shared-sequences drop leaves such windows out, --leaks allow writes them all the same"
+        )
+
+
+def _report(config: WindowsConfig, *, run: SplitFiles) -> str:
+    lines = [
+        f"{config.out / name}.{config.format}: {count.windows} windows, {count.windows_with_peaks} with peaks"
+        for name, count in run.counts.items()
+    ]
+    lines += [f"{count} windows left out: {reason}" for reason, count in sorted(run.dropped.items()) if count]
+    lines += [f"the {name} file is empty" for name, count in run.counts.items() if not count.windows]
+    if not run.listed.any():
+        lines.append("no peak lies in any window")
+    return "\n".join([*lines, f"{config.out / _SUMMARY}: all counts"])

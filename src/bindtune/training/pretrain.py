@@ -1,0 +1,265 @@
+"""Job A: continued masked-LM pretraining on windows with binding regions, from training files to a run folder."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from datasets import Dataset, disable_progress_bars
+from safetensors.torch import load_model
+from transformers import PreTrainedTokenizerBase, TrainingArguments
+from transformers.integrations.integration_utils import TensorBoardCallback
+from transformers.trainer_utils import SchedulerType
+from transformers.utils.logging import disable_progress_bar
+
+from bindtune.config import PretrainConfig, dump
+from bindtune.data.batching import KeyedRows
+from bindtune.data.collate import EclipAdaptiveMLMCollator
+from bindtune.data.masking import MaskingRates, Replacement
+from bindtune.data.tokens import TokenReport, load_tokenizer, tokenise_file
+from bindtune.errors import ConfigError, InputError, Interrupted
+from bindtune.models.loading import load_masked_lm
+from bindtune.runs import provenance, write_text
+from bindtune.training import checkpoints
+from bindtune.training.trainer import RegionTrainer, SaveOnSigterm, StopWhenStale
+
+log = logging.getLogger(__name__)
+
+CONFIG = "config.yaml"
+# Settings that may change when a run is resumed: they have no part in the weights.
+_FREE = {
+    "output_dir", "preprocessing_num_workers", "per_device_eval_batch_size", "save_total_limit", "logging_steps",
+    "report_to", "dataloader_num_workers", "dataloader_pin_memory", "resume_from_checkpoint",
+}  # fmt: skip
+
+
+def pretrain(config: PretrainConfig) -> dict[str, float]:
+    """Run, or resume, continued pretraining.
+
+    Returns:
+        What eval_results.json holds (train_results.json where nothing is evaluated).
+
+    Raises:
+        ConfigError: settings that cannot work, or a run folder that is not empty.
+        InputError: a training file is not as expected.
+        CheckpointError: the model, its tokenizer or the checkpoint to resume from cannot be loaded.
+        Interrupted: SIGTERM came; a checkpoint holds the state.
+    """
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+        disable_progress_bar()  # type: ignore[no-untyped-call]
+    _check_rates(config)
+    arguments = _training_arguments(config)
+    checkpoint = _claim_folder(config, arguments)
+    tokenizer = load_tokenizer(config.model_name_or_path)
+    with arguments.main_process_first(desc="tokenising"):
+        train = _rows(config, tokenizer, config.train_file, config.max_train_samples)
+        validation = None
+        if config.validation_file is not None:
+            validation = _rows(config, tokenizer, config.validation_file, config.max_eval_samples)
+    stop = SaveOnSigterm()
+    trainer = _trainer(config, arguments, tokenizer, train=train, validation=validation)
+    trainer.add_callback(stop)
+    with stop.listening(trainer):
+        trained = _train(trainer, checkpoint, config)
+        if stop.stopped:
+            raise Interrupted
+        return _finish(trainer, config, trained)
+
+
+def _check_rates(config: PretrainConfig) -> None:
+    MaskingRates(
+        target=config.target_mlm_prob,
+        peak_range=(config.eclip_mlm_lo, config.eclip_mlm_hi),
+        floor=config.min_flanking_prob,
+        adaptive=config.use_adaptive_masking or config.eval_masking == "adaptive",
+    )
+    Replacement(mask=config.mask_replace_prob, random=config.random_replace_prob)
+
+
+def _training_arguments(config: PretrainConfig) -> TrainingArguments:
+    """Our settings under transformers' names: the one place where they are mapped."""
+    if config.fp16 and not torch.cuda.is_available():
+        raise ConfigError("fp16 needs a GPU, and none is available here; on a CPU leave it off")
+    schedules = [kind.value for kind in SchedulerType]
+    if config.lr_scheduler_type not in schedules:
+        raise ConfigError(f"lr_scheduler_type must be one of {', '.join(schedules)}, found {config.lr_scheduler_type}")
+    evaluates = config.validation_file is not None and config.eval_strategy != "no"
+    same = (
+        "max_steps", "num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size",
+        "gradient_accumulation_steps", "learning_rate", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon",
+        "lr_scheduler_type", "max_grad_norm", "optim", "fp16", "bf16", "gradient_checkpointing", "eval_steps",
+        "save_steps", "logging_steps", "dataloader_num_workers", "seed",
+    )  # fmt: skip
+    try:
+        return TrainingArguments(
+            output_dir=str(config.output_dir),
+            **{name: getattr(config, name) for name in same},
+            warmup_steps=config.warmup_ratio,  # below 1 it is a share
+            eval_strategy=config.eval_strategy if evaluates else "no",
+            save_strategy="epoch" if config.eval_strategy == "epoch" else "steps",
+            save_total_limit=None,  # RegionTrainer keeps the lowest losses
+            dataloader_pin_memory=config.dataloader_pin_memory and torch.cuda.is_available(),
+            remove_unused_columns=False,
+            ddp_find_unused_parameters=False,
+            gradient_checkpointing_kwargs={"use_reentrant": False},
+            report_to=[name for name in config.report_to if name not in ("tensorboard", "none")],
+            disable_tqdm=not sys.stderr.isatty(),
+        )
+    except (ValueError, ImportError) as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+
+
+def _claim_folder(config: PretrainConfig, arguments: TrainingArguments) -> Path | None:
+    """Refuse a folder that holds something else, or find what to resume; leave the settings and their origin there."""
+    run = config.output_dir
+    settings = run / CONFIG
+    checkpoint = checkpoints.to_resume(run, config.resume_from_checkpoint)
+    if run.exists() and not run.is_dir():
+        raise ConfigError(f"{run} is a file, not a run folder")
+    # Every process looks before the first one writes.
+    occupied = run.is_dir() and any(run.iterdir())
+    earlier = settings.read_text(encoding="utf-8") if settings.is_file() else None
+    arguments.distributed_state.wait_for_everyone() if arguments.distributed_state else None
+    if config.resume_from_checkpoint is None and occupied:
+        raise ConfigError(f"{run} is not empty; choose another output_dir, or go on with --resume_from_checkpoint auto")
+    if occupied and earlier is None and checkpoint is None:
+        raise ConfigError(f"{run} is not empty and holds no run to resume")
+    if earlier is not None:
+        _refuse_changes(config, yaml.safe_load(earlier), settings)
+    if arguments.should_save:
+        for broken in checkpoints.remove_incomplete(run):
+            log.warning("removed %s, which a kill left unfinished", broken)
+        inputs = {"train_file": config.train_file, "validation_file": config.validation_file}
+        found = {name: path for name, path in inputs.items() if path is not None}
+        origin = provenance(found, ("torch", "transformers", "tokenizers", "datasets", "numpy"))
+        write_text(run / "provenance.json", json.dumps(origin, indent=2) + "\n")
+        write_text(settings, dump(config))
+    return checkpoint
+
+
+def _refuse_changes(config: PretrainConfig, earlier: dict[str, Any], settings: Path) -> None:
+    now = config.model_dump(mode="json")
+    changed = [name for name in now if name not in _FREE and name in earlier and now[name] != earlier[name]]
+    if changed:
+        told = ", ".join(f"{name} was {earlier[name]!r} and is now {now[name]!r}" for name in changed)
+        raise ConfigError(f"{settings}: a resumed run keeps its settings: {told}")
+
+
+def _rows(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, path: Path, limit: int | None) -> Dataset:
+    rows, report = tokenise_file(
+        path,
+        tokenizer,
+        max_length=config.max_seq_length,
+        overlap=config.region_overlap,
+        processes=config.preprocessing_num_workers,
+    )
+    if not len(rows):
+        raise InputError(path, None, "holds no windows")
+    _tell(path, report)
+    if limit is None or limit >= len(rows):
+        return rows
+    return rows.shuffle(seed=config.seed).select(range(limit))
+
+
+def _tell(path: Path, report: TokenReport) -> None:
+    log.info(
+        "%s: %d windows, %.1f tokens each, %d peaks; %d letters upper-cased, %d U read as T",
+        path, report.windows, report.tokens / report.windows, report.peaks, report.lower_case, report.uracil,
+    )  # fmt: skip
+    if report.unknown or report.truncated or report.peaks_without_token:
+        log.warning(
+            "%s: %d tokens are unknown to the tokenizer and never masked; %d windows are cut off at the token limit; "
+            "%d peaks touch no token",
+            path, report.unknown, report.truncated, report.peaks_without_token,
+        )  # fmt: skip
+
+
+def _trainer(
+    config: PretrainConfig,
+    arguments: TrainingArguments,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    train: Dataset,
+    validation: Dataset | None,
+) -> RegionTrainer:
+    callbacks: list[Any] = [StopWhenStale(config.early_stopping_patience)]
+    if "tensorboard" in config.report_to:
+        board = TensorBoardCallback()  # type: ignore[no-untyped-call]
+        board.logging_dir = str(config.output_dir / "logs")
+        callbacks.append(board)
+    return RegionTrainer(
+        model=load_masked_lm(config.model_name_or_path),
+        args=arguments,
+        processing_class=tokenizer,
+        train_dataset=KeyedRows(train, seed=("training", config.seed)),
+        eval_dataset=None if validation is None else KeyedRows(validation, seed=("evaluation", config.seed)),
+        data_collator=_collator(config, tokenizer, adaptive=config.use_adaptive_masking),
+        eval_collator=_collator(config, tokenizer, adaptive=config.eval_masking == "adaptive"),
+        group_by_length=config.group_by_length,
+        keep=config.save_total_limit,
+        callbacks=callbacks,
+    )
+
+
+def _collator(
+    config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, *, adaptive: bool
+) -> EclipAdaptiveMLMCollator:
+    return EclipAdaptiveMLMCollator(
+        tokenizer,
+        target_mlm_prob=config.target_mlm_prob,
+        eclip_mlm_range=(config.eclip_mlm_lo, config.eclip_mlm_hi),
+        min_flanking_prob=config.min_flanking_prob,
+        adaptive=adaptive,
+        mask_replace_prob=config.mask_replace_prob,
+        random_replace_prob=config.random_replace_prob,
+        report=True,
+    )
+
+
+def _train(trainer: RegionTrainer, checkpoint: Path | None, config: PretrainConfig) -> dict[str, float]:
+    """Train up to the end, or take over a checkpoint that stands there already."""
+    state = None if checkpoint is None else checkpoints.read_state(checkpoint)
+    if checkpoint is not None and state is not None:
+        patience = config.early_stopping_patience
+        stale = 0 < patience <= checkpoints.stale_evaluations(state["log_history"])
+        if stale or state["global_step"] >= state["max_steps"]:
+            log.info("%s is the end of its run; nothing is left to train", checkpoint)
+            trainer.state = trainer.state.load_from_json(str(checkpoint / checkpoints.STATE))
+            load_model(_module(trainer), checkpoint / "model.safetensors")
+            return _last_losses(state)
+    result = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    rates = {f"train_{name}": value for name, value in trainer.whole.metrics().items() if name != "loss"}
+    return {**result.metrics, **rates}
+
+
+def _last_losses(state: dict[str, Any]) -> dict[str, float]:
+    logged = [entry for entry in state["log_history"] if "loss" in entry]
+    return {f"train_{name}": value for name, value in (logged[-1] if logged else {}).items() if name != "step"}
+
+
+def _finish(trainer: RegionTrainer, config: PretrainConfig, trained: dict[str, float]) -> dict[str, float]:
+    """Take the checkpoint with the lowest eval_loss, evaluate it, and write the results."""
+    chosen = checkpoints.best(config.output_dir, trainer.state.log_history)
+    if chosen is not None:
+        load_model(_module(trainer), chosen / "model.safetensors")
+        trainer.state.best_model_checkpoint = str(chosen)
+        trainer.state.best_metric = checkpoints.losses(trainer.state.log_history)[checkpoints.step(chosen)]
+    trainer.save_model()
+    trainer.log_metrics("train", trained)
+    trainer.save_metrics("train", trained)
+    results = trained
+    if config.validation_file is not None:
+        results = trainer.evaluate()
+        trainer.log_metrics("eval", results)
+        trainer.save_metrics("eval", results)
+    trainer.save_state()
+    return results
+
+
+def _module(trainer: RegionTrainer) -> torch.nn.Module:
+    module: torch.nn.Module = trainer.accelerator.unwrap_model(trainer.model)
+    return module

@@ -1,0 +1,189 @@
+"""The transformers Trainer, with exact losses by region, an order and masks that survive a resume."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Sampler
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
+
+from bindtune.data.batching import LengthGroupedSampler
+from bindtune.data.collate import EclipAdaptiveMLMCollator
+from bindtune.data.masking import IGNORED
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.training import checkpoints
+from bindtune.training.tally import Tally
+
+
+class RegionTrainer(Trainer):
+    """Train a masked language model on windows with peaks.
+
+    The loss is the mean over all masked tokens of an optimiser step, whatever batch, accumulation step or process they
+    are in. Evaluation sees every window exactly once, under masks that never change.
+
+    Args:
+        eval_collator: makes evaluation batches.
+        group_by_length: put windows of similar length into one batch.
+        keep: how many checkpoints are kept for their eval_loss.
+        **kwargs: as for transformers' Trainer; both datasets are KeyedRows.
+    """
+
+    def __init__(
+        self, *, eval_collator: EclipAdaptiveMLMCollator, group_by_length: bool, keep: int, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.eval_collator = eval_collator
+        self.group_by_length = group_by_length
+        self.keep = keep
+        self.window = Tally(self.args.device)  # since the last log line
+        self.whole = Tally(self.args.device)  # since the start, or the resume
+        # Loss values are sums over `num_items_in_batch`, the masked tokens of the whole optimiser step.
+        self.model_accepts_loss_kwargs = True
+        self.loss_is_scaled_for_ga = True
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The loss of one batch, as its share of the optimiser step's mean."""
+        summed, masked = self._summed_loss(model, inputs, self.window)
+        items = masked if num_items_in_batch is None else num_items_in_batch
+        loss = summed / torch.as_tensor(items, device=summed.device).clamp(min=1)
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes  # which average their gradients
+        return (loss, {"loss": loss}) if return_outputs else loss
+
+    def _summed_loss(self, model: torch.nn.Module, inputs: dict[str, Tensor], tally: Tally) -> tuple[Tensor, int]:
+        chosen = inputs["labels"] != IGNORED
+        tokens = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        if isinstance(self.model, DNABert2ForMaskedLM):
+            logits = model(**tokens, labels=inputs["labels"], labelled_only=True).logits
+        else:
+            logits = model(**tokens).logits[chosen]
+        wanted = inputs["labels"][chosen]
+        loss = F.cross_entropy(logits.float(), wanted, reduction="none")
+        tally.add(
+            region=inputs["region"],
+            relaxed=inputs["relaxed"],
+            attended=inputs["attention_mask"],
+            chosen=chosen,
+            loss=loss,
+            hit=logits.argmax(dim=-1) == wanted,
+        )
+        return loss.sum(), len(wanted)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        rows: Any = train_dataset or self.train_dataset
+        steps = self.args.gradient_accumulation_steps * self.args.world_size
+        return LengthGroupedSampler(
+            rows.lengths(),
+            group=self._train_batch_size * steps,
+            seed=self.args.seed,
+            by_length=self.group_by_length,
+        )
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
+        """Batches of this process, sorted by length; every window is in exactly one batch of one process."""
+        rows: Any = eval_dataset or self.eval_dataset
+        order = np.argsort(-rows.lengths(), kind="stable")
+        size = self.args.eval_batch_size
+        batches = [order[start : start + size].tolist() for start in range(0, len(order), size)]
+        return DataLoader(
+            rows,
+            batch_sampler=batches[self.args.process_index :: self.args.world_size],
+            collate_fn=self.eval_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            # Drawn here, a worker's seed leaves the training's random state alone.
+            generator=torch.Generator(),
+        )
+
+    @torch.no_grad()
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader[Any],
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Losses, accuracies and rates over all masked tokens; nothing else is gathered."""
+        model: Any = self.model
+        model.eval()
+        tally = Tally(self.args.device)
+        for batch in dataloader:
+            self._summed_loss(model, self._prepare_inputs(batch), tally)
+            self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
+        found = tally.metrics()
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
+        metrics[f"{metric_key_prefix}_perplexity"] = float(np.exp(min(found.get("loss", 0.0), 20.0)))
+        return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(dataloader.dataset))  # type: ignore[arg-type]
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add losses and rates by region to the training's log lines."""
+        if "loss" in logs:
+            found = self.window.metrics()
+            self.whole.merge(self.window)
+            self.window.reset()
+            logs = {**logs, **{name: value for name, value in found.items() if name != "loss"}}
+        super().log(logs, start_time)
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            checkpoints.rotate(Path(str(self.args.output_dir)), self.state.log_history, limit=self.keep)
+
+
+class StopWhenStale(TrainerCallback):
+    """Stop when eval_loss has not fallen for `patience` evaluations, counted in the log, which a checkpoint holds."""
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Count again."""
+        if 0 < self.patience <= checkpoints.stale_evaluations(state.log_history):
+            control.should_training_stop = True
+
+
+class SaveOnSigterm(TrainerCallback):
+    """Save and stop at the end of the step in which any process got SIGTERM, as SLURM sends it before a kill."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.stopped = False
+        self.trainer: Trainer | None = None
+
+    @contextmanager
+    def listening(self, trainer: Trainer) -> Iterator[None]:
+        """Handle the signal while the block runs."""
+        self.trainer = trainer
+        before = signal.signal(signal.SIGTERM, self._note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Ask the other processes, so that all stop at the same step."""
+        if self.trainer is None:
+            return
+        if self.asked:
+            self.trainer.accelerator.set_trigger()
+        if self.trainer.accelerator.check_trigger():
+            self.stopped = control.should_save = control.should_training_stop = True
