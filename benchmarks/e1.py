@@ -194,6 +194,7 @@ def peak(workload: str, side: str) -> float:
 
 
 def main() -> None:
+    """Run the workloads and print the comparisons."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=["forward", "train", "context, all", "context, query", "cached"])
     parser.add_argument("--repeats", type=int, default=5)

@@ -6,7 +6,7 @@ All shares are float32, as the golden draws have them, and are compared as float
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +28,10 @@ Floats = NDArray[np.float32]
 _GAP = ord("-")
 _BLOCK_BYTES = 48 * 2**20
 """Size of one block of one-hot rows; two of them and their product are held at a time."""
+_CLASSES = 5
+"""Classes of letters in the first, rough comparison."""
+_FEW = 0.08
+"""Share of a block's pairs up to which comparing them one by one is faster than a product of all."""
 _FORMAT = "1"
 """Part of the cache's key: to be changed with what is stored."""
 
@@ -242,17 +246,22 @@ def neighbour_counts(aligned: Bytes, *, lower_bound: float) -> Ints:
     """Near neighbours of each row, itself included: (N, L) to (N,).
 
     Row j is a near neighbour of row i where the columns in which both have the same letter are at least `lower_bound`
-    of the letters of j. That is not symmetric, the equal columns are: they are counted as products of one-hot rows, block
-    by block, each pair of blocks once. Time grows with N squared times L, memory with N times L.
+    of the letters of j. That is not symmetric, but the equal columns are: each pair of blocks is compared once. Time
+    grows with N squared times L, memory with N times L.
     """
-    letters = np.setdiff1d(aligned, [_GAP])
+    letters, frequencies = np.unique(aligned[aligned != _GAP], return_counts=True)
+    # Letters in a few classes of about equal frequency: the commonest go to different classes.
+    classes = [letters[np.argsort(-frequencies)][first::_CLASSES] for first in range(min(_CLASSES, len(letters)))]
     needed = _needed(np.count_nonzero(aligned != _GAP, axis=1), lower_bound)
     counts = np.zeros(len(aligned), dtype=np.int64)
     size = max(64, _BLOCK_BYTES // (4 * max(aligned.shape[1] * len(letters), 1)))
     for block in _slices(len(aligned), size):
-        left = _one_hot(aligned[block], letters)
+        rough = _one_hot(aligned[block], classes)
         for other in _slices(len(aligned), size, start=block.start):
-            equal = left @ (left if other == block else _one_hot(aligned[other], letters)).T
+            # Columns equal in class are at least as many as those equal in letter: few pairs need a closer look.
+            most = rough @ (rough if other == block else _one_hot(aligned[other], classes)).T
+            likely = most >= np.minimum(needed[other], needed[block, None])
+            equal = _equal_columns(aligned[block], aligned[other], letters, likely=likely)
             counts[block] += np.count_nonzero(equal >= needed[other], axis=1)
             if other != block:
                 counts[other] += np.count_nonzero(equal >= needed[block, None], axis=0)
@@ -260,21 +269,37 @@ def neighbour_counts(aligned: Bytes, *, lower_bound: float) -> Ints:
     return np.maximum(counts, 1)
 
 
+def _equal_columns(left: Bytes, right: Bytes, letters: Bytes, *, likely: NDArray[np.bool_]) -> Floats:
+    """Columns with the same letter (n, m), exact where `likely` and 0 or exact elsewhere."""
+    rows, columns = np.nonzero(likely)
+    if len(rows) > _FEW * likely.size:
+        hot = [letters[index : index + 1] for index in range(len(letters))]
+        return _one_hot(left, hot) @ _one_hot(right, hot).T
+    equal = np.zeros(likely.shape, dtype=np.float32)
+    for part in _slices(len(rows), max(1, _BLOCK_BYTES // (4 * max(left.shape[1], 1)))):
+        one, two = left[rows[part]], right[columns[part]]
+        equal[rows[part], columns[part]] = np.count_nonzero((one == two) & (one != _GAP), axis=1)
+    return equal
+
+
 def _needed(lengths: Ints, lower_bound: float) -> Floats:
     """Fewest equal columns with which a row of so many letters is a neighbour (N,); the division is float32's."""
     distinct, place = np.unique(lengths, return_inverse=True)
-    fewest = np.empty(len(distinct), dtype=np.float32)
+    fewest = np.full(len(distinct), np.inf, dtype=np.float32)
     for index, length in enumerate(distinct):
-        shares = np.arange(length + 1, dtype=np.float32) / np.float32(max(length, 1))
-        fewest[index] = np.searchsorted(shares, np.float32(lower_bound))
-    return np.where(distinct > 0, np.maximum(fewest, 0), np.inf).astype(np.float32)[place]
+        if length:
+            shares = np.arange(length + 1, dtype=np.float32) / np.float32(length)
+            fewest[index] = np.searchsorted(shares, np.float32(lower_bound))
+    return fewest[place]
 
 
-def _one_hot(aligned: Bytes, letters: Bytes) -> Floats:
-    """(n, L) letters to (n, L * K) zeros and ones; a gap is all zeros."""
-    hot = np.empty((len(aligned), len(letters), aligned.shape[1]), dtype=np.float32)
-    for index, letter in enumerate(letters):
-        np.equal(aligned, letter, out=hot[:, index])
+def _one_hot(aligned: Bytes, classes: Sequence[Bytes]) -> Floats:
+    """(n, L) letters to (n, K * L) zeros and ones, K classes of letters; a gap is all zeros."""
+    hot = np.empty((len(aligned), len(classes), aligned.shape[1]), dtype=np.float32)
+    for index, letters in enumerate(classes):
+        members = np.zeros(256, dtype=np.float32)
+        members[letters] = 1.0
+        np.take(members, aligned, out=hot[:, index])
     return hot.reshape(len(aligned), -1)
 
 

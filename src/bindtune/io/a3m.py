@@ -1,8 +1,8 @@
 """A3M alignments, read one record at a time.
 
 A3M is FASTA in which the first record is the query. Upper-case letters and ``-`` stand in the query's columns;
-lower-case letters are insertions and have no column (HH-suite user guide). Files in the wild also hold ``#`` lines before
-the first record (ColabFold), NUL bytes between alignments, ``.`` for gaps, and may be gzipped.
+lower-case letters are insertions and have no column (HH-suite user guide). Files in the wild also hold ``#`` lines
+before the first record (ColabFold), NUL bytes between alignments, ``.`` for gaps, and may be gzipped.
 """
 
 import gzip

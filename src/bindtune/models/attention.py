@@ -119,22 +119,25 @@ def _pairwise(
     """One call for each pair, on any device; `past` (C, H, d) stands before the keys of every row."""
     out = torch.zeros_like(query)
     for rows, queries, keys in plan.pairs:
-        seen = [keys.view(part, rows) for part in (key, value)]
+        seen_key, seen_value = keys.view(key, rows), keys.view(value, rows)
         if past is not None:
             before = [part.transpose(0, 1).expand(rows, -1, -1, -1) for part in past]
-            seen = [torch.cat(both, dim=2) for both in zip(before, seen, strict=True)]
-        queries.view(out, rows).copy_(F.scaled_dot_product_attention(queries.view(query, rows), *seen))
+            seen_key, seen_value = torch.cat([before[0], seen_key], 2), torch.cat([before[1], seen_value], 2)
+        part = F.scaled_dot_product_attention(queries.view(query, rows), seen_key, seen_value)
+        queries.view(out, rows).copy_(part)
     return out
 
 
 def _variable_length(query: Tensor, key: Tensor, value: Tensor, plan: Plan) -> Tensor:
-    """One call over stretches that share no keys. Needs CUDA and a torch that has `torch.nn.attention.varlen`."""
-    from torch.nn.attention.varlen import varlen_attn  # torch 2.10; here: the module asks for CUDA when it is used
+    """One call over stretches that share no keys. Needs CUDA and `torch.nn.attention.varlen` (torch 2.10)."""
+    from torch.nn.attention.varlen import varlen_attn  # here: older versions of torch lack it
 
     lengths = plan.lengths()
-    bounds = [F.pad(torch.tensor(sizes).cumsum(0), (1, 0)).to(query.device, torch.int32) for sizes in lengths]
-    out: Tensor = varlen_attn(query, key, value, *bounds, *map(max, lengths))
-    return out
+    query_bounds, key_bounds = (
+        F.pad(torch.tensor(each).cumsum(0), (1, 0)).to(query.device, torch.int32) for each in lengths
+    )
+    out = varlen_attn(query, key, value, query_bounds, key_bounds, max(lengths[0]), max(lengths[1]))
+    return out if isinstance(out, Tensor) else out[0]
 
 
 @cache

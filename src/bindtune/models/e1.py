@@ -435,11 +435,19 @@ class E1ForMaskedLM(E1PreTrainedModel):
         return_dict: bool | None = None,
         **carried: Any,
     ) -> E1MaskedLMOutput | tuple[Any, ...]:
-        """Score tokens; arguments as in `E1Model`, and
+        """Score tokens.
 
         Args:
+            input_ids: (B, T); this and the next three as in `E1Model`.
+            within_seq_position_ids: (B, T).
+            global_position_ids: (B, T).
+            sequence_ids: (B, T).
             labels: (B, T) true ids; 0 and -100 are left out of the loss.
+            past_key_values: a cached context that precedes every row; only without gradients.
+            output_hidden_states: return the residual after each layer too.
+            query_only: only the last sequence of each row is wanted; outputs are 0 at context tokens.
             logits_at: (B, T), True where logits are wanted; everywhere by default. The head runs nowhere else.
+            return_dict: False for a tuple.
             **carried: `context` and `context_len` of a batch, which the model does not need, and `use_cache` and
                 `output_attentions`, which may be false.
         """

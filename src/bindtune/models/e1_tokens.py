@@ -56,8 +56,21 @@ class _Row(NamedTuple):
     labels: Ints
     context_len: int
 
+    def after_context(self) -> "_Row":
+        """The query's tokens alone."""
+        start = self.context_len
+        return _Row(
+            self.input_ids[start:],
+            self.within_seq_position_ids[start:],
+            self.global_position_ids[start:],
+            self.sequence_ids[start:],
+            self.labels[start:],
+            context_len=0,
+        )
 
-_PADDING = _Row(PAD, NO_SEQUENCE, NO_SEQUENCE, NO_SEQUENCE, PAD, 0)  # type: ignore[arg-type]
+
+_FILLERS = (PAD, NO_SEQUENCE, NO_SEQUENCE, NO_SEQUENCE, PAD)
+"""What stands at padding, field by field of a row."""
 
 
 def boundary_mask(input_ids: Tensor) -> Tensor:
@@ -140,7 +153,7 @@ class E1BatchPreparer:
             if "," in query:
                 raise ValueError(f"query {number} holds a comma: give its context in `context`")
             row = self._row(f"{context},{query}" if context else query, number)
-            rows.append(_Row(*(field[row.context_len :] for field in row[:-1]), 0))
+            rows.append(row.after_context())
         return self._batch(rows, device)
 
     @classmethod
@@ -201,7 +214,7 @@ class E1BatchPreparer:
     def _batch(self, rows: Sequence[_Row], device: torch.device | str) -> E1Batch:
         width = max(len(row.input_ids) for row in rows)
         columns = []
-        for column, filler in enumerate(_PADDING[:-1]):
+        for column, filler in enumerate(_FILLERS):
             padded = np.full((len(rows), width), filler, dtype=np.int64)
             for target, row in zip(padded, rows, strict=True):
                 target[: len(row.input_ids)] = row[column]

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """RMS norm, x / sqrt(mean(x^2) + eps) * weight over the last axis (N, D), computed in fp32 at least, in the type of `x`."""
+    """RMS norm, x / sqrt(mean(x^2) + eps) * weight over the last axis of (N, D); at least fp32 inside, type of `x`."""
     out: Tensor = _RMSNorm.apply(x, weight, eps)
     return out
 

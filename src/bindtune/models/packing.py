@@ -143,7 +143,7 @@ class Packing:
 
     @cached_property
     def causal_queries(self) -> Plan:
-        """The last sequence of each row sees the whole row; its queries are packed as in `queries`, the keys as here."""
+        """The last sequence of each row sees the whole row; queries are packed as in `queries`, keys as here."""
         pairs = []
         for block, alone in zip(self.blocks, self.queries.blocks, strict=True):
             size, last = sum(block.lengths), block.lengths[-1]
