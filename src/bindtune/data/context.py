@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from bindtune.errors import InputError
 from bindtune.io.a3m import match_columns, read_a3m, residues
 from bindtune.runs import atomic_path
 
@@ -309,7 +310,10 @@ def _slices(stop: int, size: int, *, start: int = 0) -> Iterator[slice]:
 
 def _cache_name(path: Path, bound: float) -> str:
     digest = hashlib.sha256(f"{_FORMAT} {float(bound)!r} ".encode())
-    digest.update(path.read_bytes())
+    try:
+        digest.update(path.read_bytes())
+    except OSError as error:
+        raise InputError(path, None, f"cannot be read: {error}") from error
     return f"{digest.hexdigest()}.safetensors"
 
 

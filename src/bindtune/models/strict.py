@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 import torch
+from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from bindtune.errors import CheckpointError
@@ -34,7 +35,7 @@ class StrictPreTrainedModel(PreTrainedModel):
             loaded: Any = super().from_pretrained(
                 pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
             )
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(f"{pretrained_model_name_or_path}: {error}") from error
         model, info = loaded
         left_over = sorted(key for key in info["unexpected_keys"] if not key.startswith(cls.leaves_behind))
