@@ -65,6 +65,27 @@ def _print_metrics(metrics: dict[str, float]) -> None:
         typer.echo(f"{name}\t{value:.6g}")
 
 
+@app.command()
+def smoke(
+    train_file: Annotated[Path | None, typer.Option(help="Windows; generated ones where it is left out.")] = None,
+    model_name_or_path: Annotated[str | None, typer.Option(help="Model; a small one where it is left out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Keep both runs here instead of deleting them.")] = None,
+) -> None:
+    """Check that pretraining works here: 20 adaptive steps, 20 standard ones, and the masking rates."""
+    from bindtune.demo.smoke import run_smoke
+
+    passed = run_smoke(train_file, model_name_or_path, out=out, notify=typer.echo)
+    raise typer.Exit(0 if passed else 1)
+
+
+@app.command()
+def demo(out: Annotated[Path, typer.Option(help="Folder for generated data and runs.")] = Path("demo-output")) -> None:
+    """Run everything on generated data: windows from peaks, then an adaptive and a standard pretraining run."""
+    from bindtune.demo.pretraining import run_pretraining
+
+    typer.echo(run_pretraining(out, notify=typer.echo))
+
+
 def main() -> None:
     """Run the command line.
 

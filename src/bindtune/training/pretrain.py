@@ -91,7 +91,7 @@ def _training_arguments(config: PretrainConfig) -> TrainingArguments:
     same = (
         "max_steps", "num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size",
         "gradient_accumulation_steps", "learning_rate", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon",
-        "lr_scheduler_type", "max_grad_norm", "optim", "fp16", "bf16", "gradient_checkpointing", "eval_steps",
+        "lr_scheduler_type", "max_grad_norm", "optim", "fp16", "bf16", "eval_steps",
         "save_steps", "logging_steps", "dataloader_num_workers", "seed",
     )  # fmt: skip
     try:
@@ -105,7 +105,7 @@ def _training_arguments(config: PretrainConfig) -> TrainingArguments:
             dataloader_pin_memory=config.dataloader_pin_memory and torch.cuda.is_available(),
             remove_unused_columns=False,
             ddp_find_unused_parameters=False,
-            gradient_checkpointing_kwargs={"use_reentrant": False},
+            activation_checkpointing=config.gradient_checkpointing,
             report_to=[name for name in config.report_to if name not in ("tensorboard", "none")],
             disable_tqdm=not sys.stderr.isatty(),
         )
@@ -197,17 +197,16 @@ def _trainer(
         processing_class=tokenizer,
         train_dataset=KeyedRows(train, seed=("training", config.seed)),
         eval_dataset=None if validation is None else KeyedRows(validation, seed=("evaluation", config.seed)),
-        data_collator=_collator(config, tokenizer, adaptive=config.use_adaptive_masking),
-        eval_collator=_collator(config, tokenizer, adaptive=config.eval_masking == "adaptive"),
+        data_collator=collator(config, tokenizer, adaptive=config.use_adaptive_masking),
+        eval_collator=collator(config, tokenizer, adaptive=config.eval_masking == "adaptive"),
         group_by_length=config.group_by_length,
         keep=config.save_total_limit,
         callbacks=callbacks,
     )
 
 
-def _collator(
-    config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, *, adaptive: bool
-) -> EclipAdaptiveMLMCollator:
+def collator(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, *, adaptive: bool) -> EclipAdaptiveMLMCollator:
+    """The collator that the settings ask for, with the report that the trainer logs."""
     return EclipAdaptiveMLMCollator(
         tokenizer,
         target_mlm_prob=config.target_mlm_prob,

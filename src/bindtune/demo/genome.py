@@ -1,0 +1,99 @@
+"""A generated genome with genes and binding peaks, written in the formats that labs have.
+
+Nothing here is biology. The background is a third-order Markov chain, so that a language model has something to learn
+everywhere; a peak holds copies of its protein's motif, so that there is something else to learn inside peaks.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bindtune.io.genome import reverse_complement
+from bindtune.runs import write_text
+
+_LETTERS = np.frombuffer(b"ACGT", dtype=np.uint8)
+# Invented. A site is one to three copies, in which some letters have changed.
+_MOTIFS = {
+    "DEMO1": "TGCATGTAACGTCTTGCATCAAGT",
+    "DEMO2": "ACTAACCCGATTGACTAAGCCTGA",
+    "DEMO3": "GGAGTATTCCAGCGTAGATTACGC",
+}
+_CHANGED = 0.03
+_ORDER = 3
+
+
+class GenomeFiles(NamedTuple):
+    """What `write_genome` leaves in a folder."""
+
+    genome: Path
+    regions: Path
+    peaks: Path
+
+
+def write_genome(folder: Path, *, chromosomes: int, length: int, seed: int) -> GenomeFiles:
+    """Generate `chromosomes` of `length` nt each, with genes on both strands and a peak every 400 nt or so in them.
+
+    Writes genome.fa, genes.bed (BED6) and peaks.bed (BED6 with a log2 enrichment as score, as eCLIP peak files have).
+    """
+    generator = np.random.default_rng(seed)
+    table = generator.dirichlet(np.full(4, 0.7), size=4**_ORDER).cumsum(axis=1)
+    fasta: list[str] = []
+    genes: list[tuple[object, ...]] = []
+    peaks: list[tuple[object, ...]] = []
+    for number in range(1, chromosomes + 1):
+        name = f"chr{number}"
+        letters = _background(table, length, generator)
+        for start, end in _gene_spans(length, generator):
+            strand = "+-"[generator.integers(2)]
+            genes.append((name, start, end, f"gene{len(genes) + 1}", 0, strand))
+            for peak_start, peak_end, protein in _plant(letters, start, end, strand=strand, generator=generator):
+                score = f"{3 + 4 * generator.random():.4f}"
+                peaks.append((name, peak_start, peak_end, f"{protein}_demo", score, strand))
+        text = letters.tobytes().decode("ascii")
+        fasta.append(f">{name}\n" + "\n".join(text[at : at + 60] for at in range(0, length, 60)) + "\n")
+    files = GenomeFiles(folder / "genome.fa", folder / "genes.bed", folder / "peaks.bed")
+    write_text(files.genome, "".join(fasta))
+    for path, rows in ((files.regions, genes), (files.peaks, peaks)):
+        write_text(path, "".join("\t".join(map(str, row)) + "\n" for row in rows))
+    return files
+
+
+def _background(table: NDArray[np.float64], length: int, generator: np.random.Generator) -> NDArray[np.uint8]:
+    codes, state = np.empty(length, dtype=np.uint8), 0
+    for place, draw in enumerate(generator.random(length)):
+        code = min(int(np.searchsorted(table[state], draw)), 3)
+        codes[place], state = code, (state * 4 + code) % len(table)
+    return _LETTERS[codes]
+
+
+def _gene_spans(length: int, generator: np.random.Generator) -> list[tuple[int, int]]:
+    spans, start = [], int(generator.integers(200, 1500))
+    while (end := start + int(generator.integers(300, 6000))) < length:
+        spans.append((start, end))
+        start = end + int(generator.integers(1100, 3000))
+    return spans
+
+
+def _plant(
+    letters: NDArray[np.uint8], start: int, end: int, *, strand: str, generator: np.random.Generator
+) -> list[tuple[int, int, str]]:
+    """Overwrite stretches of one gene with binding sites; the peaks that result."""
+    found: list[tuple[int, int, str]] = []
+    place = start + int(generator.integers(20, 300))
+    while True:
+        protein = str(generator.choice(list(_MOTIFS)))
+        site = _site(_MOTIFS[protein], copies=int(generator.integers(1, 4)), generator=generator)
+        if place + len(site) > end:
+            return found
+        written = site if strand == "+" else reverse_complement(site)
+        letters[place : place + len(site)] = np.frombuffer(written, dtype=np.uint8)
+        found.append((place, place + len(site), protein))
+        place += len(site) + int(generator.integers(150, 600))
+
+
+def _site(motif: str, *, copies: int, generator: np.random.Generator) -> bytes:
+    letters = np.frombuffer((motif * copies).encode("ascii"), dtype=np.uint8)
+    other = generator.choice(_LETTERS, size=len(letters))
+    return bytes(np.where(generator.random(len(letters)) < _CHANGED, other, letters))
