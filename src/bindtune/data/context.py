@@ -4,7 +4,6 @@ Rows are drawn without replacement, a row with many near neighbours less likely:
 All shares are float32, as the golden draws have them, and are compared as float32.
 """
 
-import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,9 +15,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from bindtune.errors import InputError
 from bindtune.io.a3m import match_columns, read_a3m, residues
-from bindtune.runs import atomic_path
+from bindtune.runs import atomic_path, sha256
 
 log = logging.getLogger(__name__)
 
@@ -309,12 +307,7 @@ def _slices(stop: int, size: int, *, start: int = 0) -> Iterator[slice]:
 
 
 def _cache_name(path: Path, bound: float) -> str:
-    digest = hashlib.sha256(f"{_FORMAT} {float(bound)!r} ".encode())
-    try:
-        digest.update(path.read_bytes())
-    except OSError as error:
-        raise InputError(path, None, f"cannot be read: {error}") from error
-    return f"{digest.hexdigest()}.safetensors"
+    return f"{sha256(path)}-{float(bound)!r}-{_FORMAT}.safetensors"
 
 
 def _flatten(homologs: Homologs) -> dict[str, NDArray[np.generic]]:

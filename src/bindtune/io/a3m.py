@@ -5,14 +5,14 @@ lower-case letters are insertions and have no column (HH-suite user guide). File
 before the first record (ColabFold), NUL bytes between alignments, ``.`` for gaps, and may be gzipped.
 """
 
-import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 from bindtune.errors import InputError
+from bindtune.io.text import open_bytes
 
 _LETTERS = bytes(range(ord("A"), ord("Z") + 1)) + bytes(range(ord("a"), ord("z") + 1))
 _LOWER = bytes(range(ord("a"), ord("z") + 1))
@@ -109,11 +109,9 @@ def _shown(text: bytes) -> str:
 
 @contextmanager
 def _opened(path: Path | str) -> Iterator[BinaryIO]:
-    """Open a plain or gzipped file, told apart by its first bytes; damage becomes an InputError."""
+    """The lines of a plain or gzipped file; damage becomes an InputError."""
     try:
-        with Path(path).open("rb") as plain:
-            zipped = plain.read(2) == b"\x1f\x8b"
-            plain.seek(0)
-            yield cast(BinaryIO, gzip.GzipFile(fileobj=plain)) if zipped else plain
+        with open_bytes(Path(path)) as lines:
+            yield lines
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(path, None, f"cannot be read: {error}") from error

@@ -14,7 +14,21 @@ from bindtune.data import context
 from bindtune.data.context import ContextSpec, draw_context, neighbour_counts, query_similarity, read_homologs
 from bindtune.errors import InputError
 
-ALIGNMENT = ">q\nMKTAYIAKQR\n>same\nMKTAYIAKQR\n>same\nMKTAYIAKQW\n>ins\nMKTAaaYIAKQR\n>gap\nMK--YIAKQR\n>none\n----------\n>far\nWWWWWWWWWW\n"
+ALIGNMENT = """>q
+MKTAYIAKQR
+>same
+MKTAYIAKQR
+>same
+MKTAYIAKQW
+>ins
+MKTAaaYIAKQR
+>gap
+MK--YIAKQR
+>none
+----------
+>far
+WWWWWWWWWW
+"""
 
 
 @pytest.fixture

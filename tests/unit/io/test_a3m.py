@@ -58,8 +58,8 @@ def test_forms_of_a_row() -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "a.a3m: holds no sequence"),
-        (b"#5\t1\n", "a.a3m: holds no sequence"),
+        (b"", r"a\.a3m: holds no sequence"),
+        (b"#5\t1\n", r"a\.a3m: holds no sequence"),
         (b"MKTAY\n", "a.a3m:1: expected '>' and a header, found 'MKTAY'"),
         (b">q\n>r\nMK\n", "a.a3m:1: record 'q' has no sequence"),
         (b">q\nMK\n>r\n", "a.a3m:3: record 'r' has no sequence"),
@@ -77,7 +77,7 @@ def test_what_is_no_alignment_is_refused_with_its_line(tmp_path: Path, content: 
 def test_a_missing_file_and_a_short_row(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.a3m: cannot be read"):
         list(read_a3m(tmp_path / "none.a3m"))
-    with pytest.raises(InputError, match="b.a3m:7: 4 columns without insertions, the query has 5"):
+    with pytest.raises(InputError, match=r"b\.a3m:7: 4 columns without insertions, the query has 5"):
         match_columns(Record("r", b"MKaTA", 7), columns=5, path="b.a3m")
 
 

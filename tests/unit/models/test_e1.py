@@ -1,4 +1,4 @@
-"""The encoder against a dense one written from the formulas, and what packing, caching and checkpointing must not change."""
+"""The encoder against a dense one, and what packing, caching and checkpointing must not change."""
 
 from typing import Any
 
