@@ -218,9 +218,8 @@ def main() -> None:
             print(f"{workload:15s} {name:13s} {seconds:7.2f} s  {slow / seconds:5.2f} times{note}", flush=True)
         if workload == "train":
             mib = {side: peak(workload, side) for side in ("dense", "packed")}
-            print(
-                f"{'':15s} peak {mib['packed']:.0f} of {mib['dense']:.0f} MiB: {mib['packed'] / mib['dense']:.0%} (goal 45 %)"
-            )
+            share = mib["packed"] / mib["dense"]
+            print(f"{'':15s} peak {mib['packed']:.0f} of {mib['dense']:.0f} MiB: {share:.1%} (goal 45 %)")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from bindtune.models.e1 import E1ContextCache, E1ForMaskedLM
+from bindtune.models.e1 import E1ForMaskedLM
+from bindtune.models.e1_outputs import E1ContextCache
 from bindtune.models.e1_tokens import E1Batch, E1BatchPreparer
 
 IDS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
@@ -18,10 +19,13 @@ def ids_of(batch: E1Batch) -> dict[str, Tensor]:
 
 
 def budgeted(lengths: Sequence[int], *, max_tokens: int) -> Iterator[list[int]]:
-    """Indices in batches of neighbours in length; a batch has at most `max_tokens`, or one member."""
+    """Indices in batches of neighbours in length; a batch has at most `max_tokens`, or one member.
+
+    The longest come first: what does not fit is known at once.
+    """
     batch: list[int] = []
     held = 0
-    for index in sorted(range(len(lengths)), key=lambda place: (lengths[place], place)):
+    for index in sorted(range(len(lengths)), key=lambda place: (-lengths[place], place)):
         if batch and held + lengths[index] > max_tokens:
             yield batch
             batch, held = [], 0

@@ -27,7 +27,7 @@ def embed_proteins(
     per: Per,
     max_batch_tokens: int,
 ) -> dict[str, Tensor]:
-    """Embed proteins, in order of length.
+    """Embed proteins, the longest first.
 
     Args:
         model: in evaluation mode.
@@ -44,7 +44,10 @@ def embed_proteins(
     lengths = [len(text) + FRAME * (text.count(",") + 1) for text in texts]
     found: dict[str, Tensor] = {}
     for batch in budgeted(lengths, max_tokens=max_batch_tokens):
-        inputs = ids_of(preparer.get_batch_kwargs([texts[index] for index in batch], model.device))
+        rows = preparer.get_batch_kwargs(
+            [texts[index] for index in batch], model.device, names=[names[index] for index in batch]
+        )
+        inputs = ids_of(rows)
         hidden = model.model(**inputs, query_only=True).last_hidden_state
         residues = query_residue_mask(inputs["input_ids"], inputs["sequence_ids"])
         for index, states, kept in zip(batch, hidden, residues, strict=True):

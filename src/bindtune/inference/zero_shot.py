@@ -134,7 +134,7 @@ def _loaded(settings: EmbedConfig | ScoreConfig) -> E1ForMaskedLM:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device: '{settings.device}' is not there; this torch finds no CUDA")
     model = E1ForMaskedLM.from_pretrained(settings.model, dtype=settings.dtype)
-    model.to(device)  # type: ignore[arg-type] - transformers wraps the method without its types
+    model.to(device)  # type: ignore[arg-type]  # transformers wraps the method, and loses its types
     return model
 
 

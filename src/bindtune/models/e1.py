@@ -8,69 +8,20 @@ Shapes: B rows, T columns, N real tokens of all rows on one axis, D width, I inn
 heads, d = D / H, V vocabulary, C context tokens.
 """
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.utils.generic import ModelOutput
 
 from bindtune.models.attention import attend, attend_after_context
 from bindtune.models.e1_config import E1Config
+from bindtune.models.e1_outputs import E1ContextCache, E1MaskedLMOutput, E1ModelOutput, masked_lm_loss
 from bindtune.models.e1_tokens import PAD, last_sequence_mask
 from bindtune.models.fused import clip_rotate, gated_silu, recomputed_product, rms_norm
 from bindtune.models.packing import Packing, Plan, pack
 from bindtune.models.strict import StrictPreTrainedModel
-
-
-@dataclass(frozen=True)
-class E1ContextCache:
-    """What any number of queries need of one context: keys and values of the global layers, once.
-
-    Args:
-        layers: for each global layer, clipped and rotated keys, and clipped values, (C, G, d) each.
-        num_sequences: sequences in the context; a query's sequence id is not less.
-    """
-
-    layers: dict[int, tuple[Tensor, Tensor]]
-    num_sequences: int
-
-
-@dataclass
-class E1ModelOutput(ModelOutput):
-    """Output of `E1Model`; `hidden_states` are those of `E1MaskedLMOutput`."""
-
-    last_hidden_state: Tensor | None = None
-    past_key_values: E1ContextCache | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: None = None
-
-
-@dataclass
-class E1MaskedLMOutput(ModelOutput):
-    """Output of `E1ForMaskedLM`.
-
-    Args:
-        loss: cross-entropy over the labels that are neither 0 nor -100, 0 where there is none.
-        mlm_loss: the same.
-        logits: (B, T, V) in fp32, 0 where they were not asked for.
-        embeddings: (B, T, D), after the final norm.
-        past_key_values: the context that was given.
-        hidden_states: L + 1 of (B, T, D): the embedding, the residual after each layer but the last, `embeddings`.
-        attentions: None; they are never computed.
-    """
-
-    loss: Tensor | None = None
-    mlm_loss: Tensor | None = None
-    logits: Tensor | None = None
-    embeddings: Tensor | None = None
-    past_key_values: E1ContextCache | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: None = None
-
 
 Angles = tuple[Tensor, Tensor]
 
@@ -477,21 +428,6 @@ class E1ForMaskedLM(E1PreTrainedModel):
             hidden_states=encoded.hidden_states,
         )
         return output.to_tuple() if return_dict is False else output
-
-
-def masked_lm_loss(scores: Tensor, labels: Tensor, wanted: Tensor) -> Tensor:
-    """Mean cross-entropy over the labels that are neither 0 nor -100; 0 where there is none.
-
-    Args:
-        scores: (W, V) logits of the wanted positions, row by row.
-        labels: (B, T).
-        wanted: (B, T), where `scores` stand.
-    """
-    counted = (labels != PAD) & (labels != -100)
-    if bool((counted & ~wanted).any()):
-        raise ValueError("labels stand where no logits are computed")
-    targets = labels.masked_fill(~counted, -100)[wanted]
-    return F.cross_entropy(scores, targets, ignore_index=-100, reduction="sum") / counted.sum().clamp(min=1)
 
 
 def _check_carried(carried: dict[str, Any]) -> None:

@@ -119,12 +119,15 @@ class E1BatchPreparer:
         """The longest sequence that fits."""
         return self.max_num_positions_within_seq - FRAME
 
-    def get_batch_kwargs(self, sequences: Sequence[str], device: torch.device | str = "cpu") -> E1Batch:
+    def get_batch_kwargs(
+        self, sequences: Sequence[str], device: torch.device | str = "cpu", *, names: Sequence[str] | None = None
+    ) -> E1Batch:
         """Tokenise a batch.
 
         Args:
             sequences: one text a row: sequences joined with commas, of which the last is the query.
             device: where the tensors are to be.
+            names: what messages call the rows; "row 1" and so on by default.
 
         Returns:
             The tensors, padded on the right to the longest row. Labels are the input ids, 0 over the context.
@@ -132,7 +135,8 @@ class E1BatchPreparer:
         Raises:
             InputError: a sequence is empty, too long, or holds anything but A-Z and `?`; there are too many in a row.
         """
-        return self._batch([self._row(text, number) for number, text in enumerate(_texts(sequences), 1)], device)
+        texts = _texts(sequences)
+        return self._batch([self._row(*row) for row in zip(texts, names or _numbered(texts), strict=True)], device)
 
     def get_query_kwargs(self, queries: Sequence[str], context: str, device: torch.device | str = "cpu") -> E1Batch:
         """Tokenise queries that all follow one context, without the context's tokens.
@@ -149,10 +153,10 @@ class E1BatchPreparer:
             InputError: as `get_batch_kwargs`.
         """
         rows = []
-        for number, query in enumerate(_texts(queries), 1):
+        for query, name in zip(_texts(queries), _numbered(queries), strict=True):
             if "," in query:
-                raise ValueError(f"query {number} holds a comma: give its context in `context`")
-            row = self._row(f"{context},{query}" if context else query, number)
+                raise ValueError(f"{name} holds a comma: give the context in `context`")
+            row = self._row(f"{context},{query}" if context else query, name)
             rows.append(row.after_context())
         return self._batch(rows, device)
 
@@ -162,13 +166,13 @@ class E1BatchPreparer:
         limits = ("max_num_sequences", "max_num_positions_within_seq", "max_num_positions_global")
         return cls(remove_X_tokens, **{name: getattr(config, name) for name in limits})
 
-    def _row(self, text: str, number: int) -> _Row:
+    def _row(self, text: str, name: str) -> _Row:
         sequences = text.split(",")
         if len(sequences) > self.max_num_sequences:
-            raise _refused(number, None, f"{len(sequences)} sequences, at most {self.max_num_sequences} fit")
+            raise _refused(name, None, f"{len(sequences)} sequences, at most {self.max_num_sequences} fit")
         tokens, positions, sizes, offsets = [], [], [], [0]
         for index, sequence in enumerate(sequences):
-            ids = self._ids(sequence, number, index + 1 if len(sequences) > 1 else None)
+            ids = self._ids(sequence, name, index + 1 if len(sequences) > 1 else None)
             kept = np.flatnonzero(ids != TOKEN_ID["X"]) if self.remove_x else np.arange(len(ids))
             tokens.append(ids[kept])
             positions.append(kept)
@@ -176,7 +180,7 @@ class E1BatchPreparer:
             offsets.append(offsets[-1] + len(ids))
         if offsets[-1] > self.max_num_positions_global:
             warnings.warn(
-                f"row {number} spans {offsets[-1]} positions, the model was made for {self.max_num_positions_global}",
+                f"{name} spans {offsets[-1]} positions, the model was made for {self.max_num_positions_global}",
                 stacklevel=4,
             )
         input_ids, within = np.concatenate(tokens), np.concatenate(positions)
@@ -193,12 +197,12 @@ class E1BatchPreparer:
             context_len=context_len,
         )
 
-    def _ids(self, sequence: str, number: int, index: int | None) -> Ints:
+    def _ids(self, sequence: str, name: str, index: int | None) -> Ints:
         """Ids of a framed sequence (n + 4,)."""
         if not sequence:
-            raise _refused(number, index, "the sequence is empty")
+            raise _refused(name, index, "the sequence is empty")
         if len(sequence) > self.max_residues:
-            raise _refused(number, index, f"{len(sequence)} residues, at most {self.max_residues} fit")
+            raise _refused(name, index, f"{len(sequence)} residues, at most {self.max_residues} fit")
         letters = np.frombuffer(sequence.encode("latin-1", errors="replace"), dtype=np.uint8)
         ids = np.empty(len(sequence) + FRAME, dtype=np.int64)
         ids[:2], ids[-2:] = (BOS, HEAD), (TAIL, EOS)
@@ -208,7 +212,7 @@ class E1BatchPreparer:
             place = next(i for i, letter in enumerate(sequence) if letter not in TOKEN_ID or letter in "12")
             advice = "; write it in upper case" if sequence[place].isascii() and sequence[place].islower() else ""
             problem = f"{sequence[place]!r} at residue {place + 1}, expected A-Z or ?{advice}"
-            raise _refused(number, index, problem)
+            raise _refused(name, index, problem)
         return ids
 
     def _batch(self, rows: Sequence[_Row], device: torch.device | str) -> E1Batch:
@@ -238,6 +242,10 @@ def _texts(sequences: Sequence[str]) -> Sequence[str]:
     return sequences
 
 
-def _refused(number: int, index: int | None, problem: str) -> InputError:
+def _numbered(rows: Sequence[str]) -> list[str]:
+    return [f"row {number}" for number in range(1, len(rows) + 1)]
+
+
+def _refused(name: str, index: int | None, problem: str) -> InputError:
     where = "" if index is None else f", sequence {index}"
-    return InputError(None, None, f"row {number}{where}: {problem}")
+    return InputError(None, None, f"{name}{where}: {problem}")

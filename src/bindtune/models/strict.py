@@ -36,7 +36,7 @@ class StrictPreTrainedModel(PreTrainedModel):
                 pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
             )
         except (OSError, RuntimeError, SafetensorError) as error:
-            raise CheckpointError(f"{pretrained_model_name_or_path}: {error}") from error
+            raise CheckpointError(f"{pretrained_model_name_or_path}: {' '.join(str(error).split())}") from error
         model, info = loaded
         left_over = sorted(key for key in info["unexpected_keys"] if not key.startswith(cls.leaves_behind))
         problems = [

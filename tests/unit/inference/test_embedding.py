@@ -23,7 +23,6 @@ def test_golden_embeddings(folder: Path) -> None:
     outputs, scorer = load_file(folder / "outputs.safetensors"), inputs["scorer"]
     for number, (name, context) in enumerate(inputs["predictor_order"]):
         sequence = scorer["parent"] if name == "p" else scorer["parent"][:9]
-        sequence = sequence if name == "p" else "EQMVHLPPP"
         (found,) = embed_proteins(
             model,
             {name: sequence},
@@ -41,7 +40,8 @@ def test_batches_and_contexts_do_not_mix(folder: Path) -> None:
     contexts = {"b": "MKTAYI,AKQR", "c": ""}
     for per in ("protein", "residue"):
         batches = [
-            embed_proteins(model, proteins, contexts=contexts, per=per, max_batch_tokens=budget) for budget in (1, 10_000)
+            embed_proteins(model, proteins, contexts=contexts, per=per, max_batch_tokens=budget)
+            for budget in (1, 10_000)
         ]
         assert list(batches[0]) == list(proteins)
         for name, sequence in proteins.items():

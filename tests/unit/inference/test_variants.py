@@ -101,5 +101,5 @@ def test_what_cannot_be_scored(model: E1ForMaskedLM, parent: str, variant: str, 
 
 
 def test_budgets() -> None:
-    assert list(budgeted([5, 1, 9, 2, 30], max_tokens=10)) == [[1, 3, 0], [2], [4]]
+    assert list(budgeted([5, 1, 9, 2, 30], max_tokens=10)) == [[4], [2], [0, 3, 1]]
     assert list(budgeted([], max_tokens=10)) == []

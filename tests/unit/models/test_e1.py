@@ -12,7 +12,7 @@ from transformers.activations import ACT2FN
 
 from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM, E1Model
 from bindtune.errors import CheckpointError, ConfigError
-from bindtune.models.e1 import masked_lm_loss
+from bindtune.models.e1_outputs import masked_lm_loss
 from bindtune.models.e1_tokens import last_sequence_mask
 
 IDS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
