@@ -8,7 +8,7 @@ Shapes: B rows, T columns, N real tokens of all rows on one axis, D width, I inn
 heads, d = D / H, V vocabulary, C context tokens.
 """
 
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,29 +19,9 @@ from bindtune.models.attention import attend, attend_after_context
 from bindtune.models.e1_config import E1Config
 from bindtune.models.e1_outputs import E1ContextCache, E1MaskedLMOutput, E1ModelOutput, masked_lm_loss
 from bindtune.models.e1_tokens import PAD, last_sequence_mask
-from bindtune.models.fused import clip_rotate, gated_silu, recomputed_product, rms_norm
-from bindtune.models.packing import Packing, Plan, pack
+from bindtune.models.fused import Angles, clip_rotate, gated_silu, recomputed_product, rms_norm, rotary_angles
+from bindtune.models.packing import Packing, View, pack
 from bindtune.models.strict import StrictPreTrainedModel
-
-Angles = tuple[Tensor, Tensor]
-
-
-class View(NamedTuple):
-    """How a layer sees the packed tokens.
-
-    Args:
-        plan: who attends to whom.
-        angles: cosine and sine of each token's position (N, 1, d/2).
-        only: (M,) tokens that go on, where the others are needed for their keys and values alone.
-        context: keys and values of a cached context (C, G, d).
-        captured: where a context is being cached, the list that takes the layer's keys and values.
-    """
-
-    plan: Plan
-    angles: Angles
-    only: Tensor | None = None
-    context: tuple[Tensor, Tensor] | None = None
-    captured: list[tuple[Tensor, Tensor]] | None = None
 
 
 class E1RMSNorm(nn.Module):
@@ -84,8 +64,7 @@ class E1Attention(nn.Module):
             out = attend(query, key, value, plan=view.plan)  # (M, H, d)
         else:
             out = attend_after_context(query, key, value, plan=view.plan, context=view.context)
-        projected: Tensor = self.o_proj(out.flatten(1))  # (M, D)
-        return projected
+        return self.o_proj(out.flatten(1))  # (M, D)
 
     def keys_and_values(self, normed: Tensor, angles: Angles) -> tuple[Tensor, Tensor]:
         """Clipped and rotated keys, clipped values: (N, D) to (N, G, d) each."""
@@ -141,8 +120,7 @@ class E1MLP(nn.Module):
             return self._down(product)
 
     def _down(self, x: Tensor) -> Tensor:
-        down: Tensor = self.w2(x)
-        return down
+        return self.w2(x)
 
 
 class E1FFN(nn.Module):
@@ -154,8 +132,7 @@ class E1FFN(nn.Module):
 
     def forward(self, x: Tensor, *, saving: bool) -> Tensor:
         """Map (N, D) to (N, D)."""
-        out: Tensor = self.mlp(x, saving=saving)
-        return out
+        return self.mlp(x, saving=saving)
 
 
 class E1Layer(GradientCheckpointingLayer):
@@ -171,8 +148,7 @@ class E1Layer(GradientCheckpointingLayer):
         hidden, normed = self.norm_attn_norm(hidden, view)
         # Under checkpointing the layer is computed again anyway, and must not hold on to tensors of its first pass.
         checkpointed = self.gradient_checkpointing and self.training
-        out: Tensor = hidden + self.ffn(normed, saving=not checkpointed)
-        return out
+        return hidden + self.ffn(normed, saving=not checkpointed)
 
 
 class E1PreTrainedModel(StrictPreTrainedModel):
@@ -201,20 +177,7 @@ class E1PreTrainedModel(StrictPreTrainedModel):
         dtype = kwargs.pop("torch_dtype", dtype)
         if dtype is None or dtype == "auto":
             raise ValueError("state a dtype, torch.float32 or torch.bfloat16: the configuration's is not taken unseen")
-        loaded: Self = super().from_pretrained(pretrained_model_name_or_path, *args, dtype=dtype, **kwargs)
-        return loaded
-
-
-def rotary_angles(positions: Tensor, *, theta: float, head_size: int, dtype: torch.dtype) -> Angles:
-    """Cosine and sine of position * theta^(-2j/d): (N,) to (N, 1, d/2) each.
-
-    Computed in fp32 where they are used, from frequencies computed on the CPU: nothing that loading could lose, and the
-    same numbers on every device.
-    """
-    exponents = torch.arange(0, head_size, 2, dtype=torch.float32, device="cpu") / head_size
-    frequencies = (1.0 / theta**exponents).to(positions.device)
-    angles = (positions.to(torch.float32)[:, None] * frequencies)[:, None]
-    return angles.cos().to(dtype), angles.sin().to(dtype)
+        return super().from_pretrained(pretrained_model_name_or_path, *args, dtype=dtype, **kwargs)
 
 
 class E1Model(E1PreTrainedModel):

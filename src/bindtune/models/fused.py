@@ -1,5 +1,7 @@
 """Element-wise steps whose stock form is slow or keeps much for the backward pass, as autograd functions.
 
+Shapes: N tokens, D width, H heads of size d.
+
 Each is the formula in its docstring; what it keeps is said there. None supports second derivatives.
 """
 
@@ -12,14 +14,27 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+Angles = tuple[Tensor, Tensor]
+
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """RMS norm, x / sqrt(mean(x^2) + eps) * weight over the last axis of (N, D); at least fp32 inside, type of `x`."""
-    out: Tensor = _RMSNorm.apply(x, weight, eps)
-    return out
+    return _RMSNorm.apply(x, weight, eps)
 
 
-def clip_rotate(x: Tensor, angles: tuple[Tensor, Tensor] | None, clip: float | None) -> Tensor:
+def rotary_angles(positions: Tensor, *, theta: float, head_size: int, dtype: torch.dtype) -> Angles:
+    """Cosine and sine of position * theta^(-2j/d): (N,) to (N, 1, d/2) each.
+
+    Computed in fp32 where they are used, from frequencies computed on the CPU: nothing that loading could lose, and the
+    same numbers on every device.
+    """
+    exponents = torch.arange(0, head_size, 2, dtype=torch.float32, device="cpu") / head_size
+    frequencies = (1.0 / theta**exponents).to(positions.device)
+    angles = (positions.to(torch.float32)[:, None] * frequencies)[:, None]
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def clip_rotate(x: Tensor, angles: Angles | None, clip: float | None) -> Tensor:
     """Clamp heads to [-clip, clip], then turn them by their positions' angles.
 
     Args:
@@ -27,14 +42,12 @@ def clip_rotate(x: Tensor, angles: tuple[Tensor, Tensor] | None, clip: float | N
         angles: cosine and sine (N, 1, d/2) in the type of `x`, or None for no rotation.
         clip: None for no clamping.
     """
-    out: Tensor = _ClipRotate.apply(x, *(angles or (None, None)), clip)
-    return out
+    return _ClipRotate.apply(x, *(angles or (None, None)), clip)
 
 
 def gated_silu(gate: Tensor, value: Tensor) -> Tensor:
     """silu(gate) * value; keeps its inputs only."""
-    out: Tensor = _GatedSilu.apply(gate, value)
-    return out
+    return _GatedSilu.apply(gate, value)
 
 
 @contextmanager

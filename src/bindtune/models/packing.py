@@ -88,6 +88,24 @@ class Plan:
         return ranges
 
 
+class View(NamedTuple):
+    """How a layer sees the packed tokens.
+
+    Args:
+        plan: who attends to whom.
+        angles: cosine and sine of each token's position (N, 1, d/2).
+        only: (M,) tokens that go on, where the others are needed for their keys and values alone.
+        context: keys and values of a cached context (C, G, d).
+        captured: where a context is being cached, the list that takes the layer's keys and values.
+    """
+
+    plan: Plan
+    angles: tuple[Tensor, Tensor]
+    only: Tensor | None = None
+    context: tuple[Tensor, Tensor] | None = None
+    captured: list[tuple[Tensor, Tensor]] | None = None
+
+
 @dataclass(frozen=True)
 class Packing:
     """Where the packed tokens stand in the padded batch.

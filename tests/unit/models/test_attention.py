@@ -46,9 +46,14 @@ def test_values_and_gradients(kind: str, groups: int) -> None:
     inputs = [part.requires_grad_() for part in (query, key, value)]
     torch.testing.assert_close(attend(*inputs, plan=plan), masked_softmax(*inputs, plan))
     assert torch.autograd.gradcheck(lambda *parts: attend(*parts, plan=plan), inputs)
-    torch.testing.assert_close(
-        attention._pairwise(*(drawn_for_all(part, 2) for part in inputs), plan), attend(*inputs, plan=plan)
-    )
+
+
+@pytest.mark.parametrize("kind", ["within", "causal"])
+def test_the_kernel_for_other_devices(kind: str) -> None:
+    packing = pack(torch.tensor(ROWS))
+    plan, inputs = plans(packing)[kind], [part.requires_grad_() for part in drawn(packing)]
+    torch.testing.assert_close(attention._pairwise(*inputs, plan), attend(*inputs, plan=plan))
+    assert torch.autograd.gradcheck(lambda *parts: attention._pairwise(*parts, plan), inputs)
 
 
 def drawn_for_all(part: Tensor, heads: int) -> Tensor:

@@ -5,8 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bindtune.models.e1 import rotary_angles
-from bindtune.models.fused import clip_rotate, gated_silu, recomputed_product, rms_norm
+from bindtune.models.fused import clip_rotate, gated_silu, recomputed_product, rms_norm, rotary_angles
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
