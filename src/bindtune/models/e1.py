@@ -17,7 +17,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from bindtune.models.attention import attend, attend_after_context
 from bindtune.models.e1_config import E1Config
-from bindtune.models.e1_outputs import E1ContextCache, E1MaskedLMOutput, E1ModelOutput, masked_lm_loss
+from bindtune.models.e1_outputs import E1ContextCache, E1MaskedLMOutput, E1ModelOutput, check_carried, masked_lm_loss
 from bindtune.models.e1_tokens import PAD, last_sequence_mask
 from bindtune.models.fused import Angles, clip_rotate, gated_silu, recomputed_product, rms_norm, rotary_angles
 from bindtune.models.packing import Packing, View, pack
@@ -203,6 +203,7 @@ class E1Model(E1PreTrainedModel):
         output_hidden_states: bool | None = None,
         query_only: bool = False,
         return_dict: bool | None = None,
+        **carried: Any,
     ) -> E1ModelOutput | tuple[Any, ...]:
         """Encode a batch.
 
@@ -216,7 +217,9 @@ class E1Model(E1PreTrainedModel):
             query_only: only the last sequence of each row is wanted. Outputs at context tokens are 0, and the context
                 is left out of the work after the last layer that needs it.
             return_dict: False for a tuple.
+            **carried: see `check_carried`; `labels` of a batch may be there too.
         """
+        check_carried({name: value for name, value in carried.items() if name != "labels"})
         if output_hidden_states is None:
             output_hidden_states = bool(self.config.output_hidden_states)
         if output_hidden_states and query_only:
@@ -362,10 +365,9 @@ class E1ForMaskedLM(E1PreTrainedModel):
             query_only: only the last sequence of each row is wanted; outputs are 0 at context tokens.
             logits_at: (B, T), True where logits are wanted; everywhere by default. The head runs nowhere else.
             return_dict: False for a tuple.
-            **carried: `context` and `context_len` of a batch, which the model does not need, and `use_cache` and
-                `output_attentions`, which may be false.
+            **carried: see `check_carried`.
         """
-        _check_carried(carried)
+        check_carried(carried)
         encoded = self.model(
             input_ids,
             within_seq_position_ids,
@@ -391,13 +393,3 @@ class E1ForMaskedLM(E1PreTrainedModel):
             hidden_states=encoded.hidden_states,
         )
         return output.to_tuple() if return_dict is False else output
-
-
-def _check_carried(carried: dict[str, Any]) -> None:
-    unknown = carried.keys() - {"context", "context_len", "use_cache", "output_attentions"}
-    if unknown:
-        raise TypeError(f"unknown argument: {', '.join(sorted(unknown))}")
-    if carried.get("use_cache"):
-        raise ValueError("make a context cache with E1Model.cache_context and give it as past_key_values")
-    if carried.get("output_attentions"):
-        raise ValueError("attention maps are never computed")

@@ -1,6 +1,7 @@
 """What E1 models return, what they take for a context, and the masked-LM loss."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -68,3 +69,19 @@ def masked_lm_loss(scores: Tensor, labels: Tensor, wanted: Tensor) -> Tensor:
         raise ValueError("labels stand where no logits are computed")
     targets = labels.masked_fill(~counted, -100)[wanted]
     return F.cross_entropy(scores, targets, ignore_index=-100, reduction="sum") / counted.sum().clamp(min=1)
+
+
+def check_carried(carried: dict[str, Any]) -> None:
+    """Let pass what has no effect: a batch's `context` and `context_len`, `use_cache` and `output_attentions` if false.
+
+    Raises:
+        TypeError: an argument is unknown.
+        ValueError: an effect is asked for that there is not.
+    """
+    unknown = carried.keys() - {"context", "context_len", "use_cache", "output_attentions"}
+    if unknown:
+        raise TypeError(f"unknown argument: {', '.join(sorted(unknown))}")
+    if carried.get("use_cache"):
+        raise ValueError("make a context cache with E1Model.cache_context and give it as past_key_values")
+    if carried.get("output_attentions"):
+        raise ValueError("attention maps are never computed")

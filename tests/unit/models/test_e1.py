@@ -421,3 +421,8 @@ def test_the_encoder_alone() -> None:
     assert isinstance(model.model, E1Model)
     with torch.no_grad():
         torch.testing.assert_close(model.model(**batch).last_hidden_state, model(**batch).embeddings)
+        prepared = E1BatchPreparer().get_batch_kwargs(MIXED)
+        (last,) = model.model(**prepared, return_dict=False)
+        assert torch.equal(last, model(**batch).embeddings)
+    with pytest.raises(TypeError, match="attention_mask"):
+        model.model(**batch, attention_mask=None)
