@@ -47,7 +47,7 @@ def windows(config: Path | None, given: dict[str, Any]) -> None:
     settings = load(WindowsConfig, config=config, given=given)
     from bindtune.preparation.windows import make_windows
 
-    typer.echo(make_windows(settings))
+    typer.echo(make_windows(settings, notify=typer.echo))
 
 
 @app.command()
@@ -86,6 +86,17 @@ def _print_metrics(metrics: dict[str, float]) -> None:
 
 
 @app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="A run folder or checkpoint with a DNABERT-2 model.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+) -> None:
+    """Write a trained DNABERT-2 in the hub's layout, for code that loads the original."""
+    from bindtune.training.export import export_run
+
+    export_run(model, out)
+
+
+@app.command()
 def smoke(
     train_file: Annotated[Path | None, typer.Option(help="Windows; generated ones where it is left out.")] = None,
     model_name_or_path: Annotated[str | None, typer.Option(help="Model; a small one where it is left out.")] = None,
@@ -103,7 +114,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for generated data and r
     """Run everything on generated data: windows from peaks, then an adaptive and a standard pretraining run."""
     from bindtune.demo.pretraining import run_pretraining
 
-    typer.echo(run_pretraining(out, notify=typer.echo))
+    typer.echo(run_pretraining(out / "pretraining", notify=typer.echo))
 
 
 def main() -> None:

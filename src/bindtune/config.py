@@ -115,6 +115,12 @@ class WindowsConfig(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     """Seed of everything drawn."""
 
+    @field_validator("peaks", "gene_feature", "gene_type", "validation_chromosomes", "test_chromosomes", mode="before")
+    @classmethod
+    def _one_is_a_list_and_nine_a_name(cls, value: Any) -> Any:
+        values = value if isinstance(value, list | tuple) else [value]
+        return [str(item) if isinstance(item, int) else item for item in values]
+
     @model_validator(mode="after")
     def _one_source_of_sequence(self) -> Self:
         places = [name for name in ("regions", "genes") if getattr(self, name) is not None]
@@ -210,6 +216,8 @@ def _problem(model: type[Settings], detail: Any) -> str:
     name = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         return f"unknown setting '{name}'{_nearest(model, detail['loc'])}"
+    if detail["type"] == "missing":
+        return f"{name} is required"
     message = str(detail["msg"]).removeprefix("Value error, ")
     return f"{name}: {message}, found {detail['input']!r}" if name else message
 

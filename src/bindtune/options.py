@@ -52,7 +52,7 @@ def with_options(model: type[Settings], *, exclude: Collection[str] = ()) -> Cal
 
 def _config_parameter() -> inspect.Parameter:
     option = typer.Option("--config", metavar="PATH", help="YAML file of settings; an option given here wins over it.")
-    return _optional("config", Path, option)
+    return _optional("config", Path, option=option)
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
@@ -60,12 +60,12 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     flag = "--" + name.replace("_", "-")
     text = _help(field, repeated)
     if kind is bool:
-        return _optional(name, bool, typer.Option(f"{flag}/--no-{flag[2:]}", help=text))
+        return _optional(name, bool, option=typer.Option(f"{flag}/--no-{flag[2:]}", help=text))
     option = typer.Option(flag, metavar=_metavar(kind), help=text)
-    return _optional(name, list[str] if repeated else str, option)
+    return _optional(name, list[str] if repeated else str, option=option)
 
 
-def _optional(name: str, kind: Any, option: Any) -> inspect.Parameter:
+def _optional(name: str, kind: Any, *, option: Any) -> inspect.Parameter:
     annotation = Annotated[kind | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 

@@ -33,7 +33,7 @@ def reverse(starts: ArrayLike, ends: ArrayLike, *, length: ArrayLike) -> tuple[I
     return whole - np.asarray(ends, np.int64), whole - np.asarray(starts, np.int64)
 
 
-def begin_anew(groups: ArrayLike, starts: ArrayLike, ends: ArrayLike, *, gap: int) -> NDArray[np.bool_]:
+def begin_anew(groups: ArrayLike, *, starts: ArrayLike, ends: ArrayLike, gap: int) -> NDArray[np.bool_]:
     """Which regions lie too far behind all regions before them to be joined with those.
 
     Args:

@@ -19,6 +19,7 @@ from bindtune.data.masking import (
     MaskingRates,
     Replacement,
     choose_masked,
+    derive,
     digest,
     replace_selected,
 )
@@ -37,7 +38,7 @@ class EclipAdaptiveMLMCollator:
 
     An example that carries `mask_key` (a whole number below 2^64) is masked by that key alone. Otherwise the masks
     come from `seed`, the number of the call, the rank, and inside a DataLoader worker from the worker's own seed, which
-    the loader draws anew from torch's generator each epoch; without `seed` they come from torch's generator.
+    the loader draws anew from torch's generator each epoch; without `seed` from torch's generator and the rank.
 
     Args:
         tokenizer: gives the mask, padding and special ids.
@@ -79,7 +80,9 @@ class EclipAdaptiveMLMCollator:
                 raise ConfigError(f"the tokenizer has no {name.removesuffix('_id').replace('_', ' ')}")
         self.mask_id, self.pad_id = int(tokenizer.mask_token_id), int(tokenizer.pad_token_id)
         special = np.zeros(len(tokenizer), bool)
-        special[[i for i in tokenizer.all_special_ids if i < len(special)]] = True
+        # A tokenizer.json may call a token special, [UNK] above all, that tokenizer_config.json does not name.
+        added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+        special[[i for i in {*tokenizer.all_special_ids, *added} if i < len(special)]] = True
         self.is_special = special
         self.ordinary = np.flatnonzero(~special)
         self.seed = seed
@@ -133,15 +136,19 @@ class EclipAdaptiveMLMCollator:
     def _keys(self, examples: Sequence[Example]) -> Keys:
         if "mask_key" in examples[0]:
             return np.array([example["mask_key"] for example in examples], dtype=np.uint64)
+        rank = os.environ.get("RANK", "0")
         if self.seed is None:
-            return torch.randint(-(2**63), 2**63 - 1, (len(examples),)).numpy().view(np.uint64)
+            drawn = torch.randint(-(2**63), 2**63 - 1, (len(examples),)).numpy().view(np.uint64)
+            # Ranks that were given the same seed would otherwise draw the same masks.
+            return derive(np.array([digest("rank", rank)], np.uint64), drawn)
         worker = torch.utils.data.get_worker_info()
-        stream = digest(self.seed, os.environ.get("RANK", "0"), worker.seed if worker else None, self._calls)
+        stream = digest(self.seed, rank, worker.seed if worker else None, self._calls)
         self._calls += 1
         return np.random.SFC64(stream).random_raw(len(examples))
 
 
 def _flat(rows: Sequence[Any]) -> Ints:
     if isinstance(rows[0], np.ndarray):
-        return np.concatenate(rows, dtype=np.int64)
+        # Without the empty ones: `np.array([])` is of floats, which are refused.
+        return np.concatenate([np.zeros(0, np.int64), *(row for row in rows if len(row))], dtype=np.int64)
     return np.fromiter(chain.from_iterable(rows), dtype=np.int64)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bindtune.data.peaks import PeakIndex
 from bindtune.io.window_files import METHODS
+from bindtune.regions import clip
 
 Ints = NDArray[np.int64]
 WHOLE, TILE, AROUND_PEAK, BACKGROUND = range(len(METHODS))
@@ -171,7 +172,7 @@ def sample_long_regions(
         region -> (sorted starts, methods).
     """
     long = np.flatnonzero(regions.end - regions.start > max(longer_than, window))
-    pair_region, pair_peak = index.overlapping(regions.chrom[long], regions.start[long], regions.end[long])
+    pair_region, pair_peak = index.overlapping(regions.chrom[long], starts=regions.start[long], ends=regions.end[long])
     strands = regions.strand[long][pair_region] * index.peaks.strand[pair_peak]
     counted = (strands >= 0) if same_strand else np.ones(len(strands), bool)
     pair_region, pair_peak = pair_region[counted], pair_peak[counted]
@@ -182,32 +183,50 @@ def sample_long_regions(
     for number, region in enumerate(long.tolist()):
         peaks = pair_peak[bounds[number] : bounds[number + 1]]
         origin, length = int(regions.start[region]), int(regions.end[region] - regions.start[region])
-        starts = np.clip(index.peaks.start[peaks] - origin, 0, length)
-        ends = np.clip(index.peaks.end[peaks] - origin, 0, length)
+        spans = clip(index.peaks.start[peaks] - origin, index.peaks.end[peaks] - origin, start=0, end=length)
         place = (seed, int(regions.chrom[region]), origin, length, int(regions.strand[region]) + 1)
-        generator = np.random.default_rng(place)
-        around = _around_peaks(starts, ends, window=window, length=length, jitter=jitter, generator=generator)
-        free = _free_of_peaks(starts, ends, window=window, length=length, count=background, generator=generator)
-        if len(around) + len(free) == 0:
-            free = np.zeros(1, np.int64)
-        both = np.concatenate([around, free])
-        methods = np.repeat(np.array([AROUND_PEAK, BACKGROUND], np.int8), [len(around), len(free)])
-        by_start = np.argsort(both, kind="stable")
-        sampled[region] = (both[by_start], methods[by_start])
+        sampled[region] = _sample(
+            spans,
+            window=window,
+            length=length,
+            background=background,
+            jitter=jitter,
+            generator=np.random.default_rng(place),
+        )
     return sampled
 
 
+def _sample(
+    spans: tuple[Ints, Ints],
+    *,
+    window: int,
+    length: int,
+    background: int,
+    jitter: int,
+    generator: np.random.Generator,
+) -> tuple[Ints, NDArray[np.int8]]:
+    """Starts and methods in one region; a region without peaks and background has one window all the same."""
+    around = _around_peaks(spans, window=window, length=length, jitter=jitter, generator=generator)
+    free = _free_of_peaks(spans, window=window, length=length, count=background, generator=generator)
+    if len(around) + len(free) == 0:
+        free = np.zeros(1, np.int64)
+    starts = np.concatenate([around, free])
+    methods = np.repeat(np.array([AROUND_PEAK, BACKGROUND], np.int8), [len(around), len(free)])
+    order = np.argsort(starts, kind="stable")
+    return starts[order], methods[order]
+
+
 def _around_peaks(
-    starts: Ints, ends: Ints, *, window: int, length: int, jitter: int, generator: np.random.Generator
+    spans: tuple[Ints, Ints], *, window: int, length: int, jitter: int, generator: np.random.Generator
 ) -> Ints:
     chosen: list[int] = []
-    shifts = generator.integers(-jitter, jitter + 1, size=len(starts)).tolist()
-    for start, end, shift in zip(starts.tolist(), ends.tolist(), shifts, strict=True):
+    shifts = generator.integers(-jitter, jitter + 1, size=len(spans[0])).tolist()
+    for start, end, shift in zip(spans[0].tolist(), spans[1].tolist(), shifts, strict=True):
         if chosen and chosen[-1] <= start and end <= chosen[-1] + window:
             continue
         left = (start + end - window) // 2 + shift
-        if end - start <= window:
-            left = min(max(left, end - window), start)
+        # The jitter takes no part of a short peak out of the window, and none of the window out of a long peak.
+        left = min(max(left, min(start, end - window)), max(start, end - window))
         left = min(max(left, 0), length - window)
         if not chosen or left != chosen[-1]:
             chosen.append(left)
@@ -215,11 +234,11 @@ def _around_peaks(
 
 
 def _free_of_peaks(
-    starts: Ints, ends: Ints, *, window: int, length: int, count: int, generator: np.random.Generator
+    spans: tuple[Ints, Ints], *, window: int, length: int, count: int, generator: np.random.Generator
 ) -> Ints:
     # A window that begins in (peak start - window, peak end) overlaps the peak; peaks come sorted by start.
-    reach = np.maximum.accumulate(np.concatenate([[0], ends]))
-    free_from = reach
+    starts, ends = spans
+    free_from = np.maximum.accumulate(np.concatenate([[0], ends]))
     free_to = np.concatenate([starts - window + 1, [length - window + 1]])
     sizes = np.maximum(np.minimum(free_to, length - window + 1) - free_from, 0)
     total = int(sizes.sum())

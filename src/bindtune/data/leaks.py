@@ -91,7 +91,7 @@ class LeakAudit:
     def add_places(self, split: int, *, chrom: NDArray[np.int32], start: Ints, end: Ints) -> None:
         """Note where windows were written, on their chromosomes."""
         if len(chrom):
-            self._stretches[split].append(_joined(chrom.astype(np.int64), start, end))
+            self._stretches[split].append(_joined([chrom.astype(np.int64), start, end]))
 
     def add_sequences(self, keys: Keys, *, held_out: HeldOutKeys) -> None:
         """Note the sequences of held-out windows that were written."""
@@ -101,7 +101,10 @@ class LeakAudit:
     def findings(self) -> Leaks:
         """Everything found."""
         splits = [number for number in range(len(SPLITS)) if self._stretches[number]]
-        merged = {split: _joined(*map(np.concatenate, zip(*self._stretches[split], strict=True))) for split in splits}
+        merged = {
+            split: _joined([np.concatenate(parts) for parts in zip(*self._stretches[split], strict=True)])
+            for split in splits
+        }
         shared = sum(
             _count_near(merged[other], merged[split], distance=self._distance)
             for other in splits
@@ -111,10 +114,11 @@ class LeakAudit:
         return Leaks(shared, self._identical, self._complementary)
 
 
-def _joined(chrom: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
-    order = np.lexsort((start, chrom))
-    chrom, start, end = chrom[order], start[order], end[order]
-    first = np.flatnonzero(begin_anew(chrom, start, end, gap=0))
+def _joined(columns: list[Ints]) -> tuple[Ints, Ints, Ints]:
+    """Stretches as (chromosome, start, end), sorted, those that touch made one."""
+    order = np.lexsort((columns[1], columns[0]))
+    chrom, start, end = (column[order] for column in columns)
+    first = np.flatnonzero(begin_anew(chrom, starts=start, ends=end, gap=0))
     return chrom[first], start[first], np.maximum.reduceat(end, first)
 
 

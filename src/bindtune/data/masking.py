@@ -130,7 +130,9 @@ def draw_counts(peak: Ints, flank: Ints, rates: MaskingRates, keys: Keys) -> Cou
     lo, hi = rates.peak_range
     wanted = (lo + (hi - lo) * draws[:, 0]) * peak
     wanted = np.minimum(wanted, rates.target * whole - rates.floor * flank)  # the floor binds
-    mean = np.clip(wanted, np.maximum(total - flank, 0), np.minimum(peak, total))
+    most = np.minimum(peak, total)
+    possible = np.where(wanted > most, total - rates.floor * flank, wanted)  # the total first, then the floor
+    mean = np.clip(possible, np.maximum(total - flank, 0), most)
     in_peaks = np.floor(mean).astype(np.int64)
     in_peaks += draws[:, 1] < mean - in_peaks
     slack = 1e-9 * whole

@@ -88,7 +88,7 @@ def merge(peaks: Peaks, *, distance: int | None, by_strand: bool) -> Peaks:
     sorted_peaks, side = peaks.take(order), side[order]
     group = sorted_peaks.chrom.astype(np.int64) * 3 + side + 1
     gap = -1 if distance is None else distance
-    new = begin_anew(group, sorted_peaks.start, sorted_peaks.end, gap=gap)
+    new = begin_anew(group, starts=sorted_peaks.start, ends=sorted_peaks.end, gap=gap)
     first = np.flatnonzero(new)
     low, high = (f.reduceat(sorted_peaks.strand, first) for f in (np.minimum, np.maximum))
     merged = Peaks(
@@ -121,7 +121,7 @@ class PeakIndex:
             members = members[np.lexsort((peaks.end[members], starts[members]))]
             self._classes.append((members, starts[members], int(lengths[members].max())))
 
-    def overlapping(self, chrom: NDArray[np.integer], starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
+    def overlapping(self, chrom: NDArray[np.integer], *, starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
         """Pairs (window, peak) that share at least one nucleotide.
 
         Args:

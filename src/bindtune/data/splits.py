@@ -109,13 +109,13 @@ def plan_splits(
         # Whole groups only: one that another split already has a part of is out of the question.
         sizes = np.bincount(group, weights=weights).astype(np.int64)
         sizes[group[plan.region_split != TRAIN]] = 0
-        chosen = _fill(sizes, target=target, generator=generator)
+        # At least one window stays for training.
+        chosen = _fill(sizes, target=min(target, int(sizes.sum()) - 1), generator=generator)
         found = int(sizes[chosen].sum())
-        if _near(found, target=target):
-            pass
-        elif whole_chromosomes:
+        near = abs(found - target) <= target / 2
+        if whole_chromosomes and not near:
             _refuse_chromosomes(found, target=target, total=int(weights.sum()), split=split)
-        else:
+        elif not near:
             cut = _place_cut(plan, layout, group=group, target=target, split=split, generator=generator)
             chosen = _more_or_cut(plan, sizes=sizes, chosen=chosen, target=target, cut=cut, group=group)
         plan.region_split[np.isin(group, chosen)] = split
@@ -125,14 +125,10 @@ def plan_splits(
 def neighbourhoods(regions: Regions, *, distance: int) -> Ints:
     """(R,) number of the group of regions that overlap or have fewer than `distance` nucleotides between them."""
     order = np.lexsort((regions.end, regions.start, regions.chrom))
-    new = begin_anew(regions.chrom[order], regions.start[order], regions.end[order], gap=distance - 1)
+    new = begin_anew(regions.chrom[order], starts=regions.start[order], ends=regions.end[order], gap=distance - 1)
     group = np.empty(len(regions), np.int64)
     group[order] = np.cumsum(new) - 1
     return group
-
-
-def _near(found: int, *, target: int) -> bool:
-    return abs(found - target) <= target / 2
 
 
 def _fill(sizes: Ints, *, target: int, generator: np.random.Generator) -> Ints:

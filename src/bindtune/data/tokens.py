@@ -1,5 +1,6 @@
 """Windows become rows of token ids and token spans of their peaks, cached on disk and memory-mapped."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,7 +13,7 @@ from datasets.exceptions import DatasetGenerationError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from bindtune.data.masking import digest
-from bindtune.errors import BindtuneError, CheckpointError, ConfigError
+from bindtune.errors import BindtuneError, CheckpointError, ConfigError, InputError
 from bindtune.io.records import Window, read_windows
 from bindtune.regions import Overlap, regions_to_token_spans
 from bindtune.runs import sha256
@@ -103,6 +104,8 @@ def tokenise_file(
     """
     check_offsets(tokenizer)
     content = sha256(path)
+    if next(read_windows(path), None) is None:
+        raise InputError(path, None, "holds no windows")
     try:
         windows = datasets.Dataset.from_generator(
             _rows, features=_WINDOW_FEATURES, gen_kwargs={"path": str(path), "content": content, "version": VERSION}
@@ -132,9 +135,11 @@ def check_offsets(tokenizer: PreTrainedTokenizerBase) -> None:
         ConfigError: it is neither fast nor gives one token a letter.
     """
     probe = "ACGTGCAT"
-    if not tokenizer.is_fast and len(tokenizer(probe, add_special_tokens=False)["input_ids"]) != len(probe):
+    if tokenizer.is_fast:
+        return
+    if tokenizer(probe, add_special_tokens=False)["input_ids"] != tokenizer.convert_tokens_to_ids(list(probe)):
         raise ConfigError(
-            f"{type(tokenizer).__name__} gives no character offsets and more or fewer tokens than letters, so peaks "
+            f"{type(tokenizer).__name__} gives no character offsets and other tokens than letters, so peaks "
             "cannot be placed on its tokens; use a fast tokenizer (tokenizer.json)"
         )
 
@@ -143,35 +148,30 @@ def encode(
     tokenizer: PreTrainedTokenizerBase, sequences: list[str], max_length: int
 ) -> tuple[list[list[int]], list[Any]]:
     """Token ids and (start, end) offsets of each sequence, cut to `max_length` tokens."""
-    fast = tokenizer.is_fast
+    if not tokenizer.is_fast:
+        rows = [_encode_letters(tokenizer, sequence, max_length) for sequence in sequences]
+        return [ids for ids, _ in rows], [offsets for _, offsets in rows]
     batch = tokenizer(
         sequences,
         truncation=True,
         max_length=max_length,
-        return_offsets_mapping=fast,
+        return_offsets_mapping=True,
         return_attention_mask=False,
         return_token_type_ids=False,
     )
-    ids: list[list[int]] = batch["input_ids"]
-    if fast:
-        return ids, batch["offset_mapping"]
-    return ids, [_letter_offsets(tokenizer, row, sequence) for row, sequence in zip(ids, sequences, strict=True)]
+    return batch["input_ids"], batch["offset_mapping"]
 
 
-def _letter_offsets(tokenizer: PreTrainedTokenizerBase, ids: list[int], sequence: str) -> list[tuple[int, int]]:
-    """Offsets of a tokenizer with one letter a token: special tokens stand before and after the letters."""
-    added = tokenizer.get_special_tokens_mask(ids, already_has_special_tokens=True)
-    ends = {tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id} - {None}
-    offsets, position = [], 0
-    for token, special in zip(ids, added, strict=True):
-        if special and token in ends:
-            offsets.append((0, 0))
-        else:
-            offsets.append((position, position + 1))
-            position += 1
-    if position > len(sequence):
-        raise ConfigError(f"{type(tokenizer).__name__} makes {position} tokens of {len(sequence)} letters")
-    return offsets
+def _encode_letters(
+    tokenizer: PreTrainedTokenizerBase, sequence: str, max_length: int
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Ids and offsets with one letter a token. A slow tokenizer itself makes one token of a run of unknown letters."""
+    room = max(max_length - tokenizer.num_special_tokens_to_add(), 0)
+    letters = [int(tokenizer.convert_tokens_to_ids(letter)) for letter in sequence[:room]]  # type: ignore[arg-type]
+    added = tokenizer.get_special_tokens_mask(letters)
+    places = iter(range(len(letters)))
+    offsets = [(0, 0) if special else (place := next(places), place + 1) for special in added]
+    return tokenizer.build_inputs_with_special_tokens(letters), offsets
 
 
 def _tokenise(
@@ -219,6 +219,9 @@ def _row(window: Window) -> dict[str, Any]:
 
 
 def _identity(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What decides which tokens a sequence becomes; not how an earlier call happened to cut or pad."""
     if tokenizer.is_fast:
-        return str(tokenizer.backend_tokenizer.to_str())
+        settings = json.loads(tokenizer.backend_tokenizer.to_str())
+        settings |= {"truncation": None, "padding": None, "unknown": tokenizer.unk_token_id}
+        return json.dumps(settings, sort_keys=True)
     return f"{type(tokenizer).__name__} {sorted(tokenizer.get_vocab().items())}"

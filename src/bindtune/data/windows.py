@@ -185,7 +185,7 @@ class WindowMaker:
     def _with_peaks(self, placed: Placed) -> Windows:
         """Find the peaks of windows; they are sorted as they come on the window's sequence."""
         starts, ends = self.on_chromosome(placed)
-        window, peak = self._index.overlapping(self._regions.chrom[placed.region], starts, ends)
+        window, peak = self._index.overlapping(self._regions.chrom[placed.region], starts=starts, ends=ends)
         peaks = self._index.peaks
         first, last = clip(peaks.start[peak], peaks.end[peak], start=starts[window], end=ends[window])
         counts = last - first >= self._rules.min_peak_overlap
@@ -200,20 +200,22 @@ class WindowMaker:
         placed, sequences, hashes = windows.placed, list[str](), list[int]()
         clear = np.ones(len(placed), bool)
         turned = self._turned(placed)
-        borders = np.flatnonzero(np.diff(placed.region, prepend=-1, append=-1)).tolist() if len(placed) else []
-        for a, b in pairwise(borders):
+        # Read at once what lies together: windows of one region without a gap between them.
+        apart = (placed.region[1:] != placed.region[:-1]) | (placed.start[1:] > placed.end[:-1])
+        for a, b in pairwise([0, *(np.flatnonzero(apart) + 1).tolist(), len(placed)] if len(placed) else []):
             starts, ends = placed.start[a:b], placed.end[a:b]
-            low, high = int(starts.min()), int(ends.max())
+            low, high = int(starts[0]), int(ends[-1])
             letters = self._fetch(int(placed.region[a]), low, high)
             if self._rules.max_n_fraction < 1:
-                clear[a:b] = _n_fraction(letters, starts - low, ends - low) <= self._rules.max_n_fraction
+                clear[a:b] = _n_fraction(letters, starts=starts - low, ends=ends - low) <= self._rules.max_n_fraction
             spans = (starts - low, ends - low)
+            text, size = letters.decode("ascii"), high - low
+            twin = reverse_complement(letters).decode("ascii") if turned[a] or keys else ""
             if turned[a]:
-                letters, spans = reverse_complement(letters), reverse(*spans, length=high - low)
-            text, pairs = letters.decode("ascii"), list(zip(spans[0].tolist(), spans[1].tolist(), strict=True))
+                text, twin, spans = twin, text, reverse(*spans, length=size)
+            pairs = list(zip(spans[0].tolist(), spans[1].tolist(), strict=True))
             sequences += [text[start:end] for start, end in pairs]
             if keys:
-                twin, size = reverse_complement(letters).decode("ascii"), high - low
                 hashes += [_key(text[start:end], twin[size - end : size - start]) for start, end in pairs]
         key = np.array(hashes, np.int64).view(np.uint64)
         read = Windows(placed, windows.pair_window, windows.pair_peak, sequences, key).take(clear)
@@ -232,13 +234,13 @@ class WindowMaker:
         return names
 
 
-def _n_fraction(letters: bytes, starts: Ints, ends: Ints) -> NDArray[np.float64]:
+def _n_fraction(letters: bytes, *, starts: Ints, ends: Ints) -> NDArray[np.float64]:
     before = np.concatenate([[0], np.cumsum(_NOT_ACGT[np.frombuffer(letters, np.uint8)])])
     return np.asarray((before[ends] - before[starts]) / (ends - starts), np.float64)
 
 
 def _key(sequence: str, twin: str) -> int:
-    # Python's string hash is SipHash, 64 bits: among 10 million sequences a chance collision has a probability of 3e-6.
+    # Python hashes strings with SipHash: among 10 million sequences, 63 bits collide with a probability of 5e-6.
     return hash(sequence) & -2 if sequence <= twin else hash(twin) | 1
 
 

@@ -14,13 +14,9 @@ from bindtune.io.genome import reverse_complement
 from bindtune.runs import write_text
 
 _LETTERS = np.frombuffer(b"ACGT", dtype=np.uint8)
-# Invented. A site is one to three copies, in which some letters have changed.
-_MOTIFS = {
-    "DEMO1": "TGCATGTAACGTCTTGCATCAAGT",
-    "DEMO2": "ACTAACCCGATTGACTAAGCCTGA",
-    "DEMO3": "GGAGTATTCCAGCGTAGATTACGC",
-}
-_CHANGED = 0.03
+# Invented. A site is a few copies, in which some letters have changed.
+_MOTIFS = {"DEMO1": "TGCATGTAACGT", "DEMO2": "ACTAACCCGATT"}
+_CHANGED = 0.02
 _ORDER = 3
 
 
@@ -84,7 +80,7 @@ def _plant(
     place = start + int(generator.integers(20, 300))
     while True:
         protein = str(generator.choice(list(_MOTIFS)))
-        site = _site(_MOTIFS[protein], copies=int(generator.integers(1, 4)), generator=generator)
+        site = _site(_MOTIFS[protein], copies=int(generator.integers(3, 7)), generator=generator)
         if place + len(site) > end:
             return found
         written = site if strand == "+" else reverse_complement(site)

@@ -7,11 +7,16 @@ number (eCLIP peak files keep a log2 fold change there), and columns may be sepa
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import csv
 
 from bindtune.errors import InputError
 from bindtune.io.intervals import STRANDS, IntervalColumns, Intervals
-from bindtune.io.text import numbered_lines
+from bindtune.io.text import line_blocks
 
 PeakFormat = Literal["auto", "bed", "narrowPeak", "broadPeak"]
 
@@ -21,15 +26,18 @@ _VALUES = {
     "narrowPeak": {"score": 4, "enrichment": 6, "p_value": 7, "q_value": 8},
     "broadPeak": {"score": 4, "enrichment": 6, "p_value": 7, "q_value": 8},
 }
+_HEADERS = ("track", "browser")
+_WORDS = pa.dictionary(pa.int32(), pa.string())
 _WIDTH = {"narrowPeak": 10, "broadPeak": 9}
 
 
-def read_bed(path: Path, *, kind: PeakFormat = "auto") -> Intervals:
+def read_bed(path: Path, *, kind: PeakFormat = "auto", numbers: bool = True) -> Intervals:
     """Read intervals; blank, comment, `track` and `browser` lines are passed over.
 
     Args:
         path: the file, plain or gzipped whatever its name; blocks of BED12 are not read, the whole span is.
         kind: the format; "auto" goes by the name, then by the columns of the first line.
+        numbers: read the score and its kin; without them column 5 may hold anything.
 
     Returns:
         The intervals, with the values "score" and, from narrowPeak and broadPeak, "enrichment", "p_value" and
@@ -38,34 +46,100 @@ def read_bed(path: Path, *, kind: PeakFormat = "auto") -> Intervals:
     Raises:
         InputError: names the first line that is not what the format says.
     """
-    columns: IntervalColumns | None = None
-    width = 0
-    places: list[int] = []
-    for number, fields in _rows(path):
-        if columns is None:
-            kind = _detect(path, fields, kind=kind)
-            width = len(fields)
-            _check_width(path, number, width=width, kind=kind)
-            places = [place for place in _VALUES[kind].values() if place < width]
-            columns = IntervalColumns(tuple(_VALUES[kind])[: len(places)])
-        if len(fields) != width:
-            raise InputError(path, number, f"{len(fields)} columns, where the first line has {width}")
-        start, end = _span(path, number, fields=fields)
-        columns.add(fields[0], (start, end), strand=_strand(path, number, fields=fields), line=number)
-        if places:
-            columns.add_values([_value(path, number, fields=fields, place=place) for place in places])
-    return (columns or IntervalColumns()).freeze(path)
+    shape: _Shape | None = None
+    columns = IntervalColumns()
+    for first, lines in line_blocks(path):
+        if shape is None:
+            shape = next(
+                (
+                    _shape(path, line, fields=fields, kind=kind, numbers=numbers)
+                    for line, fields in _rows(lines, first=first)
+                ),
+                None,
+            )
+            if shape is None:
+                continue
+            columns = IntervalColumns(shape.names)
+        if not _add_regular(columns, lines, first=first, shape=shape):
+            for number, fields in _rows(lines, first=first):
+                _add_row(columns, path, number=number, fields=fields, shape=shape)
+    return columns.freeze(path)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    for number, line in numbered_lines(path):
+class _Shape(NamedTuple):
+    """What the first line says of all: how many columns, and which of them hold numbers."""
+
+    width: int
+    names: tuple[str, ...]
+    places: tuple[int, ...]
+
+
+def _shape(path: Path, line: int, *, fields: list[str], kind: PeakFormat, numbers: bool) -> _Shape:
+    kind = _detect(path, fields, kind=kind)
+    width = len(fields)
+    _check_width(path, line, width=width, kind=kind)
+    values = {name: place for name, place in _VALUES[kind].items() if numbers and place < width}
+    return _Shape(width, tuple(values), tuple(values.values()))
+
+
+def _rows(lines: list[str], *, first: int) -> Iterator[tuple[int, list[str]]]:
+    for number, line in enumerate(lines, start=first):
         if not line or line[0] == "#" or line.isspace():
             continue
         fields = line.split("\t") if "\t" in line else line.split()
         # A header line has words after these two; a chromosome of that name would have a number there.
-        if fields[0].split(" ", 1)[0] in ("track", "browser") and not (len(fields) > 2 and fields[1].isdigit()):
+        if fields[0].split(" ", 1)[0] in _HEADERS and not (len(fields) > 2 and fields[1].isdecimal()):
             continue
         yield number, fields
+
+
+def _add_row(columns: IntervalColumns, path: Path, *, number: int, fields: list[str], shape: _Shape) -> None:
+    if len(fields) != shape.width:
+        raise InputError(path, number, f"{len(fields)} columns, where the first line has {shape.width}")
+    span, strand = _span(path, number, fields=fields), _strand(path, number, fields=fields)
+    values = [_value(path, number, fields=fields, place=place) for place in shape.places]
+    columns.add(fields[0], span, strand=strand, line=number, values=values)
+
+
+def _add_regular(columns: IntervalColumns, lines: list[str], *, first: int, shape: _Shape) -> bool:
+    """Add a block of lines column by column, ten times as fast as row by row.
+
+    Returns:
+        False, and nothing is added, where any line is out of the ordinary; then each is looked at by itself.
+    """
+    if lines[0].count("\t") != shape.width - 1:
+        return False
+    kinds = {f"f{place}": pa.float64() for place in shape.places}
+    kinds |= {"f0": _WORDS, "f1": pa.int64(), "f2": pa.int64()} | ({"f5": _WORDS} if shape.width > 5 else {})
+    try:
+        table = csv.read_csv(
+            pa.BufferReader("\n".join(lines).encode()),
+            csv.ReadOptions(use_threads=False, autogenerate_column_names=True),
+            csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
+            csv.ConvertOptions(column_types=kinds, include_columns=list(kinds), null_values=[], check_utf8=False),
+        ).combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowKeyError):
+        return False
+    start, end, *values = (table[name].to_numpy() for name in ("f1", "f2", *(f"f{place}" for place in shape.places)))
+    names, chrom = _words(table["f0"])
+    letters, side = _words(table["f5"]) if shape.width > 5 else (["."], np.zeros(len(lines), np.int64))
+    odd_name = any(not name or name.isspace() or name[0] == "#" or name in _HEADERS for name in names)
+    odd_numbers = any(not np.isfinite(column).all() for column in values)
+    odd_span = len(start) != len(lines) or (start < 0).any() or (end <= start).any()
+    if odd_name or odd_numbers or odd_span or not set(letters) <= STRANDS.keys():
+        return False
+    strand = np.array([STRANDS[letter] for letter in letters], np.int8)[side]
+    line = np.arange(first, first + len(lines))
+    columns.extend(names, chrom, spans=(start, end), strand=strand, line=line, values=values)
+    return True
+
+
+def _words(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
+    """The distinct words of a column, and the place of each row's word among them."""
+    encoded = column.combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.chunk(0)
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
 
 def _detect(path: Path, fields: list[str], *, kind: PeakFormat) -> PeakFormat:

@@ -37,7 +37,7 @@ def purify(letters: bytes, *, path: Path, name: str, start: int) -> bytes:
     """Upper-case letters with T for U.
 
     Args:
-        letters: as they stand in the file.
+        letters: as they stand in the file; line endings are left out.
         path: the file, for messages.
         name: the sequence, for messages.
         start: 0-based position of the first letter, for messages.
@@ -45,10 +45,10 @@ def purify(letters: bytes, *, path: Path, name: str, start: int) -> bytes:
     Raises:
         InputError: a character is no nucleotide letter.
     """
-    pure = letters.translate(_PURIFY)
+    pure = letters.translate(_PURIFY, b"\r\n")
     bad = pure.find(b"!")
     if bad >= 0:
-        found = letters[bad : bad + 1].decode("latin-1")
+        found = letters.translate(None, b"\r\n")[bad : bad + 1].decode("latin-1")
         raise InputError(path, None, f"{name}, position {start + bad + 1}: {found!r} is not a nucleotide letter")
     return pure
 
@@ -61,11 +61,13 @@ def reverse_complement(letters: bytes) -> bytes:
 class Genome(Protocol):
     """Named sequences that can be read in part."""
 
-    path: Path
     sizes: dict[str, int]
 
-    def fetch(self, name: str, start: int, end: int) -> bytes:
-        """Upper-case plus-strand letters of [start, end)."""
+    def fetch(self, name: str, *, start: int, end: int) -> bytes:
+        """Upper-case plus-strand letters of [start, end), which must lie in the sequence and not be empty."""
+
+    def close(self) -> None:
+        """Close the file."""
 
 
 class TwoBitGenome:
@@ -79,7 +81,7 @@ class TwoBitGenome:
         self.path = path
         self.sizes: dict[str, int] = dict(self._file.chroms())
 
-    def fetch(self, name: str, start: int, end: int) -> bytes:
+    def fetch(self, name: str, *, start: int, end: int) -> bytes:
         """Upper-case plus-strand letters of [start, end)."""
         try:
             letters = self._file.sequence(name, start, end).encode()
@@ -87,9 +89,13 @@ class TwoBitGenome:
             raise InputError(self.path, None, f"damaged 2bit file: {name}:{start}-{end}: {error}") from error
         return purify(letters, path=self.path, name=name, start=start)
 
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
 
 class FastaGenome:
-    """A genome in FASTA with an index.
+    """A genome in FASTA with an index; a stretch is read where the index says its lines lie.
 
     Args:
         path: what the user gave, for messages.
@@ -100,21 +106,29 @@ class FastaGenome:
     def __init__(self, path: Path, *, fasta: Path, index: Path) -> None:
         built_before = index.exists()
         try:
-            self._file = Faidx(str(fasta), indexname=str(index), as_raw=True, rebuild=False, build_index=True)
+            with Faidx(str(fasta), indexname=str(index), rebuild=False, build_index=True) as faidx:
+                records = dict(faidx.index)
         except (FastaIndexingError, ValueError, KeyError) as error:
             line = re.search(r"at line (\d+)", str(error))
             problem = " ".join(str(error).replace(str(fasta), path.name).split())
             where = index if built_before else path
             raise InputError(where, int(line.group(1)) if line else None, f"not indexable FASTA: {problem}") from error
         self.path = path
-        self.sizes = {name: record.rlen for name, record in self._file.index.items()}
-        if not self.sizes:
-            raise InputError(path, 1, "holds no FASTA records")
+        self.sizes = {name: record.rlen for name, record in records.items()}
+        self._lines = {name: (record.offset, record.lenc, record.lenb) for name, record in records.items()}
+        self._handle = fasta.open("rb")
 
-    def fetch(self, name: str, start: int, end: int) -> bytes:
+    def fetch(self, name: str, *, start: int, end: int) -> bytes:
         """Upper-case plus-strand letters of [start, end)."""
-        letters = self._file.fetch(name, start + 1, end).encode("latin-1")
-        return purify(letters, path=self.path, name=name, start=start)
+        offset, letters, width = self._lines[name]
+        first = offset + start // letters * width + start % letters
+        last = offset + (end - 1) // letters * width + (end - 1) % letters + 1
+        self._handle.seek(first)
+        return purify(self._handle.read(last - first), path=self.path, name=name, start=start)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handle.close()
 
 
 class GenomeFile:
@@ -130,17 +144,16 @@ class GenomeFile:
         self._path, self._write_index, self._notify = path, write_index, notify
 
     def __enter__(self) -> Genome:
-        self._folder = tempfile.TemporaryDirectory(prefix="bindtune-genome-")
-        try:
-            return self._open()
-        except BaseException:
-            self._folder.cleanup()
-            raise
+        # What was unpacked is read through a handle that stays open: a run that is killed leaves nothing of it behind.
+        with tempfile.TemporaryDirectory(prefix="bindtune-genome-") as folder:
+            self._folder = Path(folder)
+            self._genome = self._open()
+        return self._genome
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._folder.cleanup()
+        self._genome.close()
 
     def _open(self) -> Genome:
         compressed = is_gzipped(self._path)
@@ -163,7 +176,7 @@ class GenomeFile:
         return self._with_new_index(fasta, keep=None)
 
     def _with_new_index(self, fasta: Path, *, keep: Path | None) -> Genome:
-        index = Path(self._folder.name) / "genome.fa.fai"
+        index = self._folder / "genome.fa.fai"
         genome = FastaGenome(self._path, fasta=fasta, index=index)
         if keep is not None:
             try:
@@ -174,17 +187,15 @@ class GenomeFile:
 
     def _unpacked(self) -> Path:
         """The plain FASTA of a compressed one; bgzip is a kind of gzip and needs no case of its own."""
-        plain = Path(self._folder.name) / "genome.fa"
-        self._notify(
-            f"unpacking {self._path} into {self._folder.name} for this run (a plain FASTA or a 2bit is faster)"
-        )
+        plain = self._folder / "genome.fa"
+        self._notify(f"unpacking {self._path} into {self._folder} for this run (a plain FASTA or a 2bit is faster)")
         try:
             with open_bytes(self._path) as source, plain.open("wb") as target:
                 shutil.copyfileobj(source, target, _UNPACK_BLOCK)
         except (EOFError, zlib.error) as error:
             raise InputError(self._path, None, f"gzip data is damaged or cut short: {error}") from error
         except OSError as error:
-            raise InputError(self._path, None, f"cannot be unpacked into {self._folder.name}: {error}") from error
+            raise InputError(self._path, None, f"cannot be unpacked into {self._folder}: {error}") from error
         return plain
 
 

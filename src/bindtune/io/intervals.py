@@ -1,6 +1,7 @@
 """Stretches of chromosomes as columns: what BED, narrowPeak, GTF and FASTA headers all become."""
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,18 +53,44 @@ class IntervalColumns:
         self._start, self._end, self._line = array("q"), array("q"), array("q")
         self._values = {name: array("d") for name in value_names}
 
-    def add(self, name: str, span: tuple[int, int], *, strand: int, line: int) -> None:
-        """Append one stretch of chromosome `name`; its numbers, if any, follow by `add_values`."""
+    def add(self, name: str, span: tuple[int, int], *, strand: int, line: int, values: Sequence[float] = ()) -> None:
+        """Append one stretch of chromosome `name`."""
         self._chrom.append(self._ids.setdefault(name, len(self._ids)))
         self._start.append(span[0])
         self._end.append(span[1])
         self._strand.append(strand)
         self._line.append(line)
-
-    def add_values(self, values: list[float]) -> None:
-        """Append the numbers of the stretch that was added last, in the order of the names."""
         for column, value in zip(self._values.values(), values, strict=True):
             column.append(value)
+
+    def extend(
+        self,
+        names: Sequence[str],
+        chrom: NDArray[np.int64],
+        *,
+        spans: tuple[NDArray[np.int64], NDArray[np.int64]],
+        strand: NDArray[np.int8],
+        line: NDArray[np.int64],
+        values: Sequence[NDArray[np.float64]],
+    ) -> None:
+        """Append (N,) stretches.
+
+        Args:
+            names: chromosomes.
+            chrom: (N,) index into `names`.
+            spans: (N,) starts and (N,) ends.
+            strand: (N,) 1, -1 or 0.
+            line: (N,) 1-based line.
+            values: (N,) numbers of every kind.
+        """
+        own = np.array([self._ids.setdefault(name, len(self._ids)) for name in names], np.int32)
+        self._chrom.frombytes(own[chrom].tobytes())
+        self._start.frombytes(spans[0].tobytes())
+        self._end.frombytes(spans[1].tobytes())
+        self._strand.frombytes(strand.tobytes())
+        self._line.frombytes(line.tobytes())
+        for column, numbers in zip(self._values.values(), values, strict=True):
+            column.frombytes(numbers.tobytes())
 
     def freeze(self, path: Path) -> Intervals:
         """The columns as arrays."""

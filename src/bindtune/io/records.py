@@ -6,14 +6,16 @@ Every reader streams: memory does not grow with the file. What a file holds is r
 import codecs
 import gzip
 import json
+import math
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 import ijson
 import pyarrow as pa
@@ -63,9 +65,12 @@ def _raw(path: Path) -> Iterator[tuple[int, str, Any]]:
         with opener(path) as stream:
             head = stream.read(4096)
             body = len(_BOM) if head.startswith(_BOM) else 0
+            text = head[body:].lstrip()
+            while not text and (more := stream.read(1 << 16)):
+                text = more.lstrip()
             stream.seek(body)
-            yield from _recognised(head[body:].lstrip(), stream, path, zipped)
-    except (OSError, EOFError, pa.ArrowException) as error:
+            yield from _recognised(text, stream, path, zipped)
+    except (OSError, EOFError, zlib.error, pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(path, None, f"cannot be read: {error}") from error
 
 
@@ -97,7 +102,7 @@ def _lines(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str, Any]]:
             continue
         try:
             yield number, "", json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError also for a number of thousands of digits
             raise InputError(path, number, f"not JSON: {_one_line(error)}") from error
 
 
@@ -134,7 +139,7 @@ def _window(fields: Any) -> Window:
         seq_id=seq_id,
         sequence=sequence,
         peaks=tuple(_interval(region, "peak") for region in regions),
-        genomic=tuple(None if region.get("genomic_start") is None else _genomic(region) for region in regions),
+        genomic=tuple(_genomic(region) for region in regions),
     )
 
 
@@ -142,6 +147,7 @@ def _text(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not value:
         raise ValueError(f"{name} must be text that is not empty, found {_shown(value)}")
+    value.encode()  # half of a surrogate pair is no text: UnicodeEncodeError is a ValueError
     return value
 
 
@@ -155,13 +161,20 @@ def _interval(region: Any, name: str) -> tuple[int, int]:
 
 
 def _genomic(region: dict[str, Any]) -> tuple[int, int] | None:
-    start, end = region["genomic_start"], region.get("genomic_end")
-    return (int(start), int(end)) if isinstance(start, int | float) and isinstance(end, int | float) else None
+    """Nothing is checked here, so nothing can be refused: what is no pair of numbers is left out."""
+    start, end = region.get("genomic_start"), region.get("genomic_end")
+    return (int(start), int(end)) if _finite(start) and _finite(end) else None
+
+
+def _finite(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _whole(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         raise ValueError(f"{name} must be a whole number, found {_shown(value)}")
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{name} must fit into 64 bits, found {_shown(value)}")
     return int(value)
 
 

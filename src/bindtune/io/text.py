@@ -10,6 +10,7 @@ from typing import BinaryIO, cast
 from bindtune.errors import InputError
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_BLOCK_LETTERS = 1 << 19
 
 
 def is_gzipped(path: Path) -> bool:
@@ -26,20 +27,42 @@ def open_bytes(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path, "rb")) if is_gzipped(path) else path.open("rb")
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (1-based number, line without its ending); endings may be LF or CRLF, a byte order mark is removed.
+def line_blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (1-based number of the first line, lines without their endings), some thousand lines at a time.
+
+    Endings may be LF or CRLF; a byte order mark is removed.
 
     Raises:
         InputError: the file is missing, is not text, or is gzip that is damaged or cut short.
     """
-    number = 0
-    with open_bytes(path) as handle, io.TextIOWrapper(handle, encoding="utf-8-sig", newline="\n") as lines:
+    number = 1
+    with open_bytes(path) as handle, io.TextIOWrapper(handle, encoding="utf-8-sig", newline="\n") as text:
         try:
-            for number, line in enumerate(lines, start=1):
-                yield number, line.rstrip("\r\n")
+            while lines := text.readlines(_BLOCK_LETTERS):
+                yield number, [line.rstrip("\r\n") for line in lines]
+                number += len(lines)
         except UnicodeDecodeError as error:
-            raise InputError(path, number + 1, "not text (UTF-8)") from error
+            raise InputError(path, _first_unreadable(path), "not text (UTF-8)") from error
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(path, number + 1, f"gzip data is damaged or cut short: {error}") from error
+            raise InputError(path, _first_unreadable(path), f"gzip data is damaged or cut short: {error}") from error
         except OSError as error:
-            raise InputError(path, number + 1, f"cannot be read: {error.strerror or error}") from error
+            raise InputError(path, None, f"cannot be read: {error.strerror or error}") from error
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (1-based number, line) as `line_blocks` does, one by one."""
+    for first, lines in line_blocks(path):
+        yield from enumerate(lines, start=first)
+
+
+def _first_unreadable(path: Path) -> int:
+    """Number of the line in which reading or decoding fails."""
+    number = 0
+    try:
+        with open_bytes(path) as handle:
+            for line in handle:
+                line.decode("utf-8")
+                number += 1
+    except (EOFError, OSError, zlib.error, UnicodeDecodeError):
+        pass
+    return number + 1

@@ -7,10 +7,11 @@ Fields of a record: `sequence seq_id seq_len start end strand method num_peaks_i
 
 import gzip
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self, TextIO
+from typing import BinaryIO, Literal, Protocol, Self, cast
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +41,8 @@ _SCHEMA = pa.schema(
     ]
 )
 _ROWS_IN_A_GROUP = 8192
+# Names that JSON takes as they are.
+_PLAIN = re.compile(r"[ !#-\[\]-~]*")
 
 
 @dataclass(frozen=True)
@@ -130,21 +133,22 @@ class JsonWindowWriter:
     """
 
     def __init__(self, path: Path, *, array: bool, packed: bool) -> None:
-        self._file: TextIO
+        self._file: BinaryIO
         if packed:
-            self._file = gzip.open(path, "wt", encoding="ascii", compresslevel=5)  # noqa: SIM115 (closed in __exit__)
+            self._file = cast(BinaryIO, gzip.open(path, "wb", compresslevel=5))  # noqa: SIM115 (closed in __exit__)
         else:
-            self._file = path.open("w", encoding="ascii", buffering=1 << 20)
+            self._file = path.open("wb")
         self._array, self._between = array, ",\n" if array else "\n"
         self._empty = True
         if array:
-            self._file.write("[\n")
+            self._file.write(b"[\n")
 
     def write(self, windows: WindowColumns) -> None:
         """Append windows."""
         lines = _json_lines(windows)
         if lines:
-            self._file.write(("" if self._empty else self._between) + self._between.join(lines))
+            self._file.write(b"" if self._empty else self._between.encode())
+            self._file.write(self._between.join(lines).encode("ascii"))
             self._empty = False
 
     def __enter__(self) -> Self:
@@ -154,8 +158,7 @@ class JsonWindowWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            self._file.write("" if self._empty else "\n")
-            self._file.write("]\n" if self._array else "")
+            self._file.write((b"" if self._empty else b"\n") + (b"]\n" if self._array else b""))
         self._file.close()
 
 
@@ -202,9 +205,12 @@ def _json_lines(windows: WindowColumns) -> list[str]:
     ]
     clipped = [("false", "true")[flag] for flag in windows.peak_clipped.tolist()]
     lines, first = [], 0
+    seq_ids = [f'"{name}"' for name in windows.seq_id]
+    if not _PLAIN.fullmatch("".join(windows.seq_id)):
+        seq_ids = [json.dumps(name) for name in windows.seq_id]
     rows = zip(
         windows.sequence,
-        windows.seq_id,
+        seq_ids,
         windows.start.tolist(),
         windows.end.tolist(),
         windows.strand.tolist(),
@@ -215,10 +221,10 @@ def _json_lines(windows: WindowColumns) -> list[str]:
     for sequence, seq_id, start, end, strand, method, count in rows:
         last = first + count
         lines.append(
-            f'{{"sequence": "{sequence}", "seq_id": {json.dumps(seq_id)}, "seq_len": {end - start}, '
+            f'{{"sequence": "{sequence}", "seq_id": {seq_id}, "seq_len": {end - start}, '
             f'"start": {start}, "end": {end}, "strand": "{STRAND_LETTERS[strand]}", "method": "{METHODS[method]}", '
-            f'"num_peaks_in_window": {count}, "eclip_regions": [{", ".join(peaks[first:last])}], '
-            f'"peak_clipped": [{", ".join(clipped[first:last])}]}}'
+            f'"num_peaks_in_window": {count}, "eclip_regions": [{", ".join(peaks[first:last]) if count else ""}], '
+            f'"peak_clipped": [{", ".join(clipped[first:last]) if count else ""}]}}'
         )
         first = last
     return lines

@@ -5,11 +5,9 @@ A BERT with ALiBi instead of position embeddings, a gated feed-forward, and no p
 H heads of size h, V vocabulary.
 """
 
-import json
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,10 +20,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
 
 from bindtune.models.strict import StrictPreTrainedModel
-from bindtune.runs import atomic_path, write_text
 
-_HUB = "zhihan1996/DNABERT-2-117M"
-_DECODER, _EMBEDDINGS = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"
+DECODER, EMBEDDINGS = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"
 
 
 class DNABert2Config(PreTrainedConfig):
@@ -398,7 +394,7 @@ class Heads(nn.Module):
 class DNABert2ForMaskedLM(DNABert2PreTrainedModel):
     """The encoder with its masked-LM head; decoder and word embeddings are one Parameter."""
 
-    _tied_weights_keys = {_DECODER: _EMBEDDINGS}  # noqa: RUF012
+    _tied_weights_keys = {DECODER: EMBEDDINGS}  # noqa: RUF012
 
     def __init__(self, config: DNABert2Config) -> None:
         super().__init__(config)
@@ -468,30 +464,3 @@ class DNABert2ForMaskedLM(DNABert2PreTrainedModel):
 AutoConfig.register(DNABert2Config.model_type, DNABert2Config)
 AutoModel.register(DNABert2Config, DNABert2Model)
 AutoModelForMaskedLM.register(DNABert2Config, DNABert2ForMaskedLM)
-
-
-def export_hub_layout(model: DNABert2ForMaskedLM, folder: Path) -> None:
-    """Write `config.json` and `pytorch_model.bin` as the hub has them, so that the upstream code loads the folder.
-
-    The decoder's weight is stored beside the word embeddings, sharing their storage, as in the published file.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    hub = {
-        **model.config.to_dict(),
-        "architectures": ["BertForMaskedLM"],
-        "auto_map": {
-            "AutoConfig": f"{_HUB}--configuration_bert.BertConfig",
-            "AutoModel": f"{_HUB}--bert_layers.BertModel",
-            "AutoModelForMaskedLM": f"{_HUB}--bert_layers.BertForMaskedLM",
-            "AutoModelForSequenceClassification": f"{_HUB}--bert_layers.BertForSequenceClassification",
-        },
-        "alibi_starting_size": getattr(model.config, "alibi_starting_size", 512),
-        "torch_dtype": "float32",
-    }
-    for ours in ("model_type", "dtype", "tie_word_embeddings", "pad_token_id"):
-        hub.pop(ours, None)  # absent from the hub's file
-    weights = {name: tensor.detach().float().cpu() for name, tensor in model.state_dict().items()}
-    weights[_DECODER] = weights[_EMBEDDINGS]
-    with atomic_path(folder / "pytorch_model.bin") as temporary:
-        torch.save(weights, temporary)
-    write_text(folder / "config.json", json.dumps(hub, indent=2, sort_keys=True) + "\n")

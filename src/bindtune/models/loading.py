@@ -1,7 +1,9 @@
 """Choose the class of a masked language model by its folder or hub name."""
 
+import pickle
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 
 from bindtune.errors import CheckpointError
@@ -22,7 +24,7 @@ def load_masked_lm(name: str) -> PreTrainedModel:
         if "alibi_starting_size" in config or config.get("model_type") == "dnabert2":
             return DNABert2ForMaskedLM.from_pretrained(name)
         loaded: Any = AutoModelForMaskedLM.from_pretrained(name, dtype="float32", output_loading_info=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{name}: no masked language model could be loaded: {_one_line(error)}") from error
     model, info = loaded
     if info["missing_keys"]:

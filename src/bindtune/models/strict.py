@@ -1,5 +1,6 @@
 """Loading that is strict both ways, shared by the native encoders."""
 
+import pickle
 from typing import Any, ClassVar
 
 import torch
@@ -35,13 +36,15 @@ class StrictPreTrainedModel(PreTrainedModel):
             loaded: Any = super().from_pretrained(
                 pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
             )
-        except (OSError, RuntimeError, SafetensorError) as error:
-            raise CheckpointError(f"{pretrained_model_name_or_path}: {' '.join(str(error).split())}") from error
+        except (OSError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
+            problem = " ".join(str(error).split()) or "a file of weights is empty"
+            raise CheckpointError(f"{pretrained_model_name_or_path}: {problem}") from error
         model, info = loaded
+        misfits = {key for key, *_ in info["mismatched_keys"]}
         left_over = sorted(key for key in info["unexpected_keys"] if not key.startswith(cls.leaves_behind))
         problems = [
             *(f"no parameter for {key}" for key in left_over),
-            *(f"nothing for parameter {key}" for key in sorted(info["missing_keys"])),
+            *(f"nothing for parameter {key}" for key in sorted(info["missing_keys"] - misfits)),
             *(
                 f"{key} has shape {tuple(found)}, expected {tuple(want)}"
                 for key, found, want in info["mismatched_keys"]
@@ -54,6 +57,13 @@ class StrictPreTrainedModel(PreTrainedModel):
                 + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
             )
         return (model, info) if wants_info else model
+
+    def tie_weights(self, missing_keys: set[str] | None = None, recompute_mapping: bool = True) -> None:
+        """Tie as transformers does, which cannot compare two copies of a weight when one has another shape."""
+        if missing_keys is not None:
+            tied = {name for pair in self.all_tied_weights_keys.items() for name in pair}
+            missing_keys |= {name for name in tied if self.get_parameter(name).is_meta}
+        super().tie_weights(missing_keys=missing_keys, recompute_mapping=recompute_mapping)
 
     def untied(self) -> list[str]:
         """Parameters that should be one and were stored with different values."""

@@ -81,7 +81,7 @@ def _region_table(config: WindowsConfig) -> Intervals:
         return read_genes(config.genes, features=config.gene_feature, types=config.gene_type)
     if config.regions is None:
         raise ConfigError("--genome needs either --regions or --genes")
-    table = read_bed(config.regions, kind="bed")
+    table = read_bed(config.regions, kind="bed", numbers=False)
     if not len(table):
         raise InputError(config.regions, None, "holds no regions")
     return table
@@ -101,7 +101,8 @@ def place_regions(source: Source, *, drop_missing: bool, tally: Tally) -> tuple[
     if missing.any() and not drop_missing:
         first = int(missing.argmax())
         name = table.names[table.chrom[first]]
-        problem = f"chromosome '{name}' is not in {_known(source)}; --missing-chromosomes drop leaves such regions out"
+        ways = "--chromosome-aliases reads other names, --missing-chromosomes drop leaves such regions out"
+        problem = f"chromosome '{name}' is not in {_known(source)}: {ways}"
         raise InputError(table.path, int(table.line[first]), problem)
     tally.dropped[NOT_IN_GENOME] += int(missing.sum())
     kept = np.flatnonzero(~missing)

@@ -1,11 +1,11 @@
 """`bindtune windows`: from peaks, a genome and regions to train, validation and test files and their summary."""
 
 import json
-import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,12 @@ _SUMMARY = "summary.json"
 _FORMATS = ("parquet", "jsonl", "jsonl.gz", "json", "json.gz")
 
 
-def make_windows(config: WindowsConfig) -> str:
+def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str:
     """Write the files.
+
+    Args:
+        config: all settings.
+        notify: is told in one sentence what takes time or is written beside the genome.
 
     Returns:
         What was written, for the user.
@@ -42,7 +46,7 @@ def make_windows(config: WindowsConfig) -> str:
     if old and not config.overwrite:
         raise InputError(old[0], None, "is there already; --overwrite replaces the files of an earlier run")
     region_tally, peak_tally = Tally(), Tally()
-    with open_source(config, notify=_notify) as source, ExitStack() as files:
+    with open_source(config, notify=notify) as source, _writing(config.out), ExitStack() as files:
         regions, rows = place_regions(source, drop_missing=config.missing_chromosomes == "drop", tally=region_tally)
         index = PeakIndex(read_peaks(config, source, tally=peak_tally))
         layout = _layout(config, regions, index=index)
@@ -76,11 +80,16 @@ def make_windows(config: WindowsConfig) -> str:
         summary_path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         for path in old:
             path.unlink(missing_ok=True)
-    return _report(config, run=run)
+    return _report(config, summary=summary)
 
 
-def _notify(message: str) -> None:
-    sys.stderr.write(f"bindtune: {message}\n")
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say in one line that a disk is full or a folder closed."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(folder, None, f"cannot be written: {error.strerror or error}") from error
 
 
 def _old_files(folder: Path) -> list[Path]:
@@ -108,7 +117,7 @@ def _fetcher(source: Source, *, regions: Regions, rows: NDArray[np.int64]) -> Ca
 
     def fetch(region: int, start: int, end: int) -> bytes:
         origin = int(regions.start[region])
-        return genome.fetch(names[regions.chrom[region]], origin + start, origin + end)
+        return genome.fetch(names[regions.chrom[region]], start=origin + start, end=origin + end)
 
     return fetch
 
@@ -171,13 +180,14 @@ def _check_leaks(leaks: Leaks, *, config: WindowsConfig) -> None:
         )
 
 
-def _report(config: WindowsConfig, *, run: SplitFiles) -> str:
-    lines = [
-        f"{config.out / name}.{config.format}: {count.windows} windows, {count.windows_with_peaks} with peaks"
-        for name, count in run.counts.items()
-    ]
-    lines += [f"{count} windows left out: {reason}" for reason, count in sorted(run.dropped.items()) if count]
-    lines += [f"the {name} file is empty" for name, count in run.counts.items() if not count.windows]
-    if not run.listed.any():
-        lines.append("no peak lies in any window")
+def _report(config: WindowsConfig, *, summary: dict[str, Any]) -> str:
+    peaks, windows = summary["peaks"], summary["windows"]
+    lines = [f"{peaks['read']} peaks read, {peaks['used']} used, {peaks['in_windows']} of them in windows"]
+    for kind in ("peaks", "regions", "windows"):
+        lines += [f"{count} {kind} left out: {reason}" for reason, count in summary[kind]["dropped"].items()]
+    lines.append(f"{windows['laid']} windows laid, {windows['written']} written")
+    for name, count in summary["splits"].items():
+        lines.append(f"{config.out / name}.{config.format}: {count['windows']} windows")
+        if not count["windows"]:
+            lines[-1] += f", too few regions to hold any out at --split-distance {config.split_distance}"
     return "\n".join([*lines, f"{config.out / _SUMMARY}: all counts"])

@@ -1,6 +1,7 @@
 """Checkpoints of a pretraining run: which are complete, which to resume from, which to keep."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,16 @@ def remove_incomplete(run: Path) -> list[Path]:
 
 
 def losses(history: list[dict[str, Any]]) -> dict[int, float]:
-    """eval_loss by step, in order, from the trainer's log history."""
-    return {int(entry["step"]): float(entry["eval_loss"]) for entry in history if "eval_loss" in entry}
+    """eval_loss by step, in order, from the trainer's log history.
+
+    Where a step was evaluated again the first one counts; a loss that is not a number counts as infinite.
+    """
+    found: dict[int, float] = {}
+    for entry in history:
+        if "eval_loss" in entry:
+            loss = float(entry["eval_loss"])
+            found.setdefault(int(entry["step"]), math.inf if math.isnan(loss) else loss)
+    return found
 
 
 def stale_evaluations(history: list[dict[str, Any]]) -> int:
@@ -82,7 +91,7 @@ def rotate(run: Path, history: list[dict[str, Any]], *, limit: int) -> None:
     found = checkpoints(run)
     by_step = losses(history)
     ranked = sorted(found, key=lambda path: (by_step.get(step(path), float("inf")), -step(path)))
-    for path in set(found) - {*ranked[:limit], found[-1]}:
+    for path in set(found) - {*ranked[:limit], *found[-1:]}:
         _delete(path)
 
 

@@ -104,6 +104,7 @@ def _training_arguments(config: PretrainConfig) -> TrainingArguments:
             save_total_limit=None,  # RegionTrainer keeps the lowest losses
             dataloader_pin_memory=config.dataloader_pin_memory and torch.cuda.is_available(),
             remove_unused_columns=False,
+            use_cpu=not torch.accelerator.is_available(),  # unasked, several processes would not find each other
             ddp_find_unused_parameters=False,
             activation_checkpointing=config.gradient_checkpointing,
             report_to=[name for name in config.report_to if name not in ("tensorboard", "none")],

@@ -1,0 +1,90 @@
+"""What every command promises: quick help, exit codes, one line on stderr, both spellings of options."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bindtune.config import PretrainConfig, WindowsConfig, load
+
+ROOT = Path(__file__).parents[2]
+
+
+def bindtune(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "bindtune", *words], capture_output=True, text=True)
+
+
+def test_help_is_quick_and_imports_no_torch() -> None:
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        assert bindtune("--help").returncode == 0
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
+    loaded = "import sys, bindtune.cli; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_importing_the_package_imports_no_torch() -> None:
+    code = "import sys, bindtune; assert 'torch' not in sys.modules; bindtune.EclipAdaptiveMLMCollator; print('ok')"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "ok\n"
+
+
+def test_every_promised_option_is_there_in_both_spellings() -> None:
+    promised = """
+        model_name_or_path train_file validation_file output_dir use_adaptive_masking target_mlm_prob eclip_mlm_lo
+        eclip_mlm_hi min_flanking_prob max_seq_length max_train_samples max_eval_samples preprocessing_num_workers
+        num_train_epochs max_steps per_device_train_batch_size per_device_eval_batch_size learning_rate weight_decay
+        gradient_accumulation_steps warmup_ratio lr_scheduler_type max_grad_norm optim fp16 bf16 seed report_to
+        gradient_checkpointing early_stopping_patience eval_strategy eval_steps save_steps save_total_limit
+        logging_steps dataloader_num_workers resume_from_checkpoint
+    """.split()  # noqa: SIM905 (easier to compare with the documentation)
+    assert set(promised) <= set(PretrainConfig.model_fields)
+    shown = bindtune("pretrain", "--help").stdout
+    for name in promised:
+        assert f"--{name.replace('_', '-')}" in shown
+    for spelling in ("train_file", "train-file"):
+        done = bindtune("pretrain", f"--{spelling}", "missing.json", "--model-name-or-path", "missing")
+        assert done.returncode == 2
+        assert "missing" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["pretrain"], "train_file"),
+        (["pretrain", "--train_file", "a", "--learning_rate", "fast"], "learning_rate"),
+        (["pretrain", "--config", "missing.yaml"], "missing.yaml"),
+        (["export", "missing-folder", "--out", "x"], "missing-folder"),
+        (["smoke", "--train_file", "missing.json"], "missing.json"),
+    ],
+)
+def test_what_a_user_can_fix_is_one_line_and_exit_code_2(words: list[str], told: str, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "bindtune", *words], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    last = [line for line in done.stderr.splitlines() if line.startswith("bindtune:")]
+    assert len(last) == 1
+    assert told in last[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_shipped_configurations_are_valid() -> None:
+    shipped = {"pretrain.yaml": PretrainConfig, "pretrain-tiny.yaml": PretrainConfig, "windows.yaml": WindowsConfig}
+    assert {path.name for path in (ROOT / "configs").iterdir()} == set(shipped)
+    for name, model in shipped.items():
+        load(model, config=ROOT / "configs" / name, given={})
+    full = load(PretrainConfig, config=ROOT / "configs" / "pretrain.yaml", given={})
+    assert full.use_adaptive_masking
+    assert full.fp16
+
+
+def test_smoke_on_the_embedded_default_passes_all_three_checks() -> None:
+    done = bindtune("smoke")
+    assert done.returncode == 0, done.stderr[-2000:]
+    passed = [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith("passed")]
+    assert passed == ["passed  adaptive run", "passed  standard run", "passed  masking"]
+    assert "0 of 2000 totals off" in done.stdout

@@ -1,0 +1,264 @@
+"""`bindtune pretrain` from training files to a run folder, killed, resumed, stopped and refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM
+
+from bindtune.config import PretrainConfig, build
+from bindtune.errors import CheckpointError, ConfigError, InputError
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.training.pretrain import pretrain
+
+Files = tuple[Path, Path, Path]
+Make = Callable[..., dict[str, Any]]
+STEPS = 24
+
+
+@pytest.fixture
+def settings(generated: Files, tmp_path: Path) -> Make:
+    """Settings of a run of seconds; keyword arguments replace some."""
+    train, validation, model = generated
+
+    def make(**changed: Any) -> dict[str, Any]:
+        return {
+            "model_name_or_path": str(model), "train_file": str(train), "validation_file": str(validation),
+            "output_dir": str(tmp_path / "run"), "use_adaptive_masking": True, "max_steps": STEPS,
+            "per_device_train_batch_size": 8, "gradient_accumulation_steps": 2, "learning_rate": 1e-3,
+            "eval_steps": 4, "save_steps": 4, "logging_steps": 3, "dataloader_num_workers": 0,
+            "preprocessing_num_workers": 1, "max_eval_samples": 20,
+        } | changed  # fmt: skip
+
+    return make
+
+
+def run(settings: dict[str, Any]) -> dict[str, float]:
+    return pretrain(build(PretrainConfig, settings))
+
+
+def command(settings: dict[str, Any]) -> list[str]:
+    words = [sys.executable, "-m", "bindtune", "pretrain"]
+    for name, value in settings.items():
+        words += [f"--{name}" if value else f"--no_{name}"] if isinstance(value, bool) else [f"--{name}", str(value)]
+    return words
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def same(one: Path, other: Path) -> bool:
+    left, right = (load_file(folder / "model.safetensors") for folder in (one, other))
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def eval_losses(folder: Path) -> dict[int, float]:
+    """eval_loss by step; the last evaluation, of the model that is kept, comes on top and is left out."""
+    history = read(folder / "trainer_state.json")["log_history"]
+    found = [(entry["step"], entry["eval_loss"]) for entry in history if "eval_loss" in entry]
+    return dict(found[:-1])
+
+
+def test_run_folder_holds_what_is_promised(settings: Make, tmp_path: Path) -> None:
+    run(settings())
+    folder = tmp_path / "run"
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "train_results.json",
+        "eval_results.json", "trainer_state.json", "logs", "config.yaml", "provenance.json",
+    }  # fmt: skip
+    assert "runs" not in names
+    results, trained = read(folder / "eval_results.json"), read(folder / "train_results.json")
+    assert abs(results["eval_masked_rate"] - 0.15) < 0.005
+    assert 0.18 < trained["train_peak_masked_rate"] < 0.26
+    assert trained["train_flank_masked_rate"] < 0.15
+    assert abs(trained["train_masked_rate"] - 0.15) < 0.003
+    for kind in ("peak", "flank"):
+        assert 0 < results[f"eval_{kind}_loss"] < 12
+        assert 0 <= results[f"eval_{kind}_accuracy"] <= 1
+    written = EventAccumulator(str(folder / "logs")).Reload().Tags()["scalars"]
+    assert {"train/loss", "train/peak_loss", "train/peak_masked_rate", "eval/flank_loss"} <= set(written)
+    assert type(AutoModelForMaskedLM.from_pretrained(folder)) is DNABert2ForMaskedLM
+
+
+def test_best_model_and_lowest_losses_are_kept(settings: Make, tmp_path: Path) -> None:
+    results = run(settings())
+    losses = eval_losses(tmp_path / "run")
+    assert list(losses) == [4, 8, 12, 16, 20, 24]
+    assert results["eval_loss"] == pytest.approx(min(losses.values()), rel=1e-6)
+    best = min(losses, key=losses.__getitem__)
+    assert same(tmp_path / "run", tmp_path / "run" / f"checkpoint-{best}")
+    lowest = sorted(losses, key=losses.__getitem__)[:3]
+    kept = {int(path.name.split("-")[1]) for path in (tmp_path / "run").glob("checkpoint-*")}
+    assert kept == {*lowest, STEPS}
+
+
+def test_evaluation_loss_is_the_mean_over_masked_tokens_whatever_the_batch(settings: Make, tmp_path: Path) -> None:
+    found = [
+        run(settings(per_device_eval_batch_size=size, output_dir=str(tmp_path / str(size)), max_steps=4))
+        for size in (3, 64)
+    ]
+    assert found[0]["eval_loss"] == pytest.approx(found[1]["eval_loss"], rel=1e-6)
+    assert found[0]["eval_peak_loss"] == pytest.approx(found[1]["eval_peak_loss"], rel=1e-6)
+    assert found[0]["eval_masked_rate"] == found[1]["eval_masked_rate"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_and_resumed_run_ends_with_the_same_bits(settings: Make, tmp_path: Path, workers: int) -> None:
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    options = settings(resume_from_checkpoint="auto", dataloader_num_workers=workers)
+    run({**options, "output_dir": str(straight), "dataloader_num_workers": 0})
+    for checkpoint in ("checkpoint-4", "checkpoint-16"):
+        process = subprocess.Popen(
+            command({**options, "output_dir": str(broken)}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while not (broken / checkpoint / "model.safetensors").exists() and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(0.01 * (workers + 1))  # while the checkpoint is written, or soon after
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert not (broken / "model.safetensors").exists()
+    subprocess.run(command({**options, "output_dir": str(broken)}), check=True, capture_output=True)
+    assert same(straight, broken)
+    assert read(straight / "eval_results.json")["eval_loss"] == read(broken / "eval_results.json")["eval_loss"]
+
+
+def test_sigterm_saves_and_the_resumed_run_is_the_same(settings: Make, tmp_path: Path) -> None:
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    options = settings(resume_from_checkpoint="auto", eval_steps=12, save_steps=12)
+    run({**options, "output_dir": str(straight)})
+    words = command({**options, "output_dir": str(broken), "logging_steps": 1})
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "'loss'" in line:
+                process.send_signal(signal.SIGTERM)
+                break
+        rest = process.stdout.read()
+    assert process.returncode == 143
+    assert "resume_from_checkpoint auto" in rest
+    stopped = [int(path.name.split("-")[1]) for path in broken.glob("checkpoint-*")]
+    assert len(stopped) == 1
+    assert stopped[0] < 12
+    subprocess.run(command({**options, "output_dir": str(broken)}), check=True, capture_output=True)
+    assert same(straight, broken)
+
+
+def test_early_stopping_survives_a_resume(settings: Make, tmp_path: Path) -> None:
+    # A learning rate that ruins the model: eval_loss does not fall for long.
+    changed = {"learning_rate": 3.0, "early_stopping_patience": 1, "warmup_ratio": 0, "lr_scheduler_type": "constant"}
+    options = settings(**changed, resume_from_checkpoint="auto")
+    run(options)
+    folder = tmp_path / "run"
+    losses, stopped = list(eval_losses(folder).values()), read(folder / "trainer_state.json")["global_step"]
+    assert stopped < STEPS
+    assert losses.index(min(losses)) == len(losses) - 1 - 1
+    # The results are lost; the checkpoints know that the run was over.
+    (folder / "model.safetensors").rename(tmp_path / "model.safetensors")
+    (folder / "eval_results.json").unlink()
+    run(options)
+    assert read(folder / "trainer_state.json")["global_step"] == stopped
+    assert same(tmp_path, folder)
+
+
+def test_without_validation_the_last_weights_are_kept(settings: Make, tmp_path: Path) -> None:
+    results = run(settings(validation_file=None, max_steps=4, save_steps=2))
+    assert "train_loss" in results
+    assert not (tmp_path / "run" / "eval_results.json").exists()
+    assert same(tmp_path / "run", tmp_path / "run" / "checkpoint-4")
+
+
+def test_gradient_checkpointing_changes_no_weight(settings: Make, tmp_path: Path) -> None:
+    for name, on in {"plain": False, "recomputed": True}.items():
+        run(settings(max_steps=4, gradient_checkpointing=on, output_dir=str(tmp_path / name)))
+    plain, recomputed = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "recomputed"))
+    for name, value in plain.items():
+        torch.testing.assert_close(value, recomputed[name], rtol=1e-5, atol=1e-7)
+
+
+def test_another_masked_language_model_trains(settings: Make, generated: Files, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    BertForMaskedLM(BertConfig(vocab_size=256, pad_token_id=3, **size)).save_pretrained(tmp_path / "bert")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "bert" / name).write_bytes((generated[2] / name).read_bytes())
+    results = run(settings(model_name_or_path=str(tmp_path / "bert"), max_steps=4))
+    assert 0 < results["eval_peak_loss"] < 12
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "told"),
+    [
+        ({"eclip_mlm_lo": 0.3}, ConfigError, "low 0.3 and high 0.25"),
+        ({"min_flanking_prob": 0.2}, ConfigError, "floor 0.2 is greater than the target rate 0.15"),
+        ({"target_mlm_prob": 1.5}, ConfigError, r"'target' must lie in \[0, 1\]"),
+        ({"save_steps": 6}, ConfigError, "save_steps 6 is not a multiple of eval_steps 4"),
+        ({"lr_scheduler_type": "cosin"}, ConfigError, "lr_scheduler_type must be one of"),
+        ({"train_file": "missing.json"}, InputError, "missing.json"),
+        ({"model_name_or_path": "missing/folder/x"}, CheckpointError, "missing/folder/x"),
+        ({"resume_from_checkpoint": "missing"}, CheckpointError, "missing: not a complete checkpoint"),
+    ],
+)
+def test_what_cannot_work_is_refused(
+    settings: Make, tmp_path: Path, changed: dict[str, Any], error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        run(settings(**changed))
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_a_run_is_never_overwritten_or_continued_with_other_settings(settings: Make) -> None:
+    run(settings(max_steps=4))
+    with pytest.raises(ConfigError, match="is not empty"):
+        run(settings(max_steps=4))
+    with pytest.raises(ConfigError, match=r"learning_rate was 0.001 and is now 0.002"):
+        run(settings(max_steps=4, learning_rate=2e-3, resume_from_checkpoint="auto"))
+
+
+def test_a_folder_with_other_files_is_not_taken(settings: Make, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="holds no run"):
+        run(settings(resume_from_checkpoint="auto"))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.txt"]
+
+
+def test_two_processes_give_the_weights_of_one(settings: Make, tmp_path: Path) -> None:
+    """Same windows in each optimiser step, loss averaged over all masked tokens: equal up to rounding."""
+    source, model = Path(settings()["model_name_or_path"]), tmp_path / "model"
+    model.mkdir()
+    for path in source.iterdir():
+        (model / path.name).write_bytes(path.read_bytes())
+    (model / "config.json").write_text(json.dumps({**read(source / "config.json"), "hidden_dropout_prob": 0.0}))
+    changed = {"max_steps": 6, "eval_steps": 3, "save_steps": 3, "optim": "sgd", "learning_rate": 0.1}
+    options = settings(model_name_or_path=str(model), **changed)
+    one, two = tmp_path / "one", tmp_path / "two"
+    run({**options, "output_dir": str(one), "gradient_accumulation_steps": 2})
+    words = command({**options, "output_dir": str(two), "gradient_accumulation_steps": 1})
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run(
+        [*launch, *words[1:]], capture_output=True, text=True, env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
+    )
+    assert done.returncode == 0, done.stderr[-6000:]
+    left, right = (load_file(folder / "model.safetensors") for folder in (one, two))
+    start = load_file(model / "model.safetensors")
+    assert not torch.allclose(left[EMBEDDINGS], start[EMBEDDINGS], atol=1e-4)
+    for name, value in left.items():
+        torch.testing.assert_close(value, right[name], rtol=1e-4, atol=1e-6)
+    losses = [read(folder / "eval_results.json")["eval_loss"] for folder in (one, two)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+EMBEDDINGS = "bert.embeddings.word_embeddings.weight"

@@ -1,0 +1,74 @@
+"""The job script, run without SLURM: its syntax, what it starts, and what its signals do."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+SCRIPT = Path(__file__).parents[2] / "slurm" / "pretrain.sbatch"
+Files = tuple[Path, Path, Path]
+
+
+def options(generated: Files, out: Path) -> list[str]:
+    train, validation, model = generated
+    return [
+        str(Path(__file__).parents[2] / "configs" / "pretrain-tiny.yaml"),
+        "--model_name_or_path", str(model), "--train_file", str(train), "--validation_file", str(validation),
+        "--output_dir", str(out), "--max_steps", "30", "--logging_steps", "1",
+    ]  # fmt: skip
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """A PATH on which `scontrol` writes down what it is asked."""
+    folder.mkdir(exist_ok=True)
+    scontrol = folder / "scontrol"
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> "{folder}/asked"\n')
+    scontrol.chmod(0o755)
+    path = f"{folder}:{os.environ['PATH']}"
+    return {
+        **os.environ, "PATH": path, "BINDTUNE": f"{sys.executable} -m bindtune", "SLURM_JOB_ID": "17",
+        "SLURM_CPUS_PER_TASK": "1",
+    }  # fmt: skip
+
+
+def test_syntax() -> None:
+    subprocess.run(["bash", "-n", SCRIPT], check=True)
+
+
+def test_a_missing_config_is_told() -> None:
+    done = subprocess.run(["bash", SCRIPT], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "usage: sbatch pretrain.sbatch CONFIG.yaml" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM], ids=["time limit", "pre-emption"])
+def test_signal_saves_and_the_next_start_finishes(generated: Files, tmp_path: Path, number: int) -> None:
+    straight, broken, tools = tmp_path / "straight", tmp_path / "broken", tmp_path / "tools"
+    env = environment(tools)
+    subprocess.run(["bash", SCRIPT, *options(generated, straight)], env=env, check=True, capture_output=True)
+    assert not (tools / "asked").exists()
+
+    words = ["bash", str(SCRIPT), *options(generated, broken)]
+    with (tmp_path / "log").open("w") as log, subprocess.Popen(words, env=env, stdout=log, stderr=log) as process:
+        while "'loss'" not in (tmp_path / "log").read_text():
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.02)
+        process.send_signal(number)
+    assert "bindtune ended with 143" in (tmp_path / "log").read_text()
+    if number == signal.SIGUSR1:
+        assert process.returncode == 0
+        assert (tools / "asked").read_text() == "requeue 17\n"
+    else:
+        assert process.returncode == 143
+        assert not (tools / "asked").exists()
+
+    assert not (broken / "model.safetensors").exists()
+    subprocess.run(words, env=env, check=True, capture_output=True)
+    left, right = (load_file(run / "model.safetensors") for run in (straight, broken))
+    assert all(torch.equal(value, right[name]) for name, value in left.items())

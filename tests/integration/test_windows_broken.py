@@ -1,0 +1,181 @@
+"""Broken input ends with exit code 2 and one line that names the file and, where there is one, the line."""
+
+import gzip
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from bindtune.cli import main
+
+GENOME = ">chr1\n" + ("ACGTACGTAC\n" * 20) + ">chr2\nACGTACGTAC\nACG\n"
+REGIONS = "chr1\t0\t50\tr\t0\t+\nchr1\t60\t200\tr\t0\t-\n"
+PEAKS = "chr1\t10\t20\tp\t3.5\t+\nchr1\t70\t90\tp\t2.5\t-\n"
+GTF = 'chr1\tx\tgene\t11\t20\t.\t+\t.\tgene_id "G";\n'
+NARROW = "chr1\t10\t20\tp\t3\t+\t4.5\t3.1\t-1\t4\n"
+
+FILES: dict[str, str | bytes] = {"g.fa": GENOME, "r.bed": REGIONS, "p.bed": PEAKS}
+BED = ("--peaks", "p.bed", "--genome", "g.fa", "--regions", "r.bed")
+GENES = ("--peaks", "p.bed", "--genome", "g.fa", "--genes", "a.gtf")
+FASTA = ("--peaks", "p.bed", "--region-fasta", "r.fa")
+TWO_BIT = ("--peaks", "p.bed", "--genome", "g.2bit", "--regions", "r.bed")
+
+CASES: dict[str, tuple[tuple[str, ...], dict[str, str | bytes], str]] = {
+    "end before start": (
+        BED,
+        {"p.bed": PEAKS + "chr1\t1250\t1200\n"[:-1] + "\tp\t1\t+\n"},
+        r"p\.bed:3: end 1200 is not",
+    ),
+    "empty peak": (BED, {"p.bed": "chr1\t5\t5\n"}, r"p\.bed:1: end 5 is not greater than start 5"),
+    "negative start": (BED, {"p.bed": "chr1\t-5\t5\n"}, r"p\.bed:1: start -5 is negative"),
+    "start is a word": (
+        BED,
+        {"p.bed": "chrom\tstart\tend\n" + PEAKS},
+        r"p\.bed:1: start is not a whole number: 'start'",
+    ),
+    "start is a float": (
+        BED,
+        {"p.bed": PEAKS + "chr1\t1e3\t2000\tp\t1\t+\n"},
+        r"p\.bed:3: start is not a whole number",
+    ),
+    "two columns": (BED, {"p.bed": "# x\nchr1\t5\n"}, r"p\.bed:2: expected at least 3 columns .* found 2"),
+    "a short line": (BED, {"p.bed": PEAKS + "chr1\t5\t9\n"}, r"p\.bed:3: 3 columns, where the first line has 6"),
+    "thirteen columns": (BED, {"p.bed": "chr1\t5\t9" + "\t0" * 10}, r"p\.bed:1: BED has at most 12 columns"),
+    "unknown strand": (BED, {"p.bed": PEAKS + "chr1\t5\t9\tp\t1\t*\n"}, r"p\.bed:3: strand is '\*'"),
+    "score is a word": (
+        BED,
+        {"p.bed": PEAKS + "chr1\t5\t9\tp\thigh\t+\n"},
+        r"p\.bed:3: column 5 is not a number: 'high'",
+    ),
+    "score is not finite": (BED, {"p.bed": "chr1\t5\t9\tp\tinf\t+\n"}, r"p\.bed:1: column 5 is not a number"),
+    "no chromosome": (BED, {"p.bed": PEAKS + "\t5\t9\tp\t1\t+\n"}, r"p\.bed:3: the chromosome name is empty"),
+    "cut narrowPeak": (
+        ("--peaks", "q.narrowPeak", *BED[2:]),
+        {"q.narrowPeak": NARROW[:-3]},
+        r"q\.narrowPeak:1: narrowPeak has 10 columns, found 9",
+    ),
+    "no q value": (
+        ("--peaks", "q.narrowPeak", *BED[2:], "--min-q-value", "2"),
+        {"q.narrowPeak": NARROW},
+        r"q\.narrowPeak:1: no q_value is given",
+    ),
+    "no enrichment": ((*BED, "--min-enrichment", "2"), {}, r"p\.bed: has no enrichment to filter by"),
+    "all too weak": ((*BED, "--min-score", "9"), {}, r"no peak is left: of 2 none reaches score 9"),
+    "empty peaks": (BED, {"p.bed": ""}, r"p\.bed: holds no peaks"),
+    "only comments": (BED, {"p.bed": "# nothing\n"}, r"p\.bed: holds no peaks"),
+    "not text": (BED, {"p.bed": PEAKS.encode() + b"chr1\t1\t2\t\xff\xfe\t1\t+\n"}, r"p\.bed:3: not text"),
+    "cut gzip": (
+        BED,
+        {"p.bed": gzip.compress(PEAKS.encode() * 9)[:-12]},
+        r"p\.bed:\d+: gzip data is damaged or cut short",
+    ),
+    "missing peaks": (("--peaks", "none.bed", *BED[2:]), {}, r"none\.bed: cannot be read: No such file"),
+    "a folder": (("--peaks", ".", *BED[2:]), {}, r"\.: cannot be read: Is a directory"),
+    "peaks elsewhere": (
+        BED,
+        {"p.bed": "chr7\t1\t9\n"},
+        r"p\.bed:1: no peak lies on a chromosome of g\.fa .*chr1, chr2",
+    ),
+    "peaks without chr": (
+        BED,
+        {"p.bed": PEAKS.replace("chr", "")},
+        r"p\.bed:1: chromosome '1' .* has 'chr1': --chromosome-names",
+    ),
+    "regions without chr": (BED, {"r.bed": REGIONS + "2\t0\t5\tr\t0\t+\n"}, r"r\.bed:3: chromosome '2' .* has 'chr2'"),
+    "region elsewhere": (
+        BED,
+        {"r.bed": REGIONS + "chr9\t0\t5\tr\t0\t+\n"},
+        r"r\.bed:3: chromosome 'chr9' is not in g\.fa .*--chromosome-aliases",
+    ),
+    "region beyond the end": (
+        BED,
+        {"r.bed": "chr2\t5\t14\n"},
+        r"r\.bed:1: end 14 lies beyond the end of 'chr2', which has 13",
+    ),
+    "empty regions": (BED, {"r.bed": "\n"}, r"r\.bed: holds no regions"),
+    "GTF with blanks": (GENES, {"a.gtf": GTF.replace("\t", " ")}, r"a\.gtf:1: expected 9 columns separated by tabs"),
+    "GTF from zero": (GENES, {"a.gtf": "#!x\n" + GTF.replace("11", "0")}, r"a\.gtf:2: start 0 is less than 1"),
+    "GTF backwards": (GENES, {"a.gtf": GTF.replace("20", "9")}, r"a\.gtf:1: end 9 is less than start 11"),
+    "GTF words": (GENES, {"a.gtf": GTF.replace("20", "x")}, r"a\.gtf:1: end is not a whole number: 'x'"),
+    "GTF strand": (GENES, {"a.gtf": GTF.replace("+", "f")}, r"a\.gtf:1: strand is 'f'"),
+    "GTF without genes": (
+        GENES,
+        {"a.gtf": GTF.replace("gene\t", "exon\t")},
+        r"a\.gtf: no line is a gene.*there are exon",
+    ),
+    "genome is no FASTA": (BED, {"g.fa": "hello\n"}, r"g\.fa:1: not FASTA or 2bit: expected '>', found 'hello'"),
+    "genome is empty": (BED, {"g.fa": ""}, r"g\.fa:1: holds no FASTA records"),
+    "ragged genome": (BED, {"g.fa": ">chr1\nACGT\nAC\nACGT\nAC\n"}, r"g\.fa:\d: not indexable FASTA"),
+    "two of one name": (BED, {"g.fa": GENOME + ">chr1\nACGT\n"}, r"g\.fa:\d*:? ?not indexable FASTA.*chr1"),
+    "letters of no kind": (
+        BED,
+        {"g.fa": GENOME.replace("ACGTACGTAC\n", "ACGT-CGTAC\n", 1)},
+        r"g\.fa: chr1, position 5: '-' is not",
+    ),
+    "cut gzip genome": (
+        BED,
+        {"g.fa": gzip.compress(GENOME.encode())[:-9]},
+        r"g\.fa: gzip data is damaged or cut short",
+    ),
+    "index of another file": (
+        BED,
+        {"g.fa.fai": "chr1\t200\t6\t10\t11\nchr2\t13\t99\t10\t11\n"},
+        r"g\.fa\.fai:2: does not fit g\.fa",
+    ),
+    "index is no index": (BED, {"g.fa.fai": "chr1 200\n"}, r"g\.fa\.fai:1: not a FASTA index"),
+    "damaged 2bit": (TWO_BIT, {"g.2bit": b"\x43\x27\x41\x1a" + b"\0" * 3}, r"g\.2bit: damaged 2bit file"),
+    "region FASTA header": (FASTA, {"r.fa": ">chr1:0-4\nACGT\n>gene7\nACGT\n"}, r"r\.fa:3: expected a header like"),
+    "region FASTA length": (
+        FASTA,
+        {"r.fa": ">chr1:0-4\nACG\n"},
+        r"r\.fa:1: the header says 4 letters, the sequence has 3",
+    ),
+    "region FASTA letters": (FASTA, {"r.fa": ">chr1:0-4\nAC*G\n"}, r"r\.fa: chr1:0-4, position 3: '\*' is not"),
+    "alias table is missing": ((*BED, "--chromosome-aliases", "no.txt"), {}, r"no\.txt: cannot be read"),
+    "split by a chromosome without regions": (
+        (*BED, "--validation-chromosomes", "chr2"),
+        {},
+        r"'chr2' has no regions.*chr1",
+    ),
+    "no genome": (("--peaks", "p.bed"), {}, r"give either --genome or --region-fasta"),
+    "two kinds of regions": ((*BED, "--genes", "a.gtf"), {}, r"--genome needs either --regions or --genes"),
+    "window of no length": ((*BED, "--window", "0"), {}, r"window: .*greater than or equal to 1, found '0'"),
+    "nothing to train on": (
+        (*BED, "--validation-fraction", "0.6", "--test-fraction", "0.5"),
+        {},
+        r"leave nothing to train on",
+    ),
+    "nothing given": ((), {}, r"bindtune: peaks is required$"),
+    "out below a file": ((*BED, "--out", "g.fa/out"), {}, r"g\.fa/out: cannot be written: Not a directory"),
+    "out is a file": ((*BED, "--out", "g.fa"), {}, r"g\.fa: is not a folder"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_broken_input(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, changed, problem = CASES[name]
+    for path, content in (FILES | changed).items():
+        (tmp_path / path).write_bytes(content if isinstance(content, bytes) else content.encode())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bindtune", "windows", "--out", "out", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert error.startswith("bindtune: ")
+    assert error.count("\n") == 1
+    assert re.search(problem, error), error
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_the_same_files_unbroken_are_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path, content in FILES.items():
+        (tmp_path / path).write_text(str(content))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bindtune", "windows", "--out", "out", *BED])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code in (0, None)

@@ -1,0 +1,475 @@
+"""`bindtune windows` as users run it: real peaks, real letters, summaries that add up."""
+
+import gzip
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from bindtune.cli import main
+from bindtune.config import WindowsConfig, build, read_yaml
+
+Run = Callable[..., tuple[int, str, str]]
+COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `bindtune windows` in this process; gives exit code, output and errors."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bindtune", "windows", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        printed = capsys.readouterr()
+        return int(stop.value.code or 0), printed.out, printed.err
+
+    return call
+
+
+def read(folder: Path, split: str = "train") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / f"{split}.jsonl").read_text().splitlines()]
+
+
+def read_fasta(path: Path) -> dict[str, str]:
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+    records = (record.partition("\n") for record in text.split(">")[1:])
+    return {name.strip(): lines.replace("\n", "") for name, _, lines in records}
+
+
+def check_sums(folder: Path) -> dict[str, Any]:
+    """Every number of the summary that can be had from others equals what they give."""
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    for kind in ("peaks", "regions"):
+        part = summary[kind]
+        assert part["read"] == sum(part["files"].values()) == part["used"] + sum(part["dropped"].values())
+    assert summary["peaks"]["used"] == summary["peaks"]["in_windows"] + summary["peaks"]["in_no_window"]
+    assert sum(summary["regions"]["by_method"].values()) == summary["regions"]["used"]
+    windows = summary["windows"]
+    assert windows["laid"] == windows["written"] + sum(windows["dropped"].values())
+    assert windows["written"] == sum(split["windows"] for split in summary["splits"].values())
+    for name, counts in summary["splits"].items():
+        path = next(folder.glob(f"{name}.*"))
+        records = read(folder, name) if path.suffix == ".jsonl" else pq.read_table(path).to_pylist()
+        peaks = [peak for record in records for peak in record["eclip_regions"]]
+        assert counts["windows"] == len(records)
+        assert counts["windows_with_peaks"] == sum(bool(record["eclip_regions"]) for record in records)
+        assert counts["peaks_listed"] == len(peaks) == sum(record["num_peaks_in_window"] for record in records)
+        assert counts["peaks_clipped"] == sum(sum(record["peak_clipped"]) for record in records)
+        assert counts["letters"] == sum(len(record["sequence"]) for record in records)
+        inside = [
+            set[int]().union(*(range(p["peak_start"], p["peak_end"]) for p in r["eclip_regions"])) for r in records
+        ]
+        assert counts["letters_in_peaks"] == sum(map(len, inside))
+    return summary
+
+
+# --- Real eCLIP peaks on real hg38 blocks
+
+
+@pytest.fixture(scope="module")
+def blocks(shared: Path) -> dict[str, str]:
+    return read_fasta(shared / "data/eclip_hg38_peakhood/exon_blocks.hg38.fa.gz")
+
+
+def test_every_window_and_peak_list_of_the_real_blocks(run: Run, shared: Path, blocks: Any, tmp_path: Path) -> None:
+    data = shared / "data/eclip_hg38_peakhood"
+    peaks = [line.split("\t") for line in (data / "combined_peaks.hg38.bed").read_text().splitlines()]
+    code, _, err = run(
+        *("--peaks", data / "SERBP1_K562.hg38.bed", "--peaks", data / "SUPV3L1_K562.hg38.bed"),
+        *("--region-fasta", data / "exon_blocks.hg38.fa.gz", "--out", tmp_path, "--format", "jsonl"),
+    )
+    assert (code, err) == (0, "")
+    records = read(tmp_path) + read(tmp_path, "validation")
+    seen = dict.fromkeys(blocks, 0)
+    for record in records:
+        block = record["seq_id"].split("_window_")[0]
+        chrom, place = block.rsplit(":", 1)
+        origin, stop = map(int, place.split("-"))
+        start, end = 0, stop - origin
+        if "_window_" in record["seq_id"]:
+            start, end = map(int, record["seq_id"].split("_window_")[1].split("_"))
+            assert end - start == 512 < stop - origin
+        else:
+            assert stop - origin <= 512
+        assert (record["start"], record["end"], record["seq_len"]) == (start, end, end - start)
+        assert record["sequence"] == blocks[block][start:end].upper()
+        expected = []
+        for name, first, last, *_ in peaks:
+            low, high = max(int(first), origin + start), min(int(last), origin + end)
+            if name == chrom and low < high:
+                expected.append((low - origin - start, high - origin - start, int(first), int(last)))
+        found = [
+            (p["peak_start"], p["peak_end"], p["genomic_start"], p["genomic_end"]) for p in record["eclip_regions"]
+        ]
+        assert sorted(found) == sorted(expected)
+        seen[block] += 1
+    for block, count in seen.items():
+        start, end = map(int, block.rsplit(":", 1)[1].split("-"))
+        assert count == (1 if end - start <= 512 else 1 + -((512 - (end - start)) // 256))
+    summary = check_sums(tmp_path)
+    assert summary["peaks"]["read"] == 213
+    assert abs(summary["splits"]["validation"]["fraction"] - 0.02) < 0.005
+    assert summary["audit"] == {
+        "shared_coordinates": 0,
+        "identical_sequences": 0,
+        "reverse_complements": 0,
+        "distance": 1000,
+    }
+
+
+@pytest.mark.parametrize(
+    ("protein", "kind", "sites_in_blocks"),
+    [
+        ("SERBP1_K562", "exonic_sites.tr_con.gen", 87),
+        ("SUPV3L1_K562", "exonic_sites.tr_con.gen", 19),
+        ("SERBP1_K562", "exonic_sites.gen_con", 1),
+    ],
+)
+def test_sites_that_another_project_cut_are_found_at_their_coordinates(
+    run: Run, shared: Path, blocks: Any, tmp_path: Path, protein: str, kind: str, sites_in_blocks: int
+) -> None:
+    data = shared / "data/eclip_hg38_peakhood"
+    bed, sites = data / f"{protein}.{kind}.bed", read_fasta(data / f"{protein}.{kind}.fa")
+    stranded = tmp_path / "stranded.fa"
+    with stranded.open("w") as out:
+        for name, letters in blocks.items():
+            out.write(f">{name}(+)\n{letters}\n>{name}(-)\n{letters[::-1].translate(COMPLEMENT)}\n")
+    code, _, err = run(
+        *("--peaks", bed, "--region-fasta", stranded, "--out", tmp_path, "--format", "jsonl"),
+        *("--window", 30_000, "--validation-fraction", 0),
+    )
+    assert (code, err) == (0, "")
+    by_place = {}
+    for line in bed.read_text().splitlines():
+        _, start, end, name, _, strand = line.split("\t")
+        by_place[int(start), int(end), strand] = sites[name].replace("U", "T")
+    found = 0
+    for record in read(tmp_path):
+        for peak, clipped in zip(record["eclip_regions"], record["peak_clipped"], strict=True):
+            if not clipped:
+                site = by_place[peak["genomic_start"], peak["genomic_end"], record["strand"]]
+                assert record["sequence"][peak["peak_start"] : peak["peak_end"]] == site
+                found += 1
+    assert found == sites_in_blocks
+
+
+# --- Real chromosome with Ensembl's names
+
+
+@pytest.fixture
+def chr9(shared: Path) -> dict[str, Path]:
+    folder = shared / "data/genome_hg38_chr9_bambu"
+    return {
+        "genome": folder / "Homo_sapiens.GRCh38.dna_sm.primary_assembly_chr9_1_1000000.fa.gz",
+        "genes": folder / "Homo_sapiens.GRCh38.91_chr9_1_1000000.gtf.gz",
+        "peaks": shared / "data/eclip_hg38_rbpbench/RBFOX2.k562_eclip.clipper_idr.bed",
+    }
+
+
+def test_names_that_differ_by_chr_are_refused_and_matched_on_request(
+    run: Run, chr9: dict[str, Path], tmp_path: Path
+) -> None:
+    inputs = ("--peaks", chr9["peaks"], "--genome", chr9["genome"], "--genes", chr9["genes"])
+    code, _, err = run(*inputs, "--out", tmp_path / "a")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "clipper_idr.bed:16: chromosome 'chr9' is not in" in err
+    assert "has '9': --chromosome-names match" in err
+    code, out, err = run(*inputs, "--out", tmp_path / "b", "--chromosome_names", "match")
+    assert (code, err) == (0, "")
+    assert "3525 peaks read, 151 used, 0 of them in windows" in out
+    summary = check_sums(tmp_path / "b")
+    # The peaks of chromosome 9 lie outside the first million letters, those of the others outside the genome.
+    assert summary["peaks"]["in_windows"] == 0 < summary["peaks"]["in_no_window"]
+    assert summary["regions"]["read"] == 23
+
+
+def test_genes_of_both_strands_case_and_peaks_on_a_real_chromosome(
+    run: Run, chr9: dict[str, Path], tmp_path: Path
+) -> None:
+    letters = read_fasta(chr9["genome"])["9"].upper()
+    generator = np.random.default_rng(7)
+    peaks = [(int(start), int(start) + 60, "+-"[start % 2]) for start in generator.integers(0, 999_000, 800)]
+    bed = tmp_path / "made.bed"
+    bed.write_text("".join(f"chr9\t{start}\t{end}\tp\t1\t{strand}\n" for start, end, strand in peaks))
+    code, _, err = run(
+        *("--peaks", bed, "--genome", chr9["genome"], "--genes", chr9["genes"], "--out", tmp_path),
+        *("--chromosome-names", "match", "--format", "jsonl"),
+    )
+    assert (code, err) == (0, "")
+    records = read(tmp_path) + read(tmp_path, "validation")
+    assert {record["strand"] for record in records} == {"+", "-"}
+    for record in records:
+        origin = int(record["seq_id"].split(":")[1].split("-")[0]) + record["start"]
+        stop = origin + record["seq_len"]
+        plus = letters[origin:stop]
+        minus = record["strand"] == "-"
+        assert record["sequence"] == (plus[::-1].translate(COMPLEMENT) if minus else plus)
+        expected = sorted(
+            (stop - min(end, stop), stop - max(start, origin), start, end)
+            if minus
+            else (max(start, origin) - origin, min(end, stop) - origin, start, end)
+            for start, end, strand in peaks
+            if strand == record["strand"] and start < stop and end > origin
+        )
+        found = [
+            (p["peak_start"], p["peak_end"], p["genomic_start"], p["genomic_end"]) for p in record["eclip_regions"]
+        ]
+        assert sorted(found) == expected
+    summary = check_sums(tmp_path)
+    assert abs(summary["splits"]["validation"]["fraction"] - 0.02) < 0.01
+
+
+def test_the_leading_run_of_n(run: Run, chr9: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "start.bed").write_text("9\t0\t12048\n")
+    (tmp_path / "peak.bed").write_text("9\t9990\t10010\n")
+    inputs = ("--peaks", tmp_path / "peak.bed", "--genome", chr9["genome"], "--regions", tmp_path / "start.bed")
+    options = ("--validation-fraction", 0, "--format", "jsonl")
+    code, _, _ = run(*inputs, "--out", tmp_path / "all", *options)
+    assert code == 0
+    whole = read(tmp_path / "all")
+    assert len(whole) == 47
+    assert whole[0]["sequence"] == "N" * 512
+    assert run(*inputs, "--out", tmp_path / "some", *options, "--max-n-fraction", 0.5)[0] == 0
+    kept = read(tmp_path / "some")
+    assert [r["seq_id"] for r in kept] == [r["seq_id"] for r in whole if r["sequence"].count("N") <= 256]
+    summary = check_sums(tmp_path / "some")
+    assert summary["windows"]["dropped"] == {"too_many_n": 47 - len(kept)}
+
+
+# --- Small made-up files
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> dict[str, Path]:
+    """A genome of two chromosomes with forty stranded regions and peaks."""
+    generator = np.random.default_rng(5)
+    folder = tmp_path / "small"
+    folder.mkdir()
+    lines = []
+    for name in ("chr1", "chr2"):
+        lines += [f">{name}", *("".join(generator.choice(list("ACGT"), 70)) for _ in range(1500))]
+    (folder / "g.fa").write_text("\n".join(lines) + "\n")
+    starts = generator.integers(0, 100_000, 40).tolist()
+    rows = [(f"chr{1 + n % 2}", start, start + 300 + 40 * n, "+-."[n % 3]) for n, start in enumerate(starts)]
+    (folder / "r.bed").write_text("".join(f"{c}\t{a}\t{b}\tr\t0\t{s}\n" for c, a, b, s in rows))
+    (folder / "p.bed").write_text(
+        "".join(f"{c}\t{a + 50}\t{a + 90}\tp\t{n}.5\t{s}\n" for n, (c, a, _, s) in enumerate(rows))
+    )
+    return {"genome": folder / "g.fa", "regions": folder / "r.bed", "peaks": folder / "p.bed"}
+
+
+def options_of(files: dict[str, Path]) -> list[object]:
+    return [part for name, path in files.items() for part in (f"--{name}", path)]
+
+
+def test_formats_hold_the_same_records(run: Run, small: dict[str, Path], tmp_path: Path) -> None:
+    found = []
+    for form in ("parquet", "jsonl", "json"):
+        assert run(*options_of(small), "--out", tmp_path / form, "--format", form)[0] == 0
+        path = tmp_path / form / f"train.{form}"
+        if form == "parquet":
+            found.append(pq.read_table(path).to_pylist())
+        else:
+            found.append(read(path.parent) if form == "jsonl" else json.loads(path.read_text()))
+        check_sums(tmp_path / form) if form != "json" else None
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) > 100
+
+
+def test_no_validation_writes_one_set(run: Run, small: dict[str, Path], tmp_path: Path) -> None:
+    assert run(*options_of(small), "--out", tmp_path / "o", "--validation-fraction", 0)[0] == 0
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["summary.json", "train.parquet"]
+    assert check_sums(tmp_path / "o")["windows"]["dropped"] == {}
+
+
+def test_regions_that_the_genome_lacks_are_dropped_and_aliases_read_on_request(
+    run: Run, small: dict[str, Path], tmp_path: Path
+) -> None:
+    renamed = tmp_path / "renamed.bed"
+    renamed.write_text(small["regions"].read_text().replace("chr2\t", "NC_2.1\t"))
+    aliases = tmp_path / "aliases.txt"
+    aliases.write_text("# ucsc\trefseq\nchr1\tNC_1.1\nchr2\tNC_2.1\n")
+    files = small | {"regions": renamed}
+    options = ("--format", "jsonl", "--validation-fraction", 0)
+    assert run(*options_of(files), "--out", tmp_path / "a", *options)[0] == 2
+    assert run(*options_of(files), "--out", tmp_path / "b", *options, "--missing-chromosomes", "drop")[0] == 0
+    assert check_sums(tmp_path / "b")["regions"]["dropped"] == {"chromosome_not_in_genome": 20}
+    assert run(*options_of(files), "--out", tmp_path / "c", *options, "--chromosome-aliases", aliases)[0] == 0
+    assert run(*options_of(small), "--out", tmp_path / "d", *options)[0] == 0
+    expected = [record | {"seq_id": record["seq_id"].replace("chr2:", "NC_2.1:")} for record in read(tmp_path / "d")]
+    assert read(tmp_path / "c") == expected
+
+
+def test_named_chromosomes_and_a_test_set(run: Run, small: dict[str, Path], tmp_path: Path) -> None:
+    code, _, _ = run(
+        *options_of(small), "--out", tmp_path / "o", "--format", "jsonl", "--test-chromosomes", "chr2", "--seed", 3
+    )
+    assert code == 0
+    assert {r["seq_id"].split(":")[0] for r in read(tmp_path / "o", "test")} == {"chr2"}
+    assert {r["seq_id"].split(":")[0] for r in read(tmp_path / "o", "train")} == {"chr1"}
+    assert read(tmp_path / "o", "validation")
+    check_sums(tmp_path / "o")
+
+
+def test_filters_merging_sampling_and_thinning_add_up(run: Run, small: dict[str, Path], tmp_path: Path) -> None:
+    code, out, _ = run(
+        *options_of(small),
+        *("--peaks", small["peaks"], "--out", tmp_path / "o", "--min-score", 10, "--merge-peaks", "--deduplicate"),
+        *("--long-regions", "sample", "--long-region-length", 1000, "--keep-peakless", 0.5, "--test-fraction", 0.1),
+        *("--window", 100, "--stride", 30),
+    )
+    assert code == 0
+    summary = check_sums(tmp_path / "o")
+    assert summary["peaks"]["dropped"]["score_below_10"] == 20
+    assert summary["peaks"]["dropped"]["merged_into_another"] >= 30
+    assert summary["windows"]["dropped"]["peakless"] > 0
+    assert summary["regions"]["by_method"]["weighted_peak_centered"] > 5
+    assert f"{summary['windows']['dropped']['peakless']} windows left out: peakless" in out
+
+
+@pytest.fixture
+def repeated(tmp_path: Path) -> Path:
+    """Regions on different chromosomes that share sequences, one as its reverse complement."""
+    generator = np.random.default_rng(1)
+    one, two, three = ("".join(generator.choice(list("ACGT"), 100)) for _ in range(3))
+    path = tmp_path / "repeats.fa"
+    records = [("chr1", one), ("chr2", one), ("chr2", three), ("chr1", two), ("chr2", two[::-1].translate(COMPLEMENT))]
+    path.write_text("".join(f">{name}:{n * 5000}-{n * 5000 + 100}\n{seq}\n" for n, (name, seq) in enumerate(records)))
+    (tmp_path / "p.bed").write_text("chr1\t0\t50\n")
+    return path
+
+
+def test_shared_sequences_are_dropped_from_the_held_out_side(run: Run, repeated: Path, tmp_path: Path) -> None:
+    inputs = ("--peaks", tmp_path / "p.bed", "--region-fasta", repeated, "--validation-chromosomes", "chr2")
+    assert run(*inputs, "--out", tmp_path / "o", "--format", "jsonl")[0] == 0
+    assert [record["seq_id"] for record in read(tmp_path / "o", "validation")] == ["chr2:10000-10100"]
+    assert len(read(tmp_path / "o")) == 2
+    assert check_sums(tmp_path / "o")["windows"]["dropped"] == {"sequence_in_another_split": 2}
+
+
+def test_the_audit_fails_the_command_unless_told_otherwise(run: Run, repeated: Path, tmp_path: Path) -> None:
+    inputs = ("--peaks", tmp_path / "p.bed", "--region-fasta", repeated, "--validation-chromosomes", "chr2")
+    inputs += ("--shared-sequences", "keep", "--out", tmp_path / "o", "--format", "jsonl")
+    code, _, err = run(*inputs)
+    assert code == 1
+    assert "1 held-out windows have a sequence of another split, 1 the reverse complement of one" in err
+    assert list((tmp_path / "o").iterdir()) == []
+    assert run(*inputs, "--leaks", "allow")[0] == 0
+    audit = check_sums(tmp_path / "o")["audit"]
+    assert (audit["identical_sequences"], audit["reverse_complements"]) == (1, 1)
+
+
+def test_identical_sequences_are_removed_on_request(run: Run, repeated: Path, tmp_path: Path) -> None:
+    inputs = ("--peaks", tmp_path / "p.bed", "--region-fasta", repeated, "--validation-fraction", 0)
+    assert run(*inputs, "--out", tmp_path / "o", "--deduplicate")[0] == 0
+    assert check_sums(tmp_path / "o")["windows"] == {"laid": 5, "dropped": {"repeated_sequence": 1}, "written": 4}
+
+
+def test_earlier_files_are_kept_unless_told_otherwise(run: Run, small: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    assert run(*options_of(small), "--out", out, "--format", "jsonl")[0] == 0
+    before = (out / "train.jsonl").read_bytes()
+    code, _, err = run(*options_of(small), "--out", out, "--window", 100)
+    assert code == 2
+    assert "is there already; --overwrite" in err
+    assert (out / "train.jsonl").read_bytes() == before
+    assert run(*options_of(small), "--out", out, "--overwrite", "--validation-fraction", 0)[0] == 0
+    assert sorted(path.name for path in out.iterdir()) == ["summary.json", "train.parquet"]
+    assert run(*options_of(small), "--out", out, "--overwrite", "--validation-fraction", 0)[0] == 0
+    assert sorted(path.name for path in out.iterdir()) == ["summary.json", "train.parquet"]
+
+
+def test_a_run_is_repeated_to_the_byte_and_another_seed_splits_otherwise(
+    run: Run, small: dict[str, Path], tmp_path: Path
+) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert run(*options_of(small), "--out", tmp_path / name, "--format", "jsonl", "--seed", seed)[0] == 0
+    one, same, other = ((tmp_path / name / "validation.jsonl").read_bytes() for name in "abc")
+    assert one == same != other
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_leaves_no_file_of_that_name(tmp_path: Path, number: signal.Signals) -> None:
+    generator = np.random.default_rng(5)
+    letters = "".join(generator.choice(list("ACGT"), 1_000_000))
+    (tmp_path / "g.fa").write_text(f">chr1\n{letters}\n")
+    (tmp_path / "r.bed").write_text("chr1\t0\t1000000\n" * 20)
+    (tmp_path / "p.bed").write_text("chr1\t0\t50\n")
+    arguments = ["--peaks", "p.bed", "--genome", "g.fa", "--regions", "r.bed", "--out", "o", "--stride", "5"]
+    process = subprocess.Popen([sys.executable, "-m", "bindtune", "windows", *arguments], cwd=tmp_path)
+    out = tmp_path / "o"
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size for path in out.glob(".train.*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    assert process.wait(60) == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    left = [path.name for path in out.iterdir()]
+    assert all(name.startswith(".") for name in left)
+    if number == signal.SIGINT:
+        assert left == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
+def test_memory_does_not_grow_with_the_windows(tmp_path: Path) -> None:
+    generator = np.random.default_rng(5)
+    letters = generator.choice(np.frombuffer(b"ACGT", np.uint8), 1_000_000).tobytes().decode()
+    (tmp_path / "g.fa").write_text(f">chr1\n{letters}\n")
+    (tmp_path / "r.bed").write_text("chr1\t0\t1000000\n")
+    (tmp_path / "p.bed").write_text("".join(f"chr1\t{start}\t{start + 50}\n" for start in range(0, 999_000, 500)))
+    arguments = ["--peaks", "p.bed", "--genome", "g.fa", "--regions", "r.bed", "--overwrite", "--out", "o"]
+    # The high-water mark of the process itself: what `wait4` says includes the memory of the process that started it.
+    code = "import atexit, sys, bindtune.cli as c; from pathlib import Path\n"
+    code += "atexit.register(lambda: sys.stderr.write(Path('/proc/self/status').read_text())); c.main()"
+    peaks = []
+    for stride in ("100", "10"):
+        command = [sys.executable, "-c", code, "windows", *arguments, "--stride", stride]
+        status = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
+        peaks.append(int(status.split("VmHWM:")[1].split()[0]) / 1024)
+    assert peaks[0] > 50
+    # Ten thousand and a hundred thousand windows: the sequences of the further 90,000 alone are 44 MiB.
+    assert peaks[1] - peaks[0] < 15
+
+
+def test_settings_come_from_a_file_and_the_command_line_wins(run: Run, small: dict[str, Path], tmp_path: Path) -> None:
+    lines = [f"peaks: [{small['peaks']}]", f"genome: {small['genome']}", f"regions: {small['regions']}"]
+    path = tmp_path / "c.yaml"
+    path.write_text("\n".join([*lines, f"out: {tmp_path / 'o'}", "window: 100", "format: jsonl", "stride: 7"]))
+    assert run("--config", path, "--stride", 50)[0] == 0
+    settings = check_sums(tmp_path / "o")["settings"]
+    assert (settings["window"], settings["stride"]) == (100, 50)
+    path.write_text("\n".join([*lines, "out: x", "windw: 100"]))
+    code, _, err = run("--config", path)
+    assert code == 2
+    assert "c.yaml: unknown setting 'windw'; did you mean 'window'?" in err
+
+
+def test_a_file_may_name_one_thing_without_a_list_and_chromosomes_by_number(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("peaks: p.bed\nregion_fasta: r.fa\nout: o\ntest_chromosomes: [9, X]\nvalidation_chromosomes: 8\n")
+    config = build(WindowsConfig, read_yaml(path))
+    assert config.peaks == (Path("p.bed"),)
+    assert (config.test_chromosomes, config.validation_chromosomes) == (("9", "X"), ("8",))
+
+
+def test_the_example_configuration_is_valid() -> None:
+    path = Path(__file__).parents[2] / "configs/windows.yaml"
+    config = build(WindowsConfig, read_yaml(path))
+    assert config.floors == {"enrichment": 3, "p_value": 3}
+    assert config.validation_chromosomes == ("chr18",)
+
+
+def test_help_needs_no_heavy_import() -> None:
+    code = "import sys, bindtune.cli; print(sorted({'torch', 'numpy', 'pandas', 'pyarrow'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

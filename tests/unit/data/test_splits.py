@@ -1,0 +1,126 @@
+"""Splits hit their fraction and share no neighbourhood; the audit sees every kind of leak."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bindtune.data.layout import Layout, Regions
+from bindtune.data.splits import SPLITS, TEST, TRAIN, VALIDATION, SplitPlan, neighbourhoods, plan_splits
+from bindtune.errors import ConfigError
+
+Row = tuple[int, int, int]
+
+
+def regions_of(rows: list[Row]) -> Regions:
+    chrom, start, end = np.array(rows, np.int64).reshape(-1, 3).T
+    return Regions(["c"] * len(rows), chrom.astype(np.int32), start, end, np.zeros(len(rows), np.int8))
+
+
+def plan_of(rows: list[Row], **options: Any) -> tuple[SplitPlan, Layout]:
+    regions = regions_of(rows)
+    layout = Layout(regions.end - regions.start, window=50, stride=25)
+    settings: dict[str, Any] = {"chromosomes": {}, "whole_chromosomes": False, "distance": 100, "seed": 1}
+    return plan_splits(regions, layout, weights=layout.counts, **(settings | options)), layout
+
+
+def spans(plan: SplitPlan, layout: Layout) -> dict[int, list[Row]]:
+    """Windows of every split on their chromosomes; -1 for those left out."""
+    found: dict[int, list[Row]] = {-1: [], TRAIN: [], VALIDATION: [], TEST: []}
+    regions = plan.regions
+    for bundle in layout.stretches(np.arange(len(regions)), windows=7, letters=10**9):
+        placed = layout.place(bundle)
+        for split, region, start, end in zip(
+            plan.split_of(placed).tolist(), placed.region, placed.start, placed.end, strict=True
+        ):
+            origin = regions.start[region]
+            found[split].append((int(regions.chrom[region]), int(origin + start), int(origin + end)))
+    return found
+
+
+def nearest(one: list[Row], other: list[Row]) -> float:
+    gaps = [max(a[1] - b[2], b[1] - a[2]) for a in one for b in other if a[0] == b[0]]
+    return min(gaps, default=np.inf)
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 3000), st.integers(1, 900)).map(
+            lambda row: (row[0], row[1], row[1] + row[2])
+        ),
+        min_size=1,
+        max_size=25,
+    ),
+    fractions=st.sampled_from([{VALIDATION: 0.1}, {TEST: 0.2, VALIDATION: 0.1}, {VALIDATION: 0.5}]),
+    distance=st.sampled_from([0, 1, 100]),
+    seed=st.integers(0, 3),
+)
+def test_splits_keep_their_distance_and_every_window_has_one_place(
+    rows: list[Row], fractions: dict[int, float], distance: int, seed: int
+) -> None:
+    plan, layout = plan_of(rows, fractions=fractions, distance=distance, seed=seed)
+    found = spans(plan, layout)
+    assert sum(map(len, found.values())) == layout.counts.sum()
+    assert found[TRAIN]
+    for one in range(3):
+        for other in range(one):
+            assert nearest(found[one], found[other]) >= distance
+    assert {split for split in (VALIDATION, TEST) if found[split]} <= set(fractions)
+
+
+def test_many_small_neighbourhoods_hit_the_fraction_without_a_cut() -> None:
+    generator = np.random.default_rng(3)
+    rows = [(0, 2000 * number, 2000 * number + int(generator.integers(10, 1500))) for number in range(400)]
+    plan, layout = plan_of(rows, fractions={VALIDATION: 0.02, TEST: 0.1})
+    found = spans(plan, layout)
+    total = int(layout.counts.sum())
+    assert abs(len(found[VALIDATION]) / total - 0.02) < 0.001
+    assert abs(len(found[TEST]) / total - 0.1) < 0.002
+    assert not plan.cuts
+    assert not found[-1]
+    other, _ = plan_of(rows, fractions={VALIDATION: 0.02, TEST: 0.1}, seed=2)
+    assert plan.region_split.tolist() != other.region_split.tolist()
+    again, _ = plan_of(rows, fractions={VALIDATION: 0.02, TEST: 0.1})
+    assert plan.region_split.tolist() == again.region_split.tolist()
+
+
+@pytest.mark.parametrize("fractions", [{VALIDATION: 0.02}, {TEST: 0.05, VALIDATION: 0.02}])
+def test_one_long_region_is_cut_at_the_price_of_its_border(fractions: dict[int, float]) -> None:
+    plan, layout = plan_of([(0, 1000, 101_000)], fractions=fractions)
+    found = spans(plan, layout)
+    total = int(layout.counts.sum())
+    for split, fraction in fractions.items():
+        assert abs(len(found[split]) - fraction * total) <= 2
+        assert nearest(found[split], found[TRAIN]) >= 100
+    # On either side of a cut: windows that begin less than a window and the distance away.
+    assert 0 < len(found[-1]) <= len(fractions) * 2 * (50 + 100) / 25
+
+
+def test_few_regions_move_a_whole_one_rather_than_lose_most_of_it() -> None:
+    plan, layout = plan_of([(0, 0, 100), (0, 1000, 1100), (0, 2000, 2100)], fractions={VALIDATION: 0.02})
+    found = spans(plan, layout)
+    assert [len(found[split]) for split in (TRAIN, VALIDATION, -1)] == [6, 3, 0]
+
+
+def test_what_cannot_be_split_stays_in_training() -> None:
+    plan, layout = plan_of([(0, 0, 100)], fractions={VALIDATION: 0.5})
+    assert [len(windows) for windows in spans(plan, layout).values()] == [0, 3, 0, 0]
+
+
+def test_whole_chromosomes() -> None:
+    rows = [(chrom, 0, 25 * size + 25) for chrom, size in enumerate([70, 20, 8, 2])]
+    plan, layout = plan_of(rows, fractions={VALIDATION: 0.1}, whole_chromosomes=True)
+    assert plan.region_split.tolist() == [TRAIN, TRAIN, VALIDATION, VALIDATION]
+    with pytest.raises(ConfigError, match="whole chromosomes cannot make up 5 of 100 windows for validation"):
+        plan_of(rows[:2] + rows[2:3] * 1 + [(3, 0, 75)], fractions={VALIDATION: 0.05}, whole_chromosomes=True)
+    named, _ = plan_of(rows, fractions={VALIDATION: 0.1}, chromosomes={TEST: {1}})
+    assert named.region_split[1] == TEST
+    assert layout.counts.tolist() == [70, 20, 8, 2]
+
+
+def test_neighbourhoods_reach_over_the_longest_region_before() -> None:
+    regions = regions_of([(0, 500, 600), (0, 0, 1000), (0, 1099, 1200), (0, 1300, 1400), (1, 1000, 1100)])
+    assert neighbourhoods(regions, distance=100).tolist() == [0, 0, 0, 1, 2]
+    assert SPLITS == ("train", "validation", "test")
