@@ -132,12 +132,16 @@ def _variable_length(query: Tensor, key: Tensor, value: Tensor, plan: Plan) -> T
     """One call over stretches that share no keys. Needs CUDA and `torch.nn.attention.varlen` (torch 2.10)."""
     from torch.nn.attention.varlen import varlen_attn  # here: older versions of torch lack it
 
-    lengths = plan.lengths()
-    query_bounds, key_bounds = (
-        F.pad(torch.tensor(each).cumsum(0), (1, 0)).to(query.device, torch.int32) for each in lengths
-    )
-    out = varlen_attn(query, key, value, query_bounds, key_bounds, max(lengths[0]), max(lengths[1]))
+    queries, keys = plan.lengths()
+    out = varlen_attn(query, key, value, *_bounds(plan, query.device), max(queries), max(keys))
     return out if isinstance(out, Tensor) else out[0]
+
+
+@lru_cache(maxsize=8)  # the layers of one forward pass share two plans, and copies to the GPU are slow
+def _bounds(plan: Plan, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where each stretch of queries and of keys begins and ends on the packed axis (S + 1,)."""
+    queries, keys = (F.pad(torch.tensor(each).cumsum(0), (1, 0)).to(device, torch.int32) for each in plan.lengths())
+    return queries, keys
 
 
 @cache

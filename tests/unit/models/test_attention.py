@@ -1,5 +1,7 @@
 """Attention over stretches against a masked softmax."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -97,3 +99,14 @@ def test_the_block_mask_of_the_cuda_kernel_is_the_plan() -> None:
     found = torch.stack([mask.mask_mod(zero, zero, places[[q]].squeeze(), places) for q in range(size)])
     first, past = plan.key_ranges().unbind(1)
     assert torch.equal(found, (places >= first[:, None]) & (places < past[:, None]))
+
+
+def test_the_bounds_of_the_cuda_kernel_are_the_plan() -> None:
+    packing = pack(torch.tensor(ROWS))
+    for plan in (packing.within, packing.causal_queries):
+        queries, keys = attention._bounds(plan, torch.device("cpu"))
+        assert queries.dtype == keys.dtype == torch.int32
+        ranges = plan.key_ranges()
+        for number, (first, past) in enumerate(pairwise(queries.tolist())):
+            assert (ranges[first:past] == keys[number : number + 2]).all()
+        assert queries[-1] == len(ranges)
