@@ -84,8 +84,10 @@ class E1Config(PreTrainedConfig):
         Raises:
             CheckpointError: the file describes a model of another kind.
         """
-        found = config_dict.get("model_type", cls.model_type)
-        if found != cls.model_type:
+        found = config_dict.get("model_type")
+        if found is None and "rope_theta_within_seq" not in config_dict:
+            raise CheckpointError("the configuration names no model type and has none of the settings of E1")
+        if found not in (None, cls.model_type):
             raise CheckpointError(f"the checkpoint is a '{found}' model, expected '{cls.model_type}'")
         config: Self = super().from_dict(config_dict, **kwargs)
         return config

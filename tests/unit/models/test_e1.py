@@ -382,6 +382,9 @@ def test_configuration_reads_foreign_keys_and_forces_token_ids() -> None:
     assert not config.to_dict().keys() & {"auto_map", "attn_backend", "no_ffn_gradient_checkpointing"}
     with pytest.raises(CheckpointError, match="'bert'"):
         E1Config.from_dict({**content, "model_type": "bert"})
+    with pytest.raises(CheckpointError, match="no model type"):
+        E1Config.from_dict({"hidden_size": 768})
+    assert E1Config.from_dict({**SETTINGS, "rope_theta_within_seq": 5.0}).rope_theta_within_seq == 5.0
 
 
 def test_parameters_of_the_released_sizes() -> None:
