@@ -89,13 +89,12 @@ class _RMSNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight, scale = ctx.saved_tensors
-        grad, unit = _wide(grads[0]), torch.mul(_wide(x), scale)
-        both = torch.mul(grad, unit)
-        # A sum over tokens, not an einsum: that one becomes a batched product that copies its operands.
-        grad_weight = both.sum(0).to(weight.dtype) if ctx.needs_input_grad[1] else None
-        wide_weight = weight.to(both.dtype)
-        along = (both @ wide_weight).div_(x.shape[-1]).unsqueeze(-1)
-        grad_x = torch.mul(grad, wide_weight, out=both).addcmul_(unit, along, value=-1).mul_(scale)
+        grad, wide, wide_weight = _wide(grads[0]), _wide(x), _wide(weight)
+        both = torch.mul(grad, wide)
+        # Products with vectors, not einsum: that one becomes a batched product that copies its operands.
+        grad_weight = (both.t() @ scale.squeeze(-1)).to(weight.dtype) if ctx.needs_input_grad[1] else None
+        along = (both @ wide_weight).unsqueeze(-1).mul_(scale).mul_(scale).div_(x.shape[-1])
+        grad_x = torch.mul(grad, wide_weight, out=both).addcmul_(wide, along, value=-1).mul_(scale)
         return grad_x.to(x.dtype), grad_weight, None
 
 
@@ -124,7 +123,10 @@ class _ClipRotate(torch.autograd.Function):
         cos, sin, inside = ctx.saved_tensors
         if cos is None:
             return grads[0] if inside is None else grads[0] * inside, None, None, None
-        grad = _rotate_(grads[0].clone(), cos, -sin)
+        grad = torch.empty_like(grads[0])
+        (from1, from2), (to1, to2) = grads[0].chunk(2, dim=-1), grad.chunk(2, dim=-1)
+        torch.mul(from1, cos, out=to1).addcmul_(from2, sin)
+        torch.mul(from2, cos, out=to2).addcmul_(from1, sin, value=-1)
         return grad if inside is None else grad.mul_(inside), None, None, None
 
 
