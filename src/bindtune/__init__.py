@@ -12,8 +12,13 @@ _HOMES = {
     "DNABert2Config": "bindtune.models.dnabert2",
     "DNABert2ForMaskedLM": "bindtune.models.dnabert2",
     "DNABert2Model": "bindtune.models.dnabert2",
+    "E1BatchPreparer": "bindtune.models.e1_tokens",
+    "E1Config": "bindtune.models.e1_config",
+    "E1ForMaskedLM": "bindtune.models.e1",
+    "E1Model": "bindtune.models.e1",
     "EclipAdaptiveMLMCollator": "bindtune.data.collate",
     "regions_to_token_spans": "bindtune.regions",
+    "sample_context": "bindtune.data.context",
 }
 __all__ = sorted(_HOMES)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bindtune import __version__
-from bindtune.config import PretrainConfig, WindowsConfig, load
+from bindtune.config import EmbedConfig, PretrainConfig, ScoreConfig, WindowsConfig, load
 from bindtune.errors import BindtuneError, CheckError, Interrupted
 from bindtune.options import with_options
 
@@ -58,6 +58,26 @@ def pretrain(config: Path | None, given: dict[str, Any]) -> None:
     from bindtune.training.pretrain import pretrain
 
     _print_metrics(pretrain(settings))
+
+
+@app.command()
+@with_options(EmbedConfig)
+def embed(config: Path | None, given: dict[str, Any]) -> None:
+    """Embed proteins with Profluent-E1, with homologs as context where there are alignments."""
+    settings = load(EmbedConfig, config=config, given=given)
+    from bindtune.inference.zero_shot import embed
+
+    typer.echo(embed(settings))
+
+
+@app.command()
+@with_options(ScoreConfig)
+def score(config: Path | None, given: dict[str, Any]) -> None:
+    """Score substitutions with Profluent-E1, without training."""
+    settings = load(ScoreConfig, config=config, given=given)
+    from bindtune.inference.zero_shot import score
+
+    typer.echo(score(settings))
 
 
 def _print_metrics(metrics: dict[str, float]) -> None:

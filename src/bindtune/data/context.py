@@ -1,0 +1,326 @@
+"""Choose homologs from an alignment as context for E1, within a budget of residues.
+
+Rows are drawn without replacement, a row with many near neighbours less likely: its weight is one over their number.
+All shares are float32, as the golden draws have them, and are compared as float32.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from bindtune.io.a3m import match_columns, read_a3m, residues
+from bindtune.runs import atomic_path, sha256
+
+log = logging.getLogger(__name__)
+
+Bytes = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+_GAP = ord("-")
+_BLOCK_BYTES = 48 * 2**20
+"""Size of one block of one-hot rows; two of them and their product are held at a time."""
+_CLASSES = 5
+"""Classes of letters in the first, rough comparison."""
+_FEW = 0.08
+"""Share of a block's pairs up to which comparing them one by one is faster than a product of all."""
+_FORMAT = "1"
+"""Part of the cache's key: to be changed with what is stored."""
+
+
+@dataclass(frozen=True)
+class ContextSpec:
+    """How a context is drawn.
+
+    Args:
+        max_num_samples: most sequences in a context.
+        max_token_length: most residues in a context; frame tokens and commas are not counted.
+        max_query_similarity: rows that share more of the query's columns than this are left out.
+        min_query_similarity: rows that share less are left out.
+        neighbor_similarity_lower_bound: share of its residues from which on a row is another's near neighbour.
+        seed: of the draw.
+        exclude_query: leave out rows that are the query again.
+    """
+
+    max_num_samples: int = 511
+    max_token_length: int = 32768
+    max_query_similarity: float = 1.0
+    min_query_similarity: float = 0.0
+    neighbor_similarity_lower_bound: float = 0.8
+    seed: int = 0
+    exclude_query: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("max_query_similarity", "min_query_similarity", "neighbor_similarity_lower_bound"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must lie between 0 and 1, found {getattr(self, name)}")
+        for name in ("max_num_samples", "max_token_length", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
+
+
+class Context(NamedTuple):
+    """A drawn context.
+
+    Args:
+        sequences: joined with commas; "" for no context.
+        names: their headers, in the same order.
+        reason: why there is no context, "" where there is one.
+    """
+
+    sequences: str
+    names: list[str]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Homologs:
+    """What draws need of an alignment of N rows; small enough to keep for many proteins.
+
+    Args:
+        names: header of each row; equal ones are kept apart.
+        text: residues of all rows, one after the other, insertions included.
+        bounds: where each row begins and ends in `text` (N + 1,).
+        similarity: share of the query's columns in which a row is equal to it (N,).
+        neighbours: near neighbours of each row, itself included (N,).
+    """
+
+    names: tuple[str, ...]
+    text: Bytes
+    bounds: Ints
+    similarity: Floats
+    neighbours: Ints
+
+    def residues(self, row: int | np.integer) -> str:
+        """One row as a protein."""
+        return self.text[self.bounds[row] : self.bounds[row + 1]].tobytes().decode("ascii")
+
+
+def sample_context(
+    msa_path: Path | str,
+    max_num_samples: int = ContextSpec.max_num_samples,
+    max_token_length: int = ContextSpec.max_token_length,
+    max_query_similarity: float = ContextSpec.max_query_similarity,
+    min_query_similarity: float = ContextSpec.min_query_similarity,
+    neighbor_similarity_lower_bound: float = ContextSpec.neighbor_similarity_lower_bound,
+    seed: int = ContextSpec.seed,
+    *,
+    exclude_query: bool = ContextSpec.exclude_query,
+    cache_dir: Path | None = None,
+) -> tuple[str, list[str]]:
+    """Draw a context from an A3M file; see `ContextSpec` for the arguments and `draw_context` for the rule.
+
+    Args:
+        msa_path: the alignment; its first row is the query.
+        max_num_samples: most sequences.
+        max_token_length: most residues.
+        max_query_similarity: most similar row.
+        min_query_similarity: least similar row.
+        neighbor_similarity_lower_bound: what counts as a near neighbour.
+        seed: of the draw.
+        exclude_query: leave out rows that are the query again.
+        cache_dir: a folder that keeps what was read from alignments; None for none.
+
+    Returns:
+        The sequences joined with commas, and their headers; ("", []) where none is left, with the reason in the log.
+
+    Raises:
+        InputError: the alignment cannot be read.
+    """
+    spec = ContextSpec(
+        max_num_samples=max_num_samples,
+        max_token_length=max_token_length,
+        max_query_similarity=max_query_similarity,
+        min_query_similarity=min_query_similarity,
+        neighbor_similarity_lower_bound=neighbor_similarity_lower_bound,
+        seed=seed,
+        exclude_query=exclude_query,
+    )
+    homologs = read_homologs(
+        msa_path, neighbor_similarity_lower_bound=neighbor_similarity_lower_bound, cache_dir=cache_dir
+    )
+    context = draw_context(homologs, spec)
+    if context.reason:
+        log.warning("%s: no context: %s", msa_path, context.reason)
+    return context.sequences, context.names
+
+
+def draw_context(homologs: Homologs, spec: ContextSpec) -> Context:
+    """Draw rows by weight, then take them in order up to the first that would exceed the budget.
+
+    Args:
+        homologs: read with the spec's `neighbor_similarity_lower_bound`.
+        spec: how to draw.
+    """
+    kept = _kept(homologs, spec)
+    if not kept.any():
+        limits = f"{spec.min_query_similarity} to {spec.max_query_similarity}"
+        return Context("", [], f"none of {len(kept)} rows has a similarity to the query of {limits}")
+    weights = np.where(kept, 1.0 / homologs.neighbours, 0.0)
+    size = min(spec.max_num_samples, int(kept.sum()))
+    order = np.random.default_rng(spec.seed).choice(
+        len(kept), size=size, replace=False, shuffle=True, p=weights / weights.sum()
+    )
+    lengths = np.diff(homologs.bounds)[order]
+    chosen = order[: int(np.searchsorted(lengths.cumsum(), spec.max_token_length, side="right"))]
+    if not len(chosen):
+        found = f"the first row drawn has {lengths[0]}" if len(order) else "max_num_samples is 0"
+        return Context("", [], f"at most {spec.max_token_length} residues fit; {found}")
+    return Context(",".join(map(homologs.residues, chosen)), [homologs.names[row] for row in chosen])
+
+
+def _kept(homologs: Homologs, spec: ContextSpec) -> NDArray[np.bool_]:
+    similarity, lengths = homologs.similarity, np.diff(homologs.bounds)
+    low, high = np.float32(spec.min_query_similarity), np.float32(spec.max_query_similarity)
+    kept = (similarity >= low) & (similarity <= high) & (lengths > 0)
+    if spec.exclude_query:
+        # Equal in every column, or the same protein aligned to itself in another way.
+        query = homologs.residues(0)
+        kept &= similarity < 1.0
+        for row in np.flatnonzero(kept & (lengths == len(query))):
+            kept[row] = homologs.residues(row) != query
+    return kept
+
+
+def read_homologs(
+    path: Path | str, *, neighbor_similarity_lower_bound: float, cache_dir: Path | None = None
+) -> Homologs:
+    """Read an alignment and count near neighbours.
+
+    Args:
+        path: the alignment; its first row is the query.
+        neighbor_similarity_lower_bound: see `neighbour_counts`.
+        cache_dir: a folder of results by content of the file; a copy or a renamed file finds them too.
+
+    Raises:
+        InputError: the file is no alignment; with file and line.
+    """
+    entry = None if cache_dir is None else cache_dir / _cache_name(Path(path), neighbor_similarity_lower_bound)
+    if entry is not None and entry.is_file():
+        try:
+            return _unflatten(load_file(entry))
+        except (SafetensorError, KeyError):
+            log.warning("%s is damaged and is written anew", entry)
+    homologs = _read(path, neighbor_similarity_lower_bound)
+    if entry is not None:
+        with atomic_path(entry) as temporary:
+            save_file(_flatten(homologs), temporary)
+    return homologs
+
+
+def _read(path: Path | str, bound: float) -> Homologs:
+    names, rows, proteins, columns = list[str](), bytearray(), bytearray(), 0
+    lengths = [0]
+    for record in read_a3m(path):
+        if not names:
+            columns = sum(not (97 <= letter <= 122) for letter in record.sequence)
+        rows += match_columns(record, columns=columns, path=path)
+        proteins += residues(record)
+        lengths.append(len(proteins))
+        names.append(record.name)
+    aligned = np.frombuffer(rows, dtype=np.uint8).reshape(len(names), columns)
+    return Homologs(
+        names=tuple(names),
+        text=np.frombuffer(proteins, dtype=np.uint8),
+        bounds=np.array(lengths, dtype=np.int64),
+        similarity=query_similarity(aligned),
+        neighbours=neighbour_counts(aligned, lower_bound=bound),
+    )
+
+
+def query_similarity(aligned: Bytes) -> Floats:
+    """Share of columns in which each row equals the first, a gap being equal to a gap: (N, L) to (N,)."""
+    equal: Ints = (aligned == aligned[0]).sum(axis=1)
+    return equal.astype(np.float32) / np.float32(max(aligned.shape[1], 1))
+
+
+def neighbour_counts(aligned: Bytes, *, lower_bound: float) -> Ints:
+    """Near neighbours of each row, itself included: (N, L) to (N,).
+
+    Row j is a near neighbour of row i where the columns in which both have the same letter are at least `lower_bound`
+    of the letters of j. That is not symmetric, but the equal columns are: each pair of blocks is compared once. Time
+    grows with N squared times L, memory with N times L.
+    """
+    letters, frequencies = np.unique(aligned[aligned != _GAP], return_counts=True)
+    # Letters in a few classes of about equal frequency: the commonest go to different classes.
+    classes = [letters[np.argsort(-frequencies)][first::_CLASSES] for first in range(min(_CLASSES, len(letters)))]
+    needed = _needed(np.count_nonzero(aligned != _GAP, axis=1), lower_bound)
+    counts = np.zeros(len(aligned), dtype=np.int64)
+    size = max(64, _BLOCK_BYTES // (4 * max(aligned.shape[1] * len(letters), 1)))
+    for block in _slices(len(aligned), size):
+        rough = _one_hot(aligned[block], classes)
+        for other in _slices(len(aligned), size, start=block.start):
+            # Columns equal in class are at least as many as those equal in letter: few pairs need a closer look.
+            most = rough @ (rough if other == block else _one_hot(aligned[other], classes)).T
+            likely = most >= np.minimum(needed[other], needed[block, None])
+            equal = _equal_columns(aligned[block], aligned[other], letters, likely=likely)
+            counts[block] += np.count_nonzero(equal >= needed[other], axis=1)
+            if other != block:
+                counts[other] += np.count_nonzero(equal >= needed[block, None], axis=0)
+    # A row of gaps has no letter to share, not even with itself.
+    return np.maximum(counts, 1)
+
+
+def _equal_columns(left: Bytes, right: Bytes, letters: Bytes, *, likely: NDArray[np.bool_]) -> Floats:
+    """Columns with the same letter (n, m), exact where `likely` and 0 or exact elsewhere."""
+    rows, columns = np.nonzero(likely)
+    if len(rows) > _FEW * likely.size:
+        hot = [letters[index : index + 1] for index in range(len(letters))]
+        return _one_hot(left, hot) @ _one_hot(right, hot).T
+    equal = np.zeros(likely.shape, dtype=np.float32)
+    for part in _slices(len(rows), max(1, _BLOCK_BYTES // (4 * max(left.shape[1], 1)))):
+        one, two = left[rows[part]], right[columns[part]]
+        equal[rows[part], columns[part]] = np.count_nonzero((one == two) & (one != _GAP), axis=1)
+    return equal
+
+
+def _needed(lengths: Ints, lower_bound: float) -> Floats:
+    """Fewest equal columns with which a row of so many letters is a neighbour (N,); the division is float32's."""
+    distinct, place = np.unique(lengths, return_inverse=True)
+    fewest = np.full(len(distinct), np.inf, dtype=np.float32)
+    for index, length in enumerate(distinct):
+        if length:
+            shares = np.arange(length + 1, dtype=np.float32) / np.float32(length)
+            fewest[index] = np.searchsorted(shares, np.float32(lower_bound))
+    return fewest[place]
+
+
+def _one_hot(aligned: Bytes, classes: Sequence[Bytes]) -> Floats:
+    """(n, L) letters to (n, K * L) zeros and ones, K classes of letters; a gap is all zeros."""
+    hot = np.empty((len(aligned), len(classes), aligned.shape[1]), dtype=np.float32)
+    for index, letters in enumerate(classes):
+        members = np.zeros(256, dtype=np.float32)
+        members[letters] = 1.0
+        np.take(members, aligned, out=hot[:, index])
+    return hot.reshape(len(aligned), -1)
+
+
+def _slices(stop: int, size: int, *, start: int = 0) -> Iterator[slice]:
+    return (slice(first, min(first + size, stop)) for first in range(start, stop, size))
+
+
+def _cache_name(path: Path, bound: float) -> str:
+    return f"{sha256(path)}-{float(bound)!r}-{_FORMAT}.safetensors"
+
+
+def _flatten(homologs: Homologs) -> dict[str, NDArray[np.generic]]:
+    names = "\n".join(homologs.names).encode()
+    return {
+        "names": np.frombuffer(names, dtype=np.uint8),
+        "text": homologs.text,
+        "bounds": homologs.bounds,
+        "similarity": homologs.similarity,
+        "neighbours": homologs.neighbours,
+    }
+
+
+def _unflatten(arrays: dict[str, NDArray[np.generic]]) -> Homologs:
+    names = tuple(arrays.pop("names").tobytes().decode().split("\n"))
+    return Homologs(names=names, **arrays)  # type: ignore[arg-type]

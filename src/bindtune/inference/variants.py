@@ -1,0 +1,147 @@
+"""Zero-shot scores of substitutions: how much likelier a residue is than the parent's, in nats.
+
+masked_marginal hides one mutated position at a time, wildtype_marginal looks at the unmasked parent once. A variant's
+score is the sum over its substitutions (Meier et al. 2021, doi 10.1101/2021.07.09.450648).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from bindtune.errors import InputError
+from bindtune.inference.batches import budgeted, cached, ids_of
+from bindtune.models.e1 import E1ForMaskedLM
+from bindtune.models.e1_tokens import FRAME, TOKEN_ID, E1BatchPreparer, query_residue_mask
+
+Method = Literal["masked_marginal", "wildtype_marginal"]
+Reduction = Literal["mean", "none"]
+
+
+class VariantScore(NamedTuple):
+    """A variant's score; `context` is None without contexts, "mean" for their average."""
+
+    variant: str
+    context: str | None
+    score: float
+
+
+def score_variants(
+    model: E1ForMaskedLM,
+    parent: str,
+    *,
+    variants: Mapping[str, str],
+    contexts: Mapping[str, str] | None = None,
+    method: Method,
+    reduction: Reduction,
+    max_batch_tokens: int,
+) -> list[VariantScore]:
+    """Score variants of one parent.
+
+    Args:
+        model: in evaluation mode.
+        parent: its sequence.
+        variants: sequences by name, as long as the parent.
+        contexts: by name, sequences joined with commas; X in them is left out.
+        method: how a position is looked at.
+        reduction: "mean" averages log-probabilities over the contexts, "none" gives a score for each.
+        max_batch_tokens: query tokens computed at a time.
+
+    Returns:
+        Scores in the order of `variants`, and of `contexts` for each. A variant equal to the parent scores 0.
+
+    Raises:
+        InputError: a variant has another length, or X stands in a variant or the parent.
+    """
+    changed = {name: _substitutions(parent, variant, name=name) for name, variant in variants.items()}
+    positions = sorted({position for found in changed.values() for position in found})
+    scores = position_scores(
+        model, parent, positions=positions, contexts=contexts, method=method, max_batch_tokens=max_batch_tokens
+    )
+    names: list[str | None] = list(contexts) if contexts else [None]
+    if reduction == "mean":
+        names, scores = ["mean"], scores.mean(dim=0, keepdim=True)
+    row = {position: index for index, position in enumerate(positions)}
+    return [
+        VariantScore(name, context, sum(float(table[row[at], TOKEN_ID[letter]]) for at, letter in found.items()))
+        for name, found in changed.items()
+        for context, table in zip(names, scores, strict=True)
+    ]
+
+
+@torch.no_grad()
+def position_scores(
+    model: E1ForMaskedLM,
+    parent: str,
+    *,
+    positions: Sequence[int],
+    contexts: Mapping[str, str] | None = None,
+    method: Method,
+    max_batch_tokens: int,
+) -> Tensor:
+    """Log-probability of every token less the parent residue's, (contexts, positions, V) in fp32 on the CPU.
+
+    The context is computed once for all positions, and the head runs at the positions alone.
+
+    Args:
+        model: in evaluation mode.
+        parent: its sequence.
+        positions: 0-based, ascending.
+        contexts: by name; without any there is one table, that of the parent alone.
+        method: see `score_variants`.
+        max_batch_tokens: query tokens computed at a time.
+    """
+    if "X" in parent:
+        raise InputError(None, None, f"parent: X at residue {parent.index('X') + 1} cannot be scored")
+    preparer = E1BatchPreparer.for_model(model.config, remove_X_tokens=True)
+    letters = torch.tensor([TOKEN_ID[parent[position]] for position in positions], dtype=torch.int64)
+    tables = []
+    for context in contexts.values() if contexts else [""]:
+        table = _log_probabilities(
+            model, preparer, parent, positions=positions, context=context, method=method, budget=max_batch_tokens
+        )
+        tables.append(table - table.gather(1, letters[:, None]))
+    return torch.stack(tables)
+
+
+def _log_probabilities(
+    model: E1ForMaskedLM,
+    preparer: E1BatchPreparer,
+    parent: str,
+    *,
+    positions: Sequence[int],
+    context: str,
+    method: Method,
+    budget: int,
+) -> Tensor:
+    """Log-probabilities at the positions (P, V)."""
+    cache = cached(model, preparer, context) if positions else None
+    queries = [parent]
+    if method == "masked_marginal":
+        queries = [f"{parent[:position]}?{parent[position + 1 :]}" for position in positions]
+    table = torch.empty(len(positions), model.config.vocab_size)
+    for batch in budgeted([len(parent) + FRAME] * len(queries), max_tokens=budget):
+        inputs = ids_of(preparer.get_query_kwargs([queries[index] for index in batch], context, model.device))
+        residues = query_residue_mask(inputs["input_ids"], inputs["sequence_ids"])
+        first = int(residues[0].nonzero()[0])
+        wanted = torch.zeros_like(residues)
+        if method == "masked_marginal":
+            wanted[range(len(batch)), [first + positions[index] for index in batch]] = True
+        else:
+            wanted[0, [first + position for position in positions]] = True
+        logits = model(**inputs, past_key_values=cache, logits_at=wanted).logits
+        rows = batch if method == "masked_marginal" else list(range(len(positions)))
+        table[rows] = logits[wanted].log_softmax(dim=-1).cpu()
+    return table
+
+
+def _substitutions(parent: str, variant: str, *, name: str) -> dict[int, str]:
+    """What a variant has at the 0-based positions where it differs."""
+    if len(variant) != len(parent):
+        raise InputError(None, None, f"variant {name}: {len(variant)} residues, the parent has {len(parent)}")
+    found = {at: new for at, (old, new) in enumerate(zip(parent, variant, strict=True)) if old != new}
+    odd = next((at for at, new in found.items() if new not in TOKEN_ID or not new.isalpha() or new == "X"), None)
+    if odd is not None:
+        raise InputError(None, None, f"variant {name}: {variant[odd]!r} at residue {odd + 1}, expected A-Z but X")
+    return found

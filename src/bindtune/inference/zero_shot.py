@@ -1,0 +1,171 @@
+"""E1 as it is, from files to files: `bindtune embed` and `bindtune score`."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import torch
+
+from bindtune.config import EmbedConfig, ScoreConfig
+from bindtune.data.context import Context, ContextSpec, draw_context, read_homologs
+from bindtune.errors import ConfigError, InputError
+from bindtune.inference.embedding import embed_proteins, write_embeddings
+from bindtune.inference.variants import VariantScore, score_variants
+from bindtune.io.a3m import read_a3m
+from bindtune.io.text import numbered_lines
+from bindtune.models.e1 import E1ForMaskedLM
+from bindtune.runs import write_text
+
+_SUBSTITUTION = re.compile(r"([A-Z])([1-9][0-9]*)([A-WYZ])")
+
+
+def embed(settings: EmbedConfig) -> str:
+    """Embed the proteins of a FASTA file and say what was done.
+
+    Raises:
+        InputError: proteins or alignments cannot be read, or an alignment is of another protein.
+        CheckpointError: the model cannot be loaded.
+    """
+    proteins = read_proteins(settings.fasta)
+    contexts, alone = {}, []
+    for name, sequence in proteins.items():
+        path = _alignment(settings.msa_dir, name)
+        context = None if path is None else _draw(settings, path, query=sequence, seed=_seed(settings.seed, name))
+        contexts[name] = "" if context is None else context.sequences
+        if not contexts[name]:
+            alone.append(name)
+    model = _loaded(settings)
+    embeddings = embed_proteins(
+        model, proteins, contexts=contexts, per=settings.per, max_batch_tokens=settings.max_batch_tokens
+    )
+    about = {"model": settings.model, "per": settings.per, "settings": settings.model_dump_json()}
+    write_embeddings(settings.out, embeddings, proteins=proteins, metadata=about)
+    summary = f"{len(proteins)} proteins embedded ({model.config.hidden_size} numbers a {settings.per}): {settings.out}"
+    if settings.msa_dir is not None:
+        summary += f"\nwith homologs: {len(proteins) - len(alone)}, without: {len(alone)}"
+    return summary
+
+
+def score(settings: ScoreConfig) -> str:
+    """Score the variants of a file and say what was done.
+
+    Raises:
+        InputError: parent, variants or alignment cannot be read or do not fit each other.
+        CheckpointError: the model cannot be loaded.
+    """
+    parents = read_proteins(settings.parent)
+    if len(parents) > 1:
+        raise InputError(settings.parent, None, f"holds {len(parents)} proteins, expected the parent alone")
+    (parent,) = parents.values()
+    variants = read_variants(settings.variants, parent=parent)
+    contexts = {}
+    if settings.msa is not None:
+        for number in range(settings.num_contexts):
+            drawn = _draw(settings, settings.msa, query=parent, seed=settings.seed + number)
+            if drawn.reason:
+                raise InputError(settings.msa, None, f"no context: {drawn.reason}")
+            contexts[f"seed {settings.seed + number}"] = drawn.sequences
+    scores = score_variants(
+        _loaded(settings),
+        parent,
+        variants=variants,
+        contexts=contexts,
+        method=settings.method,
+        reduction=settings.reduction,
+        max_batch_tokens=settings.max_batch_tokens,
+    )
+    write_text(settings.out, "variant\tcontext\tscore\n" + "".join(map(_line, scores)))
+    return f"{len(variants)} variants scored: {settings.out}"
+
+
+def read_proteins(path: Path) -> dict[str, str]:
+    """Sequences of a FASTA file by the first word of their headers.
+
+    Raises:
+        InputError: a name is missing or comes twice, or a sequence holds anything but A-Z.
+    """
+    proteins: dict[str, str] = {}
+    for record in read_a3m(path):
+        name, sequence = record.name.split()[0] if record.name.strip() else "", record.sequence.decode("ascii")
+        if not name:
+            raise InputError(path, record.line, "the header holds no name")
+        if name in proteins:
+            raise InputError(path, record.line, f"'{name}' comes twice")
+        odd = next((place for place, letter in enumerate(sequence) if not letter.isupper()), None)
+        if odd is not None:
+            raise InputError(path, record.line, f"'{name}': {sequence[odd]!r} at residue {odd + 1}, expected A-Z")
+        proteins[name] = sequence
+    return proteins
+
+
+def read_variants(path: Path, *, parent: str) -> dict[str, str]:
+    """Variants of a parent, by how they are written: ``A24G`` or ``A24G:K7R``, one a line; ``#`` begins a comment.
+
+    Raises:
+        InputError: names the first line that is no variant of this parent.
+    """
+    variants = {}
+    for number, line in numbered_lines(path):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        letters = list(parent)
+        for part in text.split(":"):
+            match = _SUBSTITUTION.fullmatch(part)
+            if match is None:
+                raise InputError(path, number, f"'{part}', expected a substitution such as A24G")
+            old, place, new = match[1], int(match[2]), match[3]
+            if place > len(parent):
+                raise InputError(path, number, f"'{part}': the parent has {len(parent)} residues")
+            if parent[place - 1] != old:
+                raise InputError(path, number, f"'{part}': residue {place} of the parent is {parent[place - 1]}")
+            letters[place - 1] = new
+        variants[text] = "".join(letters)
+    if not variants:
+        raise InputError(path, None, "holds no variant")
+    return variants
+
+
+def _loaded(settings: EmbedConfig | ScoreConfig) -> E1ForMaskedLM:
+    try:
+        device = torch.device(settings.device)
+    except RuntimeError as error:
+        raise ConfigError(f"device: '{settings.device}' is none, expected cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device: '{settings.device}' is not there; this torch finds no CUDA")
+    model = E1ForMaskedLM.from_pretrained(settings.model, dtype=settings.dtype)
+    model.to(device)  # type: ignore[arg-type]  # transformers wraps the method, and loses its types
+    return model
+
+
+def _alignment(folder: Path | None, name: str) -> Path | None:
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise InputError(folder, None, "is no folder")
+    return next((path for path in (folder / f"{name}.a3m", folder / f"{name}.a3m.gz") if path.is_file()), None)
+
+
+def _draw(settings: EmbedConfig | ScoreConfig, path: Path, *, query: str, seed: int) -> Context:
+    spec = ContextSpec(
+        max_num_samples=settings.max_num_samples,
+        max_token_length=settings.max_token_length,
+        max_query_similarity=settings.max_query_similarity,
+        min_query_similarity=settings.min_query_similarity,
+        neighbor_similarity_lower_bound=settings.neighbor_similarity_lower_bound,
+        seed=seed,
+    )
+    bound = spec.neighbor_similarity_lower_bound
+    homologs = read_homologs(path, neighbor_similarity_lower_bound=bound, cache_dir=settings.cache_dir)
+    if homologs.residues(0) != query:
+        raise InputError(path, None, "the first row is not the protein that the alignment is for")
+    return draw_context(homologs, spec)
+
+
+def _seed(seed: int, name: str) -> int:
+    """A seed for one protein that does not depend on the others in the file."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:8], "big")
+
+
+def _line(score: VariantScore) -> str:
+    return f"{score.variant}\t{score.context or '-'}\t{score.score:.6f}\n"

@@ -1,0 +1,117 @@
+"""A3M alignments, read one record at a time.
+
+A3M is FASTA in which the first record is the query. Upper-case letters and ``-`` stand in the query's columns;
+lower-case letters are insertions and have no column (HH-suite user guide). Files in the wild also hold ``#`` lines
+before the first record (ColabFold), NUL bytes between alignments, ``.`` for gaps, and may be gzipped.
+"""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from bindtune.errors import InputError
+from bindtune.io.text import open_bytes
+
+_LETTERS = bytes(range(ord("A"), ord("Z") + 1)) + bytes(range(ord("a"), ord("z") + 1))
+_LOWER = bytes(range(ord("a"), ord("z") + 1))
+_ALLOWED = _LETTERS + b"-."
+
+
+class Record(NamedTuple):
+    """One row of an alignment.
+
+    Args:
+        name: the header line without ">", tabs and blanks in it kept.
+        sequence: the row as it stands: letters, ``-`` and ``.``.
+        line: 1-based line of the header.
+    """
+
+    name: str
+    sequence: bytes
+    line: int
+
+
+def read_a3m(path: Path | str) -> Iterator[Record]:
+    """Read the records of an A3M or FASTA file, gzipped or not, holding one at a time.
+
+    Line breaks in a sequence are joined, NUL bytes and carriage returns removed. Rows are not required to have equal
+    lengths here: see `match_columns`.
+
+    Raises:
+        InputError: the file cannot be read, holds no record, or a record is empty or holds anything but letters, `-`
+            and `.`; with file and line.
+    """
+    name, first, parts = "", 0, list[bytes]()
+    with _opened(path) as lines:
+        for number, raw in enumerate(lines, 1):
+            line = raw.translate(None, b"\0").rstrip()
+            if line.startswith(b">"):
+                if first:
+                    yield _record(path, name, first, parts)
+                name, first, parts = line[1:].decode("utf-8", errors="replace"), number, []
+            elif line.startswith(b"#") and not first:
+                continue
+            elif line:
+                if not first:
+                    raise InputError(path, number, f"expected '>' and a header, found {_shown(line)}")
+                parts.append(_checked(path, number, line))
+    if not first:
+        raise InputError(path, None, "holds no sequence")
+    yield _record(path, name, first, parts)
+
+
+def match_columns(record: Record, *, columns: int, path: Path | str) -> bytes:
+    """The row without its insertions, as long as the query's, gaps written as `-`.
+
+    A `.` is a gap in a column, or pads an insertion of another row (A2M); the number of columns tells which.
+
+    Args:
+        record: the row.
+        columns: letters and gaps that the query has.
+        path: the file, for messages.
+
+    Raises:
+        InputError: the row has another number of columns.
+    """
+    row = record.sequence.translate(None, _LOWER)
+    if len(row) == columns:
+        return row.replace(b".", b"-")
+    unpadded = row.replace(b".", b"")
+    if len(unpadded) == columns:
+        return unpadded
+    raise InputError(path, record.line, f"{len(row)} columns without insertions, the query has {columns}")
+
+
+def residues(record: Record) -> bytes:
+    """The row as a protein: insertions kept and written in upper case, gaps removed."""
+    return record.sequence.translate(None, b"-.").upper()
+
+
+def _record(path: Path | str, name: str, line: int, parts: list[bytes]) -> Record:
+    if not parts:
+        raise InputError(path, line, f"record '{name}' has no sequence")
+    return Record(name, b"".join(parts), line)
+
+
+def _checked(path: Path | str, number: int, line: bytes) -> bytes:
+    odd = line.translate(None, _ALLOWED)
+    if odd:
+        place = line.index(odd[:1]) + 1
+        raise InputError(path, number, f"{_shown(odd[:1])} at column {place}, expected a letter, '-' or '.'")
+    return line
+
+
+def _shown(text: bytes) -> str:
+    return repr(text[:40].decode("utf-8", errors="replace"))
+
+
+@contextmanager
+def _opened(path: Path | str) -> Iterator[BinaryIO]:
+    """The lines of a plain or gzipped file; damage becomes an InputError."""
+    try:
+        with open_bytes(Path(path)) as lines:
+            yield lines
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(path, None, f"cannot be read: {error}") from error

@@ -1,0 +1,395 @@
+"""Profluent-E1: configuration, encoder and masked-LM head, with the hub's key names.
+
+A bidirectional protein encoder that may read homologs before the protein. Most layers attend within one sequence; every
+`global_attention_every_n_layers`-th lets a sequence see itself and the sequences before it in its row. Nothing that is
+computed for a sequence depends on what follows it, so keys and values of a context serve any number of queries.
+
+Shapes: B rows, T columns, N real tokens of all rows on one axis, D width, I inner width, H query heads, G key/value
+heads, d = D / H, V vocabulary, C context tokens.
+"""
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from bindtune.models.attention import attend, attend_after_context
+from bindtune.models.e1_config import E1Config
+from bindtune.models.e1_outputs import E1ContextCache, E1MaskedLMOutput, E1ModelOutput, check_carried, masked_lm_loss
+from bindtune.models.e1_tokens import PAD, last_sequence_mask
+from bindtune.models.fused import Angles, clip_rotate, gated_silu, recomputed_product, rms_norm, rotary_angles
+from bindtune.models.packing import Packing, View, pack
+from bindtune.models.strict import StrictPreTrainedModel
+
+
+class E1RMSNorm(nn.Module):
+    """RMS norm: x / sqrt(mean(x^2) + eps) * weight."""
+
+    def __init__(self, hidden_size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(hidden_size))
+        self.eps = eps
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Normalise (N, D)."""
+        return rms_norm(hidden, self.weight, self.eps)
+
+
+class E1Attention(nn.Module):
+    """Attention with clipped and rotated heads."""
+
+    def __init__(self, config: E1Config) -> None:
+        super().__init__()
+        width, size, groups = config.hidden_size, config.head_size, config.num_key_value_heads or 0
+        self.q_proj = nn.Linear(width, width, bias=False)
+        self.k_proj = nn.Linear(width, groups * size, bias=False)
+        self.v_proj = nn.Linear(width, groups * size, bias=False)
+        self.o_proj = nn.Linear(width, width, bias=False)
+        self.head_size = size
+        self.clip = config.clip_qkv
+
+    def forward(self, normed: Tensor, view: View) -> Tensor:
+        """Map (N, D) to (N, D), or to (M, D) where only some tokens go on."""
+        key, value = self.keys_and_values(normed, view.angles)  # (N, G, d) each
+        asking, angles = normed, view.angles
+        if view.only is not None:
+            asking = normed[view.only]  # (M, D)
+            angles = (angles[0][view.only], angles[1][view.only])
+        if view.captured is not None:
+            view.captured.append((key, value))
+        query = clip_rotate(self._heads(self.q_proj(asking)), angles, self.clip)  # (M, H, d)
+        if view.context is None:
+            out = attend(query, key, value, plan=view.plan)  # (M, H, d)
+        else:
+            out = attend_after_context(query, key, value, plan=view.plan, context=view.context)
+        return self.o_proj(out.flatten(1))  # (M, D)
+
+    def keys_and_values(self, normed: Tensor, angles: Angles) -> tuple[Tensor, Tensor]:
+        """Clipped and rotated keys, clipped values: (N, D) to (N, G, d) each."""
+        key = self._heads(self.k_proj(normed))
+        value = self._heads(self.v_proj(normed))
+        return clip_rotate(key, angles, self.clip), clip_rotate(value, None, self.clip)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (-1, self.head_size))
+
+
+class E1NormAttentionNorm(nn.Module):
+    """The attention, its norm, and the norm of the MLP that follows."""
+
+    def __init__(self, config: E1Config) -> None:
+        super().__init__()
+        self.self_attn = E1Attention(config)
+        self.input_layernorm = E1RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = E1RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def forward(self, hidden: Tensor, view: View) -> tuple[Tensor, Tensor]:
+        """Map (N, D) to the residual and its norm, (N, D) each, or (M, D) where only some tokens go on."""
+        attended = self.self_attn(self.input_layernorm(hidden), view)
+        hidden = (hidden if view.only is None else hidden[view.only]) + attended
+        return hidden, self.post_attention_layernorm(hidden)
+
+
+class E1MLP(nn.Module):
+    """w2(act(w1 x) * w3 x) where gated, else w2(act(w1 x))."""
+
+    def __init__(self, config: E1Config) -> None:
+        super().__init__()
+        width, inner = config.hidden_size, config.intermediate_size or 0
+        self.w1 = nn.Linear(width, inner, bias=False)
+        self.w2 = nn.Linear(inner, width, bias=False)
+        if config.gated_mlp:
+            self.w3 = nn.Linear(width, inner, bias=False)
+        self.gated, self.fused = config.gated_mlp, config.gated_mlp and config.hidden_act == "silu"
+        self.act = ACT2FN[config.hidden_act]
+
+    def forward(self, x: Tensor, *, saving: bool) -> Tensor:
+        """Map (N, D) to (N, D); `saving` keeps less for the backward pass and computes a product twice."""
+        gate = self.w1(x)  # (N, I)
+        if not self.gated:
+            return self._down(self.act(gate))
+        value = self.w3(x)  # (N, I)
+        if not self.fused:
+            return self._down(self.act(gate) * value)
+        product = gated_silu(gate, value)  # (N, I)
+        if not (saving and product.requires_grad):
+            return self._down(product)
+        with recomputed_product(product, gate, value):
+            return self._down(product)
+
+    def _down(self, x: Tensor) -> Tensor:
+        return self.w2(x)
+
+
+class E1FFN(nn.Module):
+    """Holds the MLP, where the hub's key names have it."""
+
+    def __init__(self, config: E1Config) -> None:
+        super().__init__()
+        self.mlp = E1MLP(config)
+
+    def forward(self, x: Tensor, *, saving: bool) -> Tensor:
+        """Map (N, D) to (N, D)."""
+        return self.mlp(x, saving=saving)
+
+
+class E1Layer(GradientCheckpointingLayer):
+    """Attention and MLP, each added to the residual."""
+
+    def __init__(self, config: E1Config) -> None:
+        super().__init__()
+        self.norm_attn_norm = E1NormAttentionNorm(config)
+        self.ffn = E1FFN(config)
+
+    def forward(self, hidden: Tensor, view: View) -> Tensor:
+        """Map (N, D) to (N, D), or to (M, D) where only some tokens go on."""
+        hidden, normed = self.norm_attn_norm(hidden, view)
+        # Under checkpointing the layer is computed again anyway, and must not hold on to tensors of its first pass.
+        checkpointed = self.gradient_checkpointing and self.training
+        return hidden + self.ffn(normed, saving=not checkpointed)
+
+
+class E1PreTrainedModel(StrictPreTrainedModel):
+    """What E1 models share: strict loading, initialisation, checkpointing of layers."""
+
+    config_class = E1Config
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["E1Layer"]  # noqa: RUF012 - transformers expects a list
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: Any, *args: Any, dtype: torch.dtype | str = torch.float32, **kwargs: Any
+    ) -> Self:
+        """Load from a hub name or a folder.
+
+        Args:
+            pretrained_model_name_or_path: such as ``Profluent-Bio/E1-150m``, or a folder with config.json and weights.
+            *args: as in transformers.
+            dtype: the type the parameters get, whatever the file and its configuration say.
+            **kwargs: as in transformers.
+
+        Raises:
+            CheckpointError: the weights are missing, damaged, or do not fit the model key by key and shape by shape.
+        """
+        dtype = kwargs.pop("torch_dtype", dtype)
+        if dtype is None or dtype == "auto":
+            raise ValueError("state a dtype, torch.float32 or torch.bfloat16: the configuration's is not taken unseen")
+        return super().from_pretrained(pretrained_model_name_or_path, *args, dtype=dtype, **kwargs)
+
+
+class E1Model(E1PreTrainedModel):
+    """The encoder."""
+
+    leaves_behind = ("mlm_head.",)
+
+    def __init__(self, config: E1Config) -> None:
+        super().__init__(config)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=PAD)
+        self.embed_seq_id = nn.Embedding(config.max_num_sequences, config.hidden_size)
+        self.layers = nn.ModuleList(E1Layer(config) for _ in range(config.num_hidden_layers))
+        self.norm = E1RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        within_seq_position_ids: Tensor,
+        global_position_ids: Tensor,
+        sequence_ids: Tensor,
+        past_key_values: E1ContextCache | None = None,
+        output_hidden_states: bool | None = None,
+        query_only: bool = False,
+        return_dict: bool | None = None,
+        **carried: Any,
+    ) -> E1ModelOutput | tuple[Any, ...]:
+        """Encode a batch.
+
+        Args:
+            input_ids: (B, T).
+            within_seq_position_ids: (B, T), position in the sequence.
+            global_position_ids: (B, T), position in the row.
+            sequence_ids: (B, T), number of the sequence in the row, -1 at padding.
+            past_key_values: a cached context that precedes every row; only without gradients.
+            output_hidden_states: return the residual after each layer too.
+            query_only: only the last sequence of each row is wanted. Outputs at context tokens are 0, and the context
+                is left out of the work after the last layer that needs it.
+            return_dict: False for a tuple.
+            **carried: see `check_carried`; `labels` of a batch may be there too.
+        """
+        check_carried({name: value for name, value in carried.items() if name != "labels"})
+        if output_hidden_states is None:
+            output_hidden_states = bool(self.config.output_hidden_states)
+        if output_hidden_states and query_only:
+            raise ValueError("hidden states of all tokens are not computed where only the query is wanted")
+        packing = self._pack(sequence_ids, past_key_values)
+        if query_only and self.config.last_global is None:
+            packing = packing.queries
+        hidden = self._embed(input_ids, packing)  # (N, D)
+        positions = (within_seq_position_ids, global_position_ids)
+        views = self._views(positions, packing, hidden.dtype, context=past_key_values, query_only=query_only)
+        states = []
+        for layer, view in zip(self.layers, views, strict=True):
+            if output_hidden_states:
+                states.append(packing.unpack(hidden))  # (B, T, D)
+            hidden = layer(hidden, view)  # (N, D), or (M, D) from the last global layer on
+            packing = packing if view.only is None else packing.queries
+        last = packing.unpack(self.norm(hidden))  # (B, T, D)
+        output = E1ModelOutput(
+            last_hidden_state=last,
+            past_key_values=past_key_values,
+            hidden_states=(*states, last) if output_hidden_states else None,
+        )
+        return output.to_tuple() if return_dict is False else output
+
+    @torch.no_grad()
+    def cache_context(
+        self, input_ids: Tensor, within_seq_position_ids: Tensor, global_position_ids: Tensor, sequence_ids: Tensor
+    ) -> E1ContextCache:
+        """Compute what queries need of a context, once; without gradients.
+
+        Args:
+            input_ids: (1, C), the context alone, as a row of its own.
+            within_seq_position_ids: (1, C).
+            global_position_ids: (1, C).
+            sequence_ids: (1, C).
+        """
+        if len(input_ids) != 1:
+            raise ValueError(f"a context is one row, found {len(input_ids)}")
+        packing = self._pack(sequence_ids, None)
+        hidden = self._embed(input_ids, packing)  # (C, D)
+        positions = (within_seq_position_ids, global_position_ids)
+        captured: list[tuple[Tensor, Tensor]] = []
+        views = self._views(positions, packing, hidden.dtype, captured=captured)
+        last = self.config.last_global
+        for index, view in enumerate(views[: last if last is not None else 0]):
+            hidden = self.layers[index](hidden, view)  # (C, D)
+        if last is not None:
+            attention = self.layers[last].norm_attn_norm
+            captured.append(attention.self_attn.keys_and_values(attention.input_layernorm(hidden), views[last].angles))
+        layers = filter(self.config.is_global, range(self.config.num_hidden_layers))
+        return E1ContextCache(dict(zip(layers, captured, strict=True)), int(sequence_ids.max()) + 1)
+
+    def _pack(self, sequence_ids: Tensor, context: E1ContextCache | None) -> Packing:
+        if sequence_ids.ndim != 2:
+            raise ValueError(f"sequence_ids must be (B, T), found shape {tuple(sequence_ids.shape)}")
+        if int(sequence_ids.amax()) >= self.config.max_num_sequences:
+            raise ValueError(f"sequence id {int(sequence_ids.amax())}, the model has {self.config.max_num_sequences}")
+        packing = pack(sequence_ids)
+        if context is not None:
+            if torch.is_grad_enabled():
+                raise ValueError("a cached context has no gradients: call the model under torch.no_grad()")
+            if len(packing.index) and int(packing.sequence_ids.amin()) < context.num_sequences:
+                raise ValueError("sequence ids overlap those of the cached context: use get_query_kwargs")
+        return packing
+
+    def _embed(self, input_ids: Tensor, packing: Packing) -> Tensor:
+        """Token plus sequence number: (N, D). Under autocast the residual has autocast's type throughout."""
+        hidden: Tensor = self.embed_tokens(packing.pack(input_ids)) + self.embed_seq_id(packing.sequence_ids)
+        device = hidden.device.type
+        return hidden.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else hidden
+
+    def _views(
+        self,
+        positions: tuple[Tensor, Tensor],
+        packing: Packing,
+        dtype: torch.dtype,
+        *,
+        context: E1ContextCache | None = None,
+        query_only: bool = False,
+        captured: list[tuple[Tensor, Tensor]] | None = None,
+    ) -> list[View]:
+        """How each layer sees the tokens; positions are those in the sequence and those in the row, (B, T) each."""
+        config = self.config
+        thetas = (config.rope_theta_within_seq, config.rope_theta_global)
+        within, across = (
+            rotary_angles(packing.pack(place), theta=theta, head_size=config.head_size, dtype=dtype)
+            for place, theta in zip(positions, thetas, strict=True)
+        )
+        narrowing = config.last_global if query_only and packing.has_context else None
+        views = []
+        for layer in range(config.num_hidden_layers):
+            past = context.layers[layer] if context is not None and config.is_global(layer) else None
+            if layer == narrowing:
+                views.append(View(packing.causal_queries, across, packing.query, past))
+                within = (within[0][packing.query], within[1][packing.query])
+                packing = packing.queries
+            elif config.is_global(layer):
+                views.append(View(packing.causal, across, None, past, captured))
+            else:
+                views.append(View(packing.within, within))
+        return views
+
+
+class E1ForMaskedLM(E1PreTrainedModel):
+    """The encoder and its masked-LM head. A checkpoint without the head is refused."""
+
+    def __init__(self, config: E1Config) -> None:
+        super().__init__(config)
+        width = config.hidden_size
+        self.model = E1Model(config)
+        self.mlm_head = nn.Sequential(
+            nn.Linear(width, width),
+            nn.GELU(),
+            nn.LayerNorm(width, config.rms_norm_eps),
+            nn.Linear(width, config.vocab_size),
+        )
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        within_seq_position_ids: Tensor,
+        global_position_ids: Tensor,
+        sequence_ids: Tensor,
+        labels: Tensor | None = None,
+        past_key_values: E1ContextCache | None = None,
+        output_hidden_states: bool | None = None,
+        query_only: bool = False,
+        logits_at: Tensor | None = None,
+        return_dict: bool | None = None,
+        **carried: Any,
+    ) -> E1MaskedLMOutput | tuple[Any, ...]:
+        """Score tokens.
+
+        Args:
+            input_ids: (B, T); this and the next three as in `E1Model`.
+            within_seq_position_ids: (B, T).
+            global_position_ids: (B, T).
+            sequence_ids: (B, T).
+            labels: (B, T) true ids; 0 and -100 are left out of the loss.
+            past_key_values: a cached context that precedes every row; only without gradients.
+            output_hidden_states: return the residual after each layer too.
+            query_only: only the last sequence of each row is wanted; outputs are 0 at context tokens.
+            logits_at: (B, T), True where logits are wanted; everywhere by default. The head runs nowhere else.
+            return_dict: False for a tuple.
+            **carried: see `check_carried`.
+        """
+        check_carried(carried)
+        encoded = self.model(
+            input_ids,
+            within_seq_position_ids,
+            global_position_ids,
+            sequence_ids,
+            past_key_values=past_key_values,
+            output_hidden_states=output_hidden_states,
+            query_only=query_only,
+        )
+        hidden = encoded.last_hidden_state  # (B, T, D)
+        wanted = last_sequence_mask(sequence_ids) if query_only else sequence_ids >= 0
+        if logits_at is not None:
+            wanted = wanted & logits_at
+        scores = self.mlm_head(hidden[wanted]).float()  # (W, V)
+        loss = None if labels is None else masked_lm_loss(scores, labels, wanted)
+        logits = scores.new_zeros(*sequence_ids.shape, scores.shape[-1])
+        output = E1MaskedLMOutput(
+            loss=loss,
+            mlm_loss=loss,
+            logits=logits.masked_scatter(wanted[..., None], scores),  # (B, T, V)
+            embeddings=hidden,
+            past_key_values=past_key_values,
+            hidden_states=encoded.hidden_states,
+        )
+        return output.to_tuple() if return_dict is False else output

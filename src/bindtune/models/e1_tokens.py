@@ -1,0 +1,251 @@
+"""Text to tensors for E1: the vocabulary, and how a query and its homologs are framed as one row.
+
+A row is zero or more context sequences followed by the query. Each sequence stands as ``<bos> 1 residues 2 <eos>``.
+There is no attention mask: a sequence id of -1 marks padding.
+"""
+
+import string
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple, Self, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bindtune.errors import InputError
+
+SPECIAL = ("<pad>", "<bos>", "<eos>", "<bos_glm>", "<eos_span>")
+VOCABULARY = (*SPECIAL, "?", "1", "2", *string.ascii_uppercase)
+PAD, BOS, EOS, MASK, HEAD, TAIL = (VOCABULARY.index(token) for token in ("<pad>", "<bos>", "<eos>", "?", "1", "2"))
+TOKEN_ID = {token: index for index, token in enumerate(VOCABULARY)}
+FRAME = 4
+"""Tokens that a sequence has beside its residues."""
+NO_SEQUENCE = -1
+"""Fills position and sequence ids where a row is padded."""
+
+Ints = NDArray[np.int64]
+_ID_OF_BYTE = np.full(256, -1, dtype=np.int64)
+_ID_OF_BYTE[[ord(letter) for letter in string.ascii_uppercase + "?"]] = [
+    TOKEN_ID[letter] for letter in string.ascii_uppercase + "?"
+]
+_BOUNDARY = torch.zeros(len(VOCABULARY), dtype=torch.bool)
+_BOUNDARY[[PAD, BOS, EOS, HEAD, TAIL]] = True
+
+
+class E1Batch(TypedDict):
+    """What a model is called with: five (B, T) int64 tensors, and for each row its context as text and in tokens."""
+
+    input_ids: Tensor
+    within_seq_position_ids: Tensor
+    global_position_ids: Tensor
+    sequence_ids: Tensor
+    labels: Tensor
+    context: list[str]
+    context_len: list[int]
+
+
+class _Row(NamedTuple):
+    """One row: (T,) arrays, and where the query starts."""
+
+    input_ids: Ints
+    within_seq_position_ids: Ints
+    global_position_ids: Ints
+    sequence_ids: Ints
+    labels: Ints
+    context_len: int
+
+    def after_context(self) -> "_Row":
+        """The query's tokens alone."""
+        start = self.context_len
+        return _Row(
+            self.input_ids[start:],
+            self.within_seq_position_ids[start:],
+            self.global_position_ids[start:],
+            self.sequence_ids[start:],
+            self.labels[start:],
+            context_len=0,
+        )
+
+
+_FILLERS = (PAD, NO_SEQUENCE, NO_SEQUENCE, NO_SEQUENCE, PAD)
+"""What stands at padding, field by field of a row."""
+
+
+def boundary_mask(input_ids: Tensor) -> Tensor:
+    """True at padding and at the four tokens that frame a sequence; same shape as `input_ids`."""
+    return _BOUNDARY.to(input_ids.device)[input_ids]
+
+
+def last_sequence_mask(sequence_ids: Tensor) -> Tensor:
+    """True at every token of the query, which is the last sequence of its row (B, T)."""
+    return (sequence_ids == sequence_ids.amax(dim=-1, keepdim=True)) & (sequence_ids != NO_SEQUENCE)
+
+
+def query_residue_mask(input_ids: Tensor, sequence_ids: Tensor) -> Tensor:
+    """True at the residues of the query, `?` included, and nowhere else (B, T)."""
+    return last_sequence_mask(sequence_ids) & ~boundary_mask(input_ids)
+
+
+class E1BatchPreparer:
+    """Turns text into the tensors that E1 reads.
+
+    Args:
+        remove_X_tokens: leave out residues that are X; the others keep their positions.
+        preserve_context_labels: label context tokens too, instead of 0 over them.
+        max_num_sequences: most sequences in a row, the query counted.
+        max_num_positions_within_seq: most positions in a sequence, its four frame tokens counted.
+        max_num_positions_global: positions in a row above which a warning is given; beyond what E1 was trained on.
+    """
+
+    def __init__(
+        self,
+        remove_X_tokens: bool = False,  # noqa: N803 - the name users know
+        preserve_context_labels: bool = False,
+        *,
+        max_num_sequences: int = 512,
+        max_num_positions_within_seq: int = 8192,
+        max_num_positions_global: int = 65536,
+    ) -> None:
+        self.remove_x = remove_X_tokens
+        self.preserve_context_labels = preserve_context_labels
+        self.max_num_sequences = max_num_sequences
+        self.max_num_positions_within_seq = max_num_positions_within_seq
+        self.max_num_positions_global = max_num_positions_global
+
+    @property
+    def max_residues(self) -> int:
+        """The longest sequence that fits."""
+        return self.max_num_positions_within_seq - FRAME
+
+    def get_batch_kwargs(
+        self, sequences: Sequence[str], device: torch.device | str = "cpu", *, names: Sequence[str] | None = None
+    ) -> E1Batch:
+        """Tokenise a batch.
+
+        Args:
+            sequences: one text a row: sequences joined with commas, of which the last is the query.
+            device: where the tensors are to be.
+            names: what messages call the rows; "row 1" and so on by default.
+
+        Returns:
+            The tensors, padded on the right to the longest row. Labels are the input ids, 0 over the context.
+
+        Raises:
+            InputError: a sequence is empty, too long, or holds anything but A-Z and `?`; there are too many in a row.
+        """
+        texts = _texts(sequences)
+        return self._batch([self._row(*row) for row in zip(texts, names or _numbered(texts), strict=True)], device)
+
+    def get_query_kwargs(self, queries: Sequence[str], context: str, device: torch.device | str = "cpu") -> E1Batch:
+        """Tokenise queries that all follow one context, without the context's tokens.
+
+        The positions and sequence ids are those that the queries have in ``f"{context},{query}"``, so that a model
+        given the context's cache computes the same as on the whole rows.
+
+        Args:
+            queries: one protein a row.
+            context: sequences joined with commas, or "" for none.
+            device: where the tensors are to be.
+
+        Raises:
+            InputError: as `get_batch_kwargs`.
+        """
+        rows = []
+        for query, name in zip(_texts(queries), _numbered(queries), strict=True):
+            if "," in query:
+                raise ValueError(f"{name} holds a comma: give the context in `context`")
+            row = self._row(f"{context},{query}" if context else query, name)
+            rows.append(row.after_context())
+        return self._batch(rows, device)
+
+    @classmethod
+    def for_model(cls, config: object, *, remove_X_tokens: bool = False) -> Self:  # noqa: N803
+        """A preparer with the limits of a model's configuration."""
+        limits = ("max_num_sequences", "max_num_positions_within_seq", "max_num_positions_global")
+        return cls(remove_X_tokens, **{name: getattr(config, name) for name in limits})
+
+    def _row(self, text: str, name: str) -> _Row:
+        sequences = text.split(",")
+        if len(sequences) > self.max_num_sequences:
+            raise _refused(name, None, f"{len(sequences)} sequences, at most {self.max_num_sequences} fit")
+        tokens, positions, sizes, offsets = [], [], [], [0]
+        for index, sequence in enumerate(sequences):
+            ids = self._ids(sequence, name, index + 1 if len(sequences) > 1 else None)
+            kept = np.flatnonzero(ids != TOKEN_ID["X"]) if self.remove_x else np.arange(len(ids))
+            tokens.append(ids[kept])
+            positions.append(kept)
+            sizes.append(len(kept))
+            offsets.append(offsets[-1] + len(ids))
+        if offsets[-1] > self.max_num_positions_global:
+            warnings.warn(
+                f"{name} spans {offsets[-1]} positions, the model was made for {self.max_num_positions_global}",
+                stacklevel=4,
+            )
+        input_ids, within = np.concatenate(tokens), np.concatenate(positions)
+        context_len = sum(sizes[:-1])
+        labels = input_ids.copy()
+        if not self.preserve_context_labels:
+            labels[:context_len] = PAD
+        return _Row(
+            input_ids=input_ids,
+            within_seq_position_ids=within,
+            global_position_ids=within + np.repeat(offsets[:-1], sizes),
+            sequence_ids=np.repeat(np.arange(len(sizes)), sizes),
+            labels=labels,
+            context_len=context_len,
+        )
+
+    def _ids(self, sequence: str, name: str, index: int | None) -> Ints:
+        """Ids of a framed sequence (n + 4,)."""
+        if not sequence:
+            raise _refused(name, index, "the sequence is empty")
+        if len(sequence) > self.max_residues:
+            raise _refused(name, index, f"{len(sequence)} residues, at most {self.max_residues} fit")
+        letters = np.frombuffer(sequence.encode("latin-1", errors="replace"), dtype=np.uint8)
+        ids = np.empty(len(sequence) + FRAME, dtype=np.int64)
+        ids[:2], ids[-2:] = (BOS, HEAD), (TAIL, EOS)
+        # What latin-1 lacks becomes "?", which is a token: look at the text itself.
+        ids[2:-2] = _ID_OF_BYTE[letters]
+        if (ids < 0).any() or not sequence.isascii():
+            place = next(i for i, letter in enumerate(sequence) if letter not in TOKEN_ID or letter in "12")
+            advice = "; write it in upper case" if sequence[place].isascii() and sequence[place].islower() else ""
+            problem = f"{sequence[place]!r} at residue {place + 1}, expected A-Z or ?{advice}"
+            raise _refused(name, index, problem)
+        return ids
+
+    def _batch(self, rows: Sequence[_Row], device: torch.device | str) -> E1Batch:
+        width = max(len(row.input_ids) for row in rows)
+        columns = []
+        for column, filler in enumerate(_FILLERS):
+            padded = np.full((len(rows), width), filler, dtype=np.int64)
+            for target, row in zip(padded, rows, strict=True):
+                target[: len(row.input_ids)] = row[column]
+            columns.append(torch.from_numpy(padded).to(device))
+        return E1Batch(
+            input_ids=columns[0],
+            within_seq_position_ids=columns[1],
+            global_position_ids=columns[2],
+            sequence_ids=columns[3],
+            labels=columns[4],
+            context=["".join(VOCABULARY[i] for i in row.input_ids[: row.context_len]) for row in rows],
+            context_len=[row.context_len for row in rows],
+        )
+
+
+def _texts(sequences: Sequence[str]) -> Sequence[str]:
+    if isinstance(sequences, str):
+        raise ValueError("expected a list of texts, one a row, found one text")
+    if not sequences:
+        raise ValueError("expected at least one text")
+    return sequences
+
+
+def _numbered(rows: Sequence[str]) -> list[str]:
+    return [f"row {number}" for number in range(1, len(rows) + 1)]
+
+
+def _refused(name: str, index: int | None, problem: str) -> InputError:
+    where = "" if index is None else f", sequence {index}"
+    return InputError(None, None, f"{name}{where}: {problem}")

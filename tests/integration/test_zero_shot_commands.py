@@ -1,0 +1,131 @@
+"""`bindtune embed` and `bindtune score` as a user runs them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM, cli
+
+PROTEIN = "MKTAYIAKQR"
+ALIGNMENT = f">p1\n{PROTEIN}\n>copy\n{PROTEIN}\n>near\nMKTAYIAKQW\n>far\nMK-AWWWWaaQW\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    torch.manual_seed(0)
+    config = E1Config(
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        global_attention_every_n_layers=3,
+        initializer_range=0.3,
+        max_num_sequences=8,
+        max_num_positions_within_seq=30,
+    )
+    E1ForMaskedLM(config).save_pretrained(tmp_path / "model")
+    (tmp_path / "p.fa").write_text(f">p1 first\n{PROTEIN}\n>p2\nACD\n")
+    (tmp_path / "parent.fa").write_text(f">p1\n{PROTEIN}\n")
+    (tmp_path / "variants.txt").write_text("# single and double\nM1A\nK2R:T3S\n")
+    (tmp_path / "msa").mkdir()
+    (tmp_path / "msa/p1.a3m").write_text(ALIGNMENT)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Callable[[str], int]:
+    def run(line: str) -> int:
+        monkeypatch.setattr("sys.argv", ["bindtune", *line.split()])
+        try:
+            cli.main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
+
+    return run
+
+
+def test_embed_writes_means_and_residues(run: Callable[[str], int], folder: Path) -> None:
+    assert run("embed --model model --fasta p.fa --out e.safetensors") == 0
+    assert run("embed --model model --fasta p.fa --out e.parquet --per residue --msa-dir msa --cache-dir cache") == 0
+    model = E1ForMaskedLM.from_pretrained(folder / "model")
+    with torch.no_grad():
+        expected = model(**E1BatchPreparer().get_batch_kwargs(["ACD"])).embeddings[0, 2:5]
+    torch.testing.assert_close(load_file("e.safetensors")["p2"], expected.mean(0), atol=1e-5, rtol=1e-5)
+    table = pq.read_table("e.parquet")
+    assert table["protein"].to_pylist() == ["p1"] * 10 + ["p2"] * 3
+    vectors = torch.tensor(table["embedding"].to_pylist())
+    torch.testing.assert_close(vectors[10:], expected, atol=1e-5, rtol=1e-5)
+    # The homologs are those below the similarity limit, and they change the protein's vectors.
+    with torch.no_grad():
+        rows = [f"{one},{two},{PROTEIN}" for one, two in (("MKTAYIAKQW", "MKAWWWWAAQW"), ("MKAWWWWAAQW", "MKTAYIAKQW"))]
+        contexts = [model(**E1BatchPreparer().get_batch_kwargs([row])).embeddings[0, 31:41] for row in rows]
+    assert any(torch.allclose(vectors[:10], context, atol=1e-4) for context in contexts)
+    assert len(list(Path("cache").iterdir())) == 1
+
+
+def test_score_writes_a_table(run: Callable[[str], int]) -> None:
+    assert run("score --model model --parent parent.fa --variants variants.txt --out s.tsv") == 0
+    lines = [line.split("\t") for line in Path("s.tsv").read_text().splitlines()]
+    assert lines[0] == ["variant", "context", "score"]
+    assert [line[:2] for line in lines[1:]] == [["M1A", "mean"], ["K2R:T3S", "mean"]]
+    options = "--msa msa/p1.a3m --num-contexts 2 --reduction none --method wildtype_marginal"
+    assert run(f"score --model model --parent parent.fa --variants variants.txt --out t.tsv {options}") == 0
+    lines = [line.split("\t") for line in Path("t.tsv").read_text().splitlines()]
+    assert [line[1] for line in lines[1:]] == ["seed 0", "seed 1"] * 2
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("embed --model none/at-all --fasta p.fa --out e.parquet", "none/at-all: "),
+        ("embed --model model --fasta p.fa --out e.txt", "must end in .safetensors or .parquet"),
+        ("embed --model model --fasta none.fa --out e.parquet", "none.fa: cannot be read"),
+        ("embed --model model --fasta p.fa --out e.parquet --device gpu", "'gpu' is none"),
+        ("embed --model model --fasta p.fa --out e.parquet --msa-dir none", "none: is no folder"),
+        ("embed --model model --fasta long.fa --out e.parquet", "long: 40 residues, at most 26 fit"),
+        ("embed --model model --fasta lower.fa --out e.parquet", "lower.fa:1: 'p1': 't' at residue 3, expected A-Z"),
+        ("embed --model model --fasta twice.fa --out e.parquet", "twice.fa:3: 'p1' comes twice"),
+        ("embed --model model --fasta nameless.fa --out e.parquet", "nameless.fa:1: the header holds no name"),
+        ("embed --model model --fasta other.fa --out e.parquet --msa-dir msa", "the first row is not the protein"),
+        ("score --model model --parent p.fa --variants variants.txt --out s.tsv", "p.fa: holds 2 proteins"),
+        ("score --model model --parent parent.fa --variants wrong.txt --out s.tsv", "wrong.txt:2: 'K1A': residue 1"),
+        (
+            "score --model model --parent parent.fa --variants far.txt --out s.tsv",
+            "far.txt:1: 'M11A': the parent has 10",
+        ),
+        ("score --model model --parent parent.fa --variants odd.txt --out s.tsv", "odd.txt:1: 'M1X', expected"),
+        ("score --model model --parent parent.fa --variants empty.txt --out s.tsv", "empty.txt: holds no variant"),
+        (
+            "score --model model --parent parent.fa --variants variants.txt --out s.tsv --msa msa/p1.a3m "
+            "--max-token-length 3",
+            "msa/p1.a3m: no context: at most 3 residues fit",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    run: Callable[[str], int], capsys: pytest.CaptureFixture[str], line: str, problem: str
+) -> None:
+    for name, text in {
+        "long.fa": f">p1\nACD\n>long\n{'A' * 40}\n",
+        "lower.fa": ">p1\nMKtA\n",
+        "twice.fa": ">p1\nMK\n>p1 again\nMK\n",
+        "nameless.fa": ">\nMK\n",
+        "other.fa": ">p1\nMKTAYIAKQW\n",
+        "wrong.txt": "M1A\nK1A\n",
+        "far.txt": "M11A\n",
+        "odd.txt": "M1X\n",
+        "empty.txt": "# nothing\n",
+    }.items():
+        Path(name).write_text(text)
+    assert run(line) == 2
+    said = [text for text in capsys.readouterr().err.splitlines() if text.startswith("bindtune:")]
+    assert len(said) == 1
+    assert problem in said[0]
+    assert not Path("e.parquet").exists()

@@ -1,0 +1,168 @@
+"""Weights, filters, draws and the cache of alignments."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bindtune import sample_context
+from bindtune.data import context
+from bindtune.data.context import ContextSpec, draw_context, neighbour_counts, query_similarity, read_homologs
+from bindtune.errors import InputError
+
+ALIGNMENT = """>q
+MKTAYIAKQR
+>same
+MKTAYIAKQR
+>same
+MKTAYIAKQW
+>ins
+MKTAaaYIAKQR
+>gap
+MK--YIAKQR
+>none
+----------
+>far
+WWWWWWWWWW
+"""
+
+
+@pytest.fixture
+def alignment(tmp_path: Path) -> Path:
+    path = tmp_path / "p.a3m"
+    path.write_text(ALIGNMENT)
+    return path
+
+
+def counted_one_by_one(aligned: np.ndarray, bound: float) -> list[int]:
+    counts = []
+    for one in aligned:
+        near = 0
+        for two in aligned:
+            length = int((two != ord("-")).sum())
+            equal = int(((one == two) & (one != ord("-"))).sum())
+            near += length > 0 and np.float32(equal) / np.float32(length) >= np.float32(bound)
+        counts.append(max(near, 1))
+    return counts
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.text("ACDX-", min_size=7, max_size=7), min_size=1, max_size=12),
+    bound=st.sampled_from([0.0, 0.3, 0.5, 0.6, 0.8, 0.9, 1.0]),
+)
+def test_neighbours_are_those_of_the_definition(rows: list[str], bound: float) -> None:
+    aligned = np.array([list(row.encode()) for row in rows], dtype=np.uint8)
+    assert neighbour_counts(aligned, lower_bound=bound).tolist() == counted_one_by_one(aligned, bound)
+
+
+@pytest.mark.parametrize("few", [0.0, 0.08, 1.0])
+def test_neighbours_in_blocks(monkeypatch: pytest.MonkeyPatch, few: float) -> None:
+    generator = np.random.default_rng(0)
+    query = generator.choice(np.frombuffer(b"ACDEFGHIKLMNPQRSTVWY", np.uint8), 40)
+    changed = generator.random((150, 40)) < generator.random((150, 1)) * 0.4
+    letters = np.frombuffer(b"ACDEFGHIKLMNPQRSTVWYX-", np.uint8)
+    aligned = np.where(changed, generator.choice(letters, (150, 40)), query)
+    monkeypatch.setattr(context, "_BLOCK_BYTES", 1)  # blocks of 64 rows, pairs one by one
+    monkeypatch.setattr(context, "_FEW", few)
+    found = neighbour_counts(aligned, lower_bound=0.8).tolist()
+    assert found == counted_one_by_one(aligned, 0.8)
+    assert max(found) > 10
+
+
+def test_similarity_counts_a_gap_as_equal_to_a_gap() -> None:
+    aligned = np.array([list(b"AC-D"), list(b"AC-E"), list(b"A--D")], dtype=np.uint8)
+    assert query_similarity(aligned).tolist() == [1.0, 0.75, 0.75]
+
+
+def test_equal_headers_are_kept_apart_and_gaps_are_never_drawn(alignment: Path) -> None:
+    sequences, names = sample_context(alignment)
+    assert sorted(names) == ["far", "gap", "ins", "q", "same", "same"]
+    assert sorted(sequences.split(",")) == sorted(
+        ["MKTAYIAKQR", "MKTAYIAKQR", "MKTAYIAKQW", "MKTAAAYIAKQR", "MKYIAKQR", "WWWWWWWWWW"]
+    )
+
+
+def test_the_query_and_its_copies_can_be_left_out(alignment: Path) -> None:
+    assert sorted(sample_context(alignment, exclude_query=True)[1]) == ["far", "gap", "same"]
+
+
+def test_the_budget_stops_at_the_first_row_that_does_not_fit(alignment: Path) -> None:
+    homologs = read_homologs(alignment, neighbor_similarity_lower_bound=0.8)
+    whole = draw_context(homologs, ContextSpec()).sequences.split(",")
+    for budget in range(70):
+        drawn = draw_context(homologs, ContextSpec(max_token_length=budget))
+        expected = [row for end, row in enumerate(whole, 1) if sum(map(len, whole[:end])) <= budget]
+        assert drawn.sequences == ",".join(expected)
+        assert bool(drawn.reason) == (not expected)
+
+
+def test_no_context_comes_with_its_reason(alignment: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"min_query_similarity": 0.5, "max_query_similarity": 0.6}, "none of 7 rows has a similarity to the query"),
+        ({"max_token_length": 3}, "at most 3 residues fit; the first row drawn has"),
+        ({"max_num_samples": 0}, "max_num_samples is 0"),
+    ]
+    for options, reason in cases:
+        with caplog.at_level(logging.WARNING):
+            assert sample_context(alignment, **options) == ("", [])
+        assert reason in caplog.text
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"max_query_similarity": 1.5}, {"min_query_similarity": -0.1}, {"max_num_samples": -1}, {"seed": -1}]
+)
+def test_impossible_numbers_are_refused(alignment: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        sample_context(alignment, **wrong)
+
+
+def test_draws_differ_by_seed_and_repeat(alignment: Path) -> None:
+    draws = {seed: sample_context(alignment, seed=seed)[0] for seed in range(12)}
+    assert len(set(draws.values())) > 6
+    assert all(sample_context(alignment, seed=seed)[0] == drawn for seed, drawn in draws.items())
+
+
+def test_the_cache_is_by_content(alignment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    first = read_homologs(alignment, neighbor_similarity_lower_bound=0.8, cache_dir=cache)
+    copy = tmp_path / "copy.a3m"
+    copy.write_text(ALIGNMENT)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("counted again")
+
+    monkeypatch.setattr(context, "neighbour_counts", refuse)
+    second = read_homologs(copy, neighbor_similarity_lower_bound=0.8, cache_dir=cache)
+    assert second.names == first.names
+    for name in ("text", "bounds", "similarity", "neighbours"):
+        np.testing.assert_array_equal(getattr(second, name), getattr(first, name))
+    assert draw_context(second, ContextSpec(seed=3)) == draw_context(first, ContextSpec(seed=3))
+    with pytest.raises(RuntimeError, match="counted again"):  # another bound is another entry
+        read_homologs(copy, neighbor_similarity_lower_bound=0.9, cache_dir=cache)
+    copy.write_text(ALIGNMENT.replace("WWWWW", "WWWWY"))
+    with pytest.raises(RuntimeError, match="counted again"):
+        read_homologs(copy, neighbor_similarity_lower_bound=0.8, cache_dir=cache)
+
+
+def test_a_damaged_cache_entry_is_written_anew(alignment: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    first = read_homologs(alignment, neighbor_similarity_lower_bound=0.8, cache_dir=cache)
+    (entry,) = cache.iterdir()
+    whole = entry.read_bytes()
+    entry.write_bytes(whole[:20])
+    assert read_homologs(alignment, neighbor_similarity_lower_bound=0.8, cache_dir=cache).names == first.names
+    assert entry.read_bytes() == whole
+
+
+def test_errors_name_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "bad.a3m"
+    path.write_text(">q\nMKTAY\n>r\nMKTA\n")
+    with pytest.raises(InputError, match=r"bad\.a3m:3: 4 columns without insertions, the query has 5"):
+        sample_context(path)
+    with pytest.raises(InputError, match=r"none\.a3m: cannot be read"):
+        sample_context(tmp_path / "none.a3m", cache_dir=tmp_path)

@@ -1,0 +1,75 @@
+"""Embeddings and the files they are written to."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from bindtune import E1BatchPreparer, E1ForMaskedLM
+from bindtune.inference.embedding import embed_proteins, write_embeddings
+
+
+@pytest.fixture(scope="module")
+def folder(shared: Path) -> Path:
+    return shared / "golden/e1"
+
+
+def test_golden_embeddings(folder: Path) -> None:
+    model, inputs = E1ForMaskedLM.from_pretrained(folder), json.loads((folder / "inputs.json").read_text())
+    outputs, scorer = load_file(folder / "outputs.safetensors"), inputs["scorer"]
+    for number, (name, context) in enumerate(inputs["predictor_order"]):
+        sequence = scorer["parent"] if name == "p" else scorer["parent"][:9]
+        (found,) = embed_proteins(
+            model,
+            {name: sequence},
+            contexts={name: scorer["contexts"][context]},
+            per="protein",
+            max_batch_tokens=1000,
+        ).values()
+        expected = outputs[f"predictor/{number}/mean_token_embeddings"]
+        torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
+
+
+def test_batches_and_contexts_do_not_mix(folder: Path) -> None:
+    model = E1ForMaskedLM.from_pretrained(folder)
+    proteins = {"b": "MKTAYIAKQR", "a": "ACD", "c": "XWWYV"}
+    contexts = {"b": "MKTAYI,AKQR", "c": ""}
+    for per in ("protein", "residue"):
+        batches = [
+            embed_proteins(model, proteins, contexts=contexts, per=per, max_batch_tokens=budget)
+            for budget in (1, 10_000)
+        ]
+        assert list(batches[0]) == list(proteins)
+        for name, sequence in proteins.items():
+            torch.testing.assert_close(batches[0][name], batches[1][name], atol=1e-5, rtol=1e-5)
+            assert batches[0][name].shape == ((64,) if per == "protein" else (len(sequence), 64))
+    with torch.no_grad():
+        whole = model(**E1BatchPreparer().get_batch_kwargs(["MKTAYI,AKQR,MKTAYIAKQR"])).embeddings[0, 20:30]
+    torch.testing.assert_close(batches[0]["b"], whole, atol=2e-5, rtol=1e-4)
+
+
+def test_files_hold_what_was_computed(tmp_path: Path) -> None:
+    proteins = {"p/1": "MKT", "q": "AC"}
+    for per, embeddings in (
+        ("protein", {"p/1": torch.randn(4), "q": torch.randn(4)}),
+        ("residue", {"p/1": torch.randn(3, 4), "q": torch.randn(2, 4)}),
+    ):
+        for suffix in ("safetensors", "parquet"):
+            write_embeddings(tmp_path / f"{per}.{suffix}", embeddings, proteins=proteins, metadata={"model": "m"})
+        loaded = load_file(tmp_path / f"{per}.safetensors")
+        assert all(torch.equal(loaded[name], vector) for name, vector in embeddings.items())
+        with safe_open(tmp_path / f"{per}.safetensors", "pt") as file:
+            assert file.metadata()["model"] == "m"
+        table = pq.read_table(tmp_path / f"{per}.parquet")
+        assert table.schema.metadata[b"positions"] == b"1-based"
+        vectors = torch.tensor(table["embedding"].to_pylist())
+        assert torch.equal(vectors, torch.cat([vector.view(-1, 4) for vector in embeddings.values()]))
+        if per == "residue":
+            rows = zip(*(table[name].to_pylist() for name in ("protein", "position", "residue")), strict=True)
+            assert list(rows) == [("p/1", 1, "M"), ("p/1", 2, "K"), ("p/1", 3, "T"), ("q", 1, "A"), ("q", 2, "C")]
+        else:
+            assert table["protein"].to_pylist() == ["p/1", "q"]

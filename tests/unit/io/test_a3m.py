@@ -1,0 +1,104 @@
+"""A3M files as they are found in the wild."""
+
+import gzip
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bindtune.errors import InputError
+from bindtune.io.a3m import Record, match_columns, read_a3m, residues
+
+
+def written(tmp_path: Path, content: bytes, name: str = "a.a3m") -> Path:
+    path = tmp_path / name
+    path.write_bytes(content)
+    return path
+
+
+ROWS = [("q", b"MKTAY"), ("hit\t215\t0.9\t1e-30", b"MK-aaAY"), ("q", b"MKTAY")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b">q\nMKTAY\n>hit\t215\t0.9\t1e-30\nMK-aaAY\n>q\nMKTAY\n",
+        b"#5\t1\n#more\n>q\nMKTAY\n>hit\t215\t0.9\t1e-30\nMK-aaAY\n>q\nMKTAY\n\0",
+        b">q\r\nMKTAY\r\n>hit\t215\t0.9\t1e-30\r\nMK-aaAY\r\n>q\r\nMKTAY",
+        b"\n>q\nMK\nTAY\n\n>hit\t215\t0.9\t1e-30\nMK-\naaAY\n\0>q\nMKTAY\n\n",
+    ],
+    ids=["plain", "colabfold", "crlf", "wrapped"],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_forms_of_one_alignment(tmp_path: Path, content: bytes, zipped: bool) -> None:
+    path = written(tmp_path, gzip.compress(content) if zipped else content)
+    assert [(record.name, record.sequence) for record in read_a3m(path)] == ROWS
+
+
+def test_lines_are_counted(tmp_path: Path) -> None:
+    path = written(tmp_path, b"#5\t1\n>q\nMK\nTAY\n>x\nMK.xAY\n")
+    assert [record.line for record in read_a3m(path)] == [2, 5]
+
+
+def test_forms_of_a_row() -> None:
+    for sequence, columns, protein in (
+        (b"MK-aaAYx", b"MK-AY", b"MKAAAYX"),
+        (b"MK.AY", b"MK-AY", b"MKAY"),
+        (b"MK..TA.Y", b"MKTAY", b"MKTAY"),  # dots that pad insertions of other rows
+        (b"MX-XY", b"MX-XY", b"MXXY"),
+        (b"-----", b"-----", b""),
+    ):
+        record = Record("r", sequence, 3)
+        assert match_columns(record, columns=5, path="a.a3m") == columns
+        assert residues(record) == protein
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", r"a\.a3m: holds no sequence"),
+        (b"#5\t1\n", r"a\.a3m: holds no sequence"),
+        (b"MKTAY\n", "a.a3m:1: expected '>' and a header, found 'MKTAY'"),
+        (b">q\n>r\nMK\n", "a.a3m:1: record 'q' has no sequence"),
+        (b">q\nMK\n>r\n", "a.a3m:3: record 'r' has no sequence"),
+        (b">q\nMKTAY\n>r\nMK*AY\n", r"a.a3m:4: '\*' at column 3"),
+        (b">q\nMKTAY\n# late\n", "a.a3m:3: '#' at column 1"),
+        (b">q\nMK TAY\n", "a.a3m:2: ' ' at column 3"),
+        (gzip.compress(b">q\nMKTAY\n")[:-6], "a.a3m: cannot be read"),
+    ],
+)
+def test_what_is_no_alignment_is_refused_with_its_line(tmp_path: Path, content: bytes, problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        list(read_a3m(written(tmp_path, content)))
+
+
+def test_a_missing_file_and_a_short_row(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.a3m: cannot be read"):
+        list(read_a3m(tmp_path / "none.a3m"))
+    with pytest.raises(InputError, match=r"b\.a3m:7: 4 columns without insertions, the query has 5"):
+        match_columns(Record("r", b"MKaTA", 7), columns=5, path="b.a3m")
+
+
+@given(rows=st.lists(st.text("ACDxyX-", min_size=1, max_size=30), min_size=1, max_size=8), width=st.integers(1, 9))
+def test_wrapping_changes_nothing(tmp_path_factory: pytest.TempPathFactory, rows: list[str], width: int) -> None:
+    lines = [
+        f">{number}\n" + "\n".join(row[at : at + width] for at in range(0, len(row), width))
+        for number, row in enumerate(rows)
+    ]
+    path = written(tmp_path_factory.mktemp("a3m"), "\n".join(lines).encode())
+    assert [record.sequence.decode() for record in read_a3m(path)] == rows
+
+
+def test_100_000_rows_are_read_one_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "big.a3m"
+    with path.open("wb") as file:
+        for number in range(100_000):
+            file.write(b">row %d\n" % number + b"ACDEFGHIKL" * 20 + b"\n")
+    tracemalloc.start()
+    count = sum(1 for _ in read_a3m(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 100_000
+    assert peak < 2**20

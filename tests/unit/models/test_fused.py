@@ -1,0 +1,82 @@
+"""Element-wise steps against stock autograd."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bindtune.models.fused import clip_rotate, gated_silu, recomputed_product, rms_norm, rotary_angles
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).requires_grad_()
+
+
+def test_rms_norm() -> None:
+    x, weight = normal(5, 8), normal(8, seed=1)
+    torch.testing.assert_close(rms_norm(x, weight, 0.1), F.rms_norm(x, (8,), weight, 0.1))
+    assert torch.autograd.gradcheck(lambda *inputs: rms_norm(*inputs, 0.1), (x, weight))
+    half = rms_norm(x.bfloat16(), weight.float(), 0.1)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.double(), rms_norm(x, weight, 0.1), atol=0.03, rtol=0.02)
+
+
+@pytest.mark.parametrize("clip", [None, 0.8])
+@pytest.mark.parametrize("rotating", [False, True])
+def test_clip_rotate(clip: float | None, rotating: bool) -> None:
+    x, positions = normal(5, 2, 8), torch.tensor([0, 1, 5, 300, 8191])
+    angles = rotary_angles(positions, theta=100.0, head_size=8, dtype=torch.float64)
+    before = x.detach().clone()
+    found = clip_rotate(x, angles if rotating else None, clip)
+    clamped = before if clip is None else before.clamp(-clip, clip)
+    expected = clamped.clone()
+    if rotating:
+        turns = positions[:, None] * 100.0 ** (-torch.arange(4) / 4)
+        turned = torch.view_as_complex(torch.stack(clamped.chunk(2, -1), -1)) * torch.polar(
+            torch.ones_like(turns), turns
+        )[:, None].to(torch.complex128)
+        expected = torch.cat([turned.real, turned.imag], dim=-1)
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)  # the angles are fp32: 8191 radians to 5e-4
+    assert torch.equal(x, before)
+    assert torch.autograd.gradcheck(lambda inputs: clip_rotate(inputs, angles if rotating else None, clip), (x,))
+
+
+def test_no_gradient_where_clamped() -> None:
+    x = torch.tensor([[[-3.0, -1.0, 0.5, 1.5]]], requires_grad=True)
+    clip_rotate(x, None, 1.0).sum().backward()
+    assert x.grad.tolist() == [[[0.0, 1.0, 1.0, 0.0]]]
+
+
+def test_gated_silu() -> None:
+    gate, value = normal(5, 8), normal(5, 8, seed=1)
+    torch.testing.assert_close(gated_silu(gate, value), F.silu(gate) * value)
+    assert torch.autograd.gradcheck(gated_silu, (gate, value))
+
+
+def test_the_product_is_not_kept_and_gradients_are_equal() -> None:
+    gate, value, weight = normal(5, 8), normal(5, 8, seed=1), normal(3, 8, seed=2)
+    plain = torch.autograd.grad((gated_silu(gate, value) @ weight.T).square().sum(), (gate, value, weight))
+    product = gated_silu(gate, value)
+    pointers = []
+
+    def put(tensor: Tensor) -> Tensor:
+        pointers.append(tensor.data_ptr())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(put, lambda tensor: tensor), recomputed_product(product, gate, value):
+        out = product @ weight.T
+    assert product.data_ptr() not in pointers
+    del product
+    saving = torch.autograd.grad(out.square().sum(), (gate, value, weight))
+    for one, two in zip(plain, saving, strict=True):
+        assert torch.equal(one, two)
+
+
+def test_angles_are_computed_in_fp32_whatever_the_default() -> None:
+    positions = torch.tensor([0, 1, 65535])
+    expected = rotary_angles(positions, theta=500000.0, head_size=16, dtype=torch.float32)
+    with torch.device("meta"):
+        found = rotary_angles(positions, theta=500000.0, head_size=16, dtype=torch.float32)
+    assert all(torch.equal(one, two) for one, two in zip(found, expected, strict=True))
+    exact = torch.outer(positions.double(), 500000.0 ** (-torch.arange(8).double() / 8))
+    torch.testing.assert_close(expected[0][:, 0].double(), exact.cos(), atol=0.01, rtol=0)
