@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
-from bindtune.data.masking import derive, digest
+from bindtune.data.draws import derive, digest
 
 
 class KeyedRows(TorchDataset[dict[str, Any]]):

@@ -10,17 +10,15 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from bindtune.data.draws import Keys, derive, digest
 from bindtune.data.masking import (
     FLANK,
     IGNORED,
     PEAK,
     Ints,
-    Keys,
     MaskingRates,
     Replacement,
     choose_masked,
-    derive,
-    digest,
     replace_selected,
 )
 from bindtune.errors import ConfigError

@@ -4,19 +4,17 @@ Pure functions on arrays. Every random number is a function of a record's key an
 (seed, epoch, record) and on nothing else: not on the batch, the worker, the rank or what was drawn before.
 """
 
-import hashlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bindtune.data.draws import Keys, fractions, uniform, words_at
 from bindtune.errors import ConfigError
 
 Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Keys = NDArray[np.uint64]
 
 IGNORED = -100  # the label of a token that is not asked for
 FLANK, PEAK = 1, 2  # where a maskable token stands; 0 is what can never be masked
@@ -86,25 +84,6 @@ class Counts(NamedTuple):
     relaxed: Bools
 
 
-def digest(*parts: object) -> int:
-    """A 64-bit number that depends on every part and on nothing else; stable across processes and machines."""
-    text = "\x1f".join(map(str, parts)).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
-
-
-def derive(keys: Keys, ids: Keys) -> Keys:
-    """One key (R,) for each id (R,) from the key (R,) that stands above it."""
-    return _scramble(_scramble(ids) ^ keys)
-
-
-def uniform(keys: Keys, stream: int, width: int) -> Floats:
-    """Independent numbers in [0, 1), (B, width), for keys (B,); other streams of a key are independent of it.
-
-    The generator is SplitMix64 (Steele, Lea and Flood 2014, doi 10.1145/2660193.2660195) read at chosen counters.
-    """
-    return _fractions(_words(np.asarray(keys, np.uint64)[:, None], stream, np.arange(width)))
-
-
 def total_counts(maskable: Ints, target: float) -> Ints:
     """Whole number nearest to target * N; ties go to the even number, so 3 tokens or fewer at 0.15 select none."""
     nearest: Ints = np.rint(target * maskable).astype(np.int64)
@@ -159,7 +138,7 @@ def choose_masked(in_peak: Bools, maskable: Bools, *, rates: MaskingRates, keys:
     sizes = [(pool == kind).sum(axis=1) for kind in (0, 1)]
     counts = draw_counts(sizes[0], sizes[1], rates, keys)
     # Sorted by pool and then at random: the first tokens of each pool are a draw without replacement.
-    words = _words(np.asarray(keys, np.uint64)[:, None], 1, np.arange(maskable.shape[1]))
+    words = words_at(np.asarray(keys, np.uint64)[:, None], 1, np.arange(maskable.shape[1]))
     order = np.argsort((pool.astype(np.uint64) << np.uint64(62)) | (words >> np.uint64(2)), axis=1)
     rank = np.arange(maskable.shape[1])
     first, size = counts.peak[:, None], sizes[0][:, None]
@@ -184,30 +163,11 @@ def replace_selected(
     """
     rows, columns = np.nonzero(selected)
     keys = np.asarray(keys, np.uint64)[rows]
-    action = _fractions(_words(keys, 2, columns))
-    drawn = ordinary[(_fractions(_words(keys, 3, columns)) * len(ordinary)).astype(np.int64)]
+    action = fractions(words_at(keys, 2, columns))
+    drawn = ordinary[(fractions(words_at(keys, 3, columns)) * len(ordinary)).astype(np.int64)]
     true = ids[rows, columns]
     replaced = ids.copy()
     replaced[rows, columns] = np.where(
         action < replacement.mask, mask_id, np.where(action < replacement.mask + replacement.random, drawn, true)
     )
     return replaced
-
-
-def _words(keys: Keys, stream: int, places: Ints) -> Keys:
-    """64 random bits for each key and place, which broadcast."""
-    counters = places.astype(np.uint64) + np.uint64((stream << 32) + 1)
-    return _scramble(keys + counters * np.uint64(0x9E3779B97F4A7C15))
-
-
-def _fractions(words: Keys) -> Floats:
-    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def _scramble(words: Keys) -> Keys:
-    words = words ^ (words >> np.uint64(30))
-    words *= np.uint64(0xBF58476D1CE4E5B9)
-    words ^= words >> np.uint64(27)
-    words *= np.uint64(0x94D049BB133111EB)
-    words ^= words >> np.uint64(31)
-    return words

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from datasets.exceptions import DatasetGenerationError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from bindtune.data.masking import digest
+from bindtune.data.draws import digest
 from bindtune.errors import BindtuneError, CheckpointError, ConfigError, InputError
 from bindtune.io.records import Window, read_windows
 from bindtune.regions import Overlap, regions_to_token_spans

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from bindtune.data.draws import derive
 from bindtune.data.layout import WHOLE, Layout, Placed, Regions
 from bindtune.data.peaks import PeakIndex
 from bindtune.io.genome import reverse_complement
@@ -146,7 +147,7 @@ class WindowMaker:
         place = (self._regions.chrom[region].astype(np.uint64) << np.uint64(3)) | (
             self._regions.strand[region] + 1
         ).astype(np.uint64)
-        draw = _scramble(_scramble(starts.astype(np.uint64) ^ np.uint64(self._rules.seed)) ^ place)
+        draw = derive(derive(np.array([self._rules.seed], np.uint64), starts.astype(np.uint64)), place)
         return keep | (draw < np.uint64(self._rules.keep_peakless * 2**64))
 
     def on_chromosome(self, placed: Placed) -> tuple[Ints, Ints]:
@@ -242,11 +243,3 @@ def _n_fraction(letters: bytes, *, starts: Ints, ends: Ints) -> NDArray[np.float
 def _key(sequence: str, twin: str) -> int:
     # Python hashes strings with SipHash: among 10 million sequences, 63 bits collide with a probability of 5e-6.
     return hash(sequence) & -2 if sequence <= twin else hash(twin) | 1
-
-
-def _scramble(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): well mixed bits from consecutive numbers."""
-    mixed = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))

@@ -1,6 +1,5 @@
 """E1 as it is, from files to files: `bindtune embed` and `bindtune score`."""
 
-import hashlib
 import re
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import torch
 
 from bindtune.config import EmbedConfig, ScoreConfig
 from bindtune.data.context import Context, ContextSpec, draw_context, read_homologs
+from bindtune.data.draws import digest
 from bindtune.errors import ConfigError, InputError
 from bindtune.inference.embedding import embed_proteins, write_embeddings
 from bindtune.inference.variants import VariantScore, score_variants
@@ -30,7 +30,7 @@ def embed(settings: EmbedConfig) -> str:
     contexts, alone = {}, []
     for name, sequence in proteins.items():
         path = _alignment(settings.msa_dir, name)
-        context = None if path is None else _draw(settings, path, query=sequence, seed=_seed(settings.seed, name))
+        context = None if path is None else _draw(settings, path, query=sequence, seed=digest(settings.seed, name))
         contexts[name] = "" if context is None else context.sequences
         if not contexts[name]:
             alone.append(name)
@@ -160,11 +160,6 @@ def _draw(settings: EmbedConfig | ScoreConfig, path: Path, *, query: str, seed: 
     if homologs.residues(0) != query:
         raise InputError(path, None, "the first row is not the protein that the alignment is for")
     return draw_context(homologs, spec)
-
-
-def _seed(seed: int, name: str) -> int:
-    """A seed for one protein that does not depend on the others in the file."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:8], "big")
 
 
 def _line(score: VariantScore) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,6 +18,7 @@ from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
 
+from bindtune.models.fused import dropout, gated_gelu
 from bindtune.models.strict import StrictPreTrainedModel
 
 DECODER, EMBEDDINGS = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"
@@ -75,59 +75,6 @@ def alibi_slopes(heads: int) -> tuple[float, ...]:
     slopes = [2.0 ** (-8 * (k + 1) / whole) for k in range(whole)]
     finer = [2.0 ** (-8 * (k + 1) / (2 * whole)) for k in range(0, 2 * whole, 2)]
     return tuple(slopes + finer[: heads - whole])
-
-
-class _Dropout(torch.autograd.Function):
-    """Dropout on the CPU from raw 16-bit random numbers, several times faster than drawing a float for each element.
-
-    The seed is one draw from torch's generator, so that `torch.manual_seed`, restored random states and gradient
-    checkpointing act on it as on the stock one. The rate is a multiple of 2^-16, and the scale is exact for that rate.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
-        threshold = min(round(p * 65536), 65535)
-        seed = int(torch.randint(2**62, ()))
-        words = np.random.SFC64(seed).random_raw(-(-x.numel() // 4))
-        bits = torch.from_numpy(words.view(np.int16)[: x.numel()]).view(x.shape)
-        kept = bits >= threshold - 32768
-        ctx.scale = 65536 / (65536 - threshold)
-        ctx.save_for_backward(kept)
-        return torch.mul(x, kept).mul_(ctx.scale)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (kept,) = ctx.saved_tensors
-        return torch.mul(grads[0], kept).mul_(ctx.scale), None
-
-
-def dropout(x: Tensor, p: float, training: bool) -> Tensor:
-    """Zero a share p of the elements while training and scale up the others."""
-    if not training or p == 0.0:
-        return x
-    if x.device.type != "cpu" or p == 1.0:
-        return F.dropout(x, p)
-    return _Dropout.apply(x, p)
-
-
-class _GatedGelu(torch.autograd.Function):
-    """GELU(gate) * value for [gate, value] (N, 2F); keeps only its input and computes the GELU again when needed."""
-
-    @staticmethod
-    def forward(ctx: Any, gate_value: Tensor) -> Tensor:
-        ctx.save_for_backward(gate_value)
-        gate, value = gate_value.chunk(2, dim=-1)
-        return F.gelu(gate).mul_(value)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (gate_value,) = ctx.saved_tensors
-        gate, value = gate_value.chunk(2, dim=-1)
-        grad = torch.empty_like(gate_value)
-        grad_gate, grad_value = grad.chunk(2, dim=-1)
-        torch.mul(grads[0], F.gelu(gate), out=grad_value)
-        grad_gate.copy_(torch.ops.aten.gelu_backward(grads[0] * value, gate))
-        return grad
 
 
 @dataclass(frozen=True)
@@ -244,7 +191,7 @@ class GatedMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, D) to (N, D)."""
-        hidden = _GatedGelu.apply(self.gated_layers(x))  # (N, F)
+        hidden = gated_gelu(self.gated_layers(x))  # (N, F)
         return self.layernorm(self.wo(dropout(hidden, self.p, self.training)) + x)
 
 

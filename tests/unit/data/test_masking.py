@@ -14,16 +14,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from bindtune.data.draws import derive, digest, uniform
 from bindtune.data.masking import (
     MaskingRates,
     Replacement,
     choose_masked,
-    derive,
-    digest,
     draw_counts,
     replace_selected,
     total_counts,
-    uniform,
 )
 from bindtune.errors import ConfigError
 

@@ -15,11 +15,10 @@ from bindtune.models.dnabert2 import (
     DNABert2ForMaskedLM,
     DNABert2Model,
     Layer,
-    _GatedGelu,
     alibi_slopes,
-    dropout,
     lay_out,
 )
+from bindtune.models.fused import dropout, gated_gelu
 from bindtune.models.hub_layout import write_hub_layout
 
 SMALL: dict[str, Any] = {
@@ -269,8 +268,8 @@ class TestPrecision:
         x = torch.randn(7, 12, dtype=torch.float64, requires_grad=True)
         gate, value = x.chunk(2, dim=-1)
         wanted = 0.5 * gate * (1 + torch.erf(gate / math.sqrt(2))) * value
-        torch.testing.assert_close(_GatedGelu.apply(x), wanted, atol=1e-14, rtol=1e-12)
-        assert torch.autograd.gradcheck(_GatedGelu.apply, (x,))
+        torch.testing.assert_close(gated_gelu(x), wanted, atol=1e-14, rtol=1e-12)
+        assert torch.autograd.gradcheck(gated_gelu, (x,))
 
 
 class TestDropout:
