@@ -150,7 +150,9 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
         """Map (N, D) to (N, D); tokens attend within their own row."""
         qkv = layout.pad(self.Wqkv(x))  # (B, T, 3D)
-        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, T, h)
+        q, k, v = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in qkv.chunk(3, dim=-1)
+        )  # (B, H, T, h)
         bias = layout.bias.to(q.dtype)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=self.p if self.training else 0.0)
         return layout.pack(mixed.transpose(1, 2).flatten(2))

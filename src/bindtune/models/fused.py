@@ -198,5 +198,5 @@ class _GatedGelu(torch.autograd.Function):
         grad = torch.empty_like(gate_value)
         grad_gate, grad_value = grad.chunk(2, dim=-1)
         torch.mul(grads[0], F.gelu(gate), out=grad_value)
-        grad_gate.copy_(torch.ops.aten.gelu_backward(grads[0] * value, gate))
+        torch.ops.aten.gelu_backward.grad_input(grads[0] * value, gate, grad_input=grad_gate)
         return grad
