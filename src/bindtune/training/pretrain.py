@@ -250,12 +250,10 @@ def _finish(trainer: RegionTrainer, config: PretrainConfig, trained: dict[str, f
         trainer.state.best_model_checkpoint = str(chosen)
         trainer.state.best_metric = checkpoints.losses(trainer.state.log_history)[checkpoints.step(chosen)]
     trainer.save_model()
-    trainer.log_metrics("train", trained)
     trainer.save_metrics("train", trained)
     results = trained
     if config.validation_file is not None:
         results = trainer.evaluate()
-        trainer.log_metrics("eval", results)
         trainer.save_metrics("eval", results)
     trainer.save_state()
     return results
