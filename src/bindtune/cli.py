@@ -38,6 +38,7 @@ def _root(
     """Options that stand before the command."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("bindtune").setLevel(logging.INFO)
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # the error that follows says it in one line
 
 
 @app.command()
@@ -130,6 +131,9 @@ def main() -> None:
     except Interrupted:
         sys.stderr.write("bindtune: stopped by SIGTERM; go on with --resume_from_checkpoint auto\n")
         sys.exit(143)
+    except OSError as error:  # a full disk, a folder that may not be written
+        sys.stderr.write(f"bindtune: {error}\n")
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("bindtune: interrupted\n")
         sys.exit(130)

@@ -1,5 +1,6 @@
 """Run folders: files that are written whole or not at all, and the record of what was run."""
 
+import fcntl
 import hashlib
 import os
 import platform
@@ -12,7 +13,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bindtune.errors import InputError
+from bindtune.errors import ConfigError, InputError
+
+LOCK = ".lock"
 
 
 @contextmanager
@@ -40,6 +43,24 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run folder while the block runs; the folder is made where it is missing.
+
+    The lock goes with the process, so a kill leaves nothing behind that would have to be removed.
+
+    Raises:
+        ConfigError: another process has the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(f"{folder} is in use by another process") from error
+        yield
 
 
 def sha256(path: Path) -> str:

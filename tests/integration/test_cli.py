@@ -105,4 +105,4 @@ def test_smoke_on_the_embedded_default_passes_all_three_checks() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     passed = [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith("passed")]
     assert passed == ["passed  adaptive run", "passed  standard run", "passed  masking"]
-    assert "0 of 2000 totals off" in done.stdout
+    assert "0 of 20000 totals off" in done.stdout

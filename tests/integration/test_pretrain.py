@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +15,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM
+from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, EsmConfig, EsmForMaskedLM
 
 from bindtune.config import PretrainConfig, build
 from bindtune.errors import CheckpointError, ConfigError, InputError
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
+from bindtune.runs import only_writer
 from bindtune.training.pretrain import pretrain
 
 Files = tuple[Path, Path, Path]
@@ -198,6 +200,24 @@ def test_another_masked_language_model_trains(settings: Make, generated: Files, 
     assert 0 < results["eval_peak_loss"] < 12
 
 
+def test_a_model_with_other_names_on_disk_is_trained_resumed_and_kept(
+    settings: Make, generated: Files, tmp_path: Path
+) -> None:
+    """ESM's LayerNorms are written as gamma and beta, and read back as weight and bias."""
+    torch.manual_seed(0)
+    size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    tokens = {"vocab_size": 256, "pad_token_id": 3, "mask_token_id": 4, "position_embedding_type": "rotary"}
+    EsmForMaskedLM(EsmConfig(**tokens, **size, token_dropout=False)).save_pretrained(tmp_path / "esm")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "esm" / name).write_bytes((generated[2] / name).read_bytes())
+    options = settings(model_name_or_path=str(tmp_path / "esm"), max_steps=8, resume_from_checkpoint="auto")
+    run({**options, "output_dir": str(tmp_path / "straight")})
+    run({**options, "output_dir": str(tmp_path / "resumed")})
+    shutil.rmtree(tmp_path / "resumed" / "checkpoint-8")
+    run({**options, "output_dir": str(tmp_path / "resumed")})
+    assert same(tmp_path / "straight", tmp_path / "resumed")
+
+
 @pytest.mark.parametrize(
     ("changed", "error", "told"),
     [
@@ -206,6 +226,7 @@ def test_another_masked_language_model_trains(settings: Make, generated: Files, 
         ({"target_mlm_prob": 1.5}, ConfigError, r"'target' must lie in \[0, 1\]"),
         ({"save_steps": 6}, ConfigError, "save_steps 6 is not a multiple of eval_steps 4"),
         ({"lr_scheduler_type": "cosin"}, ConfigError, "lr_scheduler_type must be one of"),
+        ({"report_to": ["wandb"]}, ConfigError, "wandb is not installed"),
         ({"train_file": "missing.json"}, InputError, "missing.json"),
         ({"model_name_or_path": "missing/folder/x"}, CheckpointError, "missing/folder/x"),
         ({"resume_from_checkpoint": "missing"}, CheckpointError, "missing: not a complete checkpoint"),
@@ -216,7 +237,35 @@ def test_what_cannot_work_is_refused(
 ) -> None:
     with pytest.raises(error, match=told):
         run(settings(**changed))
-    assert not (tmp_path / "run" / "model.safetensors").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_windows_in_which_nothing_can_be_masked_are_refused(settings: Make, tmp_path: Path) -> None:
+    window = {"seq_id": "chr1:0-3", "sequence": "NNN", "eclip_regions": []}
+    (tmp_path / "short.jsonl").write_text(json.dumps(window) + "\n")
+    with pytest.raises(InputError, match="no window has enough tokens"):
+        run(settings(train_file=str(tmp_path / "short.jsonl")))
+
+
+def test_a_tokenizer_that_the_model_does_not_know_is_refused(settings: Make, generated: Files, tmp_path: Path) -> None:
+    small = DNABert2Config(vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
+    DNABert2ForMaskedLM(small).save_pretrained(tmp_path / "small")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "small" / name).write_bytes((generated[2] / name).read_bytes())
+    with pytest.raises(ConfigError, match=r"the tokenizer has \d+ tokens, the model only 50"):
+        run(settings(model_name_or_path=str(tmp_path / "small")))
+
+
+def test_a_folder_in_use_is_refused(settings: Make, tmp_path: Path) -> None:
+    with only_writer(tmp_path / "run"), pytest.raises(ConfigError, match="in use by another process"):
+        run(settings(max_steps=2, eval_strategy="no"))
+
+
+def test_settings_hold_for_a_checkpoint_taken_elsewhere(settings: Make, tmp_path: Path) -> None:
+    run(settings(max_steps=4))
+    elsewhere = {"output_dir": str(tmp_path / "other"), "resume_from_checkpoint": str(tmp_path / "run/checkpoint-4")}
+    with pytest.raises(ConfigError, match="seed was 42 and is now 7"):
+        run(settings(max_steps=4, seed=7, **elsewhere))
 
 
 def test_a_run_is_never_overwritten_or_continued_with_other_settings(settings: Make) -> None:

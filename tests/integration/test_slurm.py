@@ -30,7 +30,7 @@ def environment(folder: Path) -> dict[str, str]:
     scontrol = folder / "scontrol"
     scontrol.write_text(f'#!/bin/sh\necho "$@" >> "{folder}/asked"\n')
     scontrol.chmod(0o755)
-    path = f"{folder}:{os.environ['PATH']}"
+    path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     return {
         **os.environ, "PATH": path, "BINDTUNE": f"{sys.executable} -m bindtune", "SLURM_JOB_ID": "17",
         "SLURM_CPUS_PER_TASK": "1",
@@ -47,10 +47,14 @@ def test_a_missing_config_is_told() -> None:
     assert "usage: sbatch pretrain.sbatch CONFIG.yaml" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM], ids=["time limit", "pre-emption"])
-def test_signal_saves_and_the_next_start_finishes(generated: Files, tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "gpus"),
+    [(signal.SIGUSR1, 1), (signal.SIGTERM, 1), (signal.SIGUSR1, 2)],
+    ids=["time limit", "pre-emption", "time limit of two processes"],
+)
+def test_signal_saves_and_the_next_start_finishes(generated: Files, tmp_path: Path, number: int, gpus: int) -> None:
     straight, broken, tools = tmp_path / "straight", tmp_path / "broken", tmp_path / "tools"
-    env = environment(tools)
+    env = {**environment(tools), "SLURM_GPUS_ON_NODE": str(gpus), "GLOO_SOCKET_IFNAME": "lo"}
     subprocess.run(["bash", SCRIPT, *options(generated, straight)], env=env, check=True, capture_output=True)
     assert not (tools / "asked").exists()
 
@@ -60,7 +64,9 @@ def test_signal_saves_and_the_next_start_finishes(generated: Files, tmp_path: Pa
             assert process.poll() is None, (tmp_path / "log").read_text()
             time.sleep(0.02)
         process.send_signal(number)
-    assert "bindtune ended with 143" in (tmp_path / "log").read_text()
+    if gpus == 1:
+        assert "bindtune ended with 143" in (tmp_path / "log").read_text()
+    assert list(broken.glob("checkpoint-*/trainer_state.json"))
     if number == signal.SIGUSR1:
         assert process.returncode == 0
         assert (tools / "asked").read_text() == "requeue 17\n"

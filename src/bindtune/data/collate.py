@@ -21,6 +21,7 @@ from bindtune.data.masking import (
     choose_masked,
     replace_selected,
 )
+from bindtune.data.tokens import special_ids
 from bindtune.errors import ConfigError
 from bindtune.regions import span_mask
 
@@ -78,11 +79,7 @@ class EclipAdaptiveMLMCollator:
                 raise ConfigError(f"the tokenizer has no {name.removesuffix('_id').replace('_', ' ')}")
         self.mask_id, self.pad_id = int(tokenizer.mask_token_id), int(tokenizer.pad_token_id)
         special = np.zeros(len(tokenizer), bool)
-        # A tokenizer.json may call a token special, [UNK] above all, that tokenizer_config.json does not name.
-        added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-        if tokenizer.is_fast and (unknown := getattr(tokenizer.backend_tokenizer.model, "unk_token", None)):
-            added.add(tokenizer.backend_tokenizer.token_to_id(unknown))
-        special[[i for i in {*tokenizer.all_special_ids, *added} if i < len(special)]] = True
+        special[[token for token in special_ids(tokenizer) if token < len(special)]] = True
         self.is_special = special
         self.ordinary = np.flatnonzero(~special)
         self.seed = seed

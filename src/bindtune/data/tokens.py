@@ -18,8 +18,8 @@ from bindtune.io.records import Window, read_windows
 from bindtune.regions import Overlap, regions_to_token_spans
 from bindtune.runs import sha256
 
-VERSION = 1  # part of every cache name: raise it when the columns or their meaning change
-COLUMNS = ("input_ids", "eclip_token_starts", "eclip_token_ends", "length", "record")
+VERSION = 2  # part of every cache name: raise it when the columns or their meaning change
+COLUMNS = ("input_ids", "eclip_token_starts", "eclip_token_ends", "length", "maskable", "record")
 _UPPER = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
 _TO_DNA = _UPPER | {ord("u"): ord("T"), ord("U"): ord("T")}
 
@@ -65,6 +65,7 @@ _TOKEN_FEATURES = datasets.Features(
         "eclip_token_starts": datasets.List(datasets.Value("int32")),
         "eclip_token_ends": datasets.List(datasets.Value("int32")),
         "length": datasets.Value("int32"),
+        "maskable": datasets.Value("int32"),
         "record": datasets.Value("int64"),  # Arrow cannot take all of uint64 from Python
         **{name: datasets.Value("int64") for name in _COUNTED},
     }
@@ -144,6 +145,15 @@ def check_offsets(tokenizer: PreTrainedTokenizerBase) -> None:
         )
 
 
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Tokens that stand for no letters, [UNK] among them: never masked, and never a random replacement."""
+    # A tokenizer.json may call a token special, [UNK] above all, that tokenizer_config.json does not name.
+    found = {*tokenizer.all_special_ids, *(i for i, token in tokenizer.added_tokens_decoder.items() if token.special)}
+    if tokenizer.is_fast and (unknown := getattr(tokenizer.backend_tokenizer.model, "unk_token", None)):
+        found.add(tokenizer.backend_tokenizer.token_to_id(unknown))
+    return {int(token) for token in found if token is not None}
+
+
 def encode(
     tokenizer: PreTrainedTokenizerBase, sequences: list[str], max_length: int
 ) -> tuple[list[list[int]], list[Any]]:
@@ -181,6 +191,7 @@ def _tokenise(
     table = _UPPER if reads_rna else _TO_DNA
     letters = [sequence.translate(table) for sequence in batch["sequence"]]
     ids, offsets = encode(tokenizer, letters, max_length)
+    special = special_ids(tokenizer)
     rows: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, *_COUNTED)}
     for seq_id, sequence, clean, peaks, row, spans in zip(
         batch["seq_id"], batch["sequence"], letters, batch["peaks"], ids, offsets, strict=True
@@ -193,6 +204,7 @@ def _tokenise(
             "eclip_token_starts": starts,
             "eclip_token_ends": ends,
             "length": len(row),
+            "maskable": sum(token not in special for token in row),
             "record": digest(seq_id, clean) - 2**63,
             "letters": whole,
             "lower_case": int(((codes >= ord("a")) & (codes <= ord("z"))).sum()),

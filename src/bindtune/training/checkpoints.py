@@ -15,6 +15,8 @@ STATE = "trainer_state.json"  # written last: a checkpoint that holds it whole i
 
 def read_state(checkpoint: Path) -> dict[str, Any] | None:
     """The trainer's state in a checkpoint, or None where the checkpoint is not complete."""
+    if not any(checkpoint.glob("*.safetensors")):
+        return None
     try:
         state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -42,7 +44,7 @@ def to_resume(run: Path, wanted: str | None) -> Path | None:
         return None
     if wanted != "auto":
         if read_state(Path(wanted)) is None:
-            raise CheckpointError(f"{wanted}: not a complete checkpoint: no readable {STATE}")
+            raise CheckpointError(f"{wanted}: not a complete checkpoint: no weights, or no readable {STATE}")
         return Path(wanted)
     return next((path for path in reversed(checkpoints(run)) if read_state(path) is not None), None)
 

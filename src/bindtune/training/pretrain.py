@@ -3,14 +3,16 @@
 import json
 import logging
 import sys
+from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from datasets import Dataset, disable_progress_bars
-from safetensors.torch import load_model
-from transformers import PreTrainedTokenizerBase, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_utils import SchedulerType
 from transformers.utils.logging import disable_progress_bar
@@ -18,11 +20,11 @@ from transformers.utils.logging import disable_progress_bar
 from bindtune.config import PretrainConfig, dump
 from bindtune.data.batching import KeyedRows
 from bindtune.data.collate import EclipAdaptiveMLMCollator
-from bindtune.data.masking import MaskingRates, Replacement
+from bindtune.data.masking import MaskingRates, Replacement, total_counts
 from bindtune.data.tokens import TokenReport, load_tokenizer, tokenise_file
 from bindtune.errors import ConfigError, InputError, Interrupted
 from bindtune.models.loading import load_masked_lm
-from bindtune.runs import provenance, write_text
+from bindtune.runs import LOCK, only_writer, provenance, write_text
 from bindtune.training import checkpoints
 from bindtune.training.trainer import RegionTrainer, SaveOnSigterm, StopWhenStale
 
@@ -53,15 +55,25 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
         disable_progress_bar()  # type: ignore[no-untyped-call]
     _check_rates(config)
     arguments = _training_arguments(config)
-    checkpoint = _claim_folder(config, arguments)
+    checkpoint = _find_checkpoint(config)
     tokenizer = load_tokenizer(config.model_name_or_path)
     with arguments.main_process_first(desc="tokenising"):
         train = _rows(config, tokenizer, config.train_file, config.max_train_samples)
         validation = None
         if config.validation_file is not None:
             validation = _rows(config, tokenizer, config.validation_file, config.max_eval_samples)
+    model = _model(config, tokenizer)
+    if arguments.distributed_state is not None:
+        arguments.distributed_state.wait_for_everyone()  # every process has looked before the first one writes
+    with only_writer(config.output_dir) if arguments.should_save else nullcontext():
+        if arguments.should_save:
+            _sign(config)
+        trainer = _trainer(config, arguments, model, tokenizer=tokenizer, train=train, validation=validation)
+        return _run(trainer, config, checkpoint)
+
+
+def _run(trainer: RegionTrainer, config: PretrainConfig, checkpoint: Path | None) -> dict[str, float]:
     stop = SaveOnSigterm()
-    trainer = _trainer(config, arguments, tokenizer, train=train, validation=validation)
     trainer.add_callback(stop)
     with stop.listening(trainer):
         trained = _train(trainer, checkpoint, config)
@@ -87,6 +99,10 @@ def _training_arguments(config: PretrainConfig) -> TrainingArguments:
     schedules = [kind.value for kind in SchedulerType]
     if config.lr_scheduler_type not in schedules:
         raise ConfigError(f"lr_scheduler_type must be one of {', '.join(schedules)}, found {config.lr_scheduler_type}")
+    trackers: list[str] = [name for name in config.report_to if name not in ("tensorboard", "none")]
+    missing = [name for name in trackers if find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"report_to: {', '.join(missing)} is not installed; pip install 'bindtune[trackers]'")
     evaluates = config.validation_file is not None and config.eval_strategy != "no"
     same = (
         "max_steps", "num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size",
@@ -107,39 +123,50 @@ def _training_arguments(config: PretrainConfig) -> TrainingArguments:
             use_cpu=not torch.accelerator.is_available(),  # unasked, several processes would not find each other
             ddp_find_unused_parameters=False,
             activation_checkpointing=config.gradient_checkpointing,
-            report_to=[name for name in config.report_to if name not in ("tensorboard", "none")],
+            report_to=trackers,
             disable_tqdm=not sys.stderr.isatty(),
         )
     except (ValueError, ImportError) as error:
         raise ConfigError(" ".join(str(error).split())) from error
 
 
-def _claim_folder(config: PretrainConfig, arguments: TrainingArguments) -> Path | None:
-    """Refuse a folder that holds something else, or find what to resume; leave the settings and their origin there."""
+def _find_checkpoint(config: PretrainConfig) -> Path | None:
+    """The checkpoint to go on from. Refuses a run folder that holds something else, or a run with other settings."""
     run = config.output_dir
-    settings = run / CONFIG
-    checkpoint = checkpoints.to_resume(run, config.resume_from_checkpoint)
     if run.exists() and not run.is_dir():
         raise ConfigError(f"{run} is a file, not a run folder")
-    # Every process looks before the first one writes.
-    occupied = run.is_dir() and any(run.iterdir())
-    earlier = settings.read_text(encoding="utf-8") if settings.is_file() else None
-    arguments.distributed_state.wait_for_everyone() if arguments.distributed_state else None
+    checkpoint = checkpoints.to_resume(run, config.resume_from_checkpoint)
+    occupied = run.is_dir() and any(path.name != LOCK for path in run.iterdir())
     if config.resume_from_checkpoint is None and occupied:
         raise ConfigError(f"{run} is not empty; choose another output_dir, or go on with --resume_from_checkpoint auto")
-    if occupied and earlier is None and checkpoint is None:
+    if occupied and not (run / CONFIG).is_file() and checkpoint is None:
         raise ConfigError(f"{run} is not empty and holds no run to resume")
-    if earlier is not None:
-        _refuse_changes(config, yaml.safe_load(earlier), settings)
-    if arguments.should_save:
-        for broken in checkpoints.remove_incomplete(run):
-            log.warning("removed %s, which a kill left unfinished", broken)
-        inputs = {"train_file": config.train_file, "validation_file": config.validation_file}
-        found = {name: path for name, path in inputs.items() if path is not None}
-        origin = provenance(found, ("torch", "transformers", "tokenizers", "datasets", "numpy"))
-        write_text(run / "provenance.json", json.dumps(origin, indent=2) + "\n")
-        write_text(settings, dump(config))
+    for settings in {run / CONFIG, (checkpoint or run / "none").parent / CONFIG}:
+        if settings.is_file():
+            _refuse_changes(config, yaml.safe_load(settings.read_text(encoding="utf-8")), settings)
     return checkpoint
+
+
+def _sign(config: PretrainConfig) -> None:
+    """Tidy the run folder, and leave the settings and where everything came from."""
+    for broken in checkpoints.remove_incomplete(config.output_dir):
+        log.warning("removed %s, which a kill left unfinished", broken)
+    inputs = {"train_file": config.train_file, "validation_file": config.validation_file}
+    found = {name: path for name, path in inputs.items() if path is not None}
+    origin = provenance(found, ("torch", "transformers", "tokenizers", "datasets", "numpy"))
+    write_text(config.output_dir / "provenance.json", json.dumps(origin, indent=2) + "\n")
+    write_text(config.output_dir / CONFIG, dump(config))
+
+
+def _model(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    model = load_masked_lm(config.model_name_or_path)
+    embeddings: Any = model.get_input_embeddings()
+    if len(tokenizer) > embeddings.weight.shape[0]:
+        raise ConfigError(
+            f"{config.model_name_or_path}: the tokenizer has {len(tokenizer)} tokens, the model only "
+            f"{embeddings.weight.shape[0]}"
+        )
+    return model
 
 
 def _refuse_changes(config: PretrainConfig, earlier: dict[str, Any], settings: Path) -> None:
@@ -158,9 +185,9 @@ def _rows(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, path: Path
         overlap=config.region_overlap,
         processes=config.preprocessing_num_workers,
     )
-    if not len(rows):
-        raise InputError(path, None, "holds no windows")
     _tell(path, report)
+    if not total_counts(np.asarray(rows["maskable"], dtype=np.int64), config.target_mlm_prob).any():
+        raise InputError(path, None, "no window has enough tokens for one to be masked")
     if limit is None or limit >= len(rows):
         return rows
     return rows.shuffle(seed=config.seed).select(range(limit))
@@ -171,19 +198,22 @@ def _tell(path: Path, report: TokenReport) -> None:
         "%s: %d windows, %.1f tokens each, %d peaks; %d letters upper-cased, %d U read as T",
         path, report.windows, report.tokens / report.windows, report.peaks, report.lower_case, report.uracil,
     )  # fmt: skip
-    if report.unknown or report.truncated or report.peaks_without_token:
-        log.warning(
-            "%s: %d tokens are unknown to the tokenizer and never masked; %d windows are cut off at the token limit; "
-            "%d peaks touch no token",
-            path, report.unknown, report.truncated, report.peaks_without_token,
-        )  # fmt: skip
+    doubts = {
+        "tokens are unknown to the tokenizer and never masked": report.unknown,
+        "windows are cut off at the token limit": report.truncated,
+        "peaks touch no token": report.peaks_without_token,
+    }
+    told = "; ".join(f"{number} {what}" for what, number in doubts.items() if number)
+    if told:
+        log.warning("%s: %s", path, told)
 
 
 def _trainer(
     config: PretrainConfig,
     arguments: TrainingArguments,
-    tokenizer: PreTrainedTokenizerBase,
+    model: PreTrainedModel,
     *,
+    tokenizer: PreTrainedTokenizerBase,
     train: Dataset,
     validation: Dataset | None,
 ) -> RegionTrainer:
@@ -193,7 +223,7 @@ def _trainer(
         board.logging_dir = str(config.output_dir / "logs")
         callbacks.append(board)
     return RegionTrainer(
-        model=load_masked_lm(config.model_name_or_path),
+        model=model,
         args=arguments,
         processing_class=tokenizer,
         train_dataset=KeyedRows(train, seed=("training", config.seed)),
@@ -229,11 +259,11 @@ def _train(trainer: RegionTrainer, checkpoint: Path | None, config: PretrainConf
         if stale or state["global_step"] >= state["max_steps"]:
             log.info("%s is the end of its run; nothing is left to train", checkpoint)
             trainer.state = trainer.state.load_from_json(str(checkpoint / checkpoints.STATE))
-            load_model(_module(trainer), checkpoint / "model.safetensors")
+            trainer.restore(checkpoint)
             return _last_losses(state)
     result = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     trainer.whole.merge(trainer.window)  # the steps after the last log line
-    rates = {f"train_{name}": value for name, value in trainer.whole.metrics().items() if name != "loss"}
+    rates = {f"train_{name}": value for name, value in trainer.whole.metrics().items()}
     return {**result.metrics, **rates}
 
 
@@ -246,7 +276,7 @@ def _finish(trainer: RegionTrainer, config: PretrainConfig, trained: dict[str, f
     """Take the checkpoint with the lowest eval_loss, evaluate it, and write the results."""
     chosen = checkpoints.best(config.output_dir, trainer.state.log_history)
     if chosen is not None:
-        load_model(_module(trainer), chosen / "model.safetensors")
+        trainer.restore(chosen)
         trainer.state.best_model_checkpoint = str(chosen)
         trainer.state.best_metric = checkpoints.losses(trainer.state.log_history)[checkpoints.step(chosen)]
     trainer.save_model()
@@ -257,8 +287,3 @@ def _finish(trainer: RegionTrainer, config: PretrainConfig, trained: dict[str, f
         trainer.save_metrics("eval", results)
     trainer.save_state()
     return results
-
-
-def _module(trainer: RegionTrainer) -> torch.nn.Module:
-    module: torch.nn.Module = trainer.accelerator.unwrap_model(trainer.model)
-    return module

@@ -16,7 +16,7 @@ from bindtune.models.loading import load_masked_lm
 from bindtune.training.pretrain import collator, pretrain
 
 _STEPS = 20
-_SEQUENCES = 2000  # masked in the statistical check
+_SEQUENCES = 20_000  # masked in the statistical check
 _FALSE_ALARM = 1e-6  # chance that a correct sampler fails it
 
 
@@ -63,7 +63,7 @@ def _run(name: str, config: PretrainConfig) -> Check:
     load_tokenizer(str(config.output_dir))
     losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
     rates = {kind: results.get(f"train_{kind}masked_rate", math.nan) for kind in ("", "peak_", "flank_")}
-    passed = state["global_step"] == _STEPS and bool(np.isfinite(losses).all())
+    passed = state["global_step"] == _STEPS and bool(np.isfinite(losses).all()) and rates[""] > 0
     told = ", ".join(f"{loss:.3f}" for loss in losses)
     rated = f"masked {rates['']:.4f} of all, {rates['peak_']:.4f} of peaks, {rates['flank_']:.4f} of flanks"
     return Check(f"{name} run", passed, f"{state['global_step']} steps, loss {told}; {rated}; saved and loaded again")

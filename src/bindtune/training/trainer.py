@@ -127,7 +127,7 @@ class RegionTrainer(Trainer):
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         found = tally.metrics()
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
-        metrics[f"{metric_key_prefix}_perplexity"] = float(np.exp(min(found.get("loss", 0.0), 20.0)))
+        metrics[f"{metric_key_prefix}_perplexity"] = float(np.exp(min(found["loss"], 20.0)))
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(dataloader.dataset))  # type: ignore[arg-type]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -136,8 +136,16 @@ class RegionTrainer(Trainer):
             found = self.window.metrics()
             self.whole.merge(self.window)
             self.window.reset()
-            logs = {**logs, **{name: value for name, value in found.items() if name != "loss"}}
+            logs = {**logs, **found}  # the loss too: the mean over tokens, as its parts are
         super().log(logs, start_time)
+
+    def restore(self, folder: Path) -> None:
+        """Take over the weights of a checkpoint, strictly, under the names that its class has in memory."""
+        module: Any = self.accelerator.unwrap_model(self.model)
+        module.load_state_dict(type(module).from_pretrained(folder).state_dict())
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self.restore(Path(resume_from_checkpoint))
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)

@@ -26,6 +26,7 @@ def save(run: Path, step: int, *, state: str | None = None) -> Path:
     folder = run / f"checkpoint-{step}"
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "model.safetensors").touch()
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}) if state is None else state)
     return folder
 
