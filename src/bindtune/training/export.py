@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bindtune.data.tokens import load_tokenizer
-from bindtune.errors import ConfigError
+from bindtune.errors import CheckpointError, ConfigError
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.hub_layout import write_hub_layout
 
@@ -19,6 +19,8 @@ def export_run(model: Path, out: Path) -> None:
         ConfigError: `out` holds something.
         CheckpointError: `model` holds no DNABERT-2.
     """
+    if not model.is_dir():
+        raise CheckpointError(f"{model} is not a folder")
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f"{out} is not empty")
     write_hub_layout(DNABert2ForMaskedLM.from_pretrained(model), out)
