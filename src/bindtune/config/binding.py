@@ -171,7 +171,7 @@ class LoraSettings(Settings):
     bias: Literal["none", "all", "lora_only"] = "none"
     """Biases that are trained too."""
     target_modules: list[str] | str = ["q_proj", "k_proj", "v_proj", "o_proj", "w1", "w2", "w3"]
-    """Linear layers that get an adapter: names, or a pattern as in PEFT. Those of ESM-2 are query, key, value, dense."""
+    """Linear layers that get an adapter: names, or a pattern as in PEFT. ESM-2 has query, key, value, dense."""
 
 
 class BindingConfig(Settings):
