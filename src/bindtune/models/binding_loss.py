@@ -26,15 +26,15 @@ class BindingLoss:
     focal_alpha: float = 0.75
     label_smoothing: float = 0.0
 
-    def __call__(
+    def sums(
         self, logits: Tensor, labels: Tensor, known: Tensor, *, pos_weight: Tensor | None, training: bool
     ) -> Tensor:
-        """Mean loss over the known labels, 0 where there is none.
+        """Sum of the losses of known labels, by ion (K,).
 
         Args:
-            logits: any shape.
-            labels: as the logits, 0 or 1 where known.
-            known: as the logits, True where the label counts.
+            logits: (..., K).
+            labels: (..., K), 0 or 1 where known.
+            known: (..., K), True where the label counts.
             pos_weight: weight of positives; broadcasts against the logits.
             training: smooth the labels.
         """
@@ -49,7 +49,7 @@ class BindingLoss:
             weight = truth * self.focal_alpha + (1 - truth) * (1 - self.focal_alpha)
             losses = weight * wrong**self.focal_gamma * losses
         # Not an index but a product: every head takes part in every step, with a gradient of 0 where nothing is known.
-        return (losses * known).sum() / known.sum().clamp(min=1)
+        return (losses * known).flatten(0, -2).sum(dim=0)
 
 
 def known_labels(labels: Tensor, label_mask: Tensor | None) -> Tensor:

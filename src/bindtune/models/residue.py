@@ -24,6 +24,7 @@ class E1ResidueClassificationOutput(ModelOutput):
         loss: what is trained on; None without labels of either kind.
         loss_bce: mean over the known labels; None without labels.
         loss_mlm: mean over the masked residues; None without masked-LM labels.
+        bce_sums: (K,) the sums behind `loss_bce`, by ion; for one ion (1,).
         logits: (B, T) of one ion, or (B, T, K) of all; fp32, 0 at padding and context.
         mlm_logits: (B, T, V) where masked-LM labels stand, 0 elsewhere; None without them.
         last_hidden_state: (B, T, D), 0 at padding and context.
@@ -32,6 +33,7 @@ class E1ResidueClassificationOutput(ModelOutput):
     loss: Tensor | None = None
     loss_bce: Tensor | None = None
     loss_mlm: Tensor | None = None
+    bce_sums: Tensor | None = None
     logits: Tensor | None = None
     mlm_logits: Tensor | None = None
     last_hidden_state: Tensor | None = None
@@ -147,7 +149,9 @@ class E1ForResidueClassification(nn.Module):
         if labels is not None:
             weight = self._weight(ion) if pos_weight is None else pos_weight
             known = known_labels(labels, label_mask)
-            output.loss_bce = self.loss(logits, labels, known, pos_weight=weight, training=self.training)
+            by_ion = (tensor.unsqueeze(-1) if ion else tensor for tensor in (logits, labels, known))
+            output.bce_sums = self.loss.sums(*by_ion, pos_weight=weight, training=self.training)
+            output.loss_bce = output.bce_sums.sum() / known.sum().clamp(min=1)
         if mlm_labels is not None and self.mlm_weight:
             output.mlm_logits, output.loss_mlm = self._masked_lm(hidden, mlm_labels)
         output.loss = self._total(output.loss_bce, output.loss_mlm)
