@@ -59,9 +59,19 @@ class Sorted(NamedTuple):
             return np.empty(0, np.intp)
         return np.append(np.flatnonzero(self.scores[1:] != self.scores[:-1]), len(self.scores) - 1)
 
-    def ranking(self) -> Ranking:
-        """Count from the top."""
+    def corners(self) -> NDArray[np.intp]:
+        """Those of `last_of_each_score` that curves and areas need: with positives, just before one, or at the end.
+
+        Between them only negatives are counted, whatever the residues weigh: ROC runs straight, recall stands still.
+        """
         last = self.last_of_each_score()
+        gained = np.diff(np.cumsum(self.positive)[last], prepend=0) > 0
+        return last[gained | np.append(gained[1:], True)] if len(last) else last
+
+    def ranking(self, last: NDArray[np.intp] | None = None) -> Ranking:
+        """Count from the top, down to every distinct score or to those given by the ranks in `last`."""
+        if last is None:
+            last = self.last_of_each_score()
         true_positives = np.cumsum(self.positive, dtype=np.int64)[last]
         return Ranking(self.scores[last], true_positives, last + 1 - true_positives)
 
