@@ -65,7 +65,17 @@ def load_backbone(name: str) -> tuple[Any, BatchPreparer]:
         config, _ = PreTrainedConfig.get_config_dict(name)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{name}: no model: {' '.join(str(error).split())}") from error
-    if config.get("model_type") == "esm":
-        return Esm2ForMaskedLM.from_pretrained(name), Esm2BatchPreparer(name)
-    model = E1ForMaskedLM.from_pretrained(name)
-    return model, E1BatchPreparer.for_model(model.config)
+    model: Any = (Esm2ForMaskedLM if config.get("model_type") == "esm" else E1ForMaskedLM).from_pretrained(name)
+    return model, preparer_for(model, name)
+
+
+def preparer_for(model: Any, name: str) -> BatchPreparer:
+    """What prepares the batches of a loaded encoder.
+
+    Args:
+        model: the encoder, with or without adapters.
+        name: where it came from, for a tokenizer that lies there.
+    """
+    if model.config.model_type == "esm":
+        return Esm2BatchPreparer(name)
+    return E1BatchPreparer.for_model(model.config)
