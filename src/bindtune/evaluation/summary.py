@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bindtune.evaluation.bootstrap import Interval, interval, paired_interval, protein_codes
+from bindtune.evaluation.bootstrap import Compared, Interval, interval, paired_interval, protein_codes
 from bindtune.evaluation.ranking import (
     MOST_HIGH_RECALL_AREA,
     area_under_roc,
@@ -82,11 +82,12 @@ def summary_table(summary: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     lines.insert(1, "-" * len(lines[0]))
     levels = [f"{entry['auprc']['level']:.0%}" for entry in summary.values()]
-    interval_line = f"interval: {levels[0]} bootstrap of AUPRC by protein; " if levels else ""
-    footnote = (
-        f"{interval_line}baseline: AUPRC of the residue's letter alone; a random order has the base rate as AUPRC"
-    )
-    return "\n".join([*lines, footnote, "* threshold of a fold chosen on the other folds; -: not defined"])
+    notes = [
+        *[f"interval: {level} bootstrap of AUPRC by protein" for level in levels[:1]],
+        "baseline: AUPRC of the residue's letter alone; a random order has the base rate",
+        "* threshold of a fold chosen on the other folds; -: not defined",
+    ]
+    return "\n".join([*lines, *notes])
 
 
 def _counts(residues: ScoredResidues) -> dict[str, Any]:
@@ -117,13 +118,13 @@ def _intervals(
 ) -> dict[str, Any]:
     labels, model, proteins = residues.labels, residues.probabilities, residues.proteins
     options: dict[str, Any] = {"draws": draws, "seed": seed, "level": level}
-    nothing = Interval(math.nan, math.nan, math.nan, 0)
-    found = {"auprc": interval("auprc", labels, model, proteins, **options), "baseline": nothing, "gain": nothing}
-    if baseline is not None:
-        found["baseline"] = interval("auprc", labels, baseline, proteins, **options)
-        found["gain"] = paired_interval("auprc", labels, model, baseline, proteins, **options)
-    plain = {name: _plain(each, level) for name, each in found.items()}
-    return {"auprc": plain["auprc"], "baseline": {"auprc": plain["baseline"]}, "gain": {"auprc": plain["gain"]}}
+    if baseline is None:
+        nothing = Interval(math.nan, math.nan, math.nan, 0)
+        found = Compared(interval("auprc", labels, model, proteins, **options), nothing, nothing)
+    else:
+        found = paired_interval("auprc", labels, model, baseline, proteins, **options)
+    first, second, difference = (_plain(each, level) for each in found)
+    return {"auprc": first, "baseline": {"auprc": second}, "gain": {"auprc": difference}}
 
 
 def _plain(found: Interval, level: float) -> dict[str, Any]:
