@@ -72,7 +72,7 @@ class CheckpointError(BindtuneError):
 
 
 class Interrupted(Exception):  # noqa: N818 (a state, not an error)
-    """The run was asked to stop by SIGTERM, and saved what a resume needs."""
+    """The run was asked to stop by SIGTERM, and saved what a resume needs; the message is how to go on."""
 
 
 class CheckError(BindtuneError):

@@ -4,6 +4,7 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,8 @@ from tqdm import tqdm
 
 from bindtune.config import BindingConfig
 from bindtune.data.alignments import Alignments
-from bindtune.data.folds import assign_folds, identical
+from bindtune.data.clusters import cluster_proteins, read_clusters
+from bindtune.data.folds import assign_folds, count_folds, inner_validation, read_folds, write_folds
 from bindtune.data.proteins import Proteins, alignment_files, label_files, load_proteins
 from bindtune.errors import ConfigError
 
@@ -31,6 +33,7 @@ class RunInputs:
         alignments: their homologs, or None.
         alone: proteins without an alignment, where there are alignments.
         files: the files that were read, by what they are.
+        audit: what stands on both sides of a fold; plain values.
     """
 
     proteins: Proteins
@@ -39,6 +42,21 @@ class RunInputs:
     alignments: Alignments | None
     alone: tuple[str, ...]
     files: dict[str, Path]
+    audit: dict[str, Any]
+
+    def write_folds(self, path: Path) -> None:
+        """Write folds.csv."""
+        write_folds(path, names=self.proteins.names, folds=self.fold, groups=self.group)
+
+    def empty_folds(self) -> list[str]:
+        """Sentences about folds in which an ion has no binding residue."""
+        counts = count_folds(self.proteins, self.fold)
+        return [
+            f"fold {number} holds no binding residue of {ion}: its figures are not defined there"
+            for number, positives in zip(counts.folds, counts.positives, strict=True)
+            for ion, count in zip(counts.ions, positives, strict=True)
+            if not count
+        ]
 
 
 @dataclass(frozen=True)
@@ -89,15 +107,30 @@ def read_run(config: BindingConfig, run: Path) -> RunInputs:
         ConfigError: there are too few proteins for the folds.
     """
     proteins, named = read_proteins(config)
-    group = identical(proteins.sequences)
-    fold = assign_folds(proteins, group, num_folds=config.training.num_folds, seed=config.training.seed)
-    empty = sorted(set(range(1, config.training.num_folds + 1)) - set(fold.tolist()))
-    if empty:
-        raise ConfigError(
-            f"{len(set(group.tolist()))} groups of proteins are too few for {config.training.num_folds} folds"
-        )
+    group = _groups(config, proteins, named)
+    fold = _folds(config, proteins, group, named)
     alignments, alone = _alignments(config, proteins, run)
-    return RunInputs(proteins, fold, group, alignments, alone, named)
+    return RunInputs(proteins, fold, group, alignments, alone, named, audit={})
+
+
+def _groups(config: BindingConfig, proteins: Proteins, named: dict[str, Path]) -> Ints:
+    data = config.data
+    if data.clusters in ("identical", "kmer", "mmseqs"):
+        method: Any = data.clusters
+        return cluster_proteins(proteins.names, proteins.sequences, method=method, identity=data.cluster_identity)
+    named["clusters"] = Path(data.clusters)
+    return read_clusters(named["clusters"], names=proteins.names, sequences=proteins.sequences)
+
+
+def _folds(config: BindingConfig, proteins: Proteins, group: Ints, named: dict[str, Path]) -> Ints:
+    count = config.training.num_folds
+    if config.data.folds is None:
+        return assign_folds(proteins, group, num_folds=count, seed=config.training.seed)
+    named["folds"] = config.data.folds
+    fold = read_folds(config.data.folds, names=proteins.names)
+    if int(fold.max()) != count:
+        raise ConfigError(f"{config.data.folds}: has {int(fold.max())} folds, training.num_folds is {count}")
+    return fold
 
 
 def _alignments(config: BindingConfig, proteins: Proteins, run: Path) -> tuple[Alignments | None, tuple[str, ...]]:
@@ -123,16 +156,23 @@ def divide(inputs: RunInputs, config: BindingConfig, fold: int) -> FoldProteins:
     """
     if fold not in set(inputs.fold.tolist()):
         raise ConfigError(f"there is no fold {fold}, expected 1 to {config.training.num_folds}")
-    out = np.flatnonzero(inputs.fold == fold)
-    training = np.flatnonzero(inputs.fold != fold)
-    validation = out
-    proteins = inputs.proteins
-    labelled = proteins.known().any(axis=1)
+    proteins, training = inputs.proteins, config.training
+    labelled = np.asarray(proteins.known().any(axis=1))
+    out, learned = np.flatnonzero(inputs.fold == fold), np.flatnonzero(inputs.fold != fold)
+    chosen = out
+    if training.inner_validation_fraction:
+        taken = inner_validation(
+            proteins.subset(learned),
+            inputs.group[learned],
+            fraction=training.inner_validation_fraction,
+            seed=training.seed,
+        )
+        chosen, learned = learned[taken], learned[~taken]
     return FoldProteins(
-        training=proteins.subset(training),
-        validation=proteins.subset(validation),
+        training=proteins.subset(learned),
+        validation=proteins.subset(chosen),
         held_out=proteins.subset(out[labelled[out]]),
-        inner=False,
+        inner=bool(training.inner_validation_fraction),
         alignments=inputs.alignments,
     )
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.resources import files as resources
@@ -13,6 +13,7 @@ import torch
 import yaml
 from accelerate import Accelerator
 from huggingface_hub import try_to_load_from_cache
+from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig, dump
 from bindtune.errors import BindtuneError, CheckError, ConfigError
@@ -52,10 +53,11 @@ def cross_validate(config: BindingConfig, *, fold: int | None = None, resume: Pa
         Interrupted: SIGTERM came; the state is saved.
     """
     run = resume or config.training.output_dir
+    if not sys.stderr.isatty():
+        disable_progress_bar()  # type: ignore[no-untyped-call]
     accelerator = make_accelerator(config)
     try:
-        with only_writer(run / LOCK_FOLDER) if accelerator.is_main_process and False else nullcontext():
-            return _cross_validate(config, run, accelerator, fold=fold, resumed=resume is not None)
+        return _cross_validate(config, run, accelerator, fold=fold, resumed=resume is not None)
     except RuntimeError as error:
         if accelerator.num_processes > 1 and _is_about_peers(error):
             raise BindtuneError(
@@ -84,10 +86,10 @@ def _cross_validate(
         if accelerator.is_main_process:
             missing = [number for number in _wanted(config, None) if not _is_done(run, number)]
             if missing:
-                found = f"fold {fold} is done: {files.fold_folder(run, wanted[0])}; not done yet: {', '.join(map(str, missing))}"
+                left = ", ".join(map(str, missing))
+                found = f"fold {fold} is done: {files.fold_folder(run, wanted[0])}; not done yet: {left}"
             else:
                 found = merge_folds(run)
-                log.info("%s", found)
         accelerator.wait_for_everyone()
         return found
 
@@ -130,7 +132,11 @@ def _train_fold(
         if resumed and trainer.resume():
             log.info("fold %d: resumed after epoch %d, step %d", fold, trainer.state.epoch, trainer.state.step)
         main = accelerator.is_main_process
-        with Board(run, fold, ions=config.training.ions, history=trainer.state.history) if main else nullcontext() as board:
+        with (
+            Board(run, fold, ions=config.training.ions, history=trainer.state.history)
+            if main
+            else nullcontext() as board
+        ):
             trainer.fit(on_epoch=board.add if board is not None else _nothing)
     accelerator.free_memory()
 
@@ -183,7 +189,9 @@ def _sign(config: BindingConfig, run: Path, inputs: RunInputs) -> None:
     origin = provenance({**inputs.files, **_base_files(config.model.checkpoint)}, _PACKAGES)
     signed = run / PROVENANCE
     if signed.is_file():
-        before = {name: each["sha256"] for name, each in json.loads(signed.read_text(encoding="utf-8"))["inputs"].items()}
+        before = {
+            name: each["sha256"] for name, each in json.loads(signed.read_text(encoding="utf-8"))["inputs"].items()
+        }
         now = {name: each["sha256"] for name, each in origin["inputs"].items()}
         changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
         if changed:
@@ -191,12 +199,12 @@ def _sign(config: BindingConfig, run: Path, inputs: RunInputs) -> None:
     else:
         write_text(signed, json.dumps(origin, indent=2) + "\n")
     inputs.write_folds(run / FOLDS)
-    write_text(run / AUDIT, json.dumps(inputs.audit.as_dict(), indent=2) + "\n")
+    write_text(run / AUDIT, json.dumps(inputs.audit, indent=2) + "\n")
     notice = resources("bindtune.models").joinpath("PROFLUENT_E1_NOTICE.txt").read_text(encoding="utf-8")
     write_text(run / "NOTICE", notice)
     write_text(run / CONFIG, dump(config))
-    if inputs.audit.found and config.data.leaks == "fail":
-        raise CheckError(f"{inputs.audit.summary}; see {run / AUDIT}; data.leaks=allow trains nevertheless")
+    if inputs.audit.get("leaks") and config.data.leaks == "fail":
+        raise CheckError(f"{inputs.audit['summary']}; see {run / AUDIT}; data.leaks=allow trains nevertheless")
 
 
 def _base_files(checkpoint: str) -> dict[str, Path]:
@@ -216,10 +224,12 @@ def _tell(config: BindingConfig, inputs: RunInputs) -> None:
     known, positives = proteins.known().sum(axis=0).tolist(), proteins.positives().sum(axis=0).tolist()
     for ion, count, sites in zip(proteins.ions, known, positives, strict=True):
         log.info("%s: %d proteins, %d binding residues", ion, count, sites)
-    log.info("%d proteins in %d groups, %d folds", len(proteins), len(set(inputs.group.tolist())), inputs.num_folds)
+    log.info(
+        "%d proteins in %d groups, %d folds", len(proteins), len(set(inputs.group.tolist())), config.training.num_folds
+    )
     if inputs.alignments is not None:
         log.info("%d proteins have no alignment and are read alone", len(inputs.alone))
-    log.info("%s", inputs.audit.summary)
+    log.info("%s", inputs.audit.get("summary"))
     for line in inputs.empty_folds():
         log.warning("%s", line)
 
@@ -227,12 +237,15 @@ def _tell(config: BindingConfig, inputs: RunInputs) -> None:
 def _tell_fold(config: BindingConfig, fold: int, positives: list[int], weights: list[float]) -> None:
     for ion, count, weight in zip(config.training.ions, positives, weights, strict=True):
         if not count:
-            log.warning("fold %d: %s has no binding residue to learn from; its head learns that nothing binds", fold, ion)
+            log.warning(
+                "fold %d: %s has no binding residue to learn from; its head learns that nothing binds", fold, ion
+            )
         elif config.training.pos_weight_mode != "none":
             log.info("fold %d: %s: weight of binding residues %.3g", fold, ion, weight)
     if config.training.loss_type == "focal" and config.training.focal_alpha < 0.5:
         log.warning(
-            "training.focal_alpha %.2f weights binding residues down, which are the rare ones", config.training.focal_alpha
+            "training.focal_alpha %.2f weights binding residues down, which are the rare ones",
+            config.training.focal_alpha,
         )
 
 
@@ -252,5 +265,14 @@ def _logging_to(path: Path) -> Iterator[None]:
 
 def _is_about_peers(error: RuntimeError) -> bool:
     text = str(error).lower()
-    lost = ("connection closed", "connection reset", "connection refused", "broken pipe", "socket", "peer", "nccl", "timed out")
+    lost = (
+        "connection closed",
+        "connection reset",
+        "connection refused",
+        "broken pipe",
+        "socket",
+        "peer",
+        "nccl",
+        "timed out",
+    )
     return isinstance(error, torch.distributed.DistBackendError) or any(word in text for word in lost)

@@ -126,7 +126,7 @@ class E1BindingTrainer:
     def proteins_per_step(self) -> int:
         """Proteins of an optimiser step, over all processes."""
         training = self.conf.training
-        return training.batch_size * training.accum_steps * self.accelerator.num_processes
+        return training.batch_size * training.accum_steps * int(self.accelerator.num_processes)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -172,7 +172,7 @@ class E1BindingTrainer:
     ) -> DataLoader[Any]:
         return DataLoader(
             rows,
-            batch_sampler=FixedBatches(batches),  # type: ignore[arg-type]  # indices are pairs
+            batch_sampler=FixedBatches(batches),
             collate_fn=collator,
             num_workers=min(self.conf.training.num_workers, len(batches)),
             generator=torch.Generator(),  # a worker's seed, drawn here, leaves torch's own state alone
@@ -235,7 +235,7 @@ class E1BindingTrainer:
         known = sum(int(batch["label_mask"].sum()) for batch in batches)
         masked = sum(int((batch["mlm_labels"] > 0).sum()) for batch in batches if "mlm_labels" in batch)
         own = torch.tensor([known, masked] if counted else [0, 0], device=self.accelerator.device)
-        total: Tensor = self.accelerator.reduce(own, reduction="sum")  # type: ignore[assignment]
+        total: Tensor = self.accelerator.reduce(own, reduction="sum")
         return total[0].clamp(min=1), total[1].clamp(min=1)
 
     def _loss(self, output: Any, batch: dict[str, Any], known: Tensor, masked: Tensor, *, counted: bool) -> Tensor:
@@ -252,7 +252,8 @@ class E1BindingTrainer:
         for name, values in sums.items():
             held = self.state.sums.get(name, [0.0] * len(values))
             self.state.sums[name] = [a + b for a, b in zip(held, values.detach().double().tolist(), strict=True)]
-        return loss * self.accelerator.num_processes
+        share: Tensor = loss * self.accelerator.num_processes
+        return share
 
     def _training_losses(self) -> dict[str, float]:
         """Mean losses of the epoch so far, over all processes: loss, loss_bce, loss_mlm and loss_bce of each ion."""
@@ -289,7 +290,7 @@ class E1BindingTrainer:
         found: list[Any] = [None]
         if self.accelerator.is_main_process:
             method: Method = self.conf.training.threshold_method
-            weights: list[float] = self.bare.pos_weight.tolist()  # type: ignore[operator, assignment]
+            weights: list[float] = self.bare.pos_weight.tolist()  # type: ignore[operator]
             by_ion = validation_rows(rows.proteins, logits, loss=self.bare.loss, pos_weight=weights, method=method)
             for row in by_ion:
                 row["loss_mlm"] = masked if row["ion"] == MEAN else math.nan
@@ -388,7 +389,16 @@ class E1BindingTrainer:
             self.state.best_epoch, self.state.best_score = epoch, score
             self.save_checkpoint()
         self._save_state()
+        if self.accelerator.is_main_process:
+            self._tell(losses, validation[-1], better=better)
         return rows
+
+    def _tell(self, losses: dict[str, float], mean: Row, *, better: bool) -> None:
+        log.info(
+            "fold %d epoch %d: loss %.4f, validation %.4f, mean AUPRC %.4f, mean HRA %.4f%s",
+            self.fold, self.state.epoch, losses["loss"], mean["loss"], mean["auprc"], mean["hra"],
+            ", the best so far" if better else "",
+        )  # fmt: skip
 
     def _training_rows(self, losses: dict[str, float]) -> list[Row]:
         by_ion = [{"split": "train", "ion": ion, "loss_bce": losses[f"loss_bce_{ion}"]} for ion in self.bare.ion_types]
@@ -402,7 +412,7 @@ class E1BindingTrainer:
         return float(-mean["loss"] if math.isnan(score) else score)
 
     def save_checkpoint(self) -> None:
-        """Write the present weights as the fold's best: adapters and heads, or the encoder where all of it is trained."""
+        """Write the present weights as the fold's best: heads, and adapters or, where it is trained, the encoder."""
         if self.accelerator.is_main_process:
             mean = next((row for row in reversed(self.state.history) if row["ion"] == MEAN), {})
             figures = {name: mean.get(name, math.nan) for name in ("auprc", "hra")}
@@ -466,14 +476,14 @@ class E1BindingTrainer:
         every = self.conf.training.save_steps
         if self._asked_to_stop():
             self._save_state()
-            raise Interrupted(str(self.run))
+            raise Interrupted(f"bindtune train --resume {self.run}")
         if every and self.state.step % every == 0 and not last:
             self._save_state()
 
     def _asked_to_stop(self) -> bool:
         if self.interrupted:
             self.accelerator.set_trigger()
-        return self.accelerator.check_trigger()
+        return bool(self.accelerator.check_trigger())
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
