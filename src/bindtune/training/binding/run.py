@@ -56,6 +56,8 @@ def cross_validate(config: BindingConfig, *, fold: int | None = None, resume: Pa
     if not sys.stderr.isatty():
         disable_progress_bar()  # type: ignore[no-untyped-call]
     accelerator = make_accelerator(config)
+    if not accelerator.is_main_process:
+        logging.getLogger("bindtune").setLevel(logging.ERROR)  # one of them tells
     try:
         return _cross_validate(config, run, accelerator, fold=fold, resumed=resume is not None)
     except RuntimeError as error:
