@@ -56,8 +56,6 @@ def cross_validate(config: BindingConfig, *, fold: int | None = None, resume: Pa
     if not sys.stderr.isatty():
         disable_progress_bar()  # type: ignore[no-untyped-call]
     accelerator = make_accelerator(config)
-    if not accelerator.is_main_process:
-        logging.getLogger("bindtune").setLevel(logging.ERROR)  # one of them tells
     try:
         return _cross_validate(config, run, accelerator, fold=fold, resumed=resume is not None)
     except RuntimeError as error:
@@ -79,7 +77,7 @@ def _cross_validate(
     if accelerator.is_main_process:
         _sign(config, run, inputs)
     accelerator.wait_for_everyone()
-    with _logging_to(run / LOG) if accelerator.is_main_process else nullcontext():
+    with _logging_to(run / LOG if accelerator.is_main_process else None):
         _tell(config, inputs)
         wanted = _wanted(config, fold)
         for number in wanted:
@@ -252,15 +250,20 @@ def _tell_fold(config: BindingConfig, fold: int, positives: list[int], weights: 
 
 
 @contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """Append what is logged to a file too."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+def _logging_to(path: Path | None) -> Iterator[None]:
+    """Append what is logged to a file too; None keeps a process quiet, where another one tells."""
     package = logging.getLogger("bindtune")
+    before = package.level
+    handler: logging.Handler = logging.NullHandler()
+    if path is not None:
+        handler = logging.FileHandler(path, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    package.setLevel(logging.ERROR if path is None else logging.INFO)
     package.addHandler(handler)
     try:
         yield
     finally:
+        package.setLevel(before)
         package.removeHandler(handler)
         handler.close()
 
