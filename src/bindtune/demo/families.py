@@ -7,7 +7,7 @@ elsewhere too, and some of those are conserved as well: neither a letter nor its
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from bindtune.runs import write_text
 
 # What an ion's families share. Upper case binds, lower case is there and does not, a dot is any letter.
 _MOTIFS = {
-    "ZN": (("C..C", "H...H"), ("C..C", "C..C"), ("H...H", "C..C")),
+    "ZN": (("C..C", "H...H"),),
     "CA": (("D.D.Dg.....E",),),
     "MG": (("N.D..D",), ("D.D..T",)),
 }
@@ -45,7 +45,7 @@ class FamilyFiles(NamedTuple):
         test: the same of families that stand nowhere else, by ion.
         alignments: the folder of one A3M for each labelled protein.
         unlabelled: plain FASTA of proteins of yet other families.
-        groups: columns protein and group, the family of every protein.
+        groups: columns protein and group, the family, of every protein that stands in a FASTA file.
     """
 
     train: dict[str, Path]
@@ -100,7 +100,7 @@ def write_families(
     unlabelled_families: int = 7,
     siblings: tuple[int, int] = (20, 50),
     decoys: float = 0.15,
-    redrawn: tuple[float, float] = (0.3, 0.6),
+    redrawn: tuple[float, float] = (0.15, 0.35),
 ) -> FamilyFiles:
     """Generate families of seven kinds in turn: those of one ion, of two ions, and of none.
 
@@ -119,29 +119,30 @@ def write_families(
         siblings: fewest and most proteins of a family that stand in alignments alone.
         decoys: share of the letters outside motifs that are drawn from those that bind; the others have natural
             frequencies.
-        redrawn: lowest and highest share of the letters outside motifs and core that a member draws anew.
+        redrawn: lowest and highest share of the letters outside motifs and core that a member draws anew. With much
+            more than the default, members are too far from each other for clustering by identity to keep them together.
     """
     maker = _Maker(np.random.default_rng(seed), _frequencies(decoys), redrawn)
-    groups: list[tuple[str, str]] = []
-    found: dict[str, list[tuple[Family, Member]]] = {}
-    for part, number in {"train": families, "test": test_families, "unlabelled": unlabelled_families}.items():
-        found[part] = []
-        for index in range(number):
-            family = maker.family(f"{part}{index + 1:03d}", _KINDS[index % len(_KINDS)])
+    numbers = count(1)
+    parts: dict[str, list[tuple[Family, list[Member]]]] = {"train": [], "test": [], "unlabelled": []}
+    for part, size in zip(parts, (families, test_families, unlabelled_families), strict=True):
+        for index in range(size):
+            family = maker.family(f"family{next(numbers):03d}", _KINDS[index % len(_KINDS)])
             extra = 0 if part == "unlabelled" else int(maker.generator.integers(siblings[0], siblings[1] + 1))
-            proteins = [maker.member(family, place + 1) for place in range(members + extra)]
-            found[part] += [(family, protein) for protein in proteins[:members]]
-            if extra:
-                for protein in proteins[:members]:
-                    write_text(folder / "msa" / f"{protein.name}.a3m", alignment(protein, proteins))
-        groups += [(protein.name, family.name) for family, protein in found[part]]
-    labelled = {part: _write_labelled(folder, part, found[part], maker.generator) for part in ("train", "test")}
-    unlabelled = (f">{protein.name}\n{protein.sequence}\n" for _, protein in found["unlabelled"])
-    write_text(folder / "unlabelled.fa", "".join(unlabelled))
-    write_text(folder / "groups.csv", "".join(f"{name},{group}\n" for name, group in [("protein", "group"), *groups]))
-    return FamilyFiles(
-        **labelled, alignments=folder / "msa", unlabelled=folder / "unlabelled.fa", groups=folder / "groups.csv"
-    )
+            parts[part].append((family, [maker.member(family, place + 1) for place in range(members + extra)]))
+    for _, proteins in parts["train"] + parts["test"]:
+        for query in proteins[:members]:
+            write_text(folder / "msa" / f"{query.name}.a3m", alignment(query, proteins))
+    chosen = {
+        part: [(family, protein) for family, proteins in found for protein in proteins[:members]]
+        for part, found in parts.items()
+    }
+    labelled = {part: _write_labelled(folder, part, chosen[part], maker.generator) for part in ("train", "test")}
+    unlabelled, groups = folder / "unlabelled.fa", folder / "groups.csv"
+    write_text(unlabelled, "".join(f">{protein.name}\n{protein.sequence}\n" for _, protein in chosen["unlabelled"]))
+    rows = [(protein.name, family.name) for found in chosen.values() for family, protein in found]
+    write_text(groups, "".join(f"{name},{group}\n" for name, group in [("protein", "group"), *rows]))
+    return FamilyFiles(**labelled, alignments=folder / "msa", unlabelled=unlabelled, groups=groups)
 
 
 class _Maker(NamedTuple):
