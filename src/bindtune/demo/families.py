@@ -99,7 +99,7 @@ def write_families(
     test_families: int = 7,
     unlabelled_families: int = 7,
     siblings: tuple[int, int] = (20, 50),
-    decoys: float = 0.15,
+    decoys: float = 0.1,
     redrawn: tuple[float, float] = (0.15, 0.35),
 ) -> FamilyFiles:
     """Generate families of seven kinds in turn: those of one ion, of two ions, and of none.
@@ -124,25 +124,23 @@ def write_families(
     """
     maker = _Maker(np.random.default_rng(seed), _frequencies(decoys), redrawn)
     numbers = count(1)
-    parts: dict[str, list[tuple[Family, list[Member]]]] = {"train": [], "test": [], "unlabelled": []}
+    parts: dict[str, list[tuple[Family, Member]]] = {"train": [], "test": [], "unlabelled": []}
     for part, size in zip(parts, (families, test_families, unlabelled_families), strict=True):
         for index in range(size):
             family = maker.family(f"family{next(numbers):03d}", _KINDS[index % len(_KINDS)])
             extra = 0 if part == "unlabelled" else int(maker.generator.integers(siblings[0], siblings[1] + 1))
-            parts[part].append((family, [maker.member(family, place + 1) for place in range(members + extra)]))
-    for _, proteins in parts["train"] + parts["test"]:
-        for query in proteins[:members]:
-            write_text(folder / "msa" / f"{query.name}.a3m", alignment(query, proteins))
-    chosen = {
-        part: [(family, protein) for family, proteins in found for protein in proteins[:members]]
-        for part, found in parts.items()
-    }
-    labelled = {part: _write_labelled(folder, part, chosen[part], maker.generator) for part in ("train", "test")}
-    unlabelled, groups = folder / "unlabelled.fa", folder / "groups.csv"
-    write_text(unlabelled, "".join(f">{protein.name}\n{protein.sequence}\n" for _, protein in chosen["unlabelled"]))
-    rows = [(protein.name, family.name) for found in chosen.values() for family, protein in found]
-    write_text(groups, "".join(f"{name},{group}\n" for name, group in [("protein", "group"), *rows]))
-    return FamilyFiles(**labelled, alignments=folder / "msa", unlabelled=unlabelled, groups=groups)
+            found = [maker.member(family, number + 1) for number in range(members + extra)]
+            parts[part] += [(family, protein) for protein in found[:members]]
+            for query in found[:members] if part != "unlabelled" else []:
+                write_text(folder / "msa" / f"{query.name}.a3m", alignment(query, found))
+    labelled = {part: _write_labelled(folder, part, parts[part], maker.generator) for part in ("train", "test")}
+    unlabelled = "".join(f">{protein.name}\n{protein.sequence}\n" for _, protein in parts["unlabelled"])
+    write_text(folder / "unlabelled.fa", unlabelled)
+    rows = [(protein.name, family.name) for proteins in parts.values() for family, protein in proteins]
+    write_text(folder / "groups.csv", "".join(f"{name},{group}\n" for name, group in [("protein", "group"), *rows]))
+    return FamilyFiles(
+        **labelled, alignments=folder / "msa", unlabelled=folder / "unlabelled.fa", groups=folder / "groups.csv"
+    )
 
 
 class _Maker(NamedTuple):
