@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 Ints = NDArray[np.int64]
 
+ALIGNMENTS = "alignments"
+"""Folder of a run that keeps what was read from alignments."""
+
 
 @dataclass(frozen=True)
 class RunInputs:
@@ -127,7 +130,7 @@ def _alignments(config: BindingConfig, proteins: Proteins, run: Path) -> tuple[A
         return None, ()
     paths, alone = alignment_files(data.msa_dir, looked_for=proteins.looked_for(), groups=data.ion_groups)
     bound = sampling.neighbor_similarity_lower_bound
-    cache = data.cache_dir or run / "alignments"
+    cache = data.cache_dir or run / ALIGNMENTS
     alignments = Alignments(paths, cache_dir=cache, neighbor_similarity_lower_bound=bound)
     sequences = dict(zip(proteins.names, proteins.sequences, strict=True))
     alignments.prepare(

@@ -22,7 +22,7 @@ from bindtune.runs import LOCK, only_writer, provenance, write_text
 from bindtune.training.binding import files
 from bindtune.training.binding.audit import audit
 from bindtune.training.binding.board import Board
-from bindtune.training.binding.inputs import RunInputs, divide, read_run
+from bindtune.training.binding.inputs import ALIGNMENTS, RunInputs, divide, read_run
 from bindtune.training.binding.merge import merge_folds
 from bindtune.training.binding.model import build_model, positive_weights
 from bindtune.training.binding.trainer import E1BindingTrainer, make_accelerator
@@ -149,7 +149,8 @@ def _check_folder(config: BindingConfig, run: Path, *, fold: int | None, resumed
     """Refuse a folder that holds something else, or a run of other settings."""
     if run.exists() and not run.is_dir():
         raise ConfigError(f"{run} is a file, not a run folder")
-    occupied = run.is_dir() and any(path.name != LOCK for path in run.iterdir())
+    # Another fold of the run may be reading alignments, before it writes anything else.
+    occupied = run.is_dir() and any(path.name not in (LOCK, ALIGNMENTS) for path in run.iterdir())
     if not occupied:
         if resumed:
             raise ConfigError(f"{run} holds no run to resume")
