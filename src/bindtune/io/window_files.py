@@ -222,5 +222,6 @@ def _joined(parts: list[pa.Array | str]) -> pa.Array:
     """Texts made of parts; neighbouring parts that all values share are put together first."""
     merged: list[pa.Array | str] = []
     for shared, run in groupby(parts, key=lambda part: isinstance(part, str)):
-        merged += ["".join(run)] if shared else run
+        some = list(run)
+        merged += ["".join(some)] if shared else some
     return pc.binary_join_element_wise(*merged, "")
