@@ -72,14 +72,19 @@ def train(
     config: _Config = None,
     overrides: _Overrides = None,
     fold: Annotated[int | None, typer.Option(help="Train this fold alone (from 1); merge joins them.")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on in this run folder.")] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Go on in this run folder; auto: in training.output_dir, or begin there."),
+    ] = None,
 ) -> None:
     """Fine-tune a protein encoder on binding sites, cross-validated."""
-    given = resume / "config.yaml" if config is None and resume is not None else config
-    settings = load_binding(given, overrides or [])
+    run = None if resume in (None, "auto") else Path(str(resume))
+    settings = load_binding(run / "config.yaml" if config is None and run is not None else config, overrides or [])
+    if resume == "auto" and (settings.training.output_dir / "config.yaml").is_file():
+        run = settings.training.output_dir
     from bindtune.training.binding.run import cross_validate
 
-    _say(cross_validate(settings, fold=fold, resume=resume))
+    _say(cross_validate(settings, fold=fold, resume=run))
 
 
 @app.command()

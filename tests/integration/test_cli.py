@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bindtune.cli import main
-from bindtune.config import PretrainConfig, WindowsConfig, load
+from bindtune.config import PretrainConfig, WindowsConfig, load, load_binding
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,7 +92,10 @@ def test_what_a_user_can_fix_is_one_line_and_exit_code_2(
 
 def test_shipped_configurations_are_valid() -> None:
     shipped = {"pretrain.yaml": PretrainConfig, "pretrain-tiny.yaml": PretrainConfig, "windows.yaml": WindowsConfig}
-    assert {path.name for path in (ROOT / "configs").iterdir()} == set(shipped)
+    assert {path.name for path in (ROOT / "configs").iterdir()} == {*shipped, "binding.yaml", "binding-tiny.yaml"}
+    load_binding(ROOT / "configs" / "binding-tiny.yaml")
+    binding = load_binding(ROOT / "configs" / "binding.yaml")
+    assert (binding.training.pos_weight_mode, binding.data.clusters) == ("sqrt", "mmseqs")
     for name, model in shipped.items():
         load(model, config=ROOT / "configs" / name, given={})
     full = load(PretrainConfig, config=ROOT / "configs" / "pretrain.yaml", given={})

@@ -34,7 +34,7 @@ def cluster_proteins(
         method: "identical" joins equal sequences alone. "kmer" and "mmseqs" join also whatever a chain of similar pairs
             connects: "kmer" with `data.similarity`, on up to 20,000 sequences, "mmseqs" with MMseqs2.
         identity: share of identical columns in an alignment, 0 to 1.
-        coverage: share of residues in the alignment, of the shorter protein ("kmer") or of both ("mmseqs").
+        coverage: share of the shorter protein that must lie in the alignment, so that a fragment belongs to the whole.
 
     Returns:
         (N,) number of each protein's group, from 0.
@@ -137,7 +137,10 @@ def _by_mmseqs(sequences: Sequence[str], *, identity: float, coverage: float) ->
         folder = Path(name)
         fasta = "".join(f">{number}\n{sequence}\n" for number, sequence in enumerate(sequences))
         (folder / "proteins.fa").write_text(fasta, encoding="ascii")
-        options = ["--min-seq-id", str(identity), "-c", str(coverage), "--cov-mode", "0", "--cluster-mode", "1"]
+        # Coverage of the target, which is the shorter one; connected components; and all against all, because the
+        # cascade compares representatives alone and misses pairs.
+        options = ["--min-seq-id", str(identity), "-c", str(coverage), "--cov-mode", "1", "--cluster-mode", "1"]
+        options += ["--single-step-clustering", "1"]
         paths = [str(folder / part) for part in ("proteins.fa", "groups", "work")]
         done = subprocess.run(
             [str(program), "easy-cluster", *paths, *options, "-v", "1"], capture_output=True, text=True, check=False

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
-# Time grows with the square of their number; so many take some quarter of an hour.
+# Time grows with the square of their number: 5,000 proteins take about a minute.
 MOST_SEQUENCES = 20_000
 
 _WORD = 4

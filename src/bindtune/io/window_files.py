@@ -9,12 +9,14 @@ import gzip
 import json
 import re
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, Protocol, Self, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -145,10 +147,9 @@ class JsonWindowWriter:
 
     def write(self, windows: WindowColumns) -> None:
         """Append windows."""
-        lines = _json_lines(windows)
-        if lines:
-            self._file.write(b"" if self._empty else self._between.encode())
-            self._file.write(self._between.join(lines).encode("ascii"))
+        if len(windows):
+            text = memoryview(_json_lines(windows, before=self._between))
+            self._file.write(text[len(self._between) :] if self._empty else text)
             self._empty = False
 
     def __enter__(self) -> Self:
@@ -192,39 +193,35 @@ def _table(windows: WindowColumns) -> pa.Table:
     )
 
 
-def _json_lines(windows: WindowColumns) -> list[str]:
-    peaks = [
-        f'{{"peak_start": {a}, "peak_end": {b}, "genomic_start": {c}, "genomic_end": {d}}}'
-        for a, b, c, d in zip(
-            windows.peak_start.tolist(),
-            windows.peak_end.tolist(),
-            windows.genomic_start.tolist(),
-            windows.genomic_end.tolist(),
-            strict=True,
-        )
-    ]
-    clipped = [("false", "true")[flag] for flag in windows.peak_clipped.tolist()]
-    lines, first = [], 0
-    seq_ids = [f'"{name}"' for name in windows.seq_id]
+def _json_lines(windows: WindowColumns, *, before: str) -> pa.Buffer:
+    """The windows as ASCII text, a record each, with `before` in front of every one."""
+    table = _table(windows)
     if not _PLAIN.fullmatch("".join(windows.seq_id)):
-        seq_ids = [json.dumps(name) for name in windows.seq_id]
-    rows = zip(
-        windows.sequence,
-        seq_ids,
-        windows.start.tolist(),
-        windows.end.tolist(),
-        windows.strand.tolist(),
-        windows.method.tolist(),
-        windows.peak_count.tolist(),
-        strict=True,
-    )
-    for sequence, seq_id, start, end, strand, method, count in rows:
-        last = first + count
-        lines.append(
-            f'{{"sequence": "{sequence}", "seq_id": {seq_id}, "seq_len": {end - start}, '
-            f'"start": {start}, "end": {end}, "strand": "{STRAND_LETTERS[strand]}", "method": "{METHODS[method]}", '
-            f'"num_peaks_in_window": {count}, "eclip_regions": [{", ".join(peaks[first:last]) if count else ""}], '
-            f'"peak_clipped": [{", ".join(clipped[first:last]) if count else ""}]}}'
-        )
-        first = last
-    return lines
+        escaped = pa.array([json.dumps(name)[1:-1] for name in windows.seq_id])
+        table = table.set_column(table.schema.get_field_index("seq_id"), "seq_id", escaped)
+    records = table.to_struct_array().combine_chunks()
+    return _joined([before, *_json_parts(records)]).buffers()[2]
+
+
+def _json_parts(values: pa.Array) -> list[pa.Array | str]:
+    """What stands one after another in the JSON of each value: texts of its own, and what all have alike."""
+    if pa.types.is_string(values.type):
+        return ['"', values, '"']
+    if pa.types.is_list(values.type):
+        items = pa.ListArray.from_arrays(values.offsets, _joined(_json_parts(values.values)))
+        return ["[", pc.binary_join(items, ", "), "]"]
+    if pa.types.is_struct(values.type):
+        parts: list[pa.Array | str] = []
+        for field, column in zip(values.type, values.flatten(), strict=True):
+            parts += [", " if parts else "{", f'"{field.name}": ', *_json_parts(column)]
+        return [*parts, "}"]
+    return [values.cast(pa.string())]
+
+
+def _joined(parts: list[pa.Array | str]) -> pa.Array:
+    """Texts made of parts; neighbouring parts that all values share are put together first."""
+    merged: list[pa.Array | str] = []
+    for shared, run in groupby(parts, key=lambda part: isinstance(part, str)):
+        some = list(run)
+        merged += ["".join(some)] if shared else some
+    return pc.binary_join_element_wise(*merged, "")

@@ -13,13 +13,16 @@ from tqdm import tqdm
 from bindtune.config import BindingConfig
 from bindtune.data.alignments import Alignments
 from bindtune.data.clusters import cluster_proteins, read_clusters
-from bindtune.data.folds import assign_folds, count_folds, inner_validation, read_folds, write_folds
+from bindtune.data.folds import assign_folds, inner_validation, read_folds, write_folds
 from bindtune.data.proteins import Proteins, alignment_files, label_files, load_proteins
 from bindtune.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
 Ints = NDArray[np.int64]
+
+ALIGNMENTS = "alignments"
+"""Folder of a run that keeps what was read from alignments."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,6 @@ class RunInputs:
         alignments: their homologs, or None.
         alone: proteins without an alignment, where there are alignments.
         files: the files that were read, by what they are.
-        audit: what stands on both sides of a fold; plain values.
     """
 
     proteins: Proteins
@@ -42,21 +44,10 @@ class RunInputs:
     alignments: Alignments | None
     alone: tuple[str, ...]
     files: dict[str, Path]
-    audit: dict[str, Any]
 
     def write_folds(self, path: Path) -> None:
         """Write folds.csv."""
         write_folds(path, names=self.proteins.names, folds=self.fold, groups=self.group)
-
-    def empty_folds(self) -> list[str]:
-        """Sentences about folds in which an ion has no binding residue."""
-        counts = count_folds(self.proteins, self.fold)
-        return [
-            f"fold {number} holds no binding residue of {ion}: its figures are not defined there"
-            for number, positives in zip(counts.folds, counts.positives, strict=True)
-            for ion, count in zip(counts.ions, positives, strict=True)
-            if not count
-        ]
 
 
 @dataclass(frozen=True)
@@ -110,7 +101,7 @@ def read_run(config: BindingConfig, run: Path) -> RunInputs:
     group = _groups(config, proteins, named)
     fold = _folds(config, proteins, group, named)
     alignments, alone = _alignments(config, proteins, run)
-    return RunInputs(proteins, fold, group, alignments, alone, named, audit={})
+    return RunInputs(proteins, fold, group, alignments, alone, named)
 
 
 def _groups(config: BindingConfig, proteins: Proteins, named: dict[str, Path]) -> Ints:
@@ -139,7 +130,7 @@ def _alignments(config: BindingConfig, proteins: Proteins, run: Path) -> tuple[A
         return None, ()
     paths, alone = alignment_files(data.msa_dir, looked_for=proteins.looked_for(), groups=data.ion_groups)
     bound = sampling.neighbor_similarity_lower_bound
-    cache = data.cache_dir or run / "alignments"
+    cache = data.cache_dir or run / ALIGNMENTS
     alignments = Alignments(paths, cache_dir=cache, neighbor_similarity_lower_bound=bound)
     sequences = dict(zip(proteins.names, proteins.sequences, strict=True))
     alignments.prepare(

@@ -20,8 +20,9 @@ from bindtune.errors import BindtuneError, CheckError, ConfigError
 from bindtune.models.adapters import count_parameters
 from bindtune.runs import LOCK, only_writer, provenance, write_text
 from bindtune.training.binding import files
+from bindtune.training.binding.audit import audit
 from bindtune.training.binding.board import Board
-from bindtune.training.binding.inputs import RunInputs, divide, read_run
+from bindtune.training.binding.inputs import ALIGNMENTS, RunInputs, divide, read_run
 from bindtune.training.binding.merge import merge_folds
 from bindtune.training.binding.model import build_model, positive_weights
 from bindtune.training.binding.trainer import E1BindingTrainer, make_accelerator
@@ -74,11 +75,10 @@ def _cross_validate(
     accelerator.wait_for_everyone()  # every process has looked before the first one writes
     with accelerator.main_process_first():
         inputs = read_run(config, run)
-    if accelerator.is_main_process:
-        _sign(config, run, inputs)
+    sentences = _sign(config, run, inputs) if accelerator.is_main_process else []
     accelerator.wait_for_everyone()
-    with _logging_to(run / LOG) if accelerator.is_main_process else nullcontext():
-        _tell(config, inputs)
+    with _logging_to(run / LOG if accelerator.is_main_process else None):
+        _tell(config, inputs, sentences)
         wanted = _wanted(config, fold)
         for number in wanted:
             _train_fold(config, run, inputs, number, accelerator=accelerator, resumed=resumed)
@@ -149,7 +149,8 @@ def _check_folder(config: BindingConfig, run: Path, *, fold: int | None, resumed
     """Refuse a folder that holds something else, or a run of other settings."""
     if run.exists() and not run.is_dir():
         raise ConfigError(f"{run} is a file, not a run folder")
-    occupied = run.is_dir() and any(path.name != LOCK for path in run.iterdir())
+    # Another fold of the run may be reading alignments, before it writes anything else.
+    occupied = run.is_dir() and any(path.name not in (LOCK, ALIGNMENTS) for path in run.iterdir())
     if not occupied:
         if resumed:
             raise ConfigError(f"{run} holds no run to resume")
@@ -184,8 +185,8 @@ def _pairs(values: Any, earlier: Any) -> Iterator[tuple[str, Any, dict[str, Any]
         yield name, value, earlier
 
 
-def _sign(config: BindingConfig, run: Path, inputs: RunInputs) -> None:
-    """Leave the settings, the folds, the audit, and where everything came from."""
+def _sign(config: BindingConfig, run: Path, inputs: RunInputs) -> list[str]:
+    """Leave the settings, the folds, the audit, and where everything came from; returns what the audit says."""
     origin = provenance({**inputs.files, **_base_files(config.model.checkpoint)}, _PACKAGES)
     signed = run / PROVENANCE
     if signed.is_file():
@@ -199,12 +200,14 @@ def _sign(config: BindingConfig, run: Path, inputs: RunInputs) -> None:
     else:
         write_text(signed, json.dumps(origin, indent=2) + "\n")
     inputs.write_folds(run / FOLDS)
-    write_text(run / AUDIT, json.dumps(inputs.audit, indent=2) + "\n")
+    found = audit(config, inputs)
+    write_text(run / AUDIT, json.dumps(found, indent=2) + "\n")
     notice = resources("bindtune.models").joinpath("PROFLUENT_E1_NOTICE.txt").read_text(encoding="utf-8")
     write_text(run / "NOTICE", notice)
     write_text(run / CONFIG, dump(config))
-    if inputs.audit.get("leaks") and config.data.leaks == "fail":
-        raise CheckError(f"{inputs.audit['summary']}; see {run / AUDIT}; data.leaks=allow trains nevertheless")
+    if found["leaks"] and config.data.leaks == "fail":
+        raise CheckError(f"{found['sentences'][0]}; see {run / AUDIT}; data.leaks=allow trains nevertheless")
+    return list(found["sentences"])
 
 
 def _base_files(checkpoint: str) -> dict[str, Path]:
@@ -217,7 +220,7 @@ def _base_files(checkpoint: str) -> dict[str, Path]:
     return {f"base {name}": Path(path) for name, path in cached.items() if isinstance(path, str)}
 
 
-def _tell(config: BindingConfig, inputs: RunInputs) -> None:
+def _tell(config: BindingConfig, inputs: RunInputs, sentences: list[str]) -> None:
     for key in config.ignored_keys:
         log.warning("setting without effect: %s", key)
     proteins = inputs.proteins
@@ -229,9 +232,8 @@ def _tell(config: BindingConfig, inputs: RunInputs) -> None:
     )
     if inputs.alignments is not None:
         log.info("%d proteins have no alignment and are read alone", len(inputs.alone))
-    log.info("%s", inputs.audit.get("summary"))
-    for line in inputs.empty_folds():
-        log.warning("%s", line)
+    for sentence in sentences:
+        log.info("%s", sentence)
 
 
 def _tell_fold(config: BindingConfig, fold: int, positives: list[int], weights: list[float]) -> None:
@@ -250,15 +252,20 @@ def _tell_fold(config: BindingConfig, fold: int, positives: list[int], weights: 
 
 
 @contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """Append what is logged to a file too."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+def _logging_to(path: Path | None) -> Iterator[None]:
+    """Append what is logged to a file too; None keeps a process quiet, where another one tells."""
     package = logging.getLogger("bindtune")
+    before = package.level
+    handler: logging.Handler = logging.NullHandler()
+    if path is not None:
+        handler = logging.FileHandler(path, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    package.setLevel(logging.ERROR if path is None else logging.INFO)
     package.addHandler(handler)
     try:
         yield
     finally:
+        package.setLevel(before)
         package.removeHandler(handler)
         handler.close()
 

@@ -1,0 +1,237 @@
+"""Generated protein families with planted binding sites, and their alignments, in the formats that labs have.
+
+Nothing here is biology: every protein is synthetic. A family has an ancestor of random letters; its members are copies
+in which letters have changed, come and gone, except where a motif was planted. Motifs are short patterns that families
+of one ion share, so that what is learned on some families holds for others. The letters that bind stand unbound
+elsewhere too, and some of those are conserved as well: neither a letter nor its conservation alone marks a site.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import count, pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bindtune.runs import write_text
+
+# What an ion's families share. Upper case binds, lower case is there and does not, a dot is any letter.
+_MOTIFS = {
+    "ZN": (("C..C", "H...H"),),
+    "CA": (("D.D.Dg.....E",),),
+    "MG": (("N.D..D",), ("D.D..T",)),
+}
+IONS = tuple(_MOTIFS)
+_KINDS = (("ZN",), ("CA",), ("MG",), ("ZN", "CA"), ("CA", "MG"), ("MG", "ZN"), ())
+"""Ions of the first family, the second, and so on, and from the start again."""
+_FREQUENCIES = {
+    "A": 8.25, "C": 1.38, "D": 5.46, "E": 6.72, "F": 3.86, "G": 7.07, "H": 2.27, "I": 5.91, "K": 5.80, "L": 9.65,
+    "M": 2.41, "N": 4.06, "P": 4.74, "Q": 3.93, "R": 5.53, "S": 6.65, "T": 5.36, "V": 6.86, "W": 1.10, "Y": 2.92,
+}  # fmt: skip
+"""Percent of the residues in UniProtKB/Swiss-Prot."""
+_LETTERS = "".join(_FREQUENCIES)
+_BINDING = "CHDENT"
+_CORE = 0.15  # share of the columns without a motif that no member changes
+_INDEL = 0.01  # a column is lost, or has letters inserted before it, as often as this
+_KNOWN = {True: 0.85, False: 0.5}  # how often a protein was looked at for an ion that it binds, or does not bind
+
+
+class FamilyFiles(NamedTuple):
+    """What `write_families` leaves in a folder.
+
+    Args:
+        train: labelled proteins in 3-line FASTA, by ion.
+        test: the same of families that stand nowhere else, by ion.
+        alignments: the folder of one A3M for each labelled protein.
+        unlabelled: plain FASTA of proteins of yet other families.
+        groups: columns protein and group, the family, of every protein that stands in a FASTA file.
+    """
+
+    train: dict[str, Path]
+    test: dict[str, Path]
+    alignments: Path
+    unlabelled: Path
+    groups: Path
+
+
+class Family(NamedTuple):
+    """What the members of a family descend from; A columns.
+
+    Args:
+        name: begins the names of its proteins.
+        ancestor: A letters.
+        bound: the ion that each column binds (A,), "" for none.
+        fixed: columns in which no letter changes (A,).
+        closed: columns of motifs, where nothing is lost or inserted (A,).
+    """
+
+    name: str
+    ancestor: str
+    bound: tuple[str, ...]
+    fixed: NDArray[np.bool_]
+    closed: NDArray[np.bool_]
+
+
+class Member(NamedTuple):
+    """One protein of a family.
+
+    Args:
+        name: unique.
+        columns: for each column of the family, the letters inserted before it, and its own or "" where it is lost.
+    """
+
+    name: str
+    columns: tuple[tuple[str, str], ...]
+
+    @property
+    def sequence(self) -> str:
+        """The protein."""
+        return "".join(inserted + letter for inserted, letter in self.columns)
+
+
+def write_families(
+    folder: Path,
+    *,
+    families: int,
+    members: int,
+    seed: int,
+    test_families: int = 7,
+    unlabelled_families: int = 7,
+    siblings: tuple[int, int] = (20, 50),
+    decoys: float = 0.1,
+    redrawn: tuple[float, float] = (0.15, 0.35),
+) -> FamilyFiles:
+    """Generate families of seven kinds in turn: those of one ion, of two ions, and of none.
+
+    The file of an ion holds proteins that bind it and some that do not. A protein in several files is labelled for
+    several ions; of an ion whose file lacks it nothing is known. An alignment holds its protein, the other labelled
+    members of the family, and siblings that stand in no other file. Writes {ION}_train.fa, {ION}_test.fa,
+    msa/{protein}.a3m, unlabelled.fa and groups.csv.
+
+    Args:
+        folder: where the files go.
+        families: families of the training files; with fewer than 7 some kinds are missing.
+        members: proteins of a family in the files that are not alignments.
+        seed: of everything.
+        test_families: families of the test files, which stand in no other.
+        unlabelled_families: families of unlabelled.fa, which stand in no other.
+        siblings: fewest and most proteins of a family that stand in alignments alone.
+        decoys: share of the letters outside motifs that are drawn from those that bind; the others have natural
+            frequencies.
+        redrawn: lowest and highest share of the letters outside motifs and core that a member draws anew. With much
+            more than the default, members are too far from each other for clustering by identity to keep them together.
+    """
+    maker = _Maker(np.random.default_rng(seed), _frequencies(decoys), redrawn)
+    numbers = count(1)
+    parts: dict[str, list[tuple[Family, Member]]] = {"train": [], "test": [], "unlabelled": []}
+    for part, size in zip(parts, (families, test_families, unlabelled_families), strict=True):
+        for index in range(size):
+            family = maker.family(f"family{next(numbers):03d}", _KINDS[index % len(_KINDS)])
+            extra = 0 if part == "unlabelled" else int(maker.generator.integers(siblings[0], siblings[1] + 1))
+            found = [maker.member(family, number + 1) for number in range(members + extra)]
+            parts[part] += [(family, protein) for protein in found[:members]]
+            for query in found[:members] if part != "unlabelled" else []:
+                write_text(folder / "msa" / f"{query.name}.a3m", alignment(query, found))
+    labelled = {part: _write_labelled(folder, part, parts[part], maker.generator) for part in ("train", "test")}
+    unlabelled = "".join(f">{protein.name}\n{protein.sequence}\n" for _, protein in parts["unlabelled"])
+    write_text(folder / "unlabelled.fa", unlabelled)
+    rows = [(protein.name, family.name) for proteins in parts.values() for family, protein in proteins]
+    write_text(folder / "groups.csv", "".join(f"{name},{group}\n" for name, group in [("protein", "group"), *rows]))
+    return FamilyFiles(
+        **labelled, alignments=folder / "msa", unlabelled=folder / "unlabelled.fa", groups=folder / "groups.csv"
+    )
+
+
+class _Maker(NamedTuple):
+    """Draws families and members.
+
+    Args:
+        generator: of everything drawn.
+        frequencies: of the letters outside motifs (20,).
+        redrawn: as in `write_families`.
+    """
+
+    generator: np.random.Generator
+    frequencies: NDArray[np.float64]
+    redrawn: tuple[float, float]
+
+    def family(self, name: str, ions: Sequence[str]) -> Family:
+        """An ancestor of 60 to 120 letters with a motif of each ion."""
+        length = int(self.generator.integers(60, 121))
+        letters, bound = self._letters(length), [""] * length
+        fixed, closed = self.generator.random(length) < _CORE, np.zeros(length, dtype=np.bool_)
+        pieces = [(ion, piece) for ion in ions for piece in _MOTIFS[ion][self.generator.integers(len(_MOTIFS[ion]))]]
+        # Sorted gaps without repeats: pieces stand in order, and at least one letter apart.
+        room = length - sum(len(piece) for _, piece in pieces)
+        start = 0
+        for before, gap in pairwise([0, *sorted(self.generator.choice(room, size=len(pieces), replace=False))]):
+            ion, piece = pieces.pop(0)
+            start += int(gap) - int(before)
+            for place, letter in enumerate(piece, start):
+                closed[place], fixed[place] = True, letter != "."
+                letters[place] = letters[place] if letter == "." else letter.upper()
+                bound[place] = ion if letter.isupper() else ""
+            start += len(piece)
+        return Family(name, "".join(letters), tuple(bound), fixed, closed)
+
+    def member(self, family: Family, number: int) -> Member:
+        """A copy of the ancestor in which letters have changed, come and gone."""
+        length = len(family.ancestor)
+        anew = ~family.fixed & (self.generator.random(length) < self.generator.uniform(*self.redrawn))
+        lost = ~family.closed & (self.generator.random(length) < _INDEL)
+        grown = ~family.closed & (self.generator.random(length) < _INDEL)
+        columns = []
+        for place, (old, new) in enumerate(zip(family.ancestor, self._letters(length), strict=True)):
+            inserted = self._letters(int(self.generator.integers(1, 4))) if grown[place] else []
+            columns.append(("".join(inserted), "" if lost[place] else new if anew[place] else old))
+        return Member(f"{family.name}_{number}", tuple(columns))
+
+    def _letters(self, length: int) -> list[str]:
+        return [str(letter) for letter in self.generator.choice(list(_LETTERS), size=length, p=self.frequencies)]
+
+
+def labels(family: Family, member: Member, ion: str) -> str:
+    """The third line of a protein: 1 at the letters of the ion's motifs, 0 elsewhere."""
+    marks = []
+    for (inserted, letter), bound in zip(member.columns, family.bound, strict=True):
+        marks.append("0" * len(inserted) + ("1" if bound == ion else "0") * len(letter))
+    return "".join(marks)
+
+
+def alignment(query: Member, members: Iterable[Member]) -> str:
+    """The A3M of a protein and the other members of its family: lower case where the query has no column."""
+    rows = [query, *(member for member in members if member.name != query.name)]
+    return "".join(f">{row.name}\n{_aligned(row, query)}\n" for row in rows)
+
+
+def _aligned(row: Member, query: Member) -> str:
+    if row.name == query.name:
+        return query.sequence
+    parts = []
+    for (inserted, letter), (asked, own) in zip(row.columns, query.columns, strict=True):
+        # Letters inserted in both at one place descend from nothing common, and share no column.
+        parts += ["-" * len(asked), inserted.lower(), (letter or "-") if own else letter.lower()]
+    return "".join(parts)
+
+
+def _frequencies(decoys: float) -> NDArray[np.float64]:
+    natural = np.array(list(_FREQUENCIES.values()))
+    binding = np.array([letter in _BINDING for letter in _LETTERS])
+    mixed: NDArray[np.float64] = (1 - decoys) * natural / natural.sum() + decoys * binding / binding.sum()
+    return mixed
+
+
+def _write_labelled(
+    folder: Path, part: str, proteins: Sequence[tuple[Family, Member]], generator: np.random.Generator
+) -> dict[str, Path]:
+    """Write a 3-line FASTA for each ion; every protein stands in at least one of them."""
+    records: dict[str, list[str]] = {ion: [] for ion in IONS}
+    for family, protein in proteins:
+        chosen = [ion for ion in IONS if generator.random() < _KNOWN[ion in family.bound]]
+        for ion in chosen or [str(generator.choice(IONS))]:
+            records[ion].append(f">{protein.name}\n{protein.sequence}\n{labels(family, protein, ion)}\n")
+    paths = {ion: folder / f"{ion}_{part}.fa" for ion in IONS}
+    for ion, path in paths.items():
+        write_text(path, "".join(records[ion]))
+    return paths

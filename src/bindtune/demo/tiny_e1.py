@@ -1,0 +1,38 @@
+"""A small Profluent-E1 with random weights: the released models' shape in little."""
+
+from pathlib import Path
+
+import torch
+
+from bindtune.models.e1 import E1ForMaskedLM
+from bindtune.models.e1_config import E1Config
+
+
+def make_tiny_e1(folder: Path, seed: int) -> Path:
+    """Write a random E1 with its masked-LM head to `folder`.
+
+    Args:
+        folder: where config.json and model.safetensors go.
+        seed: of the weights.
+
+    Returns:
+        The folder.
+    """
+    config = E1Config(
+        hidden_size=64,
+        intermediate_size=192,
+        gated_mlp=True,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        global_attention_every_n_layers=3,
+        clip_qkv=8,
+        rope_theta_within_seq=10_000.0,
+        rope_theta_global=500_000.0,
+        max_num_sequences=64,
+        initializer_range=0.1,  # for so narrow a model: 0.02 is for a width of 1,024 and more
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        E1ForMaskedLM(config).save_pretrained(folder)
+    return folder

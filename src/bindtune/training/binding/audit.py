@@ -1,0 +1,56 @@
+"""The audit of a run: what its folds share with each other, and with predefined test sets."""
+
+from typing import Any
+
+from bindtune.config import BindingConfig
+from bindtune.data.folds import count_folds
+from bindtune.data.protein_leaks import ProteinLeaks, audit_folds, audit_test_set
+from bindtune.data.proteins import Proteins, label_files, load_proteins
+from bindtune.training.binding.inputs import RunInputs
+
+
+def audit(config: BindingConfig, inputs: RunInputs) -> dict[str, Any]:
+    """What stands on both sides of a fold, what test sets share with training, and which folds lack an ion's sites.
+
+    Returns:
+        Plain values: `leaks` (pairs across folds), `sentences` for the log, and the records behind them.
+
+    Raises:
+        InputError: a test set cannot be read.
+    """
+    identity = config.data.audit_identity
+    folds = audit_folds(inputs.proteins, inputs.fold, identity=identity)
+    sentences = [_sentence("folds", folds, wanted=identity)]
+    found: dict[str, Any] = {"leaks": folds.total, "folds": folds.as_dict()}
+    test = _test_set(config)
+    if test is not None:
+        shared = audit_test_set(inputs.proteins, test, identity=identity)
+        sentences.append(_sentence("training and test sets", shared, wanted=identity))
+        found["test"] = shared.as_dict()
+    found["folds_without_sites"] = _empty_folds(inputs)
+    return {**found, "sentences": sentences + found["folds_without_sites"]}
+
+
+def _test_set(config: BindingConfig) -> Proteins | None:
+    data, ions = config.data, config.training.ions
+    if data.test_fasta is None:
+        return None
+    files = label_files(data.test_fasta, ions=ions, groups=data.ion_groups)
+    return load_proteins(files, ions=ions, groups=data.ion_groups)
+
+
+def _sentence(what: str, leaks: ProteinLeaks, *, wanted: float | None) -> str:
+    text = f"{what} share {leaks.identical_pairs} pairs of identical sequences"
+    if leaks.similar_pairs is not None:
+        return f"{text} and {leaks.similar_pairs} other pairs with an identity of at least {leaks.identity}"
+    return text if wanted is None else f"{text}; too many proteins to look for similar ones: cluster them with mmseqs"
+
+
+def _empty_folds(inputs: RunInputs) -> list[str]:
+    counts = count_folds(inputs.proteins, inputs.fold)
+    return [
+        f"fold {number} holds no binding residue of {ion}: its figures are not defined there"
+        for number, positives in zip(counts.folds, counts.positives, strict=True)
+        for ion, count in zip(counts.ions, positives, strict=True)
+        if not count
+    ]
