@@ -268,10 +268,11 @@ def _check_base(run: Path, base: str) -> None:
         return
     try:
         noted = json.loads(path.read_text(encoding="utf-8"))["inputs"]
-        wanted = {name.removeprefix("base "): each["sha256"] for name, each in noted.items() if name.startswith("base ")}
+        bases = {name: each["sha256"] for name, each in noted.items() if name.startswith("base ")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(path, None, f"no provenance of a run: {error!r}") from error
-    for name, expected in wanted.items():
+    for noted_name, expected in bases.items():
+        name = noted_name.removeprefix("base ")
         found = _base_file(base, name)
         if found is not None and name != "config.json" and _hash(found, found.stat().st_mtime_ns) != expected:
             raise CheckpointError(f"{found}: not the base model of {run}: its hash is not the one in {path}")

@@ -8,7 +8,7 @@ from types import MethodType
 from typing import Any
 
 import torch
-from peft import PeftConfig, LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import Linear as LoraLinear
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -206,7 +206,7 @@ def merge_in_passing(model: nn.Module) -> None:
     """
     for layer in model.modules():
         if isinstance(layer, LoraLinear):
-            layer.forward = MethodType(_merging_forward, layer)
+            layer.forward = MethodType(_merging_forward, layer)  # type: ignore[method-assign]
 
 
 def _merging_forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
