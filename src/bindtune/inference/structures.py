@@ -22,7 +22,7 @@ from bindtune.io.structure import (
     write_pymol,
 )
 
-_LEAST_IDENTITY = 0.9
+_LEAST_IDENTITY, _LEAST_COVERAGE = 0.9, 0.5
 FOLDER = "structures"
 
 
@@ -141,12 +141,18 @@ def _chain(structure: Structure, sequence: str, chain: str | None, *, name: str)
     except ValueError as error:
         raise InputError(structure.path, None, f"{name}: {error}") from error
     best = max(mapped, key=lambda each: _likeness(mapped[each]))
-    if mapped[best].identity < _LEAST_IDENTITY:
-        found = f"chain {best} is {mapped[best].identity:.0%} identical to protein '{name}'"
-        raise InputError(structure.path, None, f"{found}, expected at least {_LEAST_IDENTITY:.0%}")
+    identity, coverage = mapped[best].identity, mapped[best].coverage
+    if not _is_of(mapped[best]):
+        found = f"{coverage:.0%} of chain {best} can be aligned with protein '{name}', {identity:.0%} of it identical"
+        expected = f"expected at least {_LEAST_COVERAGE:.0%} and {_LEAST_IDENTITY:.0%}"
+        raise InputError(structure.path, None, f"{found}, {expected}")
     return best, mapped[best]
+
+
+def _is_of(mapped: Mapped) -> bool:
+    return mapped.identity >= _LEAST_IDENTITY and mapped.coverage >= _LEAST_COVERAGE
 
 
 def _likeness(mapped: Mapped) -> tuple[bool, int]:
     """A chain that is long and the protein's goes before one that is short and more exactly so."""
-    return mapped.identity >= _LEAST_IDENTITY, int((mapped.places >= 0).sum())
+    return _is_of(mapped), int((mapped.places >= 0).sum())

@@ -69,11 +69,13 @@ class Mapped(NamedTuple):
 
     Args:
         places: (residues,) 0-based position in the protein, -1 where there is none.
-        identity: share of the chain's residues that stand opposite the same letter; X is left out.
+        identity: share of the aligned residues that stand opposite the same letter; X is left out.
+        coverage: share of the chain's residues that are aligned; what a tag has no part in.
     """
 
     places: NDArray[np.int64]
     identity: float
+    coverage: float
 
 
 def structure_name(path: Path) -> str | None:
@@ -119,7 +121,7 @@ def map_residues(letters: str, sequence: str) -> Mapped:
     """
     start = sequence.find(letters)
     if start >= 0 and sequence.find(letters, start + 1) < 0:
-        return Mapped(np.arange(start, start + len(letters)), 1.0)
+        return Mapped(np.arange(start, start + len(letters)), 1.0, 1.0)
     if len(letters) * len(sequence) > _MOST_CELLS:
         raise ValueError(f"{len(letters)} and {len(sequence)} residues are too many to be aligned")
     matrix = SubstitutionMatrix.std_protein_matrix()
@@ -128,9 +130,9 @@ def map_residues(letters: str, sequence: str) -> Mapped:
     both = best.trace[(best.trace >= 0).all(axis=1)]
     places = np.full(len(letters), -1, np.int64)
     places[both[:, 0]] = both[:, 1]
-    known = [letter != _UNKNOWN for letter in letters]
-    same = sum(letters[own] == sequence[other] != _UNKNOWN for own, other in both.tolist())
-    return Mapped(places, same / max(sum(known), 1))
+    known = [(letters[own], sequence[other]) for own, other in both.tolist() if letters[own] != _UNKNOWN]
+    same = sum(one == other for one, other in known)
+    return Mapped(places, same / max(len(known), 1), len(both) / len(letters))
 
 
 def write_b_factors(path: Path, structure: Structure, values: Mapping[ResidueName, float]) -> None:
