@@ -184,6 +184,8 @@ def run_job(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: 
     absent = [ion for ion in run.ions if ion not in ensemble.ion_types]
     if absent:
         raise CheckpointError(f"{settings.run}: no head for {', '.join(absent)} in {', '.join(ensemble.files())}")
+    preparer = ensemble.preparer()
+    _alignments(settings, run, [], preparer)
     wanted = _manifest(settings, run, source, ensemble)
     done = _compare(manifest, wanted)
     processes.wait()  # every process has looked before the first one writes
@@ -194,7 +196,6 @@ def run_job(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: 
     if processes.is_first:
         _sign(settings, run, source, ensemble, wanted)
     processes.wait()
-    preparer = ensemble.preparer()
     spec = _spec(settings, run, preparer, device)
     _predict_parts(settings, run, source, ensemble=ensemble, preparer=preparer, spec=spec, processes=processes)
     processes.wait()
@@ -235,6 +236,8 @@ def _compare(path: Path, wanted: dict[str, Any]) -> Counts | None:
         differing = [name for name, value in wanted.items() if found.get(name) != value]
     except (ValueError, AttributeError) as error:
         raise InputError(path, None, f"no manifest of predictions: {error}") from error
+    if differing and done is None and not any((path.parent / PARTS).glob("part-*")):
+        return None  # nothing was predicted yet
     if differing:
         details = "; ".join(_difference(name, found.get(name), wanted[name]) for name in differing)
         raise ConfigError(f"{path.parent} holds other predictions: {details}; choose another --out")
@@ -338,7 +341,8 @@ def _alignments(
     if settings.msa_dir is None or not preparer.reads_homologs:
         return None
     groups = run.config.data.ion_groups
-    looked_for = {protein.name: tuple(run.config.training.ions) for protein in shard}
+    ions = tuple(run.config.training.ions)
+    looked_for = {protein.name: ions for protein in shard} or {"any": ions}  # is there a folder at all
     paths, _ = alignment_files(settings.msa_dir, looked_for=looked_for, groups=groups)
     bound = run.config.training.validation_context.neighbor_similarity_lower_bound
     cache = settings.cache_dir or settings.out / CACHE

@@ -11,7 +11,7 @@ from bindtune.errors import ConfigError
 from bindtune.inference.job import INPUT, Source, TrainedRun, claimed, read_run, run_job
 from bindtune.inference.processes import Processes, launched
 from bindtune.inference.shards import NamedSequence
-from bindtune.inference.structures import colour_structures
+from bindtune.inference.structures import colour_structures, find_structures
 from bindtune.inference.tables import PARQUET, TSV, Counts
 from bindtune.io.proteins import read_proteins
 from bindtune.io.text import STANDARD_INPUT
@@ -31,6 +31,8 @@ def predict(settings: PredictConfig) -> str:
     run = read_run(settings)
     if settings.structure_ion is not None and settings.structure_ion not in run.ions:
         raise ConfigError(f"structure_ion: expected one of {', '.join(run.ions)}, found {settings.structure_ion!r}")
+    if settings.structure is not None:
+        find_structures(settings)  # said before anything is computed
     with launched() as processes, claimed(settings.out, processes):
         source = _source(settings, processes)
         counts = run_job(settings, run, source, tsv=settings.tsv, processes=processes)

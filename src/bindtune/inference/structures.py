@@ -70,7 +70,7 @@ def colour_structures(settings: PredictConfig) -> list[Coloured]:
         InputError: a structure cannot be read, or is of another protein.
         ConfigError: no protein was predicted that has a structure.
     """
-    wanted = _wanted(settings)
+    wanted = find_structures(settings)
     found = []
     for name, predicted in _proteins(settings.out / PARQUET, set(wanted)):
         found.append(_colour(wanted[name], predicted, settings))
@@ -80,8 +80,13 @@ def colour_structures(settings: PredictConfig) -> list[Coloured]:
     return found
 
 
-def _wanted(settings: PredictConfig) -> dict[str, Path]:
-    """Structures by protein."""
+def find_structures(settings: PredictConfig) -> dict[str, Path]:
+    """Structures by protein.
+
+    Raises:
+        InputError: there is no structure file where one is expected.
+        ConfigError: a protein is named for a folder of structures.
+    """
     place = settings.structure
     if place is None or not place.exists():
         raise InputError(place, None, "no such file or folder")
