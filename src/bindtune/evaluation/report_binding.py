@@ -1,0 +1,1 @@
+def build(run, config): raise NotImplementedError
