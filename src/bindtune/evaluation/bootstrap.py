@@ -1,0 +1,254 @@
+"""How sure a figure is: bootstrap by protein, paired differences, and Wilcoxon's test by protein.
+
+Residues of one protein are no independent observations: what is drawn with replacement are proteins, each with all its
+residues.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from bindtune.evaluation import confusion
+from bindtune.evaluation.ranking import (
+    MOST_HIGH_RECALL_AREA,
+    Ranking,
+    area_under_roc,
+    average_precision,
+    checked,
+    high_recall_area,
+    sort,
+)
+
+Statistic = Literal["auprc", "auroc", "hra", "hra_raw", "f1", "mcc", "precision", "recall"]
+Ints = NDArray[np.int64]
+Weighted = Callable[[Ints], float]
+_AREAS: dict[str, Callable[[Ranking], float]] = {
+    "auprc": average_precision,
+    "auroc": area_under_roc,
+    "hra": lambda ranking: high_recall_area(ranking) / MOST_HIGH_RECALL_AREA,
+    "hra_raw": high_recall_area,
+}
+
+
+class Interval(NamedTuple):
+    """A figure and where it lies in most draws of proteins.
+
+    Args:
+        value: of the residues as they are; nan where not defined.
+        low: lower end; nan where the value or every draw is not defined, or there are fewer than two proteins.
+        high: upper end, as `low`.
+        draws: the draws that the ends come from; those in which the figure is not defined are left out.
+    """
+
+    value: float
+    low: float
+    high: float
+    draws: int
+
+
+class Wilcoxon(NamedTuple):
+    """Wilcoxon's signed-rank test of two scores, protein by protein.
+
+    Args:
+        p_value: two-sided; 1 where no protein differs, nan without proteins.
+        proteins: those compared: the figure is defined for both scores.
+        higher: proteins where the first score does better.
+        lower: proteins where the second does.
+        median_difference: first less second; nan without proteins.
+    """
+
+    p_value: float
+    proteins: int
+    higher: int
+    lower: int
+    median_difference: float
+
+
+def interval(
+    statistic: Statistic,
+    labels: ArrayLike,
+    scores: ArrayLike,
+    proteins: ArrayLike,
+    *,
+    draws: int,
+    seed: int,
+    level: float = 0.95,
+    threshold: float | None = None,
+) -> Interval:
+    """Percentile bootstrap by protein.
+
+    Args:
+        statistic: the figure.
+        labels: (R,), 1 binds, 0 does not.
+        scores: (R,).
+        proteins: (R,), name or number of each residue's protein; how rows are ordered does not matter.
+        draws: how often proteins are drawn.
+        seed: of the draws; the same proteins and seed give the same draws for every figure.
+        level: share of the draws between the two ends.
+        threshold: from which score on a residue is called; for f1, mcc, precision and recall, and only for these.
+
+    Raises:
+        ValueError: lengths differ, scores are not numbers, a threshold is missing or not needed, or level or draws make
+            no sense.
+    """
+    codes, count = protein_codes(proteins)
+    weighted = _weighted(statistic, labels, scores, codes=codes, count=count, threshold=threshold)
+    return _interval(weighted, count, draws=draws, seed=seed, level=level)
+
+
+def paired_interval(
+    statistic: Statistic,
+    labels: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    proteins: ArrayLike,
+    *,
+    draws: int,
+    seed: int,
+    level: float = 0.95,
+    thresholds: tuple[float, float] | None = None,
+) -> Interval:
+    """Bootstrap by protein of the figure of `first` less that of `second`, on the same residues and the same draws.
+
+    Args:
+        statistic: the figure.
+        labels: (R,), 1 binds, 0 does not.
+        first: (R,), scores.
+        second: (R,), scores of the same residues.
+        proteins: (R,), as in `interval`.
+        draws: how often proteins are drawn.
+        seed: of the draws.
+        level: share of the draws between the two ends.
+        thresholds: of each score, for the figures of calls.
+    """
+    codes, count = protein_codes(proteins)
+    one, other = (
+        _weighted(statistic, labels, scores, codes=codes, count=count, threshold=threshold)
+        for scores, threshold in zip((first, second), thresholds or (None, None), strict=True)
+    )
+    return _interval(lambda weights: one(weights) - other(weights), count, draws=draws, seed=seed, level=level)
+
+
+def wilcoxon_by_protein(
+    statistic: Literal["auprc", "auroc", "hra", "hra_raw"],
+    labels: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    proteins: ArrayLike,
+) -> Wilcoxon:
+    """Test whether one score does better than the other in most proteins; only those with both classes count.
+
+    Args:
+        statistic: the figure computed in each protein.
+        labels: (R,), 1 binds, 0 does not.
+        first: (R,), scores.
+        second: (R,), scores of the same residues.
+        proteins: (R,), as in `interval`.
+    """
+    positive, ones = checked(labels, first)
+    _, others = checked(labels, second)
+    codes, _ = protein_codes(proteins)
+    order = np.argsort(codes, kind="stable")
+    figure = _AREAS[statistic]
+    differences = []
+    for rows in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+        if positive[rows].any() and not positive[rows].all():
+            one, other = (figure(sort(positive[rows], scores[rows]).ranking()) for scores in (ones, others))
+            differences.append(one - other)
+    found = np.array(differences)
+    if not len(found):
+        return Wilcoxon(math.nan, 0, 0, 0, math.nan)
+    p_value = float(stats.wilcoxon(found).pvalue) if found.any() else 1.0
+    return Wilcoxon(p_value, len(found), int((found > 0).sum()), int((found < 0).sum()), float(np.median(found)))
+
+
+def protein_codes(proteins: ArrayLike) -> tuple[Ints, int]:
+    """Number each row's protein 0, 1, ... by name; returns the numbers (R,) and how many proteins there are."""
+    names: NDArray[Any] = np.asarray(proteins)
+    if not len(names):
+        return np.empty(0, np.int64), 0
+    # Rows of a protein mostly stand together: names are sorted once a stretch instead of once a residue.
+    starts = np.append(0, np.flatnonzero(names[1:] != names[:-1]) + 1)
+    known, code = np.unique(names[starts], return_inverse=True)
+    return np.repeat(code.astype(np.int64), np.diff(starts, append=len(names))), len(known)
+
+
+def _interval(weighted: Weighted, count: int, *, draws: int, seed: int, level: float) -> Interval:
+    if not 0 < level < 1 or draws < 1:
+        raise ValueError(f"level must lie between 0 and 1 and draws be at least 1, not {level} and {draws}")
+    value = weighted(np.ones(count, np.int64))
+    if count < 2 or math.isnan(value):
+        return Interval(value, math.nan, math.nan, 0)
+    drawn = np.array([weighted(weights) for weights in _draws(count, draws=draws, seed=seed)])
+    drawn = drawn[~np.isnan(drawn)]
+    if not len(drawn):
+        return Interval(value, math.nan, math.nan, 0)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high), len(drawn))
+
+
+def _draws(count: int, *, draws: int, seed: int) -> Iterator[Ints]:
+    """How often each protein is in each draw: rows (P,)."""
+    generator = np.random.default_rng(seed)
+    for _ in range(draws):
+        yield np.bincount(generator.integers(count, size=count), minlength=count)
+
+
+def _weighted(
+    statistic: Statistic, labels: ArrayLike, scores: ArrayLike, *, codes: Ints, count: int, threshold: float | None
+) -> Weighted:
+    """The figure as a function of how often each protein counts (P,)."""
+    if len(codes) != len(np.asarray(labels)):
+        raise ValueError(f"a protein must be given for each of {len(np.asarray(labels))} residues, not {len(codes)}")
+    if statistic in _AREAS:
+        if threshold is not None:
+            raise ValueError(f"{statistic} takes no threshold")
+        return _weighted_area(_AREAS[statistic], labels, scores, codes)
+    if statistic not in confusion.FIGURES:
+        raise ValueError(f"statistic must be one of {', '.join([*_AREAS, *confusion.FIGURES])}, not {statistic!r}")
+    if threshold is None or math.isnan(threshold):
+        raise ValueError(f"{statistic} needs a threshold")
+    return _weighted_figure(confusion.FIGURES[statistic], labels, scores, codes=codes, count=count, threshold=threshold)
+
+
+def _weighted_area(area: Callable[[Ranking], float], labels: ArrayLike, scores: ArrayLike, codes: Ints) -> Weighted:
+    """Sorted once; a draw gathers weights and sums them from corner to corner of the curve."""
+    ordered = sort(labels, scores)
+    last = ordered.corners()
+    distinct, starts = ordered.scores[last], np.append(0, last[:-1] + 1)
+    # A position in 32 bits is half the memory to read, which is what a draw's time goes into.
+    sorted_codes = codes[ordered.order].astype(np.int32)
+    sites = np.flatnonzero(ordered.positive)
+    site_codes = sorted_codes[sites]
+    sites_up_to = np.searchsorted(sites, last, side="right")
+
+    def weighted(weights: Ints) -> float:
+        if not len(last):
+            return math.nan
+        called = np.cumsum(np.add.reduceat(weights.astype(np.int32)[sorted_codes], starts), dtype=np.int64)
+        hits = np.append(0, np.cumsum(weights[site_codes]))[sites_up_to]
+        return area(Ranking(distinct, hits, called - hits))
+
+    return weighted
+
+
+def _weighted_figure(
+    figure: confusion.Figure, labels: ArrayLike, scores: ArrayLike, *, codes: Ints, count: int, threshold: float
+) -> Weighted:
+    """Counted once for each protein; a draw is a weighted sum of those counts."""
+    positive, values = checked(labels, scores)
+    called = values >= threshold
+    hits, alarms, sites, others = (
+        np.bincount(codes[rows], minlength=count)
+        for rows in (called & positive, called & ~positive, positive, ~positive)
+    )
+
+    def weighted(weights: Ints) -> float:
+        counts = {"positives": weights @ sites, "negatives": weights @ others}
+        return float(figure(weights @ hits, weights @ alarms, **counts))
+
+    return weighted
