@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from markupsafe import Markup
@@ -22,8 +22,9 @@ SERIES = 8  # colours of a page: 0 is ink
 _COLOURS = {f"#0001{number:02x}": f"var(--s{number})" for number in range(SERIES)}
 _COLOURS |= {"#000201": "var(--soft)", "#000202": "var(--grid)", "#000203": "var(--paper)"}
 _SOFT, _GRID = "#000201", "#000202"
-_SIZE = (3.9, 2.7)  # inches: about as wide as a phone, so that its letters are as large there as on a desk
-_STYLE = {
+# Inches. About as wide as a phone, so that letters are as large there as on a desk; three square ones fit on a desk.
+_SIZE, _SQUARE = (3.9, 2.7), (3.3, 3.1)
+_STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "bindtune", "font.size": 9, "axes.edgecolor": _SOFT, "text.color": _SOFT,
     "axes.labelcolor": _SOFT, "xtick.color": _SOFT, "ytick.color": _SOFT, "axes.spines.top": False,
     "axes.spines.right": False, "grid.color": _GRID, "axes.grid": True, "axes.axisbelow": True, "legend.frameon": False,
@@ -52,7 +53,6 @@ def lines(
     levels: Sequence[tuple[float, int]] = (),
     bands: Sequence[tuple[float, float, int]] = (),
     y_range: tuple[float | None, float | None] | None = None,
-    x_range: tuple[float, float] | None = None,
     square: bool = False,
 ) -> Markup:
     """Draw curves.
@@ -64,8 +64,7 @@ def lines(
         levels: (y, colour) of horizontal lines, such as a target or a base rate.
         bands: (low, high, colour) of shaded ranges.
         y_range: limits of the y axis; None where the curves decide.
-        x_range: limits of the x axis.
-        square: one unit is as long on both axes.
+        square: both axes go from 0 to 1, and one unit is as long on both.
     """
     with _figure(square=square) as (figure, axes):
         for low, high, colour in bands:
@@ -81,9 +80,7 @@ def lines(
         axes.set_ylabel(y_label)
         if y_range:
             axes.set_ylim(*y_range)
-        if x_range:
-            axes.set_xlim(*x_range)
-        elif not square:
+        if not square:
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         if sum(bool(curve.name) for curve in curves) > 1:
             axes.legend(handlelength=1.6, borderaxespad=0.2, labelspacing=0.3)
@@ -118,10 +115,10 @@ def _own_ids(text: str) -> str:
 @contextmanager
 def _figure(*, square: bool) -> Iterator[tuple[Figure, Axes]]:
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_SIZE[0], _SIZE[0] * 0.92) if square else _SIZE, layout="constrained")
+        figure = Figure(figsize=_SQUARE if square else _SIZE, layout="constrained")
         figure.patch.set_visible(False)
         axes = figure.add_subplot()
         axes.patch.set_visible(False)
         if square:
-            axes.set_aspect("equal")
+            axes.set(aspect="equal", xlim=(-0.02, 1.02), ylim=(-0.02, 1.03))
         yield figure, axes

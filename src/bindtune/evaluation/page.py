@@ -11,6 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bindtune.evaluation.run_files import UNDEFINED
 from bindtune.runs import write_text
 
 
@@ -84,9 +85,10 @@ class Chart:
 
 @dataclass(frozen=True)
 class Charts:
-    """Charts beside each other, as many as there is room for."""
+    """Charts beside each other, as many as there is room for; three of the small, square ones."""
 
     charts: tuple[Chart, ...]
+    small: bool = False
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,7 @@ def write(page: Page, path: Path) -> None:
 def number(value: float | None, digits: int = 3) -> str:
     """A figure for a table; a dash where it is not defined."""
     if value is None or value != value:
-        return "–"
+        return UNDEFINED
     return f"{value:.{digits}f}"
 
 
@@ -220,4 +222,4 @@ def interval(value: float | None, bounds: Sequence[float] | None, digits: int = 
 
 def percent(value: float | None, digits: int = 2) -> str:
     """A share as a percentage."""
-    return "–" if value is None or value != value else f"{100 * value:.{digits}f} %"
+    return UNDEFINED if value is None or value != value else f"{100 * value:.{digits}f} %"

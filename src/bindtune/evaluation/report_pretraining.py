@@ -7,9 +7,22 @@ from typing import Any
 from bindtune.errors import InputError
 from bindtune.evaluation import charts
 from bindtune.evaluation.charts import Line
-from bindtune.evaluation.page import Block, Chart, Charts, Fold, Notice, Page, Section, Table, Text, Tile, number, percent
+from bindtune.evaluation.page import (
+    Block,
+    Chart,
+    Charts,
+    Fold,
+    Notice,
+    Page,
+    Section,
+    Table,
+    Text,
+    Tile,
+    number,
+    percent,
+)
 from bindtune.evaluation.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
-from bindtune.evaluation.run_files import as_number, read_json
+from bindtune.evaluation.run_files import UNDEFINED, as_number, read_json
 
 STATE = "trainer_state.json"
 _ALL, _FLANK, _PEAK = 0, 1, 2  # colours
@@ -89,7 +102,8 @@ def _history(state: dict[str, Any], where: Path) -> tuple[Rows, Rows]:
     lines = state.get("log_history", [])
     if not isinstance(lines, list) or not all(isinstance(line, dict) and "step" in line for line in lines):
         raise InputError(where, None, "log_history is not a list of log lines with their step")
-    trained, evaluated = {}, {}
+    trained: dict[int, dict[str, Any]] = {}
+    evaluated: dict[int, dict[str, Any]] = {}
     for line in lines:
         if "loss" in line:
             trained[line["step"]] = line
@@ -107,16 +121,17 @@ def _status(state: dict[str, Any], results: dict[str, Any]) -> str:
 
 def _steps(state: dict[str, Any]) -> str:
     if not state:
-        return "–"
-    return f"{state.get('global_step', '–')} of {state.get('max_steps', '–')}"
+        return UNDEFINED
+    return f"{state.get('global_step', UNDEFINED)} of {state.get('max_steps', UNDEFINED)}"
 
 
 def _tiles(results: dict[str, Any], evaluated: Rows, config: dict[str, Any]) -> tuple[Tile, ...]:
-    best = min(evaluated, key=lambda line: _worst_last(line.get("eval_loss")), default={})
+    nothing: dict[str, Any] = {}
+    best = min(evaluated, key=lambda line: _worst_last(line.get("eval_loss")), default=nothing)
     source = results if "eval_loss" in results else best
     tiles = []
     if "eval_loss" in source:
-        step = best.get("step", "–")
+        step = best.get("step", UNDEFINED)
         tiles += [
             Tile("Evaluation loss", number(as_number(source["eval_loss"])), f"lowest, at step {step}"),
             Tile("Perplexity", number(as_number(source.get("eval_perplexity")), 2), "exp of that loss"),
@@ -170,9 +185,9 @@ def _losses(trained: Rows, evaluated: Rows) -> Section:
     ]
     blocks: list[Block] = [
         Text(
-            "Cross entropy in nats, the mean over masked tokens; lower is better. Evaluation uses the same windows under "
-            "the same masks each time, so its curves are not blurred by the draw of masks. Training losses are of the "
-            "steps since the log line before."
+            "Cross entropy in nats, the mean over masked tokens; lower is better. Evaluation uses the same windows "
+            "under the same masks each time, so its curves are not blurred by the draw of masks. Training losses are "
+            "of the steps since the log line before."
         ),
         Charts(tuple(chart for chart in drawn if chart)),
     ]
@@ -187,10 +202,10 @@ def _loss_chart(title: str, trained: Rows, evaluated: Rows, kind: str) -> Chart 
         _curve(trained, f"{kind}loss", "training", 7 if colour == _ALL else colour, style="--", width=1.2),
         _curve(evaluated, f"eval_{kind}loss", "evaluation", colour, points=len(evaluated) < 40),
     ]
-    curves = [curve for curve in curves if curve is not None]
-    if not curves:
+    drawn = [curve for curve in curves if curve is not None]
+    if not drawn:
         return None
-    svg = charts.lines(curves, x_label="optimiser step", y_label="loss (nats)")
+    svg = charts.lines(drawn, x_label="optimiser step", y_label="loss (nats)")
     return Chart(title, svg, f"{title} by step. {_told(evaluated or trained, f'eval_{kind}loss', f'{kind}loss')}")
 
 
@@ -207,10 +222,10 @@ def _accuracy_chart(evaluated: Rows) -> Chart | None:
         _curve(evaluated, f"eval_{kind}accuracy", name, colour, points=len(evaluated) < 40)
         for kind, (name, colour) in _KINDS.items()
     ]
-    curves = [curve for curve in curves if curve is not None]
-    if not curves:
+    drawn = [curve for curve in curves if curve is not None]
+    if not drawn:
         return None
-    svg = charts.lines(curves, x_label="optimiser step", y_label="share predicted right")
+    svg = charts.lines(drawn, x_label="optimiser step", y_label="share predicted right")
     described = f"Evaluation accuracy by step. {_told(evaluated, 'eval_accuracy')}"
     return Chart("Accuracy in evaluation", svg, described, "Share of the masked tokens whose likeliest token is right.")
 
@@ -241,52 +256,67 @@ def _evaluations(evaluated: Rows) -> Fold:
 
 
 def _masking(trained: Rows, results: dict[str, Any], config: dict[str, Any], adaptive: bool) -> Section:
-    target, lo, hi, floor = (
-        as_number(config.get(name)) for name in ("target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi", "min_flanking_prob")
-    )
     blocks: list[Block] = [Text(_rule(adaptive))]
+    chart = _rates_chart(trained, results, config, adaptive)
+    if chart:
+        blocks.append(Charts((chart,)))
+    if results:
+        blocks.append(_rates_table(results, config, adaptive))
+    else:
+        blocks.append(Notice("Rates over the whole run are written when it ends."))
+    return Section("masking", "Masking", tuple(blocks))
+
+
+def _rates_chart(trained: Rows, results: dict[str, Any], config: dict[str, Any], adaptive: bool) -> Chart | None:
     curves = [_curve(trained, f"{kind}masked_rate", name, colour) for kind, (name, colour) in _KINDS.items()]
     drawn = [curve for curve in curves if curve is not None]
-    if drawn:
-        bands = [(lo, hi, _PEAK)] if adaptive and lo < hi else []
-        svg = charts.lines(
-            drawn, x_label="optimiser step", y_label="share masked", levels=[(target, 7)], bands=bands,
-            y_range=(0, None),
-        )  # fmt: skip
-        note = "Dashed: the target of the whole." + (" Shaded: the range that peak rates are drawn from." if bands else "")
-        told = ", ".join(f"{name} {percent(as_number(results.get(f'train_{kind}masked_rate')))}"
-                         for kind, (name, _) in _KINDS.items())  # fmt: skip
-        blocks.append(Charts((Chart("Realised masking rates in training", svg, f"Realised rates: {told}.", note),)))
-    wanted = {
-        "": f"{percent(target)} of every sequence",
-        "peak_": f"{percent(lo)} to {percent(hi)}" if adaptive else percent(target),
-        "flank_": f"what is left, at least {percent(floor)}" if adaptive else percent(target),
-    }
-    rows = tuple(
-        (name, wanted[kind], *(percent(as_number(results.get(f"{part}_{kind}masked_rate"))) for part in ("train", "eval")))
-        for kind, (name, _) in _KINDS.items()
+    if not drawn:
+        return None
+    target, lo, hi = (as_number(config.get(name)) for name in ("target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi"))
+    bands = [(lo, hi, _PEAK)] if adaptive and lo < hi else []
+    svg = charts.lines(
+        drawn, x_label="optimiser step", y_label="share masked", levels=[(target, 7)], bands=bands, y_range=(0, None)
     )
-    relaxed = ("sequences relaxed", "0, where windows allow it",
-               *(percent(as_number(results.get(f"{part}_relaxed_sequences"))) for part in ("train", "eval")))  # fmt: skip
+    note = "Dashed: the target of the whole." + (" Shaded: the range that peak rates are drawn from." if bands else "")
+    told = [
+        f"{name} {percent(as_number(results.get(f'train_{kind}masked_rate')))}" for kind, (name, _) in _KINDS.items()
+    ]
+    return Chart("Realised masking rates in training", svg, f"Realised rates: {', '.join(told)}.", note)
+
+
+def _rates_table(results: dict[str, Any], config: dict[str, Any], adaptive: bool) -> Table:
+    target, lo, hi, floor = (
+        percent(as_number(config.get(name)))
+        for name in ("target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi", "min_flanking_prob")
+    )
+    wanted = {
+        "": f"{target} of every sequence",
+        "peak_": f"{lo} to {hi}" if adaptive else target,
+        "flank_": f"what is left, at least {floor}" if adaptive else target,
+    }
+    rows = [(name, wanted[kind], *_both(results, f"{kind}masked_rate")) for kind, (name, _) in _KINDS.items()]
+    rows.append(("sequences relaxed", "0, where windows allow it", *_both(results, "relaxed_sequences")))
     evaluation = f"evaluation ({config.get('eval_masking', 'uniform')} masks)"
-    table = Table(
+    return Table(
         "Masked tokens against their targets",
         ("Tokens", "Wanted in training", "Realised in training", f"Realised in {evaluation}"),
-        (*rows, relaxed),
+        tuple(rows),
         numeric=frozenset({2, 3}),
-        note="Each sequence has the whole number of masked tokens that is nearest to its target, so a mean over sequences "
-        "may differ from the target in the third digit. A sequence is relaxed where its peaks leave no room for the peak "
-        "range, as in windows that are mostly peak.",
+        note="Each sequence has the whole number of masked tokens that is nearest to its target, so a mean over "
+        "sequences may differ from the target in the third digit. A sequence is relaxed where its peaks leave no room "
+        "for the peak range, as in windows that are mostly peak.",
     )
-    blocks.append(table if results else Notice("Rates over the whole run are written when it ends."))
-    return Section("masking", "Masking", tuple(blocks))
+
+
+def _both(results: dict[str, Any], name: str) -> tuple[str, str]:
+    return percent(as_number(results.get(f"train_{name}"))), percent(as_number(results.get(f"eval_{name}")))
 
 
 def _rule(adaptive: bool) -> str:
     if adaptive:
         return (
-            "Region-aware masking: each sequence draws its own rate for tokens in peaks, and the flanks take what is left "
-            "of an exact total. What was realised is counted, not assumed."
+            "Region-aware masking: each sequence draws its own rate for tokens in peaks, and the flanks take what is "
+            "left of an exact total. What was realised is counted, not assumed."
         )
     return "Uniform masking: peaks and flanks are masked alike, with an exact total. What was realised is counted."
 
@@ -326,7 +356,9 @@ def _one(
 
 def _duration(seconds: float) -> str:
     if math.isnan(seconds):
-        return "–"
+        return UNDEFINED
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -11,6 +11,8 @@ import yaml
 
 from bindtune.errors import InputError
 
+UNDEFINED = "\u2013"  # stands where there is no value
+
 
 def read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object, or None where the file is missing.
@@ -101,7 +103,7 @@ def flatten(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]
 def shown(value: Any) -> str:
     """A setting as people write it."""
     if value is None or value == {} or value == []:
-        return "–"
+        return UNDEFINED
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, list | tuple):
