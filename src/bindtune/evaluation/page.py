@@ -198,7 +198,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.tests["kind"] = lambda block, name: type(block).__name__ == name
-    return environment.get_template("page.html.j2").render(page=page)
+    return environment.get_template("page.html.j2").render(page=page).strip() + "\n"
 
 
 def write(page: Page, path: Path) -> None:

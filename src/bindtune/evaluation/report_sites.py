@@ -82,7 +82,9 @@ def track(rows: OutOfFold, *, ion: str, threshold: float, why: str) -> Track:
         note=f"{why}: average precision {number(score)}; {counts}; {length} residues, fold {int(rows.fold[0])}",
         described=f"Probabilities of binding {ion} along {name}. {counts}. {told}.",
         bars=_bars(rows, outcome, length),
-        sites=tuple(_mark_bar(int(rows.position[i]), length, "site") for i in np.flatnonzero(true)),
+        sites=tuple(
+            _mark_bar(int(rows.position[i]), length, "site" if called[i] else "missed") for i in np.flatnonzero(true)
+        ),
         calls=tuple(_mark_bar(int(rows.position[i]), length, str(KINDS[outcome[i]])) for i in np.flatnonzero(called)),
         threshold=None if math.isnan(threshold) else threshold,
         ticks=_ticks(length),
