@@ -25,6 +25,7 @@ from bindtune.evaluation.ranking import (
 
 Statistic = Literal["auprc", "auroc", "hra", "hra_raw", "f1", "mcc", "precision", "recall"]
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 Weighted = Callable[[Ints], float]
 _AREAS: dict[str, Callable[[Ranking], float]] = {
     "auprc": average_precision,
@@ -48,6 +49,20 @@ class Interval(NamedTuple):
     low: float
     high: float
     draws: int
+
+
+class Compared(NamedTuple):
+    """Two scores of the same residues in the same draws.
+
+    Args:
+        first: the figure of the first score.
+        second: that of the second.
+        difference: first less second.
+    """
+
+    first: Interval
+    second: Interval
+    difference: Interval
 
 
 class Wilcoxon(NamedTuple):
@@ -97,7 +112,8 @@ def interval(
     """
     codes, count = protein_codes(proteins)
     weighted = _weighted(statistic, labels, scores, codes=codes, count=count, threshold=threshold)
-    return _interval(weighted, count, draws=draws, seed=seed, level=level)
+    value, drawn = _drawn(weighted, count, draws=draws, seed=seed)
+    return _interval(value, drawn, level)
 
 
 def paired_interval(
@@ -111,8 +127,8 @@ def paired_interval(
     seed: int,
     level: float = 0.95,
     thresholds: tuple[float, float] | None = None,
-) -> Interval:
-    """Bootstrap by protein of the figure of `first` less that of `second`, on the same residues and the same draws.
+) -> Compared:
+    """Bootstrap by protein of two scores and of their difference, on the same residues and the same draws.
 
     Args:
         statistic: the figure.
@@ -130,7 +146,14 @@ def paired_interval(
         _weighted(statistic, labels, scores, codes=codes, count=count, threshold=threshold)
         for scores, threshold in zip((first, second), thresholds or (None, None), strict=True)
     )
-    return _interval(lambda weights: one(weights) - other(weights), count, draws=draws, seed=seed, level=level)
+    (one_value, ones), (other_value, others) = (
+        _drawn(weighted, count, draws=draws, seed=seed) for weighted in (one, other)
+    )
+    return Compared(
+        _interval(one_value, ones, level),
+        _interval(other_value, others, level),
+        _interval(one_value - other_value, ones - others, level),
+    )
 
 
 def wilcoxon_by_protein(
@@ -177,18 +200,24 @@ def protein_codes(proteins: ArrayLike) -> tuple[Ints, int]:
     return np.repeat(code.astype(np.int64), np.diff(starts, append=len(names))), len(known)
 
 
-def _interval(weighted: Weighted, count: int, *, draws: int, seed: int, level: float) -> Interval:
-    if not 0 < level < 1 or draws < 1:
-        raise ValueError(f"level must lie between 0 and 1 and draws be at least 1, not {level} and {draws}")
+def _drawn(weighted: Weighted, count: int, *, draws: int, seed: int) -> tuple[float, Floats]:
+    """The figure of all proteins and that of each draw; no draws where there is nothing to draw from."""
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1, not {draws}")
     value = weighted(np.ones(count, np.int64))
     if count < 2 or math.isnan(value):
+        return value, np.full(draws, np.nan)
+    return value, np.array([weighted(weights) for weights in _draws(count, draws=draws, seed=seed)])
+
+
+def _interval(value: float, drawn: Floats, level: float) -> Interval:
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, not {level}")
+    known = drawn[~np.isnan(drawn)]
+    if not len(known):
         return Interval(value, math.nan, math.nan, 0)
-    drawn = np.array([weighted(weights) for weights in _draws(count, draws=draws, seed=seed)])
-    drawn = drawn[~np.isnan(drawn)]
-    if not len(drawn):
-        return Interval(value, math.nan, math.nan, 0)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high), len(drawn))
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high), len(known))
 
 
 def _draws(count: int, *, draws: int, seed: int) -> Iterator[Ints]:

@@ -87,7 +87,7 @@ def global_thresholds(scored: Mapping[str, ScoredResidues], *, method: Method, c
         Plain Python values; None where a figure is not defined. `f1` and its neighbours are those of the residues that
         chose the threshold, which flatters them; `cross_fitted` has figures that do not.
     """
-    thresholds = {ion: _ion_thresholds(residues, method) for ion, residues in scored.items()}
+    thresholds = {ion: ion_thresholds(residues, method) for ion, residues in scored.items()}
     return {"threshold_method": method, "computed_from": computed_from, "thresholds": thresholds}
 
 
@@ -96,7 +96,8 @@ def defined(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _ion_thresholds(residues: ScoredResidues, method: Method) -> dict[str, Any]:
+def ion_thresholds(residues: ScoredResidues, method: Method) -> dict[str, Any]:
+    """The entry of one ion in `global_thresholds`."""
     ranking = sort(residues.labels, residues.probabilities).ranking()
     methods = {each: _best(ranking, each) for each in METHODS}
     threshold = methods[method]

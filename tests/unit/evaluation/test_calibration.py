@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
@@ -46,6 +46,7 @@ def test_calibration_survives_a_file_and_brings_the_error_down(method: str) -> N
     assert after < 0.02 < 0.05 < before
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=2, max_size=40))
 def test_order_is_never_turned_round(rows: list[tuple[int, float]]) -> None:
     labels, probabilities = (np.array(column) for column in zip(*rows, strict=True))

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
@@ -38,6 +38,7 @@ def slow_hra_raw(labels: np.ndarray, scores: np.ndarray) -> float:
     return area
 
 
+@settings(deadline=None)
 @given(residues)
 def test_areas_and_figures_agree_with_scikit_learn(rows: list[tuple[int, int]]) -> None:
     labels, scores = columns(rows)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
@@ -26,6 +26,7 @@ def quality(labels: np.ndarray, calls: np.ndarray, method: str) -> float:
     return float(calls[labels == 1].mean() - calls[labels == 0].mean())
 
 
+@settings(deadline=None)
 @given(rows=residues, method=st.sampled_from(METHODS))
 def test_no_threshold_is_better_and_none_as_good_is_higher(rows: list[tuple[int, float]], method: str) -> None:
     labels, scores = np.array([row[0] for row in rows]), np.array([row[1] for row in rows], np.float32)
@@ -77,6 +78,7 @@ def test_an_unknown_method_raises() -> None:
         choose_threshold([0, 1], [0.1, 0.2], "accuracy")
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 1), probabilities, st.integers(1, 3)), min_size=1, max_size=50),
     method=st.sampled_from(METHODS),

@@ -1,0 +1,178 @@
+"""What a cross-validation came to: figures of each ion with the base rate and the baseline beside them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bindtune.evaluation.bootstrap import Compared, Interval, interval, paired_interval, protein_codes
+from bindtune.evaluation.ranking import (
+    MOST_HIGH_RECALL_AREA,
+    area_under_roc,
+    average_precision,
+    high_recall_area,
+    sort,
+)
+from bindtune.evaluation.scored import ScoredResidues
+from bindtune.evaluation.thresholds import FIGURES, Method, defined, ion_thresholds
+
+_HEADER = (
+    "ion",
+    "proteins",
+    "residues",
+    "positives",
+    "base rate",
+    "AUPRC",
+    "interval",
+    "baseline",
+    "AUROC",
+    "HRA",
+    "F1*",
+    "MCC*",
+)
+
+
+def out_of_fold_summary(
+    scored: Mapping[str, ScoredResidues],
+    *,
+    baseline: Mapping[str, ArrayLike],
+    method: Method,
+    draws: int,
+    seed: int,
+    level: float = 0.95,
+) -> dict[str, dict[str, Any]]:
+    """Summarise the out-of-fold residues of each ion.
+
+    Args:
+        scored: out-of-fold residues by ion.
+        baseline: (R,) by ion, what the composition baseline scores the same residues; an ion may be missing.
+        method: of the threshold: youden, f1 or mcc.
+        draws: draws of proteins for the intervals.
+        seed: of the draws.
+        level: share of the draws inside an interval.
+
+    Returns:
+        By ion, plain Python values with None for what is not defined: counts; `auprc` with its interval by protein;
+        `auroc`, `hra`, `hra_raw` of all folds' residues together; `folds` with the mean and the population standard
+        deviation over the folds where a figure is defined; `at_threshold` with the figures of the residues that chose
+        the threshold, `cross_fitted` with those of residues that did not; the `baseline`'s AUPRC with its interval; and
+        the `gain` in AUPRC over it, from the same draws.
+    """
+    return {
+        ion: {
+            **_counts(residues),
+            **_areas(residues),
+            **_intervals(residues, baseline.get(ion), draws=draws, seed=seed, level=level),
+            "folds": _over_folds(residues),
+            **_at_threshold(residues, method),
+        }
+        for ion, residues in scored.items()
+    }
+
+
+def summary_table(summary: Mapping[str, Mapping[str, Any]]) -> str:
+    """The summary as an aligned table; "-" is what is not defined."""
+    rows = [_HEADER, *(_row(ion, entry) for ion, entry in summary.items())]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(_HEADER))]
+    lines = [
+        "  ".join(cell.ljust(width) if not place else cell.rjust(width) for place, (cell, width) in enumerate(pairs))
+        for pairs in (list(zip(row, widths, strict=True)) for row in rows)
+    ]
+    lines.insert(1, "-" * len(lines[0]))
+    levels = [f"{entry['auprc']['level']:.0%}" for entry in summary.values()]
+    notes = [
+        *[f"interval: {level} bootstrap of AUPRC by protein" for level in levels[:1]],
+        "baseline: AUPRC of the residue's letter alone; a random order has the base rate",
+        "* threshold of a fold chosen on the other folds; -: not defined",
+    ]
+    return "\n".join([*lines, *notes])
+
+
+def _counts(residues: ScoredResidues) -> dict[str, Any]:
+    codes, proteins = protein_codes(residues.proteins)
+    positive = np.asarray(residues.labels) == 1
+    count, sites = len(codes), int(positive.sum())
+    return {
+        "proteins": proteins,
+        "proteins_with_positives": len(np.unique(codes[positive])),
+        "residues": count,
+        "positives": sites,
+        "base_rate": sites / count if count else None,
+    }
+
+
+def _areas(residues: ScoredResidues) -> dict[str, float | None]:
+    ranking = sort(residues.labels, residues.probabilities).ranking()
+    raw = high_recall_area(ranking)
+    return {
+        "auroc": defined(area_under_roc(ranking)),
+        "hra": defined(raw / MOST_HIGH_RECALL_AREA),
+        "hra_raw": defined(raw),
+    }
+
+
+def _intervals(
+    residues: ScoredResidues, baseline: ArrayLike | None, *, draws: int, seed: int, level: float
+) -> dict[str, Any]:
+    labels, model, proteins = residues.labels, residues.probabilities, residues.proteins
+    options: dict[str, Any] = {"draws": draws, "seed": seed, "level": level}
+    if baseline is None:
+        nothing = Interval(math.nan, math.nan, math.nan, 0)
+        found = Compared(interval("auprc", labels, model, proteins, **options), nothing, nothing)
+    else:
+        found = paired_interval("auprc", labels, model, baseline, proteins, **options)
+    first, second, difference = (_plain(each, level) for each in found)
+    return {"auprc": first, "baseline": {"auprc": second}, "gain": {"auprc": difference}}
+
+
+def _plain(found: Interval, level: float) -> dict[str, Any]:
+    ends = {name: defined(getattr(found, name)) for name in ("value", "low", "high")}
+    return {**ends, "level": level, "draws": found.draws}
+
+
+def _over_folds(residues: ScoredResidues) -> dict[str, Any]:
+    folds = np.unique(residues.folds)
+    auprc, hra = [], []
+    for fold in folds:
+        inside = residues.folds == fold
+        ranking = sort(residues.labels[inside], residues.probabilities[inside]).ranking()
+        auprc.append(average_precision(ranking))
+        hra.append(high_recall_area(ranking) / MOST_HIGH_RECALL_AREA)
+    return {"count": len(folds), "auprc": _spread(auprc), "hra": _spread(hra)}
+
+
+def _spread(values: Sequence[float]) -> dict[str, Any]:
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return {"mean": None, "std": None, "defined": 0}
+    return {"mean": float(np.mean(known)), "std": float(np.std(known)), "defined": len(known)}
+
+
+def _at_threshold(residues: ScoredResidues, method: Method) -> dict[str, Any]:
+    entry = ion_thresholds(residues, method)
+    return {
+        "threshold_method": method,
+        "threshold": entry["threshold"],
+        "at_threshold": {name: entry[name] for name in FIGURES},
+        "cross_fitted": entry["cross_fitted"],
+    }
+
+
+def _row(ion: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
+    auprc, judged = entry["auprc"], entry["cross_fitted"]
+    ends = f"{_number(auprc['low'])} to {_number(auprc['high'])}" if auprc["low"] is not None else "-"
+    return (
+        ion,
+        *(f"{entry[name]:,}" for name in ("proteins", "residues", "positives")),
+        _number(entry["base_rate"], digits=4),
+        _number(auprc["value"]),
+        ends,
+        *(_number(value) for value in (entry["baseline"]["auprc"]["value"], entry["auroc"], entry["hra"])),
+        *(_number(judged[name]) for name in ("f1", "mcc")),
+    )
+
+
+def _number(value: float | None, *, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,109 @@
+"""The summary's figures against the functions they come from, and a table that says what they mean."""
+
+import numpy as np
+import pytest
+import yaml
+from sklearn import metrics as sklearn_metrics
+
+from bindtune.evaluation.bootstrap import interval
+from bindtune.evaluation.metrics import residue_metrics
+from bindtune.evaluation.scored import ScoredResidues, by_ion
+from bindtune.evaluation.summary import out_of_fold_summary, summary_table
+from bindtune.evaluation.thresholds import choose_threshold, cross_fitted
+
+
+@pytest.fixture(scope="module")
+def zinc() -> ScoredResidues:
+    generator = np.random.default_rng(0)
+    proteins = np.repeat([f"P{number}" for number in range(30)], 40)
+    labels = (generator.random(1200) < 0.08).astype(np.int8)
+    labels[proteins == "P7"] = 0
+    probabilities = (1 / (1 + np.exp(3 - 2 * labels - generator.normal(size=1200)))).astype(np.float32)
+    return ScoredResidues(proteins, labels, probabilities, np.repeat(np.arange(1, 4), 400))
+
+
+@pytest.fixture(scope="module")
+def summary(zinc: ScoredResidues) -> dict[str, dict]:
+    nothing = ScoredResidues(np.array(["P1", "P1"]), np.zeros(2, np.int8), np.array([0.2, 0.3]), np.array([1, 1]))
+    baseline = {"ZN": np.random.default_rng(1).normal(size=1200), "MN": np.zeros(2)}
+    return out_of_fold_summary({"ZN": zinc, "MN": nothing}, baseline=baseline, method="mcc", draws=50, seed=3)
+
+
+def test_figures_of_an_ion(zinc: ScoredResidues, summary: dict[str, dict]) -> None:
+    found = summary["ZN"]
+    positives = int(zinc.labels.sum())
+    assert (found["proteins"], found["residues"], found["positives"]) == (30, 1200, positives)
+    assert found["proteins_with_positives"] == len(set(zinc.proteins[zinc.labels == 1])) < 30
+    assert found["base_rate"] == pytest.approx(positives / 1200)
+    threshold = choose_threshold(zinc.labels, zinc.probabilities, "mcc")
+    whole = residue_metrics(zinc.labels, zinc.probabilities, threshold=threshold)
+    assert (found["auroc"], found["hra"], found["hra_raw"]) == pytest.approx((whole.auroc, whole.hra, whole.hra_raw))
+    assert found["threshold"] == threshold
+    assert found["at_threshold"] == pytest.approx(
+        {name: getattr(whole, name) for name in ("f1", "mcc", "precision", "recall")}
+    )
+    assert found["cross_fitted"] == pytest.approx(cross_fitted(zinc.labels, zinc.probabilities, zinc.folds, "mcc"))
+    drawn = interval("auprc", zinc.labels, zinc.probabilities, zinc.proteins, draws=50, seed=3)
+    assert (found["auprc"]["value"], found["auprc"]["low"], found["auprc"]["high"]) == pytest.approx(drawn[:3])
+
+
+def test_spread_over_folds(zinc: ScoredResidues, summary: dict[str, dict]) -> None:
+    each = [
+        sklearn_metrics.average_precision_score(zinc.labels[zinc.folds == fold], zinc.probabilities[zinc.folds == fold])
+        for fold in (1, 2, 3)
+    ]
+    found = summary["ZN"]["folds"]
+    assert (found["count"], found["auprc"]["defined"]) == (3, 3)
+    assert (found["auprc"]["mean"], found["auprc"]["std"]) == pytest.approx((np.mean(each), np.std(each)))
+
+
+def test_a_model_beats_a_random_baseline(summary: dict[str, dict]) -> None:
+    found = summary["ZN"]
+    assert found["baseline"]["auprc"]["value"] < 0.2 < found["auprc"]["value"]
+    assert found["gain"]["auprc"]["value"] == pytest.approx(
+        found["auprc"]["value"] - found["baseline"]["auprc"]["value"]
+    )
+    assert found["gain"]["auprc"]["low"] > 0
+
+
+def test_what_is_not_defined_is_none(summary: dict[str, dict]) -> None:
+    found = summary["MN"]
+    assert (found["positives"], found["base_rate"]) == (0, 0.0)
+    assert found["auprc"] == {"value": None, "low": None, "high": None, "level": 0.95, "draws": 0}
+    assert found["folds"] == {
+        "count": 1,
+        "auprc": {"mean": None, "std": None, "defined": 0},
+        "hra": {"mean": None, "std": None, "defined": 0},
+    }
+    assert (found["threshold"], found["auroc"], found["at_threshold"]["f1"]) == (None, None, None)
+
+
+def test_values_are_plain(summary: dict[str, dict]) -> None:
+    assert yaml.safe_load(yaml.safe_dump(summary)) == summary
+
+
+def test_without_a_baseline(zinc: ScoredResidues) -> None:
+    found = out_of_fold_summary({"ZN": zinc}, baseline={}, method="f1", draws=5, seed=0)["ZN"]
+    assert found["baseline"]["auprc"]["value"] is None
+    assert found["auprc"]["value"] is not None
+
+
+def test_table(summary: dict[str, dict]) -> None:
+    lines = summary_table(summary).splitlines()
+    assert lines[0].split()[:7] == ["ion", "proteins", "residues", "positives", "base", "rate", "AUPRC"]
+    assert len({len(line) for line in lines[:4]}) == 1
+    zinc = summary["ZN"]
+    words = lines[2].split()
+    assert words[:3] == ["ZN", "30", "1,200"]
+    assert words[4:6] == [f"{zinc['base_rate']:.4f}", f"{zinc['auprc']['value']:.3f}"]
+    assert words[9] == f"{zinc['baseline']['auprc']['value']:.3f}"
+    assert lines[3].split()[4:] == ["0.0000", *["-"] * 7]
+    assert "95% bootstrap" in lines[4]
+    assert summary_table({}).splitlines()[0].startswith("ion")
+
+
+def test_an_ion_without_rows_can_be_summarised() -> None:
+    scored = by_ion(["CO"], protein=[], ion=[], label=[], probability=[], fold=[])
+    found = out_of_fold_summary(scored, baseline={}, method="mcc", draws=5, seed=0)["CO"]
+    assert (found["proteins"], found["residues"], found["base_rate"]) == (0, 0, None)
+    assert "CO" in summary_table({"CO": found})
