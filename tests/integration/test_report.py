@@ -116,7 +116,7 @@ def test_binding_thresholds_and_folds(binding: Path) -> None:
 
 def test_a_group_in_two_folds_is_told(binding: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(binding, tmp_path / "run"))
-    rows = list(csv.DictReader((run / "folds.csv").open()))
+    rows = list(csv.DictReader((run / "folds.csv").read_text().splitlines()))
     rows[7]["group"] = rows[8]["group"]
     rows[9]["fold"] = "1"
     with (run / "folds.csv").open("w", newline="") as handle:
@@ -142,6 +142,19 @@ def test_binding_in_progress_says_which_folds_are_missing(write_binding_run: Wri
     for missing in ("folds.csv", "audit.json", "provenance.json", "NOTICE", "No fold is done yet", "No epoch is done"):
         assert missing in notices(page)
     write_report(empty)
+
+
+def test_intervals_are_those_that_the_run_wrote(binding: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(binding, tmp_path / "run"))
+    written = {"auprc": {"value": 0.5, "low": 0.123, "high": 0.987}, "baseline": {"auprc": {"value": 0.045}}}
+    (run / "summary.yaml").write_text(yaml.safe_dump({"out_of_fold": {"ZN": written, "CA": {"auprc": None}}}))
+    computed, shown = (
+        {row[0]: row for row in table(report_binding.build(one, config(one)), "Each ion, all folds").rows}
+        for one in (binding, run)
+    )
+    assert shown["ZN"][1].endswith("(0.123 to 0.987)")
+    assert shown["ZN"][3] == "0.045"
+    assert shown["CA"] == computed["CA"]
 
 
 def break_oof(run: Path) -> None:

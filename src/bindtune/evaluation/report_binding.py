@@ -53,11 +53,11 @@ def build(run: Path, config: dict[str, Any]) -> Page:
         tiles=_tiles(predictions, ions),
         notices=notices,
         sections=(
-            results_section(predictions, ions, thresholds),
+            results_section(predictions, ions, thresholds, _summary(run)),
             curves_section(predictions, ions, thresholds),
             _thresholds_section(run, chosen, ions),
             examples_section(predictions, ions, thresholds),
-            learning_section(rows, ions),
+            learning_section(rows, ions, inner=as_number(training.get("inner_validation_fraction")) > 0),
             folds_section(run, predictions, ions),
             inputs_section(origin, _data(predictions, ions)),
             settings_section(config),
@@ -125,6 +125,13 @@ def _tiles(predictions: OutOfFold | None, ions: tuple[str, ...]) -> tuple[Tile, 
         else:
             tiles.append(Tile(f"{ion}: AUPRC", number(found.auprc), f"base rate {percent(found.base_rate)}"))
     return tuple(tiles)
+
+
+def _summary(run: Path) -> dict[str, Any]:
+    found = (read_yaml(run / "summary.yaml") or {}).get("out_of_fold", {})
+    if not isinstance(found, dict):
+        raise InputError(run / "summary.yaml", None, "'out_of_fold' does not hold a mapping for each ion")
+    return found
 
 
 def _thresholds(run: Path) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Tables and curves of each ion over the out-of-fold predictions."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from bindtune.evaluation.metrics import ResidueMetrics, residue_metrics
 from bindtune.evaluation.out_of_fold import OutOfFold
 from bindtune.evaluation.page import Block, Chart, Charts, Notice, Section, Table, Text, interval, number, percent
 from bindtune.evaluation.ranking import Ranking, sort
-from bindtune.evaluation.run_files import UNDEFINED
+from bindtune.evaluation.run_files import UNDEFINED, as_number
 
 _POINTS = 300  # of a curve: more cannot be seen
 _BINS = 10
@@ -60,8 +60,17 @@ def figures(rows: OutOfFold, baseline: NDArray[np.float64], *, threshold: float)
     )
 
 
-def results_section(predictions: OutOfFold | None, ions: tuple[str, ...], thresholds: dict[str, float]) -> Section:
-    """Tables of every ion, over all folds and in each."""
+def results_section(
+    predictions: OutOfFold | None, ions: tuple[str, ...], thresholds: dict[str, float], summary: dict[str, Any]
+) -> Section:
+    """Tables of every ion, over all folds and in each.
+
+    Args:
+        predictions: all that there are, or None.
+        ions: what to show, in this order.
+        thresholds: by ion.
+        summary: what the run wrote about an ion over all folds, by ion; an ion without it is computed anew.
+    """
     if predictions is None:
         return Section(
             "results", "Results by ion", (Notice("No fold is done yet: there are no predictions to score."),)
@@ -76,7 +85,9 @@ def results_section(predictions: OutOfFold | None, ions: tuple[str, ...], thresh
             whole.append((ion, *_row(None)))
             continue
         scores = composition_scores(rows)
-        whole.append((ion, *_row(figures(rows, scores, threshold=thresholds.get(ion, math.nan)))))
+        written = summary.get(ion)
+        found = figures(rows, scores, threshold=thresholds.get(ion, math.nan))
+        whole.append((ion, *_row(found if written is None else _as_written(found, written))))
         for fold in np.unique(rows.fold).tolist():
             held = rows.fold == fold
             found = figures(rows.take(held), scores[held], threshold=thresholds.get(ion, math.nan))
@@ -99,6 +110,21 @@ _READ = (
     "curve over recall 0.7 to 1, divided by 0.3. Intervals come from drawing whole proteins anew, since residues of "
     "one protein are not independent."
 )
+
+
+def _as_written(found: IonFigures, summary: Any) -> IonFigures:
+    """The interval and the baseline that summary.yaml has, so that a figure is the same in both."""
+    auprc, baseline = (_nested(summary, *path) for path in (("auprc",), ("baseline", "auprc", "value")))
+    low, high = (as_number(_nested(auprc, end)) for end in ("low", "high"))
+    if math.isnan(low) or math.isnan(high) or math.isnan(as_number(baseline)):
+        return found
+    return found._replace(baseline=as_number(baseline), auprc_range=(low, high))
+
+
+def _nested(value: Any, *path: str) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _row(found: IonFigures | None) -> tuple[str, ...]:

@@ -31,14 +31,21 @@ def read_metrics(run: Path) -> list[Row]:
     return found
 
 
-def learning_section(rows: Sequence[Row], ions: tuple[str, ...]) -> Section:
-    """Losses and validation figures against epochs, one line a fold."""
+def learning_section(rows: Sequence[Row], ions: tuple[str, ...], *, inner: bool) -> Section:
+    """Losses and validation figures against epochs, one line a fold.
+
+    Args:
+        rows: of metrics.csv.
+        ions: what to show, in this order.
+        inner: whether the epoch is chosen on a part of the training proteins instead of the held-out fold.
+    """
     if not rows:
         return Section("learning", "Learning curves", (Notice("No epoch is done yet: there are no curves."),))
+    held = "a part of the training proteins" if inner else "the fold's held-out proteins"
     blocks: list[Block] = [
         Text(
-            "One colour a fold. Dashed lines are training, solid ones validation on the fold's held-out proteins. The "
-            "epoch that is kept is the one with the highest mean HRA in validation."
+            f"One colour a fold. Dashed lines are training, solid ones validation on {held}. "
+            "The epoch that is kept is the one with the highest mean HRA in validation."
         )
     ]
     drawn = [
@@ -52,7 +59,7 @@ def learning_section(rows: Sequence[Row], ions: tuple[str, ...]) -> Section:
     kept = tuple(chart for chart in by_ion if chart)
     if kept:
         blocks.append(Fold("AUPRC of each ion", (Charts(kept),)))
-    blocks.append(_best_epochs(rows))
+    blocks.append(_best_epochs(rows, inner=inner))
     return Section("learning", "Learning curves", tuple(blocks))
 
 
@@ -94,7 +101,7 @@ def _chart(
     return Chart(title, charts.lines(curves, x_label="epoch", y_label=label), f"{title}: {'; '.join(told)}.")
 
 
-def _best_epochs(rows: Sequence[Row]) -> Block:
+def _best_epochs(rows: Sequence[Row], *, inner: bool) -> Block:
     found = []
     for fold in folds_of(rows):
         epochs, values = _points(rows, fold=fold, split="validation", ion=MEAN, name="hra")
@@ -106,5 +113,6 @@ def _best_epochs(rows: Sequence[Row]) -> Block:
         auprc = dict(zip(at, scores, strict=True)).get(best, math.nan)
         found.append((str(fold), str(last_epoch(rows, fold)), str(best), number(max(values)), number(auprc)))
     heads = ("Fold", "Epochs", "Best epoch", "HRA there, mean over ions", "AUPRC there, mean over ions")
-    note = "These epochs were chosen for these figures, which flatters them; the out-of-fold figures share that choice."
+    note = "These epochs were chosen for these figures, which flatters them"
+    note += "." if inner else "; the out-of-fold figures share that choice, since the held-out fold made it."
     return Table("The epoch that each fold keeps", heads, tuple(found), numeric=frozenset(range(1, 5)), note=note)
