@@ -36,4 +36,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 html_show_sourcelink = False
+smartquotes = False  # they would make one dash of the two that an option begins with

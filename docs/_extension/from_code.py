@@ -57,13 +57,19 @@ def _command(name: str, command: Any) -> list[str]:
     usage = " ".join(["bindtune", name, *(one.name.upper() for one in arguments), "[OPTIONS]" if options else ""])
     lines = [*(command.help or "").strip().splitlines(), "", ".. code-block:: text", "", f"   {usage}", ""]
     rows = [(f"``{one.name.upper()}``", one.help or "") for one in arguments]
-    rows += [(_flags(one), one.help or "") for one in options]
+    rows += [(_flags(one), _meaning(one)) for one in options]
     return lines + _table(("Option", "Meaning"), rows, widths="35 65")
 
 
 def _flags(option: Any) -> str:
     names = ", ".join(f"``{name}``" for name in [*option.opts, *option.secondary_opts])
     return names if option.is_flag else f"{names} {option.metavar or ''}".strip()
+
+
+def _meaning(option: Any) -> str:
+    text = option.help or ""
+    plain = option.default is None or option.is_flag or "[default:" in text
+    return text if plain else f"{text} [default: {option.default}]"
 
 
 class SettingsReference(_FromCode):
