@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bindtune import __version__
-from bindtune.config import EmbedConfig, PretrainConfig, ScoreConfig, WindowsConfig, load
+from bindtune.config import EmbedConfig, PretrainConfig, ScoreConfig, WindowsConfig, load, load_binding
 from bindtune.errors import BindtuneError, CheckError, Interrupted
 from bindtune.options import with_options
 
@@ -59,6 +59,49 @@ def pretrain(config: Path | None, given: dict[str, Any]) -> None:
     from bindtune.training.pretrain import pretrain
 
     _print_metrics(pretrain(settings))
+
+
+_Config = Annotated[Path | None, typer.Option("--config", metavar="PATH", help="YAML file of settings.")]
+_Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Settings that win over the file's.")
+]
+
+
+@app.command()
+def train(
+    config: _Config = None,
+    overrides: _Overrides = None,
+    fold: Annotated[int | None, typer.Option(help="Train this fold alone (from 1); merge joins them.")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on in this run folder.")] = None,
+) -> None:
+    """Fine-tune a protein encoder on binding sites, cross-validated."""
+    given = resume / "config.yaml" if config is None and resume is not None else config
+    settings = load_binding(given, overrides or [])
+    from bindtune.training.binding.run import cross_validate
+
+    _say(cross_validate(settings, fold=fold, resume=resume))
+
+
+@app.command()
+def merge(run: Annotated[Path, typer.Argument(help="A run folder whose folds are all done.")]) -> None:
+    """Join folds that were trained apart: out-of-fold predictions, thresholds, summary."""
+    from bindtune.training.binding.merge import merge_folds
+
+    typer.echo(merge_folds(run))
+
+
+@app.command(name="check-lora")
+def check_lora(config: _Config = None, overrides: _Overrides = None) -> None:
+    """Check that adapters are live: without effect at first, with one when filled, and learning."""
+    settings = load_binding(config, overrides or [])
+    from bindtune.training.binding.lora_check import check
+
+    typer.echo(check(settings))
+
+
+def _say(text: str) -> None:
+    if text:  # several processes run the command, and one has something to say
+        typer.echo(text)
 
 
 @app.command()
@@ -139,8 +182,8 @@ def main() -> None:
     except BindtuneError as error:
         sys.stderr.write(f"bindtune: {error}\n")
         sys.exit(1 if isinstance(error, CheckError) else 2)
-    except Interrupted:
-        sys.stderr.write("bindtune: stopped by SIGTERM; go on with --resume_from_checkpoint auto\n")
+    except Interrupted as stop:
+        sys.stderr.write(f"bindtune: stopped by SIGTERM; go on with {stop}\n")
         sys.exit(143)
     except OSError as error:  # a full disk, a folder that may not be written
         sys.stderr.write(f"bindtune: {error}\n")

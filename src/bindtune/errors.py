@@ -25,6 +25,44 @@ class InputError(BindtuneError):
         self.path, self.line, self.problem, self.unit = path, line, problem, unit
 
 
+class Problems:
+    """Gathers what is wrong with an input, so that all of it is said at once.
+
+    Args:
+        path: what the error as a whole is about.
+    """
+
+    _LISTED = 20
+
+    def __init__(self, path: Path | str | None) -> None:
+        self._path = path
+        self._first: list[InputError] = []
+        self._count = 0
+
+    def __bool__(self) -> bool:
+        return self._count > 0
+
+    def add(self, line: int | None, problem: str, *, path: Path | str | None = None) -> None:
+        """Note a problem; `path` where it lies in another file."""
+        self._count += 1
+        if len(self._first) < self._LISTED:
+            self._first.append(InputError(self._path if path is None else path, line, problem))
+
+    def raise_any(self) -> None:
+        """Raise what was noted: the one problem, or their number and each on a line of its own.
+
+        Raises:
+            InputError: there was a problem.
+        """
+        if self._count == 1:
+            raise self._first[0]
+        if self._count:
+            listing = [f"{self._count} problems", *map(str, self._first)]
+            if self._count > len(self._first):
+                listing.append(f"and {self._count - len(self._first)} more")
+            raise InputError(self._path, None, "\n".join(listing))
+
+
 class ConfigError(BindtuneError):
     """A setting is unknown, of the wrong type or impossible."""
 
@@ -34,7 +72,7 @@ class CheckpointError(BindtuneError):
 
 
 class Interrupted(Exception):  # noqa: N818 (a state, not an error)
-    """The run was asked to stop by SIGTERM, and saved what a resume needs."""
+    """The run was asked to stop by SIGTERM, and saved what a resume needs; the message is how to go on."""
 
 
 class CheckError(BindtuneError):

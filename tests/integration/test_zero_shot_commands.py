@@ -90,7 +90,7 @@ def test_score_writes_a_table(run: Callable[[str], int]) -> None:
         ("embed --model model --fasta p.fa --out e.parquet --device gpu", "'gpu' is none"),
         ("embed --model model --fasta p.fa --out e.parquet --msa-dir none", "none: is no folder"),
         ("embed --model model --fasta long.fa --out e.parquet", "long: 40 residues, at most 26 fit"),
-        ("embed --model model --fasta lower.fa --out e.parquet", "lower.fa:1: 'p1': 't' at residue 3, expected A-Z"),
+        ("embed --model model --fasta gap.fa --out e.parquet", "gap.fa:2: 'p1': '-' at residue 3, expected A-Z"),
         ("embed --model model --fasta twice.fa --out e.parquet", "twice.fa:3: 'p1' comes twice"),
         ("embed --model model --fasta nameless.fa --out e.parquet", "nameless.fa:1: the header holds no name"),
         ("embed --model model --fasta other.fa --out e.parquet --msa-dir msa", "the first row is not the protein"),
@@ -114,7 +114,7 @@ def test_what_is_wrong_is_said_in_one_line(
 ) -> None:
     for name, text in {
         "long.fa": f">p1\nACD\n>long\n{'A' * 40}\n",
-        "lower.fa": ">p1\nMKtA\n",
+        "gap.fa": ">p1\nMK-A\n",
         "twice.fa": ">p1\nMK\n>p1 again\nMK\n",
         "nameless.fa": ">\nMK\n",
         "other.fa": ">p1\nMKTAYIAKQW\n",

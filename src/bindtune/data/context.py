@@ -41,12 +41,13 @@ class ContextSpec:
 
     Args:
         max_num_samples: most sequences in a context.
-        max_token_length: most residues in a context; frame tokens and commas are not counted.
+        max_token_length: most residues in a context; frame tokens are counted where `frame` says so.
         max_query_similarity: rows that share more of the query's columns than this are left out.
         min_query_similarity: rows that share less are left out.
         neighbor_similarity_lower_bound: share of its residues from which on a row is another's near neighbour.
         seed: of the draw.
         exclude_query: leave out rows that are the query again.
+        frame: tokens that a sequence takes of the budget beside its residues.
     """
 
     max_num_samples: int = 511
@@ -56,6 +57,7 @@ class ContextSpec:
     neighbor_similarity_lower_bound: float = 0.8
     seed: int = 0
     exclude_query: bool = False
+    frame: int = 0
 
     def __post_init__(self) -> None:
         for name in ("max_query_similarity", "min_query_similarity", "neighbor_similarity_lower_bound"):
@@ -168,7 +170,7 @@ def draw_context(homologs: Homologs, spec: ContextSpec) -> Context:
     order = np.random.default_rng(spec.seed).choice(
         len(kept), size=size, replace=False, shuffle=True, p=weights / weights.sum()
     )
-    lengths = np.diff(homologs.bounds)[order]
+    lengths = np.diff(homologs.bounds)[order] + spec.frame
     chosen = order[: int(np.searchsorted(lengths.cumsum(), spec.max_token_length, side="right"))]
     if not len(chosen):
         found = f"the first row drawn has {lengths[0]}" if len(order) else "max_num_samples is 0"
@@ -202,12 +204,12 @@ def read_homologs(
     Raises:
         InputError: the file is no alignment; with file and line.
     """
-    entry = None if cache_dir is None else cache_dir / _cache_name(Path(path), neighbor_similarity_lower_bound)
+    entry = None if cache_dir is None else cache_entry(path, neighbor_similarity_lower_bound, cache_dir)
     if entry is not None and entry.is_file():
-        try:
-            return _unflatten(load_file(entry))
-        except (SafetensorError, KeyError):
-            log.warning("%s is damaged and is written anew", entry)
+        cached = read_entry(entry)
+        if cached is not None:
+            return cached
+        log.warning("%s is damaged and is written anew", entry)
     homologs = _read(path, neighbor_similarity_lower_bound)
     if entry is not None:
         with atomic_path(entry) as temporary:
@@ -306,8 +308,17 @@ def _slices(stop: int, size: int, *, start: int = 0) -> Iterator[slice]:
     return (slice(first, min(first + size, stop)) for first in range(start, stop, size))
 
 
-def _cache_name(path: Path, bound: float) -> str:
-    return f"{sha256(path)}-{float(bound)!r}-{_FORMAT}.safetensors"
+def cache_entry(path: Path | str, bound: float, cache_dir: Path) -> Path:
+    """Where `read_homologs` keeps what it read of an alignment."""
+    return cache_dir / f"{sha256(Path(path))}-{float(bound)!r}-{_FORMAT}.safetensors"
+
+
+def read_entry(entry: Path) -> Homologs | None:
+    """What a cache holds of an alignment, or None where that is damaged or gone."""
+    try:
+        return _unflatten(load_file(entry))
+    except (OSError, SafetensorError, KeyError):
+        return None
 
 
 def _flatten(homologs: Homologs) -> dict[str, NDArray[np.generic]]:

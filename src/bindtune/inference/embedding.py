@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bindtune.inference.batches import budgeted, ids_of
+from bindtune.data.budgets import budgeted
+from bindtune.inference.batches import ids_of
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_tokens import FRAME, E1BatchPreparer, query_residue_mask
 from bindtune.runs import atomic_path

@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from bindtune.data.budgets import budgeted
 from bindtune.errors import InputError
-from bindtune.inference.batches import budgeted, cached, ids_of
+from bindtune.inference.batches import cached, ids_of
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_tokens import FRAME, TOKEN_ID, E1BatchPreparer, query_residue_mask
 

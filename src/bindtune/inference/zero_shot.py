@@ -11,7 +11,7 @@ from bindtune.data.draws import digest
 from bindtune.errors import ConfigError, InputError
 from bindtune.inference.embedding import embed_proteins, write_embeddings
 from bindtune.inference.variants import VariantScore, score_variants
-from bindtune.io.a3m import read_a3m
+from bindtune.io.proteins import read_proteins
 from bindtune.io.text import numbered_lines
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.runs import write_text
@@ -26,7 +26,7 @@ def embed(settings: EmbedConfig) -> str:
         InputError: proteins or alignments cannot be read, or an alignment is of another protein.
         CheckpointError: the model cannot be loaded.
     """
-    proteins = read_proteins(settings.fasta)
+    proteins = _sequences(settings.fasta)
     contexts, alone = {}, []
     for name, sequence in proteins.items():
         path = _alignment(settings.msa_dir, name)
@@ -53,7 +53,7 @@ def score(settings: ScoreConfig) -> str:
         InputError: parent, variants or alignment cannot be read or do not fit each other.
         CheckpointError: the model cannot be loaded.
     """
-    parents = read_proteins(settings.parent)
+    parents = _sequences(settings.parent)
     if len(parents) > 1:
         raise InputError(settings.parent, None, f"holds {len(parents)} proteins, expected the parent alone")
     (parent,) = parents.values()
@@ -76,26 +76,6 @@ def score(settings: ScoreConfig) -> str:
     )
     write_text(settings.out, "variant\tcontext\tscore\n" + "".join(map(_line, scores)))
     return f"{len(variants)} variants scored: {settings.out}"
-
-
-def read_proteins(path: Path) -> dict[str, str]:
-    """Sequences of a FASTA file by the first word of their headers.
-
-    Raises:
-        InputError: a name is missing or comes twice, or a sequence holds anything but A-Z.
-    """
-    proteins: dict[str, str] = {}
-    for record in read_a3m(path):
-        name, sequence = record.name.split()[0] if record.name.strip() else "", record.sequence.decode("ascii")
-        if not name:
-            raise InputError(path, record.line, "the header holds no name")
-        if name in proteins:
-            raise InputError(path, record.line, f"'{name}' comes twice")
-        odd = next((place for place, letter in enumerate(sequence) if not letter.isupper()), None)
-        if odd is not None:
-            raise InputError(path, record.line, f"'{name}': {sequence[odd]!r} at residue {odd + 1}, expected A-Z")
-        proteins[name] = sequence
-    return proteins
 
 
 def read_variants(path: Path, *, parent: str) -> dict[str, str]:
@@ -124,6 +104,10 @@ def read_variants(path: Path, *, parent: str) -> dict[str, str]:
     if not variants:
         raise InputError(path, None, "holds no variant")
     return variants
+
+
+def _sequences(path: Path) -> dict[str, str]:
+    return {protein.name: protein.sequence for protein in read_proteins(path)}
 
 
 def _loaded(settings: EmbedConfig | ScoreConfig) -> E1ForMaskedLM:

@@ -2,8 +2,10 @@
 
 import gzip
 import io
+import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -11,6 +13,7 @@ from bindtune.errors import InputError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BLOCK_LETTERS = 1 << 19
+STANDARD_INPUT = Path("-")
 
 
 def is_gzipped(path: Path) -> bool:
@@ -30,13 +33,13 @@ def open_bytes(path: Path) -> BinaryIO:
 def line_blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (1-based number of the first line, lines without their endings), some thousand lines at a time.
 
-    Endings may be LF or CRLF; a byte order mark is removed.
+    Endings may be LF or CRLF; a byte order mark is removed. The path `-` is standard input, gzipped or not.
 
     Raises:
         InputError: the file is missing, is not text, or is gzip that is damaged or cut short.
     """
     number = 1
-    with open_bytes(path) as handle, io.TextIOWrapper(handle, encoding="utf-8-sig", newline="\n") as text:
+    with _opened(path) as handle, io.TextIOWrapper(handle, encoding="utf-8-sig", newline="\n") as text:
         try:
             while lines := text.readlines(_BLOCK_LETTERS):
                 yield number, [line.rstrip("\r\n") for line in lines]
@@ -55,8 +58,36 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         yield from enumerate(lines, start=first)
 
 
-def _first_unreadable(path: Path) -> int:
-    """Number of the line in which reading or decoding fails."""
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    if path != STANDARD_INPUT:
+        with open_bytes(path) as handle:
+            yield handle
+        return
+    with io.BufferedReader(_Borrowed(sys.stdin.buffer)) as handle:
+        packed = handle.peek(2).startswith(_GZIP_MAGIC)
+        yield cast(BinaryIO, gzip.GzipFile(fileobj=handle) if packed else handle)
+
+
+class _Borrowed(io.RawIOBase):
+    """A stream that stays open when its reader is closed."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+        read = self._stream.read(len(buffer))
+        buffer[: len(read)] = read
+        return len(read)
+
+
+def _first_unreadable(path: Path) -> int | None:
+    """Number of the line in which reading or decoding fails; None for standard input, which is read once."""
+    if path == STANDARD_INPUT:
+        return None
     number = 0
     try:
         with open_bytes(path) as handle:

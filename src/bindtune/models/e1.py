@@ -244,6 +244,19 @@ class E1Model(E1PreTrainedModel):
         )
         return output.to_tuple() if return_dict is False else output
 
+    def encode(
+        self, input_ids: Tensor, within_seq_position_ids: Tensor, global_position_ids: Tensor, sequence_ids: Tensor
+    ) -> Tensor:
+        """Hidden states of the queries (B, T, D), 0 at context and padding."""
+        output = self(input_ids, within_seq_position_ids, global_position_ids, sequence_ids, query_only=True)
+        hidden: Tensor = output.last_hidden_state
+        return hidden
+
+    @property
+    def encoder(self) -> "E1Model":
+        """The encoder without the masked-LM head: the model itself."""
+        return self
+
     @torch.no_grad()
     def cache_context(
         self, input_ids: Tensor, within_seq_position_ids: Tensor, global_position_ids: Tensor, sequence_ids: Tensor
@@ -393,3 +406,15 @@ class E1ForMaskedLM(E1PreTrainedModel):
             hidden_states=encoded.hidden_states,
         )
         return output.to_tuple() if return_dict is False else output
+
+    @property
+    def encoder(self) -> E1Model:
+        """The encoder without the masked-LM head."""
+        return self.model
+
+    def encode(
+        self, input_ids: Tensor, within_seq_position_ids: Tensor, global_position_ids: Tensor, sequence_ids: Tensor
+    ) -> Tensor:
+        """Hidden states of the queries (B, T, D), 0 at context and padding."""
+        hidden: Tensor = self.model.encode(input_ids, within_seq_position_ids, global_position_ids, sequence_ids)
+        return hidden

@@ -99,6 +99,12 @@ class E1BatchPreparer:
         max_num_positions_global: positions in a row above which a warning is given; beyond what E1 was trained on.
     """
 
+    frame = FRAME
+    reads_homologs = True
+    mask_id = MASK
+    amino_acids = np.array([TOKEN_ID[letter] for letter in "ACDEFGHIKLMNPQRSTVWY"], dtype=np.int64)
+    residue_mask = staticmethod(query_residue_mask)
+
     def __init__(
         self,
         remove_X_tokens: bool = False,  # noqa: N803 - the name users know

@@ -78,7 +78,7 @@ def _run(trainer: RegionTrainer, config: PretrainConfig, checkpoint: Path | None
     with stop.listening(trainer):
         trained = _train(trainer, checkpoint, config)
         if stop.stopped:
-            raise Interrupted
+            raise Interrupted("--resume_from_checkpoint auto")
         return _finish(trainer, config, trained)
 
 

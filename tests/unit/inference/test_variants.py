@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM
+from bindtune.data.budgets import budgeted
 from bindtune.errors import InputError
-from bindtune.inference.batches import budgeted
 from bindtune.inference.variants import position_scores, score_variants
 from bindtune.models.e1_tokens import TOKEN_ID
 

@@ -1,0 +1,130 @@
+"""Settings of `bindtune pretrain`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from bindtune.config.settings import Count, Settings
+
+
+class PretrainConfig(Settings):
+    """Continued masked-LM pretraining. The defaults are those of the full run on one A100."""
+
+    model_name_or_path: str = "zhihan1996/DNABERT-2-117M"
+    """Hub name or folder of the model to start from, with its tokenizer."""
+    train_file: Path
+    """Windows to train on: JSON array, JSON Lines or Parquet, plain or gzipped."""
+    validation_file: Path | None = None
+    """Windows to evaluate on, in the same formats; without it nothing is evaluated."""
+    output_dir: Path = Path("models/dnabert2_tapt_eclip")
+    """Run folder; it must be empty unless the run is resumed."""
+
+    use_adaptive_masking: bool = False
+    """Mask peaks more often than flanks, with the same total; off masks uniformly."""
+    target_mlm_prob: float = 0.15
+    """Share of the maskable tokens that is masked in every sequence."""
+    eclip_mlm_lo: float = 0.20
+    """Lowest masking rate inside peaks."""
+    eclip_mlm_hi: float = 0.25
+    """Highest masking rate inside peaks."""
+    min_flanking_prob: float = 0.05
+    """Lowest masking rate in the flanks."""
+    mask_replace_prob: float = 0.8
+    """Share of the masked tokens that becomes [MASK]."""
+    random_replace_prob: float = 0.1
+    """Share of the masked tokens that becomes a random token; the rest is kept."""
+    eval_masking: Literal["uniform", "adaptive"] = "uniform"
+    """How evaluation masks are drawn. They are the same for every run, so that runs can be compared."""
+    region_overlap: Literal["any", "contained"] = "any"
+    """When a token belongs to a peak: it shares a letter with it, or lies wholly inside."""
+
+    max_seq_length: Annotated[int, Field(ge=3)] = 512
+    """Tokens a window may have, special ones included; nothing is padded to it."""
+    max_train_samples: Count | None = None
+    """Train on so many windows, drawn at random with the seed."""
+    max_eval_samples: Count | None = None
+    """Evaluate on so many windows, drawn at random with the seed."""
+    preprocessing_num_workers: Count = 4
+    """Processes that tokenise."""
+
+    num_train_epochs: Annotated[float, Field(gt=0)] = 10
+    """Passes over the training windows."""
+    max_steps: int = -1
+    """Optimiser steps; above 0 it replaces num_train_epochs."""
+    per_device_train_batch_size: Count = 32
+    """Windows for each device and step."""
+    per_device_eval_batch_size: Count = 64
+    """Windows for each device in evaluation."""
+    gradient_accumulation_steps: Count = 2
+    """Batches that are added up for one optimiser step."""
+    group_by_length: bool = True
+    """Put windows with similar numbers of tokens into one batch."""
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-5
+    """Highest learning rate."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Decoupled weight decay."""
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Adam's first decay rate."""
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98
+    """Adam's second decay rate."""
+    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-6
+    """Adam's epsilon."""
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the steps in which the learning rate rises."""
+    lr_scheduler_type: str = "cosine"
+    """How the learning rate falls; names as in transformers."""
+    max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
+    """Gradients are scaled down to this norm; 0 leaves them."""
+    optim: str = "adamw_torch_fused"
+    """Optimiser; names as in transformers."""
+
+    fp16: bool = False
+    """Mixed precision with float16; needs a GPU."""
+    bf16: bool = False
+    """Mixed precision with bfloat16."""
+    gradient_checkpointing: bool = False
+    """Keep fewer activations and compute them again in the backward pass."""
+
+    eval_strategy: Literal["no", "steps", "epoch"] = "steps"
+    """When to evaluate and save."""
+    eval_steps: Count = 2000
+    """Steps between evaluations."""
+    save_steps: Count = 2000
+    """Steps between checkpoints; a multiple of eval_steps where both count."""
+    save_total_limit: Count = 3
+    """Checkpoints kept: those with the lowest eval_loss, and the newest for resuming."""
+    early_stopping_patience: Annotated[int, Field(ge=0)] = 5
+    """Evaluations without a lower eval_loss after which training stops; 0 never stops early."""
+    logging_steps: Count = 50
+    """Steps between log lines."""
+    report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio", "none"]] = ["tensorboard"]
+    """Where losses are logged; others than tensorboard need the 'trackers' extra."""
+
+    dataloader_num_workers: Annotated[int, Field(ge=0)] = 4
+    """Processes that prepare batches."""
+    dataloader_pin_memory: bool = True
+    """Copy batches to a GPU from pinned memory."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    """Order, masks and dropout follow from it."""
+    resume_from_checkpoint: str | None = None
+    """A checkpoint folder, or 'auto' for the newest complete one in output_dir; 'auto' starts afresh where none is."""
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.fp16 and self.bf16:
+            raise ValueError("fp16 and bf16 exclude each other")
+        if self.max_steps == 0 or self.max_steps < -1:
+            raise ValueError(f"max_steps must be -1 or at least 1, found {self.max_steps}")
+        by_steps = self.validation_file is not None and self.eval_strategy == "steps"
+        if by_steps and self.save_steps % self.eval_steps:
+            raise ValueError(
+                f"save_steps {self.save_steps} is not a multiple of eval_steps {self.eval_steps}: "
+                "checkpoints are chosen by the eval_loss of their own step"
+            )
+        return self

@@ -1,0 +1,102 @@
+"""What every configuration shares: how settings are read, checked and written."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bindtune.errors import ConfigError, InputError
+
+
+class Settings(BaseModel):
+    """What all configurations share: frozen, unknown keys refused, field docstrings shown as help."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+S = TypeVar("S", bound=Settings)
+
+
+def build(model: type[S], values: Mapping[str, Any], *, source: Path | str | None = None) -> S:
+    """Validate settings.
+
+    Args:
+        model: which configuration.
+        values: the settings that were given; the others take their defaults.
+        source: the file they came from, for messages.
+
+    Raises:
+        ConfigError: names every setting that is unknown (with the nearest known name), of a wrong type or impossible.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        problems = "; ".join(_problem(model, detail) for detail in error.errors(include_url=False))
+        raise ConfigError(f"{source}: {problems}" if source else problems) from error
+
+
+def read_yaml(path: Path, *, notes: bool = False) -> dict[str, Any]:
+    """Read a YAML file that holds settings.
+
+    Args:
+        path: the file.
+        notes: further documents in the file are notes, and are not read.
+
+    Raises:
+        InputError: the file is missing, is not YAML, or does not hold names and values.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = next(yaml.safe_load_all(text), None) if notes else yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, None, f"cannot be read: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise InputError(path, line, f"not YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise InputError(path, None, f"not YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise InputError(path, None, f"expected names and values, found {type(content).__name__}")
+    return content
+
+
+def load(model: type[S], *, config: Path | None, given: Mapping[str, Any]) -> S:
+    """Settings from a YAML file, or None, and from the command line, which wins."""
+    if config is None:
+        return build(model, given)
+    return build(model, {**read_yaml(config), **given}, source=config)
+
+
+def dump(settings: Settings) -> str:
+    """The resolved settings as YAML, every default written out."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _problem(model: type[Settings], detail: Any) -> str:
+    name = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"unknown setting '{name}'{_nearest(model, detail['loc'])}"
+    if detail["type"] == "missing":
+        return f"{name} is required"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    return f"{name}: {message}, found {detail['input']!r}" if name else message
+
+
+def _nearest(model: type[BaseModel], location: tuple[Any, ...]) -> str:
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+        section = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if section is None:
+            return ""
+        model = section
+    close = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

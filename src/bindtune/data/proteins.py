@@ -1,0 +1,316 @@
+"""Proteins with the residues that bind each ion: one table from a file an ion; groups such as REE = LREE or HREE."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bindtune.errors import InputError, Problems
+from bindtune.io.labels import LabelledProtein, read_labels
+from bindtune.io.proteins import read_proteins
+
+UNKNOWN = -1
+_ION = "{ION}"
+_LABEL_SUFFIXES = ("_train.fasta", "_train.fa", "_train.fasta.gz", "_train.fa.gz")
+_ALIGNMENT_SUFFIXES = (".a3m", ".a3m.gz")
+
+Labels = NDArray[np.int8]
+
+
+@dataclass(frozen=True, eq=False)
+class Proteins:
+    """Proteins and what is known of their residues.
+
+    Args:
+        names: N, unique.
+        sequences: N, upper case.
+        ions: K, the columns of the labels.
+        labels: N arrays (L, K): 1 binds, 0 does not, UNKNOWN (-1) where the ion was not looked for.
+        also_unlabelled: labelled proteins that the file of unlabelled ones lists as well.
+    """
+
+    names: tuple[str, ...]
+    sequences: tuple[str, ...]
+    ions: tuple[str, ...]
+    labels: tuple[Labels, ...]
+    also_unlabelled: int = 0
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def known(self) -> NDArray[np.bool_]:
+        """(N, K) whether the ion was looked for in the protein."""
+        return self._reduced([(labels != UNKNOWN).any(axis=0) for labels in self.labels]).astype(bool)
+
+    def positives(self) -> NDArray[np.int64]:
+        """(N, K) residues that bind the ion; 0 where it was not looked for."""
+        return self._reduced([(labels == 1).sum(axis=0) for labels in self.labels])
+
+    def residues(self) -> NDArray[np.int64]:
+        """(N,) residues of each protein."""
+        return np.array([len(sequence) for sequence in self.sequences], np.int64)
+
+    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> "Proteins":
+        """The proteins at these places, in this order."""
+        places = [int(index) for index in indices]
+        return Proteins(
+            names=tuple(self.names[place] for place in places),
+            sequences=tuple(self.sequences[place] for place in places),
+            ions=self.ions,
+            labels=tuple(self.labels[place] for place in places),
+        )
+
+    def index(self, name: str) -> int:
+        """The place of a protein.
+
+        Raises:
+            KeyError: there is none of this name.
+        """
+        return self._places[name]
+
+    def looked_for(self) -> dict[str, tuple[str, ...]]:
+        """The ions that each protein is labelled for, by its name; all of them where it has no labels at all."""
+        return {
+            name: tuple(ion for ion, known in zip(self.ions, row, strict=True) if known) or self.ions
+            for name, row in zip(self.names, self.known().tolist(), strict=True)
+        }
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}
+
+    def _reduced(self, rows: list[NDArray[np.bool_]] | list[NDArray[np.int64]]) -> NDArray[np.int64]:
+        return np.array(rows, np.int64).reshape(len(self.names), len(self.ions))
+
+
+def load_proteins(
+    files: Mapping[str, Path],
+    *,
+    ions: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    unlabelled: Path | None = None,
+) -> Proteins:
+    """Read the labelled files of all ions into one table.
+
+    A group ion without a file of its own has the proteins of its members, and a residue binds it that binds any of the
+    members it was looked for in. Where it has a file too, the two must agree, and proteins of the members are added.
+
+    Args:
+        files: ion -> labelled file.
+        ions: the ions that get a column.
+        groups: group ion -> its members, such as REE -> LREE, HREE.
+        unlabelled: plain FASTA of proteins with unknown labels; one that is labelled too keeps its labels.
+
+    Raises:
+        InputError: lists every malformed record of a file; or every protein that has two sequences, or a group label
+            that differs from its members'; or an ion has neither a file nor members with one.
+    """
+    sources: list[str] = []
+    for ion in ions:
+        sources += _sources(ion, files=files, groups=groups)
+        if not _sources(ion, files=files, groups=groups):
+            named = ", ".join(groups.get(ion, ()))
+            also = f", and none of its members {named} has one" if named else ""
+            raise InputError(None, None, f"ion {ion}: no labelled file{also}")
+    table = _Table(ions)
+    tables = {
+        source: {protein.name: protein for protein in read_labels(files[source])} for source in dict.fromkeys(sources)
+    }
+    for source, proteins in tables.items():
+        for protein in proteins.values():
+            table.add(protein, files[source])
+    for column, ion in enumerate(ions):
+        members = [member for member in groups.get(ion, ()) if member in files and member != ion]
+        union = _union([tables[member] for member in members])
+        if ion in files:
+            _check_group(tables[ion], union, ion=ion, members=members, files=files, problems=table.problems)
+            union |= {protein.name: protein.labels for protein in tables[ion].values()}
+        table.fill(column, union)
+    if unlabelled is not None:
+        table.add_unlabelled(unlabelled)
+    table.problems.raise_any()
+    return table.freeze()
+
+
+def label_files(
+    fasta_path: str | Path | Mapping[str, str], *, ions: Sequence[str], groups: Mapping[str, Sequence[str]]
+) -> dict[str, Path]:
+    """Find the labelled file of each ion, and of the members of each group ion.
+
+    Args:
+        fasta_path: a path that holds `{ION}`; a folder that holds `<ION>_train.fasta` or `.fa`, gzipped or not; a
+            mapping from ion to path; or, for one ion alone, its file.
+        ions: the ions that are wanted.
+        groups: group ion -> its members.
+
+    Returns:
+        ion or member -> file, for those that have one.
+
+    Raises:
+        InputError: an ion has no file and no member with one; says what was looked for.
+    """
+    candidates = {
+        ion: _label_candidates(fasta_path, ion=ion, ions=ions)
+        for ion in dict.fromkeys(name for ion in ions for name in (ion, *groups.get(ion, ())))
+    }
+    found: dict[str, Path] = {}
+    for ion, paths in candidates.items():
+        there = [path for path in paths if path.is_file()]
+        if len(there) > 1:
+            raise InputError(there[0], None, f"there is {there[1].name} as well, expected one file for ion {ion}")
+        if there:
+            found[ion] = there[0]
+        elif isinstance(fasta_path, Mapping) and paths:
+            raise InputError(paths[0], None, f"no such file; it is given as the labels of ion {ion}")
+    for ion in ions:
+        names = (ion, *groups.get(ion, ()))
+        if not any(name in found for name in names):
+            looked = ", ".join(str(path) for name in names for path in candidates[name]) or "its name in the mapping"
+            raise InputError(None, None, f"ion {ion}: no labelled file; looked for {looked}")
+    return found
+
+
+def alignment_files(
+    msa_dir: str | Path | None, *, looked_for: Mapping[str, Sequence[str]], groups: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Find the alignment of each protein.
+
+    Args:
+        msa_dir: a folder that holds `<protein>.a3m` or `.a3m.gz`, or folders with the names of ions that do; or a path
+            with `{ION}` that stands for such folders. None where there are no alignments.
+        looked_for: protein -> ions whose folders may hold its alignment (`Proteins.looked_for`).
+        groups: group ion -> its members, whose folders count for the group.
+
+    Returns:
+        The alignments by protein, and the proteins that have none.
+
+    Raises:
+        InputError: the folder is not there, or a name would lead out of it.
+    """
+    if msa_dir is None:
+        return {}, tuple(looked_for)
+    ions = dict.fromkeys(name for own in looked_for.values() for ion in own for name in (ion, *groups.get(ion, ())))
+    pattern = str(msa_dir)
+    nested = {ion: Path(pattern.replace(_ION, ion)) if _ION in pattern else Path(pattern) / ion for ion in ions}
+    present = {ion: folder for ion, folder in nested.items() if folder.is_dir()}
+    flat = [] if _ION in pattern else [Path(pattern)]
+    if not present and not any(folder.is_dir() for folder in flat):
+        looked = "" if flat else f"; looked for {', '.join(map(str, nested.values()))}"
+        raise InputError(msa_dir, None, f"is no folder{looked}")
+    found: dict[str, Path] = {}
+    for name, own in looked_for.items():
+        if "/" in name or "\\" in name or name in (".", ".."):
+            raise InputError(msa_dir, None, f"protein {name!r}: an id with a path in it has no alignment file")
+        members = dict.fromkeys(member for ion in own for member in (ion, *groups.get(ion, ())))
+        folders = [*flat, *(present[ion] for ion in members if ion in present)]
+        paths = (folder / f"{name}{suffix}" for folder in folders for suffix in _ALIGNMENT_SUFFIXES)
+        path = next((path for path in paths if path.is_file()), None)
+        if path is not None:
+            found[name] = path
+    return found, tuple(name for name in looked_for if name not in found)
+
+
+class _Table:
+    """The table while it is filled: where each sequence was first seen, and its labels."""
+
+    def __init__(self, ions: Sequence[str]) -> None:
+        self.problems = Problems("the labelled files")
+        self._ions = tuple(ions)
+        self._origins: dict[str, tuple[str, Path, int]] = {}
+        self._labels: dict[str, Labels] = {}
+        self._also_unlabelled = 0
+
+    def add(self, protein: LabelledProtein, path: Path) -> None:
+        """Note a labelled protein, which other files may hold too."""
+        if self._is_new(protein.name, protein.sequence, path=path, line=protein.line):
+            self._labels[protein.name] = np.full((len(protein.sequence), len(self._ions)), UNKNOWN, np.int8)
+
+    def fill(self, column: int, labels: Mapping[str, Labels]) -> None:
+        """Set an ion's labels; those of another length belong to a conflict that was noted."""
+        for name, values in labels.items():
+            if len(values) == len(self._labels[name]):
+                self._labels[name][:, column] = values
+
+    def add_unlabelled(self, path: Path) -> None:
+        """Add the proteins of a plain FASTA file."""
+        for protein in read_proteins(path):
+            if self._is_new(protein.name, protein.sequence, path=path, line=protein.line):
+                self._labels[protein.name] = np.full((len(protein.sequence), len(self._ions)), UNKNOWN, np.int8)
+            else:
+                self._also_unlabelled += 1
+
+    def freeze(self) -> Proteins:
+        """The finished table, in the order in which proteins were met."""
+        return Proteins(
+            names=tuple(self._labels),
+            sequences=tuple(sequence for sequence, _, _ in self._origins.values()),
+            ions=self._ions,
+            labels=tuple(self._labels.values()),
+            also_unlabelled=self._also_unlabelled,
+        )
+
+    def _is_new(self, name: str, sequence: str, *, path: Path, line: int) -> bool:
+        first = self._origins.setdefault(name, (sequence, path, line))
+        if first[0] != sequence:
+            problem = f"{name!r} has another sequence in {first[1]}:{first[2]}"
+            self.problems.add(line, problem, path=path)
+        return name not in self._labels
+
+
+def _sources(ion: str, *, files: Mapping[str, Path], groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """The ion and its members, those that have a file."""
+    return [name for name in dict.fromkeys((ion, *groups.get(ion, ()))) if name in files]
+
+
+def _union(tables: list[dict[str, LabelledProtein]]) -> dict[str, Labels]:
+    """Labels of the proteins of all members: a residue binds where any member says so."""
+    union: dict[str, Labels] = {}
+    for table in tables:
+        for name, protein in table.items():
+            other = union.get(name)
+            fits = other is not None and len(other) == len(protein.labels)
+            union[name] = np.maximum(other, protein.labels) if fits else protein.labels  # type: ignore[arg-type]
+    return union
+
+
+def _check_group(
+    own: Mapping[str, LabelledProtein],
+    union: Mapping[str, Labels],
+    *,
+    ion: str,
+    members: Sequence[str],
+    files: Mapping[str, Path],
+    problems: Problems,
+) -> None:
+    for name, protein in own.items():
+        expected = union.get(name)
+        if expected is None or len(expected) != len(protein.labels):
+            continue
+        differ = np.flatnonzero(protein.labels != expected)
+        if len(differ):
+            problem = (
+                f"{name!r}: {len(differ)} labels differ from {' or '.join(members)}, first at residue {differ[0] + 1}"
+            )
+            problems.add(protein.line, problem, path=files[ion])
+
+
+def _label_candidates(fasta_path: str | Path | Mapping[str, str], *, ion: str, ions: Sequence[str]) -> list[Path]:
+    """Where an ion's labels may lie."""
+    if isinstance(fasta_path, Mapping):
+        return [Path(fasta_path[ion])] if ion in fasta_path else []
+    text = str(fasta_path)
+    if _ION in text:
+        return [Path(text.replace(_ION, ion))]
+    folder = Path(text)
+    if folder.is_file():
+        if len(ions) > 1:
+            raise InputError(
+                folder, None, f"is one file for {len(ions)} ions, expected {_ION} in its name, or a folder"
+            )
+        return [folder] if ion == ions[0] else []
+    if not folder.is_dir():
+        raise InputError(folder, None, "is no file and no folder")
+    return [folder / f"{ion}{suffix}" for suffix in _LABEL_SUFFIXES]

@@ -1,0 +1,165 @@
+"""Proteins as rows of a batch: a stretch of the sequence, homologs before it, labels on its residues."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from bindtune.data.alignments import Alignments
+from bindtune.data.context import ContextSpec
+from bindtune.data.draws import digest
+from bindtune.data.proteins import Labels, Proteins
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowSpec:
+    """How a protein becomes a row.
+
+    Args:
+        max_residues: longest stretch of a protein in a row.
+        max_tokens: most tokens of a row, homologs and frames included.
+        frame: tokens that a sequence has beside its residues.
+        context: how homologs are drawn; its budget and seed are set for each row.
+        overlap: residues that neighbouring chunks of a long protein share.
+    """
+
+    max_residues: int
+    max_tokens: int
+    frame: int
+    context: ContextSpec
+    overlap: int = 128
+
+
+class Chunk(NamedTuple):
+    """A stretch [start, end) of a protein, of which [first, last) is what is kept of its predictions."""
+
+    start: int
+    end: int
+    first: int
+    last: int
+
+
+class ResidueRow(NamedTuple):
+    """One row.
+
+    Args:
+        name: the protein.
+        text: context sequences and the query, joined with commas.
+        chunk: which stretch of the protein the query is.
+        labels: (chunk, K): 1, 0 or UNKNOWN.
+        key: 64 random bits that belong to the row.
+    """
+
+    name: str
+    text: str
+    chunk: Chunk
+    labels: Labels
+    key: int
+
+
+def chunks(length: int, *, size: int, overlap: int) -> list[Chunk]:
+    """Cut a protein into stretches of at most `size` that overlap; every residue is kept from exactly one.
+
+    Stretches have equal distances. A residue is kept from the stretch in whose middle it lies best: neighbours meet
+    halfway in what they share.
+    """
+    if length <= size:
+        return [Chunk(0, length, 0, length)]
+    overlap = min(overlap, size // 2)
+    number = -(-(length - overlap) // (size - overlap))
+    starts = [round(index * (length - size) / (number - 1)) for index in range(number)]
+    borders = [0, *((left + size + right) // 2 for left, right in pairwise(starts)), length]
+    return [Chunk(start, start + size, borders[i], borders[i + 1]) for i, start in enumerate(starts)]
+
+
+class ResidueRows(Dataset[ResidueRow]):
+    """Rows of proteins, each a function of (seed, epoch, protein) alone.
+
+    An index is (place, epoch): epochs from 1 while training, in which a long protein gives a random stretch and
+    contexts are drawn anew. Epoch 0 is for validation: `fixed` lists the indices (place, -chunk) of all chunks.
+
+    Args:
+        proteins: names, sequences, labels.
+        spec: how they become rows.
+        alignments: their homologs, or None for single sequences.
+        seed: what everything drawn comes from.
+    """
+
+    def __init__(self, proteins: Proteins, *, spec: RowSpec, alignments: Alignments | None, seed: int) -> None:
+        self.proteins, self.spec, self.alignments, self.seed = proteins, spec, alignments, seed
+
+    def __len__(self) -> int:
+        return len(self.proteins)
+
+    def __getitem__(self, index: tuple[int, int]) -> ResidueRow:
+        place, epoch = index
+        name, sequence = self.proteins.names[place], self.proteins.sequences[place]
+        purpose = ("training", epoch) if epoch > 0 else ("validation",)
+        key = digest(self.seed, *purpose, name)
+        if epoch > 0:
+            chunk = self._drawn_chunk(len(sequence), key)
+        else:
+            chunk = self._chunks(place)[-epoch]
+            key = digest(key, chunk.start)
+        query = sequence[chunk.start : chunk.end]
+        context = self._context(name, query=query, key=key)
+        labels = self.proteins.labels[place][chunk.start : chunk.end]
+        return ResidueRow(name, f"{context},{query}" if context else query, chunk, labels, key)
+
+    def fixed(self) -> list[tuple[int, int]]:
+        """Indices of every chunk of every protein, for validation."""
+        return [(place, -number) for place in range(len(self)) for number in range(len(self._chunks(place)))]
+
+    def cost(self, index: tuple[int, int]) -> int:
+        """Most tokens of a row."""
+        place, epoch = index
+        length = len(self.proteins.sequences[place])
+        if epoch > 0:
+            query = min(length, self.spec.max_residues)
+        else:
+            chunk = self._chunks(place)[-epoch]
+            query = chunk.end - chunk.start
+        own = query + self.spec.frame
+        name = self.proteins.names[place]
+        if self.alignments is None or name not in self.alignments:
+            return own
+        homologs = self.alignments.residues[name] + self.spec.frame * self.spec.context.max_num_samples
+        return min(own + homologs, max(self.spec.max_tokens, own))
+
+    def cropped(self) -> int:
+        """Proteins that do not fit into a row."""
+        return int((self.proteins.residues() > self.spec.max_residues).sum())
+
+    def _chunks(self, place: int) -> list[Chunk]:
+        length = len(self.proteins.sequences[place])
+        return chunks(length, size=self.spec.max_residues, overlap=self.spec.overlap)
+
+    def _drawn_chunk(self, length: int, key: int) -> Chunk:
+        size = self.spec.max_residues
+        if length <= size:
+            return Chunk(0, length, 0, length)
+        start = int(np.random.default_rng(digest(key, "stretch")).integers(0, length - size + 1))
+        return Chunk(start, start + size, start, start + size)
+
+    def _context(self, name: str, *, query: str, key: int) -> str:
+        budget = self.spec.max_tokens - len(query) - self.spec.frame
+        if self.alignments is None or budget <= 0:
+            return ""
+        spec = replace(self.spec.context, max_token_length=budget, frame=self.spec.frame, seed=key)
+        return self.alignments.draw(name, spec).sequences
+
+
+class FixedBatches:
+    """Batches of indices for a DataLoader, in the order given."""
+
+    def __init__(self, batches: Sequence[Sequence[tuple[int, int]]]) -> None:
+        self._batches = [list(batch) for batch in batches]
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return iter(self._batches)

@@ -1,0 +1,140 @@
+"""Labelled proteins: three lines each, `>id`, the sequence, and one 0 or 1 a residue.
+
+Files may be gzipped, have CRLF endings, a byte order mark, lower-case residues and blank lines. The id is the header's
+first word. Everything else is an error, and all errors of a file are said at once.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bindtune.errors import Problems
+from bindtune.io.text import numbered_lines
+
+_LABELS = re.compile(r"[01]+")
+_ODD_RESIDUE = re.compile(r"[^A-Za-z]")
+_ODD_LABEL = re.compile(r"[^01]")
+_SHOWN = 20
+
+
+class LabelledProtein(NamedTuple):
+    """A protein whose residues are labelled for one ion.
+
+    Args:
+        name: the first word of the header.
+        sequence: L upper-case letters.
+        labels: (L,) 1 where the residue binds, 0 where it does not.
+        line: 1-based line of the header.
+    """
+
+    name: str
+    sequence: str
+    labels: NDArray[np.int8]
+    line: int
+
+
+class _Line(NamedTuple):
+    number: int
+    text: str
+
+
+def read_labels(path: Path) -> list[LabelledProtein]:
+    """Read a labelled FASTA file.
+
+    An id may come once only: a record that repeats another in full is an error too, because it would count twice.
+
+    Raises:
+        InputError: lists each malformed record with its line: a line that is missing or too many, a header without an
+            id, a residue other than A-Z, a label other than 0 and 1, labels and residues of different number, an id
+            that comes again.
+    """
+    problems = Problems(path)
+    found: dict[str, LabelledProtein] = {}
+    for lines in _records(path, problems):
+        protein = _parse(lines, problems)
+        if protein is None:
+            continue
+        first = found.setdefault(protein.name, protein)
+        if first is not protein:
+            problems.add(protein.line, _repeat(protein, first))
+    if not found and not problems:
+        problems.add(None, "holds no protein")
+    problems.raise_any()
+    return list(found.values())
+
+
+def _records(path: Path, problems: Problems) -> Iterator[list[_Line]]:
+    """Yield the three lines of each record; what has fewer or more is noted, and reading goes on at the next header."""
+    record: list[_Line] = []
+    stray = False
+    for number, line in numbered_lines(path):
+        text = line.strip()
+        if not text:
+            continue
+        if text.startswith(">"):
+            _note_missing(record, problems, found=f"the next header in line {number}")
+            record, stray = [_Line(number, text)], False
+        elif record:
+            record.append(_Line(number, text))
+            if len(record) == 3:
+                yield record
+                record = []
+        elif not stray:
+            stray = True
+            problems.add(number, f"expected '>' and an id, found {text[:_SHOWN]!r}")
+    _note_missing(record, problems, found="the end of the file")
+
+
+def _note_missing(record: list[_Line], problems: Problems, *, found: str) -> None:
+    if not record:
+        return
+    head = record[0]
+    if len(record) == 1:
+        missing = "the sequence and the label line are"
+    elif _LABELS.fullmatch(record[1].text):
+        missing = "the sequence is"
+    else:
+        missing = "the label line is"
+    problems.add(head.number, f"{_id(head.text)!r}: {missing} missing, found {found}")
+
+
+def _parse(lines: list[_Line], problems: Problems) -> LabelledProtein | None:
+    """The record, or None where something is wrong with it and was noted."""
+    head, residues, labels = lines
+    name, sound = _id(head.text), True
+    if not name:
+        problems.add(head.number, "the header holds no id")
+        sound = False
+    for line, odd, expected in ((residues, _ODD_RESIDUE, "A-Z"), (labels, _ODD_LABEL, "0 or 1")):
+        match = odd.search(line.text)
+        if match is not None:
+            kind = "residue" if line is residues else "label"
+            where = f"{kind} {match.start() + 1} is {match.group()!r}, expected {expected}"
+            problems.add(line.number, f"{name!r}: {where}")
+            sound = False
+    if len(residues.text) != len(labels.text):
+        problems.add(labels.number, f"{name!r}: {len(labels.text)} labels for {len(residues.text)} residues")
+        sound = False
+    if not sound:
+        return None
+    values = np.frombuffer(labels.text.encode("ascii"), np.int8) - np.int8(ord("0"))
+    return LabelledProtein(name, residues.text.upper(), values, head.number)
+
+
+def _id(header: str) -> str:
+    words = header[1:].split(maxsplit=1)
+    return words[0] if words else ""
+
+
+def _repeat(protein: LabelledProtein, first: LabelledProtein) -> str:
+    if protein.sequence != first.sequence:
+        how = "with another sequence"
+    elif not np.array_equal(protein.labels, first.labels):
+        how = "with other labels"
+    else:
+        how = "the same in full"
+    return f"{protein.name!r} comes again, {how}; first in line {first.line}"

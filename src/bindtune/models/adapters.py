@@ -1,0 +1,233 @@
+"""LoRA through PEFT: put on, count, save, load, check. The only importer of peft."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from bindtune.errors import CheckpointError, ConfigError
+
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def add_lora(
+    model: nn.Module,
+    *,
+    r: int,
+    alpha: float,
+    dropout: float,
+    target_modules: Sequence[str] | str,
+    bias: str = "none",
+    train_mlm_head: bool = False,
+) -> Any:
+    """Freeze a model and give its linear layers adapters, in fp32; the output stays what it was.
+
+    Args:
+        model: the encoder with its masked-LM head.
+        r: rank.
+        alpha: updates are multiplied by alpha / r.
+        dropout: before the adapters.
+        target_modules: names of linear layers, or a pattern as PEFT understands it.
+        bias: biases that are trained too: none, all, lora_only.
+        train_mlm_head: train the masked-LM head too; it is saved with the adapters.
+
+    Raises:
+        ConfigError: the model has no such layers.
+    """
+    linear = {name.rpartition(".")[2] for name, part in model.named_modules() if isinstance(part, nn.Linear)}
+    targets = target_modules if isinstance(target_modules, str) else list(target_modules)
+    missing = [] if isinstance(targets, str) else sorted(set(targets) - linear)
+    if missing:
+        raise ConfigError(
+            f"lora.target_modules: the model has no linear layer {', '.join(missing)}; it has "
+            f"{', '.join(sorted(name for name in linear if not name.isdigit()))}"
+        )
+    settings: dict[str, Any] = {"r": r, "lora_alpha": alpha, "lora_dropout": dropout, "bias": bias}
+    saved = ["mlm_head"] if train_mlm_head else None
+    config = LoraConfig(**settings, target_modules=targets, modules_to_save=saved)
+    try:
+        with warnings.catch_warnings():
+            # PEFT asks the model for its checkpointing by a name that transformers 5 has given up.
+            warnings.simplefilter("ignore", FutureWarning)
+            return get_peft_model(model, config)
+    except ValueError as error:
+        raise ConfigError(f"lora.target_modules: {' '.join(str(error).split())}") from error
+
+
+def has_adapters(model: nn.Module) -> bool:
+    """Whether `add_lora` was applied."""
+    return isinstance(model, PeftModel)
+
+
+@dataclass(frozen=True)
+class ParameterCounts:
+    """Trainable parameters by part, and all there are."""
+
+    adapters: int
+    heads: int
+    backbone: int
+    total: int
+
+    def __str__(self) -> str:
+        trained = self.adapters + self.heads + self.backbone
+        parts = {"adapters": self.adapters, "heads": self.heads, "encoder and masked-LM head": self.backbone}
+        told = ", ".join(f"{name} {count:,}" for name, count in parts.items() if count)
+        return f"trainable parameters: {told}: {100 * trained / max(self.total, 1):.2f} % of {self.total:,}"
+
+
+def count_parameters(model: nn.Module) -> ParameterCounts:
+    """Count what is trained in a residue model."""
+    found = {"adapters": 0, "heads": 0, "backbone": 0}
+    total = 0
+    for name, parameter in model.named_parameters():
+        total += parameter.numel()
+        if parameter.requires_grad:
+            part = "heads" if name.startswith("classifier_heads.") else "adapters" if "lora_" in name else "backbone"
+            found[part] += parameter.numel()
+    return ParameterCounts(**found, total=total)
+
+
+def save_adapters(model: Any, folder: Path, *, base: str) -> None:
+    """Write adapters so that plain PEFT loads them; `base` is the model they belong to."""
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = base
+    # Unless told, PEFT asks the hub whether the vocabulary has grown.
+    model.save_pretrained(folder, save_embedding_layers=False)
+
+
+def adapter_weights(model: Any) -> dict[str, Tensor]:
+    """The weights that `save_adapters` writes."""
+    weights: dict[str, Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
+    return weights
+
+
+def restore_adapters(model: Any, weights: Mapping[str, Tensor], *, source: object) -> None:
+    """Put weights into the adapters of a model, completely or not at all.
+
+    Raises:
+        CheckpointError: they are not those of this model.
+    """
+    expected = adapter_weights(model)
+    problems = [f"nothing for {name}" for name in sorted(expected.keys() - weights.keys())]
+    problems += [f"no parameter for {name}" for name in sorted(weights.keys() - expected.keys())]
+    problems += [
+        f"{name} has shape {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
+        for name, tensor in weights.items()
+        if name in expected and tensor.shape != expected[name].shape
+    ]
+    if problems:
+        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise CheckpointError(f"{source}: the adapters do not fit the base model: {'; '.join(problems[:5])}{more}")
+    set_peft_model_state_dict(model, dict(weights))
+
+
+def read_adapters(folder: Path) -> dict[str, Tensor]:
+    """Adapter weights of a folder.
+
+    Raises:
+        CheckpointError: they are missing or damaged.
+    """
+    path = folder / ADAPTER_FILES[1]
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+@dataclass(frozen=True)
+class LoraCheck:
+    """Whether adapters work, as numbers.
+
+    Args:
+        unchanged: largest difference of a hidden state between the base and the fresh adapters; must be 0.
+        changed: the same with A and B filled; must be above 0.
+        gradient_a: largest gradient of A at the start; must be 0, since B is.
+        gradient_b: largest gradient of B at the start; must be above 0.
+        fresh_b: largest weight of B at the start; must be 0.
+        modified: adapters whose A and whose B were filled for the second number, and how many there are.
+        version: of PEFT.
+    """
+
+    unchanged: float
+    changed: float
+    gradient_a: float
+    gradient_b: float
+    fresh_b: float
+    modified: tuple[int, int, int]
+    version: str
+
+    @property
+    def statements(self) -> dict[str, bool]:
+        """The three statements, and whether each holds."""
+        return {
+            f"B = 0 leaves the output as it is (largest difference {self.unchanged:.3g})": self.unchanged == 0,
+            f"filled A and B change it (largest difference {self.changed:.3g})": self.changed > 0,
+            f"B receives gradient first (A {self.gradient_a:.3g}, B {self.gradient_b:.3g})": (
+                self.gradient_a == 0 and self.gradient_b > 0
+            ),
+        }
+
+    @property
+    def advice(self) -> str:
+        """What to look at when a statement does not hold."""
+        filled_a, filled_b, adapters = self.modified
+        return (
+            f"look at: the initialisation of B (largest weight {self.fresh_b:.3g}, expected 0); whether A and B were "
+            f"both modified (A in {filled_a}, B in {filled_b} of {adapters} adapters); the version of PEFT "
+            f"({self.version})"
+        )
+
+
+def check_lora(model: Any, batch: Mapping[str, Tensor]) -> LoraCheck:
+    """Try the adapters of a model that was just given them; its weights are left as they were.
+
+    Args:
+        model: an encoder after `add_lora`.
+        batch: input_ids, positions and sequence_ids, as `encode` takes them.
+    """
+    import peft
+
+    matrices = {name: tensor for name, tensor in model.named_parameters() if "lora_A" in name or "lora_B" in name}
+    first = {name: tensor for name, tensor in matrices.items() if "lora_A" in name}
+    second = {name: tensor for name, tensor in matrices.items() if "lora_B" in name}
+    was_training = model.training
+    model.eval()
+    with torch.no_grad(), model.disable_adapter():
+        base = model.encode(**batch)
+    hidden = model.encode(**batch)
+    # Any loss will do; the sum of a normed state would have no gradient.
+    gradients = torch.autograd.grad(hidden.square().mean() + hidden.sum() * 1e-3, list(matrices.values()))
+    by_name = dict(zip(matrices, gradients, strict=True))
+    kept = {name: tensor.detach().clone() for name, tensor in matrices.items()}
+    fresh_b = _largest(second.values())
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(0)
+        for tensor in matrices.values():
+            tensor.add_(torch.randn(tensor.shape, generator=generator).to(tensor) * 0.05)
+        filled = model.encode(**batch)
+        modified = tuple(
+            sum(bool((tensor != kept[name]).any()) for name, tensor in part.items()) for part in (first, second)
+        )
+        for name, tensor in matrices.items():
+            tensor.copy_(kept[name])
+    model.train(was_training)
+    return LoraCheck(
+        unchanged=_largest([hidden - base]),
+        changed=_largest([filled - base]),
+        gradient_a=_largest(by_name[name] for name in first),
+        gradient_b=_largest(by_name[name] for name in second),
+        fresh_b=fresh_b,
+        modified=(modified[0], modified[1], len(second)),
+        version=peft.__version__,
+    )
+
+
+def _largest(tensors: Any) -> float:
+    return max((float(tensor.detach().abs().max()) for tensor in tensors if tensor.numel()), default=0.0)

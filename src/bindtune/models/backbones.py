@@ -1,0 +1,81 @@
+"""Encoders that can be adapted, and what each must offer. A further one is a file like `esm2.py` and a line here."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import PreTrainedConfig
+
+from bindtune.errors import CheckpointError
+from bindtune.models.e1 import E1ForMaskedLM
+from bindtune.models.e1_tokens import E1BatchPreparer
+from bindtune.models.esm2 import Esm2BatchPreparer, Esm2ForMaskedLM
+
+
+class Encoder(Protocol):
+    """What the ion heads need of an encoder."""
+
+    config: Any
+    encoder: nn.Module
+    mlm_head: nn.Module
+
+    def encode(
+        self, input_ids: Tensor, within_seq_position_ids: Tensor, global_position_ids: Tensor, sequence_ids: Tensor
+    ) -> Tensor:
+        """Hidden states of the queries (B, T, D), 0 at context and padding."""
+
+
+class BatchPreparer(Protocol):
+    """What turns proteins into the tensors of an encoder."""
+
+    frame: int
+    """Tokens that a sequence has beside its residues."""
+    reads_homologs: bool
+    """Whether context sequences may stand before the query."""
+    mask_id: int
+    amino_acids: NDArray[np.int64]
+    """Ids of the 20 standard residues, which random replacements are drawn from."""
+
+    @property
+    def max_residues(self) -> int:
+        """The longest sequence that fits."""
+
+    def get_batch_kwargs(
+        self, sequences: Sequence[str], device: torch.device | str = "cpu", *, names: Sequence[str] | None = None
+    ) -> Any:
+        """Tokenise a batch: a dict with `input_ids`, the two kinds of positions and `sequence_ids`, (B, T) each."""
+
+    def residue_mask(self, input_ids: Tensor, sequence_ids: Tensor) -> Tensor:
+        """True at the residues of the query and nowhere else (B, T)."""
+
+
+def load_backbone(name: str) -> tuple[Any, BatchPreparer]:
+    """Load an encoder with its masked-LM head in fp32, and what prepares its batches; no code from the hub is run.
+
+    Args:
+        name: hub name or folder.
+
+    Raises:
+        CheckpointError: there is no such model, it is of another kind, or its weights are missing or damaged.
+    """
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(name)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{name}: no model: {' '.join(str(error).split())}") from error
+    model: Any = (Esm2ForMaskedLM if config.get("model_type") == "esm" else E1ForMaskedLM).from_pretrained(name)
+    return model, preparer_for(model, name)
+
+
+def preparer_for(model: Any, name: str) -> BatchPreparer:
+    """What prepares the batches of a loaded encoder.
+
+    Args:
+        model: the encoder, with or without adapters.
+        name: where it came from, for a tokenizer that lies there.
+    """
+    if model.config.model_type == "esm":
+        return Esm2BatchPreparer(name)
+    return E1BatchPreparer.for_model(model.config)

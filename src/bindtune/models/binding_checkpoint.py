@@ -1,0 +1,81 @@
+"""The best model of a fold on disk: adapters that plain PEFT loads, and a file of heads; never the encoder."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from bindtune.errors import CheckpointError
+from bindtune.models.adapters import has_adapters, read_adapters, restore_adapters, save_adapters
+from bindtune.models.residue import E1ForResidueClassification
+from bindtune.runs import atomic_path
+
+BEST = "best_e1_binding_model"
+
+
+def save_best(folder: Path, model: E1ForResidueClassification, *, base: str, about: Mapping[str, Any]) -> None:
+    """Write the adapters, or the whole encoder where there are none, and the heads.
+
+    Args:
+        folder: of the fold.
+        model: what is saved.
+        base: hub name or folder of the encoder.
+        about: epoch, fold, lora_config and metrics, plain values.
+    """
+    adapted = has_adapters(model._original_model)
+    target = folder / (f"{BEST}_lora" if adapted else BEST)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".best-") as made:
+        new = Path(made) / "model"
+        if adapted:
+            save_adapters(model._original_model, new, base=base)
+        else:
+            model._original_model.save_pretrained(new)
+        if target.exists():
+            target.rename(Path(made) / "old")
+        new.rename(target)
+    heads = {name: tensor.detach().cpu() for name, tensor in model.classifier_heads.state_dict().items()}
+    content = {"base_model_checkpoint": base, "ions": list(model.ion_types), "classifier_heads": heads, **about}
+    with atomic_path(folder / f"{BEST}_heads.pt") as temporary:
+        torch.save(content, temporary)
+
+
+def read_heads(path: Path) -> dict[str, Any]:
+    """The heads file of a fold.
+
+    Raises:
+        CheckpointError: it is missing, damaged or of another kind.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        raise CheckpointError(f"{path}: no heads of a binding model: {' '.join(str(error).split())[:200]}") from error
+    missing = {"ions", "classifier_heads", "base_model_checkpoint"} - (
+        content.keys() if isinstance(content, dict) else set()
+    )
+    if missing:
+        raise CheckpointError(f"{path}: no heads of a binding model: {', '.join(sorted(missing))} missing")
+    found: dict[str, Any] = content
+    return found
+
+
+def restore_best(folder: Path, model: E1ForResidueClassification) -> None:
+    """Put the best epoch's weights back into a model of the same settings.
+
+    Raises:
+        CheckpointError: they are missing, damaged or of another model.
+    """
+    heads = read_heads(folder / f"{BEST}_heads.pt")
+    try:
+        model.classifier_heads.load_state_dict(heads["classifier_heads"])
+    except RuntimeError as error:
+        raise CheckpointError(f"{folder}: the heads do not fit: {' '.join(str(error).split())}") from error
+    if has_adapters(model._original_model):
+        source = folder / f"{BEST}_lora"
+        restore_adapters(model._original_model, read_adapters(source), source=source)
+    else:
+        saved = type(model._original_model).from_pretrained(folder / BEST)
+        model._original_model.load_state_dict(saved.state_dict())

@@ -1,0 +1,109 @@
+"""ESM-2 (Lin et al. 2023, doi 10.1126/science.ade2574) as an encoder for the ion heads, from transformers' own code."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import AutoTokenizer, EsmForMaskedLM
+
+from bindtune.errors import CheckpointError, InputError
+
+_AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
+_MAX_RESIDUES = 1022
+"""What ESM-2 was trained on; longer proteins are read in chunks."""
+
+
+class Esm2ForMaskedLM(EsmForMaskedLM):
+    """ESM-2 with the methods that `models.backbones.Encoder` asks for."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Self:
+        """Load in fp32; a checkpoint without the masked-LM head is refused.
+
+        Raises:
+            CheckpointError: the model cannot be loaded completely.
+        """
+        name = pretrained_model_name_or_path
+        try:
+            loaded: Any = super().from_pretrained(name, *args, dtype="float32", output_loading_info=True, **kwargs)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{name}: {' '.join(str(error).split())}") from error
+        model, info = loaded
+        if info["missing_keys"]:
+            raise CheckpointError(f"{name}: nothing for parameters {', '.join(sorted(info['missing_keys'])[:10])}")
+        model.esm.contact_head.requires_grad_(False)  # takes no part here
+        found: Self = model
+        return found
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The encoder without the masked-LM head."""
+        return self.esm
+
+    @property
+    def mlm_head(self) -> nn.Module:
+        """The masked-LM head."""
+        return self.lm_head
+
+    def encode(
+        self, input_ids: Tensor, within_seq_position_ids: Tensor, global_position_ids: Tensor, sequence_ids: Tensor
+    ) -> Tensor:
+        """Hidden states (B, T, D), 0 at padding; the positions follow from the ids."""
+        real = sequence_ids >= 0
+        hidden: Tensor = self.esm(input_ids, attention_mask=real.long()).last_hidden_state
+        return hidden * real[..., None]
+
+
+class Esm2BatchPreparer:
+    """Turns proteins into ESM-2's tensors: ``<cls> residues <eos>`` a row, one protein each.
+
+    Args:
+        name: hub name or folder with the tokenizer.
+
+    Raises:
+        CheckpointError: there is no tokenizer.
+    """
+
+    frame = 2
+    reads_homologs = False
+    max_residues = _MAX_RESIDUES
+
+    def __init__(self, name: str) -> None:
+        try:
+            tokenizer: Any = AutoTokenizer.from_pretrained(name)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{name}: no tokenizer: {' '.join(str(error).split())}") from error
+        self._tokenizer = tokenizer
+        self.mask_id = int(tokenizer.mask_token_id)
+        self._special = torch.tensor(sorted({tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.eos_token_id}))
+        self.amino_acids = np.array(tokenizer.convert_tokens_to_ids(list(_AMINO_ACIDS)), dtype=np.int64)
+
+    def get_batch_kwargs(
+        self, sequences: Sequence[str], device: torch.device | str = "cpu", *, names: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Tokenise a batch; see `models.backbones.BatchPreparer`.
+
+        Raises:
+            InputError: a row holds context, is empty or is too long.
+        """
+        for number, sequence in enumerate(sequences):
+            row = names[number] if names is not None else f"row {number + 1}"
+            if "," in sequence or not 0 < len(sequence) <= self.max_residues:
+                raise InputError(None, None, f"{row}: expected one protein of at most {self.max_residues} residues")
+        # A blank between residues: each letter is a token of its own, unknown ones included.
+        batch = self._tokenizer([" ".join(sequence) for sequence in sequences], padding=True, return_tensors="pt")
+        real = batch["attention_mask"].bool()
+        positions = torch.arange(real.shape[1]).expand_as(real).masked_fill(~real, -1)
+        tensors = {
+            "input_ids": batch["input_ids"],
+            "within_seq_position_ids": positions,
+            "global_position_ids": positions,
+            "sequence_ids": torch.where(real, 0, -1),
+        }
+        return {key: tensor.to(device) for key, tensor in tensors.items()}
+
+    def residue_mask(self, input_ids: Tensor, sequence_ids: Tensor) -> Tensor:
+        """True at residues (B, T)."""
+        return (sequence_ids >= 0) & ~torch.isin(input_ids, self._special.to(input_ids.device))

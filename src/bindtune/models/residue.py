@@ -1,0 +1,211 @@
+"""Ion heads on a protein encoder: residue-level binding sites, alone or beside the masked-LM loss.
+
+Shapes: B rows, T tokens, D width, K ions, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.utils.generic import ModelOutput
+
+from bindtune.models.binding_loss import BindingLoss, known_labels
+from bindtune.models.e1_outputs import masked_lm_loss
+
+
+@dataclass
+class E1ResidueClassificationOutput(ModelOutput):
+    """Output of the residue classifiers.
+
+    Args:
+        loss: what is trained on; None without labels of either kind.
+        loss_bce: mean over the known labels; None without labels.
+        loss_mlm: mean over the masked residues; None without masked-LM labels.
+        bce_sums: (K,) the sums behind `loss_bce`, by ion; for one ion (1,).
+        logits: (B, T) of one ion, or (B, T, K) of all; fp32, 0 at padding and context.
+        mlm_logits: (B, T, V) where masked-LM labels stand, 0 elsewhere; None without them.
+        last_hidden_state: (B, T, D), 0 at padding and context.
+    """
+
+    loss: Tensor | None = None
+    loss_bce: Tensor | None = None
+    loss_mlm: Tensor | None = None
+    bce_sums: Tensor | None = None
+    logits: Tensor | None = None
+    mlm_logits: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+
+
+class ResidueHead(nn.Module):
+    """Score every residue for one ion.
+
+    Args:
+        hidden_size: D, the encoder's width.
+        dropout: probability of zeroing a feature while training.
+    """
+
+    def __init__(self, hidden_size: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(hidden_size, eps=1e-6)
+        self.dropout = nn.Dropout(dropout)
+        self.score = nn.Linear(hidden_size, 1)
+        nn.init.xavier_uniform_(self.score.weight)
+        nn.init.zeros_(self.score.bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map hidden states (..., D) to logits (...) in fp32."""
+        score: Tensor = self.score(self.dropout(self.norm(hidden)))
+        return score.squeeze(-1).float()
+
+
+class E1ForResidueClassification(nn.Module):
+    """An encoder with one head per ion, all fed by one pass.
+
+    Args:
+        e1_model: E1 with or without adapters, or another encoder with the methods of `models.backbones.Encoder`.
+        ion_types: names of the heads, in the order of the logits; none for masked-LM training alone.
+        dropout: of the heads.
+        freeze_backbone: train nothing of the encoder.
+        train_mlm_head: train the masked-LM head too; one that is not wrapped by PEFT is frozen otherwise.
+        loss: how the heads' loss is computed.
+        pos_weight: (K,) weight of positives of each ion, where `forward` is given none.
+    """
+
+    mlm_weight = 0.0
+
+    def __init__(
+        self,
+        e1_model: nn.Module,
+        ion_types: Sequence[str],
+        dropout: float = 0.1,
+        freeze_backbone: bool = False,
+        *,
+        train_mlm_head: bool = False,
+        loss: BindingLoss | None = None,
+        pos_weight: Sequence[float] | Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        wrapped: Any = e1_model
+        self._original_model: Any = wrapped
+        self.ion_types = tuple(ion_types)
+        width = int(wrapped.config.hidden_size)
+        self.classifier_heads = nn.ModuleDict({ion: ResidueHead(width, dropout) for ion in self.ion_types})
+        self.loss = loss or BindingLoss()
+        weights = torch.ones(len(self.ion_types)) if pos_weight is None else torch.as_tensor(pos_weight)
+        if weights.shape != (len(self.ion_types),):
+            raise ValueError(f"pos_weight must hold a number for each of {len(self.ion_types)} ions")
+        self.register_buffer("pos_weight", weights.float(), persistent=False)
+        if freeze_backbone:
+            self._original_model.requires_grad_(False)
+        head = getattr(self._original_model, "mlm_head", None)
+        if head is not None and not hasattr(head, "modules_to_save"):
+            head.requires_grad_(train_mlm_head)
+
+    @property
+    def e1_backbone(self) -> nn.Module:
+        """The encoder inside the wrapped model."""
+        backbone: nn.Module = self._original_model.encoder
+        return backbone
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        within_seq_position_ids: Tensor,
+        global_position_ids: Tensor,
+        sequence_ids: Tensor,
+        ion: str | None = None,
+        labels: Tensor | None = None,
+        label_mask: Tensor | None = None,
+        pos_weight: Tensor | None = None,
+        mlm_labels: Tensor | None = None,
+    ) -> E1ResidueClassificationOutput:
+        """Score the residues of the queries.
+
+        Args:
+            input_ids: (B, T); this and the next three as in `E1Model`.
+            within_seq_position_ids: (B, T).
+            global_position_ids: (B, T).
+            sequence_ids: (B, T), -1 at padding.
+            ion: one head alone; None for all of them.
+            labels: (B, T), or (B, T, K) for all heads: 1 binds, 0 does not, -100 is unknown.
+            label_mask: as the labels, False where a label does not count.
+            pos_weight: weight of positives, one number or (K,); the model's own by default.
+            mlm_labels: (B, T) true ids of masked residues, 0 or -100 elsewhere; read by the joint model alone.
+
+        Raises:
+            ValueError: there is no head for the ion.
+        """
+        if ion is not None and ion not in self.ion_types:
+            raise ValueError(f"no head for '{ion}', there are {', '.join(self.ion_types) or 'none'}")
+        with nullcontext() if self._learns() else torch.no_grad():
+            hidden = self._original_model.encode(  # (B, T, D)
+                input_ids, within_seq_position_ids, global_position_ids, sequence_ids
+            )
+        logits = self._logits(hidden, sequence_ids, ion)
+        output = E1ResidueClassificationOutput(logits=logits, last_hidden_state=hidden)
+        if labels is not None:
+            weight = self._weight(ion) if pos_weight is None else pos_weight
+            known = known_labels(labels, label_mask)
+            by_ion = (tensor.unsqueeze(-1) if ion else tensor for tensor in (logits, labels, known))
+            output.bce_sums = self.loss.sums(*by_ion, pos_weight=weight, training=self.training)
+            output.loss_bce = output.bce_sums.sum() / known.sum().clamp(min=1)
+        if mlm_labels is not None and self.mlm_weight:
+            output.mlm_logits, output.loss_mlm = self._masked_lm(hidden, mlm_labels)
+        output.loss = self._total(output.loss_bce, output.loss_mlm)
+        return output
+
+    def _learns(self) -> bool:
+        return any(parameter.requires_grad for parameter in self.e1_backbone.parameters())
+
+    def _logits(self, hidden: Tensor, sequence_ids: Tensor, ion: str | None) -> Tensor:
+        real = sequence_ids == sequence_ids.amax(dim=1, keepdim=True)  # the query; a row is never padding alone
+        heads: list[Any] = [self.classifier_heads[name] for name in ([ion] if ion else self.ion_types)]
+        tokens = hidden[real]  # (N, D)
+        scores = torch.stack([head(tokens) for head in heads], dim=-1) if heads else tokens.new_zeros(len(tokens), 0)
+        logits = scores.new_zeros(*real.shape, scores.shape[-1]).float()
+        logits = logits.masked_scatter(real[..., None], scores.float())  # (B, T, K)
+        return logits.squeeze(-1) if ion else logits
+
+    def _weight(self, ion: str | None) -> Tensor:
+        weights: Tensor = self.pos_weight  # type: ignore[assignment]
+        return weights if ion is None else weights[self.ion_types.index(ion)]
+
+    def _masked_lm(self, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        wanted = labels > 0
+        scores = self._original_model.mlm_head(hidden[wanted]).float()  # (W, V)
+        logits = scores.new_zeros(*labels.shape, scores.shape[-1]).masked_scatter(wanted[..., None], scores)
+        return logits, masked_lm_loss(scores, labels, wanted)
+
+    def _total(self, binding: Tensor | None, masked: Tensor | None) -> Tensor | None:
+        if masked is None:
+            return binding
+        return self.mlm_weight * masked if binding is None else binding + self.mlm_weight * masked
+
+
+class E1ForJointBindingMLM(E1ForResidueClassification):
+    """The classifier with loss = binding + mlm_weight * masked LM, both from one pass over the masked input.
+
+    Args:
+        mlm_weight: of the masked-LM loss; at 0 this is the classifier.
+
+    Raises:
+        ValueError: the encoder has no masked-LM head.
+    """
+
+    def __init__(
+        self,
+        e1_model: nn.Module,
+        ion_types: Sequence[str],
+        dropout: float = 0.1,
+        freeze_backbone: bool = False,
+        *,
+        mlm_weight: float = 0.4,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(e1_model, ion_types, dropout, freeze_backbone, **kwargs)
+        if mlm_weight and not hasattr(self._original_model, "mlm_head"):
+            raise ValueError("the encoder has no masked-LM head: load it as E1ForMaskedLM")
+        self.mlm_weight = mlm_weight

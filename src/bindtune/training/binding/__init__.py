@@ -1,0 +1,1 @@
+"""Job B: binding sites, from labelled proteins to a cross-validated run."""

@@ -1,0 +1,182 @@
+"""What a run learns from: proteins, alignments, folds and their audit, from the settings' files."""
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from bindtune.config import BindingConfig
+from bindtune.data.alignments import Alignments
+from bindtune.data.clusters import cluster_proteins, read_clusters
+from bindtune.data.folds import assign_folds, count_folds, inner_validation, read_folds, write_folds
+from bindtune.data.proteins import Proteins, alignment_files, label_files, load_proteins
+from bindtune.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """Everything that all folds share.
+
+    Args:
+        proteins: N of them, labelled or not.
+        fold: (N,) from 1.
+        group: (N,) what was kept together.
+        alignments: their homologs, or None.
+        alone: proteins without an alignment, where there are alignments.
+        files: the files that were read, by what they are.
+        audit: what stands on both sides of a fold; plain values.
+    """
+
+    proteins: Proteins
+    fold: Ints
+    group: Ints
+    alignments: Alignments | None
+    alone: tuple[str, ...]
+    files: dict[str, Path]
+    audit: dict[str, Any]
+
+    def write_folds(self, path: Path) -> None:
+        """Write folds.csv."""
+        write_folds(path, names=self.proteins.names, folds=self.fold, groups=self.group)
+
+    def empty_folds(self) -> list[str]:
+        """Sentences about folds in which an ion has no binding residue."""
+        counts = count_folds(self.proteins, self.fold)
+        return [
+            f"fold {number} holds no binding residue of {ion}: its figures are not defined there"
+            for number, positives in zip(counts.folds, counts.positives, strict=True)
+            for ion, count in zip(counts.ions, positives, strict=True)
+            if not count
+        ]
+
+
+@dataclass(frozen=True)
+class FoldProteins:
+    """The proteins of one fold's training.
+
+    Args:
+        training: learned from.
+        validation: pick the epoch.
+        held_out: are predicted; labelled for at least one ion.
+        inner: whether validation is a part of the training folds, and not the held-out one.
+        alignments: homologs, or None.
+    """
+
+    training: Proteins
+    validation: Proteins
+    held_out: Proteins
+    inner: bool
+    alignments: Alignments | None
+
+
+def read_proteins(config: BindingConfig) -> tuple[Proteins, dict[str, Path]]:
+    """The proteins of the settings, and the files that they stand in.
+
+    Raises:
+        InputError: a file is missing or malformed.
+    """
+    training, data = config.training, config.data
+    found = {}
+    if training.ions:
+        found = label_files(config.label_paths, ions=training.ions, groups=data.ion_groups)
+    proteins = load_proteins(found, ions=training.ions, groups=data.ion_groups, unlabelled=data.unlabelled_fasta)
+    named = {f"labels of {ion}": path for ion, path in found.items()}
+    if data.unlabelled_fasta is not None:
+        named["unlabelled proteins"] = data.unlabelled_fasta
+    return proteins, named
+
+
+def read_run(config: BindingConfig, run: Path) -> RunInputs:
+    """Read proteins and alignments, and divide the proteins.
+
+    Args:
+        config: the settings.
+        run: the run folder, which keeps what was read from alignments where the settings name no other folder.
+
+    Raises:
+        InputError: a file is missing or malformed.
+        ConfigError: there are too few proteins for the folds.
+    """
+    proteins, named = read_proteins(config)
+    group = _groups(config, proteins, named)
+    fold = _folds(config, proteins, group, named)
+    alignments, alone = _alignments(config, proteins, run)
+    return RunInputs(proteins, fold, group, alignments, alone, named, audit={})
+
+
+def _groups(config: BindingConfig, proteins: Proteins, named: dict[str, Path]) -> Ints:
+    data = config.data
+    if data.clusters in ("identical", "kmer", "mmseqs"):
+        method: Any = data.clusters
+        return cluster_proteins(proteins.names, proteins.sequences, method=method, identity=data.cluster_identity)
+    named["clusters"] = Path(data.clusters)
+    return read_clusters(named["clusters"], names=proteins.names, sequences=proteins.sequences)
+
+
+def _folds(config: BindingConfig, proteins: Proteins, group: Ints, named: dict[str, Path]) -> Ints:
+    count = config.training.num_folds
+    if config.data.folds is None:
+        return assign_folds(proteins, group, num_folds=count, seed=config.training.seed)
+    named["folds"] = config.data.folds
+    fold = read_folds(config.data.folds, names=proteins.names)
+    if int(fold.max()) != count:
+        raise ConfigError(f"{config.data.folds}: has {int(fold.max())} folds, training.num_folds is {count}")
+    return fold
+
+
+def _alignments(config: BindingConfig, proteins: Proteins, run: Path) -> tuple[Alignments | None, tuple[str, ...]]:
+    data, sampling = config.data, config.training.msa_sampling
+    if data.msa_dir is None:
+        return None, ()
+    paths, alone = alignment_files(data.msa_dir, looked_for=proteins.looked_for(), groups=data.ion_groups)
+    bound = sampling.neighbor_similarity_lower_bound
+    cache = data.cache_dir or run / "alignments"
+    alignments = Alignments(paths, cache_dir=cache, neighbor_similarity_lower_bound=bound)
+    sequences = dict(zip(proteins.names, proteins.sequences, strict=True))
+    alignments.prepare(
+        sequences, progress=lambda names: tqdm(names, desc="alignments", disable=not sys.stderr.isatty(), leave=False)
+    )
+    return alignments, alone
+
+
+def divide(inputs: RunInputs, config: BindingConfig, fold: int) -> FoldProteins:
+    """Training, validation and held-out proteins of a fold.
+
+    Raises:
+        ConfigError: there is no such fold.
+    """
+    if fold not in set(inputs.fold.tolist()):
+        raise ConfigError(f"there is no fold {fold}, expected 1 to {config.training.num_folds}")
+    proteins, training = inputs.proteins, config.training
+    labelled = np.asarray(proteins.known().any(axis=1))
+    out, learned = np.flatnonzero(inputs.fold == fold), np.flatnonzero(inputs.fold != fold)
+    chosen = out
+    if training.inner_validation_fraction:
+        taken = inner_validation(
+            proteins.subset(learned),
+            inputs.group[learned],
+            fraction=training.inner_validation_fraction,
+            seed=training.seed,
+        )
+        chosen, learned = learned[taken], learned[~taken]
+    return FoldProteins(
+        training=proteins.subset(learned),
+        validation=proteins.subset(chosen),
+        held_out=proteins.subset(out[labelled[out]]),
+        inner=bool(training.inner_validation_fraction),
+        alignments=inputs.alignments,
+    )
+
+
+def read_fold(config: BindingConfig, fold: int) -> FoldProteins:
+    """Training, validation and held-out proteins of a fold, straight from the settings."""
+    return divide(read_run(config, config.training.output_dir), config, fold)

@@ -1,0 +1,34 @@
+"""`bindtune check-lora`: are the adapters of a configuration live."""
+
+from typing import Any
+
+from bindtune.config import BindingConfig
+from bindtune.errors import CheckError, ConfigError
+from bindtune.models.adapters import check_lora, count_parameters
+from bindtune.training.binding.model import build_model
+
+# A stretch of human carbonic anhydrase 2 (P00918), whose histidines hold a zinc.
+_PROTEIN = "MSHHWGYGKHNGPEHWHKDFPIAKGERQSPVDIDTHTAKYDPSLKPLSVSYDQATSLRILNNGHAFNVEFDDSQDKAVLKGGPLDGTYRLIQFHFHWG"
+
+
+def check(config: BindingConfig) -> str:
+    """Put adapters on the encoder and try them.
+
+    Returns:
+        The three statements with their numbers, and the trainable parameters.
+
+    Raises:
+        ConfigError: the settings ask for no adapters.
+        CheckError: a statement does not hold; says what to look at.
+    """
+    if config.lora is None:
+        raise ConfigError("lora is null: every weight is trained, and there are no adapters to check")
+    model, preparer = build_model(config)
+    names = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
+    whole: Any = preparer.get_batch_kwargs([_PROTEIN])
+    found = check_lora(model._original_model, {name: whole[name] for name in names})
+    lines = [f"{'yes' if holds else 'NO '}  {statement}" for statement, holds in found.statements.items()]
+    lines.append(str(count_parameters(model)))
+    if not all(found.statements.values()):
+        raise CheckError("\n".join([*lines, found.advice]))
+    return "\n".join(lines)

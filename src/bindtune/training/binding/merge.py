@@ -1,0 +1,140 @@
+"""Join the folds of a run: out-of-fold predictions, thresholds, the summary. Needs the run folder alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import yaml
+from numpy.typing import NDArray
+
+from bindtune.config import BindingConfig, load_binding
+from bindtune.data.folds import read_folds
+from bindtune.errors import InputError
+from bindtune.evaluation.baseline import out_of_fold_baseline
+from bindtune.evaluation.plots import calibration_figure, save_png, threshold_figure
+from bindtune.evaluation.scored import ScoredResidues, by_ion
+from bindtune.evaluation.summary import out_of_fold_summary, summary_table
+from bindtune.evaluation.thresholds import METHODS, global_thresholds
+from bindtune.runs import atomic_path, write_text
+from bindtune.training.binding import files
+
+METRICS, OOF, ARRAYS, THRESHOLDS, SUMMARY = (
+    "metrics.csv", "oof.parquet", "oof_preds.npz", "global_thresholds.yaml", "summary.yaml",
+)  # fmt: skip
+_DRAWS = 500
+
+
+def merge_folds(run: Path) -> str:
+    """Join the folds of a run folder, and say what was reached.
+
+    Raises:
+        InputError: a fold is not done, or the folds do not hold every protein exactly once.
+    """
+    config = load_binding(run / "config.yaml")
+    training = config.training
+    numbers = range(1, training.num_folds + 1) if training.ions else [1]
+    folders = [files.fold_folder(run, number) for number in numbers]
+    missing = [folder.name for folder in folders if not (folder / files.OOF).is_file()]
+    if missing:
+        raise InputError(run, None, f"folds that are not done: {', '.join(missing)}")
+    _join_metrics([folder / files.HISTORY for folder in folders], run / METRICS)
+    if not training.ions:
+        return f"the language model is adapted: {folders[0]}"
+    table = pa.concat_tables([pq.read_table(folder / files.OOF) for folder in folders])
+    _check_complete(table, run)
+    with atomic_path(run / OOF) as temporary:
+        pq.write_table(table, temporary)
+    _write_arrays(table, run / ARRAYS)
+    return _summarise(table, config, run)
+
+
+def _join_metrics(parts: list[Path], target: Path) -> None:
+    lines = [part.read_text(encoding="utf-8").splitlines(keepends=True) for part in parts]
+    write_text(target, "".join([*lines[0][:1], *(line for part in lines for line in part[1:])]))
+
+
+def _check_complete(table: pa.Table, run: Path) -> None:
+    """Every residue of every ion once, in the fold that the run gave its protein."""
+    rows = table.group_by(["protein", "ion", "position"]).aggregate([("fold", "count")])
+    twice = rows.filter(pc.greater(rows["fold_count"], 1))
+    if len(twice):
+        first = twice.slice(0, 1).to_pylist()[0]
+        place = f"{first['protein']} residue {first['position']} for {first['ion']}"
+        raise InputError(run / OOF, None, f"{len(twice)} residues were predicted twice, such as {place}")
+    pairs = table.group_by(["protein", "fold"]).aggregate([])
+    names = pairs["protein"].to_pylist()
+    expected = read_folds(run / "folds.csv", names=names)
+    wrong = [
+        name for name, fold, other in zip(names, pairs["fold"].to_pylist(), expected, strict=True) if fold != other
+    ]
+    if wrong:
+        raise InputError(run / OOF, None, f"{wrong[0]!r} was held out in another fold than folds.csv says")
+
+
+def _write_arrays(table: pa.Table, path: Path) -> None:
+    """`oof_preds.npz`: ids protein:position (0-based), labels, probs, folds, ions; no pickled objects."""
+    proteins = np.array(table["protein"].to_pylist(), dtype=np.str_)
+    positions = (table["position"].to_numpy() - 1).astype(np.str_)
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(
+            stream,
+            ids=np.char.add(np.char.add(proteins, ":"), positions),
+            labels=table["label"].to_numpy(),
+            probs=table["probability"].to_numpy(),
+            folds=table["fold"].to_numpy(),
+            ions=np.array(table["ion"].to_pylist(), dtype=np.str_),
+        )
+
+
+def _summarise(table: pa.Table, config: BindingConfig, run: Path) -> str:
+    ions, method = config.training.ions, config.training.threshold_method
+    columns = {name: _column(table, name) for name in ("protein", "ion", "label", "probability", "fold")}
+    scored = by_ion(ions, **columns)
+    baseline = {ion: _baseline(table.filter(pc.equal(table["ion"], ion))) for ion in ions}
+    summary = out_of_fold_summary(scored, baseline=baseline, method=method, draws=_DRAWS, seed=config.training.seed)
+    thresholds = global_thresholds(scored, method=method, computed_from=OOF)
+    write_text(run / THRESHOLDS, yaml.safe_dump(thresholds, sort_keys=False))
+    write_text(run / SUMMARY, yaml.safe_dump({"out_of_fold": summary}, sort_keys=False))
+    for ion, residues in scored.items():
+        _draw(ion, residues, thresholds["thresholds"][ion]["methods"], run / "plots")
+    return summary_table(summary)
+
+
+def _column(table: pa.Table, name: str) -> NDArray[Any]:
+    column = table[name]
+    if pa.types.is_string(column.type):
+        return np.array(column.to_pylist(), dtype=np.str_)
+    found: NDArray[Any] = column.to_numpy()
+    return found
+
+
+def _baseline(rows: pa.Table) -> NDArray[np.float64]:
+    """What the residue's letter alone says of each row, fitted on the other folds."""
+    folds = rows["fold"].to_numpy()
+    letters, labels = np.array(rows["residue"].to_pylist(), dtype=np.str_), rows["label"].to_numpy()
+    numbers = np.unique(folds)
+    if not len(numbers):
+        return np.empty(0)
+    inside = [folds == number for number in numbers]
+    scores = out_of_fold_baseline(
+        ["".join(letters[part]) for part in inside], [labels[part][:, None] for part in inside], numbers
+    )
+    found = np.empty(len(folds))
+    for part, values in zip(inside, scores, strict=True):
+        found[part] = values[:, 0]
+    return found
+
+
+def _draw(ion: str, residues: ScoredResidues, methods: Mapping[str, float | None], folder: Path) -> None:
+    if not np.any(residues.labels == 1) or np.all(residues.labels == 1):
+        return
+    thresholds = {str(name): value for name in METHODS if (value := methods.get(name)) is not None}
+    title = f"{ion}, out of fold"
+    figure = threshold_figure(residues.labels, residues.probabilities, thresholds=thresholds, title=title)
+    save_png(figure, folder / f"thresholds_{ion}.png")
+    calibration = calibration_figure(residues.labels, {"as trained": residues.probabilities}, title=title)
+    save_png(calibration, folder / f"calibration_{ion}.png")

@@ -1,0 +1,82 @@
+"""Figures of a validation: by ion, and their mean."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bindtune.data.proteins import UNKNOWN, Proteins
+from bindtune.evaluation.metrics import residue_metrics
+from bindtune.evaluation.thresholds import Method, choose_threshold
+from bindtune.models.binding_loss import BindingLoss
+from bindtune.training.binding.files import Row
+
+Logits = Mapping[str, NDArray[np.float32]]
+MEAN = "mean"
+_FIGURES = ("auroc", "auprc", "base_rate", "hra", "hra_raw", "f1", "mcc", "precision", "recall", "threshold")
+
+
+def probabilities_of(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities of logits, elementwise."""
+    return torch.from_numpy(logits).double().sigmoid().float().numpy()
+
+
+def validation_rows(
+    proteins: Proteins, logits: Logits, *, loss: BindingLoss, pos_weight: list[float], method: Method
+) -> list[Row]:
+    """One row for each ion, and one for their mean, without fold, epoch and split.
+
+    The threshold is chosen on these residues themselves, so that F1, MCC, precision and recall flatter.
+
+    Args:
+        proteins: with their labels.
+        logits: (L, K) of each protein.
+        loss: as in training; labels are not smoothed.
+        pos_weight: (K,).
+        method: of the threshold.
+    """
+    rows = []
+    for column, ion in enumerate(proteins.ions):
+        labels, scores = _known(proteins, logits, column)
+        row: Row = {"ion": ion, "residues": len(labels)}
+        if len(labels):
+            row["loss_bce"] = _loss(labels, scores, loss, pos_weight[column])
+            probabilities = probabilities_of(scores)
+            threshold = choose_threshold(labels, probabilities, method)
+            # Without a threshold nothing is called, and what depends on calls is not defined.
+            found = residue_metrics(labels, probabilities, threshold=2.0 if math.isnan(threshold) else threshold)
+            row |= {name: float(value) for name, value in found._asdict().items() if name in _FIGURES}
+            row["threshold"] = threshold
+            row |= {name: math.nan for name in ("f1", "mcc", "precision", "recall") if math.isnan(threshold)}
+            row |= {name: value for name, value in found._asdict().items() if name not in _FIGURES}
+        rows.append(row)
+    return [*rows, mean_row(rows)]
+
+
+def mean_row(rows: list[Row]) -> Row:
+    """Means over the ions for which a figure is defined."""
+    mean: Row = {"ion": MEAN}
+    for name in ("loss_bce", *_FIGURES):
+        values = [row[name] for row in rows if name in row and not math.isnan(row[name])]
+        mean[name] = float(np.mean(values)) if values else math.nan
+    return mean
+
+
+def _known(proteins: Proteins, logits: Logits, column: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    labels, scores = [np.empty(0, np.int8)], [np.empty(0, np.float32)]
+    for name, all_labels in zip(proteins.names, proteins.labels, strict=True):
+        known = all_labels[:, column] != UNKNOWN
+        labels.append(all_labels[known, column])
+        scores.append(logits[name][known, column])
+    return np.concatenate(labels), np.concatenate(scores)
+
+
+def _loss(labels: NDArray[np.int8], scores: NDArray[np.float32], loss: BindingLoss, pos_weight: float) -> float:
+    values: list[Any] = [torch.from_numpy(array).unsqueeze(-1) for array in (scores.astype(np.float64), labels)]
+    known = torch.ones_like(values[0], dtype=torch.bool)
+    weight = torch.tensor([pos_weight], dtype=torch.float64)
+    summed = loss.sums(values[0], values[1].double(), known, pos_weight=weight, training=False)
+    return float(summed.sum() / len(labels))

@@ -1,0 +1,544 @@
+"""E1BindingTrainer: one fold, trained and validated, in one process or several."""
+
+import logging
+import math
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, gather_object
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from bindtune.config import BindingConfig, ContextSettings, build
+from bindtune.data.budgets import Steps, budgeted, training_steps
+from bindtune.data.context import ContextSpec
+from bindtune.data.proteins import Proteins
+from bindtune.data.residue_collate import JointCollator, ResidueCollator
+from bindtune.data.residue_rows import FixedBatches, ResidueRows, RowSpec
+from bindtune.errors import BindtuneError, Interrupted
+from bindtune.evaluation.thresholds import Method
+from bindtune.models.backbones import BatchPreparer, preparer_for
+from bindtune.models.binding_checkpoint import restore_best, save_best
+from bindtune.models.residue import E1ForResidueClassification
+from bindtune.training.binding import files
+from bindtune.training.binding.files import FoldState, Row
+from bindtune.training.binding.inputs import FoldProteins, read_fold
+from bindtune.training.binding.randomness import seeded
+from bindtune.training.binding.schedule import is_stale, learning_rate
+from bindtune.training.binding.scoring import MEAN, probabilities_of, validation_rows
+
+log = logging.getLogger(__name__)
+
+_TENSORS = (
+    "input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids", "labels", "label_mask", "mlm_labels",
+)  # fmt: skip
+_EVALUATION_TOKENS = 16384
+"""Tokens of a batch without gradients, where no budget is set; a longer row is a batch of its own."""
+
+
+class E1BindingTrainer:
+    """Train a residue model on all folds but one, and validate it on that one.
+
+    Losses are means over an optimiser step's known labels and masked residues, whatever batch or process these are in:
+    any number of processes with the same number of proteins per step learns the same. Contexts, masks, dropout and
+    order are functions of (seed, epoch, protein or step), so that a resumed run is the straight run.
+
+    Args:
+        model: heads on an encoder, as `training.binding.model.build_model` makes it.
+        conf: the settings, or a mapping of them.
+        device: cpu or a GPU; chosen by the launcher's environment where it is None.
+        is_distributed: whether several processes were launched; told by the launcher's environment anyway.
+        world_size: how many.
+        rank: which one this is.
+        fold: the held-out fold, from 1.
+        proteins: what to learn from and what is held out; read from the settings where it is None.
+        run: the run folder; the settings' where it is None.
+        accelerator: shared by the folds of a process.
+
+    Raises:
+        ValueError: the processes are not those that were launched.
+    """
+
+    def __init__(
+        self,
+        model: E1ForResidueClassification,
+        conf: BindingConfig | Mapping[str, Any],
+        device: torch.device | str | None = None,
+        is_distributed: bool = False,
+        world_size: int = 1,
+        rank: int = 0,
+        *,
+        fold: int = 1,
+        proteins: FoldProteins | None = None,
+        preparer: BatchPreparer | None = None,
+        run: Path | None = None,
+        accelerator: Accelerator | None = None,
+    ) -> None:
+        self.conf = conf if isinstance(conf, BindingConfig) else build(BindingConfig, conf)
+        self.accelerator = accelerator or make_accelerator(self.conf, device)
+        found = (self.accelerator.num_processes, self.accelerator.process_index)
+        if is_distributed and found != (world_size, rank):
+            raise ValueError(f"world_size and rank are {world_size} and {rank}, the launcher made it {found}")
+        self.fold = fold
+        self.run = run or self.conf.training.output_dir
+        self.folder = files.fold_folder(self.run, fold)
+        self.proteins = proteins or read_fold(self.conf, fold)
+        self.preparer = preparer or preparer_for(model._original_model, self.conf.model.checkpoint)
+        self.bare = model
+        self.model: Any = model
+        self.state = FoldState()
+        self.interrupted = False
+        training = self.conf.training
+        learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        on_gpu = self.accelerator.device.type == "cuda"
+        optimizer = torch.optim.AdamW(
+            learned, lr=training.learning_rate, weight_decay=training.weight_decay, fused=on_gpu or None
+        )
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.create_dataloaders()
+
+    # ---------------------------------------------------------------- batches
+
+    def create_dataloaders(self) -> tuple[DataLoader[Any], DataLoader[Any]]:
+        """The next training epoch's batches of this process, and those of the validation."""
+        training = self.conf.training
+        self.training_rows = self._rows(self.proteins.training, training.msa_sampling)
+        self.validation_rows = self._rows(self.proteins.validation, training.validation_context)
+        steps = self._steps(self.state.epoch + 1)
+        return self._training_loader(steps, self.state.epoch + 1), self._evaluation_loader(self.validation_rows)
+
+    def _rows(self, proteins: Proteins, sampling: ContextSettings) -> ResidueRows:
+        spec = row_spec(sampling, self.preparer)
+        alignments = self.proteins.alignments if self.preparer.reads_homologs else None
+        return ResidueRows(proteins, spec=spec, alignments=alignments, seed=self.conf.training.seed)
+
+    @property
+    def proteins_per_step(self) -> int:
+        """Proteins of an optimiser step, over all processes."""
+        training = self.conf.training
+        return training.batch_size * training.accum_steps * int(self.accelerator.num_processes)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch."""
+        return -(-len(self.training_rows) // self.proteins_per_step)
+
+    def _steps(self, epoch: int) -> Steps:
+        training = self.conf.training
+        rows = self.training_rows
+        return training_steps(
+            [rows.cost((place, epoch)) for place in range(len(rows))],
+            proteins_per_step=self.proteins_per_step,
+            processes=self.accelerator.num_processes,
+            batch_size=training.batch_size,
+            max_tokens=training.max_batch_tokens,
+            key=(training.seed, "epoch", epoch, self.fold),
+        )
+
+    def _own(self, step: list[list[list[int]]]) -> list[list[int]]:
+        """The batches of this process; one that counts for nothing where it has none, since all must take part."""
+        return step[self.accelerator.process_index] or [[step[0][0][0]]]
+
+    def _training_loader(self, steps: Steps, epoch: int, *, start: int = 0) -> DataLoader[Any]:
+        batches = [[(place, epoch) for place in batch] for step in steps[start:] for batch in self._own(step)]
+        return self._loader(self.training_rows, batches, self._collator(masking=True))
+
+    def _evaluation_loader(self, rows: ResidueRows, *, masking: bool = False) -> DataLoader[Any]:
+        indices = rows.fixed()
+        budget = self.conf.training.max_batch_tokens or _EVALUATION_TOKENS
+        costs = [rows.cost(index) for index in indices]
+        batches = [[indices[place] for place in batch] for batch in budgeted(costs, max_tokens=budget)]
+        share = batches[self.accelerator.process_index :: self.accelerator.num_processes]
+        return self._loader(rows, share, self._collator(masking=masking))
+
+    def _collator(self, *, masking: bool) -> ResidueCollator:
+        training = self.conf.training
+        if masking and training.mlm_weight:
+            return JointCollator(self.preparer, mlm_probability=training.mlm_probability)
+        return ResidueCollator(self.preparer)
+
+    def _loader(
+        self, rows: ResidueRows, batches: Sequence[Sequence[tuple[int, int]]], collator: ResidueCollator
+    ) -> DataLoader[Any]:
+        return DataLoader(
+            rows,
+            batch_sampler=FixedBatches(batches),
+            collate_fn=collator,
+            num_workers=min(self.conf.training.num_workers, len(batches)),
+            generator=torch.Generator(),  # a worker's seed, drawn here, leaves torch's own state alone
+        )
+
+    # ---------------------------------------------------------------- training
+
+    def train_epoch(self) -> dict[str, float]:
+        """Train the rest of the next epoch, and return its mean losses."""
+        epoch = self.state.epoch + 1
+        steps = self._steps(epoch)
+        batches = iter(self._training_loader(steps, epoch, start=self.state.step))
+        self.model.train()
+        with self._progress(f"fold {self.fold} epoch {epoch}", total=len(steps)) as bar:
+            bar.update(self.state.step)
+            for number in range(self.state.step, len(steps)):
+                own = [next(batches) for _ in self._own(steps[number])]
+                counted = bool(steps[number][self.accelerator.process_index])
+                self._step(own, number=number, epoch=epoch, counted=counted)
+                self.state.step = number + 1
+                bar.update(1)
+                self._save_within_epoch(last=number + 1 == len(steps))
+        return self._training_losses()
+
+    def _step(self, batches: list[dict[str, Any]], *, number: int, epoch: int, counted: bool) -> None:
+        known, masked = self._totals(batches, counted=counted)
+        rank = self.accelerator.process_index
+        for place, batch in enumerate(batches):
+            last = place + 1 == len(batches)
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                with seeded(self.conf.training.seed, "dropout", self.fold, epoch, number, rank, place):
+                    output = self._forward(batch)
+                self.accelerator.backward(self._loss(output, batch, known, masked, counted=counted))
+        clip = self.conf.training.max_grad_norm
+        if clip:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate((epoch - 1) * self.steps_per_epoch + number)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def learning_rate(self, step: int) -> float:
+        """Of a step, counted from the fold's beginning."""
+        training = self.conf.training
+        return learning_rate(
+            step,
+            warmup=round(training.warmup_epochs * self.steps_per_epoch),
+            total=training.epochs * self.steps_per_epoch,
+            highest=training.learning_rate,
+            lowest=min(training.min_lr, training.learning_rate),
+        )
+
+    def _forward(self, batch: dict[str, Any]) -> Any:
+        device = self.accelerator.device
+        tensors = {name: batch[name].to(device, non_blocking=True) for name in _TENSORS if name in batch}
+        return self.model(**tensors)
+
+    def _totals(self, batches: list[dict[str, Any]], *, counted: bool) -> tuple[Tensor, Tensor]:
+        """Known labels and masked residues of the whole step, over all processes."""
+        known = sum(int(batch["label_mask"].sum()) for batch in batches)
+        masked = sum(int((batch["mlm_labels"] > 0).sum()) for batch in batches if "mlm_labels" in batch)
+        own = torch.tensor([known, masked] if counted else [0, 0], device=self.accelerator.device)
+        total: Tensor = self.accelerator.reduce(own, reduction="sum")
+        return total[0].clamp(min=1), total[1].clamp(min=1)
+
+    def _loss(self, output: Any, batch: dict[str, Any], known: Tensor, masked: Tensor, *, counted: bool) -> Tensor:
+        """This batch's share of the step's loss, times the processes, which average their gradients."""
+        loss: Tensor = output.bce_sums.sum() / known
+        sums = {"known": batch["label_mask"].sum(dim=(0, 1)), "bce": output.bce_sums}
+        if output.loss_mlm is not None:
+            own = (batch["mlm_labels"] > 0).sum()
+            summed = output.loss_mlm * own.to(output.loss_mlm.device)
+            loss = loss + self.bare.mlm_weight * summed / masked
+            sums |= {"masked": own[None], "mlm": summed[None]}
+        if not counted:
+            return loss * 0
+        for name, values in sums.items():
+            held = self.state.sums.get(name, [0.0] * len(values))
+            self.state.sums[name] = [a + b for a, b in zip(held, values.detach().double().tolist(), strict=True)]
+        share: Tensor = loss * self.accelerator.num_processes
+        return share
+
+    def _training_losses(self) -> dict[str, float]:
+        """Mean losses of the epoch so far, over all processes: loss, loss_bce, loss_mlm and loss_bce of each ion."""
+        ions = len(self.bare.ion_types)
+        order = {"known": ions, "bce": ions, "masked": 1, "mlm": 1}
+        flat = [value for name, size in order.items() for value in self.state.sums.get(name, [0.0] * size)]
+        summed: Any = self.accelerator.reduce(
+            torch.tensor(flat, dtype=torch.float64, device=self.accelerator.device), reduction="sum"
+        )
+        known, bce, masked, mlm = torch.split(summed.cpu(), list(order.values()))
+        means = {ion: _ratio(float(b), float(k)) for ion, b, k in zip(self.bare.ion_types, bce, known, strict=True)}
+        losses = {"loss_bce": _ratio(float(bce.sum()), float(known.sum()))}
+        losses["loss_mlm"] = _ratio(float(mlm), float(masked))
+        losses["loss"] = self._joined(losses["loss_bce"], losses["loss_mlm"])
+        return losses | {f"loss_bce_{ion}": mean for ion, mean in means.items()}
+
+    def _joined(self, binding: float, masked: float) -> float:
+        parts = [binding, self.bare.mlm_weight * masked]
+        known = [part for part in parts if not math.isnan(part)]
+        return sum(known) if known else math.nan
+
+    # ---------------------------------------------------------------- validation
+
+    def validate_epoch(self) -> list[Row]:
+        """Figures of the validation proteins: a row for each ion and one for their mean; the same in all processes.
+
+        Nothing is masked; the masked-LM loss comes from a pass of its own, under masks that never change.
+        """
+        return self._figures(self.validation_rows)
+
+    def _figures(self, rows: ResidueRows) -> list[Row]:
+        logits = self.predict_logits(rows)
+        masked = self._masked_lm_loss(rows) if self.bare.mlm_weight else math.nan
+        found: list[Any] = [None]
+        if self.accelerator.is_main_process:
+            method: Method = self.conf.training.threshold_method
+            weights: list[float] = self.bare.pos_weight.tolist()  # type: ignore[operator]
+            by_ion = validation_rows(rows.proteins, logits, loss=self.bare.loss, pos_weight=weights, method=method)
+            for row in by_ion:
+                row["loss_mlm"] = masked if row["ion"] == MEAN else math.nan
+                row["loss"] = self._joined(row.get("loss_bce", math.nan), row["loss_mlm"])
+            found = [by_ion]
+        broadcast_object_list(found)
+        agreed: list[Row] = found[0]
+        return agreed
+
+    @torch.no_grad()
+    def predict_logits(self, rows: ResidueRows) -> dict[str, NDArray[np.float32]]:
+        """Logits (L, K) of every protein, from all processes and for all of them; every residue exactly once."""
+        self.model.eval()
+        pieces: list[tuple[int, int, NDArray[np.float32]]] = []
+        loader = self._evaluation_loader(rows)
+        for batch in self._progress(f"fold {self.fold} validation", over=loader):
+            logits = self.bare_forward(batch).logits.float().cpu()
+            for place, row in enumerate(batch["rows"]):
+                scores = logits[place][batch["residue_mask"][place]].numpy()
+                kept = scores[row.chunk.first - row.chunk.start : row.chunk.last - row.chunk.start]
+                pieces.append((rows.proteins.index(row.name), row.chunk.first, kept))
+        gathered = gather_object(pieces)
+        ions = len(self.bare.ion_types)
+        whole = {
+            name: np.full((len(sequence), ions), np.nan, np.float32)
+            for name, sequence in zip(rows.proteins.names, rows.proteins.sequences, strict=True)
+        }
+        for index, first, kept in gathered:
+            whole[rows.proteins.names[index]][first : first + len(kept)] = kept
+        return whole
+
+    def bare_forward(self, batch: dict[str, Any]) -> Any:
+        """The model on a batch without the processes' synchronisation, in the precision of training."""
+        device = self.accelerator.device
+        tensors = {name: batch[name].to(device) for name in _TENSORS if name in batch and name != "labels"}
+        with self.accelerator.autocast():
+            return self.bare(**tensors)
+
+    @torch.no_grad()
+    def _masked_lm_loss(self, rows: ResidueRows) -> float:
+        self.model.eval()
+        summed = torch.zeros(2, dtype=torch.float64, device=self.accelerator.device)
+        for batch in self._evaluation_loader(rows, masking=True):
+            masked = int((batch["mlm_labels"] > 0).sum())
+            loss = self.bare_forward(batch).loss_mlm
+            summed += torch.tensor([float(loss) * masked, masked], dtype=torch.float64, device=summed.device)
+        total: Any = self.accelerator.reduce(summed, reduction="sum")
+        return _ratio(float(total[0]), float(total[1]))
+
+    # ---------------------------------------------------------------- the fold
+
+    def fit(self, *, on_epoch: Callable[[list[Row]], None] = lambda rows: None) -> list[Row]:
+        """Train until the last epoch or until validation has stopped rising, then predict the held-out proteins.
+
+        Args:
+            on_epoch: is given the rows of each epoch, in the main process.
+
+        Returns:
+            The fold's rows of metrics.csv.
+
+        Raises:
+            Interrupted: SIGTERM came; the state to resume from is saved.
+        """
+        with self._listening():
+            while not self.finished:
+                rows = self._epoch()
+                if self.accelerator.is_main_process:
+                    on_epoch(rows)
+        self._predict_held_out()
+        return self.state.history
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left to train."""
+        training = self.conf.training
+        stale = is_stale(
+            self.state.epoch,
+            best_epoch=self.state.best_epoch,
+            warmup=training.warmup_epochs,
+            patience=training.patience,
+        )
+        return self.state.epoch >= training.epochs or (self.state.epoch > 0 and stale)
+
+    def _epoch(self) -> list[Row]:
+        losses = self.train_epoch()
+        epoch = self.state.epoch + 1
+        validation = self.validate_epoch()
+        about = {"fold": self.fold, "epoch": epoch}
+        rows = [*self._training_rows(losses), *({**row, "split": "validation"} for row in validation)]
+        rows = [{**about, **row} for row in rows]
+        score = self._score(validation[-1])
+        better = score > self.state.best_score or not self.state.best_epoch
+        self.state.epoch, self.state.step, self.state.sums = epoch, 0, {}
+        self.state.history += rows
+        if better:
+            self.state.best_epoch, self.state.best_score = epoch, score
+            self.save_checkpoint()
+        self._save_state()
+        if self.accelerator.is_main_process:
+            self._tell(losses, validation[-1], better=better)
+        return rows
+
+    def _tell(self, losses: dict[str, float], mean: Row, *, better: bool) -> None:
+        log.info(
+            "fold %d epoch %d: loss %.4f, validation %.4f, mean AUPRC %.4f, mean HRA %.4f%s",
+            self.fold, self.state.epoch, losses["loss"], mean["loss"], mean["auprc"], mean["hra"],
+            ", the best so far" if better else "",
+        )  # fmt: skip
+
+    def _training_rows(self, losses: dict[str, float]) -> list[Row]:
+        by_ion = [{"split": "train", "ion": ion, "loss_bce": losses[f"loss_bce_{ion}"]} for ion in self.bare.ion_types]
+        mean = {name: losses[name] for name in ("loss", "loss_bce", "loss_mlm")}
+        return [*by_ion, {"split": "train", "ion": MEAN, **mean}]
+
+    @staticmethod
+    def _score(mean: Row) -> float:
+        """What the best epoch is chosen by: mean HRA; where no ion has one, the loss."""
+        score = mean["hra"]
+        return float(-mean["loss"] if math.isnan(score) else score)
+
+    def save_checkpoint(self) -> None:
+        """Write the present weights as the fold's best: heads, and adapters or, where it is trained, the encoder."""
+        if self.accelerator.is_main_process:
+            mean = next((row for row in reversed(self.state.history) if row["ion"] == MEAN), {})
+            figures = {name: mean.get(name, math.nan) for name in ("auprc", "hra")}
+            lora = None if self.conf.lora is None else self.conf.lora.model_dump(mode="json")
+            about = {"epoch": self.state.best_epoch, "fold": self.fold, "lora_config": lora, "metrics": figures}
+            save_best(self.folder, self.bare, base=self.conf.model.checkpoint, about=about)
+        self.accelerator.wait_for_everyone()
+
+    def _predict_held_out(self) -> None:
+        """Take the best epoch's weights, and predict every residue of the fold."""
+        restore_best(self.folder, self.bare)
+        held_out = self._rows(self.proteins.held_out, self.conf.training.validation_context)
+        if self.proteins.inner:
+            rows = self._figures(held_out)
+            about = {"fold": self.fold, "epoch": self.state.best_epoch, "split": "test"}
+            self.state.history += [{**about, **row} for row in rows]
+        logits = self.predict_logits(held_out)
+        if self.accelerator.is_main_process:
+            files.write_metrics(self.folder / files.HISTORY, self.state.history)
+            probabilities = {name: probabilities_of(values) for name, values in logits.items()}
+            files.write_out_of_fold(self.folder / files.OOF, held_out.proteins, probabilities, fold=self.fold)
+            files.delete_state(self.folder)
+        self.accelerator.wait_for_everyone()
+
+    # ---------------------------------------------------------------- resuming
+
+    def resume(self) -> bool:
+        """Go on from the fold's saved state, and say whether there is one.
+
+        Raises:
+            CheckpointError: the state is damaged or belongs to another model.
+        """
+        found = files.read_state(self.folder)
+        if found is None:
+            return False
+        self.state, weights, optimizer = found
+        rank = self.accelerator.process_index
+        if rank:
+            self.state.sums = {}  # the main process holds those of all
+        files.restore_weights(self.bare, weights, source=self.folder / files.STATE)
+        self.optimizer.load_state_dict(optimizer)
+        return True
+
+    def _save_state(self) -> None:
+        state = self._state_of_all()
+        if self.accelerator.is_main_process:
+            weights = files.trainable_weights(self.bare)
+            files.save_state(self.folder, state, weights=weights, optimizer=self.optimizer.state_dict())
+        self.accelerator.wait_for_everyone()
+
+    def _state_of_all(self) -> FoldState:
+        """The state with the loss sums of all processes."""
+        sums: dict[str, list[float]] = {}
+        for own in gather_object([self.state.sums]):
+            for name, values in own.items():
+                held = sums.get(name, [0.0] * len(values))
+                sums[name] = [a + b for a, b in zip(held, values, strict=True)]
+        return FoldState(**{**vars(self.state), "sums": sums})
+
+    def _save_within_epoch(self, *, last: bool) -> None:
+        every = self.conf.training.save_steps
+        if self._asked_to_stop():
+            self._save_state()
+            raise Interrupted(f"bindtune train --resume {self.run}")
+        if every and self.state.step % every == 0 and not last:
+            self._save_state()
+
+    def _asked_to_stop(self) -> bool:
+        if self.interrupted:
+            self.accelerator.set_trigger()
+        return bool(self.accelerator.check_trigger())
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Note SIGTERM while the block runs; all processes stop after the same step."""
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self.interrupted = True
+
+        before = signal.signal(signal.SIGTERM, note)
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise BindtuneError(out_of_memory(self.conf)) from error
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _progress(self, label: str, *, total: int | None = None, over: Any = None) -> Any:
+        quiet = not (self.accelerator.is_main_process and sys.stderr.isatty())
+        return tqdm(over, desc=label, total=total, disable=quiet, leave=False)
+
+
+def make_accelerator(conf: BindingConfig, device: torch.device | str | None = None) -> Accelerator:
+    """Processes, device and precision, from the launcher's environment and the settings."""
+    on_cpu = torch.device(device).type == "cpu" if device is not None else not torch.cuda.is_available()
+    precision = "bf16" if conf.training.use_bf16 and not on_cpu else "no"
+    handlers = [DistributedDataParallelKwargs(find_unused_parameters=False)]
+    return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=list(handlers))
+
+
+def row_spec(sampling: ContextSettings, preparer: BatchPreparer) -> RowSpec:
+    """How proteins become rows for an encoder."""
+    context = ContextSpec(
+        max_num_samples=sampling.max_num_samples,
+        max_query_similarity=sampling.max_query_similarity,
+        min_query_similarity=sampling.min_query_similarity,
+        neighbor_similarity_lower_bound=sampling.neighbor_similarity_lower_bound,
+    )
+    return RowSpec(
+        max_residues=min(sampling.max_query_length - preparer.frame, preparer.max_residues),
+        max_tokens=sampling.max_token_length,
+        frame=preparer.frame,
+        context=context,
+    )
+
+
+def out_of_memory(conf: BindingConfig) -> str:
+    """What to change when the device is full."""
+    training = conf.training
+    return (
+        f"out of memory; lower training.batch_size (now {training.batch_size}), raising training.accum_steps (now "
+        f"{training.accum_steps}) to keep the step's size, lower training.msa_sampling.max_token_length (now "
+        f"{training.msa_sampling.max_token_length}), or set training.gradient_checkpointing (now "
+        f"{training.gradient_checkpointing})"
+    )
+
+
+def _ratio(summed: float, count: float) -> float:
+    return summed / count if count else math.nan
