@@ -146,7 +146,8 @@ def _table(heads: tuple[str, ...], rows: Any, *, widths: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Text in which nothing is markup."""
+    """Text in one line, in which nothing is markup."""
+    text = " ".join(text.split())
     for sign in ("\\", "*", "`", "_", "|"):
         text = text.replace(sign, f"\\{sign}")
     return text

@@ -157,6 +157,25 @@ def test_intervals_are_those_that_the_run_wrote(binding: Path, tmp_path: Path) -
     assert shown["CA"] == computed["CA"]
 
 
+def test_an_ion_below_the_baseline_is_told(binding: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(binding, tmp_path / "run"))
+    rows = pq.read_table(run / "oof.parquet")
+    upside_down = 1 - rows["probability"].to_numpy()
+    place = rows.column_names.index("probability")
+    pq.write_table(rows.set_column(place, "probability", [upside_down]), run / "oof.parquet")
+    assert "ZN, CA, MG are below the composition baseline" in notices(report_binding.build(run, config(run)))
+    assert "composition baseline" not in notices(report_binding.build(binding, config(binding)))
+
+
+def test_a_run_without_ions(binding: Path, tmp_path: Path) -> None:
+    settings = config(binding)
+    settings["training"] = {"ions": [], "num_folds": 5}
+    page = report_binding.build(tmp_path, settings)
+    assert page.lead == "E1-150m adapted with LoRA as a language model of proteins, without labels."
+    assert "there are no sites to score" in notices(page)
+    assert "folds are done" not in notices(page)
+
+
 def break_oof(run: Path) -> None:
     (run / "oof.parquet").write_bytes(b"PAR1 no more")
 

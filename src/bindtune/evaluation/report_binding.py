@@ -47,7 +47,7 @@ def build(run: Path, config: dict[str, Any]) -> Page:
             ("Status", "finished" if (run / "oof.parquet").is_file() else "not finished"),
             ("Started", started(origin)),
             ("Folds done", f"{len(done)} of {planned}"),
-            ("Ions", ", ".join(ions)),
+            ("Ions", ", ".join(ions) or "none"),
             ("bindtune", version(origin)),
         ),
         tiles=_tiles(predictions, ions),
@@ -76,6 +76,9 @@ def _ions(run: Path, training: dict[str, Any], predictions: OutOfFold | None) ->
 
 
 def _planned(run: Path, training: dict[str, Any]) -> int:
+    """Folds that are to be scored; none where no ion is learned."""
+    if not training.get("ions"):
+        return 0
     folds = as_number(training.get("num_folds"))
     if math.isnan(folds):
         raise InputError(run / "config.yaml", None, "training.num_folds is missing or no number")
@@ -85,7 +88,10 @@ def _planned(run: Path, training: dict[str, Any]) -> int:
 def _lead(config: dict[str, Any], predictions: OutOfFold | None, ions: tuple[str, ...]) -> str:
     model = config.get("model")
     name = Path(str(model.get("checkpoint"))).name if isinstance(model, dict) else "a protein encoder"
-    what = f"{name} adapted with LoRA to mark the residues that bind {_joined(ions)}"
+    how = "adapted with LoRA" if config.get("lora") else "fine-tuned"
+    if not ions:
+        return f"{name} {how} as a language model of proteins, without labels."
+    what = f"{name} {how} to mark the residues that bind {_joined(ions)}"
     if predictions is None:
         return f"{what}."
     return f"{what}, cross-validated on {len(predictions.proteins)} proteins."
@@ -97,11 +103,13 @@ def _joined(names: tuple[str, ...]) -> str:
 
 def _notices(run: Path, done: list[int], planned: int, rows: list[Row], *, complete: bool) -> tuple[str, ...]:
     found = []
+    if not planned:
+        found.append("The run had no ions: it adapts the language model alone, and there are no sites to score.")
     waiting = [fold for fold in range(1, planned + 1) if fold not in done]
     if waiting:
         state = ", ".join(f"fold {fold} ({_progress(rows, fold)})" for fold in waiting)
         found.append(f"{len(done)} of {planned} folds are done; not done: {state}. Figures are of the folds that are.")
-    elif not complete:
+    elif planned and not complete:
         found.append("All folds are done but not merged yet: oof.parquet is missing, and figures come from the folds.")
     if not (run / "provenance.json").is_file():
         found.append("provenance.json is missing: what the run was made from is not known.")

@@ -92,6 +92,8 @@ def _misplaced(rows: list[dict[str, str]], predictions: OutOfFold) -> list[str]:
 
 
 def _audit(audit: dict[str, Any]) -> list[Block]:
+    if not audit:
+        return [Text("The run's own leak audit (audit.json) lists nothing.")]
     rows = [(name, value if len(value) <= 300 else f"{value[:300]} …") for name, value in flatten(audit)]
     table = Table("The run's leak audit (audit.json)", ("Item", "Found"), tuple(rows[:_MOST_ROWS]), code=frozenset({0}))
     if len(rows) <= 12:

@@ -77,7 +77,8 @@ def results_section(
         )
     whole: list[tuple[str, ...]] = []
     by_fold: list[tuple[str, ...]] = []
-    lacking = []
+    lacking: list[str] = []
+    below: list[str] = []
     for ion in ions:
         rows = predictions.of(ion)
         if not rows.label.any():
@@ -87,7 +88,10 @@ def results_section(
         scores = composition_scores(rows)
         written = summary.get(ion)
         found = figures(rows, scores, threshold=thresholds.get(ion, math.nan))
-        whole.append((ion, *_row(found if written is None else _as_written(found, written))))
+        found = found if written is None else _as_written(found, written)
+        whole.append((ion, *_row(found)))
+        if found.found.auprc < found.baseline:
+            below.append(ion)
         for fold in np.unique(rows.fold).tolist():
             held = rows.fold == fold
             found = figures(rows.take(held), scores[held], threshold=thresholds.get(ion, math.nan))
@@ -95,6 +99,9 @@ def results_section(
     heads = ("AUPRC (95 % interval)", "Base rate", "Composition AUPRC", "AUROC", "HRA", "Proteins", "Sites")
     blocks: list[Block] = [Text(_READ)]
     blocks += [Notice(f"{ion}: not defined. No residue with a site has a prediction.") for ion in lacking]
+    if below:
+        told = f"{', '.join(below)} {'is' if len(below) == 1 else 'are'} below the composition baseline"
+        blocks.append(Notice(f"{told}: the amino acid alone says more than the model."))
     blocks.append(Table("Each ion, all folds", ("Ion", *heads), tuple(whole), numeric=frozenset(range(1, 8))))
     if by_fold:
         table = Table("Each ion and fold", ("Ion", "Fold", *heads), tuple(by_fold), numeric=frozenset(range(1, 9)),

@@ -70,8 +70,10 @@ def track(rows: OutOfFold, *, ion: str, threshold: float, why: str) -> Track:
     true, called = rows.label == 1, rows.probability >= threshold
     outcome = true.astype(int) * 2 + called * 1  # 0 quiet, 1 false, 2 missed, 3 hit
     names = [f"{letter}{position}" for letter, position in zip(rows.letters(), rows.position.tolist(), strict=True)]
-    listed = np.flatnonzero(outcome).tolist()
-    marks = tuple(Mark(names[i], number(float(rows.probability[i]), 2), str(KINDS[outcome[i]])) for i in listed)
+    listed = np.flatnonzero(outcome)
+    marks = tuple(
+        Mark(names[i], number(float(rows.probability[i]), 2), str(KINDS[outcome[i]])) for i in listed.tolist()
+    )
     hits, missed, false = (int((outcome == kind).sum()) for kind in (3, 2, 1))
     score = average_precision(sort(rows.label, rows.probability).ranking())
     counts = f"{hits} of {hits + missed} sites found, {false} false"
@@ -88,9 +90,14 @@ def track(rows: OutOfFold, *, ion: str, threshold: float, why: str) -> Track:
         calls=tuple(_mark_bar(int(rows.position[i]), length, str(KINDS[outcome[i]])) for i in np.flatnonzero(called)),
         threshold=None if math.isnan(threshold) else threshold,
         ticks=_ticks(length),
-        marks=marks[:_MOST_MARKS],
+        marks=tuple(marks[i] for i in _foremost(true[listed], rows.probability[listed])),
         more=max(0, len(marks) - _MOST_MARKS),
     )
+
+
+def _foremost(true: NDArray[np.bool_], probability: NDArray[np.float64]) -> list[int]:
+    """Which marks are shown where there are too many: true sites first, then the likeliest; in their own order."""
+    return sorted(np.lexsort((-probability, ~true))[:_MOST_MARKS].tolist())
 
 
 def _bars(rows: OutOfFold, outcome: NDArray[np.int64], length: int) -> tuple[Bar, ...]:

@@ -47,6 +47,13 @@ def test_without_a_threshold_nothing_is_called() -> None:
     assert [mark.kind for mark in drawn.marks] == ["missed"]
 
 
+def test_true_sites_are_listed_before_false_calls() -> None:
+    labels = [0] * 40 + [1, 1]
+    drawn = track(protein(labels, [*np.linspace(0.6, 0.9, 40), 0.1, 0.95]), ion="ZN", threshold=0.5, why="hard")
+    assert [mark.name for mark in drawn.marks] == [*(f"{'HC'[p % 2]}{p + 1}" for p in range(18, 40)), "H41", "C42"]
+    assert drawn.more == 18
+
+
 @settings(deadline=None, max_examples=50)
 @given(length=st.integers(1, 3000), data=st.data())
 def test_drawings_stay_inside_and_show_every_site(length: int, data: st.DataObject) -> None:
