@@ -94,7 +94,7 @@ def _fields(model: type[Settings], before: str) -> list[tuple[str, str, str]]:
     rows = []
     for name, field in model.model_fields.items():
         inner = [one for one in (field.annotation, *get_args(field.annotation)) if _is_section(one)]
-        if inner:
+        if inner and (field.is_required() or field.get_default(call_default_factory=True) is not None):
             rows += _fields(inner[0], f"{before}{name}.")
             continue
         default = "required" if field.is_required() else f"``{_shown(field)}``"
