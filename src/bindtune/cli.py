@@ -146,6 +146,17 @@ def export(
 
 
 @app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Run folder of `bindtune pretrain` or `bindtune train`.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; RUN/report.html where it is left out.")] = None,
+) -> None:
+    """Write the report of a run: one HTML page that needs no network."""
+    from bindtune.evaluation.report import write_report
+
+    typer.echo(write_report(run, out))
+
+
+@app.command()
 def smoke(
     train_file: Annotated[Path | None, typer.Option(help="Windows; generated ones where it is left out.")] = None,
     model_name_or_path: Annotated[str | None, typer.Option(help="Model; a small one where it is left out.")] = None,
