@@ -78,12 +78,14 @@ class Esm2BatchPreparer:
     def __init__(self, name: str) -> None:
         try:
             tokenizer: Any = AutoTokenizer.from_pretrained(name)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:  # a folder without a vocabulary is a TypeError
             raise CheckpointError(f"{name}: no tokenizer: {' '.join(str(error).split())}") from error
         self._tokenizer = tokenizer
-        self.mask_id = int(tokenizer.mask_token_id)
         self._special = torch.tensor(sorted({tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.eos_token_id}))
         self.amino_acids = np.array(tokenizer.convert_tokens_to_ids(list(_AMINO_ACIDS)), dtype=np.int64)
+        if tokenizer.mask_token_id is None or tokenizer.unk_token_id in self.amino_acids:
+            raise CheckpointError(f"{name}: the tokenizer is not ESM-2's: a residue or <mask> is no token of it")
+        self.mask_id = int(tokenizer.mask_token_id)
 
     def get_batch_kwargs(
         self, sequences: Sequence[str], device: torch.device | str = "cpu", *, names: Sequence[str] | None = None
