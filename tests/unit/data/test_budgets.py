@@ -1,7 +1,7 @@
 """Steps and batches: every protein once, within limits, the same for any number of processes."""
 
 from collections import Counter
-from itertools import chain
+from itertools import chain, pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,5 +73,5 @@ def test_budgeted_batches(lengths: list[int], max_tokens: int) -> None:
     flat = [lengths[place] for batch in batches for place in batch]
     assert flat == sorted(lengths, reverse=True)
     # No batch could have taken the first of the next one.
-    for batch, after in zip(batches, batches[1:], strict=False):
+    for batch, after in pairwise(batches):
         assert sum(lengths[place] for place in batch) + lengths[after[0]] > max_tokens

@@ -1,5 +1,6 @@
 """Rows: stretches that cover a protein, and contexts that keep to their limits."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_chunks_cover_every_residue_once(length: int, size: int, overlap: int) -
     for chunk in found:
         assert 0 <= chunk.start <= chunk.first < chunk.last <= chunk.end <= length
         assert chunk.end - chunk.start == min(size, length)
-    for left, right in zip(found, found[1:], strict=False):
+    for left, right in itertools.pairwise(found):
         shared = left.end - right.start
         assert shared >= min(overlap, size // 2)
         # Neighbours meet halfway in what they share.

@@ -11,7 +11,7 @@ from torch import Tensor
 from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM
 
 IDS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
-ESM_VOCABULARY = [*"<cls> <pad> <eos> <unk>".split(), *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>"]
+ESM_VOCABULARY = [*["<cls>", "<pad>", "<eos>", "<unk>"], *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>"]
 
 
 @pytest.fixture(scope="session")

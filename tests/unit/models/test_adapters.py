@@ -18,8 +18,8 @@ from bindtune.errors import CheckpointError, ConfigError
 from bindtune.models.adapters import (
     ADAPTER_FILES,
     ParameterCounts,
-    add_lora,
     adapter_weights,
+    add_lora,
     check_lora,
     count_parameters,
     has_adapters,
@@ -155,7 +155,7 @@ def test_weights_that_do_not_fit_are_refused_whole(tiny_e1: Make, e1_batch: Batc
         "nothing for": {},
     }
     for problem, given in wrong.items():
-        with pytest.raises(CheckpointError, match="^somewhere: the adapters do not fit the base model") as caught:
+        with pytest.raises(CheckpointError, match=r"^somewhere: the adapters do not fit the base model") as caught:
             restore_adapters(model, given, source="somewhere")
         assert problem in str(caught.value)
         assert torch.equal(logits(model, e1_batch(TEXTS)), expected)

@@ -66,7 +66,7 @@ def test_every_letter_is_one_token_and_a_residue(esm_folder: Path) -> None:
     text = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     batch = preparer.get_batch_kwargs([text, "MK"])
     tokens = [names[token] for token in batch["input_ids"][0].tolist()]
-    assert tokens == ["<cls>", *text.replace("J", "*"), "<eos>"][:10] + ["<unk>"] + [*text[10:], "<eos>"]
+    assert tokens == [*["<cls>", *text.replace("J", "*"), "<eos>"][:10], "<unk>", *text[10:], "<eos>"]
     residues = preparer.residue_mask(batch["input_ids"], batch["sequence_ids"])
     assert residues[0].tolist() == [False, *[True] * 26, False]
     assert residues[1].tolist() == [False, True, True, *[False] * 25]

@@ -296,3 +296,16 @@ def test_without_labels_there_is_no_loss(tiny_e1: Make) -> None:
     output = joint(tiny_e1())(**{name: batch(MIXED)[name] for name in INPUTS})
     assert (output.loss, output.loss_bce, output.loss_mlm) == (None, None, None)
     assert output.logits.dtype == torch.float32
+
+
+def test_under_bf16_autocast_what_is_trained_stays_fp32(tiny_e1: Make) -> None:
+    model, inputs = joint(lora(tiny_e1(), train_mlm_head=True)), batch(MIXED)
+    plain = model(**inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(**inputs)
+    assert output.logits.dtype == output.mlm_logits.dtype == output.loss.dtype == torch.float32
+    torch.testing.assert_close(output.loss, plain.loss, atol=0, rtol=0.1)
+    output.loss.backward()
+    trained = [tensor for tensor in model.parameters() if tensor.requires_grad]
+    assert {tensor.dtype for tensor in trained} == {torch.float32}
+    assert all(tensor.grad is not None and torch.isfinite(tensor.grad).all() for tensor in trained)
