@@ -73,8 +73,8 @@ def check(run: Path, proteins: Proteins) -> None:
     for name, sequence in zip(proteins.names, proteins.sequences, strict=True):
         sides.setdefault(sequence, set()).add(folds[name])
     assert all(len(found) == 1 for found in sides.values())
-    print(
-        f"{expected:,} labelled residues of {len(proteins):,} proteins, each once; {len(sides):,} sequences,", end=" "
+    print(f"{expected:,} labelled residues of {len(proteins):,} proteins, each once;", end=" ")
+    print(f"{len(sides):,} sequences, each in one fold")
     )
     print("each in one fold")
 
