@@ -59,14 +59,26 @@ def load_backbone(name: str) -> tuple[Any, BatchPreparer]:
         name: hub name or folder.
 
     Raises:
+        CheckpointError: as in `load_encoder`, or there is no tokenizer.
+    """
+    model = load_encoder(name)
+    return model, preparer_for(model, name)
+
+
+def load_encoder(name: str) -> Any:
+    """Load an encoder with its masked-LM head in fp32; no code from the hub is run.
+
+    Args:
+        name: hub name or folder.
+
+    Raises:
         CheckpointError: there is no such model, it is of another kind, or its weights are missing or damaged.
     """
     try:
         config, _ = PreTrainedConfig.get_config_dict(name)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{name}: no model: {' '.join(str(error).split())}") from error
-    model: Any = (Esm2ForMaskedLM if config.get("model_type") == "esm" else E1ForMaskedLM).from_pretrained(name)
-    return model, preparer_for(model, name)
+    return (Esm2ForMaskedLM if config.get("model_type") == "esm" else E1ForMaskedLM).from_pretrained(name)
 
 
 def preparer_for(model: Any, name: str) -> BatchPreparer:
