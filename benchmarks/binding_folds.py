@@ -75,8 +75,6 @@ def check(run: Path, proteins: Proteins) -> None:
     assert all(len(found) == 1 for found in sides.values())
     print(f"{expected:,} labelled residues of {len(proteins):,} proteins, each once;", end=" ")
     print(f"{len(sides):,} sequences, each in one fold")
-    )
-    print("each in one fold")
 
 
 def main() -> None:
