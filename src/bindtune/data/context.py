@@ -333,5 +333,6 @@ def _flatten(homologs: Homologs) -> dict[str, NDArray[np.generic]]:
 
 
 def _unflatten(arrays: dict[str, NDArray[np.generic]]) -> Homologs:
-    names = tuple(arrays.pop("names").tobytes().decode().split("\n"))
-    return Homologs(names=names, **arrays)  # type: ignore[arg-type]
+    names = tuple(arrays["names"].tobytes().decode().split("\n"))
+    parts = {name: arrays[name] for name in ("text", "bounds", "similarity", "neighbours")}
+    return Homologs(names=names, **parts)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Job B on generated data: protein families with planted binding sites, cross-validated and scored on other families."""
+"""Job B on generated data: protein families with planted binding sites, cross-validated."""
 
 from collections.abc import Callable
 from pathlib import Path
