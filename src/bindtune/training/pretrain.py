@@ -23,6 +23,7 @@ from bindtune.data.collate import EclipAdaptiveMLMCollator
 from bindtune.data.masking import Masking, MaskingRates, Replacement, total_counts
 from bindtune.data.tokens import TokenReport, load_tokenizer, tokenise_file
 from bindtune.errors import ConfigError, InputError, Interrupted
+from bindtune.evaluation.record_losses import EVAL_RECORDS, write_record_losses
 from bindtune.models.loading import load_masked_lm
 from bindtune.runs import LOCK, only_writer, provenance, write_text
 from bindtune.training import checkpoints
@@ -285,7 +286,9 @@ def _finish(trainer: RegionTrainer, config: PretrainConfig, trained: dict[str, f
     trainer.save_metrics("train", trained)
     results = trained
     if config.validation_file is not None:
-        results = trainer.evaluate()
+        results, by_record = trainer.evaluate_records()
         trainer.save_metrics("eval", results)
+        if trainer.args.should_save:
+            write_record_losses(config.output_dir / EVAL_RECORDS, by_record)
     trainer.save_state()
     return results
