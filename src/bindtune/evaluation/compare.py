@@ -12,7 +12,7 @@ from bindtune.evaluation.page import Chart, Charts, Page, Section, Table, Text, 
 from bindtune.evaluation.report_run import started, version
 from bindtune.evaluation.run_files import shown
 
-DRAWS, _SEED = 1000, 1
+DRAWS, _SEED = 500, 1
 _HEADS = ("figure", "run", "reference", "difference", "95 % interval", "p", "higher", "lower")
 _ONE_RUN = (
     "Each run is one training run: the intervals tell how figures vary with the {unit} that are looked at, not how "
@@ -77,10 +77,10 @@ def _notes(found: Comparison) -> list[str]:
     overlap = " Windows that overlap are no independent observations: where they do, intervals are too narrow."
     return [
         "difference: the run's figure less the reference's (A).",
-        f"95 % interval: percentile bootstrap of the difference, {DRAWS:,} draws of {unit} with replacement, the same "
+        f"95 % interval: percentile bootstrap of the difference, {DRAWS} draws of {unit} with replacement, the same "
         f"draws for both runs.{overlap if unit == 'windows' else ''}",
-        f"p: Wilcoxon's signed-rank test, two-sided, over {unit} that have the figure; higher and lower: in how many "
-        f"of them the run's figure is. {len(found.rows)} tests, and no correction for their number.",
+        f"test: Wilcoxon's signed-rank test, two-sided, over {unit} that have the figure; higher and lower: in how "
+        f"many of them the run's figure is. {len(found.rows)} tests, and no correction for their number.",
     ]
 
 
@@ -136,12 +136,24 @@ def _page(runs: Sequence[Run], found: Comparison, changed: dict[str, list[Settin
 
 def _figures(found: Comparison) -> Section:
     pool, against = found.heads
-    rows = tuple((row.pool, row.against, *_cells(row, found.digits)) for row in found.rows)
     heads = tuple(head[0].upper() + head[1:] if len(head) > 1 else head for head in (pool, against, *_HEADS))
-    table = Table("Every run against the reference", heads, rows, numeric=frozenset({1, *range(3, 10)}))
+    rows = [(row.pool, row.against, *_cells(row, found.digits)) for row in found.rows]
+    tables = (
+        Table(
+            "Every run against the reference", heads[:7], tuple(row[:7] for row in rows), numeric=frozenset(range(3, 7))
+        ),
+        Table(
+            f"Signed-rank test over {found.unit}",
+            (heads[0], heads[2], "Run", *heads[7:]),
+            tuple((row[0], row[2], each.run, *row[7:]) for row, each in zip(rows, found.rows, strict=True)),
+            numeric=frozenset(range(3, 6)),
+        ),
+    )
     drawn = [_chart(name, [row for row in found.rows if row.pool == name]) for name in _pools(found)]
     notes = [Text(note[0].upper() + note[1:]) for note in _notes(found)]
-    return Section("figures", "Differences", (table, Charts(tuple(each for each in drawn if each)), *notes))
+    return Section(
+        "figures", "Differences", (tables[0], Charts(tuple(each for each in drawn if each)), tables[1], *notes)
+    )
 
 
 def _pools(found: Comparison) -> list[str]:

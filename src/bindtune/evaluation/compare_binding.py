@@ -117,8 +117,13 @@ def _sorted(table: OutOfFold, ion: str) -> Residues:
 def _same_residues(reference: Run, other: Run, first: Residues, second: Residues, *, ion: str) -> None:
     what = "residues"
     if len(first.label) == len(second.label):
-        pairs = zip(("residues", "residues", "folds", "labels"), first[:4], second[:4], strict=True)
-        differing = [name for name, one, two in pairs if not np.array_equal(one, two)]
+        same = {
+            "residues": np.array_equal(first.protein, second.protein)
+            and np.array_equal(first.position, second.position),
+            "folds": np.array_equal(first.fold, second.fold),
+            "labels": np.array_equal(first.label, second.label),
+        }
+        differing = [name for name, equal in same.items() if not equal]
         if not differing:
             return
         what = differing[0]

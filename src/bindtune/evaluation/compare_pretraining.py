@@ -12,7 +12,7 @@ from bindtune.evaluation.compared_runs import Comparison, Difference, Run, diffe
 from bindtune.evaluation.record_losses import EVAL_RECORDS, RecordLosses, read_record_losses
 from bindtune.evaluation.run_files import UNDEFINED, read_json
 
-_POOLS = ("all masked tokens", "peaks", "flanks")
+_POOLS = ("all", "peaks", "flanks")
 # Where two runs were evaluated differently, one of these settings differs, or the tokenizer does.
 _EVALUATION = (
     "seed", "eval_masking", "target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi", "min_flanking_prob", "mask_replace_prob",
@@ -43,7 +43,7 @@ def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
     steps = tuple(str(state.get("global_step", UNDEFINED)) for state in states)
     return Comparison(
         unit="windows",
-        heads=("loss of", "masked tokens"),
+        heads=("region", "masked tokens"),
         digits=4,
         rows=tuple(rows),
         scope=f"Mean loss in nats over the masked tokens of {windows:,} validation windows, which are the same for all "
