@@ -186,6 +186,18 @@ def report(
 
 
 @app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs of one job; the first is the reference.")],
+    out: Annotated[Path, typer.Option(help="Page to write.")] = Path("compare.html"),
+) -> None:
+    """Set runs that differ in one setting beside each other: paired differences with intervals, and a page of them."""
+    from bindtune.evaluation.compare import compare_runs
+
+    typer.echo(compare_runs(runs, out))
+    typer.echo(f"page: {out}")
+
+
+@app.command()
 def smoke(
     train_file: Annotated[Path | None, typer.Option(help="Windows; generated ones where it is left out.")] = None,
     model_name_or_path: Annotated[str | None, typer.Option(help="Model; a small one where it is left out.")] = None,

@@ -87,6 +87,32 @@ def lines(
         return to_svg(figure)
 
 
+class Span(NamedTuple):
+    """A value and its interval; `name` is one of ours, never one that a user chose."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    colour: int = 0
+
+
+def spans(rows: Sequence[Span], *, x_label: str) -> Markup:
+    """Draw values with their intervals below each other, and a line at 0."""
+    with _figure(square=False, height=0.9 + 0.32 * len(rows)) as (figure, axes):
+        axes.axvline(0, color=_SOFT, linewidth=1.1, linestyle=(0, (4, 3)))
+        for place, row in enumerate(rows):
+            colour = colour_of(row.colour)
+            axes.plot([row.low, row.high], [place, place], color=colour, linewidth=1.7)
+            axes.plot([row.value], [place], marker="o", markersize=4.5, color=colour)
+        axes.set_yticks(range(len(rows)), [row.name for row in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.grid(visible=False, axis="y")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.set_xlabel(x_label)
+        return to_svg(figure)
+
+
 def colour_of(number: int) -> str:
     """The placeholder of a page's colour, which goes round after the last one."""
     return f"#0001{number if number < SERIES else 1 + (number - 1) % (SERIES - 1):02x}"
@@ -113,9 +139,10 @@ def _own_ids(text: str) -> str:
 
 
 @contextmanager
-def _figure(*, square: bool) -> Iterator[tuple[Figure, Axes]]:
+def _figure(*, square: bool, height: float | None = None) -> Iterator[tuple[Figure, Axes]]:
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=_SQUARE if square else _SIZE, layout="constrained")
+        size = _SQUARE if square else (_SIZE[0], height or _SIZE[1])
+        figure = Figure(figsize=size, layout="constrained")
         figure.patch.set_visible(False)
         axes = figure.add_subplot()
         axes.patch.set_visible(False)

@@ -22,11 +22,18 @@ from bindtune.evaluation.page import (
     percent,
 )
 from bindtune.evaluation.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
-from bindtune.evaluation.run_files import UNDEFINED, as_number, read_json
+from bindtune.evaluation.run_files import UNDEFINED, as_number, masking_mode, read_json
 
 STATE = "trainer_state.json"
 _ALL, _FLANK, _PEAK = 0, 1, 2  # colours
 _KINDS = {"": ("all masked tokens", _ALL), "flank_": ("flanks", _FLANK), "peak_": ("peaks", _PEAK)}
+_RULES = {
+    "adaptive": "Region-aware masking: each sequence draws its own rate for tokens in peaks, and the flanks take what "
+    "is left of an exact total. What was realised is counted, not assumed.",
+    "uniform": "Uniform masking: peaks and flanks are masked alike, with an exact total. What was realised is counted.",
+    "peak-only": "Peak-only masking: the exact total of each sequence is taken from its peaks; where they hold fewer "
+    "tokens, all of those are masked and the flanks give the rest. What was realised is counted.",
+}
 Rows = list[dict[str, Any]]
 
 
@@ -44,15 +51,14 @@ def build(run: Path, config: dict[str, Any]) -> Page:
     state, where = _state(run)
     results = read_json(run / "all_results.json") or {}
     trained, evaluated = _history(state, where)
-    adaptive = bool(config.get("use_adaptive_masking"))
-    kind = "adaptive" if adaptive else "uniform"
+    mode = masking_mode(config)
     return Page(
         title=f"Pretraining run {run.resolve().name}",
-        lead=_lead(config, adaptive),
+        lead=_lead(config, mode),
         facts=(
             ("Status", _status(state, results)),
             ("Started", started(origin)),
-            ("Masking", kind),
+            ("Masking", mode),
             ("Steps", _steps(state)),
             ("bindtune", version(origin)),
         ),
@@ -60,7 +66,7 @@ def build(run: Path, config: dict[str, Any]) -> Page:
         notices=_notices(run, state, results, config),
         sections=(
             _losses(trained, evaluated),
-            _masking(trained, results, config, adaptive),
+            _masking(trained, results, config, mode),
             _efficiency(trained, results),
             inputs_section(origin),
             settings_section(config),
@@ -69,17 +75,18 @@ def build(run: Path, config: dict[str, Any]) -> Page:
     )
 
 
-def _lead(config: dict[str, Any], adaptive: bool) -> str:
+def _lead(config: dict[str, Any], mode: str) -> str:
     model = Path(str(config.get("model_name_or_path"))).name
     windows = Path(str(config.get("train_file"))).name
-    how = (
-        f"Peaks were masked at {percent(as_number(config.get('eclip_mlm_lo')), 0)} to "
-        f"{percent(as_number(config.get('eclip_mlm_hi')), 0)}, flanks at the rate that keeps the total at "
-        f"{percent(as_number(config.get('target_mlm_prob')), 0)}."
-        if adaptive
-        else f"Tokens were masked at {percent(as_number(config.get('target_mlm_prob')), 0)}, in peaks and flanks alike."
+    target, lo, hi = (
+        percent(as_number(config.get(name)), 0) for name in ("target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi")
     )
-    return f"Continued masked-language-model training of {model} on the windows of {windows}. {how}"
+    how = {
+        "adaptive": f"Peaks were masked at {lo} to {hi}, flanks at the rate that keeps the total at {target}.",
+        "peak-only": f"Tokens were masked in peaks, {target} of the whole, and in flanks where peaks are too short.",
+    }
+    plain = f"Tokens were masked at {target}, in peaks and flanks alike."
+    return f"Continued masked-language-model training of {model} on the windows of {windows}. {how.get(mode, plain)}"
 
 
 def _state(run: Path) -> tuple[dict[str, Any], Path]:
@@ -255,19 +262,19 @@ def _evaluations(evaluated: Rows) -> Fold:
     return Fold("Every evaluation as a table", (Table("Evaluations", heads, rows, numeric=frozenset(range(7))),))
 
 
-def _masking(trained: Rows, results: dict[str, Any], config: dict[str, Any], adaptive: bool) -> Section:
-    blocks: list[Block] = [Text(_rule(adaptive))]
-    chart = _rates_chart(trained, results, config, adaptive)
+def _masking(trained: Rows, results: dict[str, Any], config: dict[str, Any], mode: str) -> Section:
+    blocks: list[Block] = [Text(_RULES.get(mode, _RULES["uniform"]))]
+    chart = _rates_chart(trained, results, config, adaptive=mode == "adaptive")
     if chart:
         blocks.append(Charts((chart,)))
     if results:
-        blocks.append(_rates_table(results, config, adaptive))
+        blocks.append(_rates_table(results, config, mode))
     else:
         blocks.append(Notice("Rates over the whole run are written when it ends."))
     return Section("masking", "Masking", tuple(blocks))
 
 
-def _rates_chart(trained: Rows, results: dict[str, Any], config: dict[str, Any], adaptive: bool) -> Chart | None:
+def _rates_chart(trained: Rows, results: dict[str, Any], config: dict[str, Any], *, adaptive: bool) -> Chart | None:
     curves = [_curve(trained, f"{kind}masked_rate", name, colour) for kind, (name, colour) in _KINDS.items()]
     drawn = [curve for curve in curves if curve is not None]
     if not drawn:
@@ -284,16 +291,17 @@ def _rates_chart(trained: Rows, results: dict[str, Any], config: dict[str, Any],
     return Chart("Realised masking rates in training", svg, f"Realised rates: {', '.join(told)}.", note)
 
 
-def _rates_table(results: dict[str, Any], config: dict[str, Any], adaptive: bool) -> Table:
+def _rates_table(results: dict[str, Any], config: dict[str, Any], mode: str) -> Table:
     target, lo, hi, floor = (
         percent(as_number(config.get(name)))
         for name in ("target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi", "min_flanking_prob")
     )
-    wanted = {
-        "": f"{target} of every sequence",
-        "peak_": f"{lo} to {hi}" if adaptive else target,
-        "flank_": f"what is left, at least {floor}" if adaptive else target,
+    of_regions = {
+        "adaptive": (f"{lo} to {hi}", f"what is left, at least {floor}"),
+        "peak-only": ("the whole total, if they hold it", "what peaks are too short for"),
     }
+    in_peaks, in_flanks = of_regions.get(mode, (target, target))
+    wanted = {"": f"{target} of every sequence", "peak_": in_peaks, "flank_": in_flanks}
     rows = [(name, wanted[kind], *_both(results, f"{kind}masked_rate")) for kind, (name, _) in _KINDS.items()]
     rows.append(("sequences relaxed", "0, where windows allow it", *_both(results, "relaxed_sequences")))
     evaluation = f"evaluation ({config.get('eval_masking', 'uniform')} masks)"
@@ -304,21 +312,13 @@ def _rates_table(results: dict[str, Any], config: dict[str, Any], adaptive: bool
         numeric=frozenset({2, 3}),
         note="Each sequence has the whole number of masked tokens that is nearest to its target, so a mean over "
         "sequences may differ from the target in the third digit. A sequence is relaxed where its peaks leave no room "
-        "for the peak range, as in windows that are mostly peak.",
+        "for the peak range, as in windows that are mostly peak; with peak-only masking, where they hold fewer tokens "
+        "than the total.",
     )
 
 
 def _both(results: dict[str, Any], name: str) -> tuple[str, str]:
     return percent(as_number(results.get(f"train_{name}"))), percent(as_number(results.get(f"eval_{name}")))
-
-
-def _rule(adaptive: bool) -> str:
-    if adaptive:
-        return (
-            "Region-aware masking: each sequence draws its own rate for tokens in peaks, and the flanks take what is "
-            "left of an exact total. What was realised is counted, not assumed."
-        )
-    return "Uniform masking: peaks and flanks are masked alike, with an exact total. What was realised is counted."
 
 
 def _efficiency(trained: Rows, results: dict[str, Any]) -> Section:

@@ -88,6 +88,11 @@ def as_number(value: Any) -> float:
     return found if math.isfinite(found) else math.nan
 
 
+def masking_mode(config: Mapping[str, Any]) -> str:
+    """How a pretraining run drew its training masks: adaptive, uniform or peak-only."""
+    return str(config.get("masking") or ("adaptive" if config.get("use_adaptive_masking") else "uniform"))
+
+
 def flatten(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
     """(name, value) of every leaf; nested names are joined with dots, lists with commas."""
     rows: list[tuple[str, str]] = []

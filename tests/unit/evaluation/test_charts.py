@@ -3,8 +3,9 @@
 import re
 
 import numpy as np
+import pytest
 
-from bindtune.evaluation.charts import SERIES, Line, colour_of, lines
+from bindtune.evaluation.charts import SERIES, Line, Span, colour_of, lines, spans
 
 
 def chart() -> str:
@@ -39,3 +40,18 @@ def test_colours_go_round_but_never_to_ink() -> None:
     assert [colour_of(n) for n in (0, 1, SERIES - 1)] == ["#000100", "#000101", "#000107"]
     assert colour_of(SERIES) == colour_of(1)
     assert colour_of(2 * SERIES - 1) == colour_of(1)
+
+
+def test_spans_stand_where_their_numbers_are() -> None:
+    rows = [Span("loss, B - A", 0.5, 0.25, 1.0, 1), Span("loss, C - A", -0.5, -1.0, -0.25, 2)]
+    svg = str(spans(rows, x_label="difference"))
+    assert "loss, B - A" in svg
+    assert "var(--s2)" in svg
+    # Two intervals, mirrored about the line at 0: the middle of their outer ends is where the line stands.
+    line = r'd="M ([\d.]+) ([\d.]+)\s+L ([\d.]+) ([\d.]+)\s*"[^>]*stroke: (var\([^)]+\))'
+    paths = re.findall(line, svg)
+    by_colour = {colour: (float(left), float(right)) for left, _, right, _, colour in paths if "s" in colour}
+    first, second = by_colour["var(--s1)"], by_colour["var(--s2)"]
+    assert first[1] - first[0] == pytest.approx(second[1] - second[0], abs=0.01)
+    zero = float(re.findall(r'd="M ([\d.]+) [^"]*"[^>]*stroke-dasharray', svg)[0])
+    assert (first[1] + second[0]) / 2 == pytest.approx(zero, abs=0.01)
