@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
-BLOCK = re.compile(r"(?:^<!-- not run: (?P<why>.+) -->\n)?^```bash\n(?P<commands>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"(?:^<!-- not run: (?P<why>.+) -->\n)?^```bash\n(?P<commands>(?:.*\n)*?)^```$", re.MULTILINE)
 
 SMALLER = """#!/bin/sh
 case "$1" in
@@ -46,8 +46,9 @@ def run(page: Path, folder: Path) -> None:
 
 def test_blocks_with_a_reason_are_left_out(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("```bash\none\n```\n\n<!-- not run: needs a GPU -->\n```bash\ntwo\n```\n\n```text\nthree\n```\n")
-    assert blocks(page) == ["one\n"]
+    left_out = "<!-- not run: needs a GPU -->\n```bash\ntwo\n```\n\n"
+    page.write_text(f"{left_out}```bash\none\nmore\n```\n\n{left_out}```text\nthree\n```\n\n```bash\nlast\n```\n")
+    assert blocks(page) == ["one\nmore\n", "last\n"]
 
 
 def test_every_tutorial_is_listed() -> None:
