@@ -1,6 +1,6 @@
 """Train a small E1 from scratch on all metal_ions training files, and score a held-out test set.
 
-    python benchmarks/binding_test_set.py --data ../shared/data/metal_ions [--epochs 10] [--work FOLDER]
+    python benchmarks/binding_test_set.py --data ../shared/data/metal_ions [--epochs 4] [--work FOLDER]
 
 Nothing is pretrained: this shows that the whole path learns binding sites, not how well E1 does. Proteins of the test
 set that stand in a training file are taken out of training. One tenth of the training proteins picks the epoch. AUPRC
@@ -85,7 +85,7 @@ def score(work: Path, config: BindingConfig, test: Proteins) -> list[np.ndarray]
         built.model, config, "cpu", fold=1, proteins=proteins, preparer=built.preparer, run=work / "run"
     )
     restore_best(fold_folder(work / "run", 1), built.model)
-    logits = trainer.predict_logits(trainer._rows(test, config.training.validation_context))
+    logits = trainer.predict_logits(trainer.batches.rows(test, config.training.validation_context))
     return [logits[name] for name in test.names]
 
 
@@ -94,10 +94,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--ion", default="MN")
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--layers", type=int, default=3)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--mlm-weight", type=float, default=0.05)
     parser.add_argument("--work", type=Path)
     args = parser.parse_args()

@@ -175,6 +175,29 @@ def export(
 
 
 @app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Run folder of `bindtune pretrain` or `bindtune train`.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; RUN/report.html where it is left out.")] = None,
+) -> None:
+    """Write the report of a run: one HTML page that needs no network."""
+    from bindtune.evaluation.report import write_report
+
+    typer.echo(write_report(run, out))
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs of one job; the first is the reference.")],
+    out: Annotated[Path, typer.Option(help="Page to write.")] = Path("compare.html"),
+) -> None:
+    """Set runs that differ in one setting beside each other: paired differences with intervals, and a page of them."""
+    from bindtune.evaluation.compare import compare_runs
+
+    typer.echo(compare_runs(runs, out))
+    typer.echo(f"page: {out}")
+
+
+@app.command()
 def smoke(
     train_file: Annotated[Path | None, typer.Option(help="Windows; generated ones where it is left out.")] = None,
     model_name_or_path: Annotated[str | None, typer.Option(help="Model; a small one where it is left out.")] = None,
@@ -189,10 +212,15 @@ def smoke(
 
 @app.command()
 def demo(out: Annotated[Path, typer.Option(help="Folder for generated data and runs.")] = Path("demo-output")) -> None:
-    """Run everything on generated data: windows from peaks, then an adaptive and a standard pretraining run."""
+    """Run both jobs on generated data: pretraining on windows, binding sites cross-validated, a report of each."""
+    from bindtune.demo.binding import run_binding
     from bindtune.demo.pretraining import run_pretraining
+    from bindtune.evaluation.report import write_report
 
     typer.echo(run_pretraining(out / "pretraining", notify=typer.echo))
+    typer.echo(run_binding(out / "binding", notify=typer.echo))
+    for run in (out / "pretraining" / "adaptive", out / "binding" / "run"):
+        typer.echo(f"report: {write_report(run, None)}")
 
 
 def main() -> None:

@@ -1,10 +1,22 @@
-"""A small generated data set and model, made once for all integration tests of pretraining."""
+"""What integration tests share: generated windows and a small model, runs of both jobs, a browser."""
 
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bindtune.demo.pretraining import make_windows_and_model
+
+CHROMIUM = "/usr/bin/chromium"
+# Nothing is looked up, updated or sent by the browser itself.
+_BROWSER = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +24,53 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Pat
     """Training windows, validation windows and a random two-layer model with its tokenizer."""
     folder = tmp_path_factory.mktemp("generated")
     return make_windows_and_model(folder, small=True, notify=lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def pretraining_run(generated: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished pretraining run of eight steps; copy it before changing it."""
+    from bindtune.config import PretrainConfig, build
+    from bindtune.training.pretrain import pretrain
+
+    train, validation, model = generated
+    run = tmp_path_factory.mktemp("runs") / "pretraining"
+    settings = {
+        "model_name_or_path": str(model), "train_file": train, "validation_file": validation, "output_dir": run,
+        "use_adaptive_masking": True, "max_steps": 8, "eval_steps": 4, "save_steps": 4, "logging_steps": 2,
+        "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "dataloader_num_workers": 0,
+        "preprocessing_num_workers": 1, "max_eval_samples": 20, "report_to": "none",
+    }  # fmt: skip
+    pretrain(build(PretrainConfig, settings))
+    return run
+
+
+@pytest.fixture(scope="session")
+def write_binding_run() -> Callable[..., Path]:
+    """Writes the folder of a binding run: see binding_run.py."""
+    spec = spec_from_file_location("binding_run", Path(__file__).with_name("binding_run.py"))
+    if spec is None or spec.loader is None:
+        raise ImportError("binding_run.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    writer: Callable[..., Path] = module.write_binding_run
+    return writer
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Debian's chromium with an empty profile; skips where it is not installed, fails where CI=true."""
+    if not Path(CHROMIUM).is_file():
+        message = f"{CHROMIUM} is not installed (apt-get install chromium): reports are not tried in a browser"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    profile = tmp_path_factory.mktemp("profile")
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=CHROMIUM, headless=True, args=_BROWSER
+        )
+        yield context
+        context.close()
+    shutil.rmtree(profile, ignore_errors=True)

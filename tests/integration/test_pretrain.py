@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -19,9 +20,11 @@ from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, EsmC
 
 from bindtune.config import PretrainConfig, build
 from bindtune.errors import CheckpointError, ConfigError, InputError
+from bindtune.evaluation.record_losses import read_record_losses
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.runs import only_writer
 from bindtune.training.pretrain import pretrain
+from bindtune.training.trainer import RegionTrainer
 
 Files = tuple[Path, Path, Path]
 Make = Callable[..., dict[str, Any]]
@@ -284,6 +287,45 @@ def test_a_folder_with_other_files_is_not_taken(settings: Make, tmp_path: Path) 
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.txt"]
 
 
+def test_runs_that_differ_in_masking_see_the_same_tokens(
+    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same windows in each batch, as many masked tokens in each window; evaluation is the same to the last mask."""
+    seen: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+    original = RegionTrainer._summed_loss
+
+    def noting(self: RegionTrainer, model: Any, inputs: dict[str, torch.Tensor], tally: Any) -> Any:
+        if model.training:
+            labels = inputs["labels"]
+            region = inputs["region"]
+            masked = torch.stack([((labels != -100) & (region == kind)).sum(1) for kind in (1, 2)])
+            # A random token stands where a label does: put back, the letters are those of the file.
+            seen.append((torch.where(labels == -100, inputs["input_ids"], labels), masked, (region == 2).sum(1)))
+        return original(self, model, inputs, tally)
+
+    monkeypatch.setattr(RegionTrainer, "_summed_loss", noting)
+    runs = {}
+    for mode in ("adaptive", "uniform", "peak-only"):
+        folder = tmp_path / mode
+        options = {"masking": mode, "output_dir": str(folder), "max_steps": 4}
+        changed = settings(**options)
+        del changed["use_adaptive_masking"]
+        run(changed)
+        runs[mode] = (seen.copy(), read_record_losses(folder / "eval_records.parquet"))
+        seen.clear()
+    reference, evaluated = runs["adaptive"]
+    assert len(reference) == 8  # 4 steps of 2 batches
+    for mode, (batches, records) in runs.items():
+        for (tokens, masked, _), (other, others, peaks) in zip(reference, batches, strict=True):
+            assert torch.equal(tokens, other)
+            assert torch.equal(masked.sum(0), others.sum(0))
+            if mode == "peak-only":
+                assert torch.equal(others[1], torch.minimum(peaks, others.sum(0)))
+        np.testing.assert_array_equal(evaluated.masks, records.masks)
+        np.testing.assert_array_equal(evaluated.record, records.record)
+    assert not torch.equal(reference[0][1], runs["uniform"][0][0][1])
+
+
 def test_two_processes_give_the_weights_of_one(settings: Make, tmp_path: Path) -> None:
     """Same windows in each optimiser step, loss averaged over all masked tokens: equal up to rounding."""
     source, model = Path(settings()["model_name_or_path"]), tmp_path / "model"
@@ -308,6 +350,12 @@ def test_two_processes_give_the_weights_of_one(settings: Make, tmp_path: Path) -
         torch.testing.assert_close(value, right[name], rtol=1e-4, atol=1e-6)
     losses = [read(folder / "eval_results.json")["eval_loss"] for folder in (one, two)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    alone, together = (read_record_losses(folder / "eval_records.parquet") for folder in (one, two))
+    assert len(set(alone.record.tolist())) == len(alone.record) == 20
+    for column in ("record", "masks", "masked"):
+        np.testing.assert_array_equal(getattr(alone, column), getattr(together, column))
+    np.testing.assert_allclose(alone.loss, together.loss, rtol=1e-4)
+    assert alone.loss[:, 0].sum() / alone.masked[:, 0].sum() == pytest.approx(losses[0], rel=1e-9)
 
 
 EMBEDDINGS = "bert.embeddings.word_embeddings.weight"

@@ -222,3 +222,31 @@ def test_what_is_dumped_loads_to_the_same(tmp_path: Path) -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
         settings().seed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("given", "mode", "switch"),
+    [
+        ({}, "uniform", False),
+        ({"use_adaptive_masking": True}, "adaptive", True),
+        ({"masking": "adaptive"}, "adaptive", True),
+        ({"masking": "uniform"}, "uniform", False),
+        ({"masking": "peak-only"}, "peak-only", False),
+        ({"masking": "peak-only", "use_adaptive_masking": False}, "peak-only", False),
+        ({"masking": None, "use_adaptive_masking": "yes"}, "adaptive", True),
+    ],
+)
+def test_masking_and_its_switch_agree(tmp_path: Path, given: dict[str, Any], mode: str, switch: bool) -> None:
+    settings = build(PretrainConfig, {"train_file": "t.json", **given})
+    assert settings.masking_mode == mode
+    assert settings.use_adaptive_masking is switch
+    (tmp_path / "config.yaml").write_text(dump(settings))
+    assert load(PretrainConfig, config=tmp_path / "config.yaml", given={}) == settings
+
+
+@pytest.mark.parametrize(
+    ("masking", "switch"), [("adaptive", False), ("uniform", True), ("peak-only", True), ("peak-only", "true")]
+)
+def test_masking_against_its_switch_is_refused(masking: str, switch: Any) -> None:
+    with pytest.raises(ConfigError, match=f"masking is {masking}, and use_adaptive_masking is "):
+        build(PretrainConfig, {"train_file": "t.json", "masking": masking, "use_adaptive_masking": switch})

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from bindtune.config.settings import Count, Fraction, Settings, build, read_yaml
+from bindtune.config.settings import Count, Fraction, Settings, build, nearest, read_yaml
 from bindtune.errors import ConfigError
 
 Ratio = Annotated[float, Field(ge=0, lt=1)]
@@ -253,9 +253,13 @@ def _renamed(values: dict[str, Any]) -> dict[str, Any]:
             if name in known and known[name] != value:
                 raise ValueError(f"{old} and {new} are the same setting, found {value!r} and {known[name]!r}")
             values[section] = {**known, name: value}
-    if values.get("general") == {}:
-        del values["general"]
-    return {**values, "ignored_keys": ignored} if ignored else values
+    general = values.pop("general", None)
+    if isinstance(general, dict) and general:
+        known_names = [name.partition(".")[2] for name in (*_ALIASES, *_MEANINGLESS) if name.startswith("general.")]
+        raise ValueError("; ".join(f"unknown setting 'general.{name}'{nearest(name, known_names)}" for name in general))
+    if general is not None and not isinstance(general, dict):
+        raise ValueError(f"general: expected names and values, found {general!r}")
+    return {**values, "ignored_keys": list(dict.fromkeys(ignored))} if ignored else values
 
 
 _ABSENT = object()
@@ -290,7 +294,19 @@ def _overridden(values: Mapping[str, Any], override: str) -> dict[str, Any]:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"'{override}': the value is not YAML") from error
+    values = _under_present_names(values)
+    for old, new in _ALIASES.items():
+        if path == old or path.startswith(f"{old}."):
+            path = new + path.removeprefix(old)
     return _with(values, path.split("."), value)
+
+
+def _under_present_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What is overridden stands where the override will be looked for, whatever name the file has for it."""
+    try:
+        return _renamed(dict(values))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _with(values: Any, path: list[str], value: Any) -> dict[str, Any]:

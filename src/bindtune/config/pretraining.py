@@ -22,6 +22,10 @@ class PretrainConfig(Settings):
 
     use_adaptive_masking: bool = False
     """Mask peaks more often than flanks, with the same total; off masks uniformly."""
+    masking: Literal["adaptive", "uniform", "peak-only"] | None = None
+    """How training masks are drawn, each with the same exact total a sequence: adaptive and uniform as
+    use_adaptive_masking switches, or peak-only, from the peaks alone as far as they suffice and from the flanks beyond;
+    without it, use_adaptive_masking says."""
     target_mlm_prob: float = 0.15
     """Share of the maskable tokens that is masked in every sequence."""
     eclip_mlm_lo: float = 0.20
@@ -115,10 +119,26 @@ class PretrainConfig(Settings):
     def _one_or_several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _masking_switches(cls, values: Any) -> Any:
+        """With `masking` alone the switch follows, so that the two agree where settings are written and read again."""
+        if isinstance(values, dict) and values.get("masking") is not None and "use_adaptive_masking" not in values:
+            return {**values, "use_adaptive_masking": values["masking"] == "adaptive"}
+        return values
+
+    @property
+    def masking_mode(self) -> Literal["adaptive", "uniform", "peak-only"]:
+        """How training masks are drawn."""
+        return self.masking or ("adaptive" if self.use_adaptive_masking else "uniform")
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if self.fp16 and self.bf16:
             raise ValueError("fp16 and bf16 exclude each other")
+        if self.masking is not None and self.use_adaptive_masking != (self.masking == "adaptive"):
+            switch = "on" if self.use_adaptive_masking else "off"
+            raise ValueError(f"masking is {self.masking}, and use_adaptive_masking is {switch}: leave one of them out")
         if self.max_steps == 0 or self.max_steps < -1:
             raise ValueError(f"max_steps must be -1 or at least 1, found {self.max_steps}")
         by_steps = self.validation_file is not None and self.eval_strategy == "steps"

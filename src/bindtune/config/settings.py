@@ -1,7 +1,7 @@
 """What every configuration shares: how settings are read, checked and written."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -98,5 +98,10 @@ def _nearest(model: type[BaseModel], location: tuple[Any, ...]) -> str:
         if section is None:
             return ""
         model = section
-    close = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1)
+    return nearest(str(location[-1]), model.model_fields)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the known one that is most like it, if any."""
+    close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean '{close[0]}'?" if close else ""

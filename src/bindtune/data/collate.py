@@ -16,6 +16,7 @@ from bindtune.data.masking import (
     IGNORED,
     PEAK,
     Ints,
+    Masking,
     MaskingRates,
     Replacement,
     choose_masked,
@@ -31,7 +32,7 @@ Example = Mapping[str, Any]
 class EclipAdaptiveMLMCollator:
     """Pad examples and mask them: more inside peaks, less in the flanks, exactly `target_mlm_prob` in all.
 
-    An example holds `input_ids`, may hold `attention_mask` (all ones without it), and, where `adaptive`, holds
+    An example holds `input_ids`, may hold `attention_mask` (all ones without it), and, unless masking is uniform, holds
     `eclip_token_starts` and `eclip_token_ends`: half-open token spans of its peaks. Special tokens, [UNK] and padding
     are never selected. Examples are not changed.
 
@@ -49,6 +50,8 @@ class EclipAdaptiveMLMCollator:
         mask_replace_prob: share of the selected tokens that becomes the mask token.
         random_replace_prob: share that becomes a random token that is not special; what is left is kept.
         seed: see above.
+        masking: adaptive, uniform, or peak-only, which takes each sequence's total from its peaks, and from its flanks
+            what they are too short for; None for what `adaptive` says, over which it wins.
         report: also return `region` (B, T), FLANK or PEAK and 0 where nothing can be masked, and `relaxed` (B,), for
             logging.
 
@@ -67,11 +70,16 @@ class EclipAdaptiveMLMCollator:
         random_replace_prob: float = 0.1,
         seed: int | None = None,
         *,
+        masking: Masking | None = None,
         report: bool = False,
     ) -> None:
         lo, hi = eclip_mlm_range
         self.rates = MaskingRates(
-            target=target_mlm_prob, peak_range=(lo, hi), floor=min_flanking_prob, adaptive=adaptive
+            target=target_mlm_prob,
+            peak_range=(lo, hi),
+            floor=min_flanking_prob,
+            adaptive=adaptive if masking is None else masking == "adaptive",
+            peak_only=masking == "peak-only",
         )
         self.replacement = Replacement(mask=mask_replace_prob, random=random_replace_prob)
         for name in ("mask_token_id", "pad_token_id"):
@@ -122,8 +130,8 @@ class EclipAdaptiveMLMCollator:
 
     def _peaks(self, examples: Sequence[Example], *, shape: tuple[int, int]) -> NDArray[np.bool_]:
         if not all("eclip_token_starts" in example and "eclip_token_ends" in example for example in examples):
-            if self.rates.adaptive:
-                raise ValueError("adaptive masking needs eclip_token_starts and eclip_token_ends in every example")
+            if self.rates.by_region:
+                raise ValueError("masking by region needs eclip_token_starts and eclip_token_ends in every example")
             return np.zeros(shape, dtype=bool)
         starts = [example["eclip_token_starts"] for example in examples]
         ends = [example["eclip_token_ends"] for example in examples]

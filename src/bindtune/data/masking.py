@@ -5,7 +5,7 @@ Pure functions on arrays. Every random number is a function of a record's key an
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from bindtune.errors import ConfigError
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
+
+Masking = Literal["adaptive", "uniform", "peak-only"]
 
 IGNORED = -100  # the label of a token that is not asked for
 FLANK, PEAK = 1, 2  # where a maskable token stands; 0 is what can never be masked
@@ -29,6 +31,8 @@ class MaskingRates:
         peak_range: lowest and highest rate inside peaks; each sequence draws its own.
         floor: lowest rate in the flanks.
         adaptive: False selects uniformly at `target` and leaves `peak_range` and `floor` unused.
+        peak_only: take each sequence's total from its peaks; where they hold fewer tokens, all of these are selected
+            and the flanks give the rest. `adaptive`, `peak_range` and `floor` are unused.
 
     Raises:
         ConfigError: the rates cannot hold together.
@@ -38,6 +42,12 @@ class MaskingRates:
     peak_range: tuple[float, float]
     floor: float
     adaptive: bool = True
+    peak_only: bool = False
+
+    @property
+    def by_region(self) -> bool:
+        """Whether peaks and flanks are pools of their own."""
+        return self.adaptive or self.peak_only
 
     def __post_init__(self) -> None:
         lo, hi = self.peak_range
@@ -46,7 +56,7 @@ class MaskingRates:
                 raise ConfigError(f"masking rate '{name}' must lie in [0, 1], found {rate}")
         if lo > hi:
             raise ConfigError(f"the peak masking rates must not fall, found low {lo} and high {hi}")
-        if self.adaptive and self.floor > self.target:
+        if self.adaptive and not self.peak_only and self.floor > self.target:
             raise ConfigError(f"the flank floor {self.floor} is greater than the target rate {self.target}")
 
 
@@ -76,7 +86,8 @@ class Replacement:
 class Counts(NamedTuple):
     """How many tokens are selected, for each of B sequences.
 
-    `relaxed` tells where the peak range (or, in very short sequences, the floor) had to give way to the total.
+    `relaxed` tells where the peak range (or, in very short sequences, the floor) had to give way to the total; with
+    `peak_only`, where the peaks hold fewer tokens than the total.
     """
 
     peak: Ints
@@ -100,10 +111,13 @@ def draw_counts(peak: Ints, flank: Ints, rates: MaskingRates, keys: Keys) -> Cou
         keys: (B,) random keys.
 
     The peak count is p_e * N_e rounded up or down at random, so that this is its mean; the flanks take the rest of the
-    total. p_e is drawn from the peak range, then solved again where the flanks would fall below the floor.
+    total. p_e is drawn from the peak range, then solved again where the flanks would fall below the floor. With
+    `peak_only` nothing is drawn: peaks give as much of the total as they hold.
     """
     whole = peak + flank
     total = total_counts(whole, rates.target)
+    if rates.peak_only:
+        return Counts(np.minimum(peak, total), np.maximum(total - peak, 0), peak < total)
     mixed = (peak > 0) & (flank > 0) if rates.adaptive else np.zeros(len(whole), bool)
     draws = uniform(keys, 0, 2)
     lo, hi = rates.peak_range
@@ -133,7 +147,7 @@ def choose_masked(in_peak: Bools, maskable: Bools, *, rates: MaskingRates, keys:
     Returns:
         selected (B, T), and which sequences (B,) were relaxed.
     """
-    pool = np.where(in_peak & maskable, 0, 1) if rates.adaptive else np.ones(maskable.shape, np.int64)
+    pool = np.where(in_peak & maskable, 0, 1) if rates.by_region else np.ones(maskable.shape, np.int64)
     pool[~maskable] = 2
     sizes = [(pool == kind).sum(axis=1) for kind in (0, 1)]
     counts = draw_counts(sizes[0], sizes[1], rates, keys)

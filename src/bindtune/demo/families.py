@@ -7,7 +7,7 @@ elsewhere too, and some of those are conserved as well: neither a letter nor its
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import count, pairwise
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +18,9 @@ from bindtune.runs import write_text
 
 # What an ion's families share. Upper case binds, lower case is there and does not, a dot is any letter.
 _MOTIFS = {
-    "ZN": (("C..C", "H...H"),),
-    "CA": (("D.D.Dg.....E",),),
-    "MG": (("N.D..D",), ("D.D..T",)),
+    "ZN": ("C..C....H...H",),
+    "CA": ("D.D.Dg.....E",),
+    "MG": ("N.D..D", "D.D..T"),
 }
 IONS = tuple(_MOTIFS)
 _KINDS = (("ZN",), ("CA",), ("MG",), ("ZN", "CA"), ("CA", "MG"), ("MG", "ZN"), ())
@@ -161,18 +161,17 @@ class _Maker(NamedTuple):
         length = int(self.generator.integers(60, 121))
         letters, bound = self._letters(length), [""] * length
         fixed, closed = self.generator.random(length) < _CORE, np.zeros(length, dtype=np.bool_)
-        pieces = [(ion, piece) for ion in ions for piece in _MOTIFS[ion][self.generator.integers(len(_MOTIFS[ion]))]]
-        # Sorted gaps without repeats: pieces stand in order, and at least one letter apart.
-        room = length - sum(len(piece) for _, piece in pieces)
-        start = 0
-        for before, gap in pairwise([0, *sorted(self.generator.choice(room, size=len(pieces), replace=False))]):
-            ion, piece = pieces.pop(0)
-            start += int(gap) - int(before)
-            for place, letter in enumerate(piece, start):
+        motifs = [_MOTIFS[ion][self.generator.integers(len(_MOTIFS[ion]))] for ion in ions]
+        # Sorted gaps without repeats: motifs stand in order, and at least one letter apart.
+        room, start, before = length - sum(map(len, motifs)), 0, 0
+        gaps = sorted(map(int, self.generator.choice(room, size=len(motifs), replace=False)))
+        for ion, motif, gap in zip(ions, motifs, gaps, strict=True):
+            start, before = start + gap - before, gap
+            for place, letter in enumerate(motif, start):
                 closed[place], fixed[place] = True, letter != "."
                 letters[place] = letters[place] if letter == "." else letter.upper()
                 bound[place] = ion if letter.isupper() else ""
-            start += len(piece)
+            start += len(motif)
         return Family(name, "".join(letters), tuple(bound), fixed, closed)
 
     def member(self, family: Family, number: int) -> Member:

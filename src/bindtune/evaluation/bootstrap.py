@@ -1,7 +1,7 @@
-"""How sure a figure is: bootstrap by protein, paired differences, and Wilcoxon's test by protein.
+"""How sure a figure is: bootstrap by protein or window, paired differences, and Wilcoxon's test by protein or window.
 
 Residues of one protein are no independent observations: what is drawn with replacement are proteins, each with all its
-residues.
+residues. So are the masked tokens of a window.
 """
 
 import math
@@ -66,13 +66,13 @@ class Compared(NamedTuple):
 
 
 class Wilcoxon(NamedTuple):
-    """Wilcoxon's signed-rank test of two scores, protein by protein.
+    """Wilcoxon's signed-rank test of two scores, protein by protein or window by window.
 
     Args:
         p_value: two-sided; 1 where no protein differs, nan without proteins.
-        proteins: those compared: the figure is defined for both scores.
-        higher: proteins where the first score does better.
-        lower: proteins where the second does.
+        proteins: those compared, or windows: the figure is defined for both scores.
+        higher: proteins where the first score's figure is higher.
+        lower: proteins where the second's is.
         median_difference: first less second; nan without proteins.
     """
 
@@ -156,6 +156,38 @@ def paired_interval(
     )
 
 
+def paired_mean_interval(
+    first: ArrayLike, second: ArrayLike, counts: ArrayLike, *, draws: int, seed: int, level: float = 0.95
+) -> Compared:
+    """Bootstrap by record of two means over the same parts, such as tokens of windows, and of their difference.
+
+    Args:
+        first: (R,), the first score summed over each record's parts.
+        second: (R,), the second, of the same parts.
+        counts: (R,), parts of each record; a mean is a sum over all records divided by all their parts.
+        draws: how often records are drawn.
+        seed: of the draws.
+        level: share of the draws between the two ends.
+    """
+    sums, parts = np.stack([first, second]).astype(np.float64), np.asarray(counts, np.float64)
+
+    def mean_of(row: Floats) -> Weighted:
+        def weighted(weights: Ints) -> float:
+            total = float(weights @ parts)
+            return float(weights @ row) / total if total else math.nan
+
+        return weighted
+
+    (one_value, ones), (other_value, others) = (
+        _drawn(mean_of(row), len(parts), draws=draws, seed=seed) for row in sums
+    )
+    return Compared(
+        _interval(one_value, ones, level),
+        _interval(other_value, others, level),
+        _interval(one_value - other_value, ones - others, level),
+    )
+
+
 def wilcoxon_by_protein(
     statistic: Literal["auprc", "auroc", "hra", "hra_raw"],
     labels: ArrayLike,
@@ -182,7 +214,12 @@ def wilcoxon_by_protein(
         if positive[rows].any() and not positive[rows].all():
             one, other = (figure(sort(positive[rows], scores[rows]).ranking()) for scores in (ones, others))
             differences.append(one - other)
-    found = np.array(differences)
+    return signed_rank(differences)
+
+
+def signed_rank(differences: ArrayLike) -> Wilcoxon:
+    """Wilcoxon's signed-rank test of differences (P,), one a protein or window."""
+    found = np.asarray(differences, np.float64)
     if not len(found):
         return Wilcoxon(math.nan, 0, 0, 0, math.nan)
     p_value = float(stats.wilcoxon(found).pvalue) if found.any() else 1.0

@@ -1,5 +1,6 @@
 """LoRA through PEFT: put on, count, save, load, check. The only importer of peft."""
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,36 +33,66 @@ def add_lora(
 ) -> Any:
     """Freeze a model and give its linear layers adapters, in fp32; the output stays what it was.
 
+    The masked-LM head gets none: it is trained as a whole or not at all. Nor does what the model lists as `unused`.
+
     Args:
         model: the encoder with its masked-LM head.
         r: rank.
         alpha: updates are multiplied by alpha / r.
         dropout: before the adapters.
-        target_modules: names of linear layers, or a pattern as PEFT understands it.
+        target_modules: names of linear layers, the last parts of their paths; or a pattern as PEFT understands it.
         bias: biases that are trained too: none, all, lora_only.
         train_mlm_head: train the masked-LM head too; it is saved with the adapters.
 
     Raises:
         ConfigError: the model has no such layers.
     """
-    linear = {name.rpartition(".")[2] for name, part in model.named_modules() if isinstance(part, nn.Linear)}
+    unused: tuple[str, ...] = getattr(model, "unused", ())
+    head = _mlm_head(model)
+    outside = [*([head] if head else []), *unused]
     targets = target_modules if isinstance(target_modules, str) else list(target_modules)
-    missing = [] if isinstance(targets, str) else sorted(set(targets) - linear)
-    if missing:
-        raise ConfigError(
-            f"lora.target_modules: the model has no linear layer {', '.join(missing)}; it has "
-            f"{', '.join(sorted(name for name in linear if not name.isdigit()))}"
-        )
+    linear = [name for name in _linear(model) if not f"{name}.".startswith(tuple(f"{other}." for other in outside))]
+    there = f"it has {', '.join(sorted({name.rpartition('.')[2] for name in linear}))}"
+    if missing := _missing(targets, linear):
+        raise ConfigError(f"lora.target_modules: the model has no linear layer {', '.join(missing)}; {there}")
     settings: dict[str, Any] = {"r": r, "lora_alpha": alpha, "lora_dropout": dropout, "bias": bias}
-    saved = ["mlm_head"] if train_mlm_head else None
-    config = LoraConfig(**settings, target_modules=targets, modules_to_save=saved)
+    config = LoraConfig(
+        **settings,
+        target_modules=targets,
+        exclude_modules="|".join(rf"(.*\.)?{re.escape(name)}(\..*)?" for name in outside) or None,
+        modules_to_save=[head] if train_mlm_head and head else None,
+    )
     try:
         with warnings.catch_warnings():
             # PEFT asks the model for its checkpointing by a name that transformers 5 has given up.
             warnings.simplefilter("ignore", FutureWarning)
-            return get_peft_model(model, config)
-    except ValueError as error:
-        raise ConfigError(f"lora.target_modules: {' '.join(str(error).split())}") from error
+            # A head that is trained as a whole is a copy: nothing is tied to it.
+            warnings.filterwarnings("ignore", ".*ensure_weight_tying", UserWarning)
+            adapted = get_peft_model(model, config)
+    except (ValueError, re.error) as error:
+        raise ConfigError(f"lora.target_modules: {' '.join(str(error).split())}; {there}") from error
+    for name in unused:
+        model.get_submodule(name).requires_grad_(False)  # with `bias` PEFT trains biases wherever they are
+    return adapted
+
+
+def _mlm_head(model: nn.Module) -> str | None:
+    """The path of the masked-LM head in the model."""
+    head = getattr(model, "mlm_head", None)
+    return next((name for name, part in model.named_modules() if head is not None and part is head), None)
+
+
+def _linear(model: nn.Module) -> list[str]:
+    return [name for name, part in model.named_modules() if isinstance(part, nn.Linear)]
+
+
+def _missing(targets: list[str] | str, linear: Sequence[str]) -> list[str]:
+    """Names that are no layer's; a pattern is left to PEFT."""
+    if not targets:
+        return ["of no name"]
+    if isinstance(targets, str):
+        return []
+    return [target for target in targets if not any(f".{name}".endswith(f".{target}") for name in linear)]
 
 
 def has_adapters(model: nn.Module) -> bool:
@@ -295,8 +326,9 @@ def check_lora(model: Any, batch: Mapping[str, Tensor]) -> LoraCheck:
     with torch.no_grad(), model.disable_adapter():
         base = model.encode(**batch)
     hidden = model.encode(**batch)
-    # Any loss will do; the sum of a normed state would have no gradient.
-    gradients = torch.autograd.grad(hidden.square().mean() + hidden.sum() * 1e-3, list(matrices.values()))
+    # Any loss will do but one that a norm holds constant, such as the sum or the square of a state.
+    weights = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(0)).to(hidden)
+    gradients = torch.autograd.grad((hidden * weights).mean(), list(matrices.values()))
     by_name = dict(zip(matrices, gradients, strict=True))
     kept = {name: tensor.detach().clone() for name, tensor in matrices.items()}
     fresh_b = _largest(second.values())

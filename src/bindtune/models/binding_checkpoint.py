@@ -1,6 +1,8 @@
 """The best model of a fold on disk: adapters that plain PEFT loads, and a file of heads; never the encoder."""
 
+import struct
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -50,14 +52,18 @@ def read_heads(path: Path) -> dict[str, Any]:
         CheckpointError: it is missing, damaged or of another kind.
     """
     try:
+        if not zipfile.is_zipfile(path):
+            raise EOFError("not a file of weights, or cut off" if path.is_file() else "there is no such file")
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, UnpicklingError, ValueError, LookupError, struct.error) as error:
         raise CheckpointError(f"{path}: no heads of a binding model: {' '.join(str(error).split())[:200]}") from error
-    missing = {"ions", "classifier_heads", "base_model_checkpoint"} - (
-        content.keys() if isinstance(content, dict) else set()
-    )
-    if missing:
-        raise CheckpointError(f"{path}: no heads of a binding model: {', '.join(sorted(missing))} missing")
+    problems = [
+        f"{name} is missing or is no {kind.__name__}"
+        for name, kind in {"base_model_checkpoint": str, "classifier_heads": dict, "ions": list}.items()
+        if not isinstance(content, dict) or not isinstance(content.get(name), kind)
+    ]
+    if problems:
+        raise CheckpointError(f"{path}: no heads of a binding model: {', '.join(problems)}")
     found: dict[str, Any] = content
     return found
 

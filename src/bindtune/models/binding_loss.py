@@ -45,9 +45,10 @@ class BindingLoss:
             losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none", pos_weight=pos_weight)
         else:
             losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-            wrong = torch.sigmoid(logits * (1 - 2 * truth))  # 1 - p_t
+            # (1 - p_t)^gamma by its logarithm: a power below 1 has no finite gradient where 1 - p_t rounds to 0.
+            damping = torch.exp(self.focal_gamma * F.logsigmoid(logits * (1 - 2 * truth)))
             weight = truth * self.focal_alpha + (1 - truth) * (1 - self.focal_alpha)
-            losses = weight * wrong**self.focal_gamma * losses
+            losses = weight * damping * losses
         # Not an index but a product: every head takes part in every step, with a gradient of 0 where nothing is known.
         return (losses * known).flatten(0, -2).sum(dim=0)
 

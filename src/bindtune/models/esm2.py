@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoTokenizer, EsmForMaskedLM
 
@@ -18,6 +19,9 @@ _MAX_RESIDUES = 1022
 class Esm2ForMaskedLM(EsmForMaskedLM):
     """ESM-2 with the methods that `models.backbones.Encoder` asks for."""
 
+    unused = ("esm.contact_head",)
+    """Parts that nothing here reads: frozen, and without adapters."""
+
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Self:
         """Load in fp32; a checkpoint without the masked-LM head is refused.
@@ -28,12 +32,13 @@ class Esm2ForMaskedLM(EsmForMaskedLM):
         name = pretrained_model_name_or_path
         try:
             loaded: Any = super().from_pretrained(name, *args, dtype="float32", output_loading_info=True, **kwargs)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(f"{name}: {' '.join(str(error).split())}") from error
         model, info = loaded
         if info["missing_keys"]:
             raise CheckpointError(f"{name}: nothing for parameters {', '.join(sorted(info['missing_keys'])[:10])}")
-        model.esm.contact_head.requires_grad_(False)  # takes no part here
+        for part in cls.unused:
+            model.get_submodule(part).requires_grad_(False)
         found: Self = model
         return found
 
@@ -73,12 +78,14 @@ class Esm2BatchPreparer:
     def __init__(self, name: str) -> None:
         try:
             tokenizer: Any = AutoTokenizer.from_pretrained(name)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:  # a folder without a vocabulary is a TypeError
             raise CheckpointError(f"{name}: no tokenizer: {' '.join(str(error).split())}") from error
         self._tokenizer = tokenizer
-        self.mask_id = int(tokenizer.mask_token_id)
         self._special = torch.tensor(sorted({tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.eos_token_id}))
         self.amino_acids = np.array(tokenizer.convert_tokens_to_ids(list(_AMINO_ACIDS)), dtype=np.int64)
+        if tokenizer.mask_token_id is None or tokenizer.unk_token_id in self.amino_acids:
+            raise CheckpointError(f"{name}: the tokenizer is not ESM-2's: a residue or <mask> is no token of it")
+        self.mask_id = int(tokenizer.mask_token_id)
 
     def get_batch_kwargs(
         self, sequences: Sequence[str], device: torch.device | str = "cpu", *, names: Sequence[str] | None = None

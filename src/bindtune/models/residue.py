@@ -69,7 +69,8 @@ class E1ForResidueClassification(nn.Module):
         ion_types: names of the heads, in the order of the logits; none for masked-LM training alone.
         dropout: of the heads.
         freeze_backbone: train nothing of the encoder.
-        train_mlm_head: train the masked-LM head too; one that is not wrapped by PEFT is frozen otherwise.
+        train_mlm_head: train the masked-LM head too, as PEFT's wrapping of it says as well. Where the masked-LM loss
+            is not computed the head is frozen whatever is said: no parameter waits for a gradient in vain.
         loss: how the heads' loss is computed.
         pos_weight: (K,) weight of positives of each ion, where `forward` is given none.
     """
@@ -100,9 +101,7 @@ class E1ForResidueClassification(nn.Module):
         self.register_buffer("pos_weight", weights.float(), persistent=False)
         if freeze_backbone:
             self._original_model.requires_grad_(False)
-        head = getattr(self._original_model, "mlm_head", None)
-        if head is not None and not hasattr(head, "modules_to_save"):
-            head.requires_grad_(train_mlm_head)
+        self._learn_mlm_head(train_mlm_head)
 
     @property
     def e1_backbone(self) -> nn.Module:
@@ -119,7 +118,7 @@ class E1ForResidueClassification(nn.Module):
         ion: str | None = None,
         labels: Tensor | None = None,
         label_mask: Tensor | None = None,
-        pos_weight: Tensor | None = None,
+        pos_weight: Tensor | float | None = None,
         mlm_labels: Tensor | None = None,
     ) -> E1ResidueClassificationOutput:
         """Score the residues of the queries.
@@ -147,7 +146,7 @@ class E1ForResidueClassification(nn.Module):
         logits = self._logits(hidden, sequence_ids, ion)
         output = E1ResidueClassificationOutput(logits=logits, last_hidden_state=hidden)
         if labels is not None:
-            weight = self._weight(ion) if pos_weight is None else pos_weight
+            weight = self._weight(ion) if pos_weight is None else torch.as_tensor(pos_weight, device=logits.device)
             known = known_labels(labels, label_mask)
             by_ion = (tensor.unsqueeze(-1) if ion else tensor for tensor in (logits, labels, known))
             output.bce_sums = self.loss.sums(*by_ion, pos_weight=weight, training=self.training)
@@ -156,6 +155,17 @@ class E1ForResidueClassification(nn.Module):
             output.mlm_logits, output.loss_mlm = self._masked_lm(hidden, mlm_labels)
         output.loss = self._total(output.loss_bce, output.loss_mlm)
         return output
+
+    def _learn_mlm_head(self, wanted: bool) -> None:
+        head = getattr(self._original_model, "mlm_head", None)
+        if head is None:
+            return
+        wrapped = hasattr(head, "modules_to_save")
+        part = head.modules_to_save if wrapped else head
+        shared = {id(parameter) for parameter in self.e1_backbone.parameters()}  # such as tied embeddings
+        for parameter in part.parameters():
+            if id(parameter) not in shared:
+                parameter.requires_grad_((wanted or wrapped) and self.mlm_weight > 0)
 
     def _learns(self) -> bool:
         return any(parameter.requires_grad for parameter in self.e1_backbone.parameters())
@@ -203,9 +213,11 @@ class E1ForJointBindingMLM(E1ForResidueClassification):
         freeze_backbone: bool = False,
         *,
         mlm_weight: float = 0.4,
+        train_mlm_head: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(e1_model, ion_types, dropout, freeze_backbone, **kwargs)
         if mlm_weight and not hasattr(self._original_model, "mlm_head"):
             raise ValueError("the encoder has no masked-LM head: load it as E1ForMaskedLM")
         self.mlm_weight = mlm_weight
+        self._learn_mlm_head(train_mlm_head)

@@ -20,9 +20,10 @@ from transformers.utils.logging import disable_progress_bar
 from bindtune.config import PretrainConfig, dump
 from bindtune.data.batching import KeyedRows
 from bindtune.data.collate import EclipAdaptiveMLMCollator
-from bindtune.data.masking import MaskingRates, Replacement, total_counts
+from bindtune.data.masking import Masking, MaskingRates, Replacement, total_counts
 from bindtune.data.tokens import TokenReport, load_tokenizer, tokenise_file
 from bindtune.errors import ConfigError, InputError, Interrupted
+from bindtune.evaluation.record_losses import EVAL_RECORDS, write_record_losses
 from bindtune.models.loading import load_masked_lm
 from bindtune.runs import LOCK, only_writer, provenance, write_text
 from bindtune.training import checkpoints
@@ -87,7 +88,7 @@ def _check_rates(config: PretrainConfig) -> None:
         target=config.target_mlm_prob,
         peak_range=(config.eclip_mlm_lo, config.eclip_mlm_hi),
         floor=config.min_flanking_prob,
-        adaptive=config.use_adaptive_masking or config.eval_masking == "adaptive",
+        adaptive="adaptive" in (config.masking_mode, config.eval_masking),
     )
     Replacement(mask=config.mask_replace_prob, random=config.random_replace_prob)
 
@@ -228,22 +229,24 @@ def _trainer(
         processing_class=tokenizer,
         train_dataset=KeyedRows(train, seed=("training", config.seed)),
         eval_dataset=None if validation is None else KeyedRows(validation, seed=("evaluation", config.seed)),
-        data_collator=collator(config, tokenizer, adaptive=config.use_adaptive_masking),
-        eval_collator=collator(config, tokenizer, adaptive=config.eval_masking == "adaptive"),
+        data_collator=collator(config, tokenizer, masking=config.masking_mode),
+        eval_collator=collator(config, tokenizer, masking=config.eval_masking),
         group_by_length=config.group_by_length,
         keep=config.save_total_limit,
         callbacks=callbacks,
     )
 
 
-def collator(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, *, adaptive: bool) -> EclipAdaptiveMLMCollator:
+def collator(
+    config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, *, masking: Masking
+) -> EclipAdaptiveMLMCollator:
     """The collator that the settings ask for, with the report that the trainer logs."""
     return EclipAdaptiveMLMCollator(
         tokenizer,
         target_mlm_prob=config.target_mlm_prob,
         eclip_mlm_range=(config.eclip_mlm_lo, config.eclip_mlm_hi),
         min_flanking_prob=config.min_flanking_prob,
-        adaptive=adaptive,
+        masking=masking,
         mask_replace_prob=config.mask_replace_prob,
         random_replace_prob=config.random_replace_prob,
         report=True,
@@ -283,7 +286,9 @@ def _finish(trainer: RegionTrainer, config: PretrainConfig, trained: dict[str, f
     trainer.save_metrics("train", trained)
     results = trained
     if config.validation_file is not None:
-        results = trainer.evaluate()
+        results, by_record = trainer.evaluate_records()
         trainer.save_metrics("eval", results)
+        if trainer.args.should_save:
+            write_record_losses(config.output_dir / EVAL_RECORDS, by_record)
     trainer.save_state()
     return results

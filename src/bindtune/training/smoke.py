@@ -79,7 +79,7 @@ def _statistics(config: PretrainConfig) -> Check:
         overlap=config.region_overlap,
         processes=config.preprocessing_num_workers,
     )
-    rows, mask = KeyedRows(table, seed="smoke"), collator(config, tokenizer, adaptive=True)
+    rows, mask = KeyedRows(table, seed="smoke"), collator(config, tokenizer, masking="adaptive")
     wrong, relaxed, rates = 0, 0, []
     for start in range(0, _SEQUENCES, 100):
         batch = mask(rows.__getitems__(range(start, start + 100)))

@@ -18,8 +18,10 @@ from transformers.trainer_utils import EvalLoopOutput
 from bindtune.data.batching import LengthGroupedSampler
 from bindtune.data.collate import EclipAdaptiveMLMCollator
 from bindtune.data.masking import IGNORED
+from bindtune.evaluation.record_losses import RecordLosses
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.training import checkpoints
+from bindtune.training.record_tally import RecordTally
 from bindtune.training.tally import Tally
 
 
@@ -45,6 +47,7 @@ class RegionTrainer(Trainer):
         self.keep = keep
         self.window = Tally(self.args.device)  # since the last log line
         self.whole = Tally(self.args.device)  # since the start, or the resume
+        self.records: RecordTally | None = None  # while windows are evaluated one by one
         # Loss values are sums over `num_items_in_batch`, the masked tokens of the whole optimiser step.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
@@ -81,6 +84,8 @@ class RegionTrainer(Trainer):
             loss=loss,
             hit=logits.argmax(dim=-1) == wanted,
         )
+        if self.records is not None:
+            self.records.add(region=inputs["region"], chosen=chosen, loss=loss)
         return loss.sum(), len(wanted)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
@@ -122,13 +127,26 @@ class RegionTrainer(Trainer):
         model: Any = self.model
         model.eval()
         tally = Tally(self.args.device)
-        for batch in dataloader:
+        sampled: Any = dataloader.batch_sampler
+        for places, batch in zip(sampled, dataloader, strict=True):
+            if self.records is not None:
+                self.records.see(places, batch)
             self._summed_loss(model, self._prepare_inputs(batch), tally)
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         found = tally.metrics()
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         metrics[f"{metric_key_prefix}_perplexity"] = float(np.exp(min(found["loss"], 20.0)))
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(dataloader.dataset))  # type: ignore[arg-type]
+
+    def evaluate_records(self) -> tuple[dict[str, float], RecordLosses]:
+        """Evaluate, and keep the losses of each window; every process gets those of all."""
+        rows: Any = self.eval_dataset
+        self.records = RecordTally(np.asarray(rows.rows["record"]))
+        try:
+            results = self.evaluate()
+            return results, self.records.gathered()
+        finally:
+            self.records = None
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add losses and rates by region to the training's log lines."""

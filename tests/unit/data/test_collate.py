@@ -185,6 +185,25 @@ class TestMasks:
         assert flank == pytest.approx((15 - 4.5) / 80, abs=0.001)
         assert not batch["relaxed"].any()
 
+    @pytest.mark.parametrize("adaptive", [True, False])
+    def test_a_mode_by_name_is_the_switch(self, tokenizer: PreTrainedTokenizerFast, adaptive: bool) -> None:
+        examples = keyed(40)
+        switched = EclipAdaptiveMLMCollator(tokenizer, adaptive=adaptive)(examples)
+        named = EclipAdaptiveMLMCollator(tokenizer, masking="adaptive" if adaptive else "uniform")(examples)
+        for name, values in switched.items():
+            assert torch.equal(values, named[name])
+
+    def test_peak_only_masks_peaks_and_then_flanks(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        examples = [example(100, (11, 31), seed=n, mask_key=n) for n in range(50)]
+        examples += [example(100, (11, 15), seed=n, mask_key=n) for n in range(50)]
+        batch = EclipAdaptiveMLMCollator(tokenizer, masking="peak-only", report=True)(examples)
+        asked, peak = batch["labels"] != IGNORED, batch["region"] == PEAK
+        assert (asked & peak).sum(1).tolist() == [15] * 50 + [4] * 50
+        assert asked.sum(1).tolist() == [15] * 100
+        assert batch["relaxed"].tolist() == [False] * 50 + [True] * 50
+        with pytest.raises(ValueError, match="eclip_token_starts"):
+            EclipAdaptiveMLMCollator(tokenizer, masking="peak-only")([{"input_ids": [1, 5, 2]}])
+
     def test_relaxed_sequences_are_reported(self, tokenizer: PreTrainedTokenizerFast) -> None:
         batch = EclipAdaptiveMLMCollator(tokenizer, report=True)([example(100, (1, 90)), example(100, (1, 20))])
         assert batch["relaxed"].tolist() == [True, False]

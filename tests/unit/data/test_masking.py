@@ -187,6 +187,53 @@ class TestCounts:
         assert set(counts.peak.tolist()) == {10}
 
 
+class TestPeakOnly:
+    RATES = MaskingRates(target=0.15, peak_range=(0.9, 0.9), floor=0.9, peak_only=True)  # range and floor are unused
+
+    @given(n_e=st.integers(0, 300), n_f=st.integers(0, 300), target=st.floats(0, 1), key=KEYS)
+    def test_the_total_is_exact_and_comes_from_the_peaks_first(
+        self, n_e: int, n_f: int, target: float, key: int
+    ) -> None:
+        rates = MaskingRates(target=target, peak_range=(0.2, 0.25), floor=0.05, peak_only=True)
+        counts = draw_counts(np.array([n_e]), np.array([n_f]), rates, np.array([key], np.uint64))
+        total = round(target * (n_e + n_f))
+        assert counts.peak.tolist() == [min(n_e, total)]
+        assert counts.flank.tolist() == [total - min(n_e, total)]
+        assert counts.relaxed.tolist() == [n_e < total]
+
+    @pytest.mark.parametrize(
+        ("n_e", "n_f", "peak", "flank"),
+        [(20, 80, 15, 0), (15, 85, 15, 0), (9, 91, 9, 6), (0, 100, 0, 15), (3, 0, 0, 0)],
+    )
+    def test_counts_by_hand(self, n_e: int, n_f: int, peak: int, flank: int) -> None:
+        counts = draw_counts(np.array([n_e]), np.array([n_f]), self.RATES, keys(1))
+        assert (counts.peak.tolist(), counts.flank.tolist()) == ([peak], [flank])
+
+    @pytest.mark.parametrize(("size", "expected"), [(20, (9, 0)), (6, (6, 3))])
+    def test_positions_are_uniform_within_peaks_and_within_flanks(self, size: int, expected: tuple[int, int]) -> None:
+        """60 tokens ask for 9: 20 in peaks give all of them, 6 are all taken and the flanks give 3."""
+        number = 40_000
+        in_peak = np.zeros((number, 60), bool)
+        in_peak[:, 5 : 5 + size] = True
+        selected, relaxed = choose_masked(in_peak, np.ones_like(in_peak), rates=self.RATES, keys=keys(number))
+        assert relaxed.tolist() == [size < 9] * number
+        for pool, count in zip((in_peak[0], ~in_peak[0]), expected, strict=True):
+            per_place, tokens = selected[:, pool].sum(0), int(pool.sum())
+            assert per_place.sum() == number * count
+            if 0 < count < tokens:
+                assert_uniform(per_place, number * count / tokens, shrink=(1 - count / tokens) * tokens / (tokens - 1))
+
+    def test_every_mode_selects_the_same_number_in_each_sequence(self) -> None:
+        rng = np.random.default_rng(4)
+        in_peak, maskable = rng.random((500, 90)) < 0.2, rng.random((500, 90)) < 0.9
+        uniform_rates = MaskingRates(target=0.15, peak_range=(0.2, 0.25), floor=0.05, adaptive=False)
+        totals = [
+            choose_masked(in_peak, maskable, rates=rates, keys=keys(500))[0].sum(1).tolist()
+            for rates in (DEFAULT, uniform_rates, self.RATES)
+        ]
+        assert totals[0] == totals[1] == totals[2]
+
+
 class TestRates:
     @pytest.mark.parametrize(
         "rates",

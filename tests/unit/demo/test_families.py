@@ -14,7 +14,7 @@ from bindtune.io.a3m import match_columns, read_a3m, residues
 Records = dict[str, tuple[str, str]]
 # What the labelled letters of one site look like, read off the sequence with everything else blanked out.
 SITES = {
-    "ZN": r"C\.\.C\.+H\.\.\.H",
+    "ZN": r"C\.\.C\.\.\.\.H\.\.\.H",
     "CA": r"D\.D\.D\.\.\.\.\.\.E",
     "MG": r"N\.D\.\.D|D\.D\.\.T",
 }

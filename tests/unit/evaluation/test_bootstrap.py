@@ -13,7 +13,9 @@ from bindtune.evaluation.bootstrap import (
     _weighted,
     interval,
     paired_interval,
+    paired_mean_interval,
     protein_codes,
+    signed_rank,
     wilcoxon_by_protein,
 )
 from bindtune.evaluation.metrics import residue_metrics
@@ -181,3 +183,36 @@ def test_settings_that_make_no_sense(statistic: str, changed: dict[str, float], 
 def test_a_protein_for_each_residue() -> None:
     with pytest.raises(ValueError, match="2 residues"):
         interval("auprc", [1, 0], [0.9, 0.1], ["a"], draws=5, seed=0)
+
+
+@settings(deadline=None)
+@given(
+    table=st.lists(st.tuples(st.integers(0, 6), st.floats(-5, 5), st.floats(-5, 5)), min_size=2, max_size=12),
+    seed=st.integers(0, 99),
+)
+def test_paired_means_are_those_of_the_drawn_records(table: list[tuple[int, float, float]], seed: int) -> None:
+    counts, first, second = (np.array(column, float) for column in zip(*table, strict=True))
+    found = paired_mean_interval(first * counts, second * counts, counts, draws=15, seed=seed)
+    if not counts.sum():
+        assert math.isnan(found.difference.value)
+        return
+    generator, drawn = np.random.default_rng(seed), []
+    for _ in range(15):
+        rows = generator.integers(len(counts), size=len(counts))
+        if counts[rows].sum():
+            drawn.append(((first - second) * counts)[rows].sum() / counts[rows].sum())
+    assert found.first.value - found.second.value == pytest.approx(found.difference.value)
+    assert found.difference.value == pytest.approx(((first - second) * counts).sum() / counts.sum())
+    assert found.difference.draws == len(drawn)
+    ends = (found.difference.low, found.difference.high)
+    assert ends == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-9)
+
+
+def test_signed_rank() -> None:
+    gaps = [0.3, -0.1, 0.7, 0.2, 0.0, 0.45]
+    found = signed_rank(gaps)
+    assert found.p_value == pytest.approx(stats.wilcoxon(gaps).pvalue)
+    assert (found.proteins, found.higher, found.lower) == (6, 4, 1)
+    assert found.median_difference == pytest.approx(0.25)
+    assert signed_rank([0.0, 0.0]).p_value == 1.0
+    assert math.isnan(signed_rank([]).p_value)

@@ -61,7 +61,7 @@ def build_model(config: BindingConfig, *, pos_weight: Sequence[float] | None = N
         else:
             model = E1ForResidueClassification(wrapped, training.ions, config.model.dropout, frozen, **kinds)
     if training.gradient_checkpointing:
-        wrapped.gradient_checkpointing_enable()
+        wrapped.activation_checkpointing_enable()
     return BuiltModel(model, preparer)
 
 

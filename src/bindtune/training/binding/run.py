@@ -9,7 +9,6 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from accelerate import Accelerator
 from huggingface_hub import try_to_load_from_cache
@@ -25,7 +24,8 @@ from bindtune.training.binding.board import Board
 from bindtune.training.binding.inputs import ALIGNMENTS, RunInputs, divide, read_run
 from bindtune.training.binding.merge import merge_folds
 from bindtune.training.binding.model import build_model, positive_weights
-from bindtune.training.binding.trainer import E1BindingTrainer, make_accelerator
+from bindtune.training.binding.processes import is_about_peers, make_accelerator
+from bindtune.training.binding.trainer import E1BindingTrainer
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def cross_validate(config: BindingConfig, *, fold: int | None = None, resume: Pa
     try:
         return _cross_validate(config, run, accelerator, fold=fold, resumed=resume is not None)
     except RuntimeError as error:
-        if accelerator.num_processes > 1 and _is_about_peers(error):
+        if accelerator.num_processes > 1 and is_about_peers(error):
             raise BindtuneError(
                 f"lost contact with another process of this run, which has ended: see its messages; go on with "
                 f"bindtune train --resume {run}"
@@ -268,18 +268,3 @@ def _logging_to(path: Path | None) -> Iterator[None]:
         package.setLevel(before)
         package.removeHandler(handler)
         handler.close()
-
-
-def _is_about_peers(error: RuntimeError) -> bool:
-    text = str(error).lower()
-    lost = (
-        "connection closed",
-        "connection reset",
-        "connection refused",
-        "broken pipe",
-        "socket",
-        "peer",
-        "nccl",
-        "timed out",
-    )
-    return isinstance(error, torch.distributed.DistBackendError) or any(word in text for word in lost)

@@ -1,0 +1,61 @@
+"""Make the pictures of reports that the documentation shows, from report pages or run folders.
+
+    python docs/screenshots.py pretraining=RUN binding=RUN [--out docs/images]
+
+For each name: NAME.png at desktop width, NAME-phone.png at phone width and NAME-dark.png, as report-NAME*.png.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from bindtune.evaluation.report import write_report
+
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+VIEWS = {"": (1280, 1500, "light"), "-phone": (390, 1400, "light"), "-dark": (1280, 1000, "dark")}
+
+
+def main() -> None:
+    """Read the command line and take the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", metavar="NAME=RUN", help="a run folder, or a report's .html file")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
+    parser.add_argument("--whole", action="store_true", help="the whole page instead of its beginning")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    chromium = shutil.which("chromium") or sys.exit("chromium is not installed")
+    with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        for given in arguments.runs:
+            name, _, place = given.partition("=")
+            page = Path(place)
+            if page.is_dir():
+                page = write_report(page, Path(temporary) / f"{name}.html")
+            take(browser, page.resolve(), stem=arguments.out / f"report-{name}", whole=arguments.whole)
+        browser.close()
+
+
+def take(browser: Browser, page: Path, *, stem: Path, whole: bool) -> None:
+    """Take every view of one page."""
+    for suffix, (width, height, scheme) in VIEWS.items():
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        tab = context.new_page()
+        tab.goto(page.as_uri())
+        path = stem.with_name(f"{stem.name}{suffix}.png")
+        tab.screenshot(path=path, full_page=whole)
+        context.close()
+        if shutil.which("pngquant"):
+            subprocess.run(["pngquant", "--force", "--output", path, "64", path], check=True)
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Reading what a run left in its folder, for reports: a file may be missing, but a damaged one is named and refused."""
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bindtune.errors import InputError
+
+UNDEFINED = "\u2013"  # stands where there is no value
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object, or None where the file is missing.
+
+    Raises:
+        InputError: the file cannot be read or holds something else.
+    """
+    text = _text(path)
+    if text is None:
+        return None
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise InputError(path, None, f"is not JSON: {error}") from error
+    return _mapping(path, content)
+
+
+def read_yaml(path: Path) -> dict[str, Any] | None:
+    """A YAML mapping, or None where the file is missing.
+
+    Raises:
+        InputError: the file cannot be read or holds something else.
+    """
+    text = _text(path)
+    if text is None:
+        return None
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(path, None, f"is not YAML: {' '.join(str(error).split())}") from error
+    return _mapping(path, content)
+
+
+def read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]] | None:
+    """Rows of a CSV file with a header, or None where the file is missing.
+
+    Args:
+        path: the file.
+        columns: names that its header must have; it may have more.
+
+    Raises:
+        InputError: a column is missing, or a row has not as many fields as the header.
+    """
+    text = _text(path)
+    if text is None:
+        return None
+    reader = csv.DictReader(text.splitlines(), strict=True)
+    missing = [name for name in columns if name not in (reader.fieldnames or ())]
+    if missing:
+        raise InputError(path, 1, f"the header lacks {', '.join(missing)}")
+    rows = []
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                raise InputError(path, reader.line_num, f"has not {len(reader.fieldnames or ())} fields")
+            rows.append(row)
+    except csv.Error as error:
+        raise InputError(path, reader.line_num, f"is not CSV: {error}") from error
+    return rows
+
+
+def read_text(path: Path) -> str | None:
+    """The text of a file, or None where it is missing."""
+    return _text(path)
+
+
+def as_number(value: Any) -> float:
+    """A number, or nan for anything else (an empty field, a missing key, an infinite value)."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return math.nan
+    return found if math.isfinite(found) else math.nan
+
+
+def masking_mode(config: Mapping[str, Any]) -> str:
+    """How a pretraining run drew its training masks: adaptive, uniform or peak-only."""
+    return str(config.get("masking") or ("adaptive" if config.get("use_adaptive_masking") else "uniform"))
+
+
+def flatten(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """(name, value) of every leaf; nested names are joined with dots, lists with commas."""
+    rows: list[tuple[str, str]] = []
+    for name, value in values.items():
+        path = f"{before}{name}"
+        if isinstance(value, Mapping) and value:
+            rows += flatten(value, f"{path}.")
+        else:
+            rows.append((path, shown(value)))
+    return rows
+
+
+def shown(value: Any) -> str:
+    """A setting as people write it."""
+    if value is None or value == {} or value == []:
+        return UNDEFINED
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list | tuple):
+        return ", ".join(shown(part) for part in value)
+    return str(value)
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, None, f"cannot be read: {error}") from error
+
+
+def _mapping(path: Path, content: Any) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise InputError(path, None, f"expected names and values, found {type(content).__name__}")
+    return {str(name): value for name, value in content.items()}

@@ -1,0 +1,69 @@
+"""The documentation builds without a warning, names every command and setting, and loads nothing from elsewhere."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import bindtune
+from bindtune.cli import app
+from bindtune.config import PretrainConfig, WindowsConfig
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if find_spec("sphinx") is None or find_spec("myst_parser") is None or find_spec("pydata_sphinx_theme") is None:
+        message = "sphinx and its parts are not installed (pip install 'bindtune[docs]')"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    folder = tmp_path_factory.mktemp("site")
+    words = ["-E", "-W", "--keep-going", "-q", "-b", "html", "-d", folder / "trees", ROOT / "docs", folder / "html"]
+    done = subprocess.run([sys.executable, "-m", "sphinx", *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Path(folder / "html")
+
+
+def text(page: Path) -> str:
+    return re.sub(r"<[^>]+>", "", page.read_text())
+
+
+@pytest.mark.slow
+def test_reference_is_complete(site: Path) -> None:
+    commands, settings, names = (
+        text(site / "reference" / f"{name}.html") for name in ("commands", "settings", "python")
+    )
+    for command in app.registered_commands:
+        assert f"bindtune {command.name or command.callback.__name__}" in commands  # type: ignore[union-attr]
+    for model in (PretrainConfig, WindowsConfig):
+        for name in model.model_fields:
+            assert name in settings
+            assert f"--{name.replace('_', '-')}" in commands
+    for name in bindtune.__all__:
+        assert name in names
+    assert not re.search(r"\.\. [\w-]+::", commands + settings + names)  # no directive was left as text
+
+
+@pytest.mark.slow
+def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 15
+    for page in pages:
+        loaded = re.findall(r"<(?:script|img|link)\b[^>]*?(?:src|href)=\"(https?:[^\"]+)\"", page.read_text())
+        assert loaded == [], page
+
+
+@pytest.mark.slow
+def test_local_links_of_plain_pages_exist() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        if "_build" in page.parts:
+            continue
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page}: {target}"

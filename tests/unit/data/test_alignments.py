@@ -1,0 +1,92 @@
+"""Alignments of proteins: checked once, cached, and read again where the cache is damaged."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from bindtune.data.alignments import Alignments
+from bindtune.data.context import Context, ContextSpec
+from bindtune.errors import InputError
+
+QUERY = "MKTAYIAKQR"
+TEXT = f">query\n{QUERY}\n>a\nMKTAY-AKQK\n>b\nMKSAYIaaAKQR\n>c\nWWWWWWWWWW\n"
+SPEC = ContextSpec(max_num_samples=2, max_query_similarity=0.95, seed=3)
+
+
+def made(folder: Path, text: str = TEXT, *, name: str = "P1") -> Alignments:
+    path = folder / f"{name}.a3m"
+    path.write_text(text)
+    return Alignments({name: path}, cache_dir=folder / "cache", neighbor_similarity_lower_bound=0.8)
+
+
+def entries(folder: Path) -> list[Path]:
+    return sorted((folder / "cache").glob("*.safetensors"))
+
+
+def test_what_is_prepared_is_drawn_from(tmp_path: Path) -> None:
+    found = made(tmp_path)
+    assert "P1" in found
+    assert "P2" not in found
+    found.prepare({"P1": QUERY, "P2": "MK"})
+    assert found.residues == {"P1": 10 + 9 + 12 + 10}
+    drawn = found.draw("P1", SPEC)
+    assert drawn == found.draw("P1", SPEC)
+    assert set(drawn.names) <= {"a", "b", "c"}
+    assert len(drawn.names) == 2
+    texts = {"a": "MKTAYAKQK", "b": "MKSAYIAAAKQR", "c": "W" * 10}
+    assert drawn.sequences == ",".join(texts[name] for name in drawn.names)
+    assert found.draw("P2", SPEC) == Context("", [], "there is no alignment")
+
+
+def test_an_alignment_of_another_protein_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"P1\.a3m: the first row is not 'P1'"):
+        made(tmp_path).prepare({"P1": QUERY[:-1] + "K"})
+
+
+def test_one_that_is_not_asked_for_is_not_read(tmp_path: Path) -> None:
+    found = made(tmp_path, "no alignment at all")
+    found.prepare({"P2": QUERY})
+    assert found.draw("P1", SPEC).sequences == ""
+    with pytest.raises(InputError, match="P1"):
+        found.prepare({"P1": QUERY})
+
+
+def test_progress_sees_every_name_and_a_second_time_reads_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = made(tmp_path)
+    seen: list[str] = []
+    found.prepare({"P1": QUERY}, progress=lambda names: (seen.append(name) or name for name in names))
+    assert seen == ["P1"]
+    assert len(entries(tmp_path)) == 1
+    expected = found.draw("P1", SPEC)
+    monkeypatch.setattr("bindtune.data.context._read", lambda *_: pytest.fail("was read again"))
+    again = made(tmp_path)
+    again.prepare({"P1": QUERY})
+    assert again.draw("P1", SPEC) == expected
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "empty", "other", "partial", "bytes"])
+def test_a_missing_or_damaged_cache_entry_is_read_again(tmp_path: Path, damage: str) -> None:
+    found = made(tmp_path)
+    found.prepare({"P1": QUERY})
+    expected = found.draw("P1", SPEC)
+    (entry,) = entries(tmp_path)
+    whole = entry.read_bytes()
+    if damage == "missing":
+        entry.unlink()
+    elif damage == "other":
+        save_file({"something": np.zeros(3)}, entry)
+    elif damage == "partial":
+        save_file({"names": np.frombuffer(b"query", np.uint8)}, entry)
+    else:
+        entry.write_bytes({"truncated": whole[:-5], "empty": b"", "bytes": b"\xff" * 400}[damage])
+    assert found.draw("P1", SPEC) == expected
+    assert entry.read_bytes() == whole
+    entry.write_bytes(whole[:-5])
+    again = made(tmp_path)
+    again.prepare({"P1": QUERY})
+    assert again.draw("P1", SPEC) == expected
+    assert entry.read_bytes() == whole
