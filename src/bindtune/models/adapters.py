@@ -131,6 +131,7 @@ def save_adapters(model: Any, folder: Path, *, base: str) -> None:
         config.base_model_name_or_path = base
     # Unless told, PEFT asks the hub whether the vocabulary has grown.
     model.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's form of a model card, which nobody has filled in
 
 
 def adapter_weights(model: Any) -> dict[str, Tensor]:
@@ -170,6 +171,31 @@ def read_adapters(folder: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def merge_adapters(encoder: nn.Module, folder: Path) -> Any:
+    """Add the adapters of a folder to an encoder's weights.
+
+    Args:
+        encoder: the model that they were trained on, with its masked-LM head; it is changed.
+        folder: adapters as `save_adapters` writes them.
+
+    Returns:
+        The encoder, without adapters, in evaluation mode.
+
+    Raises:
+        CheckpointError: the adapters are missing or damaged, or do not fit the encoder.
+    """
+    weights = read_adapters(folder)
+    try:
+        config = LoraConfig.from_pretrained(str(folder))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # as in `add_lora`
+            model: Any = get_peft_model(encoder, config)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{folder}: no adapters for this model: {' '.join(str(error).split())[:200]}") from error
+    restore_adapters(model, weights, source=folder)
+    return model.merge_and_unload(safe_merge=True).eval()
 
 
 @dataclass(frozen=True)
