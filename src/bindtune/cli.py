@@ -165,10 +165,14 @@ def _print_metrics(metrics: dict[str, float]) -> None:
 
 @app.command()
 def export(
-    model: Annotated[Path, typer.Argument(help="A run folder or checkpoint with a DNABERT-2 model.")],
+    model: Annotated[Path, typer.Argument(help="A pretraining run or checkpoint, or RUN/fold_K of a binding run.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
 ) -> None:
-    """Write a trained DNABERT-2 in the hub's layout, for code that loads the original."""
+    """Write a trained model to a folder of its own, with its card.
+
+    DNABERT-2 is written in the hub's layout, for code that loads the original; the encoder of a binding run with the
+    adapters of one fold merged, to load like the encoder it came from.
+    """
     from bindtune.training.export import export_run
 
     export_run(model, out)

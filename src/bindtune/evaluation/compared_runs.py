@@ -153,18 +153,19 @@ def differing_settings(reference: Run, other: Run) -> list[Setting]:
     """The settings that two runs of one job differ in, without those that have no part in the figures."""
     binding = is_binding(reference.config)
     apart = BINDING_APART if binding else PRETRAINING_APART
-    if binding and _same_encoder(reference, other):
-        apart |= {"model.checkpoint"}
+    model = "model.checkpoint" if binding else "model_name_or_path"
+    if _same_base(reference, other):
+        apart |= {model}
     first, second = (run.config if binding else _with_masking(run.config) for run in (reference, other))
     found = [each for each in _differences(first, second) if each.name not in apart]
-    return [*found, *_other_files(reference, other, {each.name for each in found})] if binding else found
+    return [*found, *_other_files(reference, other, {each.name for each in found}, model=model)]
 
 
-def _other_files(reference: Run, other: Run, told: set[str]) -> Iterator[Setting]:
+def _other_files(reference: Run, other: Run, told: set[str], *, model: str) -> Iterator[Setting]:
     """Settings that name the same file or model in both runs, whose content is not the same."""
     first, second = reference.input_hashes(), other.input_hashes()
-    for name in first.keys() & second.keys():
-        setting = "model.checkpoint" if name.startswith("base ") else _FILES.get(name)
+    for name in sorted(first.keys() & second.keys()):
+        setting = model if name.startswith("base ") else _FILES.get(name)
         if setting is not None and setting not in told and first[name] != second[name]:
             told.add(setting)
             yield Setting(setting, *(f"{name} with SHA-256 {each[name][:12]}..." for each in (first, second)))
@@ -176,8 +177,8 @@ def _with_masking(config: dict[str, Any]) -> dict[str, Any]:
     return {"masking": masking_mode(config), **rest}
 
 
-def _same_encoder(reference: Run, other: Run) -> bool:
-    """Whether the files of both encoders are known, and the same."""
+def _same_base(reference: Run, other: Run) -> bool:
+    """Whether the files of the models that both runs began with are known, and the same."""
     first, second = (
         {name: each for name, each in run.input_hashes().items() if name.startswith("base ")}
         for run in (reference, other)

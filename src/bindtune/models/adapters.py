@@ -134,6 +134,7 @@ def save_adapters(model: Any, folder: Path, *, base: str) -> None:
         config.base_model_name_or_path = base
     # Unless told, PEFT asks the hub whether the vocabulary has grown.
     model.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's form of a model card, which nobody has filled in
 
 
 def adapter_weights(model: Any, adapter: str = "default") -> dict[str, Tensor]:
@@ -263,6 +264,22 @@ def _mergeable(layer: Any) -> str | None:
         return None
     name: str = active[0]
     return name
+
+
+def merge_adapters(encoder: nn.Module, folder: Path) -> Any:
+    """Add the adapters of a folder to an encoder's weights.
+
+    Args:
+        encoder: the model that they were trained on, with its masked-LM head; it is changed.
+        folder: adapters as `save_adapters` writes them.
+
+    Returns:
+        The encoder, without adapters, in evaluation mode.
+
+    Raises:
+        CheckpointError: the adapters are missing or damaged, or do not fit the encoder.
+    """
+    return load_adapters(encoder, {"default": folder}).merge_and_unload(safe_merge=True).eval()
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,99 @@
-"""Give a trained DNABERT-2 back in the layout of the model it came from."""
+"""Give a trained model back as a folder of its own: DNABERT-2 in the hub's layout, an encoder with adapters merged."""
 
+import sys
 from pathlib import Path
+from typing import Any
+
+from transformers.utils.logging import disable_progress_bar
 
 from bindtune.data.tokens import load_tokenizer
 from bindtune.errors import CheckpointError, ConfigError
+from bindtune.evaluation.card_binding import merged_card
+from bindtune.evaluation.card_pretraining import pretraining_card
+from bindtune.evaluation.model_card import NOTICE, README, e1_notice
+from bindtune.evaluation.report_run import provenance
+from bindtune.models.adapters import merge_adapters
+from bindtune.models.backbones import load_backbone
+from bindtune.models.base_files import base_files
+from bindtune.models.binding_checkpoint import BEST, read_heads
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.hub_layout import write_hub_layout
+from bindtune.runs import sha256, write_text
 
 
 def export_run(model: Path, out: Path) -> None:
-    """Write `config.json`, `pytorch_model.bin` and the tokenizer.
+    """Write a model with its card.
+
+    A pretraining run or checkpoint becomes `config.json`, `pytorch_model.bin` and the tokenizer, as the hub has
+    DNABERT-2. A fold of a binding run becomes `config.json` and `model.safetensors`, its adapters added to the weights
+    of the encoder, with the licence notice of E1.
 
     Args:
-        model: a run folder or checkpoint.
+        model: a pretraining run folder or checkpoint, or the folder of a fold.
         out: a folder that does not exist, or is empty.
 
     Raises:
-        ConfigError: `out` holds something.
-        CheckpointError: `model` holds no DNABERT-2.
+        ConfigError: `out` holds something, or `model` is a binding run and no fold.
+        CheckpointError: `model` holds no DNABERT-2 and no fold, or the encoder is not the one that was adapted.
     """
+    if not sys.stderr.isatty():
+        disable_progress_bar()  # type: ignore[no-untyped-call]
     if not model.is_dir():
         raise CheckpointError(f"{model} is not a folder")
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is not empty")
+    if (model / f"{BEST}_heads.pt").is_file():
+        _export_fold(model, out)
+        return
+    if any(model.glob(f"fold_*/{BEST}_heads.pt")):
+        raise ConfigError(f"{model} is a binding run: name one of its folds, such as {model / 'fold_1'}")
     write_hub_layout(DNABert2ForMaskedLM.from_pretrained(model), out)
     load_tokenizer(str(model)).save_pretrained(out)
+    run = next((folder for folder in (model, model.resolve().parent) if (folder / "config.yaml").is_file()), None)
+    if run is not None:
+        write_text(out / README, pretraining_card(run, model=model, exported=True))
+
+
+def _export_fold(folder: Path, out: Path) -> None:
+    heads = read_heads(folder / f"{BEST}_heads.pt")
+    base, run = str(heads["base_model_checkpoint"]), folder.resolve().parent
+    adapters = folder / f"{BEST}_lora"
+    if adapters.is_dir():
+        _check_base(base, run)
+        encoder, _ = load_backbone(base)
+        merged = merge_adapters(encoder, adapters)
+    else:
+        merged, _ = load_backbone(str(folder / BEST))
+    merged.save_pretrained(out)
+    kind = str(merged.config.model_type)
+    if kind == "esm":
+        load_tokenizer(base).save_pretrained(out)
+    card = merged_card(run, fold=_fold(heads, folder), epoch=int(heads.get("epoch") or 0), base=base, encoder=kind)
+    write_text(out / README, card)
+    if kind == "E1":
+        write_text(out / NOTICE, e1_notice())
+
+
+def _fold(heads: dict[str, Any], folder: Path) -> int:
+    number = str(heads.get("fold") or folder.resolve().name.removeprefix("fold_"))
+    if not number.isdigit():
+        raise CheckpointError(f"{folder}: the heads do not say which fold this is")
+    return int(number)
+
+
+def _check_base(base: str, run: Path) -> None:
+    """Refuse an encoder whose files have changed since the run: adapters belong to the weights they were trained on.
+
+    Raises:
+        CheckpointError: a file differs.
+    """
+    inputs = provenance(run).get("inputs")
+    recorded = {
+        name: each.get("sha256")
+        for name, each in (inputs.items() if isinstance(inputs, dict) else ())
+        if name.startswith("base ") and isinstance(each, dict)
+    }
+    found = base_files(base)
+    changed = [name for name, path in found.items() if name in recorded and sha256(path) != recorded[name]]
+    if changed:
+        raise CheckpointError(f"{base}: not the encoder that {run} was trained on: {', '.join(changed)} changed")

@@ -23,7 +23,10 @@ from bindtune.data.collate import EclipAdaptiveMLMCollator
 from bindtune.data.masking import Masking, MaskingRates, Replacement, total_counts
 from bindtune.data.tokens import TokenReport, load_tokenizer, tokenise_file
 from bindtune.errors import ConfigError, InputError, Interrupted
+from bindtune.evaluation.card_pretraining import pretraining_card
+from bindtune.evaluation.model_card import README
 from bindtune.evaluation.record_losses import EVAL_RECORDS, write_record_losses
+from bindtune.models.base_files import base_files
 from bindtune.models.loading import load_masked_lm
 from bindtune.runs import LOCK, only_writer, provenance, write_text
 from bindtune.training import checkpoints
@@ -154,7 +157,9 @@ def _sign(config: PretrainConfig) -> None:
         log.warning("removed %s, which a kill left unfinished", broken)
     inputs = {"train_file": config.train_file, "validation_file": config.validation_file}
     found = {name: path for name, path in inputs.items() if path is not None}
-    origin = provenance(found, ("torch", "transformers", "tokenizers", "datasets", "numpy"))
+    origin = provenance(
+        {**found, **base_files(config.model_name_or_path)}, ("torch", "transformers", "tokenizers", "datasets", "numpy")
+    )
     write_text(config.output_dir / "provenance.json", json.dumps(origin, indent=2) + "\n")
     write_text(config.output_dir / CONFIG, dump(config))
 
@@ -291,4 +296,6 @@ def _finish(trainer: RegionTrainer, config: PretrainConfig, trained: dict[str, f
         if trainer.args.should_save:
             write_record_losses(config.output_dir / EVAL_RECORDS, by_record)
     trainer.save_state()
+    if trainer.args.should_save:
+        write_text(config.output_dir / README, pretraining_card(config.output_dir))
     return results

@@ -15,6 +15,7 @@ from bindtune.config import BindingConfig, load_binding
 from bindtune.data.folds import read_folds
 from bindtune.errors import InputError
 from bindtune.evaluation.baseline import out_of_fold_baseline
+from bindtune.evaluation.card_binding import write_run_card
 from bindtune.evaluation.plots import calibration_figure, save_png, threshold_figure
 from bindtune.evaluation.scored import ScoredResidues, by_ion
 from bindtune.evaluation.summary import out_of_fold_summary, summary_table
@@ -43,6 +44,7 @@ def merge_folds(run: Path) -> str:
         raise InputError(run, None, f"folds that are not done: {', '.join(missing)}")
     _join_metrics([folder / files.HISTORY for folder in folders], run / METRICS)
     if not training.ions:
+        write_run_card(run)
         return f"the language model is adapted: {folders[0]}"
     table = pa.concat_tables([pq.read_table(folder / files.OOF) for folder in folders])
     _check_complete(table, run)
@@ -101,6 +103,7 @@ def _summarise(table: pa.Table, config: BindingConfig, run: Path) -> str:
     write_text(run / SUMMARY, yaml.safe_dump({"out_of_fold": summary}, sort_keys=False))
     for ion, residues in scored.items():
         _draw(ion, residues, thresholds["thresholds"][ion]["methods"], run / "plots")
+    write_run_card(run)
     return summary_table(summary)
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import yaml
 from accelerate import Accelerator
-from huggingface_hub import try_to_load_from_cache
 from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig, dump
 from bindtune.errors import BindtuneError, CheckError, ConfigError
 from bindtune.models.adapters import count_parameters
+from bindtune.models.base_files import base_files
 from bindtune.runs import LOCK, only_writer, provenance, write_text
 from bindtune.training.binding import files
 from bindtune.training.binding.audit import audit
@@ -187,7 +187,7 @@ def _pairs(values: Any, earlier: Any) -> Iterator[tuple[str, Any, dict[str, Any]
 
 def _sign(config: BindingConfig, run: Path, inputs: RunInputs) -> list[str]:
     """Leave the settings, the folds, the audit, and where everything came from; returns what the audit says."""
-    origin = provenance({**inputs.files, **_base_files(config.model.checkpoint)}, _PACKAGES)
+    origin = provenance({**inputs.files, **base_files(config.model.checkpoint)}, _PACKAGES)
     signed = run / PROVENANCE
     if signed.is_file():
         before = {
@@ -208,16 +208,6 @@ def _sign(config: BindingConfig, run: Path, inputs: RunInputs) -> list[str]:
     if found["leaks"] and config.data.leaks == "fail":
         raise CheckError(f"{found['sentences'][0]}; see {run / AUDIT}; data.leaks=allow trains nevertheless")
     return list(found["sentences"])
-
-
-def _base_files(checkpoint: str) -> dict[str, Path]:
-    """The encoder's files, by what they are."""
-    folder = Path(checkpoint)
-    names = ("config.json", "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
-    if folder.is_dir():
-        return {f"base {name}": folder / name for name in names if (folder / name).is_file()}
-    cached = {name: try_to_load_from_cache(checkpoint, name) for name in names}
-    return {f"base {name}": Path(path) for name, path in cached.items() if isinstance(path, str)}
 
 
 def _tell(config: BindingConfig, inputs: RunInputs, sentences: list[str]) -> None:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from bindtune.config import BindingConfig, build
 from bindtune.data.residue_rows import ResidueRows
 from bindtune.errors import Interrupted
+from bindtune.evaluation.card_binding import write_fold_card
 from bindtune.evaluation.thresholds import Method
 from bindtune.models.backbones import BatchPreparer, preparer_for
 from bindtune.models.binding_checkpoint import restore_best, save_best
@@ -310,7 +311,19 @@ class E1BindingTrainer:
             lora = None if self.conf.lora is None else self.conf.lora.model_dump(mode="json")
             about = {"epoch": self.state.best_epoch, "fold": self.fold, "lora_config": lora, "metrics": figures}
             save_best(self.folder, self.bare, base=self.conf.model.checkpoint, about=about)
+            self._write_card()
         self.accelerator.wait_for_everyone()
+
+    def _write_card(self) -> None:
+        """Say beside the best weights what they are."""
+        write_fold_card(
+            self.run,
+            fold=self.fold,
+            epoch=self.state.best_epoch,
+            config=self.conf.model_dump(mode="json"),
+            encoder=str(self.bare._original_model.config.model_type),
+            rows=self.state.history,
+        )
 
     def _predict_held_out(self) -> None:
         """Take the best epoch's weights, and predict every residue of the fold."""
@@ -323,6 +336,7 @@ class E1BindingTrainer:
         logits = self.predict_logits(held_out)
         if self.accelerator.is_main_process:
             files.write_metrics(self.folder / files.HISTORY, self.state.history)
+            self._write_card()  # with the figures of a test on the held-out proteins, if there was one
             probabilities = {name: probabilities_of(values) for name, values in logits.items()}
             files.write_out_of_fold(self.folder / files.OOF, held_out.proteins, probabilities, fold=self.fold)
             files.delete_state(self.folder)
