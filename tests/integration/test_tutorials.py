@@ -1,7 +1,8 @@
 """The commands of the tutorials run, block by block as they are printed, with less to compute.
 
 Every ```bash block is run, but for those with a line `<!-- not run: why -->` before them: what needs a GPU, a network
-or an installation. Sizes are lowered by documented options alone, which a `bindtune` on the PATH puts behind the page's.
+or an installation. Sizes are lowered by documented options alone, which a `bindtune` on the PATH puts behind those
+of the page.
 """
 
 import os
