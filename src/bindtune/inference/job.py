@@ -269,7 +269,8 @@ def _spec(settings: InferenceConfig, run: TrainedRun, preparer: BatchPreparer, d
     sampling = run.config.training.validation_context
     samples, query = settings.max_num_samples, settings.max_query_length or sampling.max_query_length
     context = ContextSpec(
-        max_num_samples=sampling.max_num_samples if samples is None else samples,
+        max_num_samples=min(sampling.max_num_samples if samples is None else samples, preparer.max_num_sequences - 1),
+        max_residues=preparer.max_residues,
         max_query_similarity=sampling.max_query_similarity,
         min_query_similarity=sampling.min_query_similarity,
         neighbor_similarity_lower_bound=sampling.neighbor_similarity_lower_bound,

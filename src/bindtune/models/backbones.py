@@ -35,6 +35,8 @@ class BatchPreparer(Protocol):
     """Tokens that a sequence has beside its residues."""
     reads_homologs: bool
     """Whether context sequences may stand before the query."""
+    max_num_sequences: int
+    """Most sequences of a row, the query counted."""
     mask_id: int
     amino_acids: NDArray[np.int64]
     """Ids of the 20 standard residues, which random replacements are drawn from."""

@@ -128,7 +128,8 @@ def _leave_signals(worker: int) -> None:
 def row_spec(sampling: ContextSettings, preparer: BatchPreparer) -> RowSpec:
     """How proteins become rows for an encoder."""
     context = ContextSpec(
-        max_num_samples=sampling.max_num_samples,
+        max_num_samples=min(sampling.max_num_samples, preparer.max_num_sequences - 1),
+        max_residues=preparer.max_residues,
         max_query_similarity=sampling.max_query_similarity,
         min_query_similarity=sampling.min_query_similarity,
         neighbor_similarity_lower_bound=sampling.neighbor_similarity_lower_bound,
