@@ -78,7 +78,7 @@ def read_heads(path: Path) -> dict[str, Any]:
         if not zipfile.is_zipfile(path):
             raise EOFError("not a file of weights, or cut off" if path.is_file() else "there is no such file")
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, UnpicklingError, ValueError, LookupError, struct.error) as error:
+    except DAMAGED as error:
         raise CheckpointError(f"{path}: no heads of a binding model: {' '.join(str(error).split())[:200]}") from error
     problems = [
         f"{name} is missing or is no {kind.__name__}"
