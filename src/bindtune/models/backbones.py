@@ -52,6 +52,20 @@ class BatchPreparer(Protocol):
         """True at the residues of the query and nowhere else (B, T)."""
 
 
+def find_backbone(name: str) -> dict[str, Any]:
+    """The configuration of an encoder.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(name)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{name}: no model: {' '.join(str(error).split())}") from error
+    found: dict[str, Any] = config
+    return found
+
+
 def load_backbone(name: str) -> tuple[Any, BatchPreparer]:
     """Load an encoder with its masked-LM head in fp32, and what prepares its batches; no code from the hub is run.
 
@@ -61,11 +75,8 @@ def load_backbone(name: str) -> tuple[Any, BatchPreparer]:
     Raises:
         CheckpointError: there is no such model, it is of another kind, or its weights are missing or damaged.
     """
-    try:
-        config, _ = PreTrainedConfig.get_config_dict(name)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{name}: no model: {' '.join(str(error).split())}") from error
-    model: Any = (Esm2ForMaskedLM if config.get("model_type") == "esm" else E1ForMaskedLM).from_pretrained(name)
+    kind = find_backbone(name).get("model_type")
+    model: Any = (Esm2ForMaskedLM if kind == "esm" else E1ForMaskedLM).from_pretrained(name)
     return model, preparer_for(model, name)
 
 

@@ -1,5 +1,6 @@
 """Rows and batches of a fold: what each process reads, in which order."""
 
+import signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,11 +87,18 @@ class FoldBatches:
 
     def evaluation_loader(self, rows: ResidueRows, *, masking: bool = False) -> DataLoader[Any]:
         """This process's share of all chunks of all proteins."""
+        share = self._evaluation_batches(rows)[self.rank :: self.processes]
+        return self._loader(rows, share, self._collator(masking=masking))
+
+    def evaluation_rounds(self, rows: ResidueRows) -> int:
+        """Batches of the process that has most of them."""
+        return -(-len(self._evaluation_batches(rows)) // self.processes)
+
+    def _evaluation_batches(self, rows: ResidueRows) -> list[list[tuple[int, int]]]:
         indices = rows.fixed()
         budget = self.conf.training.max_batch_tokens or EVALUATION_TOKENS
         costs = [rows.cost(index) for index in indices]
-        batches = [[indices[place] for place in batch] for batch in budgeted(costs, max_tokens=budget)]
-        return self._loader(rows, batches[self.rank :: self.processes], self._collator(masking=masking))
+        return [[indices[place] for place in batch] for batch in budgeted(costs, max_tokens=budget)]
 
     def _collator(self, *, masking: bool) -> ResidueCollator:
         training = self.conf.training
@@ -106,8 +114,15 @@ class FoldBatches:
             batch_sampler=FixedBatches(batches),
             collate_fn=collator,
             num_workers=min(self.conf.training.num_workers, len(batches)),
+            worker_init_fn=_leave_signals,
             generator=torch.Generator(),  # a worker's seed, drawn here, leaves torch's own state alone
         )
+
+
+def _leave_signals(worker: int) -> None:
+    """A signal to all processes of a job is answered by those that train; workers end with them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def row_spec(sampling: ContextSettings, preparer: BatchPreparer) -> RowSpec:

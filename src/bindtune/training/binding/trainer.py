@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from bindtune.config import BindingConfig, build
 from bindtune.data.residue_rows import ResidueRows
-from bindtune.errors import Interrupted
+from bindtune.errors import BindtuneError, CheckpointError, ConfigError, Interrupted
 from bindtune.evaluation.thresholds import Method
 from bindtune.models.backbones import BatchPreparer, preparer_for
 from bindtune.models.binding_checkpoint import restore_best, save_best
@@ -29,7 +29,7 @@ from bindtune.training.binding.batches import FoldBatches
 from bindtune.training.binding.files import FoldState, Row
 from bindtune.training.binding.inputs import FoldProteins, read_fold
 from bindtune.training.binding.prediction import INPUTS, Predictor
-from bindtune.training.binding.processes import StopSignal, make_accelerator, memory_told
+from bindtune.training.binding.processes import StopSignal, make_accelerator, memory_told, other_steps
 from bindtune.training.binding.randomness import seeded
 from bindtune.training.binding.schedule import is_stale, learning_rate
 from bindtune.training.binding.scoring import MEAN, probabilities_of, validation_rows
@@ -87,8 +87,9 @@ class E1BindingTrainer:
         preparer = preparer or preparer_for(model._original_model, self.conf.model.checkpoint)
         self.batches = FoldBatches(self.conf, self.proteins, preparer, fold=fold, processes=found[0], rank=found[1])
         self.bare = model
-        self.predictor = Predictor(model, self.batches, self.accelerator)
-        self.state = FoldState()
+        self.predictor = Predictor(model, self.batches, self.accelerator, pause=self._leave_if_asked)
+        self.state = FoldState(proteins_per_step=self.batches.proteins_per_step)
+        self._unsettled = False
         self._stop = StopSignal(self.accelerator)
         training = self.conf.training
         learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -177,8 +178,12 @@ class E1BindingTrainer:
         if not counted:
             return loss * 0
         for name, values in sums.items():
-            held = self.state.sums.get(name, [0.0] * len(values))
-            self.state.sums[name] = [a + b for a, b in zip(held, values.detach().double().tolist(), strict=True)]
+            added = values.detach().double().tolist()
+            if not all(map(math.isfinite, added)):
+                place = f"fold {self.fold}, epoch {self.state.epoch + 1}, step {self.state.step + 1}"
+                raise BindtuneError(f"{place}: the loss is not a number: learn at a lower training.learning_rate")
+            held = self.state.sums.get(name, [0.0] * len(added))
+            self.state.sums[name] = [a + b for a, b in zip(held, added, strict=True)]
         share: Tensor = loss * self.accelerator.num_processes
         return share
 
@@ -213,7 +218,11 @@ class E1BindingTrainer:
 
     def _figures(self, rows: ResidueRows) -> list[Row]:
         logits = self.predict_logits(rows)
-        masked = self.predictor.masked_lm_loss(rows) if self.bare.mlm_weight else math.nan
+        masked = (
+            self.predictor.masked_lm_loss(rows, label=f"fold {self.fold} masked LM")
+            if self.bare.mlm_weight
+            else math.nan
+        )
         found: list[Any] = [None]
         if self.accelerator.is_main_process:
             method: Method = self.conf.training.threshold_method
@@ -244,13 +253,16 @@ class E1BindingTrainer:
 
         Raises:
             Interrupted: SIGTERM came; the state to resume from is saved.
+            BindtuneError: memory ran out, or the loss is not a number any more.
         """
         with self._stop.listening(), memory_told(self.conf):
             while not self.finished:
                 rows = self._epoch()
                 if self.accelerator.is_main_process:
                     on_epoch(rows)
-        self._predict_held_out()
+            self._predict_held_out()
+            if self._stop.asked():
+                raise Interrupted(self._way_on)
         return self.state.history
 
     @property
@@ -273,11 +285,16 @@ class E1BindingTrainer:
         rows = [*self._training_rows(losses), *({**row, "split": "validation"} for row in validation)]
         rows = [{**about, **row} for row in rows]
         score = self._score(validation[-1])
-        better = score > self.state.best_score or not self.state.best_epoch
+        # Where there is nothing to choose by, the last epoch is taken; where best weights may have been written by a
+        # process that was killed before it saved its state, they are written again.
+        better = score > self.state.best_score or math.isnan(score) or not self.state.best_epoch or self._unsettled
+        self._unsettled = False
         self.state.epoch, self.state.step, self.state.sums = epoch, 0, {}
         self.state.history += rows
         if better:
             self.state.best_epoch, self.state.best_score = epoch, score
+            if self.accelerator.is_main_process:
+                files.unsettle(self.folder)
             self.save_checkpoint()
         self._save_state()
         if self.accelerator.is_main_process:
@@ -290,6 +307,11 @@ class E1BindingTrainer:
             self.fold, self.state.epoch, losses["loss"], mean["loss"], mean["auprc"], mean["hra"],
             ", the best so far" if better else "",
         )  # fmt: skip
+        if self.predictor.without_context and self.state.epoch == 1:
+            log.warning(
+                "fold %d: %d validation rows are read alone: msa_sampling allows no homolog of their alignment",
+                self.fold, self.predictor.without_context,
+            )  # fmt: skip
 
     def _training_rows(self, losses: dict[str, float]) -> list[Row]:
         by_ion = [{"split": "train", "ion": ion, "loss_bce": losses[f"loss_bce_{ion}"]} for ion in self.bare.ion_types]
@@ -335,16 +357,27 @@ class E1BindingTrainer:
 
         Raises:
             CheckpointError: the state is damaged or belongs to another model.
+            ConfigError: steps had another number of proteins.
         """
         found = files.read_state(self.folder)
         if found is None:
             return False
-        self.state, weights, optimizer = found
+        state, weights, optimizer = found
+        before, now = state.proteins_per_step, self.batches.proteins_per_step
+        if before != now:
+            raise ConfigError(other_steps(self.conf, before, processes=self.accelerator.num_processes))
+        self.state = state
+        self._unsettled = (self.folder / files.UNSETTLED).is_file()
         rank = self.accelerator.process_index
         if rank:
             self.state.sums = {}  # the main process holds those of all
         files.restore_weights(self.bare, weights, source=self.folder / files.STATE)
-        self.optimizer.load_state_dict(optimizer)
+        try:
+            self.optimizer.load_state_dict(optimizer)
+        except (ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{self.folder / files.STATE}: the saved optimiser is not that of this model"
+            ) from error
         return True
 
     def _save_state(self) -> None:
@@ -365,11 +398,20 @@ class E1BindingTrainer:
 
     def _save_within_epoch(self, *, last: bool) -> None:
         every = self.conf.training.save_steps
-        if self._stop.asked():
-            self._save_state()
-            raise Interrupted(f"bindtune train --resume {self.run}")
+        self._leave_if_asked()
         if every and self.state.step % every == 0 and not last:
             self._save_state()
+
+    def _leave_if_asked(self) -> None:
+        """Save and leave where SIGTERM came; all processes must ask at the same time."""
+        if self._stop.asked():
+            if not self.finished:  # else the last epoch's state is saved, and the best one's weights are in the model
+                self._save_state()
+            raise Interrupted(self._way_on)
+
+    @property
+    def _way_on(self) -> str:
+        return f"bindtune train --resume {self.run}"
 
     def _progress(self, label: str, *, total: int) -> Any:
         quiet = not (self.accelerator.is_main_process and sys.stderr.isatty())
