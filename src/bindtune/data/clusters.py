@@ -20,7 +20,12 @@ from bindtune.io.text import numbered_lines
 Ints = NDArray[np.int64]
 Method = Literal["identical", "kmer", "mmseqs"]
 
-_HEADERS = {("protein", "cluster"): 0, ("representative", "member"): 1, ("cluster", "protein"): 1}
+_HEADERS = {
+    ("protein", "cluster"): 0,
+    ("protein", "group"): 0,
+    ("representative", "member"): 1,
+    ("cluster", "protein"): 1,
+}
 
 
 def cluster_proteins(

@@ -102,7 +102,9 @@ def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int)
     found = audit(config, inputs)
     write_text(run / AUDIT, json.dumps(found, indent=2) + "\n")
     if found["leaks"] and config.data.leaks == "fail":
-        raise CheckError(f"{found['sentences'][0]}; see {run / AUDIT}; data.leaks=allow trains nevertheless")
+        raise CheckError(
+            f"{found['sentences'][0]}; see {run / AUDIT}; data.leaks=allow in a new output_dir trains nevertheless"
+        )
     notice = resources("bindtune.models").joinpath("PROFLUENT_E1_NOTICE.txt").read_text(encoding="utf-8")
     write_text(run / NOTICE, notice)
     write_text(run / CONFIG, dump(config))
