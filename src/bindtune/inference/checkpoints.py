@@ -215,8 +215,6 @@ class _FoldFiles:
     def _check(self) -> None:
         """Every ion needs its head."""
         weights = self.heads["classifier_heads"]
-        if not isinstance(weights, dict) or not isinstance(self.heads["ions"], list):
-            raise CheckpointError(f"{self.heads_path}: no heads of a binding model")
         there = {str(name).partition(".")[0] for name in weights}
         missing = [ion for ion in self.heads["ions"] if ion not in there]
         if missing:

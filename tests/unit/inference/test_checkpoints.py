@@ -120,7 +120,7 @@ def change_heads(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
         (lambda heads: heads["ions"].append("CA"), "no head for CA"),
         (lambda heads: heads.update(ions=["MN", "ZN"]), "ions is"),
         (lambda heads: heads.update(base_model_checkpoint="x"), "base_model_checkpoint is 'x'"),
-        (lambda heads: heads.pop("ions"), "ions missing"),
+        (lambda heads: heads.pop("ions"), "ions is missing"),
         (lambda heads: heads["classifier_heads"].update({"ZN.score.weight": torch.zeros(1, 3)}), "heads do not fit"),
     ],
 )
