@@ -14,7 +14,13 @@ from bindtune.errors import ConfigError, InputError
 class Settings(BaseModel):
     """What all configurations share: frozen, unknown keys refused, field docstrings shown as help."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        defer_build=True,  # until it is used: a command needs one model, and its help none
+    )
 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
