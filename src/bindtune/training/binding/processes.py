@@ -2,17 +2,21 @@
 
 import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
 
 from bindtune.config import BindingConfig
 from bindtune.errors import BindtuneError, ConfigError
+
+T = TypeVar("T")
 
 _PATIENCE = 7200.0
 """Seconds that processes wait for each other (for the main one to read alignments), unless TORCH_DIST_TIMEOUT says."""
@@ -38,6 +42,25 @@ def _patience() -> timedelta:
     except (ValueError, OverflowError) as error:
         raise ConfigError(f"TORCH_DIST_TIMEOUT is {told!r}, expected seconds") from error
     raise ConfigError(f"TORCH_DIST_TIMEOUT is {told!r}, expected seconds above 0")
+
+
+def main_process_first(accelerator: Accelerator, work: Callable[[], T]) -> T | None:
+    """Let the main process work while the others wait, for whom there is None.
+
+    Where it fails, the others end without a word: its own message says it all.
+    """
+    found, failure, ended = None, None, [False]
+    if accelerator.is_main_process:
+        try:
+            found = work()
+        except (BindtuneError, OSError) as error:
+            failure, ended = error, [True]
+    broadcast_object_list(ended)
+    if failure is not None:
+        raise failure
+    if ended[0]:
+        sys.exit(2)
+    return found
 
 
 class StopSignal:

@@ -21,7 +21,7 @@ from bindtune.training.binding.folder import LOG, check_folder, sign
 from bindtune.training.binding.inputs import RunInputs, divide, read_run
 from bindtune.training.binding.merge import merge_folds
 from bindtune.training.binding.model import build_model, positive_weights
-from bindtune.training.binding.processes import is_about_peers, make_accelerator
+from bindtune.training.binding.processes import is_about_peers, main_process_first, make_accelerator
 from bindtune.training.binding.trainer import E1BindingTrainer
 
 log = logging.getLogger(__name__)
@@ -67,14 +67,10 @@ def _cross_validate(
     check_folder(config, run, fold=fold, resumed=resumed)
     find_backbone(config.model.checkpoint)  # before anything that takes long
     accelerator.wait_for_everyone()  # every process has looked before the first one writes
-    with accelerator.main_process_first():
-        inputs = read_run(config, run)
-    sentences = []
-    if accelerator.is_main_process:
-        with taking_turns(run):
-            check_folder(config, run, fold=fold, resumed=resumed)
-            sentences = sign(config, run, inputs, processes=accelerator.num_processes)
-    accelerator.wait_for_everyone()
+    prepared = main_process_first(
+        accelerator, lambda: _prepare(config, run, fold=fold, resumed=resumed, processes=accelerator.num_processes)
+    )
+    inputs, sentences = prepared or (read_run(config, run), [])
     with _logging_to(run / LOG if accelerator.is_main_process else None) as note:
         _tell(config, inputs, sentences)
         wanted = _wanted(config, fold)
@@ -91,6 +87,16 @@ def _cross_validate(
             note(f"{found}\n{(time.monotonic() - started) / 60:.1f} minutes")
         accelerator.wait_for_everyone()
         return found
+
+
+def _prepare(
+    config: BindingConfig, run: Path, *, fold: int | None, resumed: bool, processes: int
+) -> tuple[RunInputs, list[str]]:
+    """Read the inputs, sign the run folder, and return them with what the audit says."""
+    inputs = read_run(config, run)
+    with taking_turns(run):
+        check_folder(config, run, fold=fold, resumed=resumed)
+        return inputs, sign(config, run, inputs, processes=processes)
 
 
 def _wanted(config: BindingConfig, fold: int | None) -> list[int]:

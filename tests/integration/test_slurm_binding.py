@@ -1,0 +1,142 @@
+"""The job script of a fold array, run without SLURM: its syntax, what it starts, and what its signals do."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from bindtune.models.e1 import E1ForMaskedLM
+from bindtune.models.e1_config import E1Config
+
+SCRIPT = Path(__file__).parents[2] / "slurm" / "binding.sbatch"
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Settings of a small run, without its output_dir."""
+    folder = tmp_path_factory.mktemp("small")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        E1ForMaskedLM(
+            E1Config(
+                hidden_size=16,
+                intermediate_size=32,
+                gated_mlp=True,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                num_key_value_heads=2,
+                global_attention_every_n_layers=2,
+                clip_qkv=8.0,
+                max_num_sequences=8,
+            )
+        ).save_pretrained(folder / "encoder")
+    letters = "ACDEFGHIKLMNPQRSTVWY"
+    proteins = ["".join(letters[(seed * place + place) % 20] for place in range(20 + seed)) + "C" for seed in range(9)]
+    text = "".join(f">p{n}\n{s}\n{''.join('01'[x == 'C'] for x in s)}\n" for n, s in enumerate(proteins))
+    (folder / "ZN.fa").write_text(text)
+    training = {"ions": ["ZN"], "num_folds": 2, "epochs": 3, "patience": 0, "batch_size": 1, "accum_steps": 1,
+                "num_workers": 0, "save_steps": 0}  # fmt: skip
+    values = {"data": {"fasta_path": str(folder / "ZN.fa")}, "training": training, "lora": {"r": 2, "dropout": 0.1},
+              "model": {"checkpoint": str(folder / "encoder")}}  # fmt: skip
+    (folder / "small.yaml").write_text(yaml.safe_dump(values))
+    return folder / "small.yaml"
+
+
+def environment(folder: Path, *, gpus: int = 1, task: int = 1) -> dict[str, str]:
+    """A PATH on which `scontrol` writes down what it is asked."""
+    folder.mkdir(exist_ok=True)
+    scontrol = folder / "scontrol"
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> "{folder}/asked"\n')
+    scontrol.chmod(0o755)
+    path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {
+        **os.environ, "PATH": path, "BINDTUNE": f"{sys.executable} -m bindtune", "SLURM_JOB_ID": "18",
+        "SLURM_ARRAY_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": str(task), "SLURM_CPUS_PER_TASK": "1",
+        "SLURM_GPUS_ON_NODE": str(gpus), "GLOO_SOCKET_IFNAME": "lo",
+    }  # fmt: skip
+
+
+def words(config: Path, run: Path, *overrides: str) -> list[str]:
+    return ["bash", str(SCRIPT), str(config), f"training.output_dir={run}", *overrides]
+
+
+def test_syntax() -> None:
+    subprocess.run(["bash", "-n", SCRIPT], check=True)
+
+
+def test_what_is_missing_is_told(config: Path, tmp_path: Path) -> None:
+    done = subprocess.run(["bash", SCRIPT], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "usage: sbatch --array=1-FOLDS binding.sbatch CONFIG.yaml" in done.stderr
+    env = environment(tmp_path)
+    del env["SLURM_ARRAY_TASK_ID"]
+    done = subprocess.run(words(config, tmp_path / "run"), capture_output=True, text=True, env=env)
+    assert done.returncode != 0 and "submit with --array=1-FOLDS" in done.stderr
+
+
+def test_folds_that_start_together_end_as_one_run(config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    tasks = [
+        subprocess.Popen(
+            words(config, run, "training.epochs=1"),
+            env=environment(tmp_path / f"tools{task}", task=task),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for task in (1, 2)
+    ]
+    said = [task.communicate()[0] for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], said
+    assert all((run / f"fold_{fold}" / "oof.parquet").is_file() for fold in (1, 2))
+    # The last to end merges; where both ended at once, each did, and wrote the same.
+    assert any("base rate" in text for text in said)
+    assert (run / "global_thresholds.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("number", "gpus"),
+    [
+        (signal.SIGUSR1, 1),
+        pytest.param(signal.SIGTERM, 1, marks=pytest.mark.slow),
+        pytest.param(signal.SIGUSR1, 2, marks=pytest.mark.slow),
+    ],
+    ids=["time limit", "pre-emption", "time limit of two processes"],
+)
+def test_signal_saves_and_the_next_start_finishes(config: Path, tmp_path: Path, number: int, gpus: int) -> None:
+    straight, broken, tools = tmp_path / "straight", tmp_path / "broken", tmp_path / "tools"
+    env = environment(tools, gpus=gpus)
+    longer = ("training.epochs=12",)
+    subprocess.run(words(config, straight, *longer), env=env, check=True, capture_output=True)
+    assert not (tools / "asked").exists()
+
+    log = tmp_path / "log"
+    with (
+        log.open("w") as stream,
+        subprocess.Popen(words(config, broken, *longer), env=env, stdout=stream, stderr=stream) as process,
+    ):
+        while "epoch 1:" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.01)
+        process.send_signal(number)
+    assert "go on with bindtune train --resume" in log.read_text()
+    if gpus == 1:
+        assert "bindtune ended with 143" in log.read_text()
+    if number == signal.SIGUSR1:
+        assert process.returncode == 0
+        assert (tools / "asked").read_text() == "requeue 17_1\n"
+    else:
+        assert process.returncode == 143
+        assert not (tools / "asked").exists()
+    assert (broken / "fold_1" / "state.pt").is_file()
+    assert not (broken / "fold_1" / "oof.parquet").exists()
+
+    subprocess.run(words(config, broken, *longer), env=env, check=True, capture_output=True)
+    for name in ("oof.parquet", "history.csv"):
+        assert (broken / "fold_1" / name).read_bytes() == (straight / "fold_1" / name).read_bytes()
