@@ -189,6 +189,7 @@ def merge_adapters(encoder: nn.Module, folder: Path) -> Any:
     weights = read_adapters(folder)
     try:
         config = LoraConfig.from_pretrained(str(folder))
+        config.base_model_name_or_path = None  # PEFT would compare names, which say nothing of weights
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # as in `add_lora`
             model: Any = get_peft_model(encoder, config)
