@@ -2,9 +2,9 @@
 
     python benchmarks/binding_folds.py --data ../shared/data/metal_ions [--proteins 100] [--work FOLDER]
 
-One epoch a fold, three folds: what is shown is that all of it runs, how fast, in how much memory, and that every labelled
-residue is predicted exactly once in a fold that its sequence was not trained in. The alignments are made here, by changing
-letters: their content means nothing.
+One epoch a fold, three folds: what is shown is that all of it runs, how fast, in how much memory, and that every
+labelled residue is predicted exactly once in a fold that its sequence was not trained in. The alignments are made here,
+by changing letters: their content means nothing.
 """
 
 import argparse
@@ -73,9 +73,8 @@ def check(run: Path, proteins: Proteins) -> None:
     for name, sequence in zip(proteins.names, proteins.sequences, strict=True):
         sides.setdefault(sequence, set()).add(folds[name])
     assert all(len(found) == 1 for found in sides.values())
-    print(
-        f"{expected:,} labelled residues of {len(proteins):,} proteins, each once; {len(sides):,} sequences, each in one fold"
-    )
+    print(f"{expected:,} labelled residues of {len(proteins):,} proteins, each once;", end=" ")
+    print(f"{len(sides):,} sequences, each in one fold")
 
 
 def main() -> None:
@@ -94,11 +93,8 @@ def main() -> None:
             "learning_rate": 1e-3, "mlm_weight": 0.1, "num_workers": 0, "output_dir": run,
             "msa_sampling": {"max_num_samples": 2, "max_token_length": 1024, "max_query_length": 1024},
         }  # fmt: skip
-        values = {
-            "data": {"fasta_path": str(work), **extra},
-            "training": training,
-            "model": {"checkpoint": str(work / "encoder")},
-        }
+        data = {"fasta_path": str(work), **extra}
+        values = {"data": data, "training": training, "model": {"checkpoint": str(work / "encoder")}}
         started = time.perf_counter()
         cross_validate(build(BindingConfig, values))
         seconds, memory = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -85,7 +85,7 @@ def score(work: Path, config: BindingConfig, test: Proteins) -> list[np.ndarray]
         built.model, config, "cpu", fold=1, proteins=proteins, preparer=built.preparer, run=work / "run"
     )
     restore_best(fold_folder(work / "run", 1), built.model)
-    logits = trainer.predict_logits(trainer._rows(test, config.training.validation_context))
+    logits = trainer.predict_logits(trainer.batches.rows(test, config.training.validation_context))
     return [logits[name] for name in test.names]
 
 

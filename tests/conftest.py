@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import random
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transformers import PreTrainedTokenizerFast
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -60,3 +63,74 @@ def tokenizer() -> "PreTrainedTokenizerFast":
     )
     names = ("unk_token", "cls_token", "sep_token", "pad_token", "mask_token")
     return PreTrainedTokenizerFast(tokenizer_object=backend, **dict(zip(names, special, strict=True)))
+
+
+@pytest.fixture(scope="session")
+def make_binding_run() -> "Callable[..., Path]":
+    """Writes run folders of binding-site training with random models, on a small random E1 beside them.
+
+    Ions ZN and MN, three folds, a threshold for ZN alone; out of fold are the proteins t0 to t5 of 30 residues.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    import torch
+    import yaml
+
+    from bindtune import E1Config, E1ForMaskedLM, E1ForResidueClassification
+    from bindtune.config import BindingConfig, build, dump
+    from bindtune.models.adapters import add_lora
+    from bindtune.models.binding_checkpoint import save_best
+
+    def out_of_fold(run: Path) -> None:
+        drawn = random.Random(5)
+        rows = []
+        for number in range(6):
+            sequence = "".join(drawn.choices("ACDEFGHIKLMNPQRSTVWY", k=30))
+            for ion in ("ZN", "MN"):
+                for place, letter in enumerate(sequence):
+                    label = int(letter in "CH" and drawn.random() < 0.7)
+                    probability = min(0.999, 0.3 * drawn.random() + 0.6 * label)
+                    rows.append((f"t{number}", place + 1, letter, ion, label, probability, number % 3 + 1))
+        names = ("protein", "position", "residue", "ion", "label", "probability", "fold")
+        pq.write_table(pa.table(dict(zip(names, zip(*rows, strict=True), strict=True))), run / "oof.parquet")
+
+    def make(run: Path, *, lora: bool = True, bias: str = "none") -> Path:
+        config = E1Config(
+            hidden_size=16, intermediate_size=32, gated_mlp=True, num_hidden_layers=3, num_attention_heads=2,
+            num_key_value_heads=2, global_attention_every_n_layers=3, clip_qkv=8.0, max_num_sequences=16,
+            initializer_range=0.3,
+        )  # fmt: skip
+        values = {
+            "data": {"fasta_path": "unused_{ION}.fa"},
+            "training": {"ions": ["ZN", "MN"], "num_folds": 3, "output_dir": str(run)},
+            "model": {"checkpoint": str(run.parent / "encoder")},
+        }
+        run.mkdir(parents=True)
+        (run / "config.yaml").write_text(dump(build(BindingConfig, values)))
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            E1ForMaskedLM(config).save_pretrained(run.parent / "encoder")
+            for fold in (1, 2, 3):
+                encoder = E1ForMaskedLM.from_pretrained(run.parent / "encoder")
+                targets = ["q_proj", "v_proj", "w1", "w2", "w3"]
+                options = {"r": 2, "alpha": 4, "dropout": 0.1, "bias": bias}
+                wrapped = add_lora(encoder, target_modules=targets, **options) if lora else encoder
+                model = E1ForResidueClassification(wrapped, ["ZN", "MN"])
+                with torch.no_grad():
+                    for name, weight in model.named_parameters():
+                        if "lora_" in name or (not lora and weight.ndim == 2):
+                            weight += torch.randn(weight.shape) * 0.3
+                about = {"fold": fold, "epoch": 1, "metrics": {"auprc": 0.5, "hra": 0.5}}
+                save_best(run / f"fold_{fold}", model, base=str(run.parent / "encoder"), about=about)
+        out_of_fold(run)
+        thresholds = {"ZN": {"threshold": 0.5}, "MN": {"threshold": None}}
+        (run / "global_thresholds.yaml").write_text(yaml.safe_dump({"thresholds": thresholds}))
+        return run
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def binding_run(make_binding_run: "Callable[..., Path]", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One such run; not to be written to."""
+    return make_binding_run(tmp_path_factory.mktemp("binding") / "run")

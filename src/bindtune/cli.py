@@ -8,7 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from bindtune import __version__
-from bindtune.config import EmbedConfig, PretrainConfig, ScoreConfig, WindowsConfig, load, load_binding
+from bindtune.config import (
+    EmbedConfig,
+    EvaluateConfig,
+    PredictConfig,
+    PretrainConfig,
+    ScoreConfig,
+    WindowsConfig,
+    load,
+    load_binding,
+)
 from bindtune.errors import BindtuneError, CheckError, Interrupted
 from bindtune.options import with_options
 
@@ -107,6 +116,26 @@ def check_lora(config: _Config = None, overrides: _Overrides = None) -> None:
 def _say(text: str) -> None:
     if text:  # several processes run the command, and one has something to say
         typer.echo(text)
+
+
+@app.command()
+@with_options(PredictConfig)
+def predict(config: Path | None, given: dict[str, Any]) -> None:
+    """Predict the binding residues of new proteins with all folds of a run."""
+    settings = load(PredictConfig, config=config, given=given)
+    from bindtune.inference.predict import predict
+
+    _say(predict(settings))
+
+
+@app.command()
+@with_options(EvaluateConfig)
+def evaluate(config: Path | None, given: dict[str, Any]) -> None:
+    """Predict labelled test proteins with all folds of a run, and score the predictions."""
+    settings = load(EvaluateConfig, config=config, given=given)
+    from bindtune.inference.evaluate import evaluate
+
+    _say(evaluate(settings))
 
 
 @app.command()

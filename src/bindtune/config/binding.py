@@ -41,7 +41,8 @@ class DataSettings(Settings):
     msa_dir: str | None = None
     """Alignments ID.a3m or ID.a3m.gz: a folder, a folder with a folder for each ion, or a path with {ION} in it."""
     unlabelled_fasta: Path | None = None
-    """Proteins without labels, which take part in the masked-LM loss alone."""
+    """Proteins without labels, which take part in the masked-LM loss alone. Without training.ions it may be left out:
+    those of the alignments in msa_dir are learned from."""
     ion_groups: dict[str, list[str]] = {"REE": ["LREE", "HREE"]}
     """Ions made of others: their proteins together, a residue binding where it binds any of them."""
     test_fasta: str | dict[str, str] | None = None
@@ -139,7 +140,9 @@ class TrainingSettings(Settings):
         if len(set(value)) < len(value):
             raise ValueError("an ion comes twice")
         if bad := [ion for ion in value if not ion.replace("_", "").replace("+", "").isalnum()]:
-            raise ValueError(f"the name of an ion is letters, digits, _ and +, found {bad[0]!r}")
+            raise ValueError(f"the name of an ion is letters, digits, _ and +, which {bad[0]!r} is not")
+        if "mean" in value:
+            raise ValueError("an ion cannot be called 'mean', which is the mean over ions in metrics.csv")
         return value
 
     @property
@@ -201,8 +204,10 @@ class BindingConfig(Settings):
             )
         if self.training.ions and self.data.fasta_path is None:
             raise ValueError("data.fasta_path is required; only without training.ions are there no labels")
-        if not self.training.ions and self.data.unlabelled_fasta is None:
-            raise ValueError("without training.ions there is nothing to learn from but data.unlabelled_fasta")
+        if not self.training.ions and self.data.unlabelled_fasta is None and self.data.msa_dir is None:
+            raise ValueError(
+                "without training.ions there is nothing to learn from but data.unlabelled_fasta, or data.msa_dir"
+            )
         if not self.training.ions and not self.training.mlm_weight:
             raise ValueError("without training.ions the masked-LM loss is all there is: mlm_weight must be above 0")
         return self

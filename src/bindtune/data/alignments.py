@@ -1,5 +1,6 @@
 """Alignments of many proteins: read once, checked against their protein, kept in a folder for every later draw."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -49,6 +50,16 @@ class Alignments:
                 raise InputError(path, None, f"the first row is not '{name}', for which the alignment is")
             self._entries[name] = cache_entry(path, self._bound, self._cache_dir)
             self.residues[name] = int(homologs.bounds[-1])
+
+    def digest(self) -> str:
+        """Hash of what all prepared alignments hold, and of whose they are."""
+        content = hashlib.sha256()
+        for name, entry in sorted(self._entries.items()):
+            content.update(f"{name}\t{entry.name}\n".encode())
+        return content.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
     def draw(self, name: str, spec: ContextSpec) -> Context:
         """Draw a context for a protein that was prepared; one without an alignment has none."""

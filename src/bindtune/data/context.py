@@ -48,6 +48,7 @@ class ContextSpec:
         seed: of the draw.
         exclude_query: leave out rows that are the query again.
         frame: tokens that a sequence takes of the budget beside its residues.
+        max_residues: longer rows are left out; None for no limit.
     """
 
     max_num_samples: int = 511
@@ -58,6 +59,7 @@ class ContextSpec:
     seed: int = 0
     exclude_query: bool = False
     frame: int = 0
+    max_residues: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_query_similarity", "min_query_similarity", "neighbor_similarity_lower_bound"):
@@ -182,6 +184,8 @@ def _kept(homologs: Homologs, spec: ContextSpec) -> NDArray[np.bool_]:
     similarity, lengths = homologs.similarity, np.diff(homologs.bounds)
     low, high = np.float32(spec.min_query_similarity), np.float32(spec.max_query_similarity)
     kept = (similarity >= low) & (similarity <= high) & (lengths > 0)
+    if spec.max_residues is not None:
+        kept &= lengths <= spec.max_residues
     if spec.exclude_query:
         # Equal in every column, or the same protein aligned to itself in another way.
         query = homologs.residues(0)

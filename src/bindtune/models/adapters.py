@@ -5,13 +5,16 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.lora import Linear as LoraLinear
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bindtune.errors import CheckpointError, ConfigError
 
@@ -134,19 +137,19 @@ def save_adapters(model: Any, folder: Path, *, base: str) -> None:
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's form of a model card, which nobody has filled in
 
 
-def adapter_weights(model: Any) -> dict[str, Tensor]:
+def adapter_weights(model: Any, adapter: str = "default") -> dict[str, Tensor]:
     """The weights that `save_adapters` writes."""
-    weights: dict[str, Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
+    weights: dict[str, Tensor] = get_peft_model_state_dict(model, adapter_name=adapter, save_embedding_layers=False)
     return weights
 
 
-def restore_adapters(model: Any, weights: Mapping[str, Tensor], *, source: object) -> None:
+def restore_adapters(model: Any, weights: Mapping[str, Tensor], *, source: object, adapter: str = "default") -> None:
     """Put weights into the adapters of a model, completely or not at all.
 
     Raises:
         CheckpointError: they are not those of this model.
     """
-    expected = adapter_weights(model)
+    expected = adapter_weights(model, adapter)
     problems = [f"nothing for {name}" for name in sorted(expected.keys() - weights.keys())]
     problems += [f"no parameter for {name}" for name in sorted(weights.keys() - expected.keys())]
     problems += [
@@ -157,7 +160,7 @@ def restore_adapters(model: Any, weights: Mapping[str, Tensor], *, source: objec
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise CheckpointError(f"{source}: the adapters do not fit the base model: {'; '.join(problems[:5])}{more}")
-    set_peft_model_state_dict(model, dict(weights))
+    set_peft_model_state_dict(model, dict(weights), adapter_name=adapter)
 
 
 def read_adapters(folder: Path) -> dict[str, Tensor]:
@@ -173,6 +176,96 @@ def read_adapters(folder: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: {' '.join(str(error).split())}") from error
 
 
+def read_adapter_config(folder: Path) -> Any:
+    """How the adapters of a folder are made: PEFT's configuration.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or of adapters other than LoRA.
+    """
+    path = folder / ADAPTER_FILES[0]
+    if not path.is_file():  # PEFT would ask the hub
+        raise CheckpointError(f"{path}: no such file")
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path}: no adapters' configuration: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(config, LoraConfig):
+        raise CheckpointError(f"{path}: expected LoRA, found {getattr(config, 'peft_type', None)}")
+    return config
+
+
+def load_adapters(encoder: nn.Module, folders: Mapping[str, Path]) -> Any:
+    """Put saved adapters on an encoder, several beside each other; the first is active, and none is trained.
+
+    Args:
+        encoder: the model that they were trained on, with its masked-LM head.
+        folders: adapters by the name that `use_adapter` knows them by; several only where they train no biases.
+
+    Raises:
+        CheckpointError: adapters are missing or damaged, or do not fit the encoder or each other.
+    """
+    model: Any = None
+    for name, folder in folders.items():
+        config, weights = read_adapter_config(folder), read_adapters(folder)
+        config.inference_mode = True
+        try:
+            # PEFT draws initial weights, which are overwritten, and warns as in `add_lora`.
+            with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                if model is None:
+                    model = PeftModel(encoder, config, adapter_name=name)
+                else:
+                    model.add_adapter(name, config)
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(f"{folder}: do not fit the base model: {' '.join(str(error).split())}") from error
+        restore_adapters(model, weights, source=folder, adapter=name)
+    use_adapter(model, next(iter(folders)))
+    return model.requires_grad_(False).eval()
+
+
+def use_adapter(model: Any, name: str) -> None:
+    """Make one of several adapters the one that counts."""
+    if model.active_adapters != [name]:
+        model.set_adapter(name, inference_mode=True)
+
+
+def merge_in_passing(model: nn.Module) -> None:
+    """Let layers with adapters add B A to their weight when they run, instead of running beside them.
+
+    A layer's sum is made anew for each batch and then dropped: one layer's weight is all the memory it takes, the base
+    weights are never written to, and another adapter counts as soon as it is active. With few tokens, with gradients,
+    and where adapters are of another kind than plain LoRA, layers run as PEFT has them.
+    """
+    for layer in model.modules():
+        if isinstance(layer, LoraLinear):
+            layer.forward = MethodType(_merging_forward, layer)  # type: ignore[method-assign]
+
+
+def _merging_forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    name = _mergeable(layer)
+    base = layer.get_base_layer()
+    outer, inner = base.weight.shape
+    # Making the sum costs r * outer * inner products, running beside it r * (outer + inner) a token.
+    if name is None or args or kwargs or x.numel() < inner * (outer * inner / (outer + inner)):
+        result: Tensor = LoraLinear.forward(layer, x, *args, **kwargs)
+        return result
+    first, second = layer.lora_A[name].weight, layer.lora_B[name].weight
+    with torch.autocast(x.device.type, enabled=False):
+        summed = torch.addmm(base.weight.to(second.dtype), second, first, alpha=layer.scaling[name])
+    return F.linear(x, summed.to(base.weight.dtype), base.bias)
+
+
+def _mergeable(layer: Any) -> str | None:
+    """The adapter that is to be merged into a layer's weight, or None."""
+    active = layer.active_adapters
+    plain = len(active) == 1 and active[0] in layer.lora_A and active[0] not in layer.lora_variant
+    ready = plain and not (layer.merged or layer.disable_adapters or layer.fan_in_fan_out or layer.training)
+    if not ready or torch.is_grad_enabled() or layer.lora_B[active[0]].bias is not None:
+        return None
+    name: str = active[0]
+    return name
+
+
 def merge_adapters(encoder: nn.Module, folder: Path) -> Any:
     """Add the adapters of a folder to an encoder's weights.
 
@@ -186,17 +279,7 @@ def merge_adapters(encoder: nn.Module, folder: Path) -> Any:
     Raises:
         CheckpointError: the adapters are missing or damaged, or do not fit the encoder.
     """
-    weights = read_adapters(folder)
-    try:
-        config = LoraConfig.from_pretrained(str(folder))
-        config.base_model_name_or_path = None  # PEFT would compare names, which say nothing of weights
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # as in `add_lora`
-            model: Any = get_peft_model(encoder, config)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{folder}: no adapters for this model: {' '.join(str(error).split())[:200]}") from error
-    restore_adapters(model, weights, source=folder)
-    return model.merge_and_unload(safe_merge=True).eval()
+    return load_adapters(encoder, {"default": folder}).merge_and_unload(safe_merge=True).eval()
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ class BatchPreparer(Protocol):
     """Tokens that a sequence has beside its residues."""
     reads_homologs: bool
     """Whether context sequences may stand before the query."""
+    max_num_sequences: int
+    """Most sequences of a row, the query counted."""
     mask_id: int
     amino_acids: NDArray[np.int64]
     """Ids of the 20 standard residues, which random replacements are drawn from."""
@@ -52,6 +54,20 @@ class BatchPreparer(Protocol):
         """True at the residues of the query and nowhere else (B, T)."""
 
 
+def find_backbone(name: str) -> dict[str, Any]:
+    """The configuration of an encoder.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(name)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{name}: no model: {' '.join(str(error).split())}") from error
+    found: dict[str, Any] = config
+    return found
+
+
 def load_backbone(name: str) -> tuple[Any, BatchPreparer]:
     """Load an encoder with its masked-LM head in fp32, and what prepares its batches; no code from the hub is run.
 
@@ -59,14 +75,23 @@ def load_backbone(name: str) -> tuple[Any, BatchPreparer]:
         name: hub name or folder.
 
     Raises:
+        CheckpointError: as in `load_encoder`, or there is no tokenizer.
+    """
+    model = load_encoder(name)
+    return model, preparer_for(model, name)
+
+
+def load_encoder(name: str) -> Any:
+    """Load an encoder with its masked-LM head in fp32; no code from the hub is run.
+
+    Args:
+        name: hub name or folder.
+
+    Raises:
         CheckpointError: there is no such model, it is of another kind, or its weights are missing or damaged.
     """
-    try:
-        config, _ = PreTrainedConfig.get_config_dict(name)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{name}: no model: {' '.join(str(error).split())}") from error
-    model: Any = (Esm2ForMaskedLM if config.get("model_type") == "esm" else E1ForMaskedLM).from_pretrained(name)
-    return model, preparer_for(model, name)
+    kind = find_backbone(name).get("model_type")
+    return (Esm2ForMaskedLM if kind == "esm" else E1ForMaskedLM).from_pretrained(name)
 
 
 def preparer_for(model: Any, name: str) -> BatchPreparer:

@@ -1,22 +1,32 @@
 """The files of a model that a run begins with: for hashes, and to tell hub names from folders."""
 
+import json
 from pathlib import Path
 
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
-_NAMES = (
-    "config.json", "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "tokenizer.json",
-)  # fmt: skip
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_INDICES = tuple(f"{name}.index.json" for name in _WEIGHTS)
+_NAMES = ("config.json", *_WEIGHTS, *_INDICES, "tokenizer.json")
 
 
 def base_files(checkpoint: str) -> dict[str, Path]:
     """The files of a folder, or of a hub model that was downloaded, by what they are: "base config.json" and so on."""
+    found = {name: path for name in _NAMES if (path := _file(checkpoint, name)) is not None}
+    for index in _INDICES:
+        if index in found:  # weights in several parts
+            parts = set(json.loads(found[index].read_text(encoding="utf-8"))["weight_map"].values())
+            found |= {part: path for part in sorted(parts) if (path := _file(checkpoint, part)) is not None}
+    return {f"base {name}": path for name, path in found.items()}
+
+
+def _file(checkpoint: str, name: str) -> Path | None:
     folder = Path(checkpoint)
     if folder.is_dir():
-        return {f"base {name}": folder / name for name in _NAMES if (folder / name).is_file()}
+        return folder / name if (folder / name).is_file() else None
     try:
-        cached = {name: try_to_load_from_cache(checkpoint, name) for name in _NAMES}
+        cached = try_to_load_from_cache(checkpoint, name)
     except HFValidationError:  # neither a folder nor the name of a model: loading says so
-        return {}
-    return {f"base {name}": Path(path) for name, path in cached.items() if isinstance(path, str)}
+        return None
+    return Path(cached) if isinstance(cached, str) else None

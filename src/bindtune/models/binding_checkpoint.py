@@ -3,12 +3,14 @@
 import struct
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from bindtune.errors import CheckpointError
 from bindtune.models.adapters import has_adapters, read_adapters, restore_adapters, save_adapters
@@ -16,6 +18,27 @@ from bindtune.models.residue import E1ForResidueClassification
 from bindtune.runs import atomic_path
 
 BEST = "best_e1_binding_model"
+DAMAGED = (
+    OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError, AssertionError, ImportError,
+    ArithmeticError, MemoryError, struct.error, UnpicklingError,
+)  # fmt: skip
+"""What `torch.load` raises, depending on where a file is damaged."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make an OSError of what torch and safetensors raise where a disk is full.
+
+    Raises:
+        OSError: the block could not write.
+    """
+    try:
+        yield
+    except (RuntimeError, SafetensorError) as error:
+        text = " ".join(str(error).split())
+        if isinstance(error, RuntimeError) and "inline_container" not in text and "PytorchStreamWriter" not in text:
+            raise
+        raise OSError(f"{path} cannot be written, is the disk full? {text[:200]}") from error
 
 
 def save_best(folder: Path, model: E1ForResidueClassification, *, base: str, about: Mapping[str, Any]) -> None:
@@ -30,7 +53,7 @@ def save_best(folder: Path, model: E1ForResidueClassification, *, base: str, abo
     adapted = has_adapters(model._original_model)
     target = folder / (f"{BEST}_lora" if adapted else BEST)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".best-") as made:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".best-") as made, writing(target):
         new = Path(made) / "model"
         if adapted:
             save_adapters(model._original_model, new, base=base)
@@ -41,7 +64,7 @@ def save_best(folder: Path, model: E1ForResidueClassification, *, base: str, abo
         new.rename(target)
     heads = {name: tensor.detach().cpu() for name, tensor in model.classifier_heads.state_dict().items()}
     content = {"base_model_checkpoint": base, "ions": list(model.ion_types), "classifier_heads": heads, **about}
-    with atomic_path(folder / f"{BEST}_heads.pt") as temporary:
+    with atomic_path(folder / f"{BEST}_heads.pt") as temporary, writing(folder / f"{BEST}_heads.pt"):
         torch.save(content, temporary)
 
 
@@ -55,7 +78,7 @@ def read_heads(path: Path) -> dict[str, Any]:
         if not zipfile.is_zipfile(path):
             raise EOFError("not a file of weights, or cut off" if path.is_file() else "there is no such file")
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, UnpicklingError, ValueError, LookupError, struct.error) as error:
+    except DAMAGED as error:
         raise CheckpointError(f"{path}: no heads of a binding model: {' '.join(str(error).split())[:200]}") from error
     problems = [
         f"{name} is missing or is no {kind.__name__}"

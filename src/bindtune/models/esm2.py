@@ -73,6 +73,7 @@ class Esm2BatchPreparer:
 
     frame = 2
     reads_homologs = False
+    max_num_sequences = 1
     max_residues = _MAX_RESIDUES
 
     def __init__(self, name: str) -> None:

@@ -31,8 +31,10 @@ class Board:
     def __init__(self, run: Path, fold: int, *, ions: Sequence[str], history: Sequence[Row]) -> None:
         self.fold, self.ions, self.rows = fold, tuple(ions), list(history)
         self.folder = files.fold_folder(run, fold)
-        epochs = max((int(row["epoch"]) for row in self.rows), default=0)
-        self._writer = SummaryWriter(str(run / "logs" / f"fold_{fold}"), purge_step=epochs + 1)
+        # A run may have been killed after an epoch's state was saved and before its curves were: all are written again.
+        self._writer = SummaryWriter(str(run / "logs" / f"fold_{fold}"), purge_step=0)
+        if self.rows:
+            self._draw(self.rows)
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +47,10 @@ class Board:
     def add(self, rows: list[Row]) -> None:
         """Take in the rows of an epoch."""
         self.rows += rows
-        for row in rows:
+        self._draw(rows)
+
+    def _draw(self, new: list[Row]) -> None:
+        for row in new:
             for name, value in row.items():
                 if name not in _ABOUT and name in files.COLUMNS and not math.isnan(value):
                     tag = f"{row['split']}/{row['ion']}/{name}"

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bindtune.data.proteins import UNKNOWN, Proteins
-from bindtune.errors import CheckpointError
+from bindtune.errors import CheckpointError, InputError
+from bindtune.models.binding_checkpoint import DAMAGED, writing
 from bindtune.models.residue import E1ForResidueClassification
-from bindtune.runs import atomic_path, write_text
+from bindtune.runs import atomic_path, in_use, write_text
 
 STATE = "state.pt"
+UNSETTLED = ".unsettled"
+"""Stands in a fold's folder while its best weights may be newer than its state."""
 OOF = "oof.parquet"
 HISTORY = "history.csv"
 COLUMNS = (
@@ -39,6 +41,21 @@ def fold_folder(run: Path, fold: int) -> Path:
     return run / f"fold_{fold}"
 
 
+def is_fold(path: Path) -> bool:
+    """Whether a path of a run folder is a fold's folder."""
+    return path.name.startswith("fold_") and path.is_dir()
+
+
+def is_done(run: Path, fold: int) -> bool:
+    """Whether a fold has been trained and predicted; its table is written last."""
+    return (fold_folder(run, fold) / OOF).is_file()
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a fold's folder holds anything that was learned, or a process is at work in it."""
+    return in_use(folder) or (folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()))
+
+
 @dataclass
 class FoldState:
     """Where training stands.
@@ -50,6 +67,7 @@ class FoldState:
         history: rows of metrics.csv.
         best_epoch: 0 before the first.
         best_score: of the best epoch; higher is better.
+        proteins_per_step: that an optimiser step learned from, over all processes.
     """
 
     epoch: int = 0
@@ -58,12 +76,20 @@ class FoldState:
     history: list[Row] = field(default_factory=list)
     best_epoch: int = 0
     best_score: float = -math.inf
+    proteins_per_step: int = 0
 
 
 def save_state(folder: Path, state: FoldState, *, weights: Mapping[str, Tensor], optimizer: Mapping[str, Any]) -> None:
     """Write what a resume needs, whole or not at all."""
-    with atomic_path(folder / STATE) as temporary:
+    with atomic_path(folder / STATE) as temporary, writing(folder / STATE):
         torch.save({"state": vars(state), "weights": dict(weights), "optimizer": dict(optimizer)}, temporary)
+    (folder / UNSETTLED).unlink(missing_ok=True)
+
+
+def unsettle(folder: Path) -> None:
+    """Note that best weights are about to be written; `save_state` settles them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / UNSETTLED).touch()
 
 
 def read_state(folder: Path) -> tuple[FoldState, dict[str, Tensor], dict[str, Any]] | None:
@@ -78,7 +104,7 @@ def read_state(folder: Path) -> tuple[FoldState, dict[str, Tensor], dict[str, An
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         return FoldState(**content["state"]), content["weights"], content["optimizer"]
-    except (RuntimeError, EOFError, KeyError, TypeError, UnpicklingError) as error:
+    except DAMAGED as error:
         raise CheckpointError(f"{path}: damaged: delete the fold's folder to begin it anew") from error
 
 
@@ -104,8 +130,15 @@ def restore_weights(model: E1ForResidueClassification, weights: Mapping[str, Ten
 def delete_state(folder: Path) -> None:
     """Remove what a finished fold needs no more."""
     (folder / STATE).unlink(missing_ok=True)
+    delete_strays(folder)
+
+
+def delete_strays(folder: Path) -> None:
+    """Remove what a process that was killed left half-written in a fold's folder."""
     for stray in folder.glob(".best-*"):
         shutil.rmtree(stray, ignore_errors=True)
+    for stray in folder.glob(".*.part"):
+        stray.unlink(missing_ok=True)
 
 
 def write_metrics(path: Path, rows: Iterable[Row]) -> None:
@@ -153,6 +186,21 @@ def write_out_of_fold(
         for start in range(0, len(proteins), 256):
             places = range(start, min(start + 256, len(proteins)))
             writer.write_table(_table(proteins, places, probabilities, fold))
+
+
+def read_out_of_fold(path: Path) -> pa.Table:
+    """What `write_out_of_fold` wrote.
+
+    Raises:
+        InputError: the table is damaged, or of another kind.
+    """
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(path, None, f"cannot be read: {' '.join(str(error).split())}") from error
+    if not table.schema.equals(_SCHEMA):
+        raise InputError(path, None, f"expected the columns {', '.join(_SCHEMA.names)}, found {table.schema.names}")
+    return table
 
 
 def _table(

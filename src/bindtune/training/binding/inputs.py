@@ -14,7 +14,7 @@ from bindtune.config import BindingConfig
 from bindtune.data.alignments import Alignments
 from bindtune.data.clusters import cluster_proteins, read_clusters
 from bindtune.data.folds import assign_folds, inner_validation, read_folds, write_folds
-from bindtune.data.proteins import Proteins, alignment_files, label_files, load_proteins
+from bindtune.data.proteins import Proteins, aligned_proteins, alignment_files, label_files, load_proteins
 from bindtune.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,8 @@ def read_proteins(config: BindingConfig) -> tuple[Proteins, dict[str, Path]]:
         InputError: a file is missing or malformed.
     """
     training, data = config.training, config.data
+    if not training.ions and data.unlabelled_fasta is None and data.msa_dir is not None:
+        return aligned_proteins(Path(data.msa_dir)), {}
     found = {}
     if training.ions:
         found = label_files(config.label_paths, ions=training.ions, groups=data.ion_groups)

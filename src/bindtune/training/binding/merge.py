@@ -46,7 +46,7 @@ def merge_folds(run: Path) -> str:
     if not training.ions:
         write_run_card(run)
         return f"the language model is adapted: {folders[0]}"
-    table = pa.concat_tables([pq.read_table(folder / files.OOF) for folder in folders])
+    table = pa.concat_tables([files.read_out_of_fold(folder / files.OOF) for folder in folders])
     _check_complete(table, run)
     with atomic_path(run / OOF) as temporary:
         pq.write_table(table, temporary)

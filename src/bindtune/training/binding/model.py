@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import nn
 
 from bindtune.config import BindingConfig
 from bindtune.data.proteins import Proteins
+from bindtune.errors import ConfigError
 from bindtune.models.adapters import add_lora
 from bindtune.models.backbones import BatchPreparer, load_backbone
 from bindtune.models.binding_loss import BindingLoss
@@ -31,8 +33,11 @@ def build_model(config: BindingConfig, *, pos_weight: Sequence[float] | None = N
 
     Raises:
         CheckpointError: the encoder cannot be loaded.
-        ConfigError: the adapters do not fit it.
+        ConfigError: the adapters do not fit it, a head cannot have its ion's name, or there is nothing to train.
     """
+    taken = [ion for ion in config.training.ions if hasattr(nn.ModuleDict(), ion)]
+    if taken:
+        raise ConfigError(f"training.ions: {taken[0]!r} is a name that PyTorch uses itself")
     encoder, preparer = load_backbone(config.model.checkpoint)
     training, lora = config.training, config.lora
     with seeded(training.seed, "initial weights", fold):
@@ -61,7 +66,9 @@ def build_model(config: BindingConfig, *, pos_weight: Sequence[float] | None = N
         else:
             model = E1ForResidueClassification(wrapped, training.ions, config.model.dropout, frozen, **kinds)
     if training.gradient_checkpointing:
-        wrapped.gradient_checkpointing_enable()
+        wrapped.activation_checkpointing_enable()
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ConfigError("there is nothing to train: without training.ions, lora or train_mlm_head must learn")
     return BuiltModel(model, preparer)
 
 

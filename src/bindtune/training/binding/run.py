@@ -1,38 +1,30 @@
 """`bindtune train`: a cross-validated run, from labelled files to a run folder, fold by fold."""
 
-import json
 import logging
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from importlib.resources import files as resources
 from pathlib import Path
-from typing import Any
 
-import torch
-import yaml
 from accelerate import Accelerator
 from transformers.utils.logging import disable_progress_bar
 
-from bindtune.config import BindingConfig, dump
-from bindtune.errors import BindtuneError, CheckError, ConfigError
+from bindtune.config import BindingConfig
+from bindtune.errors import BindtuneError, ConfigError
 from bindtune.models.adapters import count_parameters
-from bindtune.models.base_files import base_files
-from bindtune.runs import LOCK, only_writer, provenance, write_text
+from bindtune.models.backbones import find_backbone
+from bindtune.runs import only_writer, taking_turns
 from bindtune.training.binding import files
-from bindtune.training.binding.audit import audit
 from bindtune.training.binding.board import Board
-from bindtune.training.binding.inputs import ALIGNMENTS, RunInputs, divide, read_run
+from bindtune.training.binding.folder import LOG, check_folder, sign
+from bindtune.training.binding.inputs import RunInputs, divide, read_run
 from bindtune.training.binding.merge import merge_folds
 from bindtune.training.binding.model import build_model, positive_weights
-from bindtune.training.binding.trainer import E1BindingTrainer, make_accelerator
+from bindtune.training.binding.processes import is_about_peers, make_accelerator
+from bindtune.training.binding.trainer import E1BindingTrainer
 
 log = logging.getLogger(__name__)
-
-CONFIG, PROVENANCE, AUDIT, FOLDS, LOG = "config.yaml", "provenance.json", "audit.json", "folds.csv", "training.log"
-_PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "scikit-learn")
-# Settings that may change when a run is resumed: they have no part in the weights.
-_FREE = {("training", name) for name in ("output_dir", "num_workers", "save_steps")} | {("data", "cache_dir")}
 
 
 def cross_validate(config: BindingConfig, *, fold: int | None = None, resume: Path | None = None) -> str:
@@ -60,7 +52,7 @@ def cross_validate(config: BindingConfig, *, fold: int | None = None, resume: Pa
     try:
         return _cross_validate(config, run, accelerator, fold=fold, resumed=resume is not None)
     except RuntimeError as error:
-        if accelerator.num_processes > 1 and _is_about_peers(error):
+        if accelerator.num_processes > 1 and is_about_peers(error):
             raise BindtuneError(
                 f"lost contact with another process of this run, which has ended: see its messages; go on with "
                 f"bindtune train --resume {run}"
@@ -71,25 +63,32 @@ def cross_validate(config: BindingConfig, *, fold: int | None = None, resume: Pa
 def _cross_validate(
     config: BindingConfig, run: Path, accelerator: Accelerator, *, fold: int | None, resumed: bool
 ) -> str:
-    _check_folder(config, run, fold=fold, resumed=resumed)
+    started = time.monotonic()
+    check_folder(config, run, fold=fold, resumed=resumed)
+    find_backbone(config.model.checkpoint)  # before anything that takes long
     accelerator.wait_for_everyone()  # every process has looked before the first one writes
     with accelerator.main_process_first():
         inputs = read_run(config, run)
-    sentences = _sign(config, run, inputs) if accelerator.is_main_process else []
+    sentences = []
+    if accelerator.is_main_process:
+        with taking_turns(run):
+            check_folder(config, run, fold=fold, resumed=resumed)
+            sentences = sign(config, run, inputs, processes=accelerator.num_processes)
     accelerator.wait_for_everyone()
-    with _logging_to(run / LOG if accelerator.is_main_process else None):
+    with _logging_to(run / LOG if accelerator.is_main_process else None) as note:
         _tell(config, inputs, sentences)
         wanted = _wanted(config, fold)
         for number in wanted:
             _train_fold(config, run, inputs, number, accelerator=accelerator, resumed=resumed)
         found = ""
         if accelerator.is_main_process:
-            missing = [number for number in _wanted(config, None) if not _is_done(run, number)]
+            missing = [number for number in _wanted(config, None) if not files.is_done(run, number)]
             if missing:
                 left = ", ".join(map(str, missing))
                 found = f"fold {fold} is done: {files.fold_folder(run, wanted[0])}; not done yet: {left}"
             else:
                 found = merge_folds(run)
+            note(f"{found}\n{(time.monotonic() - started) / 60:.1f} minutes")
         accelerator.wait_for_everyone()
         return found
 
@@ -99,22 +98,22 @@ def _wanted(config: BindingConfig, fold: int | None) -> list[int]:
     if fold is not None:
         if not 1 <= fold <= config.training.num_folds:
             raise ConfigError(f"there is no fold {fold}, expected 1 to {config.training.num_folds}")
+        if fold > 1 and not config.training.ions:
+            raise ConfigError("without training.ions there is nothing to cross-validate: fold 1 is all there is")
         return [fold]
     return list(range(1, config.training.num_folds + 1)) if config.training.ions else [1]
-
-
-def _is_done(run: Path, fold: int) -> bool:
-    return (files.fold_folder(run, fold) / files.OOF).is_file()
 
 
 def _train_fold(
     config: BindingConfig, run: Path, inputs: RunInputs, fold: int, *, accelerator: Accelerator, resumed: bool
 ) -> None:
     folder = files.fold_folder(run, fold)
-    if _is_done(run, fold):
+    if files.is_done(run, fold):
         log.info("fold %d is done", fold)
         return
     with only_writer(folder) if accelerator.is_main_process else nullcontext():
+        if accelerator.is_main_process:
+            files.delete_strays(folder)
         proteins = divide(inputs, config, fold)
         weights = positive_weights(proteins.training, config.training.pos_weight_mode)
         built = build_model(config, pos_weight=weights, fold=fold)
@@ -129,6 +128,7 @@ def _train_fold(
             run=run,
             accelerator=accelerator,
         )
+        _tell_rows(trainer, inputs)
         if resumed and trainer.resume():
             log.info("fold %d: resumed after epoch %d, step %d", fold, trainer.state.epoch, trainer.state.step)
         main = accelerator.is_main_process
@@ -145,71 +145,6 @@ def _nothing(rows: list[files.Row]) -> None:
     pass
 
 
-def _check_folder(config: BindingConfig, run: Path, *, fold: int | None, resumed: bool) -> None:
-    """Refuse a folder that holds something else, or a run of other settings."""
-    if run.exists() and not run.is_dir():
-        raise ConfigError(f"{run} is a file, not a run folder")
-    # Another fold of the run may be reading alignments, before it writes anything else.
-    occupied = run.is_dir() and any(path.name not in (LOCK, ALIGNMENTS) for path in run.iterdir())
-    if not occupied:
-        if resumed:
-            raise ConfigError(f"{run} holds no run to resume")
-        return
-    settings = run / CONFIG
-    if not settings.is_file():
-        raise ConfigError(f"{run} is not empty and holds no run: choose another training.output_dir")
-    _refuse_changes(config, yaml.safe_load(settings.read_text(encoding="utf-8")), settings)
-    begun = files.fold_folder(run, fold) if fold is not None else run
-    if not resumed and (fold is None or (begun.is_dir() and any(path.name != LOCK for path in begun.iterdir()))):
-        raise ConfigError(f"{begun} is not empty: go on with --resume {run}, or choose another training.output_dir")
-
-
-def _refuse_changes(config: BindingConfig, earlier: dict[str, Any], settings: Path) -> None:
-    now = config.model_dump(mode="json")
-    changed = [
-        f"{section}.{name} was {before.get(name)!r} and is now {value!r}"
-        for section, values in now.items()
-        if section != "ignored_keys"
-        for name, value, before in _pairs(values, earlier.get(section))
-        if (section, name) not in _FREE and before.get(name, value) != value
-    ]
-    if changed:
-        raise ConfigError(f"{settings}: a run keeps its settings: {'; '.join(changed)}")
-
-
-def _pairs(values: Any, earlier: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    if not isinstance(values, dict) or not isinstance(earlier, dict):
-        yield "(whole section)", values, {"(whole section)": earlier}
-        return
-    for name, value in values.items():
-        yield name, value, earlier
-
-
-def _sign(config: BindingConfig, run: Path, inputs: RunInputs) -> list[str]:
-    """Leave the settings, the folds, the audit, and where everything came from; returns what the audit says."""
-    origin = provenance({**inputs.files, **base_files(config.model.checkpoint)}, _PACKAGES)
-    signed = run / PROVENANCE
-    if signed.is_file():
-        before = {
-            name: each["sha256"] for name, each in json.loads(signed.read_text(encoding="utf-8"))["inputs"].items()
-        }
-        now = {name: each["sha256"] for name, each in origin["inputs"].items()}
-        changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-        if changed:
-            raise ConfigError(f"{run}: the input files are not those that the run began with: {', '.join(changed)}")
-    else:
-        write_text(signed, json.dumps(origin, indent=2) + "\n")
-    inputs.write_folds(run / FOLDS)
-    found = audit(config, inputs)
-    write_text(run / AUDIT, json.dumps(found, indent=2) + "\n")
-    notice = resources("bindtune.models").joinpath("PROFLUENT_E1_NOTICE.txt").read_text(encoding="utf-8")
-    write_text(run / "NOTICE", notice)
-    write_text(run / CONFIG, dump(config))
-    if found["leaks"] and config.data.leaks == "fail":
-        raise CheckError(f"{found['sentences'][0]}; see {run / AUDIT}; data.leaks=allow trains nevertheless")
-    return list(found["sentences"])
-
-
 def _tell(config: BindingConfig, inputs: RunInputs, sentences: list[str]) -> None:
     for key in config.ignored_keys:
         log.warning("setting without effect: %s", key)
@@ -220,10 +155,29 @@ def _tell(config: BindingConfig, inputs: RunInputs, sentences: list[str]) -> Non
     log.info(
         "%d proteins in %d groups, %d folds", len(proteins), len(set(inputs.group.tolist())), config.training.num_folds
     )
+    if proteins.also_unlabelled:
+        log.info("%d proteins are labelled and listed as unlabelled: their labels count", proteins.also_unlabelled)
+    if config.model.freeze_backbone and config.lora is not None:
+        log.warning("setting without effect: model.freeze_backbone: adapters are trained; lora=null trains heads alone")
     if inputs.alignments is not None:
-        log.info("%d proteins have no alignment and are read alone", len(inputs.alone))
+        alone = len(inputs.alone)
+        level = logging.WARNING if alone == len(proteins) else logging.INFO
+        log.log(level, "%d of %d proteins have no alignment and are read alone", alone, len(proteins))
     for sentence in sentences:
         log.info("%s", sentence)
+
+
+def _tell_rows(trainer: E1BindingTrainer, inputs: RunInputs) -> None:
+    """Say what of the proteins does not fit into a row, and whether alignments are read at all."""
+    learned, validated = trainer.batches.training, trainer.batches.validation
+    if learned.cropped() or validated.cropped():
+        log.info(
+            "fold %d: longer than a row: %d training proteins, of which each epoch learns a random stretch of %d "
+            "residues, and %d validation proteins, predicted in overlapping stretches of %d", trainer.fold,
+            learned.cropped(), learned.spec.max_residues, validated.cropped(), validated.spec.max_residues,
+        )  # fmt: skip
+    if inputs.alignments is not None and learned.alignments is None:
+        log.warning("fold %d: the encoder reads one protein at a time: data.msa_dir has no effect", trainer.fold)
 
 
 def _tell_fold(config: BindingConfig, fold: int, positives: list[int], weights: list[float]) -> None:
@@ -242,8 +196,12 @@ def _tell_fold(config: BindingConfig, fold: int, positives: list[int], weights: 
 
 
 @contextmanager
-def _logging_to(path: Path | None) -> Iterator[None]:
-    """Append what is logged to a file too; None keeps a process quiet, where another one tells."""
+def _logging_to(path: Path | None) -> Iterator[Callable[[str], None]]:
+    """Append what is logged to a file too; None keeps a process quiet, where another one tells.
+
+    Yields:
+        What notes a text in the file alone.
+    """
     package = logging.getLogger("bindtune")
     before = package.level
     handler: logging.Handler = logging.NullHandler()
@@ -253,23 +211,8 @@ def _logging_to(path: Path | None) -> Iterator[None]:
     package.setLevel(logging.ERROR if path is None else logging.INFO)
     package.addHandler(handler)
     try:
-        yield
+        yield lambda text: handler.emit(logging.makeLogRecord({"msg": text, "levelno": logging.INFO}))
     finally:
         package.setLevel(before)
         package.removeHandler(handler)
         handler.close()
-
-
-def _is_about_peers(error: RuntimeError) -> bool:
-    text = str(error).lower()
-    lost = (
-        "connection closed",
-        "connection reset",
-        "connection refused",
-        "broken pipe",
-        "socket",
-        "peer",
-        "nccl",
-        "timed out",
-    )
-    return isinstance(error, torch.distributed.DistBackendError) or any(word in text for word in lost)

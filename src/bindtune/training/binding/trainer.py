@@ -2,49 +2,40 @@
 
 import logging
 import math
-import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from bindtune.config import BindingConfig, ContextSettings, build
-from bindtune.data.budgets import Steps, budgeted, training_steps
-from bindtune.data.context import ContextSpec
-from bindtune.data.proteins import Proteins
-from bindtune.data.residue_collate import JointCollator, ResidueCollator
-from bindtune.data.residue_rows import FixedBatches, ResidueRows, RowSpec
-from bindtune.errors import BindtuneError, Interrupted
+from bindtune.config import BindingConfig, build
+from bindtune.data.residue_rows import ResidueRows
+from bindtune.errors import BindtuneError, CheckpointError, ConfigError, Interrupted
 from bindtune.evaluation.card_binding import write_fold_card
 from bindtune.evaluation.thresholds import Method
 from bindtune.models.backbones import BatchPreparer, preparer_for
 from bindtune.models.binding_checkpoint import restore_best, save_best
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.training.binding import files
+from bindtune.training.binding.batches import FoldBatches
 from bindtune.training.binding.files import FoldState, Row
 from bindtune.training.binding.inputs import FoldProteins, read_fold
+from bindtune.training.binding.prediction import INPUTS, Predictor
+from bindtune.training.binding.processes import StopSignal, make_accelerator, memory_told, other_steps
 from bindtune.training.binding.randomness import seeded
 from bindtune.training.binding.schedule import is_stale, learning_rate
 from bindtune.training.binding.scoring import MEAN, probabilities_of, validation_rows
 
 log = logging.getLogger(__name__)
-
-_TENSORS = (
-    "input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids", "labels", "label_mask", "mlm_labels",
-)  # fmt: skip
-_EVALUATION_TOKENS = 16384
-"""Tokens of a batch without gradients, where no budget is set; a longer row is a batch of its own."""
 
 
 class E1BindingTrainer:
@@ -94,103 +85,40 @@ class E1BindingTrainer:
         self.run = run or self.conf.training.output_dir
         self.folder = files.fold_folder(self.run, fold)
         self.proteins = proteins or read_fold(self.conf, fold)
-        self.preparer = preparer or preparer_for(model._original_model, self.conf.model.checkpoint)
+        preparer = preparer or preparer_for(model._original_model, self.conf.model.checkpoint)
+        self.batches = FoldBatches(self.conf, self.proteins, preparer, fold=fold, processes=found[0], rank=found[1])
         self.bare = model
-        self.model: Any = model
-        self.state = FoldState()
-        self.interrupted = False
+        self.predictor = Predictor(model, self.batches, self.accelerator, pause=self._leave_if_asked)
+        self.state = FoldState(proteins_per_step=self.batches.proteins_per_step)
+        self._unsettled = False
+        self._stop = StopSignal(self.accelerator)
         training = self.conf.training
         learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
         on_gpu = self.accelerator.device.type == "cuda"
         optimizer = torch.optim.AdamW(
             learned, lr=training.learning_rate, weight_decay=training.weight_decay, fused=on_gpu or None
         )
+        self.model: Any
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
-        self.create_dataloaders()
-
-    # ---------------------------------------------------------------- batches
 
     def create_dataloaders(self) -> tuple[DataLoader[Any], DataLoader[Any]]:
         """The next training epoch's batches of this process, and those of the validation."""
-        training = self.conf.training
-        self.training_rows = self._rows(self.proteins.training, training.msa_sampling)
-        self.validation_rows = self._rows(self.proteins.validation, training.validation_context)
-        steps = self._steps(self.state.epoch + 1)
-        return self._training_loader(steps, self.state.epoch + 1), self._evaluation_loader(self.validation_rows)
-
-    def _rows(self, proteins: Proteins, sampling: ContextSettings) -> ResidueRows:
-        spec = row_spec(sampling, self.preparer)
-        alignments = self.proteins.alignments if self.preparer.reads_homologs else None
-        return ResidueRows(proteins, spec=spec, alignments=alignments, seed=self.conf.training.seed)
-
-    @property
-    def proteins_per_step(self) -> int:
-        """Proteins of an optimiser step, over all processes."""
-        training = self.conf.training
-        return training.batch_size * training.accum_steps * int(self.accelerator.num_processes)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps of an epoch."""
-        return -(-len(self.training_rows) // self.proteins_per_step)
-
-    def _steps(self, epoch: int) -> Steps:
-        training = self.conf.training
-        rows = self.training_rows
-        return training_steps(
-            [rows.cost((place, epoch)) for place in range(len(rows))],
-            proteins_per_step=self.proteins_per_step,
-            processes=self.accelerator.num_processes,
-            batch_size=training.batch_size,
-            max_tokens=training.max_batch_tokens,
-            key=(training.seed, "epoch", epoch, self.fold),
-        )
-
-    def _own(self, step: list[list[list[int]]]) -> list[list[int]]:
-        """The batches of this process; one that counts for nothing where it has none, since all must take part."""
-        return step[self.accelerator.process_index] or [[step[0][0][0]]]
-
-    def _training_loader(self, steps: Steps, epoch: int, *, start: int = 0) -> DataLoader[Any]:
-        batches = [[(place, epoch) for place in batch] for step in steps[start:] for batch in self._own(step)]
-        return self._loader(self.training_rows, batches, self._collator(masking=True))
-
-    def _evaluation_loader(self, rows: ResidueRows, *, masking: bool = False) -> DataLoader[Any]:
-        indices = rows.fixed()
-        budget = self.conf.training.max_batch_tokens or _EVALUATION_TOKENS
-        costs = [rows.cost(index) for index in indices]
-        batches = [[indices[place] for place in batch] for batch in budgeted(costs, max_tokens=budget)]
-        share = batches[self.accelerator.process_index :: self.accelerator.num_processes]
-        return self._loader(rows, share, self._collator(masking=masking))
-
-    def _collator(self, *, masking: bool) -> ResidueCollator:
-        training = self.conf.training
-        if masking and training.mlm_weight:
-            return JointCollator(self.preparer, mlm_probability=training.mlm_probability)
-        return ResidueCollator(self.preparer)
-
-    def _loader(
-        self, rows: ResidueRows, batches: Sequence[Sequence[tuple[int, int]]], collator: ResidueCollator
-    ) -> DataLoader[Any]:
-        return DataLoader(
-            rows,
-            batch_sampler=FixedBatches(batches),
-            collate_fn=collator,
-            num_workers=min(self.conf.training.num_workers, len(batches)),
-            generator=torch.Generator(),  # a worker's seed, drawn here, leaves torch's own state alone
-        )
+        epoch = self.state.epoch + 1
+        training = self.batches.training_loader(self.batches.steps(epoch), epoch)
+        return training, self.batches.evaluation_loader(self.batches.validation)
 
     # ---------------------------------------------------------------- training
 
     def train_epoch(self) -> dict[str, float]:
         """Train the rest of the next epoch, and return its mean losses."""
         epoch = self.state.epoch + 1
-        steps = self._steps(epoch)
-        batches = iter(self._training_loader(steps, epoch, start=self.state.step))
+        steps = self.batches.steps(epoch)
+        batches = iter(self.batches.training_loader(steps, epoch, start=self.state.step))
         self.model.train()
         with self._progress(f"fold {self.fold} epoch {epoch}", total=len(steps)) as bar:
             bar.update(self.state.step)
             for number in range(self.state.step, len(steps)):
-                own = [next(batches) for _ in self._own(steps[number])]
+                own = [next(batches) for _ in self.batches.own(steps[number])]
                 counted = bool(steps[number][self.accelerator.process_index])
                 self._step(own, number=number, epoch=epoch, counted=counted)
                 self.state.step = number + 1
@@ -211,7 +139,7 @@ class E1BindingTrainer:
         if clip:
             self.accelerator.clip_grad_norm_(self.model.parameters(), clip)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate((epoch - 1) * self.steps_per_epoch + number)
+            group["lr"] = self.learning_rate((epoch - 1) * self.batches.steps_per_epoch + number)
         self.optimizer.step()
         self.optimizer.zero_grad()
 
@@ -220,15 +148,15 @@ class E1BindingTrainer:
         training = self.conf.training
         return learning_rate(
             step,
-            warmup=round(training.warmup_epochs * self.steps_per_epoch),
-            total=training.epochs * self.steps_per_epoch,
+            warmup=round(training.warmup_epochs * self.batches.steps_per_epoch),
+            total=training.epochs * self.batches.steps_per_epoch,
             highest=training.learning_rate,
             lowest=min(training.min_lr, training.learning_rate),
         )
 
     def _forward(self, batch: dict[str, Any]) -> Any:
         device = self.accelerator.device
-        tensors = {name: batch[name].to(device, non_blocking=True) for name in _TENSORS if name in batch}
+        tensors = {name: batch[name].to(device, non_blocking=True) for name in ("labels", *INPUTS) if name in batch}
         return self.model(**tensors)
 
     def _totals(self, batches: list[dict[str, Any]], *, counted: bool) -> tuple[Tensor, Tensor]:
@@ -251,8 +179,12 @@ class E1BindingTrainer:
         if not counted:
             return loss * 0
         for name, values in sums.items():
-            held = self.state.sums.get(name, [0.0] * len(values))
-            self.state.sums[name] = [a + b for a, b in zip(held, values.detach().double().tolist(), strict=True)]
+            added = values.detach().double().tolist()
+            if not all(map(math.isfinite, added)):
+                place = f"fold {self.fold}, epoch {self.state.epoch + 1}, step {self.state.step + 1}"
+                raise BindtuneError(f"{place}: the loss is not a number: learn at a lower training.learning_rate")
+            held = self.state.sums.get(name, [0.0] * len(added))
+            self.state.sums[name] = [a + b for a, b in zip(held, added, strict=True)]
         share: Tensor = loss * self.accelerator.num_processes
         return share
 
@@ -283,11 +215,15 @@ class E1BindingTrainer:
 
         Nothing is masked; the masked-LM loss comes from a pass of its own, under masks that never change.
         """
-        return self._figures(self.validation_rows)
+        return self._figures(self.batches.validation)
 
     def _figures(self, rows: ResidueRows) -> list[Row]:
         logits = self.predict_logits(rows)
-        masked = self._masked_lm_loss(rows) if self.bare.mlm_weight else math.nan
+        masked = (
+            self.predictor.masked_lm_loss(rows, label=f"fold {self.fold} masked LM")
+            if self.bare.mlm_weight
+            else math.nan
+        )
         found: list[Any] = [None]
         if self.accelerator.is_main_process:
             method: Method = self.conf.training.threshold_method
@@ -301,45 +237,9 @@ class E1BindingTrainer:
         agreed: list[Row] = found[0]
         return agreed
 
-    @torch.no_grad()
     def predict_logits(self, rows: ResidueRows) -> dict[str, NDArray[np.float32]]:
         """Logits (L, K) of every protein, from all processes and for all of them; every residue exactly once."""
-        self.model.eval()
-        pieces: list[tuple[int, int, NDArray[np.float32]]] = []
-        loader = self._evaluation_loader(rows)
-        for batch in self._progress(f"fold {self.fold} validation", over=loader):
-            logits = self.bare_forward(batch).logits.float().cpu()
-            for place, row in enumerate(batch["rows"]):
-                scores = logits[place][batch["residue_mask"][place]].numpy()
-                kept = scores[row.chunk.first - row.chunk.start : row.chunk.last - row.chunk.start]
-                pieces.append((rows.proteins.index(row.name), row.chunk.first, kept))
-        gathered = gather_object(pieces)
-        ions = len(self.bare.ion_types)
-        whole = {
-            name: np.full((len(sequence), ions), np.nan, np.float32)
-            for name, sequence in zip(rows.proteins.names, rows.proteins.sequences, strict=True)
-        }
-        for index, first, kept in gathered:
-            whole[rows.proteins.names[index]][first : first + len(kept)] = kept
-        return whole
-
-    def bare_forward(self, batch: dict[str, Any]) -> Any:
-        """The model on a batch without the processes' synchronisation, in the precision of training."""
-        device = self.accelerator.device
-        tensors = {name: batch[name].to(device) for name in _TENSORS if name in batch and name != "labels"}
-        with self.accelerator.autocast():
-            return self.bare(**tensors)
-
-    @torch.no_grad()
-    def _masked_lm_loss(self, rows: ResidueRows) -> float:
-        self.model.eval()
-        summed = torch.zeros(2, dtype=torch.float64, device=self.accelerator.device)
-        for batch in self._evaluation_loader(rows, masking=True):
-            masked = int((batch["mlm_labels"] > 0).sum())
-            loss = self.bare_forward(batch).loss_mlm
-            summed += torch.tensor([float(loss) * masked, masked], dtype=torch.float64, device=summed.device)
-        total: Any = self.accelerator.reduce(summed, reduction="sum")
-        return _ratio(float(total[0]), float(total[1]))
+        return self.predictor.logits(rows, label=f"fold {self.fold} validation")
 
     # ---------------------------------------------------------------- the fold
 
@@ -354,13 +254,16 @@ class E1BindingTrainer:
 
         Raises:
             Interrupted: SIGTERM came; the state to resume from is saved.
+            BindtuneError: memory ran out, or the loss is not a number any more.
         """
-        with self._listening():
+        with self._stop.listening(), memory_told(self.conf):
             while not self.finished:
                 rows = self._epoch()
                 if self.accelerator.is_main_process:
                     on_epoch(rows)
-        self._predict_held_out()
+            self._predict_held_out()
+            if self._stop.asked():
+                raise Interrupted(self._way_on)
         return self.state.history
 
     @property
@@ -383,11 +286,16 @@ class E1BindingTrainer:
         rows = [*self._training_rows(losses), *({**row, "split": "validation"} for row in validation)]
         rows = [{**about, **row} for row in rows]
         score = self._score(validation[-1])
-        better = score > self.state.best_score or not self.state.best_epoch
+        # Where there is nothing to choose by, the last epoch is taken; where best weights may have been written by a
+        # process that was killed before it saved its state, they are written again.
+        better = score > self.state.best_score or math.isnan(score) or not self.state.best_epoch or self._unsettled
+        self._unsettled = False
         self.state.epoch, self.state.step, self.state.sums = epoch, 0, {}
         self.state.history += rows
         if better:
             self.state.best_epoch, self.state.best_score = epoch, score
+            if self.accelerator.is_main_process:
+                files.unsettle(self.folder)
             self.save_checkpoint()
         self._save_state()
         if self.accelerator.is_main_process:
@@ -400,6 +308,11 @@ class E1BindingTrainer:
             self.fold, self.state.epoch, losses["loss"], mean["loss"], mean["auprc"], mean["hra"],
             ", the best so far" if better else "",
         )  # fmt: skip
+        if self.predictor.without_context and self.state.epoch == 1:
+            log.warning(
+                "fold %d: %d validation rows are read alone: msa_sampling allows no homolog of their alignment",
+                self.fold, self.predictor.without_context,
+            )  # fmt: skip
 
     def _training_rows(self, losses: dict[str, float]) -> list[Row]:
         by_ion = [{"split": "train", "ion": ion, "loss_bce": losses[f"loss_bce_{ion}"]} for ion in self.bare.ion_types]
@@ -437,7 +350,7 @@ class E1BindingTrainer:
     def _predict_held_out(self) -> None:
         """Take the best epoch's weights, and predict every residue of the fold."""
         restore_best(self.folder, self.bare)
-        held_out = self._rows(self.proteins.held_out, self.conf.training.validation_context)
+        held_out = self.batches.rows(self.proteins.held_out, self.conf.training.validation_context)
         if self.proteins.inner:
             rows = self._figures(held_out)
             about = {"fold": self.fold, "epoch": self.state.best_epoch, "split": "test"}
@@ -458,16 +371,27 @@ class E1BindingTrainer:
 
         Raises:
             CheckpointError: the state is damaged or belongs to another model.
+            ConfigError: steps had another number of proteins.
         """
         found = files.read_state(self.folder)
         if found is None:
             return False
-        self.state, weights, optimizer = found
+        state, weights, optimizer = found
+        before, now = state.proteins_per_step, self.batches.proteins_per_step
+        if before != now:
+            raise ConfigError(other_steps(self.conf, before, processes=self.accelerator.num_processes))
+        self.state = state
+        self._unsettled = (self.folder / files.UNSETTLED).is_file()
         rank = self.accelerator.process_index
         if rank:
             self.state.sums = {}  # the main process holds those of all
         files.restore_weights(self.bare, weights, source=self.folder / files.STATE)
-        self.optimizer.load_state_dict(optimizer)
+        try:
+            self.optimizer.load_state_dict(optimizer)
+        except (ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{self.folder / files.STATE}: the saved optimiser is not that of this model"
+            ) from error
         return True
 
     def _save_state(self) -> None:
@@ -488,70 +412,24 @@ class E1BindingTrainer:
 
     def _save_within_epoch(self, *, last: bool) -> None:
         every = self.conf.training.save_steps
-        if self._asked_to_stop():
-            self._save_state()
-            raise Interrupted(f"bindtune train --resume {self.run}")
+        self._leave_if_asked()
         if every and self.state.step % every == 0 and not last:
             self._save_state()
 
-    def _asked_to_stop(self) -> bool:
-        if self.interrupted:
-            self.accelerator.set_trigger()
-        return bool(self.accelerator.check_trigger())
+    def _leave_if_asked(self) -> None:
+        """Save and leave where SIGTERM came; all processes must ask at the same time."""
+        if self._stop.asked():
+            if not self.finished:  # else the last epoch's state is saved, and the best one's weights are in the model
+                self._save_state()
+            raise Interrupted(self._way_on)
 
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Note SIGTERM while the block runs; all processes stop after the same step."""
+    @property
+    def _way_on(self) -> str:
+        return f"bindtune train --resume {self.run}"
 
-        def note(number: int, frame: FrameType | None) -> None:
-            self.interrupted = True
-
-        before = signal.signal(signal.SIGTERM, note)
-        try:
-            yield
-        except torch.OutOfMemoryError as error:
-            raise BindtuneError(out_of_memory(self.conf)) from error
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
-    def _progress(self, label: str, *, total: int | None = None, over: Any = None) -> Any:
+    def _progress(self, label: str, *, total: int) -> Any:
         quiet = not (self.accelerator.is_main_process and sys.stderr.isatty())
-        return tqdm(over, desc=label, total=total, disable=quiet, leave=False)
-
-
-def make_accelerator(conf: BindingConfig, device: torch.device | str | None = None) -> Accelerator:
-    """Processes, device and precision, from the launcher's environment and the settings."""
-    on_cpu = torch.device(device).type == "cpu" if device is not None else not torch.cuda.is_available()
-    precision = "bf16" if conf.training.use_bf16 and not on_cpu else "no"
-    handlers = [DistributedDataParallelKwargs(find_unused_parameters=False)]
-    return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=list(handlers))
-
-
-def row_spec(sampling: ContextSettings, preparer: BatchPreparer) -> RowSpec:
-    """How proteins become rows for an encoder."""
-    context = ContextSpec(
-        max_num_samples=sampling.max_num_samples,
-        max_query_similarity=sampling.max_query_similarity,
-        min_query_similarity=sampling.min_query_similarity,
-        neighbor_similarity_lower_bound=sampling.neighbor_similarity_lower_bound,
-    )
-    return RowSpec(
-        max_residues=min(sampling.max_query_length - preparer.frame, preparer.max_residues),
-        max_tokens=sampling.max_token_length,
-        frame=preparer.frame,
-        context=context,
-    )
-
-
-def out_of_memory(conf: BindingConfig) -> str:
-    """What to change when the device is full."""
-    training = conf.training
-    return (
-        f"out of memory; lower training.batch_size (now {training.batch_size}), raising training.accum_steps (now "
-        f"{training.accum_steps}) to keep the step's size, lower training.msa_sampling.max_token_length (now "
-        f"{training.msa_sampling.max_token_length}), or set training.gradient_checkpointing (now "
-        f"{training.gradient_checkpointing})"
-    )
+        return tqdm(desc=label, total=total, disable=quiet, leave=False)
 
 
 def _ratio(summed: float, count: float) -> float:

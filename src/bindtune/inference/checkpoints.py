@@ -1,0 +1,291 @@
+"""Trained binding models from a run folder: the best model of one fold, or those of all folds on one encoder."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import try_to_load_from_cache
+from torch import Tensor
+
+from bindtune.config import load_binding
+from bindtune.errors import CheckpointError, InputError
+from bindtune.models.adapters import load_adapters, merge_in_passing, read_adapter_config, use_adapter
+from bindtune.models.backbones import BatchPreparer, load_encoder, preparer_for
+from bindtune.models.binding_checkpoint import BEST, read_heads
+from bindtune.models.residue import E1ForResidueClassification, E1ResidueClassificationOutput
+from bindtune.runs import sha256
+
+_ADAPTERS, _HEADS = "_lora", "_heads.pt"
+_ONE_FOLD = "default"
+
+
+def load_lora_checkpoint(
+    path: Path | str, device: torch.device | str = "cpu", *, base_model: str | None = None
+) -> E1ForResidueClassification:
+    """Load the best model of a fold, ready to predict: in evaluation mode, frozen.
+
+    Args:
+        path: such as `run/fold_1/best_e1_binding_model`, which `_lora` and `_heads.pt` are added to; or the folder of
+            adapters, the file of heads, or the fold's folder. Runs that trained every weight load too.
+        device: where to compute.
+        base_model: hub name or folder of the encoder; what the heads name by default.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or does not fit the encoder.
+    """
+    found = _FoldFiles.at(Path(path))
+    encoder = _trained_encoder(found, {_ONE_FOLD: found.adapters}, base_model)
+    return _with_heads(encoder, found, adapter=_ONE_FOLD).to(device)
+
+
+def load_ensemble_models(
+    run_dir: Path | str,
+    num_folds: int | None = None,
+    device: torch.device | str = "cpu",
+    *,
+    base_model: str | None = None,
+) -> "Ensemble":
+    """Load the best models of a run's folds, with one encoder in memory.
+
+    Args:
+        run_dir: the run folder.
+        num_folds: folds 1 to this; the run's number by default.
+        device: where to compute.
+        base_model: hub name or folder of the encoder; what the heads name by default.
+
+    Returns:
+        Something to iterate over, a model a fold; each may be called at any time and gives its own fold's output.
+
+    Raises:
+        CheckpointError: a fold or a file is missing or damaged, or does not fit the encoder or the other folds.
+    """
+    run = Path(run_dir)
+    if not run.is_dir():
+        raise CheckpointError(f"{run} is no run folder")
+    count = _trained_folds(run) if num_folds is None else num_folds
+    if count < 1:
+        raise CheckpointError(f"{run} holds no fold_1: no fold is trained")
+    return Ensemble([_FoldFiles.at(run / f"fold_{fold}" / BEST) for fold in range(1, count + 1)], device, base_model)
+
+
+class Ensemble:
+    """The models of several folds.
+
+    Adapters lie beside each other on one encoder. Where an encoder was trained itself, or its biases, there is nothing
+    to share: folds are then loaded when they are asked for, and one is in memory at a time as long as none is kept.
+
+    Args:
+        folds: the files of each fold.
+        device: where to compute.
+        base_model: hub name or folder of the encoder; what the heads name by default.
+    """
+
+    def __init__(self, folds: "list[_FoldFiles]", device: torch.device | str, base_model: str | None) -> None:
+        self._folds, self._device, self._base_model = folds, device, base_model
+        first = folds[0]
+        for other in folds[1:]:
+            for name in ("base_model_checkpoint", "ions"):
+                if other.heads[name] != first.heads[name]:
+                    raise CheckpointError(
+                        f"{other.heads_path}: {name} is {other.heads[name]!r}, in {first.heads_path} it is "
+                        f"{first.heads[name]!r}"
+                    )
+        self.ion_types: tuple[str, ...] = tuple(first.heads["ions"])
+        self.base = base_model or str(first.heads["base_model_checkpoint"])
+        self._models: list[E1ForResidueClassification] | None = None
+        if all(fold.is_shareable() for fold in folds):
+            adapters = {fold.folder.name: fold.adapters for fold in folds}
+            encoder = _trained_encoder(first, adapters, base_model)
+            merge_in_passing(encoder)
+            self._models = [
+                _with_heads(encoder, fold, adapter=name).to(device) for name, fold in zip(adapters, folds, strict=True)
+            ]
+
+    def __len__(self) -> int:
+        return len(self._folds)
+
+    def __getitem__(self, place: int) -> E1ForResidueClassification:
+        if self._models is not None:
+            return self._models[place]
+        fold = self._folds[place]
+        encoder = _trained_encoder(fold, {_ONE_FOLD: fold.adapters}, self._base_model)
+        merge_in_passing(encoder)
+        return _with_heads(encoder, fold, adapter=_ONE_FOLD).to(self._device)
+
+    def __iter__(self) -> Iterator[E1ForResidueClassification]:
+        return (self[place] for place in range(len(self)))
+
+    def groups(self) -> Iterator[list[E1ForResidueClassification]]:
+        """Models that are in memory at the same time: all of them, or one after another."""
+        if self._models is not None:
+            yield self._models
+            return
+        for model in self:
+            yield [model]
+
+    def preparer(self) -> BatchPreparer:
+        """What prepares the batches of the models."""
+        return preparer_for(next(iter(self))._original_model, self.base)
+
+    def files(self) -> dict[str, Path]:
+        """The files that were trained, by fold and name."""
+        return {
+            f"{fold.folder.name}/{path.relative_to(fold.folder)}": path for fold in self._folds for path in fold.files()
+        }
+
+
+class _FoldModel(E1ForResidueClassification):
+    """A fold's heads on an encoder that holds the adapters of several: its own count when it is called."""
+
+    def __init__(self, encoder: Any, ions: list[str], *, adapter: str | None) -> None:
+        super().__init__(encoder, ions)
+        self._adapter = adapter
+
+    def forward(self, *args: Any, **kwargs: Any) -> E1ResidueClassificationOutput:
+        """As in `E1ForResidueClassification`."""
+        if self._adapter is not None:
+            use_adapter(self._original_model, self._adapter)
+        return super().forward(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class _FoldFiles:
+    """Where the best model of a fold lies, and its heads.
+
+    Args:
+        prefix: what `_lora` and `_heads.pt` are added to; where every weight was trained, the encoder's folder.
+        heads: content of the heads' file.
+    """
+
+    prefix: Path
+    heads: dict[str, Any]
+
+    @classmethod
+    def at(cls, path: Path) -> "_FoldFiles":
+        """Find the files of a prefix, of a folder of adapters, of a heads' file or of a fold's folder."""
+        if path.name.endswith(_HEADS):
+            prefix = path.with_name(path.name.removesuffix(_HEADS))
+        elif path.name.endswith(_ADAPTERS):
+            prefix = path.with_name(path.name.removesuffix(_ADAPTERS))
+        elif (path / f"{BEST}{_HEADS}").is_file():
+            prefix = path / BEST
+        else:
+            prefix = path
+        if not prefix.parent.is_dir():
+            raise CheckpointError(f"{prefix.parent}: no such folder, expected the best model of a fold there")
+        heads_path = prefix.with_name(f"{prefix.name}{_HEADS}")
+        if not heads_path.is_file():
+            raise CheckpointError(f"{heads_path}: no such file: the fold is not trained")
+        found = cls(prefix, read_heads(heads_path))
+        found._check()
+        return found
+
+    @property
+    def folder(self) -> Path:
+        """The fold's folder."""
+        return self.prefix.parent
+
+    @property
+    def heads_path(self) -> Path:
+        """The heads' file."""
+        return self.prefix.with_name(f"{self.prefix.name}{_HEADS}")
+
+    @property
+    def adapters(self) -> Path:
+        """The folder of adapters, whether there is one or not."""
+        return self.prefix.with_name(f"{self.prefix.name}{_ADAPTERS}")
+
+    def is_shareable(self) -> bool:
+        """Whether the fold has adapters that can lie beside others."""
+        return not self.is_whole() and read_adapter_config(self.adapters).bias == "none"
+
+    def is_whole(self) -> bool:
+        """Whether the encoder itself was trained."""
+        return not self.adapters.is_dir() and (self.prefix / "config.json").is_file()
+
+    def files(self) -> list[Path]:
+        """What was trained."""
+        folder = self.prefix if self.is_whole() else self.adapters
+        return [self.heads_path, *sorted(path for path in folder.glob("*") if path.suffix in (".json", ".safetensors"))]
+
+    def _check(self) -> None:
+        """Every ion needs its head."""
+        weights = self.heads["classifier_heads"]
+        if not isinstance(weights, dict) or not isinstance(self.heads["ions"], list):
+            raise CheckpointError(f"{self.heads_path}: no heads of a binding model")
+        there = {str(name).partition(".")[0] for name in weights}
+        missing = [ion for ion in self.heads["ions"] if ion not in there]
+        if missing:
+            raise CheckpointError(f"{self.heads_path}: no head for {', '.join(missing)}, which the file lists")
+        if not self.is_whole() and not self.adapters.is_dir():
+            raise CheckpointError(f"{self.adapters}: no such folder: the adapters of the fold are missing")
+
+
+def _trained_encoder(files: _FoldFiles, adapters: dict[str, Path], base_model: str | None) -> Any:
+    """The encoder with adapters, or the one that was trained itself, frozen and in evaluation mode."""
+    if files.is_whole():
+        return load_encoder(str(files.prefix)).requires_grad_(False).eval()
+    base = base_model or str(files.heads["base_model_checkpoint"])
+    try:
+        encoder = load_encoder(base)
+    except CheckpointError as error:
+        raise CheckpointError(f"the base model of {files.folder}: {error}; base_model names another place") from error
+    _check_base(files.folder.parent, base)
+    return load_adapters(encoder, adapters)
+
+
+def _with_heads(encoder: Any, files: _FoldFiles, *, adapter: str) -> E1ForResidueClassification:
+    with torch.random.fork_rng(devices=[]):  # initial heads are drawn, and overwritten
+        model = _FoldModel(encoder, files.heads["ions"], adapter=None if files.is_whole() else adapter)
+    weights: dict[str, Tensor] = files.heads["classifier_heads"]
+    try:
+        model.classifier_heads.load_state_dict(weights)
+    except RuntimeError as error:
+        problem = " ".join(str(error).split())
+        raise CheckpointError(f"{files.heads_path}: the heads do not fit the base model: {problem}") from error
+    model.requires_grad_(False)
+    return model.eval()
+
+
+def _trained_folds(run: Path) -> int:
+    """How many folds a run has: what its settings say, or the folders that are there."""
+    settings = run / "config.yaml"
+    if settings.is_file():
+        training = load_binding(settings).training
+        return training.num_folds if training.ions else 1
+    numbers = [int(path.name[5:]) for path in run.glob("fold_*") if path.is_dir() and path.name[5:].isdecimal()]
+    return max(numbers, default=0)
+
+
+def _check_base(run: Path, base: str) -> None:
+    """Compare the encoder's weights with those that the run began with, where it noted them."""
+    path = run / "provenance.json"
+    if not path.is_file():
+        return
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))["inputs"]
+        bases = {name: each["sha256"] for name, each in noted.items() if name.startswith("base ")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(path, None, f"no provenance of a run: {error!r}") from error
+    for noted_name, expected in bases.items():
+        name = noted_name.removeprefix("base ")
+        found = _base_file(base, name)
+        if found is not None and name != "config.json" and _hash(found, found.stat().st_mtime_ns) != expected:
+            raise CheckpointError(f"{found}: not the base model of {run}: its hash is not the one in {path}")
+
+
+def _base_file(base: str, name: str) -> Path | None:
+    """A file of an encoder, in its folder or the hub's cache; None where it has no file of this name."""
+    if Path(base).is_dir():
+        return Path(base) / name if (Path(base) / name).is_file() else None
+    cached = try_to_load_from_cache(base, name)
+    return Path(cached) if isinstance(cached, str) else None
+
+
+@cache
+def _hash(path: Path, changed: int) -> str:
+    return sha256(path)

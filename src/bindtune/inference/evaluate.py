@@ -1,0 +1,260 @@
+"""`bindtune evaluate`: honest figures of a run on labelled test proteins, which no choice was made on."""
+
+import csv
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from bindtune.config import EvaluateConfig
+from bindtune.data.protein_leaks import TEST, ProteinLeaks, audit_test_set
+from bindtune.data.proteins import UNKNOWN, Proteins, label_files, load_proteins
+from bindtune.errors import CheckError, InputError
+from bindtune.evaluation import baseline
+from bindtune.evaluation.held_out import LabelledResidues, figures_table, score_test_set
+from bindtune.evaluation.plots import calibration_figure, save_png, threshold_figure
+from bindtune.inference.job import AUDIT, Source, TrainedRun, claimed, read_out_of_fold, read_run, run_job
+from bindtune.inference.processes import launched
+from bindtune.inference.shards import NamedSequence
+from bindtune.inference.tables import PARQUET, read_predictions
+from bindtune.runs import atomic_path, write_text
+
+log = logging.getLogger(__name__)
+
+METRICS, SUMMARY, ARRAYS = "test_metrics.csv", "summary.yaml", "test_predictions.npz"
+_SUFFIXES = ("_test.fasta", "_test.fa", "_test.fasta.gz", "_test.fa.gz")
+
+
+class _Scored(NamedTuple):
+    """Labelled residues of one ion; R of them.
+
+    Args:
+        residues: with labels, probabilities and baseline.
+        ids: (R,) protein:position, 0-based.
+        spread: (R,).
+    """
+
+    residues: LabelledResidues
+    ids: NDArray[np.str_]
+    spread: NDArray[np.float32]
+
+
+def evaluate(settings: EvaluateConfig) -> str:
+    """Predict the proteins of labelled test files, score the predictions and say what came out.
+
+    Raises:
+        InputError: labels, alignments or the run folder cannot be read.
+        CheckpointError: the models cannot be loaded.
+        ConfigError: settings that cannot work, or an output folder with other predictions.
+        CheckError: test proteins stand among the training proteins, and that is not allowed.
+    """
+    run = read_run(settings)
+    files = _label_files(settings, run)
+    run = _restricted(run, tuple(ion for ion in run.ions if ion in files))
+    groups = run.config.data.ion_groups
+    found = {name: path for own in files.values() for name, path in own.items()}
+    proteins = load_proteins(found, ions=run.ions, groups=groups)
+    with launched() as processes, claimed(settings.out, processes):
+        learned, odds = _training_residues(run)
+        leaks = audit_test_set(learned, proteins, identity=settings.audit_identity)
+        told = _sentence(leaks, settings.audit_identity)
+        if processes.is_first:
+            write_text(
+                settings.out / AUDIT, json.dumps({"leaks": leaks.total, "test": leaks.as_dict()}, indent=2) + "\n"
+            )
+        if leaks.total and settings.leaks == "fail":
+            raise CheckError(f"{told}; see {settings.out / AUDIT}; --leaks allow evaluates nevertheless")
+        source = _source(proteins, {f"labels of {name}": path for name, path in found.items()})
+        run_job(settings, run, source, tsv=False, processes=processes)
+        if not processes.is_first:
+            return ""
+        scored = _score_residues(settings.out / PARQUET, proteins, odds, ions=run.ions)
+        return "\n".join([*_report(settings, run, scored, leaks), told])
+
+
+def _label_files(settings: EvaluateConfig, run: TrainedRun) -> dict[str, dict[str, Path]]:
+    """The labelled files of each ion that has one (of its members, for a group), by ion.
+
+    Raises:
+        InputError: no ion has a file, or one that was asked for has none.
+    """
+    groups = run.config.data.ion_groups
+    found, failures = {}, []
+    for ion in run.ions:
+        try:
+            found[ion] = label_files(_place(settings.fasta, ion, run.ions), ions=[ion], groups=groups)
+        except InputError as error:
+            failures.append((ion, error))
+    if failures and (settings.ions is not None or not found):
+        raise failures[0][1]
+    for ion, _ in failures:
+        log.warning("%s: no test file, it is not evaluated", ion)
+    return found
+
+
+def _place(fasta: str, ion: str, ions: tuple[str, ...]) -> str:
+    """Where the labels of an ion are: a pattern, the file of a folder, or the file of the one ion that is asked for."""
+    folder = Path(fasta)
+    if "{ION}" in fasta:
+        return fasta
+    if folder.is_file():
+        if len(ions) > 1:
+            raise InputError(
+                folder, None, f"is one file for {len(ions)} ions: name its ion with --ions, or use {{ION}}"
+            )
+        return fasta
+    if not folder.is_dir():
+        raise InputError(folder, None, "is no file and no folder")
+    suffix = next((suffix for suffix in _SUFFIXES if (folder / f"{ion}{suffix}").is_file()), _SUFFIXES[0])
+    return str(folder / f"{{ION}}{suffix}")
+
+
+def _restricted(run: TrainedRun, ions: tuple[str, ...]) -> TrainedRun:
+    return TrainedRun(run.folder, run.config, ions, run.thresholds, run.calibrations)
+
+
+def _source(proteins: Proteins, files: dict[str, Path]) -> Source:
+    def named() -> Iterator[NamedSequence]:
+        return (NamedSequence(*pair) for pair in zip(proteins.names, proteins.sequences, strict=True))
+
+    text = "\n".join(f"{name} {sequence}" for name, sequence in named())
+    return Source(
+        named, hashlib.sha256(text.encode()).hexdigest(), len(proteins), int(proteins.residues().sum()), files
+    )
+
+
+def _training_residues(run: TrainedRun) -> tuple[Proteins, dict[str, NDArray[np.float64]]]:
+    """The training proteins, rebuilt from the out-of-fold table, and what each letter says of each ion."""
+    table = read_out_of_fold(run.folder, ["protein", "position", "residue", "ion", "label"])
+    names, ions = table["protein"].to_numpy(), table["ion"].to_numpy()
+    letters, labels = table["residue"].to_numpy().astype(np.str_), table["label"].to_numpy()
+    positions = table["position"].to_numpy()
+    odds = {}
+    for ion in run.ions:
+        own = ions == ion
+        text = "".join(letters[own])
+        odds[ion] = baseline.fit([text], [labels[own][:, None]]) if text else np.zeros((128, 1))
+    # A protein has rows for each ion that it was looked at for; the rows of one ion are its sequence.
+    order = np.lexsort((positions, ions, names))
+    names, ions, letters = names[order], ions[order], letters[order]
+    breaks = np.flatnonzero((names[1:] != names[:-1]) | (ions[1:] != ions[:-1])) + 1
+    sequences = {
+        str(names[start]): "".join(letters[start:end])
+        for start, end in zip([0, *breaks], [*breaks, len(names)], strict=True)
+        if end > start
+    }
+    blank = tuple(np.full((len(sequence), 0), UNKNOWN, np.int8) for sequence in sequences.values())
+    return Proteins(tuple(sequences), tuple(sequences.values()), (), blank), odds
+
+
+def _sentence(leaks: ProteinLeaks, wanted: float | None) -> str:
+    part = next(part for part in leaks.parts if part.part == TEST)
+    text = f"{part.identical} of {part.proteins} test proteins have the sequence of a training protein"
+    if part.similar is not None:
+        return f"{text}, {part.similar} others are similar to one (identity at least {leaks.identity})"
+    return text if wanted is None else f"{text}; too many proteins to look for similar ones"
+
+
+def _score_residues(
+    table: Path, proteins: Proteins, odds: dict[str, NDArray[np.float64]], *, ions: tuple[str, ...]
+) -> dict[str, _Scored]:
+    """Predictions of the labelled residues, by ion."""
+    parts: dict[str, list[tuple[Any, ...]]] = {ion: [] for ion in ions}
+    for predicted in read_predictions(table):
+        labels = proteins.labels[proteins.index(predicted.protein)][:, ions.index(predicted.ion)]
+        known = np.flatnonzero(labels != UNKNOWN)
+        if len(known):
+            scores = baseline.score(odds[predicted.ion], predicted.sequence)[known, 0]
+            named = np.full(len(known), predicted.protein)
+            values = (labels[known], predicted.probability[known], scores, predicted.spread[known])
+            parts[predicted.ion].append((named, known, *values))
+    found = {}
+    for ion, rows in parts.items():
+        if not rows:
+            continue
+        names, places, labels, probabilities, scores, spread = (
+            np.concatenate(column) for column in zip(*rows, strict=True)
+        )
+        ids = np.char.add(np.char.add(names.astype(np.str_), ":"), places.astype(np.str_))
+        found[ion] = _Scored(LabelledResidues(names, labels, probabilities, scores), ids, spread)
+    return found
+
+
+def _report(settings: EvaluateConfig, run: TrainedRun, scored: dict[str, _Scored], leaks: ProteinLeaks) -> list[str]:
+    """Write figures, arrays and pictures, and return the table of figures."""
+    out = settings.out
+    with atomic_path(out / ARRAYS) as temporary, temporary.open("wb") as stream:
+        arrays: dict[str, NDArray[Any]] = {}
+        for ion, each in scored.items():
+            arrays |= {
+                f"{ion}_probs": each.residues.probabilities,
+                f"{ion}_labels": each.residues.labels,
+                f"{ion}_ids": each.ids,
+                f"{ion}_std_probs": each.spread,
+            }
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+    figures = score_test_set(
+        {ion: each.residues for ion, each in scored.items()},
+        thresholds=run.thresholds,
+        draws=settings.draws,
+        seed=settings.seed,
+        level=settings.level,
+    )
+    _write_metrics(out / METRICS, figures)
+    write_text(out / SUMMARY, yaml.safe_dump(_summary(settings, run, figures, leaks), sort_keys=False))
+    for ion, each in scored.items():
+        _draw(ion, each.residues, run, out / "plots")
+    notes = [
+        f"interval: {settings.level:.0%} bootstrap of AUPRC by protein",
+        "baseline: AUPRC of the residue's letter alone, fitted on training proteins; a random order has the base rate",
+        "F1 and MCC: at the threshold that was chosen on the out-of-fold residues of the run; -: not defined",
+    ]
+    return [figures_table(figures), *notes]
+
+
+def _write_metrics(path: Path, figures: dict[str, dict[str, Any]]) -> None:
+    names = list(dict.fromkeys(name for row in figures.values() for name in row))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["ion", *names])
+    for ion, row in figures.items():
+        values = [row.get(name) for name in names]
+        writer.writerow([ion, *(f"{value:.8g}" if isinstance(value, float) else value for value in values)])
+    write_text(path, text.getvalue())
+
+
+def _summary(
+    settings: EvaluateConfig, run: TrainedRun, figures: dict[str, dict[str, Any]], leaks: ProteinLeaks
+) -> dict[str, Any]:
+    mean = figures["mean"]
+    return {
+        "overall": {f"mean_{name}": value for name, value in mean.items()},
+        "ions": {ion: row for ion, row in figures.items() if ion != "mean"},
+        "thresholds_from": "out-of-fold residues of the run",
+        "calibration": settings.calibration,
+        "level": settings.level,
+        "draws": settings.draws,
+        "contexts": settings.contexts,
+        "folds": run.config.training.num_folds,
+        "leaks": {"identical_pairs": leaks.identical_pairs, "similar_pairs": leaks.similar_pairs},
+    }
+
+
+def _draw(ion: str, residues: LabelledResidues, run: TrainedRun, folder: Path) -> None:
+    if len(np.unique(residues.labels)) < 2:
+        return
+    title = f"{ion}, test"
+    method = run.config.training.threshold_method
+    chosen = {str(method): run.thresholds[ion]} if ion in run.thresholds else {}
+    figure = threshold_figure(residues.labels, residues.probabilities, thresholds=chosen, title=title)
+    save_png(figure, folder / f"thresholds_{ion}.png")
+    name = "calibrated" if ion in run.calibrations else "as trained"
+    calibration = calibration_figure(residues.labels, {name: residues.probabilities}, title=title)
+    save_png(calibration, folder / f"calibration_{ion}.png")

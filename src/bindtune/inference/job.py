@@ -1,0 +1,362 @@
+"""Predicting many proteins, shard by shard, so that a killed command goes on where it was and processes share the work.
+
+A folder holds a manifest of what is predicted with what, and a part for each shard. Both are written whole or not at
+all, so that whatever part is there is right.
+"""
+
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from importlib.resources import files as resources
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import yaml
+from tqdm import tqdm
+from transformers.utils.logging import disable_progress_bar
+
+from bindtune.config import BindingConfig, InferenceConfig, load_binding
+from bindtune.data.alignments import Alignments
+from bindtune.data.context import ContextSpec
+from bindtune.data.proteins import alignment_files
+from bindtune.data.residue_rows import RowSpec
+from bindtune.errors import CheckpointError, ConfigError, InputError
+from bindtune.evaluation.calibration import calibrate, fit_calibration
+from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
+from bindtune.inference.processes import Processes, choose_device
+from bindtune.inference.shards import NamedSequence, PredictionSpec, cut_shards, predict_shard
+from bindtune.inference.tables import Counts, join_parts, write_part
+from bindtune.models.backbones import BatchPreparer
+from bindtune.runs import LOCK, only_writer, provenance, sha256, write_text
+
+log = logging.getLogger(__name__)
+
+MANIFEST, PROVENANCE, NOTICE, PARTS, CACHE = "manifest.json", "provenance.json", "NOTICE", "parts", ".alignments"
+INPUT = ".input.fa"
+AUDIT = "audit.json"
+_LEFT_BEFORE = (LOCK, INPUT, AUDIT)  # what a command may leave before it has a manifest
+_PACKAGES = ("torch", "transformers", "peft", "numpy")
+# Settings that what is predicted follows from, beside the input and the models.
+_BINDING = (
+    "ions", "contexts", "seed", "bf16", "max_query_length", "max_token_length", "max_num_samples", "overlap",
+    "calibration", "msa_dir", "shard_proteins", "shard_residues",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """The proteins of a job.
+
+    Args:
+        proteins: gives them anew, in the same order.
+        sha256: of their names and sequences, or of the file that they stand in.
+        count: how many proteins.
+        residues: of all of them.
+        files: the files that they come from, by what they are.
+    """
+
+    proteins: Callable[[], Iterator[NamedSequence]]
+    sha256: str
+    count: int
+    residues: int
+    files: dict[str, Path]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What predictions need of a run folder.
+
+    Args:
+        folder: where it is.
+        config: its settings.
+        ions: those that are predicted.
+        thresholds: by ion, for those that have one; of the probabilities as they are given out.
+        calibrations: by ion, for those whose probabilities are calibrated.
+    """
+
+    folder: Path
+    config: BindingConfig
+    ions: tuple[str, ...]
+    thresholds: dict[str, float]
+    calibrations: dict[str, dict[str, Any]]
+
+
+def read_run(settings: InferenceConfig) -> TrainedRun:
+    """Read a run folder.
+
+    Raises:
+        InputError: a file of it is missing or damaged.
+        ConfigError: it has no such ion.
+    """
+    folder = settings.run
+    if not (folder / "config.yaml").is_file():
+        raise InputError(folder, None, "is no run folder: it holds no config.yaml")
+    config = load_binding(folder / "config.yaml")
+    if not config.training.ions:
+        raise ConfigError(f"{folder}: the run has no ions, and nothing to predict")
+    missing = [ion for ion in settings.ions or [] if ion not in config.training.ions]
+    if missing:
+        raise ConfigError(f"ions: {folder} has no {', '.join(missing)}; it has {', '.join(config.training.ions)}")
+    ions = tuple(settings.ions or config.training.ions)
+    thresholds = _thresholds(folder / "global_thresholds.yaml", ions)
+    calibrations = {} if settings.calibration == "none" else _calibrations(settings, ions)
+    for ion in calibrations.keys() & thresholds.keys():
+        thresholds[ion] = float(calibrate(calibrations[ion], [thresholds[ion]]).astype("float32")[0])
+    return TrainedRun(folder, config, ions, thresholds, calibrations)
+
+
+def _thresholds(path: Path, ions: tuple[str, ...]) -> dict[str, float]:
+    if not path.is_file():
+        log.warning("%s: no such file: nothing is called", path)
+        return {}
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))["thresholds"]
+        found = {ion: entries.get(ion, {}).get("threshold") for ion in ions}
+        return {ion: float(value) for ion, value in found.items() if value is not None}
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(path, None, f"no thresholds of a run: {' '.join(str(error).split())}") from error
+
+
+def read_out_of_fold(folder: Path, columns: list[str]) -> Any:
+    """The out-of-fold residues of a run, as a table.
+
+    Raises:
+        InputError: the table is missing or damaged.
+    """
+    path = folder / "oof.parquet"
+    try:
+        return pq.read_table(path, columns=columns)
+    except (OSError, ValueError) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise InputError(path, None, f"no out-of-fold residues of a run: {problem}") from error
+
+
+def _calibrations(settings: InferenceConfig, ions: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    method: Any = settings.calibration
+    table = read_out_of_fold(settings.run, ["ion", "label", "probability"])
+    names = table["ion"].to_numpy()
+    labels, probabilities = table["label"].to_numpy(), table["probability"].to_numpy()
+    fitted = {ion: fit_calibration(labels[names == ion], probabilities[names == ion], method) for ion in ions}
+    for ion, calibration in fitted.items():
+        if calibration is None:
+            log.warning("%s: no residues of both kinds out of fold: its probabilities stay as they are", ion)
+    return {ion: calibration for ion, calibration in fitted.items() if calibration is not None}
+
+
+@contextmanager
+def claimed(folder: Path, processes: Processes) -> Iterator[None]:
+    """Keep the output folder for this command's processes, and refuse one that holds something else.
+
+    Raises:
+        ConfigError: the folder is in use, or holds other files.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file, expected a folder")
+    others = [path.name for path in folder.glob("*") if path.name not in _LEFT_BEFORE] if folder.is_dir() else []
+    if others and MANIFEST not in others:
+        raise ConfigError(f"{folder} is not empty and holds no predictions to go on with: choose another --out")
+    processes.wait()
+    if not sys.stderr.isatty():
+        disable_progress_bar()  # type: ignore[no-untyped-call]
+    with only_writer(folder) if processes.is_first else nullcontext():
+        yield
+
+
+def run_job(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: bool, processes: Processes) -> Counts:
+    """Predict every protein into `predictions.parquet`, or go on with what is there.
+
+    Returns:
+        What was predicted.
+
+    Raises:
+        CheckpointError: the models cannot be loaded.
+        ConfigError: the folder holds predictions of other proteins, models or settings.
+        InputError: an alignment is of another protein.
+    """
+    manifest = settings.out / MANIFEST
+    device = choose_device(settings.device)
+    ensemble = load_ensemble_models(settings.run, run.config.training.num_folds, device, base_model=settings.base_model)
+    absent = [ion for ion in run.ions if ion not in ensemble.ion_types]
+    if absent:
+        raise CheckpointError(f"{settings.run}: no head for {', '.join(absent)} in {', '.join(ensemble.files())}")
+    preparer = ensemble.preparer()
+    _alignments(settings, run, [], preparer)
+    wanted = _manifest(settings, run, source, ensemble)
+    done = _compare(manifest, wanted)
+    processes.wait()  # every process has looked before the first one writes
+    if done is not None:
+        if processes.is_first:
+            _clean(settings.out)
+        return done
+    if processes.is_first:
+        _sign(settings, run, source, ensemble, wanted)
+    processes.wait()
+    spec = _spec(settings, run, preparer, device)
+    _predict_parts(settings, run, source, ensemble=ensemble, preparer=preparer, spec=spec, processes=processes)
+    processes.wait()
+    counts = Counts()
+    if processes.is_first:
+        counts = _join(settings, run, source, tsv=tsv)
+        write_text(manifest, json.dumps({**wanted, "done": vars(counts)}, indent=2) + "\n")
+        _clean(settings.out)
+    return counts
+
+
+def _clean(out: Path) -> None:
+    """Remove what a finished job needs no more."""
+    for name in (PARTS, CACHE):
+        shutil.rmtree(out / name, ignore_errors=True)
+    (out / INPUT).unlink(missing_ok=True)
+
+
+def _manifest(settings: InferenceConfig, run: TrainedRun, source: Source, ensemble: Ensemble) -> dict[str, Any]:
+    models = {name: sha256(path) for name, path in ensemble.files().items()}
+    values = settings.model_dump(mode="json")
+    return {
+        "input": {"sha256": source.sha256, "proteins": source.count, "residues": source.residues},
+        "models": models,
+        "base_model": ensemble.base,
+        "thresholds": run.thresholds,
+        "settings": {**{name: values[name] for name in _BINDING}, "ions": list(run.ions)},
+    }
+
+
+def _compare(path: Path, wanted: dict[str, Any]) -> Counts | None:
+    """The counts of a folder that is done; None where there is something left to do."""
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        done = found.pop("done", None)
+        differing = [name for name, value in wanted.items() if found.get(name) != value]
+    except (ValueError, AttributeError) as error:
+        raise InputError(path, None, f"no manifest of predictions: {error}") from error
+    if differing and done is None and not any((path.parent / PARTS).glob("part-*")):
+        return None  # nothing was predicted yet
+    if differing:
+        details = "; ".join(_difference(name, found.get(name), wanted[name]) for name in differing)
+        raise ConfigError(f"{path.parent} holds other predictions: {details}; choose another --out")
+    return None if done is None else Counts(**done)
+
+
+def _difference(name: str, before: Any, now: Any) -> str:
+    if name in ("settings", "thresholds") and isinstance(before, dict):
+        changed = [key for key in now.keys() | before.keys() if before.get(key) != now.get(key)]
+        return ", ".join(f"{key} was {before.get(key)!r} and is now {now.get(key)!r}" for key in sorted(changed))
+    return f"{name} {'are' if name.endswith('s') else 'is'} not the same"
+
+
+def _sign(settings: InferenceConfig, run: TrainedRun, source: Source, ensemble: Ensemble, wanted: Any) -> None:
+    """Leave the manifest, where everything came from, and the notice; sweep up what a kill left."""
+    out = settings.out
+    for stray in [*out.glob(".*.part"), *(out / PARTS).glob(".*.part")]:
+        stray.unlink(missing_ok=True)
+    inputs = {**source.files, "run settings": run.folder / "config.yaml", **ensemble.files()}
+    origin = {**provenance(inputs, _PACKAGES), "settings": settings.model_dump(mode="json")}
+    notice = resources("bindtune.models").joinpath("PROFLUENT_E1_NOTICE.txt").read_text(encoding="utf-8")
+    write_text(out / NOTICE, notice)
+    if not (out / PROVENANCE).is_file():
+        write_text(out / PROVENANCE, json.dumps(origin, indent=2) + "\n")
+    write_text(out / MANIFEST, json.dumps(wanted, indent=2) + "\n")
+
+
+def _spec(settings: InferenceConfig, run: TrainedRun, preparer: BatchPreparer, device: Any) -> PredictionSpec:
+    sampling = run.config.training.validation_context
+    samples, query = settings.max_num_samples, settings.max_query_length or sampling.max_query_length
+    context = ContextSpec(
+        max_num_samples=min(sampling.max_num_samples if samples is None else samples, preparer.max_num_sequences - 1),
+        max_residues=preparer.max_residues,
+        max_query_similarity=sampling.max_query_similarity,
+        min_query_similarity=sampling.min_query_similarity,
+        neighbor_similarity_lower_bound=sampling.neighbor_similarity_lower_bound,
+    )
+    rows = RowSpec(
+        max_residues=min(query - preparer.frame, preparer.max_residues),
+        max_tokens=settings.max_token_length or sampling.max_token_length,
+        frame=preparer.frame,
+        context=context,
+        overlap=settings.overlap,
+    )
+    return PredictionSpec(
+        rows=rows,
+        ions=run.ions,
+        contexts=settings.contexts,
+        seed=settings.seed,
+        max_batch_tokens=settings.max_batch_tokens,
+        bf16=settings.bf16,
+        device=device,
+    )
+
+
+def _shards(settings: InferenceConfig, source: Source) -> Iterator[tuple[Path, list[NamedSequence]]]:
+    """Each shard with its part."""
+    cut = cut_shards(source.proteins(), most_proteins=settings.shard_proteins, most_residues=settings.shard_residues)
+    for number, shard in enumerate(cut):
+        yield settings.out / PARTS / f"part-{number:05d}.parquet", shard
+
+
+def _predict_parts(
+    settings: InferenceConfig,
+    run: TrainedRun,
+    source: Source,
+    *,
+    ensemble: Ensemble,
+    preparer: BatchPreparer,
+    spec: PredictionSpec,
+    processes: Processes,
+) -> None:
+    """Write the parts that are missing and are this process's."""
+    about = {"ions": ",".join(run.ions), "spread": "standard deviation over folds and contexts"}
+    if run.calibrations:
+        about |= {"calibration": settings.calibration, "spread": f"{about['spread']}, before calibration"}
+    quiet = not (processes.is_first and sys.stderr.isatty())
+    total = source.residues * len(ensemble)
+    with tqdm(total=total, desc="residues x models", unit_scale=True, disable=quiet) as bar:
+        for number, (part, shard) in enumerate(_shards(settings, source)):
+            work = sum(len(protein.sequence) for protein in shard) * len(ensemble)
+            if part.is_file() or number % processes.count != processes.rank:
+                bar.update(work)
+                continue
+            scores = predict_shard(
+                shard,
+                ensemble=ensemble,
+                preparer=preparer,
+                spec=spec,
+                alignments=_alignments(settings, run, shard, preparer),
+                progress=bar.update,
+            )
+            for column, ion in enumerate(run.ions):
+                if ion in run.calibrations:
+                    scores.mean[:, column] = calibrate(run.calibrations[ion], scores.mean[:, column])
+            write_part(part, shard, scores, ions=run.ions, thresholds=run.thresholds, about=about)
+
+
+def _alignments(
+    settings: InferenceConfig, run: TrainedRun, shard: list[NamedSequence], preparer: BatchPreparer
+) -> Alignments | None:
+    if settings.msa_dir is None or not preparer.reads_homologs:
+        return None
+    groups = run.config.data.ion_groups
+    ions = tuple(run.config.training.ions)
+    looked_for = {protein.name: ions for protein in shard} or {"any": ions}  # is there a folder at all
+    paths, _ = alignment_files(settings.msa_dir, looked_for=looked_for, groups=groups)
+    bound = run.config.training.validation_context.neighbor_similarity_lower_bound
+    cache = settings.cache_dir or settings.out / CACHE
+    alignments = Alignments(paths, cache_dir=cache, neighbor_similarity_lower_bound=bound)
+    alignments.prepare({protein.name: protein.sequence for protein in shard})
+    return alignments
+
+
+def _join(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: bool) -> Counts:
+    out = settings.out
+    parts = sorted((out / PARTS).glob("part-*.parquet"), key=lambda path: int(path.stem[5:]))
+    called = [ion for ion in run.ions if ion in run.thresholds]
+    counts = join_parts(parts, out, ions=run.ions, tsv=tsv, called=called)
+    if (counts.proteins, counts.residues) != (source.count, source.residues):
+        raise ConfigError(f"{out / PARTS} holds {counts.proteins} proteins, expected {source.count}: delete the folder")
+    return counts

@@ -1,0 +1,98 @@
+"""`bindtune predict`: binding sites of new proteins, from FASTA to tables and structures."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from bindtune.config import PredictConfig
+from bindtune.errors import ConfigError
+from bindtune.inference.job import INPUT, Source, TrainedRun, claimed, read_run, run_job
+from bindtune.inference.processes import Processes, launched
+from bindtune.inference.shards import NamedSequence
+from bindtune.inference.structures import colour_structures, find_structures
+from bindtune.inference.tables import PARQUET, TSV, Counts
+from bindtune.io.proteins import read_proteins
+from bindtune.io.text import STANDARD_INPUT
+from bindtune.runs import atomic_path, sha256, write_text
+
+SUMMARY = "summary.json"
+
+
+def predict(settings: PredictConfig) -> str:
+    """Predict the proteins of a FASTA file and say what was found; a killed command goes on where it was.
+
+    Raises:
+        InputError: proteins, alignments, a structure or the run folder cannot be read.
+        CheckpointError: the models cannot be loaded.
+        ConfigError: settings that cannot work, or an output folder with other predictions.
+    """
+    run = read_run(settings)
+    if settings.structure_ion is not None and settings.structure_ion not in run.ions:
+        raise ConfigError(f"structure_ion: expected one of {', '.join(run.ions)}, found {settings.structure_ion!r}")
+    if settings.structure is not None:
+        find_structures(settings)  # said before anything is computed
+    with launched() as processes, claimed(settings.out, processes):
+        source = _source(settings, processes)
+        counts = run_job(settings, run, source, tsv=settings.tsv, processes=processes)
+        if not processes.is_first:
+            return ""
+        lines = _told(run, counts, settings)
+        summary = _summary(run, counts, settings)
+        if settings.structure is not None:
+            written = colour_structures(settings)
+            summary["structures"] = [coloured.summary() for coloured in written]
+            lines += [coloured.text() for coloured in written]
+        write_text(settings.out / SUMMARY, json.dumps(summary, indent=2) + "\n")
+        return "\n".join(lines)
+
+
+def _source(settings: PredictConfig, processes: Processes) -> Source:
+    """The proteins of the file, read once to find every mistake before anything is computed."""
+    path = settings.fasta
+    if path == STANDARD_INPUT:
+        path = settings.out / INPUT
+        if processes.is_first:
+            with atomic_path(path) as temporary, temporary.open("wb") as kept:
+                shutil.copyfileobj(sys.stdin.buffer, kept)
+        processes.wait()
+
+    def proteins() -> Iterator[NamedSequence]:
+        return (NamedSequence(protein.name, protein.sequence) for protein in read_proteins(path))
+
+    count = residues = 0
+    for protein in proteins():
+        count, residues = count + 1, residues + len(protein.sequence)
+    return Source(proteins, sha256(path), count, residues, {"fasta": path})
+
+
+def _summary(run: TrainedRun, counts: Counts, settings: PredictConfig) -> dict[str, Any]:
+    return {
+        "proteins": counts.proteins,
+        "residues": counts.residues,
+        "models": run.config.training.num_folds,
+        "contexts": settings.contexts,
+        "calibration": settings.calibration,
+        "positions": "1-based",
+        "ions": {
+            ion: {
+                "threshold": run.thresholds.get(ion),
+                "called_residues": counts.called_residues.get(ion),
+                "called_proteins": counts.called_proteins.get(ion),
+            }
+            for ion in run.ions
+        },
+    }
+
+
+def _told(run: TrainedRun, counts: Counts, settings: PredictConfig) -> list[str]:
+    tables = f"{settings.out / PARQUET}{f' and {TSV}' if settings.tsv else ''}"
+    lines = [f"{counts.proteins:,} proteins, {counts.residues:,} residues: {tables}"]
+    for ion in run.ions:
+        if ion in run.thresholds:
+            found = f"{counts.called_residues[ion]:,} residues of {counts.called_proteins[ion]:,} proteins are called"
+            lines.append(f"{ion}: {found} (probability at least {run.thresholds[ion]:.3g})")
+        else:
+            lines.append(f"{ion}: no threshold, nothing is called")
+    return lines

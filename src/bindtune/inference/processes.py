@@ -1,0 +1,74 @@
+"""The processes of a command: one, or those that torchrun started, which divide the work and meet."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import distributed
+
+from bindtune.errors import BindtuneError, ConfigError
+
+# One process may have far more to do than another; a lost one is noticed by its closed connection.
+_PATIENCE = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Which process this is, and of how many."""
+
+    rank: int
+    count: int
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes what is written once."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Go on when all processes have come here.
+
+        Raises:
+            BindtuneError: another process has ended.
+        """
+        if self.count > 1:
+            group: Any = distributed
+            try:
+                group.barrier()
+            except RuntimeError as error:
+                raise BindtuneError("another process of this command has ended: see its messages") from error
+
+
+@contextmanager
+def launched() -> Iterator[Processes]:
+    """The processes that the launcher's environment names, connected while the block runs."""
+    count, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    if count == 1 or distributed.is_initialized():
+        yield Processes(rank, count)
+        return
+    distributed.init_process_group("gloo", timeout=_PATIENCE)
+    try:
+        yield Processes(rank, count)
+    finally:
+        distributed.destroy_process_group()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of this process: `auto` and `cuda` are its own GPU.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device: no '{name}' here: {' '.join(str(error).split())[:200]}") from error
+    return device

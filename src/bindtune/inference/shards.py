@@ -1,0 +1,222 @@
+"""Predict proteins with every model of a run: rows by length, batches by tokens, mean and spread of each residue.
+
+Shapes: R residues of all proteins, one after the other; K ions; M members, a fold and a context each.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bindtune.data.alignments import Alignments
+from bindtune.data.budgets import budgeted
+from bindtune.data.draws import digest
+from bindtune.data.residue_rows import Chunk, RowSpec, chunks
+from bindtune.errors import BindtuneError
+from bindtune.inference.checkpoints import Ensemble
+from bindtune.models.backbones import BatchPreparer
+
+Floats = NDArray[np.float64]
+_TENSORS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
+
+
+class NamedSequence(NamedTuple):
+    """A protein to predict."""
+
+    name: str
+    sequence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionSpec:
+    """How proteins are predicted.
+
+    Args:
+        rows: how a protein becomes rows.
+        ions: the heads wanted, in the order wanted.
+        contexts: contexts to draw for a protein that has an alignment.
+        seed: of these draws.
+        max_batch_tokens: tokens that are computed at a time.
+        bf16: compute in bfloat16.
+        device: where.
+    """
+
+    rows: RowSpec
+    ions: tuple[str, ...]
+    contexts: int
+    seed: int
+    max_batch_tokens: int
+    bf16: bool
+    device: torch.device
+
+
+class Scores(NamedTuple):
+    """Probabilities of all residues of some proteins, one protein after the other.
+
+    Args:
+        mean: (R, K) over the members.
+        spread: (R, K) standard deviation over the members.
+    """
+
+    mean: Floats
+    spread: Floats
+
+
+class _Row(NamedTuple):
+    """A chunk of a protein with one of its contexts; `offset` is the place of the protein's first residue."""
+
+    protein: NamedSequence
+    offset: int
+    chunk: Chunk
+    context: int
+    cost: int
+
+
+def cut_shards(
+    proteins: Iterable[NamedSequence], *, most_proteins: int, most_residues: int
+) -> Iterator[list[NamedSequence]]:
+    """Cut a stream of proteins into stretches that are held at a time; one protein is always allowed."""
+    shard: list[NamedSequence] = []
+    residues = 0
+    for protein in proteins:
+        if shard and (len(shard) == most_proteins or residues + len(protein.sequence) > most_residues):
+            yield shard
+            shard, residues = [], 0
+        shard.append(protein)
+        residues += len(protein.sequence)
+    if shard:
+        yield shard
+
+
+@torch.no_grad()
+def predict_shard(
+    proteins: Sequence[NamedSequence],
+    *,
+    ensemble: Ensemble,
+    preparer: BatchPreparer,
+    spec: PredictionSpec,
+    alignments: Alignments | None = None,
+    progress: Callable[[int], object] = lambda residues: None,
+) -> Scores:
+    """Predict proteins; what a protein gets does not depend on the others, up to the rounding of sums.
+
+    Args:
+        proteins: in any order.
+        ensemble: the models.
+        preparer: of their encoder.
+        spec: how.
+        alignments: homologs, prepared for these proteins; None for none.
+        progress: told as it goes how many residues of how many models are done, as their product.
+
+    Raises:
+        BindtuneError: the device is out of memory.
+    """
+    rows = _rows(proteins, spec, alignments)
+    sums = _Sums(sum(len(protein.sequence) for protein in proteins), len(spec.ions))
+    batches = list(budgeted([row.cost for row in rows], max_tokens=spec.max_batch_tokens))
+    try:
+        for models in ensemble.groups():
+            columns = [[model.ion_types.index(ion) for ion in spec.ions] for model in models]
+            for batch in batches:
+                members = [rows[place] for place in batch]
+                scores = _members(models, columns, members, preparer=preparer, spec=spec, alignments=alignments)
+                for row, values in zip(members, scores, strict=True):
+                    sums.add(row.offset, row.chunk, values)
+                    progress((row.chunk.last - row.chunk.first) * len(models) if row.context == 0 else 0)
+    except torch.OutOfMemoryError as error:
+        raise BindtuneError(
+            f"out of memory on {spec.device}; lower --max-batch-tokens (now {spec.max_batch_tokens}), "
+            f"--max-query-length (now {spec.rows.max_residues + spec.rows.frame}) or --max-token-length (now "
+            f"{spec.rows.max_tokens})"
+        ) from error
+    return sums.scores()
+
+
+def _rows(proteins: Sequence[NamedSequence], spec: PredictionSpec, alignments: Alignments | None) -> list[_Row]:
+    rows, offset = [], 0
+    for protein in proteins:
+        length = len(protein.sequence)
+        has_homologs = alignments is not None and protein.name in alignments
+        for chunk in chunks(length, size=spec.rows.max_residues, overlap=spec.rows.overlap):
+            cost = chunk.end - chunk.start + spec.rows.frame
+            if alignments is not None and has_homologs:
+                homologs = alignments.residues[protein.name] + spec.rows.frame * spec.rows.context.max_num_samples
+                cost = min(cost + homologs, max(spec.rows.max_tokens, cost))
+            for context in range(spec.contexts if has_homologs else 1):
+                rows.append(_Row(protein, offset, chunk, context, cost))
+        offset += length
+    return rows
+
+
+def _members(
+    models: Sequence[Any],
+    columns: Sequence[list[int]],
+    rows: Sequence[_Row],
+    *,
+    preparer: BatchPreparer,
+    spec: PredictionSpec,
+    alignments: Alignments | None,
+) -> list[Floats]:
+    """Probabilities (M, l, K) of the kept residues of each row."""
+    texts = [_text(row, spec, alignments) for row in rows]
+    whole: Any = preparer.get_batch_kwargs(texts, spec.device, names=[row.protein.name for row in rows])
+    tensors: dict[str, Tensor] = {name: whole[name] for name in _TENSORS}
+    residues = preparer.residue_mask(tensors["input_ids"], tensors["sequence_ids"])
+    found = []
+    with torch.autocast(spec.device.type, torch.bfloat16, enabled=spec.bf16):
+        for model, own in zip(models, columns, strict=True):
+            logits: Tensor = model(**tensors).logits[residues]  # (residues of the batch, all ions)
+            found.append(logits[:, own].double().sigmoid())
+    scores = torch.stack(found).cpu().numpy()  # one transfer a batch
+    ends = np.cumsum([row.chunk.end - row.chunk.start for row in rows]).tolist()
+    return [
+        scores[:, end - (row.chunk.end - row.chunk.first) : end - (row.chunk.end - row.chunk.last)]
+        for row, end in zip(rows, ends, strict=True)
+    ]
+
+
+def _text(row: _Row, spec: PredictionSpec, alignments: Alignments | None) -> str:
+    """The row's query, its context before it."""
+    name, sequence = row.protein
+    query = sequence[row.chunk.start : row.chunk.end]
+    budget = spec.rows.max_tokens - len(query) - spec.rows.frame
+    if alignments is None or budget <= 0:
+        return query
+    key = digest(spec.seed, "prediction", name, row.context)
+    key = digest(key, row.chunk.start) if row.chunk.start else key
+    drawn = replace(spec.rows.context, max_token_length=budget, frame=spec.rows.frame, seed=key)
+    context = alignments.draw(name, drawn).sequences
+    return f"{context},{query}" if context else query
+
+
+class _Sums:
+    """Mean and spread while they grow (Welford 1962, doi 10.1080/00401706.1962.10490022).
+
+    Args:
+        residues: R.
+        ions: K.
+    """
+
+    def __init__(self, residues: int, ions: int) -> None:
+        self._mean = np.zeros((residues, ions))
+        self._squares = np.zeros((residues, ions))
+        self._count = np.zeros((residues, 1), np.int32)
+
+    def add(self, offset: int, chunk: Chunk, members: Floats) -> None:
+        """Take in (M, l, K) of the kept residues of a chunk."""
+        place = slice(offset + chunk.first, offset + chunk.last)
+        for values in members:
+            self._count[place] += 1
+            change = values - self._mean[place]
+            self._mean[place] += change / self._count[place]
+            self._squares[place] += change * (values - self._mean[place])
+
+    def scores(self) -> Scores:
+        """What it has come to."""
+        if (self._count == 0).any():
+            raise RuntimeError("a residue was not predicted")
+        return Scores(self._mean, np.sqrt(np.maximum(self._squares, 0) / self._count))

@@ -1,0 +1,194 @@
+"""Tables of predictions: a Parquet part for each shard, joined into one table, TSV and calls at the end."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from bindtune.errors import InputError
+from bindtune.inference.shards import NamedSequence, Scores
+from bindtune.runs import atomic_path
+
+PARQUET, TSV = "predictions.parquet", "predictions.tsv"
+_SCHEMA = pa.schema(
+    [
+        ("protein", pa.string()),
+        ("position", pa.int32()),
+        ("residue", pa.string()),
+        ("ion", pa.string()),
+        ("probability", pa.float32()),
+        ("spread", pa.float32()),
+        ("call", pa.int8()),
+    ]
+)
+COLUMNS = tuple(_SCHEMA.names)
+
+
+class Predicted(NamedTuple):
+    """Predictions of a protein for one ion; L residues.
+
+    Args:
+        protein: its name.
+        sequence: its residues.
+        ion: the ion.
+        probability: (L,).
+        spread: (L,).
+        call: (L,) 1 or 0; None without a threshold.
+    """
+
+    protein: str
+    sequence: str
+    ion: str
+    probability: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    call: NDArray[np.int8] | None
+
+
+@dataclass
+class Counts:
+    """What was predicted."""
+
+    proteins: int = 0
+    residues: int = 0
+    called_residues: dict[str, int] = field(default_factory=dict)
+    called_proteins: dict[str, int] = field(default_factory=dict)
+
+
+def write_part(
+    path: Path,
+    proteins: Sequence[NamedSequence],
+    scores: Scores,
+    *,
+    ions: Sequence[str],
+    thresholds: Mapping[str, float],
+    about: Mapping[str, str],
+) -> None:
+    """Write the table of a shard: by protein in the order given, by ion, by position.
+
+    Args:
+        path: Parquet file.
+        proteins: of the shard.
+        scores: (R, K), as the table is to have them.
+        ions: K.
+        thresholds: by ion, for those that have one; called is what has at least this probability.
+        about: what the file says about itself.
+    """
+    schema = _SCHEMA.with_metadata({"position": "1-based", **about})
+    lengths = np.array([len(protein.sequence) for protein in proteins])
+    count = len(ions)
+    # Rows run by protein, ion, position: row r of the table is residue `residue[r]` of all and ion `ion[r]`.
+    protein = np.repeat(np.arange(len(proteins)), lengths * count)
+    first = np.repeat(np.cumsum(lengths) - lengths, lengths * count)
+    within = np.arange(len(protein)) - np.repeat((np.cumsum(lengths) - lengths) * count, lengths * count)
+    length = np.repeat(lengths, lengths * count)
+    ion, position = within // length, within % length
+    residue = first + position
+    probability = scores.mean[residue, ion].astype(np.float32)
+    letters = np.frombuffer("".join(each.sequence for each in proteins).encode("ascii"), np.uint8)[residue]
+    cuts = np.array([thresholds.get(name, np.nan) for name in ions])[ion]
+    columns = {
+        "protein": _named(protein, [each.name for each in proteins]),
+        "position": pa.array((position + 1).astype(np.int32)),
+        "residue": _named(letters, [chr(code) for code in range(128)]),
+        "ion": _named(ion, list(ions)),
+        "probability": pa.array(probability),
+        "spread": pa.array(scores.spread[residue, ion].astype(np.float32)),
+        "call": pa.array((probability >= cuts).astype(np.int8), mask=np.isnan(cuts)),
+    }
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table(columns, schema=schema), temporary)
+
+
+def join_parts(parts: Iterable[Path], folder: Path, *, ions: Sequence[str], tsv: bool, called: Sequence[str]) -> Counts:
+    """Join the tables of all shards; a part is held at a time.
+
+    Writes `predictions.parquet`, `predictions.tsv` where it is wanted, and for each ion that has a threshold
+    `calls_ION.fa`: name, sequence, and 1 for each residue that is called, 0 for the others.
+
+    Args:
+        parts: in order.
+        folder: where the files go.
+        ions: K, as in the parts.
+        tsv: whether there is to be a TSV table.
+        called: the ions that have a threshold.
+    """
+    counts = Counts(called_residues=dict.fromkeys(called, 0), called_proteins=dict.fromkeys(called, 0))
+    with ExitStack() as files:
+        table = files.enter_context(atomic_path(folder / PARQUET))
+        text = _opened(files, folder / TSV) if tsv else None
+        calls = {ion: _opened(files, folder / f"calls_{ion}.fa") for ion in called}
+        writer: Any = None
+        if text is not None:
+            text.write("\t".join(COLUMNS) + "\n")
+        for part in parts:
+            rows = pq.read_table(part)
+            if writer is None:
+                writer = files.enter_context(pq.ParquetWriter(table, rows.schema))
+            writer.write_table(rows, row_group_size=max(len(rows), 1))  # a protein lies in one
+            if text is not None:
+                _write_text(rows, text)
+            for predicted in _by_protein(rows):
+                if predicted.ion == ions[0]:
+                    counts.proteins += 1
+                    counts.residues += len(predicted.sequence)
+                if predicted.call is not None:
+                    sites = int(predicted.call.sum())
+                    counts.called_residues[predicted.ion] += sites
+                    counts.called_proteins[predicted.ion] += sites > 0
+                    marks = (predicted.call + ord("0")).astype(np.uint8).tobytes().decode()
+                    calls[predicted.ion].write(f">{predicted.protein}\n{predicted.sequence}\n{marks}\n")
+    return counts
+
+
+def read_predictions(path: Path) -> Iterator[Predicted]:
+    """The predictions of a joined table, protein by protein and ion by ion; a shard is held at a time.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        with pq.ParquetFile(path) as table:
+            for group in range(table.num_row_groups):
+                yield from _by_protein(table.read_row_group(group))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(path, None, f"no table of predictions: {' '.join(str(error).split())[:200]}") from error
+
+
+def _by_protein(rows: pa.Table) -> Iterator[Predicted]:
+    """Take a table apart; a protein's rows for an ion begin where the position is 1."""
+    starts = np.flatnonzero(rows["position"].to_numpy() == 1)
+    first = rows.take(pa.array(starts))
+    names, ions = first["protein"].to_pylist(), first["ion"].to_pylist()
+    letters = "".join(rows["residue"].to_pylist())
+    probability, spread = rows["probability"].to_numpy(), rows["spread"].to_numpy()
+    is_called = pc.is_valid(rows["call"]).to_numpy()
+    call = pc.fill_null(rows["call"], 0).to_numpy()
+    for name, ion, start, end in zip(names, ions, starts, [*starts[1:], len(rows)], strict=True):
+        place = slice(int(start), int(end))
+        calls = call[place] if is_called[start] else None
+        yield Predicted(name, letters[place], ion, probability[place], spread[place], calls)
+
+
+def _write_text(rows: pa.Table, text: IO[str]) -> None:
+    """Rows as text: numbers with as many digits as they need to be read back, nothing for no call."""
+    columns = [rows[name].combine_chunks().cast(pa.string()) for name in COLUMNS]
+    lines = pc.binary_join_element_wise(*columns, "\t", null_handling="replace", null_replacement="")
+    text.write("\n".join([*lines.to_pylist(), ""]))
+
+
+def _opened(files: ExitStack, path: Path) -> IO[str]:
+    """A file to write that takes its name when the block ends."""
+    temporary = files.enter_context(atomic_path(path))
+    return files.enter_context(temporary.open("w", encoding="utf-8"))
+
+
+def _named(codes: NDArray[Any], names: Sequence[str]) -> pa.Array:
+    """A column of strings from their numbers."""
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(names)).cast(pa.string())

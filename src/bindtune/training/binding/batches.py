@@ -1,0 +1,142 @@
+"""Rows and batches of a fold: what each process reads, in which order."""
+
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from bindtune.config import BindingConfig, ContextSettings
+from bindtune.data.budgets import Steps, budgeted, training_steps
+from bindtune.data.context import ContextSpec
+from bindtune.data.proteins import Proteins
+from bindtune.data.residue_collate import JointCollator, ResidueCollator
+from bindtune.data.residue_rows import FixedBatches, ResidueRows, RowSpec
+from bindtune.models.backbones import BatchPreparer
+from bindtune.training.binding.inputs import FoldProteins
+
+EVALUATION_TOKENS = 16384
+"""Tokens of a batch without gradients, where no budget is set; a longer row is a batch of its own."""
+
+
+class FoldBatches:
+    """Batches of one process.
+
+    Args:
+        conf: the settings.
+        proteins: of the fold.
+        preparer: of the encoder.
+        fold: the order of an epoch differs between folds.
+        processes: that share each step.
+        rank: of this process.
+    """
+
+    def __init__(
+        self,
+        conf: BindingConfig,
+        proteins: FoldProteins,
+        preparer: BatchPreparer,
+        *,
+        fold: int,
+        processes: int,
+        rank: int,
+    ) -> None:
+        self.conf, self.preparer, self.fold = conf, preparer, fold
+        self.processes, self.rank = processes, rank
+        self._alignments = proteins.alignments if preparer.reads_homologs else None
+        self.training = self.rows(proteins.training, conf.training.msa_sampling)
+        self.validation = self.rows(proteins.validation, conf.training.validation_context)
+
+    def rows(self, proteins: Proteins, sampling: ContextSettings) -> ResidueRows:
+        """Proteins as rows, with contexts drawn as the settings say."""
+        spec = row_spec(sampling, self.preparer)
+        return ResidueRows(proteins, spec=spec, alignments=self._alignments, seed=self.conf.training.seed)
+
+    @property
+    def proteins_per_step(self) -> int:
+        """Proteins of an optimiser step, over all processes."""
+        training = self.conf.training
+        return training.batch_size * training.accum_steps * self.processes
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch."""
+        return -(-len(self.training) // self.proteins_per_step)
+
+    def steps(self, epoch: int) -> Steps:
+        """The steps of an epoch, for all processes."""
+        training = self.conf.training
+        return training_steps(
+            [self.training.cost((place, epoch)) for place in range(len(self.training))],
+            proteins_per_step=self.proteins_per_step,
+            processes=self.processes,
+            batch_size=training.batch_size,
+            max_tokens=training.max_batch_tokens,
+            key=(training.seed, "epoch", epoch, self.fold),
+        )
+
+    def own(self, step: list[list[list[int]]]) -> list[list[int]]:
+        """The batches of this process; one that counts for nothing where it has none, since all must take part."""
+        return step[self.rank] or [[step[0][0][0]]]
+
+    def training_loader(self, steps: Steps, epoch: int, *, start: int = 0) -> DataLoader[Any]:
+        """This process's batches of an epoch, from a step on."""
+        batches = [[(place, epoch) for place in batch] for step in steps[start:] for batch in self.own(step)]
+        return self._loader(self.training, batches, self._collator(masking=True))
+
+    def evaluation_loader(self, rows: ResidueRows, *, masking: bool = False) -> DataLoader[Any]:
+        """This process's share of all chunks of all proteins."""
+        share = self._evaluation_batches(rows)[self.rank :: self.processes]
+        return self._loader(rows, share, self._collator(masking=masking))
+
+    def evaluation_rounds(self, rows: ResidueRows) -> int:
+        """Batches of the process that has most of them."""
+        return -(-len(self._evaluation_batches(rows)) // self.processes)
+
+    def _evaluation_batches(self, rows: ResidueRows) -> list[list[tuple[int, int]]]:
+        indices = rows.fixed()
+        budget = self.conf.training.max_batch_tokens or EVALUATION_TOKENS
+        costs = [rows.cost(index) for index in indices]
+        return [[indices[place] for place in batch] for batch in budgeted(costs, max_tokens=budget)]
+
+    def _collator(self, *, masking: bool) -> ResidueCollator:
+        training = self.conf.training
+        if masking and training.mlm_weight:
+            return JointCollator(self.preparer, mlm_probability=training.mlm_probability)
+        return ResidueCollator(self.preparer)
+
+    def _loader(
+        self, rows: ResidueRows, batches: Sequence[Sequence[tuple[int, int]]], collator: ResidueCollator
+    ) -> DataLoader[Any]:
+        return DataLoader(
+            rows,
+            batch_sampler=FixedBatches(batches),
+            collate_fn=collator,
+            num_workers=min(self.conf.training.num_workers, len(batches)),
+            worker_init_fn=_leave_signals,
+            generator=torch.Generator(),  # a worker's seed, drawn here, leaves torch's own state alone
+        )
+
+
+def _leave_signals(worker: int) -> None:
+    """A signal to all processes of a job is answered by those that train; workers end with them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def row_spec(sampling: ContextSettings, preparer: BatchPreparer) -> RowSpec:
+    """How proteins become rows for an encoder."""
+    context = ContextSpec(
+        max_num_samples=min(sampling.max_num_samples, preparer.max_num_sequences - 1),
+        max_residues=preparer.max_residues,
+        max_query_similarity=sampling.max_query_similarity,
+        min_query_similarity=sampling.min_query_similarity,
+        neighbor_similarity_lower_bound=sampling.neighbor_similarity_lower_bound,
+    )
+    return RowSpec(
+        max_residues=min(sampling.max_query_length - preparer.frame, preparer.max_residues),
+        max_tokens=sampling.max_token_length,
+        frame=preparer.frame,
+        context=context,
+    )

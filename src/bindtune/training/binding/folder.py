@@ -1,0 +1,125 @@
+"""The folder of a run: who may write into it, and the record of what it was begun with."""
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files as resources
+from pathlib import Path
+from typing import Any
+
+from bindtune.config import BindingConfig, dump, read_yaml
+from bindtune.errors import CheckError, ConfigError, InputError
+from bindtune.models.base_files import base_files
+from bindtune.runs import provenance, write_text
+from bindtune.training.binding import files
+from bindtune.training.binding.audit import audit
+from bindtune.training.binding.inputs import ALIGNMENTS, RunInputs
+from bindtune.training.binding.processes import other_steps
+
+CONFIG, PROVENANCE, AUDIT, FOLDS, LOG, NOTICE = (
+    "config.yaml", "provenance.json", "audit.json", "folds.csv", "training.log", "NOTICE",
+)  # fmt: skip
+# What stands in a run folder before its first fold begins, and after a fold that failed at once.
+_BEFORE = {CONFIG, PROVENANCE, AUDIT, FOLDS, LOG, NOTICE, ALIGNMENTS, "logs"}
+_PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "scikit-learn")
+# Settings that may change when a run is resumed: they have no part in what is learned. The number of proteins of a step
+# has, and is kept: batch_size and accum_steps may change where their product with the processes does not.
+_FREE = {("data", "cache_dir")} | {
+    ("training", name)
+    for name in (
+        "output_dir", "num_workers", "save_steps", "batch_size", "accum_steps", "max_batch_tokens",
+        "gradient_checkpointing",
+    )
+}  # fmt: skip
+
+
+def check_folder(config: BindingConfig, run: Path, *, fold: int | None, resumed: bool) -> None:
+    """Refuse a folder that holds something else, or a run of other settings.
+
+    What a run leaves before its first fold begins, as where the audit or the encoder stopped it, is no obstacle: it may
+    be begun again with other settings.
+    """
+    if run.exists() and not run.is_dir():
+        raise ConfigError(f"{run} is a file, not a run folder")
+    settings = run / CONFIG
+    if _has_begun(run):
+        if not settings.is_file():
+            raise ConfigError(f"{run} is not empty and holds no run: choose another training.output_dir")
+        _refuse_changes(config, read_yaml(settings), settings)
+        begun = files.fold_folder(run, fold) if fold is not None else run
+        if not resumed and (fold is None or files.has_begun(begun)):
+            raise ConfigError(f"{begun} is not empty: go on with --resume {run}, or choose another training.output_dir")
+    elif resumed and not settings.is_file():
+        raise ConfigError(f"{run} holds no run to resume")
+
+
+def _has_begun(run: Path) -> bool:
+    """Whether a folder holds more than what is written before the first fold begins."""
+    if not run.is_dir():
+        return False
+    return any(
+        files.has_begun(path) if files.is_fold(path) else not path.name.startswith(".") and path.name not in _BEFORE
+        for path in run.iterdir()
+    )
+
+
+def _refuse_changes(config: BindingConfig, earlier: dict[str, Any], settings: Path) -> None:
+    now = config.model_dump(mode="json")
+    changed = [
+        f"{section}.{name} was {before.get(name)!r} and is now {value!r}"
+        for section, values in now.items()
+        if section != "ignored_keys"
+        for name, value, before in _pairs(values, earlier.get(section))
+        if (section, name) not in _FREE and before.get(name, value) != value
+    ]
+    if changed:
+        raise ConfigError(f"{settings}: a run keeps its settings: {'; '.join(changed)}")
+
+
+def _pairs(values: Any, earlier: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    if not isinstance(values, dict) or not isinstance(earlier, dict):
+        yield "(whole section)", values, {"(whole section)": earlier}
+        return
+    for name, value in values.items():
+        yield name, value, earlier
+
+
+def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int) -> list[str]:
+    """Leave the settings, the folds, the audit, and where everything came from; returns what the audit says.
+
+    The settings are written last: where they are, everything is.
+    """
+    origin = provenance({**inputs.files, **base_files(config.model.checkpoint)}, _PACKAGES)
+    if inputs.alignments is not None:
+        origin["inputs"]["alignments"] = {"path": str(config.data.msa_dir), "sha256": inputs.alignments.digest()}
+    training = config.training
+    origin["proteins_per_step"] = training.batch_size * training.accum_steps * processes
+    signed = run / PROVENANCE
+    if signed.is_file() and _has_begun(run):
+        _refuse_other_origin(config, run, origin, processes=processes)
+    else:
+        write_text(signed, json.dumps(origin, indent=2) + "\n")
+    inputs.write_folds(run / FOLDS)
+    found = audit(config, inputs)
+    write_text(run / AUDIT, json.dumps(found, indent=2) + "\n")
+    if found["leaks"] and config.data.leaks == "fail":
+        raise CheckError(f"{found['sentences'][0]}; see {run / AUDIT}; data.leaks=allow trains nevertheless")
+    notice = resources("bindtune.models").joinpath("PROFLUENT_E1_NOTICE.txt").read_text(encoding="utf-8")
+    write_text(run / NOTICE, notice)
+    write_text(run / CONFIG, dump(config))
+    return list(found["sentences"])
+
+
+def _refuse_other_origin(config: BindingConfig, run: Path, origin: dict[str, Any], *, processes: int) -> None:
+    """Refuse other input files than those that the run began with, and steps of another size."""
+    signed = run / PROVENANCE
+    try:
+        earlier = json.loads(signed.read_text(encoding="utf-8"))
+        before = {name: each["sha256"] for name, each in earlier["inputs"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(signed, None, "is damaged") from error
+    now = {name: each["sha256"] for name, each in origin["inputs"].items()}
+    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    if changed:
+        raise ConfigError(f"{run}: the input files are not those that the run began with: {', '.join(changed)}")
+    if earlier.get("proteins_per_step") != origin["proteins_per_step"]:
+        raise ConfigError(other_steps(config, earlier.get("proteins_per_step"), processes=processes))

@@ -1,0 +1,105 @@
+"""Logits of every residue and the masked-LM loss of a set of proteins, computed by all processes together."""
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from bindtune.data.residue_rows import ResidueRows
+from bindtune.errors import BindtuneError
+from bindtune.models.residue import E1ForResidueClassification
+from bindtune.training.binding.batches import FoldBatches
+
+INPUTS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids", "label_mask", "mlm_labels")
+
+
+class Predictor:
+    """The model without gradients, masks or dropout.
+
+    Args:
+        model: heads on an encoder, not wrapped for several processes.
+        batches: of the fold.
+        accelerator: of the processes.
+        pause: called by all processes before each batch; may raise.
+    """
+
+    def __init__(
+        self,
+        model: E1ForResidueClassification,
+        batches: FoldBatches,
+        accelerator: Accelerator,
+        *,
+        pause: Callable[[], None],
+    ) -> None:
+        self._model, self._batches, self._accelerator = model, batches, accelerator
+        self._pause = pause
+        self.without_context = 0
+        """Chunks of the last prediction that have an alignment, from which nothing could be taken."""
+
+    @torch.no_grad()
+    def logits(self, rows: ResidueRows, *, label: str) -> dict[str, NDArray[np.float32]]:
+        """Logits (L, K) of every protein, from all processes and for all of them; every residue exactly once.
+
+        Args:
+            rows: the proteins.
+            label: of the progress bar.
+
+        Raises:
+            BindtuneError: a logit is not a number.
+        """
+        self._model.eval()
+        pieces: list[tuple[int, int, NDArray[np.float32]]] = []
+        alone = 0
+        for batch in self._rounds(rows, label=label):
+            logits = self._forward(batch).logits.float().cpu()
+            for place, row in enumerate(batch["rows"]):
+                scores = logits[place][batch["residue_mask"][place]].numpy()
+                kept = scores[row.chunk.first - row.chunk.start : row.chunk.last - row.chunk.start]
+                pieces.append((rows.proteins.index(row.name), row.chunk.first, kept))
+                alone += "," not in row.text and rows.alignments is not None and row.name in rows.alignments
+        gathered = gather_object(pieces)
+        self.without_context = sum(gather_object([alone]))
+        ions = len(self._model.ion_types)
+        whole = {
+            name: np.full((len(sequence), ions), np.nan, np.float32)
+            for name, sequence in zip(rows.proteins.names, rows.proteins.sequences, strict=True)
+        }
+        for index, first, kept in gathered:
+            whole[rows.proteins.names[index]][first : first + len(kept)] = kept
+        if not all(np.isfinite(scores).all() for scores in whole.values()):
+            raise BindtuneError(f"{label}: predictions are not numbers: learn at a lower training.learning_rate")
+        return whole
+
+    def _rounds(self, rows: ResidueRows, *, label: str, masking: bool = False) -> Iterator[dict[str, Any]]:
+        """This process's batches; all processes pause as often."""
+        own = iter(self._batches.evaluation_loader(rows, masking=masking))
+        quiet = not (self._accelerator.is_main_process and sys.stderr.isatty())
+        for _ in tqdm(range(self._batches.evaluation_rounds(rows)), desc=label, disable=quiet, leave=False):
+            self._pause()
+            batch = next(own, None)
+            if batch is not None:
+                yield batch
+
+    @torch.no_grad()
+    def masked_lm_loss(self, rows: ResidueRows, *, label: str) -> float:
+        """Mean over masked residues, under masks that never change; nan where none is masked."""
+        self._model.eval()
+        summed = torch.zeros(2, dtype=torch.float64, device=self._accelerator.device)
+        for batch in self._rounds(rows, label=label, masking=True):
+            masked = int((batch["mlm_labels"] > 0).sum())
+            loss = self._forward(batch).loss_mlm
+            summed += torch.tensor([float(loss) * masked, masked], dtype=torch.float64, device=summed.device)
+        total: Any = self._accelerator.reduce(summed, reduction="sum")
+        return float(total[0] / total[1]) if total[1] else float("nan")
+
+    def _forward(self, batch: dict[str, Any]) -> Any:
+        """The model on a batch without the processes' synchronisation, in the precision of training."""
+        tensors = {name: batch[name].to(self._accelerator.device) for name in INPUTS if name in batch}
+        with self._accelerator.autocast():
+            return self._model(**tensors)

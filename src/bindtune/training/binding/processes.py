@@ -1,0 +1,122 @@
+"""Processes and devices of a run: how they start, how they stop together, what their failures mean."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from types import FrameType
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+
+from bindtune.config import BindingConfig
+from bindtune.errors import BindtuneError, ConfigError
+
+_PATIENCE = 7200.0
+"""Seconds that processes wait for each other (for the main one to read alignments), unless TORCH_DIST_TIMEOUT says."""
+
+
+def make_accelerator(conf: BindingConfig, device: torch.device | str | None = None) -> Accelerator:
+    """Processes, device and precision, from the launcher's environment and the settings."""
+    on_cpu = torch.device(device).type == "cpu" if device is not None else not torch.cuda.is_available()
+    precision = "bf16" if conf.training.use_bf16 and not on_cpu else "no"
+    handlers = [
+        DistributedDataParallelKwargs(find_unused_parameters=False),
+        InitProcessGroupKwargs(timeout=_patience()),
+    ]
+    return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=list(handlers))
+
+
+def _patience() -> timedelta:
+    told = os.environ.get("TORCH_DIST_TIMEOUT", "")
+    try:
+        seconds = float(told or _PATIENCE)
+        if seconds > 0:
+            return timedelta(seconds=seconds)
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(f"TORCH_DIST_TIMEOUT is {told!r}, expected seconds") from error
+    raise ConfigError(f"TORCH_DIST_TIMEOUT is {told!r}, expected seconds above 0")
+
+
+class StopSignal:
+    """Notes SIGTERM while it listens, so that all processes can stop after the same step.
+
+    Args:
+        accelerator: of the processes that stop together.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = accelerator
+        self._came = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Note the signal while the block runs."""
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self._came = True
+
+        before = signal.signal(signal.SIGTERM, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def asked(self) -> bool:
+        """Whether any process got the signal; all must ask at the same time."""
+        if self._came:
+            self._accelerator.set_trigger()
+        return bool(self._accelerator.check_trigger())
+
+
+@contextmanager
+def memory_told(conf: BindingConfig) -> Iterator[None]:
+    """Say what to change where the device is full.
+
+    Raises:
+        BindtuneError: memory ran out while the block ran.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise BindtuneError(out_of_memory(conf)) from error
+
+
+def out_of_memory(conf: BindingConfig) -> str:
+    """What to change when the device is full."""
+    training = conf.training
+    tokens, validated = training.msa_sampling.max_token_length, training.validation_context.max_token_length
+    return (
+        f"out of memory; lower training.batch_size (now {training.batch_size}), raising training.accum_steps (now "
+        f"{training.accum_steps}) to keep the step's size, lower training.msa_sampling.max_token_length (now {tokens}; "
+        f"{validated} in validation), or set training.gradient_checkpointing (now {training.gradient_checkpointing})"
+    )
+
+
+def other_steps(conf: BindingConfig, before: int, *, processes: int) -> str:
+    """What to change where a run is to go on with steps of another size."""
+    batch, summed = conf.training.batch_size, conf.training.accum_steps
+    return (
+        f"the run learns from {before} proteins a step; training.batch_size {batch} x training.accum_steps {summed} x "
+        f"{processes} processes are {batch * summed * processes}: change the two to keep the product"
+    )
+
+
+def is_about_peers(error: RuntimeError) -> bool:
+    """Whether another process of the run is what failed."""
+    text = str(error).lower()
+    lost = (
+        "connection closed",
+        "connection reset",
+        "connection refused",
+        "broken pipe",
+        "socket",
+        "peer",
+        "nccl",
+        "timed out",
+    )
+    return isinstance(error, torch.distributed.DistBackendError) or any(word in text for word in lost)

@@ -1,0 +1,453 @@
+"""What `bindtune train` does where something goes wrong: half-written runs, signals, full disks, odd proteins."""
+
+import json
+import logging
+import os
+import random
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_score
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.nn import functional as F
+
+from bindtune.config import BindingConfig, load_binding
+from bindtune.errors import BindtuneError, CheckError, CheckpointError, ConfigError, InputError, Interrupted
+from bindtune.models.e1 import E1ForMaskedLM
+from bindtune.models.e1_config import E1Config
+from bindtune.runs import only_writer
+from bindtune.training.binding import board, files, merge, trainer
+from bindtune.training.binding.model import build_model
+from bindtune.training.binding.prediction import Predictor
+from bindtune.training.binding.processes import make_accelerator
+from bindtune.training.binding.run import cross_validate
+from bindtune.training.binding.trainer import E1BindingTrainer
+
+Make = Callable[..., BindingConfig]
+
+
+@pytest.fixture(autouse=True)
+def _without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take most of the time of so small a run, and are tested elsewhere."""
+    monkeypatch.setattr(board, "save_fold_plots", lambda *_, **__: None)
+    monkeypatch.setattr(merge, "_draw", lambda *_: None)
+    monkeypatch.setattr(merge, "_DRAWS", 5)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("encoder")
+    config = E1Config(
+        hidden_size=16, intermediate_size=32, gated_mlp=True, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, global_attention_every_n_layers=2, clip_qkv=8.0, max_num_sequences=16,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        E1ForMaskedLM(config).save_pretrained(folder)
+    return folder
+
+
+def sequence(seed: int, length: int) -> str:
+    return "".join(random.Random(seed).choices("ACDEFGHIKLMNPQRSTVWY", k=length)) + "C"
+
+
+@pytest.fixture
+def make(encoder: Path, tmp_path: Path) -> Make:
+    """Settings of a run of nine proteins in two folds; C binds."""
+    records = [(f"p{seed}", sequence(seed, 14 + seed)) for seed in range(9)]
+    text = "".join(f">{name}\n{s}\n{''.join('01'[x == 'C'] for x in s)}\n" for name, s in records)
+    (tmp_path / "ZN.fa").write_text(text)
+
+    def settings(*overrides: str, out: str = "run") -> BindingConfig:
+        values = {
+            "data": {"fasta_path": str(tmp_path / "ZN.fa")},
+            "training": {
+                "ions": ["ZN"], "num_folds": 2, "epochs": 2, "warmup_epochs": 1, "batch_size": 1, "accum_steps": 2,
+                "learning_rate": 3e-3, "num_workers": 0, "save_steps": 1, "output_dir": str(tmp_path / out),
+            },
+            "lora": {"r": 2, "alpha": 4, "dropout": 0.1},
+            "model": {"checkpoint": str(encoder)},
+        }  # fmt: skip
+        file = tmp_path / f"{out}.yaml"
+        file.write_text(yaml.safe_dump(values))
+        return load_binding(file, overrides)
+
+    return settings
+
+
+def same(one: Path, other: Path) -> None:
+    for name in ("oof.parquet", "metrics.csv", "global_thresholds.yaml", "oof_preds.npz"):
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, *, call: int) -> None:
+    """Let SIGTERM arrive at the given call of a method."""
+    method, seen = getattr(owner, name), [0]
+
+    def with_signal(self: Any, *arguments: Any, **named: Any) -> Any:
+        seen[0] += 1
+        if seen[0] == call:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return method(self, *arguments, **named)
+
+    monkeypatch.setattr(owner, name, with_signal)
+
+
+class Killed(BaseException):
+    """What a kill looks like from inside: nothing is cleaned up that a process would not clean up."""
+
+
+# -------------------------------------------------------------------- folders
+
+
+def test_a_run_that_failed_before_its_first_fold_is_begun_again_with_other_settings(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "twins.fa").write_text(">a\nACDC\n0101\n>b\nACDC\n0101\n>c\nGHKC\n0001\n")
+    (tmp_path / "folds.csv").write_text("protein,fold\na,1\nb,2\nc,2\n")
+    leaky = (f"data.fasta_path={tmp_path}/twins.fa", f"data.folds={tmp_path}/folds.csv", "training.epochs=1")
+    with pytest.raises(CheckError, match="identical"):
+        cross_validate(make(*leaky))
+    assert json.loads((tmp_path / "run" / "audit.json").read_text())["leaks"] == 1
+    with pytest.raises(ConfigError, match="no linear layer foo"):
+        cross_validate(make(*leaky, "data.leaks=allow", "lora.target_modules=[foo]"))
+    with pytest.raises(CheckpointError, match="no model"):
+        cross_validate(make(*leaky, "data.leaks=allow", "model.checkpoint=/not/there"))
+    cross_validate(make(*leaky, "data.leaks=allow"))
+    with pytest.raises(ConfigError, match="not empty"):
+        cross_validate(make(*leaky, "data.leaks=allow"))
+
+
+def test_what_a_kill_leaves_before_the_settings_are_written_is_no_obstacle(make: Make, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "alignments").mkdir(parents=True)
+    (run / "provenance.json").write_text('{"inputs": {"labels of ZN": {"sha256": "of another file"}}}')
+    (run / ".config.yaml.x.part").write_text("half")
+    assert "not done yet: 2" in cross_validate(make("training.epochs=1"), fold=1)
+
+
+def test_a_folder_of_something_else_is_left_alone(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("x")
+    with pytest.raises(ConfigError, match="holds no run"):
+        cross_validate(make())
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
+
+
+def test_a_fold_that_another_process_has_begun_is_refused(make: Make, tmp_path: Path) -> None:
+    cross_validate(make("training.epochs=1"), fold=1)
+    with only_writer(tmp_path / "run" / "fold_2"):
+        with pytest.raises(ConfigError, match=r"learning_rate was 0\.003"):
+            cross_validate(make("training.epochs=1", "training.learning_rate=1"), fold=2)
+        with pytest.raises(ConfigError, match="in use"):
+            cross_validate(make("training.epochs=1"), fold=2, resume=tmp_path / "run")
+
+
+def test_a_damaged_table_is_told(make: Make, tmp_path: Path) -> None:
+    cross_validate(make("training.epochs=1"))
+    table = tmp_path / "run" / "fold_2" / "oof.parquet"
+    table.write_bytes(table.read_bytes()[:200])
+    with pytest.raises(InputError, match=r"fold_2/oof.parquet: cannot be read"):
+        merge.merge_folds(tmp_path / "run")
+
+
+# -------------------------------------------------------------------- signals and kills
+
+
+@pytest.mark.parametrize(
+    ("name", "call"), [("masked_lm_loss", 2), ("logits", 2), ("logits", 3)], ids=["masked LM", "last epoch", "held out"]
+)
+def test_sigterm_in_validation_and_prediction_stops_at_once(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, call: int
+) -> None:
+    cross_validate(make())
+    settings = make(out="stopped")
+    with monkeypatch.context() as patched:
+        stop_at(patched, Predictor, name, call=call)
+        with pytest.raises(Interrupted, match="--resume"):
+            cross_validate(settings)
+    assert not (tmp_path / "stopped" / "fold_1" / "oof.parquet").exists()
+    cross_validate(settings, resume=tmp_path / "stopped")
+    same(tmp_path / "run", tmp_path / "stopped")
+
+
+def test_sigterm_at_the_end_of_a_fold_does_not_begin_the_next(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = files.write_out_of_fold
+
+    def with_signal(*arguments: Any, **named: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        write(*arguments, **named)
+
+    monkeypatch.setattr(files, "write_out_of_fold", with_signal)
+    with pytest.raises(Interrupted):
+        cross_validate(make("training.epochs=1"))
+    assert (tmp_path / "run" / "fold_1" / "oof.parquet").is_file()
+    assert not (tmp_path / "run" / "fold_2").exists()
+
+
+@pytest.mark.parametrize("place", ["before the state", "before the curves"])
+def test_a_kill_around_the_best_epoch_changes_nothing(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    cross_validate(make())
+    settings = make(out="killed")
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        if place == "before the curves":
+            patched.setattr(board.Board, "add", die)
+        else:
+            patched.setattr(E1BindingTrainer, "_save_state", die)
+            settings = settings.model_copy(update={"training": settings.training.model_copy(update={"save_steps": 0})})
+        with pytest.raises(Killed):
+            cross_validate(settings)
+    assert (tmp_path / "killed" / "fold_1" / ".unsettled").exists() == (place == "before the state")
+    (tmp_path / "killed" / "fold_1" / ".state.pt.x.part").write_bytes(b"half")
+    cross_validate(settings, resume=tmp_path / "killed")
+    same(tmp_path / "run", tmp_path / "killed")
+    assert [path.name for path in (tmp_path / "killed" / "fold_1").glob(".*")] == [".lock"]
+    curves = EventAccumulator(str(tmp_path / "killed" / "logs" / "fold_1")).Reload()
+    assert [event.step for event in curves.Scalars("validation/mean/auprc")] == [1, 2]
+
+
+def test_an_unsettled_best_epoch_is_written_again_whatever_it_scores(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(E1BindingTrainer, "_score", staticmethod(lambda mean: -1.0))
+    step, seen = E1BindingTrainer._step, [0]
+
+    def stop_in_the_second_epoch(self: E1BindingTrainer, *arguments: Any, **named: Any) -> None:
+        step(self, *arguments, **named)
+        seen[0] += 1
+        if self.state.epoch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(E1BindingTrainer, "_step", stop_in_the_second_epoch)
+        with pytest.raises(Interrupted):
+            cross_validate(make(), fold=1)
+    files.unsettle(tmp_path / "run" / "fold_1")
+    cross_validate(make(), fold=1, resume=tmp_path / "run")
+    heads = torch.load(tmp_path / "run" / "fold_1" / "best_e1_binding_model_heads.pt", weights_only=True)
+    assert heads["epoch"] == 2
+
+
+@contextmanager
+def small_disk(size: int) -> Iterator[None]:
+    """Files cannot grow beyond a size."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [6000, 12000])
+def test_a_full_disk_is_told_and_the_run_goes_on_later(make: Make, tmp_path: Path, size: int) -> None:
+    settings = make("training.epochs=1", "training.save_steps=0")
+    with small_disk(size), pytest.raises(OSError, match=r"cannot be written|File too large"):
+        cross_validate(settings)
+    cross_validate(settings, resume=tmp_path / "run")
+    assert (tmp_path / "run" / "oof.parquet").is_file()
+
+
+# -------------------------------------------------------------------- resuming with something else
+
+
+def test_batches_may_be_cut_otherwise_while_steps_stay_as_they_are(make: Make, tmp_path: Path) -> None:
+    still = ("lora.dropout=0", "model.dropout=0")
+    run = tmp_path / "run"
+    cross_validate(make(*still), fold=1)
+    with pytest.raises(ConfigError, match=r"learns from 2 proteins a step.* are 4"):
+        cross_validate(make(*still, "training.batch_size=2"), fold=2, resume=run)
+    cross_validate(make(*still, "training.batch_size=2", "training.accum_steps=1"), fold=2, resume=run)
+    cross_validate(make(*still, out="straight"))
+    one, other = (
+        pq.read_table(folder / "oof.parquet")["probability"].to_numpy() for folder in (run, tmp_path / "straight")
+    )
+    assert np.abs(one - other).max() < 1e-6
+
+
+def test_other_alignments_are_refused(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "msa").mkdir()
+    own = sequence(0, 14)
+    alignment = tmp_path / "msa" / "p0.a3m"
+    alignment.write_text(f">p0\n{own}\n>h\n{own[:-1]}A\n")
+    settings = make(f"data.msa_dir={tmp_path}/msa", "training.epochs=1")
+    cross_validate(settings, fold=1)
+    assert json.loads((tmp_path / "run" / "provenance.json").read_text())["inputs"]["alignments"]["sha256"]
+    alignment.write_text(f">p0\n{own}\n>h\n{own[:-2]}AA\n")
+    with pytest.raises(ConfigError, match="not those that the run began with: alignments"):
+        cross_validate(settings, fold=2)
+
+
+def test_a_damaged_state_is_refused_in_one_line(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_at(monkeypatch, E1BindingTrainer, "_step", call=3)
+    with pytest.raises(Interrupted):
+        cross_validate(make())
+    folder = tmp_path / "run" / "fold_1"
+    whole = (folder / "state.pt").read_bytes()
+    assert files.read_state(folder) is not None
+    drawn = random.Random(1)
+    damaged = [b"", b"text", whole[: len(whole) // 2], *(damage(whole, drawn) for _ in range(60))]
+    for content in damaged:
+        (folder / "state.pt").write_bytes(content)
+        try:
+            files.read_state(folder)
+        except CheckpointError as error:
+            assert "delete the fold's folder to begin it anew" in str(error)
+
+
+def damage(content: bytes, drawn: random.Random) -> bytes:
+    """Some bytes of the first tenth, where the pickle lies, or of the last, changed."""
+    changed = bytearray(content)
+    for _ in range(4):
+        place = drawn.randrange(len(content) // 10)
+        changed[place if drawn.random() < 0.5 else len(content) - 1 - place] = drawn.randrange(256)
+    return bytes(changed)
+
+
+# -------------------------------------------------------------------- what cannot be learned
+
+
+def test_a_loss_that_is_no_number_is_told(make: Make) -> None:
+    with pytest.raises(BindtuneError, match=r"not (a )?number.*lower training\.learning_rate"):
+        cross_validate(make("training.learning_rate=1e30", "training.max_grad_norm=0"))
+
+
+def test_settings_that_leave_nothing_to_train_are_refused(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "plain.fa").write_text(">a\nACDEF\n>b\nGHIKL\n")
+    nothing = (
+        "training.ions=[]",
+        f"data.unlabelled_fasta={tmp_path}/plain.fa",
+        "lora=null",
+        "model.freeze_backbone=true",
+    )
+    with pytest.raises(ConfigError, match="nothing to train"):
+        cross_validate(make(*nothing))
+    with pytest.raises(ConfigError, match="fold 1 is all there is"):
+        cross_validate(make(*nothing), fold=2)
+
+
+def test_names_of_ions_that_would_clash_are_refused(make: Make) -> None:
+    with pytest.raises(ConfigError, match="mean over ions"):
+        make("training.ions=[mean]")
+    with pytest.raises(ConfigError, match="'keys' is a name that PyTorch uses itself"):
+        build_model(make("training.ions=[keys]"))
+
+
+def test_the_time_that_processes_wait_is_read_from_the_environment(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_DIST_TIMEOUT", "soon")
+    with pytest.raises(ConfigError, match="TORCH_DIST_TIMEOUT is 'soon'"):
+        make_accelerator(make())
+    monkeypatch.setenv("TORCH_DIST_TIMEOUT", "90")
+    assert make_accelerator(make()).init_handler.timeout.total_seconds() == 90
+
+
+# -------------------------------------------------------------------- what is told
+
+
+def test_long_proteins_and_settings_without_effect_are_told(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    long, other = sequence(1, 300), sequence(2, 40)
+    (tmp_path / "long.fa").write_text(
+        "".join(f">{name}\n{s}\n{'0' * (len(s) - 1)}1\n" for name, s in (("long", long), ("other", other)))
+    )
+    (tmp_path / "msa").mkdir()
+    (tmp_path / "msa" / "other.a3m").write_text(f">other\n{other}\n>h\n{other}\n")
+    config = make(
+        f"data.fasta_path={tmp_path}/long.fa", "training.epochs=1", "training.msa_sampling.max_query_length=64",
+        "model.freeze_backbone=true", f"data.msa_dir={tmp_path}/msa",
+    )  # fmt: skip
+    with caplog.at_level(logging.INFO, "bindtune"):
+        cross_validate(config)
+    said = caplog.text
+    assert (
+        "0 training proteins" in said
+        and "1 training proteins, of which each epoch learns a random stretch of 60" in said
+    )
+    assert "1 validation proteins, predicted in overlapping stretches of 60" in said
+    assert "model.freeze_backbone: adapters are trained" in said
+    # The only homolog equals the protein, and more than 0.95 alike is not allowed.
+    assert "1 validation rows are read alone: msa_sampling allows no homolog of their alignment" in said
+    log = (tmp_path / "run" / "training.log").read_text()
+    assert "base rate" in log and "minutes" in log
+
+
+def test_alignments_alone_adapt_the_language_model(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "msa").mkdir()
+    for seed in range(4):
+        own = sequence(seed, 30)
+        (tmp_path / "msa" / f"q{seed}.a3m").write_text(f">query\n{own}\n>h\n{own[:9]}-{own[10:20]}ACDEFGHIKLM\n")
+    config = make("training.ions=[]", "data.fasta_path=null", f"data.msa_dir={tmp_path}/msa", "training.epochs=1")
+    cross_validate(config)
+    assert (tmp_path / "run" / "folds.csv").read_text().count("q") == 4
+    assert (tmp_path / "run" / "fold_1" / "best_e1_binding_model_lora" / "adapter_model.safetensors").is_file()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no alignment"):
+        cross_validate(make("training.ions=[]", "data.fasta_path=null", f"data.msa_dir={tmp_path}/empty", out="other"))
+
+
+# -------------------------------------------------------------------- numbers
+
+
+def test_validation_figures_are_those_of_the_best_epochs_predictions(make: Make, tmp_path: Path) -> None:
+    cross_validate(make("training.epochs=1", "training.mlm_weight=0", "training.pos_weight_mode=linear"), fold=1)
+    rows = pq.read_table(tmp_path / "run" / "fold_1" / "oof.parquet").to_pydict()
+    labels, scores = np.array(rows["label"]), np.array(rows["probability"], np.float64)
+    text = (tmp_path / "run" / "fold_1" / "history.csv").read_text().splitlines()
+    found = next(
+        row for row in (dict(zip(text[0].split(","), line.split(","), strict=True)) for line in text[1:])
+        if (row["split"], row["ion"]) == ("validation", "ZN")
+    )  # fmt: skip
+    assert float(found["auroc"]) == pytest.approx(roc_auc_score(labels, scores))
+    assert float(found["auprc"]) == pytest.approx(average_precision_score(labels, scores))
+    assert float(found["base_rate"]) == pytest.approx(labels.mean())
+    assert float(found["mcc"]) == pytest.approx(matthews_corrcoef(labels, scores >= float(found["threshold"])))
+    # HRA by the definition: precision against recall from 0.7 on, by trapezoids.
+    order = np.argsort(-scores)
+    hits = labels[order].cumsum()
+    recall, precision = hits / hits[-1], hits / np.arange(1, len(hits) + 1)
+    grid = np.unique(np.concatenate([[0.7], recall[recall > 0.7]]))
+    at_first = np.interp(0.7, *(values[np.flatnonzero(np.diff(recall, prepend=0))] for values in (recall, precision)))
+    area, last = 0.0, (0.7, at_first)
+    for point in zip(recall[recall > 0.7], precision[recall > 0.7], strict=True):
+        area += (point[0] - last[0]) * (point[1] + last[1]) / 2
+        last = point
+    assert len(grid) > 1 and float(found["hra_raw"]) == pytest.approx(area)
+    assert float(found["hra"]) == pytest.approx(area / 0.3)
+    proteins = trainer.read_fold(make("training.mlm_weight=0"), 1).training
+    counts = [sum(int((values == label).sum()) for values in proteins.labels) for label in (0, 1)]
+    weight = torch.tensor(counts[0] / counts[1], dtype=torch.float64)
+    logits = torch.logit(torch.tensor(scores))
+    loss = F.binary_cross_entropy_with_logits(logits, torch.tensor(labels).double(), pos_weight=weight)
+    assert float(found["loss_bce"]) == pytest.approx(float(loss), rel=1e-4)
+
+
+def test_the_rate_rises_from_the_first_step_and_ends_at_its_lowest(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def note(self: Any, *arguments: Any, **named: Any) -> Any:
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *arguments, **named)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", note)
+    cross_validate(make("training.epochs=3", "training.patience=0", "training.min_lr=1e-5"), fold=1)
+    steps = len(rates) // 3
+    rise = [3e-3 * (number + 1) / steps for number in range(steps)]
+    angles = np.pi * np.arange(1, 2 * steps + 1) / (2 * steps)
+    assert rates == pytest.approx([*rise, *(1e-5 + (3e-3 - 1e-5) * (1 + np.cos(angles)) / 2)])

@@ -1,0 +1,192 @@
+"""`bindtune evaluate`: the figures are those of the arrays, thresholds and baselines those of the run."""
+
+import csv
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from sklearn import metrics
+
+from bindtune import cli
+from bindtune.evaluation import baseline
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> int:
+        monkeypatch.setattr("sys.argv", ["bindtune", *map(str, words)])
+        try:
+            cli.main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
+
+    return run
+
+
+def write_labels(path: Path, *, first: int, count: int = 10, extra: str = "") -> None:
+    """Proteins q<first>... in which most C bind; a protein has the same sequence in every file."""
+    path.parent.mkdir(exist_ok=True)
+    records = []
+    for number in range(first, first + count):
+        drawn = random.Random(1000 + number)
+        sequence = "".join(drawn.choices("ACDEFGHIKLMNPQRSTVWY", k=40)) + "C"
+        labels = "".join("1" if letter == "C" and drawn.random() < 0.8 else "0" for letter in sequence)
+        records.append(f">q{number}\n{sequence}\n{labels}\n")
+    path.write_text("".join(records) + extra)
+
+
+def check_figures(out: Path, ion: str, thresholds: dict[str, float]) -> None:
+    """test_metrics.csv against scikit-learn on test_predictions.npz."""
+    with (out / "test_metrics.csv").open() as handle:
+        row: dict[str, Any] = {each["ion"]: each for each in csv.DictReader(handle)}[ion]
+    arrays = np.load(out / "test_predictions.npz", allow_pickle=False)
+    labels, scores = arrays[f"{ion}_labels"], arrays[f"{ion}_probs"]
+    assert len(arrays[f"{ion}_ids"]) == len(arrays[f"{ion}_std_probs"]) == len(labels) == int(row["residues"])
+    expected = {
+        "auroc": metrics.roc_auc_score(labels, scores),
+        "auprc": metrics.average_precision_score(labels, scores),
+        "base_rate": labels.mean(),
+    }
+    if ion in thresholds:
+        calls = scores >= thresholds[ion]
+        expected |= {
+            "f1": metrics.f1_score(labels, calls),
+            "mcc": metrics.matthews_corrcoef(labels, calls),
+            "precision": metrics.precision_score(labels, calls, zero_division=0),
+            "recall": metrics.recall_score(labels, calls),
+        }
+        assert float(row["true_positives"]) == (calls & (labels == 1)).sum()
+    else:
+        assert row["f1"] == row["threshold"] == row["f1_low"] == row["false_negatives"] == ""
+    for name, value in expected.items():
+        assert float(row[name]) == pytest.approx(value, abs=1e-6), name
+    for name in ("auroc", "auprc", "hra"):
+        assert float(row[f"{name}_low"]) <= float(row[f"{name}_high"])
+
+
+def test_figures_are_those_of_the_arrays(
+    run: Run, binding_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_labels(tmp_path / "tests/ZN_test.fa", first=0)
+    write_labels(tmp_path / "tests/MN_test.fa", first=6)
+    options = ("evaluate", "--run", binding_run, "--fasta", "tests/{ION}_test.fa", "--draws", 50)
+    assert run(*options, "--out", "out") == 0
+    printed = capsys.readouterr().out
+    assert "0 of 16 test proteins have the sequence of a training protein" in printed and "baseline" in printed
+    out = tmp_path / "out"
+    for ion in ("ZN", "MN"):
+        check_figures(out, ion, {"ZN": 0.5})
+    # Residues are those of the files, in the files' order, and predictions those of the table.
+    arrays = np.load(out / "test_predictions.npz", allow_pickle=False)
+    lines = (tmp_path / "tests/MN_test.fa").read_text().splitlines()
+    expected = [
+        f"{name[1:]}:{place}" for name, text in zip(lines[::3], lines[1::3], strict=True) for place in range(len(text))
+    ]
+    assert arrays["MN_ids"].tolist() == expected
+    assert "".join(map(str, arrays["MN_labels"])) == "".join(lines[2::3])
+    table = pq.read_table(out / "predictions.parquet").to_pandas()
+    table = table[table.ion == "MN"]
+    table.index = table.protein + ":" + (table.position - 1).astype(str)
+    np.testing.assert_array_equal(table.loc[expected].probability, arrays["MN_probs"])
+    np.testing.assert_array_equal(table.loc[expected].spread, arrays["MN_std_probs"])
+    # The baseline was fitted on the out-of-fold residues of the run.
+    oof = pq.read_table(binding_run / "oof.parquet").to_pandas()
+    own = oof[oof.ion == "MN"]
+    odds = baseline.fit(["".join(own.residue)], [own.label.to_numpy(np.int8)[:, None]])
+    scores = baseline.score(odds, "".join(lines[1::3]))[:, 0]
+    summary = yaml.safe_load((out / "summary.yaml").read_text())
+    ions, overall = summary["ions"], summary["overall"]
+    reached = metrics.average_precision_score(arrays["MN_labels"], scores)
+    assert ions["MN"]["baseline_auprc"] == pytest.approx(reached)
+    assert overall["mean_auprc"] == pytest.approx((ions["ZN"]["auprc"] + ions["MN"]["auprc"]) / 2)
+    assert overall["mean_f1"] == pytest.approx(ions["ZN"]["f1"])
+    assert sorted(path.name for path in (out / "plots").iterdir()) == [
+        "calibration_MN.png", "calibration_ZN.png", "thresholds_MN.png", "thresholds_ZN.png",
+    ]  # fmt: skip
+    before = (out / "test_predictions.npz").read_bytes()
+    assert run(*options, "--out", "out") == 0  # done already, and scored anew
+    assert (out / "test_predictions.npz").read_bytes() == before
+
+
+def test_thresholds_never_come_from_the_test_set(run: Run, binding_run: Path, tmp_path: Path) -> None:
+    write_labels(tmp_path / "tests/ZN_test.fa", first=0)
+    swapped = (tmp_path / "tests/ZN_test.fa").read_text().replace("1", "2").replace("0", "1").replace("2", "0")
+    (tmp_path / "other").mkdir()
+    lines = swapped.splitlines()
+    names = (tmp_path / "tests/ZN_test.fa").read_text().splitlines()[::3]
+    triples = zip(names, lines[1::3], lines[2::3], strict=True)
+    (tmp_path / "other/ZN_test.fa").write_text("".join(f"{a}\n{b}\n{c}\n" for a, b, c in triples))
+    for folder in ("tests", "other"):
+        options = ("--fasta", folder, "--out", f"out-{folder}", "--draws", 5, "--calibration", "isotonic")
+        assert run("evaluate", "--run", binding_run, *options) == 0
+    found = [
+        yaml.safe_load(Path(f"out-{folder}/summary.yaml").read_text())["ions"]["ZN"] for folder in ("tests", "other")
+    ]
+    assert found[0]["threshold"] == found[1]["threshold"] and found[0]["auprc"] != found[1]["auprc"]
+    check_figures(tmp_path / "out-tests", "ZN", {"ZN": found[0]["threshold"]})
+    tables = [Path(f"out-{folder}/predictions.parquet").read_bytes() for folder in ("tests", "other")]
+    assert tables[0] == tables[1]
+
+
+def test_training_proteins_in_the_test_set(
+    run: Run, binding_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    oof = pq.read_table(binding_run / "oof.parquet").to_pandas()
+    own = oof[(oof.protein == "t2") & (oof.ion == "ZN")]
+    leaked = f">other_name\n{''.join(own.residue)}\n{''.join(map(str, own.label))}\n"
+    near = own.residue.to_list()
+    near[3:5] = "WW"
+    near_copy = f">near\n{''.join(near)}\n{'0' * len(near)}\n"
+    write_labels(tmp_path / "tests/ZN_test.fa", first=0, extra=leaked + near_copy)
+    options = ("evaluate", "--run", binding_run, "--fasta", "tests", "--draws", 5, "--out", "out")
+    assert run(*options, "--leaks", "fail") == 1
+    assert "1 of 12 test proteins have the sequence of a training protein" in capsys.readouterr().err
+    audit = json.loads(Path("out/audit.json").read_text())
+    (example,) = audit["test"]["examples"]
+    assert {example["first"], example["second"]} == {"other_name", "t2"} and audit["leaks"] == 1
+    assert not Path("out/predictions.parquet").exists()
+    assert run(*options) == 0
+    assert "1 of 12 test proteins" in capsys.readouterr().out
+    assert yaml.safe_load(Path("out/summary.yaml").read_text())["leaks"]["identical_pairs"] == 1
+    assert run(*options[:-1], "other", "--audit-identity", 0.5) == 0
+    assert "1 others are similar to one (identity at least 0.5)" in capsys.readouterr().out
+
+
+def test_what_cannot_be_evaluated(
+    run: Run, binding_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_labels(tmp_path / "tests/ZN_test.fa", first=0)
+    options = ("evaluate", "--run", binding_run, "--out", "out")
+    assert run(*options, "--fasta", "nothing/{ION}.fa") == 2
+    assert "nothing/ZN.fa" in capsys.readouterr().err
+    assert run(*options, "--fasta", "tests", "--ions", "MN") == 2
+    assert "ion MN: no labelled file" in capsys.readouterr().err
+    assert run(*options, "--fasta", "tests/ZN_test.fa") == 2
+    assert "is one file" in capsys.readouterr().err
+    (tmp_path / "tests/MN_test.fa").write_text(">a\nMKC\n010\n>b\nMK1\n000\n>c\nMKC\n01\n")
+    assert run(*options, "--fasta", "tests") == 2
+    error = capsys.readouterr().err
+    assert "MN_test.fa:5" in error and "MN_test.fa:9" in error
+    assert not Path("out").exists()
+
+
+@pytest.mark.slow
+def test_real_proteins(run: Run, binding_run: Path, shared: Path, tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    shutil.copy(shared / "data/metal_ions/MN_test.fa", tmp_path / "tests")
+    assert run("evaluate", "--run", binding_run, "--fasta", "tests/{ION}_test.fa", "--out", "out", "--draws", 20) == 0
+    check_figures(tmp_path / "out", "MN", {})
+    summary = yaml.safe_load(Path("out/summary.yaml").read_text())["ions"]["MN"]
+    assert summary["proteins"] == 57 and summary["base_rate"] == pytest.approx(0.011, abs=5e-4)

@@ -1,0 +1,304 @@
+"""`bindtune predict` as a user runs it: tables, kills, processes, structures, and what is refused."""
+
+import gzip
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from biotite.sequence import ProteinSequence
+
+from bindtune import cli, load_ensemble_models
+from bindtune.evaluation.calibration import calibrate, fit_calibration
+from bindtune.models.binding_checkpoint import BEST
+
+Run = Callable[..., int]
+TABLES = ("predictions.parquet", "predictions.tsv", "calls_ZN.fa")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Runs a command line in a folder of its own, and gives its exit code."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> int:
+        monkeypatch.setattr("sys.argv", ["bindtune", *map(str, words)])
+        try:
+            cli.main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
+
+    return run
+
+
+def write_proteins(path: Path, count: int = 12, *, seed: int = 0) -> Path:
+    drawn = random.Random(seed)
+    records = ["".join(drawn.choices("ACDEFGHIKLMNPQRSTVWY", k=drawn.randint(5, 120))) for _ in range(count)]
+    path.write_text("".join(f">p{number} any words\n{text}\n" for number, text in enumerate(records)))
+    return path
+
+
+def read_fasta(path: Path) -> dict[str, str]:
+    lines = path.read_text().splitlines()
+    return {name[1:].split()[0]: text for name, text in zip(lines[::2], lines[1::2], strict=True)}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in TABLES}
+
+
+def test_tables_calls_and_summary(
+    run: Run, binding_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fasta = write_proteins(tmp_path / "p.fa")
+    assert run("predict", "--run", binding_run, "--fasta", fasta, "--out", "out", "--shard-proteins", 5) == 0
+    proteins = read_fasta(fasta)
+    rows = pq.read_table("out/predictions.parquet").to_pylist()
+    assert [(row["protein"], row["ion"], row["position"], row["residue"]) for row in rows] == [
+        (name, ion, place, letter)
+        for name, sequence in proteins.items()
+        for ion in ("ZN", "MN")
+        for place, letter in enumerate(sequence, start=1)
+    ]
+    for row in rows:
+        assert row["call"] == (None if row["ion"] == "MN" else int(row["probability"] >= 0.5))
+    # The same as by hand, with the public functions.
+    ensemble = load_ensemble_models(binding_run, num_folds=3, device="cpu")
+    batch = ensemble.preparer().get_batch_kwargs([proteins["p3"]])
+    tensors = {name: batch[name] for name in batch if name.endswith("ids")}
+    with torch.no_grad():
+        members = torch.stack([model(**tensors, ion="MN").logits[0, 2:-2].sigmoid() for model in ensemble]).numpy()
+    own = [row for row in rows if (row["protein"], row["ion"]) == ("p3", "MN")]
+    np.testing.assert_allclose([row["probability"] for row in own], members.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose([row["spread"] for row in own], members.std(axis=0), atol=1e-5)
+    called = sum(row["call"] or 0 for row in rows)
+    lines = Path("out/calls_ZN.fa").read_text().splitlines()
+    assert [line[1:] for line in lines[::3]] == list(proteins) and lines[1::3] == list(proteins.values())
+    assert "".join(lines[2::3]).count("1") == called
+    summary = json.loads(Path("out/summary.json").read_text())
+    assert (summary["proteins"], summary["residues"]) == (12, sum(map(len, proteins.values())))
+    assert summary["ions"]["ZN"]["called_residues"] == called and summary["ions"]["MN"]["threshold"] is None
+    assert "Profluent-E1" in Path("out/NOTICE").read_text()
+    assert not [path for path in Path("out").iterdir() if path.name in ("parts", ".input.fa", ".alignments")]
+    assert "12 proteins" in capsys.readouterr().out
+    before = contents(Path("out"))
+    assert run("predict", "--run", binding_run, "--fasta", fasta, "--out", "out", "--shard-proteins", 5) == 0
+    assert contents(Path("out")) == before
+
+
+def test_gzip_and_standard_input(run: Run, binding_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fasta = write_proteins(tmp_path / "p.fa", 3)
+    (tmp_path / "p.fa.gz").write_bytes(gzip.compress(fasta.read_bytes()))
+    assert run("predict", "--run", binding_run, "--fasta", fasta, "--out", "a") == 0
+    assert run("predict", "--run", binding_run, "--fasta", "p.fa.gz", "--out", "b") == 0
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(fasta.read_bytes())))
+    assert run("predict", "--run", binding_run, "--fasta", "-", "--out", "c", "--no-tsv") == 0
+    assert Path("a/predictions.parquet").read_bytes() == Path("b/predictions.parquet").read_bytes()
+    assert Path("a/predictions.parquet").read_bytes() == Path("c/predictions.parquet").read_bytes()
+    assert not Path("c/predictions.tsv").exists()
+
+
+def test_ions_contexts_and_chunks(run: Run, binding_run: Path, tmp_path: Path) -> None:
+    fasta = write_proteins(tmp_path / "p.fa", 3)
+    name, sequence = next(iter(read_fasta(fasta).items()))
+    (tmp_path / "msa").mkdir()
+    homologs = "".join(f">h{n}\n{''.join(random.Random(n).choices('ACDEFGH', k=len(sequence)))}\n" for n in range(5))
+    (tmp_path / f"msa/{name}.a3m").write_text(f">{name}\n{sequence}\n{homologs}")
+    options = ("--run", binding_run, "--fasta", fasta, "--ions", "MN")
+    assert run("predict", *options, "--out", "alone") == 0
+    assert (
+        run("predict", *options, "--out", "msa-out", "--msa-dir", "msa", "--contexts", 2, "--max-num-samples", 2) == 0
+    )
+    alone, drawn = (pq.read_table(f"{out}/predictions.parquet") for out in ("alone", "msa-out"))
+    assert set(alone["ion"].to_pylist()) == {"MN"}
+    is_first = np.array(alone["protein"].to_pylist()) == name
+    difference = np.abs(alone["probability"].to_numpy() - drawn["probability"].to_numpy())
+    assert difference[is_first].max() > 1e-3 and difference[~is_first].max() < 1e-5
+    assert run("predict", *options, "--out", "chunked", "--max-query-length", 64, "--overlap", 20) == 0
+    assert pq.read_table("chunked/predictions.parquet").drop_columns(["probability", "spread", "call"]) == (
+        alone.drop_columns(["probability", "spread", "call"])
+    )
+
+
+@pytest.mark.parametrize("method", ["temperature", "isotonic"])
+def test_calibration_is_fitted_out_of_fold(run: Run, binding_run: Path, tmp_path: Path, method: str) -> None:
+    fasta = write_proteins(tmp_path / "p.fa", 4)
+    options = ("--run", binding_run, "--fasta", fasta)
+    assert run("predict", *options, "--out", "raw") == 0
+    assert run("predict", *options, "--out", "fitted", "--calibration", method) == 0
+    raw, fitted = (pq.read_table(f"{out}/predictions.parquet").to_pandas() for out in ("raw", "fitted"))
+    oof = pq.read_table(binding_run / "oof.parquet").to_pandas()
+    for ion in ("ZN", "MN"):
+        own = oof[oof.ion == ion]
+        found = fit_calibration(own.label, own.probability, method)  # type: ignore[arg-type]
+        assert found is not None
+        expected = calibrate(found, raw[raw.ion == ion].probability)
+        np.testing.assert_allclose(fitted[fitted.ion == ion].probability, expected, atol=1e-5)
+    np.testing.assert_array_equal(fitted.spread, raw.spread)
+    if method == "temperature":
+        assert fitted.call.equals(raw.call)
+    threshold = json.loads(Path("fitted/summary.json").read_text())["ions"]["ZN"]["threshold"]
+    own = fitted[fitted.ion == "ZN"]
+    assert ((own.probability >= np.float32(threshold)).astype(int) == own.call).all()
+
+
+def start(*words: object, processes: int = 1) -> subprocess.Popen[bytes]:
+    # Without "--" torchrun takes --run for the beginning of an option of its own.
+    launcher = ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m", "--"]
+    launcher = launcher if processes > 1 else []
+    command = [sys.executable, "-m", *launcher, "bindtune", *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on_and_gives_the_same(run: Run, binding_run: Path, tmp_path: Path) -> None:
+    fasta = write_proteins(tmp_path / "p.fa", 1000)
+    options = ("--run", binding_run, "--fasta", fasta, "--shard-proteins", 2)
+    assert run("predict", *options, "--out", "straight") == 0
+    drawn = random.Random(time.time_ns())
+    kept: dict[Path, int] = {}
+    for least in (1, 40, 100):
+        process = start("predict", *options, "--out", "killed")
+        while process.poll() is None and len(list(Path("killed/parts").glob("part-*"))) < least:
+            time.sleep(0.01)
+        time.sleep(drawn.random() * 0.1)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
+        now = {path: path.stat().st_mtime_ns for path in Path("killed/parts").glob("part-*")}
+        assert kept.items() <= now.items()  # nothing was computed twice
+        kept = now
+    assert kept and not Path("killed/predictions.parquet").exists()
+    assert run("predict", *options, "--out", "killed") == 0
+    assert contents(Path("killed")) == contents(Path("straight"))
+    assert not list(Path("killed").glob(".*.part"))
+
+
+@pytest.mark.slow
+def test_two_processes_give_what_one_gives(run: Run, binding_run: Path, tmp_path: Path) -> None:
+    fasta = write_proteins(tmp_path / "p.fa", 40)
+    options = ("--run", binding_run, "--fasta", fasta, "--shard-proteins", 3)
+    assert run("predict", *options, "--out", "one") == 0
+    process = start("predict", *options, "--out", "two", processes=2)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output.decode()
+    assert contents(Path("two")) == contents(Path("one"))
+    assert output.decode().count("40 proteins, ") == 1
+
+
+def test_other_inputs_are_not_mixed(
+    run: Run, binding_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fasta = write_proteins(tmp_path / "p.fa", 3)
+    options = ("predict", "--run", binding_run, "--fasta", fasta)
+    assert run(*options, "--out", "out") == 0
+    assert run(*options, "--out", "out", "--seed", 5) == 2
+    assert "seed was 0 and is now 5" in capsys.readouterr().err
+    write_proteins(fasta, 4)
+    assert run(*options, "--out", "out") == 2
+    assert "input is not the same" in capsys.readouterr().err
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thesis.doc").touch()
+    assert run(*options, "--out", "full") == 2
+    assert "is not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "p.fa: holds no sequence"),
+        (">a\nMKC\n>b\nMK1C\n", "p.fa:4: 'b': '1' at residue 3, expected A-Z"),
+        (">a\nMKC\n>a\nMKK\n", "p.fa:3: 'a' comes twice, first in line 1"),
+        (">a\n", "p.fa:1: 'a' has no sequence"),
+    ],
+)
+def test_broken_fasta(
+    run: Run, binding_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, problem: str
+) -> None:
+    (tmp_path / "p.fa").write_text(text)
+    assert run("predict", "--run", binding_run, "--fasta", "p.fa", "--out", "out") == 2
+    assert capsys.readouterr().err == f"bindtune: {problem}\n"
+
+
+def test_broken_runs(
+    run: Run, make_binding_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_binding_run(tmp_path / "run")
+    fasta = write_proteins(tmp_path / "p.fa", 2)
+    options = ("predict", "--run", folder, "--fasta", fasta, "--out", "out")
+
+    def refused(*more: object) -> str:
+        assert run(*options, *more) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and error.startswith("bindtune: ")
+        return error
+
+    assert "has no CU; it has ZN, MN" in refused("--ions", "ZN,CU")
+    assert "no model" in refused("--base-model", tmp_path / "nothing")
+    assert "no 'cuda:7' here" in refused("--device", "cuda:7")
+    assert "no such file" in refused("--structure", "nothing.pdb")
+    assert not (tmp_path / "out/predictions.parquet").exists()
+    assert "no run folder" in refused("--run", tmp_path)
+    assert "is no folder" in refused("--msa-dir", "nothing")
+    heads = folder / "fold_2" / f"{BEST}_heads.pt"
+    content = heads.read_bytes()
+    heads.write_bytes(content[:100])
+    assert "no heads of a binding model" in refused()
+    heads.unlink()
+    assert "the fold is not trained" in refused()
+    heads.write_bytes(content)
+    (folder / "global_thresholds.yaml").write_text("- 1\n")
+    assert "no thresholds of a run" in refused()
+
+
+def write_structure(path: Path, sequence: str) -> None:
+    lines = []
+    for n, letter in enumerate(sequence):
+        kind = ProteinSequence.convert_letter_1to3(letter)
+        place = f"{n * 1.0:8.3f}{0.0:8.3f}{0.0:8.3f}{1.0:6.2f}{50.0:6.2f}"
+        lines.append(f"ATOM  {n:5d}  CA  {kind} A{n + 100:4d}    {place}")
+    path.write_text("\n".join([*lines, "END", ""]))
+
+
+def test_structures_are_coloured(
+    run: Run, binding_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fasta = write_proteins(tmp_path / "p.fa", 4)
+    proteins = read_fasta(fasta)
+    options = ("predict", "--run", binding_run, "--fasta", fasta, "--out", "out")
+    write_structure(tmp_path / "1abc.pdb", proteins["p1"][2:])
+    assert run(*options, "--structure", "1abc.pdb", "--protein", "p1", "--structure-ion", "ZN") == 0
+    assert "p1: chain A" in capsys.readouterr().out
+    table = pq.read_table("out/predictions.parquet").to_pandas()
+    expected = table[(table.protein == "p1") & (table.ion == "ZN")].probability.to_numpy()[2:]
+    factors = [float(line[60:66]) for line in Path("out/structures/1abc.pdb").read_text().splitlines()[:-1]]
+    np.testing.assert_allclose(factors, expected, atol=0.0005001)
+    attributes = Path("out/structures/1abc.defattr").read_text()
+    assert "attribute: bindtune_ZN" in attributes and "attribute: bindtune_MN" in attributes
+    assert Path("out/structures/1abc.pml").is_file()
+    (tmp_path / "pdbs").mkdir()
+    for name in ("p0", "p2"):
+        write_structure(tmp_path / f"pdbs/{name}.pdb", proteins[name])
+    assert run(*options, "--structure", "pdbs") == 0
+    highest = table[table.protein == "p2"].groupby("position").probability.max()
+    factors = [float(line[60:66]) for line in Path("out/structures/p2.pdb").read_text().splitlines()[:-1]]
+    np.testing.assert_allclose(factors, highest, atol=0.0005001)
+    assert run(*options, "--structure", "1abc.pdb", "--protein", "p3") == 2
+    assert "expected at least 50% and 90%" in capsys.readouterr().err
+    assert run(*options, "--structure", "1abc.pdb", "--protein", "p9") == 2
+    assert "no protein was predicted that is called p9" in capsys.readouterr().err
+    assert run(*options, "--structure", "1abc.pdb", "--protein", "p1", "--chain", "B") == 2
+    assert "has no chain 'B' of amino acids, it has A" in capsys.readouterr().err

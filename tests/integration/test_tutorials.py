@@ -1,0 +1,79 @@
+"""The commands of the tutorials run, block by block as they are printed, with less to compute.
+
+Every ```bash block is run, but for those with a line `<!-- not run: why -->` before them: what needs a GPU, a network
+or an installation. Sizes are lowered by documented options alone, which a `bindtune` on the PATH puts behind those
+of the page.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCK = re.compile(r"(?:^<!-- not run: (?P<why>.+) -->\n)?^```bash\n(?P<commands>(?:.*\n)*?)^```$", re.MULTILINE)
+
+SMALLER = """#!/bin/sh
+case "$1" in
+    train) set -- "$@" training.epochs=1 training.num_folds=2 ;;
+    pretrain) set -- "$@" --max_steps 2 --eval_steps 1 --save_steps 1 --logging_steps 1 ;;
+esac
+exec {python} -m bindtune "$@"
+"""
+
+
+def blocks(page: Path) -> list[str]:
+    """The commands that are run."""
+    return [found["commands"] for found in BLOCK.finditer(page.read_text()) if not found["why"]]
+
+
+def run(page: Path, folder: Path) -> None:
+    (folder / "bin").mkdir()
+    for name, text in {"bindtune": SMALLER, "python": '#!/bin/sh\nexec {python} "$@"\n'}.items():
+        (folder / "bin" / name).write_text(text.format(python=sys.executable))
+        (folder / "bin" / name).chmod(0o755)
+    work = folder / "work"
+    work.mkdir()
+    environment = os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+    for commands in blocks(page):
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands], cwd=work, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
+
+
+def test_blocks_with_a_reason_are_left_out(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    left_out = "<!-- not run: needs a GPU -->\n```bash\ntwo\n```\n\n"
+    page.write_text(f"{left_out}```bash\none\nmore\n```\n\n{left_out}```text\nthree\n```\n\n```bash\nlast\n```\n")
+    assert blocks(page) == ["one\nmore\n", "last\n"]
+
+
+def test_every_tutorial_is_listed() -> None:
+    listed = (DOCS / "tutorials" / "index.md").read_text()
+    for page in (DOCS / "tutorials").glob("*.md"):
+        assert page.stem == "index" or page.stem in listed
+
+
+@pytest.mark.slow
+def test_pretraining(tmp_path: Path) -> None:
+    run(DOCS / "tutorials" / "pretraining.md", tmp_path)
+    assert "Loss" in (tmp_path / "work" / "adaptive" / "report.html").read_text()
+    assert (tmp_path / "work" / "standard" / "model.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_binding(tmp_path: Path) -> None:
+    page = DOCS / "tutorials" / "binding.md"
+    run(page, tmp_path)
+    made = tmp_path / "work" / "run"
+    assert "Results by ion" in (made / "report.html").read_text()
+    tree = page.read_text().partition("```text\nrun/\n")[2].partition("```")[0]
+    for name in re.findall(r"^  (\S+)", tree, re.MULTILINE):
+        assert (made / name).exists(), name
+    # The page shows the first protein, and says how many there are.
+    assert (tmp_path / "work" / "proteins" / "ZN_train.fa").read_text().splitlines()[1] in page.read_text()
+    assert "126 proteins in 43 groups" in (made / "training.log").read_text()

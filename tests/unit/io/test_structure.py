@@ -1,0 +1,186 @@
+"""Numbers into structures: only the B-factors of the residues change, whatever the format."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from biotite.structure.io.pdb import PDBFile
+from biotite.structure.io.pdbx import CIFFile, get_structure
+
+from bindtune.errors import InputError
+from bindtune.io.structure import (
+    ResidueName,
+    map_residues,
+    read_structure,
+    structure_name,
+    write_attributes,
+    write_b_factors,
+    write_pymol,
+)
+
+# Chain A: M, selenomethionine, C with an insertion code, K at -1 further on; then water, zinc; chain B: H.
+ATOMS = [
+    ("ATOM", "N", "MET", "A", 10, "", 20.0),
+    ("ATOM", "CA", "MET", "A", 10, "", 21.0),
+    ("HETATM", "CA", "MSE", "A", 11, "", 22.0),
+    ("ATOM", "CA", "CYS", "A", 11, "A", 23.0),
+    ("ATOM", "CA", "LYS", "A", -1, "", 24.0),
+    ("ATOM", "CA", "HIS", "B", 10, "", 25.0),
+    ("HETATM", "ZN", "ZN", "A", 90, "", 26.0),
+    ("HETATM", "O", "HOH", "A", 91, "", 27.0),
+]
+VALUES = {ResidueName("A", 10, ""): 0.5, ResidueName("A", 11, "A"): 0.123, ResidueName("A", -1, ""): 1.0}
+EXPECTED = [0.5, 0.5, 22.0, 0.123, 1.0, 25.0, 26.0, 27.0]
+
+
+def pdb() -> str:
+    lines = [
+        "HEADER    METAL BINDING PROTEIN                   01-JAN-00   1ABC",
+        "REMARK   2 RESOLUTION. 1.90 ANGSTROMS.",
+    ]
+    for number, (record, atom, kind, chain, residue, code, factor) in enumerate(ATOMS, start=1):
+        name = f" {atom:<3}" if record == "ATOM" or kind == "MSE" else f"{atom:>2}  "
+        place = f"{number * 1.5:8.3f}{2.0:8.3f}{-3.25:8.3f}{1.0:6.2f}{factor:6.2f}"
+        lines.append(
+            f"{record:<6}{number:5d} {name} {kind:>3} {chain}{residue:4d}{code or ' '}   {place}          {atom[0]:>2}"
+        )
+    return "\n".join([*lines, "TER", "END", ""])
+
+
+def cif() -> str:
+    names = (
+        "group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id "
+        "pdbx_PDB_ins_code Cartn_x Cartn_y Cartn_z occupancy B_iso_or_equiv auth_seq_id auth_comp_id auth_asym_id "
+        "auth_atom_id pdbx_PDB_model_num"
+    )
+    lines = ["data_1ABC", "_entry.id 1ABC", "_struct.title 'A protein; with zinc'", "loop_"]
+    lines += [f"_atom_site.{name}" for name in names.split()]
+    for number, (record, atom, kind, chain, residue, code, factor) in enumerate(ATOMS, start=1):
+        lines.append(
+            f"{record} {number} {atom[0]} {atom} . {kind} X{chain} 1 {number} {code or '?'} {number * 1.5} 2.0 -3.25 "
+            f"1.0 {factor} {residue} {kind} {chain} {atom} 1"
+        )
+    return "\n".join([*lines, "#", "_exptl.method X-RAY", ""])
+
+
+@pytest.mark.parametrize("suffix", [".pdb", ".cif", ".pdb.gz", ".cif.gz"])
+def test_only_the_b_factors_of_the_residues_change(tmp_path: Path, suffix: str) -> None:
+    text = (cif() if ".cif" in suffix else pdb()).encode()
+    source = tmp_path / f"1abc{suffix}"
+    source.write_bytes(gzip.compress(text) if suffix.endswith(".gz") else text)
+    structure = read_structure(source)
+    assert structure.letters == {"A": "MMCK", "B": "H"}
+    assert structure.names["A"] == [("A", 10, ""), ("A", 11, ""), ("A", 11, "A"), ("A", -1, "")]
+    target = tmp_path / f"out{structure.suffix}"
+    write_b_factors(target, structure, VALUES)
+    if structure.suffix == ".pdb":
+        before, after = (
+            PDBFile.read(str(path)).get_structure(model=1, extra_fields=["b_factor", "occupancy", "atom_id"])
+            for path in (write_plain(tmp_path, text, ".pdb"), target)
+        )
+        unchanged = [line[:60] + line[66:] for line in target.read_text().splitlines()]
+        assert unchanged == [line[:60] + line[66:] for line in text.decode().splitlines()]
+    else:
+        files = [CIFFile.read(str(path)) for path in (write_plain(tmp_path, text, ".cif"), target)]
+        before, after = (get_structure(file, model=1, extra_fields=["b_factor", "occupancy"]) for file in files)
+        assert {name: files[1].block[name].serialize() for name in files[1].block if name != "atom_site"} == {
+            name: files[0].block[name].serialize() for name in files[0].block if name != "atom_site"
+        }
+        sites = [file.block["atom_site"] for file in files]
+        assert list(sites[0]) == list(sites[1])
+        for name in sites[0]:
+            if name != "B_iso_or_equiv":
+                assert sites[0][name].as_array(str).tolist() == sites[1][name].as_array(str).tolist()
+    np.testing.assert_allclose(after.b_factor, EXPECTED)
+    np.testing.assert_array_equal(after.coord, before.coord)
+    assert after.res_id.tolist() == before.res_id.tolist() == [10, 10, 11, 11, -1, 10, 90, 91]
+    write_b_factors(target, structure, {})
+    assert b"24.0" in target.read_bytes()
+
+
+def write_plain(folder: Path, text: bytes, suffix: str) -> Path:
+    (folder / f"plain{suffix}").write_bytes(text)
+    return folder / f"plain{suffix}"
+
+
+def test_all_models_of_a_file_are_coloured(tmp_path: Path) -> None:
+    atoms = [line for line in pdb().splitlines() if line.startswith(("ATOM", "HETATM"))]
+    path = tmp_path / "nmr.pdb"
+    path.write_text("\n".join(["MODEL        1", *atoms, "ENDMDL", "MODEL        2", *atoms, "ENDMDL", "END", ""]))
+    structure = read_structure(path)
+    assert structure.letters["A"] == "MMCK"
+    write_b_factors(path, structure, VALUES)
+    models = PDBFile.read(str(path)).get_structure(extra_fields=["b_factor"])
+    assert models.stack_depth() == 2
+    assert path.read_text().count(" 0.123") == 2
+
+
+@pytest.mark.parametrize(
+    ("letters", "sequence", "places", "identity"),
+    [
+        ("KCH", "MMKCHA", [2, 3, 4], 1.0),
+        ("WGMKCHWWDE", "WGMAKCHWWDE", [0, 1, 2, 4, 5, 6, 7, 8, 9, 10], 1.0),  # a residue that is not in the structure
+        ("SHMKCHWWDEKL", "KCHWWDEKL", [-1, -1, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8], 1.0),  # a tag
+        ("KCHWWDEKLR", "KCHAWDEKLR", list(range(10)), 0.9),
+        ("KCXWWDEKLR", "KCHWWDEKLR", list(range(10)), 1.0),
+        ("UCHWW", "UCHWW", list(range(5)), 1.0),
+        ("XXX", "KCH", None, 0.0),
+    ],
+)
+def test_residues_are_found_in_the_protein(
+    letters: str, sequence: str, places: list[int] | None, identity: float
+) -> None:
+    mapped = map_residues(letters, sequence)
+    if places is not None:
+        assert mapped.places.tolist() == places
+        assert mapped.coverage == pytest.approx(sum(place >= 0 for place in places) / len(places))
+    assert mapped.identity == pytest.approx(identity)
+
+
+def test_stretches_that_repeat_are_aligned_in_order() -> None:
+    mapped = map_residues("KCHKCHAAW", "KCHKCHWAAW")
+    assert mapped.places.tolist() == [0, 1, 2, 3, 4, 5, 7, 8, 9]
+
+
+def test_too_much_to_align_is_refused() -> None:
+    with pytest.raises(ValueError, match="too many"):
+        map_residues("A" * 20_000, "C" * 20_000)
+
+
+def test_attributes_and_script(tmp_path: Path) -> None:
+    write_attributes(tmp_path / "x.defattr", {"bindtune_Fe+": VALUES})
+    assert (tmp_path / "x.defattr").read_text() == (
+        "attribute: bindtune_Fe_\nmatch mode: 1-to-1\nrecipient: residues\n\t/A:10\t0.5\n\t/A:11A\t0.123\n\t/A:-1\t1\n"
+    )
+    write_pymol(tmp_path / "x.pml", tmp_path / "1abc-x.pdb", chain="A", sites=list(VALUES)[1:])
+    text = (tmp_path / "x.pml").read_text()
+    assert "load 1abc-x.pdb, 1abc_x\n" in text
+    assert "spectrum b, grey80 yellow red, 1abc_x and chain A and polymer, minimum=0, maximum=1\n" in text
+    assert "select 1abc_x_sites, 1abc_x and chain A and polymer and resi 11A+\\-1\n" in text
+
+
+def test_names() -> None:
+    names = [structure_name(Path(name)) for name in ("a.b.pdb", "x.CIF.gz", "y.ent", "z.fa")]
+    assert names == ["a.b", "x", "y", None]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("a.pdb", "HEADER\n", "holds no atom of an amino acid"),
+        (
+            "a.pdb",
+            "ATOM      1  CA  ALA A  xx       0.000   0.000   0.000  1.00  0.00\n",
+            r"a\.pdb:1: expected a residue number",
+        ),
+        ("a.cif", "data_x\nloop_\n_atom_site.id\n_atom_site.B_iso_or_equiv\n1\n", "no structure in mmCIF"),
+        ("a.cif", "nothing\n", "no structure in mmCIF"),
+        ("a.cif", "", "no structure in mmCIF"),
+        ("a.cif", cif()[: cif().index("CYS")], "no structure in mmCIF"),
+    ],
+)
+def test_files_that_are_no_structures(tmp_path: Path, name: str, text: str, problem: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=problem):
+        read_structure(tmp_path / name)
