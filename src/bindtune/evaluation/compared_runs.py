@@ -1,5 +1,6 @@
 """What is set beside each other: runs, the settings that they differ in, and one figure of two of them."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from string import ascii_uppercase
@@ -17,8 +18,9 @@ PRETRAINING_APART = frozenset({
     "validation_file",
 })  # fmt: skip
 BINDING_APART = frozenset({
-    "training.output_dir", "training.num_workers", "training.save_steps", "data.cache_dir", "data.fasta_path",
-    "data.test_fasta", "data.folds", "data.audit_identity", "data.leaks", "ignored_keys",
+    "training.output_dir", "training.num_workers", "training.save_steps", "training.max_batch_tokens",
+    "training.gradient_checkpointing", "data.cache_dir", "data.fasta_path", "data.test_fasta", "data.folds",
+    "data.audit_identity", "data.leaks", "ignored_keys",
 })  # fmt: skip
 # Files of provenance.json that a run is not refused for, by the setting that names them.
 _FILES = {"unlabelled proteins": "data.unlabelled_fasta", "clusters": "data.clusters"}
@@ -156,7 +158,8 @@ def differing_settings(reference: Run, other: Run) -> list[Setting]:
     model = "model.checkpoint" if binding else "model_name_or_path"
     if _same_base(reference, other):
         apart |= {model}
-    first, second = (run.config if binding else _with_masking(run.config) for run in (reference, other))
+    as_one = _with_step if binding else _with_masking
+    first, second = (as_one(run) for run in (reference, other))
     found = [each for each in _differences(first, second) if each.name not in apart]
     return [*found, *_other_files(reference, other, {each.name for each in found}, model=model)]
 
@@ -171,10 +174,18 @@ def _other_files(reference: Run, other: Run, told: set[str], *, model: str) -> I
             yield Setting(setting, *(f"{name} with SHA-256 {each[name][:12]}..." for each in (first, second)))
 
 
-def _with_masking(config: dict[str, Any]) -> dict[str, Any]:
+def _with_masking(run: Run) -> dict[str, Any]:
     """Settings with the two that say how masks are drawn as one."""
-    rest = {name: value for name, value in config.items() if name not in ("use_adaptive_masking", "masking")}
-    return {"masking": masking_mode(config), **rest}
+    rest = {name: value for name, value in run.config.items() if name not in ("use_adaptive_masking", "masking")}
+    return {"masking": masking_mode(run.config), **rest}
+
+
+def _with_step(run: Run) -> dict[str, Any]:
+    """Settings with the number of proteins of a step, over all processes, in place of what it comes from."""
+    training = dict(run.config["training"])
+    sizes = [training.pop(name, None) for name in ("batch_size", "accum_steps")]
+    known = math.prod(size for size in sizes if isinstance(size, int))
+    return {**run.config, "training": {**training, "proteins per step": run.origin.get("proteins_per_step", known)}}
 
 
 def _same_base(reference: Run, other: Run) -> bool:

@@ -285,6 +285,16 @@ class TestBinding:
         with pytest.raises(ConfigError, match=r"different jobs .*a \(binding\), .*b \(pretraining\)"):
             compare_runs([binding("a", rows(signal=1.0)), pretraining("b", windows(5, gain=0.0))], tmp_path / "c.html")
 
+    def test_a_step_is_told_by_its_proteins(self, binding: Callable[..., Path]) -> None:
+        table = rows(signal=1.0)
+        sizes = [{"batch_size": 2, "accum_steps": 4}, {"batch_size": 8, "accum_steps": 1}, {"batch_size": 4}]
+        runs, _ = read_runs([binding(name, table, training=size) for name, size in zip("abc", sizes, strict=True)])
+        assert differing_settings(runs[0], runs[1]) == []
+        assert differing_settings(runs[0], runs[2]) == [("training.proteins per step", "8", "16")]
+        told = json.loads((runs[2].folder / "provenance.json").read_text())
+        alike = runs[2]._replace(origin={**told, "proteins_per_step": 8})  # as two processes with half of it each
+        assert differing_settings(runs[0], alike) == []
+
     def test_the_encoder_is_told_by_its_files(self, binding: Callable[..., Path]) -> None:
         table = rows(signal=1.0)
         models: list[dict[str, Any]] = [{"checkpoint": name} for name in ("E1", "moved/E1", "E1")]
@@ -299,10 +309,12 @@ class TestBinding:
 
 def test_settings_that_are_left_out_are_those_that_a_resume_may_change() -> None:
     from bindtune.training import pretrain
-    from bindtune.training.binding import run
+    from bindtune.training.binding import folder
 
     assert pretrain._FREE | {"train_file", "validation_file"} == PRETRAINING_APART
-    assert {".".join(pair) for pair in run._FREE} <= BINDING_APART
+    # The two that a step's number of proteins comes from are compared by their product.
+    free = {".".join(pair) for pair in folder._FREE} - {"training.batch_size", "training.accum_steps"}
+    assert free <= BINDING_APART
     names = {f"{section}.{name}" for section, values in BindingConfig(data={"fasta_path": "x"}).model_dump().items()
              if isinstance(values, dict) for name in values}  # fmt: skip
     assert BINDING_APART.issubset(names | {"ignored_keys"})

@@ -23,6 +23,7 @@ from bindtune.models.adapters import (
     check_lora,
     count_parameters,
     has_adapters,
+    merge_adapters,
     read_adapters,
     restore_adapters,
     save_adapters,
@@ -297,3 +298,38 @@ def test_adapters_that_are_never_used_are_told(tiny_e1: Make, e1_batch: Batch) -
     assert list(found.statements.values()) == [True, False, False]
     for hint in ("the initialisation of B", "A in 21, B in 21 of 21 adapters", "version of PEFT"):
         assert hint in found.advice
+
+
+class TestMerging:
+    @pytest.mark.parametrize("options", [{}, {"train_mlm_head": True}, {"bias": "all"}, {"target_modules": ["w2"]}])
+    def test_merged_weights_give_the_outputs_of_the_adapters(
+        self, options: dict[str, Any], tiny_e1: Make, e1_batch: Batch, tmp_path: Path
+    ) -> None:
+        batch = e1_batch(TEXTS)
+        base = logits(tiny_e1(), batch)
+        model = adapted(tiny_e1(), **options)
+        expected = logits(model, batch)
+        assert (expected - base).abs().max() > 0.1
+        save_adapters(model, tmp_path / "adapters", base="base")
+        merged = merge_adapters(tiny_e1(), tmp_path / "adapters")
+        assert type(merged) is E1ForMaskedLM
+        assert merged.state_dict().keys() == tiny_e1().state_dict().keys()
+        torch.testing.assert_close(logits(merged, batch), expected, rtol=1e-4, atol=1e-4)
+        merged.save_pretrained(tmp_path / "merged")
+        again = E1ForMaskedLM.from_pretrained(tmp_path / "merged")
+        assert torch.equal(logits(again, batch), logits(merged, batch))
+
+    def test_what_does_not_fit_is_refused(self, tiny_e1: Make, tmp_path: Path) -> None:
+        save_adapters(adapted(tiny_e1()), tmp_path / "adapters", base="base")
+        with pytest.raises(CheckpointError, match="do not fit the base model"):
+            merge_adapters(tiny_e1(hidden_size=32), tmp_path / "adapters")
+        with pytest.raises(CheckpointError, match=r"adapter_config\.json: no such file"):
+            merge_adapters(tiny_e1(), tmp_path)
+        (tmp_path / "adapters" / "adapter_config.json").write_text("{")
+        with pytest.raises(CheckpointError, match="no adapters' configuration"):
+            merge_adapters(tiny_e1(), tmp_path / "adapters")
+
+
+def test_no_form_of_a_card_is_left_behind(tiny_e1: Make, tmp_path: Path) -> None:
+    save_adapters(adapted(tiny_e1()), tmp_path, base="base")
+    assert not (tmp_path / "README.md").exists()
