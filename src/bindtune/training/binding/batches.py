@@ -120,9 +120,9 @@ class FoldBatches:
 
 
 def _leave_signals(worker: int) -> None:
-    """A signal to all processes of a job is answered by those that train; workers end with them."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    """Let those that train answer a signal to all processes of a job; at their end they signal their workers again."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
 
 
 def row_spec(sampling: ContextSettings, preparer: BatchPreparer) -> RowSpec:
