@@ -306,7 +306,12 @@ def test_memory_that_runs_out_names_the_four_knobs(
     monkeypatch.setattr(E1BindingTrainer, "_forward", full)
     with pytest.raises(BindtuneError) as caught:
         cross_validate(settings())
-    for part in ("batch_size (now 2)", "accum_steps (now 2)", "max_token_length (now 8192)", "gradient_checkpointing"):
+    for part in (
+        "batch_size (now 2)",
+        "accum_steps (now 2)",
+        "max_token_length (now 8192; 8192 in validation)",
+        "gradient_checkpointing",
+    ):
         assert part in str(caught.value)
 
 
