@@ -16,7 +16,6 @@ from bindtune.config import (
     ScoreConfig,
     WindowsConfig,
     load,
-    load_binding,
 )
 from bindtune.errors import BindtuneError, CheckError, Interrupted
 from bindtune.options import with_options
@@ -87,6 +86,8 @@ def train(
     ] = None,
 ) -> None:
     """Fine-tune a protein encoder on binding sites, cross-validated."""
+    from bindtune.config import load_binding
+
     run = None if resume in (None, "auto") else Path(str(resume))
     settings = load_binding(run / "config.yaml" if config is None and run is not None else config, overrides or [])
     if resume == "auto" and (settings.training.output_dir / "config.yaml").is_file():
@@ -107,6 +108,8 @@ def merge(run: Annotated[Path, typer.Argument(help="A run folder whose folds are
 @app.command(name="check-lora")
 def check_lora(config: _Config = None, overrides: _Overrides = None) -> None:
     """Check that adapters are live: without effect at first, with one when filled, and learning."""
+    from bindtune.config import load_binding
+
     settings = load_binding(config, overrides or [])
     from bindtune.training.binding.lora_check import check
 

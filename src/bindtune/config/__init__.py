@@ -1,11 +1,21 @@
-"""Settings of every command: one frozen model a job. Defaults stand here and nowhere else."""
+"""Settings of every command: one frozen model a job. Defaults stand here and nowhere else.
 
-from bindtune.config.binding import BindingConfig, ContextSettings, LoraSettings, load_binding
+Those of binding sites are loaded when they are first used: they have no options that `--help` would need them for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from bindtune.config.inference import EvaluateConfig, InferenceConfig, PredictConfig
 from bindtune.config.pretraining import PretrainConfig
 from bindtune.config.settings import Settings, build, dump, load, read_yaml
 from bindtune.config.windows import WindowsConfig
 from bindtune.config.zero_shot import EmbedConfig, ScoreConfig
+
+if TYPE_CHECKING:
+    from bindtune.config.binding import BindingConfig, ContextSettings, LoraSettings, load_binding
+
+_BINDING = ("BindingConfig", "ContextSettings", "LoraSettings", "load_binding")
 
 __all__ = [
     "BindingConfig",
@@ -25,3 +35,9 @@ __all__ = [
     "load_binding",
     "read_yaml",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _BINDING:
+        raise AttributeError(f"module 'bindtune.config' has no attribute '{name}'")
+    return getattr(import_module("bindtune.config.binding"), name)
