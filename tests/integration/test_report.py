@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score
 from bindtune.cli import main
 from bindtune.errors import InputError
 from bindtune.evaluation import report_binding, report_pretraining
-from bindtune.evaluation.page import Block, Fold, Notice, Page, Table
+from bindtune.evaluation.page import Block, Fold, Notice, Page, Table, Text
 from bindtune.evaluation.report import write_report
 
 Writer = Callable[..., Path]
@@ -67,6 +67,22 @@ def test_pretraining_shows_what_the_run_wrote(pretraining_run: Path, tmp_path: P
     assert settings["learning_rate"] == "3e-05"
     html = write_report(pretraining_run, tmp_path / "r.html").read_text()
     assert not re.search(r"(?:src|href)=\"(?!#|data:)", html)
+
+
+@pytest.mark.parametrize(
+    ("masking", "in_peaks", "rule"),
+    [
+        ("adaptive", "20.00 % to 25.00 %", "Region-aware masking"),
+        ("uniform", "15.00 %", "Uniform masking"),
+        ("peak-only", "the whole total, if they hold it", "Peak-only masking"),
+    ],
+)
+def test_pretraining_says_how_it_masked(pretraining_run: Path, masking: str, in_peaks: str, rule: str) -> None:
+    page = report_pretraining.build(pretraining_run, {**config(pretraining_run), "masking": masking})
+    assert dict(page.facts)["Masking"] == masking
+    rates = {row[0]: row for row in table(page, "Masked tokens against their targets").rows}
+    assert rates["peaks"][1] == in_peaks
+    assert any(isinstance(block, Text) and block.text.startswith(rule) for block in blocks(page))
 
 
 def test_pretraining_in_progress_says_so(pretraining_run: Path, tmp_path: Path) -> None:
