@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from bindtune.errors import ConfigError, InputError
 
@@ -62,10 +62,32 @@ def in_use(folder: Path) -> bool:
 @contextmanager
 def taking_turns(folder: Path) -> Iterator[None]:
     """Let one process after the other through the block; the folder is made where it is missing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as handle:
+    with _lock_file(folder) as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+_handles: set[TextIO] = set()
+"""Lock files of this process. A lock goes when the last process that has its file open ends: forked ones close it."""
+
+
+def _close_in_child() -> None:
+    for handle in _handles:
+        handle.close()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
+@contextmanager
+def _lock_file(folder: Path) -> Iterator[TextIO]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as handle:
+        _handles.add(handle)
+        try:
+            yield handle
+        finally:
+            _handles.discard(handle)
 
 
 @contextmanager
@@ -77,8 +99,7 @@ def only_writer(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: another process has the folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as handle:
+    with _lock_file(folder) as handle:
         for left in reversed(range(_TRIES)):
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

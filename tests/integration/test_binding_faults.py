@@ -20,12 +20,12 @@ from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
 
-from bindtune.config import BindingConfig, load_binding
+from bindtune.config import BindingConfig, dump, load_binding
 from bindtune.errors import BindtuneError, CheckError, CheckpointError, ConfigError, InputError, Interrupted
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_config import E1Config
 from bindtune.runs import only_writer
-from bindtune.training.binding import board, files, merge, trainer
+from bindtune.training.binding import board, files, merge, run, trainer
 from bindtune.training.binding.model import build_model
 from bindtune.training.binding.prediction import Predictor
 from bindtune.training.binding.processes import make_accelerator
@@ -126,10 +126,10 @@ def test_a_run_that_failed_before_its_first_fold_is_begun_again_with_other_setti
 
 
 def test_what_a_kill_leaves_before_the_settings_are_written_is_no_obstacle(make: Make, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    (run / "alignments").mkdir(parents=True)
-    (run / "provenance.json").write_text('{"inputs": {"labels of ZN": {"sha256": "of another file"}}}')
-    (run / ".config.yaml.x.part").write_text("half")
+    folder = tmp_path / "run"
+    (folder / "alignments").mkdir(parents=True)
+    (folder / "provenance.json").write_text('{"inputs": {"labels of ZN": {"sha256": "of another file"}}}')
+    (folder / ".config.yaml.x.part").write_text("half")
     assert "not done yet: 2" in cross_validate(make("training.epochs=1"), fold=1)
 
 
@@ -148,6 +148,23 @@ def test_a_fold_that_another_process_has_begun_is_refused(make: Make, tmp_path: 
             cross_validate(make("training.epochs=1", "training.learning_rate=1"), fold=2)
         with pytest.raises(ConfigError, match="in use"):
             cross_validate(make("training.epochs=1"), fold=2, resume=tmp_path / "run")
+
+
+def test_two_runs_that_begin_in_one_folder_at_the_same_moment_do_not_mix(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make()
+    sign = run.sign
+
+    def signed_by_both(*arguments: Any, **named: Any) -> list[str]:
+        said = sign(*arguments, **named)
+        other = make("training.learning_rate=1")
+        (tmp_path / "run" / "config.yaml").write_text(dump(other))
+        return said
+
+    monkeypatch.setattr(run, "sign", signed_by_both)
+    with pytest.raises(ConfigError, match=r"learning_rate was 1\.0 and is now 0\.003"):
+        cross_validate(settings)
 
 
 def test_a_damaged_table_is_told(make: Make, tmp_path: Path) -> None:
@@ -268,14 +285,14 @@ def test_a_full_disk_is_told_and_the_run_goes_on_later(make: Make, tmp_path: Pat
 
 def test_batches_may_be_cut_otherwise_while_steps_stay_as_they_are(make: Make, tmp_path: Path) -> None:
     still = ("lora.dropout=0", "model.dropout=0")
-    run = tmp_path / "run"
+    folder = tmp_path / "run"
     cross_validate(make(*still), fold=1)
     with pytest.raises(ConfigError, match=r"learns from 2 proteins a step.* are 4"):
-        cross_validate(make(*still, "training.batch_size=2"), fold=2, resume=run)
-    cross_validate(make(*still, "training.batch_size=2", "training.accum_steps=1"), fold=2, resume=run)
+        cross_validate(make(*still, "training.batch_size=2"), fold=2, resume=folder)
+    cross_validate(make(*still, "training.batch_size=2", "training.accum_steps=1"), fold=2, resume=folder)
     cross_validate(make(*still, out="straight"))
     one, other = (
-        pq.read_table(folder / "oof.parquet")["probability"].to_numpy() for folder in (run, tmp_path / "straight")
+        pq.read_table(place / "oof.parquet")["probability"].to_numpy() for place in (folder, tmp_path / "straight")
     )
     assert np.abs(one - other).max() < 1e-6
 

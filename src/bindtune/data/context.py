@@ -217,7 +217,10 @@ def read_homologs(
     homologs = _read(path, neighbor_similarity_lower_bound)
     if entry is not None:
         with atomic_path(entry) as temporary:
-            save_file(_flatten(homologs), temporary)
+            try:
+                save_file(_flatten(homologs), temporary)
+            except SafetensorError as error:
+                raise OSError(f"{entry} cannot be written, is the disk full? {error}") from error
     return homologs
 
 

@@ -36,7 +36,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except (RuntimeError, SafetensorError) as error:
         text = " ".join(str(error).split())
-        if isinstance(error, RuntimeError) and "inline_container" not in text and "PytorchStreamWriter" not in text:
+        if "CUDA" in text:
             raise
         raise OSError(f"{path} cannot be written, is the disk full? {text[:200]}") from error
 

@@ -9,7 +9,7 @@ from typing import Any
 from bindtune.config import BindingConfig, dump, read_yaml
 from bindtune.errors import CheckError, ConfigError, InputError
 from bindtune.models.base_files import base_files
-from bindtune.runs import provenance, write_text
+from bindtune.runs import provenance, taking_turns, write_text
 from bindtune.training.binding import files
 from bindtune.training.binding.audit import audit
 from bindtune.training.binding.inputs import ALIGNMENTS, RunInputs
@@ -50,6 +50,16 @@ def check_folder(config: BindingConfig, run: Path, *, fold: int | None, resumed:
             raise ConfigError(f"{begun} is not empty: go on with --resume {run}, or choose another training.output_dir")
     elif resumed and not settings.is_file():
         raise ConfigError(f"{run} holds no run to resume")
+
+
+def confirm(config: BindingConfig, run: Path) -> None:
+    """Once a fold is locked: that no run of other settings, begun at the same moment, has signed the folder since.
+
+    Raises:
+        ConfigError: one has.
+    """
+    with taking_turns(run):
+        _refuse_changes(config, read_yaml(run / CONFIG), run / CONFIG)
 
 
 def _has_begun(run: Path) -> bool:
@@ -102,9 +112,7 @@ def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int)
     found = audit(config, inputs)
     write_text(run / AUDIT, json.dumps(found, indent=2) + "\n")
     if found["leaks"] and config.data.leaks == "fail":
-        raise CheckError(
-            f"{found['sentences'][0]}; see {run / AUDIT}; data.leaks=allow in a new output_dir trains nevertheless"
-        )
+        raise CheckError(f"{found['sentences'][0]}; see {run / AUDIT}; data.leaks=allow trains nevertheless")
     notice = resources("bindtune.models").joinpath("PROFLUENT_E1_NOTICE.txt").read_text(encoding="utf-8")
     write_text(run / NOTICE, notice)
     write_text(run / CONFIG, dump(config))

@@ -17,7 +17,7 @@ from bindtune.models.backbones import find_backbone
 from bindtune.runs import only_writer, taking_turns
 from bindtune.training.binding import files
 from bindtune.training.binding.board import Board
-from bindtune.training.binding.folder import LOG, check_folder, sign
+from bindtune.training.binding.folder import LOG, check_folder, confirm, sign
 from bindtune.training.binding.inputs import RunInputs, divide, read_run
 from bindtune.training.binding.merge import merge_folds
 from bindtune.training.binding.model import build_model, positive_weights
@@ -119,6 +119,7 @@ def _train_fold(
         return
     with only_writer(folder) if accelerator.is_main_process else nullcontext():
         if accelerator.is_main_process:
+            confirm(config, run)
             files.delete_strays(folder)
         proteins = divide(inputs, config, fold)
         weights = positive_weights(proteins.training, config.training.pos_weight_mode)
