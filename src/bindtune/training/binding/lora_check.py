@@ -1,6 +1,9 @@
 """`bindtune check-lora`: are the adapters of a configuration live."""
 
+import sys
 from typing import Any
+
+from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig
 from bindtune.errors import CheckError, ConfigError
@@ -23,6 +26,8 @@ def check(config: BindingConfig) -> str:
     """
     if config.lora is None:
         raise ConfigError("lora is null: every weight is trained, and there are no adapters to check")
+    if not sys.stderr.isatty():
+        disable_progress_bar()  # type: ignore[no-untyped-call]
     model, preparer = build_model(config)
     names = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
     whole: Any = preparer.get_batch_kwargs([_PROTEIN])
