@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -31,6 +31,68 @@ class RowSpec:
     frame: int
     context: ContextSpec
     overlap: int = 128
+
+
+class Reader(Protocol):
+    """What rows must know of `models.backbones.BatchPreparer`."""
+
+    frame: int
+    max_num_sequences: int
+
+    @property
+    def max_residues(self) -> int:
+        """The longest sequence that fits."""
+
+
+def row_spec(
+    reader: Reader,
+    *,
+    max_num_samples: int,
+    max_token_length: int,
+    max_query_length: int,
+    overlap: int = RowSpec.overlap,
+    **context: float,
+) -> RowSpec:
+    """How proteins become rows for an encoder, within what it reads.
+
+    Args:
+        reader: what prepares the encoder's batches.
+        max_num_samples: most homologs.
+        max_token_length: most tokens of a row.
+        max_query_length: most tokens of a query, its frame included.
+        overlap: see `RowSpec`.
+        **context: further fields of `ContextSpec`: the range of similarities, and what neighbours are.
+    """
+    return RowSpec(
+        max_residues=min(max_query_length - reader.frame, reader.max_residues),
+        max_tokens=max_token_length,
+        frame=reader.frame,
+        context=ContextSpec(
+            max_num_samples=min(max_num_samples, reader.max_num_sequences - 1),
+            max_residues=reader.max_residues,
+            **context,  # type: ignore[arg-type]
+        ),
+        overlap=overlap,
+    )
+
+
+def with_context(query: str, name: str, *, spec: RowSpec, alignments: Alignments | None, key: int) -> str:
+    """A query after a context drawn with a key, joined with commas; the query alone where there is none."""
+    budget = spec.max_tokens - len(query) - spec.frame
+    if alignments is None or budget <= 0:
+        return query
+    drawn = replace(spec.context, max_token_length=budget, frame=spec.frame, seed=key)
+    context = alignments.draw(name, drawn).sequences
+    return f"{context},{query}" if context else query
+
+
+def most_tokens(length: int, name: str, *, spec: RowSpec, alignments: Alignments | None) -> int:
+    """Most tokens of a row whose query has so many residues."""
+    own = length + spec.frame
+    if alignments is None or name not in alignments:
+        return own
+    homologs = alignments.residues[name] + spec.frame * spec.context.max_num_samples
+    return min(own + homologs, max(spec.max_tokens, own))
 
 
 class Chunk(NamedTuple):
@@ -105,9 +167,8 @@ class ResidueRows(Dataset[ResidueRow]):
             chunk = self._chunks(place)[-epoch]
             key = digest(key, chunk.start)
         query = sequence[chunk.start : chunk.end]
-        context = self._context(name, query=query, key=key)
-        labels = self.proteins.labels[place][chunk.start : chunk.end]
-        return ResidueRow(name, f"{context},{query}" if context else query, chunk, labels, key)
+        text = with_context(query, name, spec=self.spec, alignments=self.alignments, key=key)
+        return ResidueRow(name, text, chunk, self.proteins.labels[place][chunk.start : chunk.end], key)
 
     def fixed(self) -> list[tuple[int, int]]:
         """Indices of every chunk of every protein, for validation."""
@@ -122,12 +183,7 @@ class ResidueRows(Dataset[ResidueRow]):
         else:
             chunk = self._chunks(place)[-epoch]
             query = chunk.end - chunk.start
-        own = query + self.spec.frame
-        name = self.proteins.names[place]
-        if self.alignments is None or name not in self.alignments:
-            return own
-        homologs = self.alignments.residues[name] + self.spec.frame * self.spec.context.max_num_samples
-        return min(own + homologs, max(self.spec.max_tokens, own))
+        return most_tokens(query, self.proteins.names[place], spec=self.spec, alignments=self.alignments)
 
     def cropped(self) -> int:
         """Proteins that do not fit into a row."""
@@ -143,13 +199,6 @@ class ResidueRows(Dataset[ResidueRow]):
             return Chunk(0, length, 0, length)
         start = int(np.random.default_rng(digest(key, "stretch")).integers(0, length - size + 1))
         return Chunk(start, start + size, start, start + size)
-
-    def _context(self, name: str, *, query: str, key: int) -> str:
-        budget = self.spec.max_tokens - len(query) - self.spec.frame
-        if self.alignments is None or budget <= 0:
-            return ""
-        spec = replace(self.spec.context, max_token_length=budget, frame=self.spec.frame, seed=key)
-        return self.alignments.draw(name, spec).sequences
 
 
 class FixedBatches:

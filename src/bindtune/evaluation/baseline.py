@@ -65,6 +65,28 @@ def out_of_fold_baseline(
     return [score(tables[fold], sequence) for fold, sequence in zip(numbers.tolist(), sequences, strict=True)]
 
 
+def out_of_fold_residues(letters: ArrayLike, labels: ArrayLike, folds: ArrayLike) -> Floats:
+    """Score residues of one ion (R,) as `out_of_fold_baseline` does; they may come in any order.
+
+    Args:
+        letters: (R,) one-letter codes.
+        labels: (R,), as in `fit`.
+        folds: (R,), the fold of each residue.
+    """
+    residues, truth, fold = np.asarray(letters, dtype=np.str_), np.asarray(labels), np.asarray(folds)
+    scores = np.zeros(len(fold))
+    numbers = np.unique(fold)
+    if not len(numbers):
+        return scores
+    inside = [fold == number for number in numbers]
+    found = out_of_fold_baseline(
+        ["".join(residues[part]) for part in inside], [truth[part, None] for part in inside], numbers
+    )
+    for part, values in zip(inside, found, strict=True):
+        scores[part] = values[:, 0]
+    return scores
+
+
 def _counts(sequences: Sequence[str], labels: Sequence[Labels]) -> NDArray[np.int64]:
     """Residues (2, 128, K) that do not bind and that do, by letter."""
     if not sequences or len(sequences) != len(labels):

@@ -131,7 +131,13 @@ def _tiles(predictions: OutOfFold | None, ions: tuple[str, ...]) -> tuple[Tile, 
         if math.isnan(found.auprc):
             tiles.append(Tile(f"{ion}: AUPRC", UNDEFINED, "not defined"))
         else:
-            tiles.append(Tile(f"{ion}: AUPRC", number(found.auprc), f"base rate {percent(found.base_rate)}"))
+            tiles.append(
+                Tile(
+                    f"{ion}: AUPRC",
+                    number(found.auprc),
+                    f"base rate {percent(found.base_rate)}".replace(" %", "\u00a0%"),
+                )
+            )
     return tuple(tiles)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.evaluation import bootstrap, charts
-from bindtune.evaluation.baseline import out_of_fold_baseline
+from bindtune.evaluation.baseline import out_of_fold_residues
 from bindtune.evaluation.calibration import reliability
 from bindtune.evaluation.charts import Line
 from bindtune.evaluation.metrics import ResidueMetrics, residue_metrics
@@ -85,7 +85,7 @@ def results_section(
             lacking.append(ion)
             whole.append((ion, *_row(None)))
             continue
-        scores = composition_scores(rows)
+        scores = out_of_fold_residues(rows.letters(), rows.label, rows.fold)
         written = summary.get(ion)
         found = figures(rows, scores, threshold=thresholds.get(ion, math.nan))
         found = found if written is None else _as_written(found, written)
@@ -223,23 +223,6 @@ def _thinned(ranking: Ranking) -> NDArray[np.int64]:
     found = [np.searchsorted(total, places) for total, places in
              zip((ranking.true_positives, ranking.false_positives), wanted, strict=True)]  # fmt: skip
     return np.unique(np.clip(np.concatenate([*found, [0, last]]), 0, last))
-
-
-def composition_scores(rows: OutOfFold) -> NDArray[np.float64]:
-    """Scores (R,) of the composition baseline for the rows (R,) of one ion, each fold's fitted on the others."""
-    scores = np.zeros(len(rows))
-    if not len(rows):
-        return scores
-    order = np.argsort(rows.protein, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(rows.protein[order])) + 1)
-    letters = rows.letters()
-    found = out_of_fold_baseline(
-        ["".join(letters[part]) for part in parts],
-        [rows.label[part, None] for part in parts],
-        [int(rows.fold[part[0]]) for part in parts],
-    )
-    scores[order] = np.concatenate(found)[:, 0]
-    return scores
 
 
 def _auprc_range(rows: OutOfFold) -> tuple[float, float]:

@@ -22,9 +22,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig, InferenceConfig, load_binding
 from bindtune.data.alignments import Alignments
-from bindtune.data.context import ContextSpec
 from bindtune.data.proteins import alignment_files
-from bindtune.data.residue_rows import RowSpec
+from bindtune.data.residue_rows import row_spec
 from bindtune.errors import CheckpointError, ConfigError, InputError
 from bindtune.evaluation.calibration import calibrate, fit_calibration
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
@@ -266,22 +265,11 @@ def _sign(settings: InferenceConfig, run: TrainedRun, source: Source, ensemble: 
 
 
 def _spec(settings: InferenceConfig, run: TrainedRun, preparer: BatchPreparer, device: Any) -> PredictionSpec:
-    sampling = run.config.training.validation_context
-    samples, query = settings.max_num_samples, settings.max_query_length or sampling.max_query_length
-    context = ContextSpec(
-        max_num_samples=min(sampling.max_num_samples if samples is None else samples, preparer.max_num_sequences - 1),
-        max_residues=preparer.max_residues,
-        max_query_similarity=sampling.max_query_similarity,
-        min_query_similarity=sampling.min_query_similarity,
-        neighbor_similarity_lower_bound=sampling.neighbor_similarity_lower_bound,
-    )
-    rows = RowSpec(
-        max_residues=min(query - preparer.frame, preparer.max_residues),
-        max_tokens=settings.max_token_length or sampling.max_token_length,
-        frame=preparer.frame,
-        context=context,
-        overlap=settings.overlap,
-    )
+    sampling = run.config.training.validation_context.model_dump()
+    for name in ("max_num_samples", "max_query_length", "max_token_length"):
+        given = getattr(settings, name)
+        sampling[name] = sampling[name] if given is None else given
+    rows = row_spec(preparer, **sampling, overlap=settings.overlap)
     return PredictionSpec(
         rows=rows,
         ions=run.ions,

@@ -4,7 +4,7 @@ Shapes: R residues of all proteins, one after the other; K ions; M members, a fo
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from bindtune.data.alignments import Alignments
 from bindtune.data.budgets import budgeted
 from bindtune.data.draws import digest
-from bindtune.data.residue_rows import Chunk, RowSpec, chunks
+from bindtune.data.residue_rows import Chunk, RowSpec, chunks, most_tokens, with_context
 from bindtune.errors import BindtuneError
 from bindtune.inference.checkpoints import Ensemble
 from bindtune.models.backbones import BatchPreparer
@@ -142,10 +142,7 @@ def _rows(proteins: Sequence[NamedSequence], spec: PredictionSpec, alignments: A
         length = len(protein.sequence)
         has_homologs = alignments is not None and protein.name in alignments
         for chunk in chunks(length, size=spec.rows.max_residues, overlap=spec.rows.overlap):
-            cost = chunk.end - chunk.start + spec.rows.frame
-            if alignments is not None and has_homologs:
-                homologs = alignments.residues[protein.name] + spec.rows.frame * spec.rows.context.max_num_samples
-                cost = min(cost + homologs, max(spec.rows.max_tokens, cost))
+            cost = most_tokens(chunk.end - chunk.start, protein.name, spec=spec.rows, alignments=alignments)
             for context in range(spec.contexts if has_homologs else 1):
                 rows.append(_Row(protein, offset, chunk, context, cost))
         offset += length
@@ -183,14 +180,9 @@ def _text(row: _Row, spec: PredictionSpec, alignments: Alignments | None) -> str
     """The row's query, its context before it."""
     name, sequence = row.protein
     query = sequence[row.chunk.start : row.chunk.end]
-    budget = spec.rows.max_tokens - len(query) - spec.rows.frame
-    if alignments is None or budget <= 0:
-        return query
     key = digest(spec.seed, "prediction", name, row.context)
     key = digest(key, row.chunk.start) if row.chunk.start else key
-    drawn = replace(spec.rows.context, max_token_length=budget, frame=spec.rows.frame, seed=key)
-    context = alignments.draw(name, drawn).sequences
-    return f"{context},{query}" if context else query
+    return with_context(query, name, spec=spec.rows, alignments=alignments, key=key)
 
 
 class _Sums:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bindtune.evaluation.baseline import fit, out_of_fold_baseline, score
+from bindtune.evaluation.baseline import fit, out_of_fold_baseline, out_of_fold_residues, score
 
 
 def column(*labels: int) -> np.ndarray:
@@ -75,3 +75,17 @@ def test_labels_must_fit(sequences: list[str], labels: list[np.ndarray]) -> None
 def test_a_fold_for_each_protein() -> None:
     with pytest.raises(ValueError, match="each of 1 proteins"):
         out_of_fold_baseline(["CA"], [column(1, 0)], [1, 2])
+
+
+def test_residues_in_any_order_score_as_their_proteins_do() -> None:
+    sequences, folds = ["ACCH", "CHA", "HHAC", "AAC"], [1, 2, 3, 1]
+    bound = ["0101", "100", "1100", "001"]
+    labels = [np.array([[int(label)] for label in each]) for each in bound]
+    whole = np.concatenate(out_of_fold_baseline(sequences, labels, folds))[:, 0]
+    order = np.random.default_rng(0).permutation(len(whole))
+    letters = np.array(list("".join(sequences)))
+    fold = np.repeat(folds, [len(sequence) for sequence in sequences])
+    found = out_of_fold_residues(letters[order], np.concatenate(labels)[:, 0][order], fold[order])
+    np.testing.assert_allclose(found, whole[order], rtol=1e-12)
+    assert len(set(np.round(whole, 6))) > 4  # there is something to confuse
+    assert len(out_of_fold_residues([], [], [])) == 0

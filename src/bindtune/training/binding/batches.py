@@ -9,10 +9,9 @@ from torch.utils.data import DataLoader
 
 from bindtune.config import BindingConfig, ContextSettings
 from bindtune.data.budgets import Steps, budgeted, training_steps
-from bindtune.data.context import ContextSpec
 from bindtune.data.proteins import Proteins
 from bindtune.data.residue_collate import JointCollator, ResidueCollator
-from bindtune.data.residue_rows import FixedBatches, ResidueRows, RowSpec
+from bindtune.data.residue_rows import FixedBatches, ResidueRows, row_spec
 from bindtune.models.backbones import BatchPreparer
 from bindtune.training.binding.inputs import FoldProteins
 
@@ -50,7 +49,7 @@ class FoldBatches:
 
     def rows(self, proteins: Proteins, sampling: ContextSettings) -> ResidueRows:
         """Proteins as rows, with contexts drawn as the settings say."""
-        spec = row_spec(sampling, self.preparer)
+        spec = row_spec(self.preparer, **sampling.model_dump())
         return ResidueRows(proteins, spec=spec, alignments=self._alignments, seed=self.conf.training.seed)
 
     @property
@@ -123,20 +122,3 @@ def _leave_signals(worker: int) -> None:
     """Let those that train answer a signal to all processes of a job; at their end they signal their workers again."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
-
-
-def row_spec(sampling: ContextSettings, preparer: BatchPreparer) -> RowSpec:
-    """How proteins become rows for an encoder."""
-    context = ContextSpec(
-        max_num_samples=min(sampling.max_num_samples, preparer.max_num_sequences - 1),
-        max_residues=preparer.max_residues,
-        max_query_similarity=sampling.max_query_similarity,
-        min_query_similarity=sampling.min_query_similarity,
-        neighbor_similarity_lower_bound=sampling.neighbor_similarity_lower_bound,
-    )
-    return RowSpec(
-        max_residues=min(sampling.max_query_length - preparer.frame, preparer.max_residues),
-        max_tokens=sampling.max_token_length,
-        frame=preparer.frame,
-        context=context,
-    )

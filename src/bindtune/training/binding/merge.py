@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bindtune.config import BindingConfig, load_binding
 from bindtune.data.folds import read_folds
 from bindtune.errors import InputError
-from bindtune.evaluation.baseline import out_of_fold_baseline
+from bindtune.evaluation.baseline import out_of_fold_residues
 from bindtune.evaluation.card_binding import write_run_card
 from bindtune.evaluation.plots import calibration_figure, save_png, threshold_figure
 from bindtune.evaluation.scored import ScoredResidues, by_ion
@@ -96,7 +96,11 @@ def _summarise(table: pa.Table, config: BindingConfig, run: Path) -> str:
     ions, method = config.training.ions, config.training.threshold_method
     columns = {name: _column(table, name) for name in ("protein", "ion", "label", "probability", "fold")}
     scored = by_ion(ions, **columns)
-    baseline = {ion: _baseline(table.filter(pc.equal(table["ion"], ion))) for ion in ions}
+    letters = _column(table, "residue")
+    baseline = {
+        ion: out_of_fold_residues(letters[own], columns["label"][own], columns["fold"][own])
+        for ion, own in ((ion, columns["ion"] == ion) for ion in ions)
+    }
     summary = out_of_fold_summary(scored, baseline=baseline, method=method, draws=_DRAWS, seed=config.training.seed)
     thresholds = global_thresholds(scored, method=method, computed_from=OOF)
     write_text(run / THRESHOLDS, yaml.safe_dump(thresholds, sort_keys=False))
@@ -112,23 +116,6 @@ def _column(table: pa.Table, name: str) -> NDArray[Any]:
     if pa.types.is_string(column.type):
         return np.array(column.to_pylist(), dtype=np.str_)
     found: NDArray[Any] = column.to_numpy()
-    return found
-
-
-def _baseline(rows: pa.Table) -> NDArray[np.float64]:
-    """What the residue's letter alone says of each row, fitted on the other folds."""
-    folds = rows["fold"].to_numpy()
-    letters, labels = np.array(rows["residue"].to_pylist(), dtype=np.str_), rows["label"].to_numpy()
-    numbers = np.unique(folds)
-    if not len(numbers):
-        return np.empty(0)
-    inside = [folds == number for number in numbers]
-    scores = out_of_fold_baseline(
-        ["".join(letters[part]) for part in inside], [labels[part][:, None] for part in inside], numbers
-    )
-    found = np.empty(len(folds))
-    for part, values in zip(inside, scores, strict=True):
-        found[part] = values[:, 0]
     return found
 
 
