@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bindtune.data.draws import derive
@@ -215,31 +217,31 @@ class WindowMaker:
             if turned[a]:
                 text, twin, spans = twin, text, reverse(*spans, length=size)
             pairs = list(zip(spans[0].tolist(), spans[1].tolist(), strict=True))
-            sequences += [text[start:end] for start, end in pairs]
+            texts = [text[start:end] for start, end in pairs]
+            sequences += texts
             if keys:
-                hashes += [_key(text[start:end], twin[size - end : size - start]) for start, end in pairs]
+                twins = [twin[size - end : size - start] for start, end in pairs]
+                # Python hashes strings with SipHash: among 10 million sequences, 63 bits collide with a probability
+                # of 5e-6.
+                hashes += [hash(a) & -2 if a <= b else hash(b) | 1 for a, b in zip(texts, twins, strict=True)]
         key = np.array(hashes, np.int64).view(np.uint64)
         read = Windows(placed, windows.pair_window, windows.pair_peak, sequences, key).take(clear)
         dropped["too_many_n"] += len(windows) - len(read)
         return read
 
-    def _names(self, placed: Placed) -> list[str]:
-        regions, names, last, prefix = self._regions, list[str](), -1, ""
-        rows = zip(
-            placed.region.tolist(), placed.start.tolist(), placed.end.tolist(), placed.method.tolist(), strict=True
-        )
-        for region, start, end, method in rows:
-            if region != last:
-                last, prefix = region, f"{regions.label[region]}:{regions.start[region]}-{regions.end[region]}"
-            names.append(prefix if method == WHOLE else f"{prefix}_window_{start}_{end}")
-        return names
+    def _names(self, placed: Placed) -> pa.Array:
+        """What windows are called: region, and place in it where it has more than one (N,)."""
+        regions = self._regions
+        used, number = np.unique(placed.region, return_inverse=True)
+        labels = [f"{regions.label[r]}:{regions.start[r]}-{regions.end[r]}" for r in used.tolist()]
+        region = pa.array(labels, pa.string()).take(pa.array(number))
+        start, end = (pa.array(column).cast(pa.string()) for column in (placed.start, placed.end))
+        part = pc.binary_join_element_wise(region, "_window_", start, "_", end, "")
+        return pc.if_else(pa.array(placed.method == WHOLE), region, part)
 
 
 def _n_fraction(letters: bytes, *, starts: Ints, ends: Ints) -> NDArray[np.float64]:
+    if not letters.translate(None, b"ACGT"):  # as nearly everywhere, and eight times as fast as counting
+        return np.zeros(len(starts))
     before = np.concatenate([[0], np.cumsum(_NOT_ACGT[np.frombuffer(letters, np.uint8)])])
     return np.asarray((before[ends] - before[starts]) / (ends - starts), np.float64)
-
-
-def _key(sequence: str, twin: str) -> int:
-    # Python hashes strings with SipHash: among 10 million sequences, 63 bits collide with a probability of 5e-6.
-    return hash(sequence) & -2 if sequence <= twin else hash(twin) | 1

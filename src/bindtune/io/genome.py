@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+import numpy as np
 import py2bit
 from pyfaidx import Faidx, FastaIndexingError
 
@@ -55,7 +56,8 @@ def purify(letters: bytes, *, path: Path, name: str, start: int) -> bytes:
 
 def reverse_complement(letters: bytes) -> bytes:
     """The other strand, read in its own direction; ambiguity letters are complemented as IUPAC says."""
-    return letters.translate(_COMPLEMENT)[::-1]
+    # numpy turns bytes round faster than a slice of them does.
+    return np.frombuffer(letters.translate(_COMPLEMENT), np.uint8)[::-1].tobytes()
 
 
 class Genome(Protocol):

@@ -41,8 +41,10 @@ def line_blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
     number = 1
     with _opened(path) as handle, io.TextIOWrapper(handle, encoding="utf-8-sig", newline="\n") as text:
         try:
-            while lines := text.readlines(_BLOCK_LETTERS):
-                yield number, [line.rstrip("\r\n") for line in lines]
+            while block := text.read(_BLOCK_LETTERS):
+                block = (block + text.readline()).removesuffix("\n")
+                lines = block.split("\n")
+                yield number, [line.rstrip("\r") for line in lines] if "\r" in block else lines
                 number += len(lines)
         except UnicodeDecodeError as error:
             raise InputError(path, _first_unreadable(path), "not text (UTF-8)") from error

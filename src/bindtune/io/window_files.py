@@ -7,7 +7,6 @@ Fields of a record: `sequence seq_id seq_len start end strand method num_peaks_i
 
 import gzip
 import json
-import re
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -44,7 +43,7 @@ _SCHEMA = pa.schema(
 )
 _ROWS_IN_A_GROUP = 8192
 # Names that JSON takes as they are.
-_PLAIN = re.compile(r"[ !#-\[\]-~]*")
+_PLAIN = r"\A[ !#-\[\]-~]*\z"
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class WindowColumns:
 
     Args:
         sequence: N sequences, in the direction of their strand.
-        seq_id: N names.
+        seq_id: (N,) names, an Arrow array of strings.
         start: (N,) first position in the region, from its genomic left.
         end: (N,) one past the last position.
         strand: (N,) 1, -1 or 0.
@@ -67,7 +66,7 @@ class WindowColumns:
     """
 
     sequence: list[str]
-    seq_id: list[str]
+    seq_id: pa.Array
     start: NDArray[np.int64]
     end: NDArray[np.int64]
     strand: NDArray[np.int8]
@@ -179,7 +178,7 @@ def _table(windows: WindowColumns) -> pa.Table:
     return pa.table(
         [
             pa.array(windows.sequence, pa.string()),
-            pa.array(windows.seq_id, pa.string()),
+            windows.seq_id,
             pa.array((windows.end - windows.start).astype(np.int32)),
             pa.array(windows.start),
             pa.array(windows.end),
@@ -196,8 +195,8 @@ def _table(windows: WindowColumns) -> pa.Table:
 def _json_lines(windows: WindowColumns, *, before: str) -> pa.Buffer:
     """The windows as ASCII text, a record each, with `before` in front of every one."""
     table = _table(windows)
-    if not _PLAIN.fullmatch("".join(windows.seq_id)):
-        escaped = pa.array([json.dumps(name)[1:-1] for name in windows.seq_id])
+    if not pc.all(pc.match_substring_regex(windows.seq_id, _PLAIN)).as_py():
+        escaped = pa.array([json.dumps(name)[1:-1] for name in windows.seq_id.to_pylist()])
         table = table.set_column(table.schema.get_field_index("seq_id"), "seq_id", escaped)
     records = table.to_struct_array().combine_chunks()
     return _joined([before, *_json_parts(records)]).buffers()[2]

@@ -54,7 +54,7 @@ def records(maker: WindowMaker, count: int, *, dropped: Counter[str] | None = No
         np.arange(count), wanted=everything, keys=False, dropped=Counter() if dropped is None else dropped
     ):
         columns, first = maker.columns(windows), 0
-        for place, (sequence, name) in enumerate(zip(columns.sequence, columns.seq_id, strict=True)):
+        for place, (sequence, name) in enumerate(zip(columns.sequence, columns.seq_id.to_pylist(), strict=True)):
             here = slice(first, first + int(columns.peak_count[place]))
             peaks = [columns.peak_start, columns.peak_end, columns.genomic_start, columns.genomic_end]
             found.append(

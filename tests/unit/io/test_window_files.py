@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -50,7 +51,7 @@ def columns(records: list[dict[str, Any]]) -> WindowColumns:
 
     return WindowColumns(
         sequence=[record["sequence"] for record in records],
-        seq_id=[record["seq_id"] for record in records],
+        seq_id=pa.array([record["seq_id"] for record in records]),
         start=numbers("start", records),
         end=numbers("end", records),
         strand=np.array([{"+": 1, "-": -1, ".": 0}[record["strand"]] for record in records], np.int8),

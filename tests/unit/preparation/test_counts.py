@@ -1,6 +1,7 @@
 """Counting what was written."""
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ def columns(windows: list[list[tuple[int, int]]]) -> WindowColumns:
     count = len(windows)
     return WindowColumns(
         sequence=["A" * 42] * count,
-        seq_id=["chr1:0-42"] * count,
+        seq_id=pa.array(["chr1:0-42"] * count),
         start=np.zeros(count, np.int64),
         end=np.full(count, 42),
         strand=np.zeros(count, np.int8),
