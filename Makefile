@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 	$(BIN)/bindtune demo --out demo-output
 
 test: lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check

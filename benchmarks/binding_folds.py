@@ -25,6 +25,7 @@ from bindtune.io.labels import read_labels
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_config import E1Config
 from bindtune.training.binding.run import cross_validate
+from rows import Row, add_json_option, write_rows
 
 IONS = ("CA", "ZN", "MG", "MN")
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
@@ -83,9 +84,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--proteins", type=int, help="of each ion; all by default")
     parser.add_argument("--work", type=Path)
+    add_json_option(parser)
     args = parser.parse_args()
     work = args.work or Path(tempfile.mkdtemp(prefix="bindtune-benchmark-"))
     proteins = prepare(args.data, work, most=args.proteins)
+    rows = []
     for name, extra in {"alone": {}, "with alignments": {"msa_dir": str(work / "msa")}}.items():
         run = work / name.replace(" ", "-")
         training = {
@@ -100,6 +103,9 @@ def main() -> None:
         seconds, memory = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"{name}: 3 folds in {seconds:.0f} s, peak memory {memory:.0f} MiB", flush=True)
         check(run, proteins)
+        what = f"3 folds of 4 ions, {len(proteins):,} proteins {name}, tiny E1, one epoch"
+        rows += [Row(what, seconds, "s"), Row(f"{what}, peak memory", memory, "MiB")]
+    write_rows(args.json, rows)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM
+from rows import Row, add_json_option, peak_resident, write_rows
 
 LENGTHS = (100, 180, 240, 300, 350, 400, 460, 600)
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
@@ -32,6 +32,7 @@ TARGETS = {
     "cached, cold": 4.5,
     "cached, warm": 6.5,
 }
+BASELINES = dict.fromkeys(("cached, cold", "cached, warm"), "12 queries, each with its context")
 
 
 def build(seed: int = 0) -> E1ForMaskedLM:
@@ -181,12 +182,6 @@ def check(model: E1ForMaskedLM) -> None:
     )
 
 
-def peak_resident() -> float:
-    """Most MiB this process has held so far; getrusage would count its parent's too."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
-
-
 def peak(workload: str, side: str) -> float:
     """Peak MiB of a fresh process that runs one side once."""
     command = [sys.executable, __file__, "--only", workload, "--side", side]
@@ -200,6 +195,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["forward", "train", "context, all", "context, query", "cached"])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--side", help=argparse.SUPPRESS)
+    add_json_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     model = build()
@@ -208,6 +204,7 @@ def main() -> None:
         print(json.dumps({"peak_mib": peak_resident()}))
         return
     check(model)
+    rows = []
     for workload in (
         [arguments.only] if arguments.only else ["forward", "train", "context, all", "context, query", "cached"]
     ):
@@ -216,12 +213,20 @@ def main() -> None:
         for name, (clock, processors) in times.items():
             goal = TARGETS.get(name, TARGETS.get(workload) if name == "packed" else None)
             note = f"  (goal {goal})" if goal else ""
+            if goal:
+                what, baseline = (
+                    f"E1-150M {name if name in TARGETS else workload}",
+                    BASELINES.get(name, "dense, padded"),
+                )
+                rows.append(Row(what, clock, "s", baseline, slow[0] / clock, f"at least {goal}"))
             ratios = f"{slow[0] / clock:5.2f} times (processors {slow[1] / processors:.2f})"
             print(f"{workload:15s} {name:13s} {clock:7.2f} s  {ratios}{note}", flush=True)
         if workload == "train":
             mib = {side: peak(workload, side) for side in ("dense", "packed")}
             share = mib["packed"] / mib["dense"]
             print(f"{'':15s} peak {mib['packed']:.0f} of {mib['dense']:.0f} MiB: {share:.1%} (goal 45 %)")
+            rows.append(Row("E1-150M train, peak memory", mib["packed"], "MiB", "dense, padded", share, "at most 0.45"))
+    write_rows(arguments.json, rows)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 OMP_NUM_THREADS=2 python benchmarks/neighbours.py
 """
 
+import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 
 from bindtune.data.context import neighbour_counts
+from rows import Row, add_json_option, peak_resident, write_rows
 
 
 def alignment(rows: int, columns: int) -> np.ndarray:
@@ -22,15 +23,23 @@ def alignment(rows: int, columns: int) -> np.ndarray:
 
 def main() -> None:
     """Print the best of three runs and the peak memory."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_json_option(parser)
+    arguments = parser.parse_args()
     aligned = alignment(10_000, 300)
     times = []
     for _ in range(3):
         start = time.perf_counter()
         counts = neighbour_counts(aligned, lower_bound=0.8)
         times.append(time.perf_counter() - start)
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    print(f"best of 3: {min(times):.2f} s (goal 6), peak {int(peak.split()[1]) / 1000:.0f} MB (goal 700)")
+    peak = peak_resident() * 2**20 / 1e6
+    print(f"best of 3: {min(times):.2f} s (goal 6), peak {peak:.0f} MB (goal 700)")
     print(f"neighbours: {counts.min()} to {counts.max()}")
+    rows = [
+        Row("neighbour weights of 10,000 x 300", min(times), "s", goal="at most 6"),
+        Row("the same, peak memory", peak, "MB", goal="at most 700"),
+    ]
+    write_rows(arguments.json, rows)
 
 
 if __name__ == "__main__":

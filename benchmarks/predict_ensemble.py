@@ -34,6 +34,7 @@ from bindtune.data.residue_rows import RowSpec
 from bindtune.inference.shards import NamedSequence, PredictionSpec, predict_shard
 from bindtune.models.adapters import add_lora
 from bindtune.models.binding_checkpoint import BEST, save_best
+from rows import Row, add_json_option, peak_resident, write_rows
 
 IONS = ("CA", "MG", "MN", "ZN", "LREE", "HREE")
 FOLDS = 5
@@ -45,8 +46,8 @@ NAMES = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequenc
 IN_PASSING, BASELINE = "merged in passing", "a pass per fold and ion"
 
 
-def make_run(folder: Path, shape: str) -> Path:
-    """A run of random adapters and heads on a random encoder."""
+def make_model(folder: Path, shape: str, *, ions: tuple[str, ...] = IONS) -> E1ForResidueClassification:
+    """A random encoder, kept in `folder`, with adapters and heads."""
     width, inner, layers = SHAPES[shape]
     torch.manual_seed(0)
     config = E1Config(
@@ -64,8 +65,13 @@ def make_run(folder: Path, shape: str) -> Path:
     encoder = E1ForMaskedLM(config)
     encoder.save_pretrained(folder / "base")
     wrapped = add_lora(encoder, r=16, alpha=32, dropout=0.05, target_modules=TARGETS)
-    model = E1ForResidueClassification(wrapped, IONS)
-    for fold in range(1, FOLDS + 1):
+    return E1ForResidueClassification(wrapped, ions)
+
+
+def make_run(folder: Path, shape: str, *, folds: int = FOLDS) -> Path:
+    """A run of random adapters and heads."""
+    model = make_model(folder, shape)
+    for fold in range(1, folds + 1):
         for name, weight in model.named_parameters():
             if "lora_" in name:
                 torch.nn.init.normal_(weight, std=0.02)
@@ -102,14 +108,18 @@ def averaged(proteins: list[NamedSequence], run: Callable[[int, Any], torch.Tens
     return np.concatenate([found[place] for place in range(len(proteins))])
 
 
+def spec() -> PredictionSpec:
+    """Whole proteins, all ions, no contexts."""
+    rows = RowSpec(max_residues=1020, max_tokens=8192, frame=4, context=ContextSpec())
+    return PredictionSpec(
+        rows=rows, ions=IONS, contexts=1, seed=0, max_batch_tokens=TOKENS, bf16=False, device=torch.device("cpu")
+    )
+
+
 def sides(folder: Path, proteins: list[NamedSequence]) -> dict[str, Callable[[], np.ndarray]]:
     """The ways to compute the same, all in one process and with encoders of their own."""
     ensemble = load_ensemble_models(folder, FOLDS)
     preparer = ensemble.preparer()
-    rows = RowSpec(max_residues=1020, max_tokens=8192, frame=4, context=ContextSpec())
-    spec = PredictionSpec(
-        rows=rows, ions=IONS, contexts=1, seed=0, max_batch_tokens=TOKENS, bf16=False, device=torch.device("cpu")
-    )
     plain = [load_lora_checkpoint(folder / f"fold_{fold}" / BEST) for fold in range(1, FOLDS + 1)]
     linear = [part for part in plain[0].modules() if hasattr(part, "get_base_layer")]
     kept = [part.get_base_layer().weight.detach().clone() for part in linear]
@@ -145,7 +155,7 @@ def sides(folder: Path, proteins: list[NamedSequence]) -> dict[str, Callable[[],
         BASELINE: lambda: averaged(proteins, per_ion, preparer),
         "heads together": lambda: averaged(proteins, together, preparer),
         "merged fold by fold": lambda: averaged(proteins, merged, preparer),
-        IN_PASSING: lambda: predict_shard(proteins, ensemble=ensemble, preparer=preparer, spec=spec).mean,
+        IN_PASSING: lambda: predict_shard(proteins, ensemble=ensemble, preparer=preparer, spec=spec()).mean,
     }
 
 
@@ -158,17 +168,12 @@ def peak(folder: Path, side: str, arguments: argparse.Namespace) -> float:
 
 def run_side(folder: Path, side: str, proteins: list[NamedSequence]) -> None:
     """Run one model, or the ensemble, and print the peak memory of this process."""
-    rows = RowSpec(max_residues=1020, max_tokens=8192, frame=4, context=ContextSpec())
-    spec = PredictionSpec(
-        rows=rows, ions=IONS, contexts=1, seed=0, max_batch_tokens=TOKENS, bf16=False, device=torch.device("cpu")
-    )
     if side == "libraries":
         pass
     else:
         ensemble = load_ensemble_models(folder, FOLDS if side == "ensemble" else 1)
-        predict_shard(proteins, ensemble=ensemble, preparer=ensemble.preparer(), spec=spec)
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    print(json.dumps({"peak_mib": int(line.split()[1]) / 1024}))
+        predict_shard(proteins, ensemble=ensemble, preparer=ensemble.preparer(), spec=spec())
+    print(json.dumps({"peak_mib": peak_resident()}))
 
 
 def main() -> None:
@@ -179,6 +184,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--side", help=argparse.SUPPRESS)
+    add_json_option(parser)
     arguments = parser.parse_args()
     proteins = make_proteins(arguments.proteins)
     if arguments.side:
@@ -189,8 +195,9 @@ def main() -> None:
         functions = sides(folder, proteins)
         few = sides(folder, proteins[:3])
         expected = few[BASELINE]()
-        for name, function in few.items():
-            print(f"{name:24s} largest difference {np.abs(function() - expected).max():.1e}", flush=True)
+        apart = {name: float(np.abs(function() - expected).max()) for name, function in few.items()}
+        for name, difference in apart.items():
+            print(f"{name:24s} largest difference {difference:.1e}", flush=True)
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in functions}
         for _ in range(arguments.repeats):
             for name, function in functions.items():
@@ -208,6 +215,14 @@ def main() -> None:
             f"peak {mib['ensemble']:.0f} MiB, one model {mib['one model']:.0f}: {share:.2f} times (goal below 1.3); "
             f"without {mib['libraries']:.0f} of libraries {own:.2f}"
         )
+    what = f"{FOLDS} folds of {len(IONS)} ions, {arguments.proteins} proteins, {arguments.shape} E1"
+    seconds, baseline = best[IN_PASSING][0], best[BASELINE][0]
+    rows = [
+        Row(what, seconds, "s", BASELINE, baseline / seconds, "at least 5"),
+        Row(f"{what}, peak memory", mib["ensemble"], "MiB", "one model", share, "at most 1.3"),
+        Row(f"{what}, largest difference", apart[IN_PASSING], "", goal="at most 1e-5"),
+    ]
+    write_rows(arguments.json, rows)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM, alibi_slopes
+from rows import Row, add_json_option, peak_resident, write_rows
 
 LENGTH = 512
 
@@ -123,12 +124,6 @@ def peak_of(variant: str, arguments: list[str]) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
-def peak_memory() -> float:
-    """High-water mark of this process in GB; getrusage would also count what its parent held before exec."""
-    status = Path("/proc/self/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024 / 1e9
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -138,6 +133,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", choices=["padded", "unpadded", "bindtune"], help=argparse.SUPPRESS)
+    add_json_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
@@ -162,7 +158,7 @@ def main() -> None:
     if args.only:
         for _ in range(2):
             step(args.only)()
-        print(peak_memory())
+        print(peak_resident() * 2**20 / 1e9)
         return
 
     tokens, labelled = sum(map(len, ids)), int((short["labels"] != -100).sum())
@@ -184,9 +180,35 @@ def main() -> None:
     print(f"speed over unpadded linears   {best['unpadded'] / best['bindtune']:.2f}")
     rate = best["products"] / best["forward+backward"]
     print(f"rate of the matrix products   {flop / best['products'] / 1e9:.0f} GFLOP/s alone, {rate:.1%} of it reached")
-    rest = [f"--{name}={value}" for name, value in vars(args).items() if value is not None and name != "repeats"]
-    for name in losses:
-        print(f"peak memory {name:18s} {peak_of(name, rest):.2f} GB")
+    passed_on = {name: value for name, value in vars(args).items() if name not in ("repeats", "json")}
+    rest = [f"--{name}={value}" for name, value in passed_on.items() if value is not None]
+    peaks = {name: peak_of(name, rest) for name in losses}
+    for name, peak in peaks.items():
+        print(f"peak memory {name:18s} {peak:.2f} GB")
+    what, seconds = f"DNABERT-2 117M step, {tokens} tokens", best["bindtune"]
+    rows = [
+        Row(what, seconds, "s", "all padded to 512, eager attention", best["padded"] / seconds, "at least 7"),
+        Row(what, seconds, "s", "linears unpadded, dense attention", best["unpadded"] / seconds, "at least 3.5"),
+        Row(
+            "DNABERT-2 117M forward + backward",
+            best["forward+backward"],
+            "s",
+            f"its matrix products alone ({flop / best['products'] / 1e9:.0f} GFLOP/s)",
+            rate,
+            "at least 0.75",
+        ),
+        Row(
+            "the same, dense step",
+            best["unpadded"],
+            "s",
+            "the products of the packed step alone",
+            best["unpadded"] / best["products"],
+        ),
+        Row("DNABERT-2 117M step, peak memory", peaks["bindtune"], "GB", "", None, "at most 3.0"),
+        Row("the same", peaks["bindtune"], "GB", "all padded", peaks["bindtune"] / peaks["padded"]),
+        Row("the same", peaks["bindtune"], "GB", "dense attention", peaks["bindtune"] / peaks["unpadded"]),
+    ]
+    write_rows(args.json, rows)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from rows import Row, add_json_option, write_rows
+
 WINDOW, STRIDE, LINE = 512, 256, 60
 
 
@@ -141,7 +143,7 @@ def compare(folder: Path) -> int:
     return len(one)
 
 
-def benchmark(folder: Path, *, rounds: int) -> None:
+def benchmark(folder: Path, *, rounds: int) -> list[Row]:
     """Run alternately, compare, show."""
     bare = measure([sys.executable, "-c", "import bindtune.cli, bindtune.preparation.windows"])[1]
     runs: dict[str, list[tuple[float, float]]] = {"jsonl": [], "parquet": [], "bedtools": []}
@@ -152,10 +154,19 @@ def benchmark(folder: Path, *, rounds: int) -> None:
     count = compare(folder)
     slowest = min(seconds for seconds, _ in runs["bedtools"])
     print(f"{count} equal records; the interpreter with its imports: {bare:.0f} MiB; best of {rounds}")
+    rows = []
     for name, results in runs.items():
         best, memory = min(seconds for seconds, _ in results), max(memory for _, memory in results)
         speed = f"{best:6.1f} s  {count / best:8.0f} windows/s  {slowest / best:4.1f} x bedtools"
         print(f"{name:9} {speed}  {memory - bare:+6.0f} MiB")
+        if name != "bedtools":
+            what = f"{count:,} windows to {name}"
+            rows += [
+                Row(what, best, "s", "bedtools and a join in Python", slowest / best, "at least 3"),
+                Row(f"{what}, one core", count / best, "windows/s", goal="at least 50000"),
+                Row(f"{what}, memory above the interpreter's", memory - bare, "MiB", goal="at most 300"),
+            ]
+    return rows
 
 
 def main() -> None:
@@ -167,6 +178,7 @@ def main() -> None:
     parser.add_argument("--genes", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--stage", choices=["generate", "tile", "join"], help=argparse.SUPPRESS)
+    add_json_option(parser)
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     stages = {"generate": partial(generate, megabases=given.megabases, peaks=given.peaks, genes=given.genes)}
@@ -175,7 +187,7 @@ def main() -> None:
         stages[given.stage](given.work)
     else:
         subprocess.run([sys.executable, *sys.argv, "--stage", "generate"], check=True)
-        benchmark(given.work, rounds=given.rounds)
+        write_rows(given.json, benchmark(given.work, rounds=given.rounds))
 
 
 if __name__ == "__main__":

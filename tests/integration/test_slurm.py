@@ -49,8 +49,8 @@ def test_a_missing_config_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("number", "gpus"),
-    [(signal.SIGUSR1, 1), (signal.SIGTERM, 1), (signal.SIGUSR1, 2)],
-    ids=["time limit", "pre-emption", "time limit of two processes"],
+    [(signal.SIGTERM, 1), (signal.SIGUSR1, 2)],
+    ids=["pre-emption", "time limit of two processes"],
 )
 def test_signal_saves_and_the_next_start_finishes(generated: Files, tmp_path: Path, number: int, gpus: int) -> None:
     straight, broken, tools = tmp_path / "straight", tmp_path / "broken", tmp_path / "tools"

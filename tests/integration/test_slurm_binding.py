@@ -102,12 +102,8 @@ def test_folds_that_start_together_end_as_one_run(config: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("number", "gpus"),
-    [
-        (signal.SIGUSR1, 1),
-        pytest.param(signal.SIGTERM, 1, marks=pytest.mark.slow),
-        pytest.param(signal.SIGUSR1, 2, marks=pytest.mark.slow),
-    ],
-    ids=["time limit", "pre-emption", "time limit of two processes"],
+    [(signal.SIGTERM, 1), (signal.SIGUSR1, 2)],
+    ids=["pre-emption", "time limit of two processes"],
 )
 def test_signal_saves_and_the_next_start_finishes(config: Path, tmp_path: Path, number: int, gpus: int) -> None:
     straight, broken, tools = tmp_path / "straight", tmp_path / "broken", tmp_path / "tools"

@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from bindtune.evaluation import confusion
 from bindtune.evaluation.ranking import (
@@ -222,6 +221,8 @@ def signed_rank(differences: ArrayLike) -> Wilcoxon:
     found = np.asarray(differences, np.float64)
     if not len(found):
         return Wilcoxon(math.nan, 0, 0, 0, math.nan)
+    from scipy import stats  # here: it takes a second to import, and intervals do without it
+
     p_value = float(stats.wilcoxon(found).pvalue) if found.any() else 1.0
     return Wilcoxon(p_value, len(found), int((found > 0).sum()), int((found < 0).sum()), float(np.median(found)))
 

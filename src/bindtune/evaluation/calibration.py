@@ -6,9 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
-from sklearn.isotonic import IsotonicRegression
 
 from bindtune.evaluation.ranking import checked
 
@@ -60,6 +58,8 @@ def fit_calibration(
         return None
     if method == "temperature":
         return {"method": "temperature", "temperature": _temperature(positive, _logits(values))}
+    from sklearn.isotonic import IsotonicRegression  # here: it takes a second to import, and applying a fit needs none
+
     fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(values, positive)
     return {
         "method": "isotonic",
@@ -129,6 +129,8 @@ def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, *, b
 
 def _temperature(positive: NDArray[np.bool_], logits: Floats) -> float:
     """The temperature at which the labels are likeliest."""
+    from scipy.optimize import minimize_scalar  # here: see fit_calibration
+
     signed = np.where(positive, -logits, logits)
 
     def loss(log_temperature: float) -> float:

@@ -1,0 +1,112 @@
+"""Run the benchmarks one after another and write the table of figures in benchmarks/README.md.
+
+    python benchmarks/run.py --data ../shared/data/metal_ions            everything: about two hours on two cores
+    python benchmarks/run.py --only collate neighbours                   these; the other rows stay as they were
+
+Each script runs in a process of its own and says its figures with `--json`. They are kept in benchmarks/figures.json,
+with the versions and the date they were measured at; the table is made from that file alone (`--only` with no names
+makes it again). Scripts whose data is missing, or that fail, are named at the end, and the exit status is 1.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rows import Row
+
+HERE = Path(__file__).parent
+FIGURES, README = HERE / "figures.json", HERE / "README.md"
+BEGIN, END = "<!-- figures: made by run.py -->", "<!-- end of figures -->"
+# Script, and its arguments; {data} stands for the folder of labelled proteins.
+SCRIPTS: dict[str, list[str]] = {
+    "pretraining_step": ["--repeats", "5"],
+    "collate": [],
+    "windows": ["--work", "{work}", "--rounds", "2"],
+    "e1": ["--repeats", "5"],
+    "neighbours": [],
+    "predict_ensemble": [],
+    "binding_folds": ["--data", "{data}"],
+    "binding_test_set": ["--data", "{data}"],
+    "growth": [],
+    "memory": [],
+    "scaling": [],
+    "limits": [],
+}
+
+
+def measure(script: str, *, data: Path | None) -> list[dict[str, Any]] | str:
+    """The rows of one script, or why there are none."""
+    if data is None and "{data}" in SCRIPTS[script]:
+        return "needs --data"
+    with tempfile.TemporaryDirectory(prefix="bindtune-benchmark-") as work:
+        out = Path(work) / "rows.json"
+        given = [text.format(data=data, work=work) for text in SCRIPTS[script]]
+        command = [sys.executable, str(HERE / f"{script}.py"), *given, "--json", str(out)]
+        print(f"== {script}", flush=True)
+        done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2")})
+        if not out.exists():
+            return f"ended with {done.returncode} and without figures"
+        rows: list[dict[str, Any]] = json.loads(out.read_text(encoding="utf-8"))
+        return rows
+
+
+def stamp() -> dict[str, str]:
+    """When and with what a script was run."""
+    versions = {name: importlib.metadata.version(name) for name in ("bindtune", "torch", "transformers")}
+    return {"date": datetime.date.today().isoformat(), **versions}
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures in Markdown, script by script in the order of SCRIPTS."""
+    lines = ["| script | what | figure | compared with | ratio | goal | met |", "|---|---|--:|---|--:|---|---|"]
+    met = {True: "yes", False: "**no**", None: ""}
+    for script in (name for name in SCRIPTS if name in figures):
+        for row in (Row(**values) for values in figures[script]["rows"]):
+            ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+            value = f"{short(row.value)} {row.unit}".strip()
+            lines.append(
+                f"| `{script}` | {row.name} | {value} | {row.baseline} | {ratio} | {row.goal} | {met[row.met]} |"
+            )
+    dates = sorted({figures[name]["date"] for name in figures})
+    torch = sorted({figures[name]["torch"] for name in figures})
+    lines += ["", f"Measured {dates[0]} to {dates[-1]} with torch {', '.join(torch)}."]
+    return "\n".join(lines)
+
+
+def short(value: float) -> str:
+    """Three digits that count, or the whole number where there are more."""
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+
+
+def main() -> None:
+    """Measure, keep, and make the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of labelled proteins: metal_ions")
+    parser.add_argument("--only", nargs="*", choices=SCRIPTS)
+    arguments = parser.parse_args()
+    figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
+    failures = {}
+    for script in SCRIPTS if arguments.only is None else arguments.only:
+        rows = measure(script, data=arguments.data)
+        if isinstance(rows, str):
+            failures[script] = rows
+            continue
+        figures[script] = stamp() | {"rows": rows}
+        FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    README.write_text(f"{before}{BEGIN}\n\n{table(figures)}\n\n{END}{after}", encoding="utf-8")
+    for script, why in failures.items():
+        print(f"{script}: {why}", file=sys.stderr)
+    raise SystemExit(bool(failures))
+
+
+if __name__ == "__main__":
+    main()
