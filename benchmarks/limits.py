@@ -35,7 +35,7 @@ def kind_of(operation: str) -> str:
 
 def shares(step: Callable[[], object], *, show: int) -> tuple[dict[str, float], float]:
     """Share of each kind in a step, and the seconds of a step without the profiler."""
-    seconds = best_of(step, 3)
+    seconds = best_of(step, 2)
     with profile(activities=[ProfilerActivity.CPU]) as run:
         start = time.perf_counter()
         step()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bindtune.errors import CheckpointError, ConfigError
+from bindtune.models import fused
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
@@ -73,7 +74,19 @@ def add_lora(
         raise ConfigError(f"lora.target_modules: {' '.join(str(error).split())}; {there}") from error
     for name in unused:
         model.get_submodule(name).requires_grad_(False)  # with `bias` PEFT trains biases wherever they are
+    for layer in adapted.modules():
+        if isinstance(layer, LoraLinear):
+            for name, module in layer.lora_dropout.items():
+                if isinstance(module, nn.Dropout):
+                    layer.lora_dropout[name] = _Dropout(module.p)
     return adapted
+
+
+class _Dropout(nn.Dropout):
+    """`fused.dropout`: with the stock one, a fifth of a step's time on a CPU went into random numbers for adapters."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return fused.dropout(x, self.p, self.training)
 
 
 def _mlm_head(model: nn.Module) -> str | None:

@@ -333,3 +333,16 @@ class TestMerging:
 def test_no_form_of_a_card_is_left_behind(tiny_e1: Make, tmp_path: Path) -> None:
     save_adapters(adapted(tiny_e1()), tmp_path, base="base")
     assert not (tmp_path / "README.md").exists()
+
+
+def test_dropout_before_adapters_zeroes_its_share_while_training_alone(tiny_e1: Make) -> None:
+    model = add_lora(tiny_e1(), r=2, alpha=4, dropout=0.25, target_modules=["w1"])
+    (layer, *_) = (part for name, part in model.named_modules() if name.endswith("w1"))
+    x = torch.ones(400, 500)
+    torch.manual_seed(0)
+    dropped = layer.lora_dropout["default"](x)
+    assert dropped.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
+    assert float((dropped == 0).float().mean()) == pytest.approx(0.25, abs=0.005)  # five standard deviations
+    torch.manual_seed(0)
+    assert torch.equal(layer.lora_dropout["default"](x), dropped)
+    assert layer.eval().lora_dropout["default"](x) is x
