@@ -250,3 +250,16 @@ def test_masking_and_its_switch_agree(tmp_path: Path, given: dict[str, Any], mod
 def test_masking_against_its_switch_is_refused(masking: str, switch: Any) -> None:
     with pytest.raises(ConfigError, match=f"masking is {masking}, and use_adaptive_masking is "):
         build(PretrainConfig, {"train_file": "t.json", "masking": masking, "use_adaptive_masking": switch})
+
+
+def test_the_file_is_not_blamed_for_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("train_file: t.json\nseed: 3\n")
+    with pytest.raises(ConfigError, match=r"^learning_rate: .*found 'fast'$"):
+        load(PretrainConfig, config=path, given={"learning_rate": "fast"})
+    with pytest.raises(ConfigError, match=r"^save_steps 6 is not a multiple"):
+        given = {"save_steps": 6, "eval_steps": 4, "validation_file": "v.json"}
+        load(PretrainConfig, config=path, given=given)
+    path.write_text("train_file: t.json\nsede: 3\n")
+    with pytest.raises(ConfigError, match=r"run\.yaml: unknown setting 'sede'.*; on the command line: learning_rate: "):
+        load(PretrainConfig, config=path, given={"learning_rate": "fast"})

@@ -286,12 +286,15 @@ def load_binding(config: Path | None, overrides: Sequence[str] = ()) -> BindingC
         InputError: the file cannot be read.
     """
     values = {} if config is None else read_yaml(config, notes=True)
+    given = []
     for override in overrides:
-        values = _overridden(values, override)
-    return build(BindingConfig, values, source=config if not overrides else None)
+        values, name = _overridden(values, override)
+        given.append(name)
+    return build(BindingConfig, values, source=config, given=given)
 
 
-def _overridden(values: Mapping[str, Any], override: str) -> dict[str, Any]:
+def _overridden(values: Mapping[str, Any], override: str) -> tuple[dict[str, Any], str]:
+    """The settings with one replaced, and the name that it has now."""
     path, equals, text = override.partition("=")
     if not equals or not path:
         raise ConfigError(f"'{override}' is no setting, expected section.key=value such as training.epochs=3")
@@ -303,7 +306,7 @@ def _overridden(values: Mapping[str, Any], override: str) -> dict[str, Any]:
     for old, new in _ALIASES.items():
         if path == old or path.startswith(f"{old}."):
             path = new + path.removeprefix(old)
-    return _with(values, path.split("."), value)
+    return _with(values, path.split("."), value), path
 
 
 def _under_present_names(values: Mapping[str, Any]) -> dict[str, Any]:

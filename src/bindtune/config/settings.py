@@ -1,7 +1,7 @@
 """What every configuration shares: how settings are read, checked and written."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -29,13 +29,16 @@ Count = Annotated[int, Field(ge=1)]
 S = TypeVar("S", bound=Settings)
 
 
-def build(model: type[S], values: Mapping[str, Any], *, source: Path | str | None = None) -> S:
+def build(
+    model: type[S], values: Mapping[str, Any], *, source: Path | str | None = None, given: Collection[str] = ()
+) -> S:
     """Validate settings.
 
     Args:
         model: which configuration.
         values: the settings that were given; the others take their defaults.
         source: the file they came from, for messages.
+        given: names (``section.key`` in a section) of those that came from the command line instead.
 
     Raises:
         ConfigError: names every setting that is unknown (with the nearest known name), of a wrong type or impossible.
@@ -43,8 +46,13 @@ def build(model: type[S], values: Mapping[str, Any], *, source: Path | str | Non
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        problems = "; ".join(_problem(model, detail) for detail in error.errors(include_url=False))
-        raise ConfigError(f"{source}: {problems}" if source else problems) from error
+        told: dict[bool, list[str]] = {True: [], False: []}
+        for detail in error.errors(include_url=False):
+            told[_is_given(detail["loc"], given)].append(_problem(model, detail))
+        in_file, typed = ("; ".join(problems) for problems in (told[False], told[True]))
+        where = f"{source}: " if source and in_file else ""
+        between = "; on the command line: " if in_file and typed else ""
+        raise ConfigError(f"{where}{in_file}{between}{typed}") from error
 
 
 def read_yaml(path: Path, *, notes: bool = False) -> dict[str, Any]:
@@ -78,12 +86,18 @@ def load(model: type[S], *, config: Path | None, given: Mapping[str, Any]) -> S:
     """Settings from a YAML file, or None, and from the command line, which wins."""
     if config is None:
         return build(model, given)
-    return build(model, {**read_yaml(config), **given}, source=config)
+    return build(model, {**read_yaml(config), **given}, source=config, given=given)
 
 
 def dump(settings: Settings) -> str:
     """The resolved settings as YAML, every default written out."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _is_given(location: tuple[Any, ...], given: Collection[str]) -> bool:
+    """Whether a setting, or all that is in it, came from the command line; of several that do not fit, any of them."""
+    name = ".".join(map(str, location))
+    return any(f"{name}.".startswith(f"{each}.") or not name or f"{each}.".startswith(f"{name}.") for each in given)
 
 
 def _problem(model: type[Settings], detail: Any) -> str:

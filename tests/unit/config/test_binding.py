@@ -306,3 +306,16 @@ def test_every_setting_is_explained() -> None:
         for name, field in type(section).model_fields.items():  # type: ignore[union-attr]
             assert field.description, name
             assert field.description.endswith("."), name
+
+
+def test_the_file_is_not_blamed_for_overrides(tmp_path: Path) -> None:
+    path = written(tmp_path, "data: {fasta_path: d}\ntraining: {epochs: 3}\n")
+    with pytest.raises(ConfigError, match=r"^training\.epochs: .*found -1"):
+        load_binding(path, ["training.epochs=-1"])
+    with pytest.raises(ConfigError, match=r"^unknown setting 'training\.epoch'"):
+        load_binding(path, ["training.epoch=2"])
+    path.write_text("data: {fasta_path: d}\ntraining: {epochs: 0}\n")
+    with pytest.raises(ConfigError, match=r"run\.yaml: training\.epochs: .*found 0$"):
+        load_binding(path, ["training.seed=2"])
+    with pytest.raises(ConfigError, match=r"run\.yaml: training\.epochs: .*; on the command line: training\.seed: "):
+        load_binding(path, ["training.seed=x"])
