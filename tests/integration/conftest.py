@@ -1,8 +1,10 @@
 """What integration tests share: generated windows and a small model, runs of both jobs, a browser."""
 
 import os
+import resource
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,22 @@ def pretraining_run(generated: tuple[Path, Path, Path], tmp_path_factory: pytest
     }  # fmt: skip
     pretrain(build(PretrainConfig, settings))
     return run
+
+
+@pytest.fixture
+def small_disk() -> Callable[[int], AbstractContextManager[None]]:
+    """A block in which files cannot grow beyond a size in bytes."""
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.fixture(scope="session")

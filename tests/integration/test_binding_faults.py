@@ -4,10 +4,9 @@ import json
 import logging
 import os
 import random
-import resource
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -260,19 +259,10 @@ def test_an_unsettled_best_epoch_is_written_again_whatever_it_scores(
     assert heads["epoch"] == 2
 
 
-@contextmanager
-def small_disk(size: int) -> Iterator[None]:
-    """Files cannot grow beyond a size."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize("size", [6000, 12000])
-def test_a_full_disk_is_told_and_the_run_goes_on_later(make: Make, tmp_path: Path, size: int) -> None:
+def test_a_full_disk_is_told_and_the_run_goes_on_later(
+    make: Make, tmp_path: Path, size: int, small_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
     settings = make("training.epochs=1", "training.save_steps=0")
     with small_disk(size), pytest.raises(OSError, match=r"cannot be written|File too large"):
         cross_validate(settings)

@@ -217,10 +217,7 @@ def read_homologs(
     homologs = _read(path, neighbor_similarity_lower_bound)
     if entry is not None:
         with atomic_path(entry) as temporary:
-            try:
-                save_file(_flatten(homologs), temporary)
-            except SafetensorError as error:
-                raise OSError(f"{entry} cannot be written, is the disk full? {error}") from error
+            save_file(_flatten(homologs), temporary)
     return homologs
 
 

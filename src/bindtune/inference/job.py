@@ -31,7 +31,7 @@ from bindtune.inference.processes import Processes, choose_device
 from bindtune.inference.shards import NamedSequence, PredictionSpec, cut_shards, predict_shard
 from bindtune.inference.tables import Counts, join_parts, write_part
 from bindtune.models.backbones import BatchPreparer
-from bindtune.runs import LOCK, only_writer, provenance, sha256, write_text
+from bindtune.runs import LOCK, only_writer, provenance, sha256, sweep, write_text, writing
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +162,10 @@ def claimed(folder: Path, processes: Processes) -> Iterator[None]:
     processes.wait()
     if not sys.stderr.isatty():
         disable_progress_bar()  # type: ignore[no-untyped-call]
-    with only_writer(folder) if processes.is_first else nullcontext():
+    with only_writer(folder) if processes.is_first else nullcontext(), writing(folder):
+        if processes.is_first:
+            for swept in (folder, folder / PARTS):
+                sweep(swept)
         yield
 
 
@@ -251,10 +254,8 @@ def _difference(name: str, before: Any, now: Any) -> str:
 
 
 def _sign(settings: InferenceConfig, run: TrainedRun, source: Source, ensemble: Ensemble, wanted: Any) -> None:
-    """Leave the manifest, where everything came from, and the notice; sweep up what a kill left."""
+    """Leave the manifest, where everything came from, and the notice."""
     out = settings.out
-    for stray in [*out.glob(".*.part"), *(out / PARTS).glob(".*.part")]:
-        stray.unlink(missing_ok=True)
     inputs = {**source.files, "run settings": run.folder / "config.yaml", **ensemble.files()}
     origin = {**provenance(inputs, _PACKAGES), "settings": settings.model_dump(mode="json")}
     notice = resources("bindtune.models").joinpath("PROFLUENT_E1_NOTICE.txt").read_text(encoding="utf-8")

@@ -13,8 +13,9 @@ from bindtune.inference.embedding import embed_proteins, write_embeddings
 from bindtune.inference.variants import VariantScore, score_variants
 from bindtune.io.proteins import read_proteins
 from bindtune.io.text import numbered_lines
+from bindtune.models.base_files import check_reachable
 from bindtune.models.e1 import E1ForMaskedLM
-from bindtune.runs import write_text
+from bindtune.runs import sweep, write_text
 
 _SUBSTITUTION = re.compile(r"([A-Z])([1-9][0-9]*)([A-WYZ])")
 
@@ -26,6 +27,7 @@ def embed(settings: EmbedConfig) -> str:
         InputError: proteins or alignments cannot be read, or an alignment is of another protein.
         CheckpointError: the model cannot be loaded.
     """
+    sweep(settings.out.parent, settings.out.name)
     proteins = _sequences(settings.fasta)
     contexts, alone = {}, []
     for name, sequence in proteins.items():
@@ -53,6 +55,7 @@ def score(settings: ScoreConfig) -> str:
         InputError: parent, variants or alignment cannot be read or do not fit each other.
         CheckpointError: the model cannot be loaded.
     """
+    sweep(settings.out.parent, settings.out.name)
     parents = _sequences(settings.parent)
     if len(parents) > 1:
         raise InputError(settings.parent, None, f"holds {len(parents)} proteins, expected the parent alone")
@@ -117,6 +120,7 @@ def _loaded(settings: EmbedConfig | ScoreConfig) -> E1ForMaskedLM:
         raise ConfigError(f"device: '{settings.device}' is none, expected cpu, cuda or cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device: '{settings.device}' is not there; this torch finds no CUDA")
+    check_reachable(settings.model)
     model = E1ForMaskedLM.from_pretrained(settings.model, dtype=settings.dtype)
     model.to(device)  # type: ignore[arg-type]  # transformers wraps the method, and loses its types
     return model

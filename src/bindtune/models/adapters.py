@@ -145,6 +145,8 @@ def save_adapters(model: Any, folder: Path, *, base: str) -> None:
     """Write adapters so that plain PEFT loads them; `base` is the model they belong to."""
     for config in model.peft_config.values():
         config.base_model_name_or_path = base
+        if isinstance(config.target_modules, set):
+            config.target_modules = sorted(config.target_modules)  # a set comes in another order in each process
     # Unless told, PEFT asks the hub whether the vocabulary has grown.
     model.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's form of a model card, which nobody has filled in

@@ -3,19 +3,17 @@
 import struct
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from bindtune.errors import CheckpointError
 from bindtune.models.adapters import has_adapters, read_adapters, restore_adapters, save_adapters
 from bindtune.models.residue import E1ForResidueClassification
-from bindtune.runs import atomic_path
+from bindtune.runs import atomic_path, writing
 
 BEST = "best_e1_binding_model"
 DAMAGED = (
@@ -23,22 +21,6 @@ DAMAGED = (
     ArithmeticError, MemoryError, struct.error, UnpicklingError,
 )  # fmt: skip
 """What `torch.load` raises, depending on where a file is damaged."""
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Make an OSError of what torch and safetensors raise where a disk is full.
-
-    Raises:
-        OSError: the block could not write.
-    """
-    try:
-        yield
-    except (RuntimeError, SafetensorError) as error:
-        text = " ".join(str(error).split())
-        if "CUDA" in text:
-            raise
-        raise OSError(f"{path} cannot be written, is the disk full? {text[:200]}") from error
 
 
 def save_best(folder: Path, model: E1ForResidueClassification, *, base: str, about: Mapping[str, Any]) -> None:
@@ -64,8 +46,8 @@ def save_best(folder: Path, model: E1ForResidueClassification, *, base: str, abo
         new.rename(target)
     heads = {name: tensor.detach().cpu() for name, tensor in model.classifier_heads.state_dict().items()}
     content = {"base_model_checkpoint": base, "ions": list(model.ion_types), "classifier_heads": heads, **about}
-    with atomic_path(folder / f"{BEST}_heads.pt") as temporary, writing(folder / f"{BEST}_heads.pt"):
-        torch.save(content, temporary)
+    with atomic_path(folder / f"{BEST}_heads.pt") as temporary, temporary.open("wb") as stream:
+        torch.save(content, stream)  # to a path it would write that name into the file
 
 
 def read_heads(path: Path) -> dict[str, Any]:

@@ -45,6 +45,6 @@ def write_hub_layout(model: DNABert2ForMaskedLM, folder: Path) -> None:
     }
     weights = {name: tensor.detach().float().cpu() for name, tensor in model.state_dict().items()}
     weights[DECODER] = weights[EMBEDDINGS]
-    with atomic_path(folder / "pytorch_model.bin") as temporary:
-        torch.save(weights, temporary)
+    with atomic_path(folder / "pytorch_model.bin") as temporary, temporary.open("wb") as stream:
+        torch.save(weights, stream)
     write_text(folder / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")

@@ -1,8 +1,8 @@
 """`bindtune windows`: from peaks, a genome and regions to train, validation and test files and their summary."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from bindtune.errors import CheckError, InputError
 from bindtune.preparation.counts import summarise
 from bindtune.preparation.inputs import Source, Tally, chromosome_set, open_source, place_regions, read_peaks
 from bindtune.preparation.splits import SplitFiles
-from bindtune.runs import atomic_path
+from bindtune.runs import atomic_path, sweep, writing
 
 _SUMMARY = "summary.json"
 _FORMATS = ("parquet", "jsonl", "jsonl.gz", "json", "json.gz")
@@ -46,7 +46,8 @@ def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str
     if old and not config.overwrite:
         raise InputError(old[0], None, "is there already; --overwrite replaces the files of an earlier run")
     region_tally, peak_tally = Tally(), Tally()
-    with open_source(config, notify=notify) as source, _writing(config.out), ExitStack() as files:
+    sweep(config.out)
+    with open_source(config, notify=notify) as source, writing(config.out), ExitStack() as files:
         regions, rows = place_regions(source, drop_missing=config.missing_chromosomes == "drop", tally=region_tally)
         index = PeakIndex(read_peaks(config, source, tally=peak_tally))
         layout = _layout(config, regions, index=index)
@@ -81,15 +82,6 @@ def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str
         for path in old:
             path.unlink(missing_ok=True)
     return _report(config, summary=summary)
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Say in one line that a disk is full or a folder closed."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(folder, None, f"cannot be written: {error.strerror or error}") from error
 
 
 def _old_files(folder: Path) -> list[Path]:

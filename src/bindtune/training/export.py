@@ -18,7 +18,7 @@ from bindtune.models.base_files import base_files
 from bindtune.models.binding_checkpoint import BEST, read_heads
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.hub_layout import write_hub_layout
-from bindtune.runs import sha256, write_text
+from bindtune.runs import atomic_folder, sha256, sweep, write_text
 
 
 def export_run(model: Path, out: Path) -> None:
@@ -42,6 +42,12 @@ def export_run(model: Path, out: Path) -> None:
         raise CheckpointError(f"{model} is not a folder")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is not empty")
+    sweep(out.parent, out.name)
+    with atomic_folder(out) as new:
+        _export(model, new)
+
+
+def _export(model: Path, out: Path) -> None:
     if (model / f"{BEST}_heads.pt").is_file():
         _export_fold(model, out)
         return

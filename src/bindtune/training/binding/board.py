@@ -3,11 +3,13 @@
 import math
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from bindtune.evaluation.plots import save_fold_plots
+from bindtune.runs import writing
 from bindtune.training.binding import files
 from bindtune.training.binding.files import Row
 
@@ -32,7 +34,9 @@ class Board:
         self.fold, self.ions, self.rows = fold, tuple(ions), list(history)
         self.folder = files.fold_folder(run, fold)
         # A run may have been killed after an epoch's state was saved and before its curves were: all are written again.
-        self._writer = SummaryWriter(str(run / "logs" / f"fold_{fold}"), purge_step=0)
+        self._logs = run / "logs" / f"fold_{fold}"
+        with writing(self._logs):
+            self._writer = SummaryWriter(str(self._logs), purge_step=0)
         if self.rows:
             self._draw(self.rows)
 
@@ -42,7 +46,8 @@ class Board:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        with writing(self._logs) if error is None else suppress(OSError):  # a disk that is full is told once
+            self._writer.close()
 
     def add(self, rows: list[Row]) -> None:
         """Take in the rows of an epoch."""
@@ -50,11 +55,12 @@ class Board:
         self._draw(rows)
 
     def _draw(self, new: list[Row]) -> None:
-        for row in new:
-            for name, value in row.items():
-                if name not in _ABOUT and name in files.COLUMNS and not math.isnan(value):
-                    tag = f"{row['split']}/{row['ion']}/{name}"
-                    self._writer.add_scalar(tag, value, row["epoch"])
-        self._writer.flush()
+        with writing(self._logs):
+            for row in new:
+                for name, value in row.items():
+                    if name not in _ABOUT and name in files.COLUMNS and not math.isnan(value):
+                        tag = f"{row['split']}/{row['ion']}/{name}"
+                        self._writer.add_scalar(tag, value, row["epoch"])
+            self._writer.flush()
         files.write_metrics(self.folder / files.HISTORY, self.rows)
         save_fold_plots(self.rows, self.folder / "plots", fold=self.fold, ions=self.ions)

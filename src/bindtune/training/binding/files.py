@@ -18,9 +18,9 @@ from torch import Tensor
 
 from bindtune.data.proteins import UNKNOWN, Proteins
 from bindtune.errors import CheckpointError, InputError
-from bindtune.models.binding_checkpoint import DAMAGED, writing
+from bindtune.models.binding_checkpoint import DAMAGED
 from bindtune.models.residue import E1ForResidueClassification
-from bindtune.runs import atomic_path, in_use, write_text
+from bindtune.runs import atomic_path, in_use, sweep, write_text
 
 STATE = "state.pt"
 UNSETTLED = ".unsettled"
@@ -81,8 +81,8 @@ class FoldState:
 
 def save_state(folder: Path, state: FoldState, *, weights: Mapping[str, Tensor], optimizer: Mapping[str, Any]) -> None:
     """Write what a resume needs, whole or not at all."""
-    with atomic_path(folder / STATE) as temporary, writing(folder / STATE):
-        torch.save({"state": vars(state), "weights": dict(weights), "optimizer": dict(optimizer)}, temporary)
+    with atomic_path(folder / STATE) as temporary, temporary.open("wb") as stream:
+        torch.save({"state": vars(state), "weights": dict(weights), "optimizer": dict(optimizer)}, stream)
     (folder / UNSETTLED).unlink(missing_ok=True)
 
 
@@ -137,8 +137,8 @@ def delete_strays(folder: Path) -> None:
     """Remove what a process that was killed left half-written in a fold's folder."""
     for stray in folder.glob(".best-*"):
         shutil.rmtree(stray, ignore_errors=True)
-    for stray in folder.glob(".*.part"):
-        stray.unlink(missing_ok=True)
+    for swept in (folder, folder / "plots"):
+        sweep(swept)
 
 
 def write_metrics(path: Path, rows: Iterable[Row]) -> None:

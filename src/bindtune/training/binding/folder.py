@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from bindtune.config import BindingConfig, dump, read_yaml
-from bindtune.errors import CheckError, ConfigError, InputError
+from bindtune.errors import CheckError, ConfigError
 from bindtune.models.base_files import base_files
-from bindtune.runs import provenance, taking_turns, write_text
+from bindtune.runs import provenance, refuse_other_inputs, taking_turns, write_text
 from bindtune.training.binding import files
 from bindtune.training.binding.audit import audit
 from bindtune.training.binding.inputs import ALIGNMENTS, RunInputs
@@ -121,15 +121,7 @@ def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int)
 
 def _refuse_other_origin(config: BindingConfig, run: Path, origin: dict[str, Any], *, processes: int) -> None:
     """Refuse other input files than those that the run began with, and steps of another size."""
-    signed = run / PROVENANCE
-    try:
-        earlier = json.loads(signed.read_text(encoding="utf-8"))
-        before = {name: each["sha256"] for name, each in earlier["inputs"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(signed, None, "is damaged") from error
-    now = {name: each["sha256"] for name, each in origin["inputs"].items()}
-    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    if changed:
-        raise ConfigError(f"{run}: the input files are not those that the run began with: {', '.join(changed)}")
-    if earlier.get("proteins_per_step") != origin["proteins_per_step"]:
-        raise ConfigError(other_steps(config, earlier.get("proteins_per_step"), processes=processes))
+    refuse_other_inputs(run / PROVENANCE, origin)
+    before = json.loads((run / PROVENANCE).read_text(encoding="utf-8")).get("proteins_per_step")
+    if before != origin["proteins_per_step"]:
+        raise ConfigError(other_steps(config, before, processes=processes))

@@ -20,11 +20,11 @@ from bindtune.evaluation.plots import calibration_figure, save_png, threshold_fi
 from bindtune.evaluation.scored import ScoredResidues, by_ion
 from bindtune.evaluation.summary import out_of_fold_summary, summary_table
 from bindtune.evaluation.thresholds import METHODS, global_thresholds
-from bindtune.runs import atomic_path, write_text
+from bindtune.runs import atomic_path, sweep, write_text
 from bindtune.training.binding import files
 
-METRICS, OOF, ARRAYS, THRESHOLDS, SUMMARY = (
-    "metrics.csv", "oof.parquet", "oof_preds.npz", "global_thresholds.yaml", "summary.yaml",
+METRICS, OOF, ARRAYS, THRESHOLDS, SUMMARY, PLOTS = (
+    "metrics.csv", "oof.parquet", "oof_preds.npz", "global_thresholds.yaml", "summary.yaml", "plots",
 )  # fmt: skip
 _DRAWS = 500
 
@@ -36,6 +36,8 @@ def merge_folds(run: Path) -> str:
         InputError: a fold is not done, or the folds do not hold every protein exactly once.
     """
     config = load_binding(run / "config.yaml")
+    for folder in (run, run / PLOTS):
+        sweep(folder)
     training = config.training
     numbers = range(1, training.num_folds + 1) if training.ions else [1]
     folders = [files.fold_folder(run, number) for number in numbers]
@@ -106,7 +108,7 @@ def _summarise(table: pa.Table, config: BindingConfig, run: Path) -> str:
     write_text(run / THRESHOLDS, yaml.safe_dump(thresholds, sort_keys=False))
     write_text(run / SUMMARY, yaml.safe_dump({"out_of_fold": summary}, sort_keys=False))
     for ion, residues in scored.items():
-        _draw(ion, residues, thresholds["thresholds"][ion]["methods"], run / "plots")
+        _draw(ion, residues, thresholds["thresholds"][ion]["methods"], run / PLOTS)
     write_run_card(run)
     return summary_table(summary)
 

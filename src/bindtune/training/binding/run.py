@@ -4,7 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -14,7 +14,7 @@ from bindtune.config import BindingConfig
 from bindtune.errors import BindtuneError, ConfigError
 from bindtune.models.adapters import count_parameters
 from bindtune.models.backbones import find_backbone
-from bindtune.runs import only_writer, taking_turns
+from bindtune.runs import only_writer, taking_turns, writing
 from bindtune.training.binding import files
 from bindtune.training.binding.board import Board
 from bindtune.training.binding.folder import LOG, check_folder, confirm, sign
@@ -50,7 +50,8 @@ def cross_validate(config: BindingConfig, *, fold: int | None = None, resume: Pa
         disable_progress_bar()  # type: ignore[no-untyped-call]
     accelerator = make_accelerator(config)
     try:
-        return _cross_validate(config, run, accelerator, fold=fold, resumed=resume is not None)
+        with writing(run):
+            return _cross_validate(config, run, accelerator, fold=fold, resumed=resume is not None)
     except RuntimeError as error:
         if accelerator.num_processes > 1 and is_about_peers(error):
             raise BindtuneError(
@@ -202,6 +203,15 @@ def _tell_fold(config: BindingConfig, fold: int, positives: list[int], weights: 
         )
 
 
+class _LogFile(logging.FileHandler):
+    """Says in one line, as every other file of the run, that a disk is full."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (as logging has it)
+        """Raise what is being handled, with the name of the file."""
+        with writing(Path(self.baseFilename)):
+            raise
+
+
 @contextmanager
 def _logging_to(path: Path | None) -> Iterator[Callable[[str], None]]:
     """Append what is logged to a file too; None keeps a process quiet, where another one tells.
@@ -213,7 +223,7 @@ def _logging_to(path: Path | None) -> Iterator[Callable[[str], None]]:
     before = package.level
     handler: logging.Handler = logging.NullHandler()
     if path is not None:
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = _LogFile(path, encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     package.setLevel(logging.ERROR if path is None else logging.INFO)
     package.addHandler(handler)
@@ -222,4 +232,5 @@ def _logging_to(path: Path | None) -> Iterator[Callable[[str], None]]:
     finally:
         package.setLevel(before)
         package.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # what it could not write was told
+            handler.close()
