@@ -1,8 +1,13 @@
 """The command line: parse, load the configuration, call one function. Heavy imports stand inside the commands."""
 
+import errno
 import logging
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -235,6 +240,27 @@ def main() -> None:
 
     Exit codes: 0 done, 1 a check said no, 2 the user can fix it, 130 interrupted, 143 stopped by SIGTERM and resumable.
     """
+    threading.excepthook = _told_by_the_main_thread
+    asked: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        _run()
+    except BaseException as error:
+        # What leaves the block may be anything: typer and pydantic put errors of their own in its place.
+        if not asked or (isinstance(error, SystemExit) and not error.code):
+            raise
+        sys.stderr.write(f"bindtune: interrupted; go on with {_way_on()}\n")
+        sys.exit(130)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run() -> None:
     try:
         app()
     except BindtuneError as error:
@@ -244,8 +270,32 @@ def main() -> None:
         sys.stderr.write(f"bindtune: stopped by SIGTERM; go on with {stop}\n")
         sys.exit(143)
     except OSError as error:  # a full disk, a folder that may not be written
-        sys.stderr.write(f"bindtune: {error}\n")
+        sys.stderr.write(f"bindtune: {_told(error)}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("bindtune: interrupted\n")
-        sys.exit(130)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_RESUMING = {"pretrain": "--resume_from_checkpoint auto", "train": "--resume auto"}
+
+
+def _way_on() -> str:
+    """What to give after a fault: the same command, with its option for resuming where it has one and lacks it."""
+    words = [word.partition("=")[0].replace("_", "-") for word in sys.argv[1:]]
+    option = _RESUMING.get(next(iter(words), ""), "")
+    if not option or option.partition(" ")[0].replace("_", "-") in words:
+        return "the same command"
+    return f"the same command and {option}"
+
+
+def _told(error: OSError) -> str:
+    """The file, and what is wrong with it."""
+    if error.errno is None:
+        return " ".join(str(error).split())
+    text = f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename else str(error.strerror)
+    return f"{text}; make room, and go on with {_way_on()}" if error.errno in _FULL else text
+
+
+def _told_by_the_main_thread(failure: threading.ExceptHookArgs) -> None:
+    """Leave out what a thread that writes curves could not write: the main thread gets the same error."""
+    if not issubclass(failure.exc_type, OSError):
+        threading.__excepthook__(failure)

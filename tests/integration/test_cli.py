@@ -1,8 +1,12 @@
 """What every command promises: quick help, exit codes, one line on stderr, both spellings of options."""
 
+import errno
+import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -88,6 +92,63 @@ def test_what_a_user_can_fix_is_one_line_and_exit_code_2(
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bindtune:")]
     assert len(lines) == 1
     assert told in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "way_on"),
+    [
+        (["windows", "--peaks", "a", "--region_fasta", "b"], "the same command"),
+        (["pretrain", "--train_file", "a"], "the same command and --resume_from_checkpoint auto"),
+        (["pretrain", "--train_file", "a", "--resume-from-checkpoint=auto"], "the same command"),
+        (["train"], "the same command and --resume auto"),
+        (["train", "--resume", "run"], "the same command"),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_ctrl_c_says_how_to_go_on(
+    words: list[str],
+    way_on: str,
+    wrapped: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def press(*_: object, **__: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            if not wrapped:
+                raise
+            raise ValueError("as pydantic does") from None
+
+    monkeypatch.setattr("bindtune.cli.load", press)
+    monkeypatch.setattr("bindtune.config.binding.load_binding", press)
+    before = signal.getsignal(signal.SIGINT)
+    assert call(monkeypatch, *words) == 130
+    assert capsys.readouterr().err == f"bindtune: interrupted; go on with {way_on}\n"
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left", "a/b"),
+            "a/b: No space left; make room, and go on with the same command",
+        ),
+        (OSError(errno.EROFS, "Read-only file system", "a/b"), "a/b: Read-only file system"),
+        (OSError("no model\n of that name"), "no model of that name"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(
+    error: OSError, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("bindtune.cli.load", fail)
+    assert call(monkeypatch, "predict") == 2
+    assert capsys.readouterr().err == f"bindtune: {line}\n"
 
 
 def test_shipped_configurations_are_valid() -> None:
