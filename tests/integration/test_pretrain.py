@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from bindtune.training.trainer import RegionTrainer
 
 Files = tuple[Path, Path, Path]
 Make = Callable[..., dict[str, Any]]
+SmallDisk = Callable[[int], AbstractContextManager[None]]
 STEPS = 24
 
 
@@ -159,6 +161,61 @@ def test_sigterm_saves_and_the_resumed_run_is_the_same(settings: Make, tmp_path:
     assert stopped[0] < 12
     subprocess.run(command({**options, "output_dir": str(broken)}), check=True, capture_output=True)
     assert same(straight, broken)
+
+
+def test_a_full_disk_leaves_no_half_checkpoint(settings: Make, tmp_path: Path, small_disk: SmallDisk) -> None:
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    options = settings(resume_from_checkpoint="auto", max_steps=8, report_to="none")
+    run({**options, "output_dir": str(straight)})
+    sizes = {path.name: path.stat().st_size for path in (straight / "checkpoint-8").iterdir()}
+    for name in ("model.safetensors", "optimizer.pt"):
+        with small_disk(sizes[name] - 100), pytest.raises(OSError, match=r".") as told:
+            run({**options, "output_dir": str(broken)})
+        assert told.value.filename == str(broken / "checkpoint-4")
+        assert not [*broken.glob("*.safetensors"), *broken.glob("checkpoint-*"), *broken.glob(".[!l]*")]
+    run({**options, "output_dir": str(broken)})
+    assert same(straight, broken)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_cache_is_named(settings: Make, datasets_cache: Path, small_disk: SmallDisk, workers: int) -> None:
+    options = settings(max_steps=2, eval_strategy="no", preprocessing_num_workers=workers)
+    with small_disk(3000), pytest.raises(OSError, match="File too large") as told:
+        run(options)
+    assert told.value.filename == str(datasets_cache)
+    run(options)
+
+
+def test_results_are_written_whole_or_not_at_all(settings: Make, tmp_path: Path, small_disk: SmallDisk) -> None:
+    options = settings(resume_from_checkpoint="auto", max_steps=4, report_to="none")
+    run(options)
+    folder = tmp_path / "run"
+    whole = {name: (folder / name).read_bytes() for name in ("trainer_state.json", "model.safetensors")}
+    size = len((folder / "checkpoint-4" / "trainer_state.json").read_bytes())
+    (folder / "config.json").unlink()
+    with small_disk(size), pytest.raises(OSError, match="File too large"):
+        run(options)
+    assert {name: (folder / name).read_bytes() for name in whole} == whole
+    assert not (folder / "config.json").exists()  # it comes with the weights it belongs to
+    run(options)
+    assert (folder / "config.json").is_file()
+
+
+def test_other_training_files_are_refused_once_a_checkpoint_is_there(
+    settings: Make, generated: Files, tmp_path: Path
+) -> None:
+    train = tmp_path / "train.parquet"
+    shutil.copyfile(generated[0], train)
+    options = settings(train_file=str(train), max_steps=4, resume_from_checkpoint="auto")
+    run(options)
+    shutil.copyfile(generated[1], train)
+    with pytest.raises(ConfigError, match="the input files are not those that the run began with: train_file"):
+        run(options)
+    elsewhere = {"output_dir": str(tmp_path / "other"), "resume_from_checkpoint": str(tmp_path / "run/checkpoint-4")}
+    with pytest.raises(ConfigError, match="not those that the run began with"):
+        run({**options, **elsewhere})
+    shutil.rmtree(tmp_path / "run" / "checkpoint-4")
+    run(options)  # nothing was learned from the other file
 
 
 def test_early_stopping_survives_a_resume(settings: Make, tmp_path: Path) -> None:

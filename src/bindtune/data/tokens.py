@@ -15,8 +15,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from bindtune.data.draws import digest
 from bindtune.errors import BindtuneError, CheckpointError, ConfigError, InputError
 from bindtune.io.records import Window, read_windows
+from bindtune.models.base_files import check_reachable
 from bindtune.regions import Overlap, regions_to_token_spans
-from bindtune.runs import sha256
+from bindtune.runs import sha256, writing
 
 VERSION = 2  # part of every cache name: raise it when the columns or their meaning change
 COLUMNS = ("input_ids", "eclip_token_starts", "eclip_token_ends", "length", "maskable", "record")
@@ -78,6 +79,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     Raises:
         CheckpointError: there is none.
     """
+    check_reachable(name)
     try:
         return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError, KeyError) as error:
@@ -101,21 +103,31 @@ def tokenise_file(
 
     Raises:
         InputError: a record is not as expected.
+        OSError: the cache cannot be written.
         ConfigError: the tokenizer cannot say where its tokens stand.
     """
     check_offsets(tokenizer)
     content = sha256(path)
     if next(read_windows(path), None) is None:
         raise InputError(path, None, "holds no windows")
+    with writing(Path(datasets.config.HF_DATASETS_CACHE)):
+        tokenised = _tokenised(path, content, tokenizer, max_length=max_length, overlap=overlap, processes=processes)
+    sums = {name: pc.sum(tokenised.data.column(name)).as_py() or 0 for name in _COUNTED}
+    return tokenised.select_columns(list(COLUMNS)), TokenReport(windows=len(tokenised), **sums)
+
+
+def _tokenised(
+    path: Path, content: str, tokenizer: PreTrainedTokenizerBase, *, max_length: int, overlap: Overlap, processes: int
+) -> datasets.Dataset:
     try:
         windows = datasets.Dataset.from_generator(
             _rows, features=_WINDOW_FEATURES, gen_kwargs={"path": str(path), "content": content, "version": VERSION}
         )
     except DatasetGenerationError as error:
-        if isinstance(error.__cause__, BindtuneError):
+        if isinstance(error.__cause__, BindtuneError | OSError):
             raise error.__cause__ from None
         raise
-    tokenised = windows.map(
+    return windows.map(
         _tokenise,
         batched=True,
         num_proc=min(processes, len(windows)) if processes > 1 else None,
@@ -125,8 +137,6 @@ def tokenise_file(
         new_fingerprint=f"{digest(content, VERSION, _identity(tokenizer), max_length, overlap):016x}",
         desc="tokenising",
     )
-    sums = {name: pc.sum(tokenised.data.column(name)).as_py() or 0 for name in _COUNTED}
-    return tokenised.select_columns(list(COLUMNS)), TokenReport(windows=len(tokenised), **sums)
 
 
 def check_offsets(tokenizer: PreTrainedTokenizerBase) -> None:

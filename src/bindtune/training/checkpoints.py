@@ -9,8 +9,17 @@ from typing import Any
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from bindtune.errors import CheckpointError
+from bindtune.runs import sweep
 
+SAVING = ".saving-"  # what is being written into a run folder or a checkpoint
 STATE = "trainer_state.json"  # written last: a checkpoint that holds it whole is complete
+
+_DELETED = ".deleted-"
+
+
+def folder(run: Path, step: int) -> Path:
+    """The folder of the checkpoint of a step."""
+    return run / f"{PREFIX_CHECKPOINT_DIR}-{step}"
 
 
 def read_state(checkpoint: Path) -> dict[str, Any] | None:
@@ -50,7 +59,10 @@ def to_resume(run: Path, wanted: str | None) -> Path | None:
 
 
 def remove_incomplete(run: Path) -> list[Path]:
-    """Delete checkpoints that a kill left unfinished, and say which."""
+    """Delete what a kill left unfinished, and say which checkpoints."""
+    for stray in [*run.glob(f"{SAVING}*"), *run.glob(f"{_DELETED}*")]:
+        shutil.rmtree(stray, ignore_errors=True)
+    sweep(run)
     broken = [path for path in checkpoints(run) if read_state(path) is None]
     for path in broken:
         _delete(path)
@@ -99,7 +111,7 @@ def rotate(run: Path, history: list[dict[str, Any]], *, limit: int) -> None:
 
 def _delete(checkpoint: Path) -> None:
     # Under another name first: a kill in the middle leaves nothing that looks like a checkpoint.
-    doomed = checkpoint.with_name(f".deleted-{checkpoint.name}")
+    doomed = checkpoint.with_name(f"{_DELETED}{checkpoint.name}")
     shutil.rmtree(doomed, ignore_errors=True)
     checkpoint.rename(doomed)
     shutil.rmtree(doomed)

@@ -28,13 +28,13 @@ from bindtune.evaluation.model_card import README
 from bindtune.evaluation.record_losses import EVAL_RECORDS, write_record_losses
 from bindtune.models.base_files import base_files
 from bindtune.models.loading import load_masked_lm
-from bindtune.runs import LOCK, only_writer, provenance, write_text
+from bindtune.runs import LOCK, only_writer, provenance, refuse_other_inputs, write_text, writing
 from bindtune.training import checkpoints
 from bindtune.training.trainer import RegionTrainer, SaveOnSigterm, StopWhenStale
 
 log = logging.getLogger(__name__)
 
-CONFIG = "config.yaml"
+CONFIG, PROVENANCE = "config.yaml", "provenance.json"
 # Settings that may change when a run is resumed: they have no part in the weights.
 _FREE = {
     "output_dir", "preprocessing_num_workers", "per_device_eval_batch_size", "save_total_limit", "logging_steps",
@@ -67,11 +67,12 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
         if config.validation_file is not None:
             validation = _rows(config, tokenizer, config.validation_file, config.max_eval_samples)
     model = _model(config, tokenizer)
+    origin = _origin(config, checkpoint)
     if arguments.distributed_state is not None:
         arguments.distributed_state.wait_for_everyone()  # every process has looked before the first one writes
-    with only_writer(config.output_dir) if arguments.should_save else nullcontext():
+    with only_writer(config.output_dir) if arguments.should_save else nullcontext(), writing(config.output_dir):
         if arguments.should_save:
-            _sign(config)
+            _sign(config, origin)
         trainer = _trainer(config, arguments, model, tokenizer=tokenizer, train=train, validation=validation)
         return _run(trainer, config, checkpoint)
 
@@ -151,16 +152,24 @@ def _find_checkpoint(config: PretrainConfig) -> Path | None:
     return checkpoint
 
 
-def _sign(config: PretrainConfig) -> None:
-    """Tidy the run folder, and leave the settings and where everything came from."""
-    for broken in checkpoints.remove_incomplete(config.output_dir):
-        log.warning("removed %s, which a kill left unfinished", broken)
+def _origin(config: PretrainConfig, checkpoint: Path | None) -> dict[str, Any]:
+    """Where everything comes from; refuses other input files than those of the checkpoint to go on from."""
     inputs = {"train_file": config.train_file, "validation_file": config.validation_file}
     found = {name: path for name, path in inputs.items() if path is not None}
     origin = provenance(
         {**found, **base_files(config.model_name_or_path)}, ("torch", "transformers", "tokenizers", "datasets", "numpy")
     )
-    write_text(config.output_dir / "provenance.json", json.dumps(origin, indent=2) + "\n")
+    for run in {config.output_dir, checkpoint.parent} if checkpoint is not None else ():
+        if (run / PROVENANCE).is_file():
+            refuse_other_inputs(run / PROVENANCE, origin)
+    return origin
+
+
+def _sign(config: PretrainConfig, origin: dict[str, Any]) -> None:
+    """Tidy the run folder, and leave the settings and where everything came from."""
+    for broken in checkpoints.remove_incomplete(config.output_dir):
+        log.warning("removed %s, which a kill left unfinished", broken)
+    write_text(config.output_dir / PROVENANCE, json.dumps(origin, indent=2) + "\n")
     write_text(config.output_dir / CONFIG, dump(config))
 
 

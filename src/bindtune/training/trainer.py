@@ -1,6 +1,8 @@
 """The transformers Trainer, with exact losses by region, an order and masks that survive a resume."""
 
+import json
 import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from bindtune.data.collate import EclipAdaptiveMLMCollator
 from bindtune.data.masking import IGNORED
 from bindtune.evaluation.record_losses import RecordLosses
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.runs import atomic_path, write_text, writing
 from bindtune.training import checkpoints
 from bindtune.training.record_tally import RecordTally
 from bindtune.training.tally import Tally
@@ -165,11 +168,47 @@ class RegionTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self.restore(Path(resume_from_checkpoint))
 
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Let no weights stand under their name before they and what belongs to them are whole."""
+        target = Path(output_dir or str(self.args.output_dir))
+        if not self.args.should_save:
+            super()._save(str(target), state_dict)
+            return
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target, prefix=checkpoints.SAVING) as made:
+            super()._save(made, state_dict)
+            for path in sorted(Path(made).iterdir(), key=lambda path: path.suffix == ".safetensors"):
+                path.replace(target / path.name)
+
+    def save_metrics(self, split: str, metrics: dict[str, float], combined: bool = True) -> None:
+        """Write `{split}_results.json` and, with those of other splits, `all_results.json`, whole or not at all."""
+        if not self.is_world_process_zero():
+            return
+        run = Path(str(self.args.output_dir))
+        write_text(run / f"{split}_results.json", json.dumps(metrics, indent=4, sort_keys=True))
+        if combined:
+            path = run / "all_results.json"
+            earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            write_text(path, json.dumps({**earlier, **metrics}, indent=4, sort_keys=True))
+
+    def save_state(self) -> None:
+        """Write the trainer's state into the run folder, whole or not at all."""
+        if self.is_world_process_zero():
+            with atomic_path(Path(str(self.args.output_dir)) / checkpoints.STATE) as temporary:
+                self.state.save_to_json(str(temporary))
+
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
+        run = Path(str(self.args.output_dir))
+        try:
+            with writing(checkpoints.folder(run, self.state.global_step)):
+                super()._save_checkpoint(model, trial)
+        except OSError:
+            if self.args.should_save:
+                checkpoints.remove_incomplete(run)  # it takes room and is of no use
+            raise
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            checkpoints.rotate(Path(str(self.args.output_dir)), self.state.log_history, limit=self.keep)
+            checkpoints.rotate(run, self.state.log_history, limit=self.keep)
 
 
 class StopWhenStale(TrainerCallback):
