@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
 from bindtune.errors import CheckpointError
+from bindtune.models.base_files import check_reachable
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_tokens import E1BatchPreparer
 from bindtune.models.esm2 import Esm2BatchPreparer, Esm2ForMaskedLM
@@ -60,6 +61,7 @@ def find_backbone(name: str) -> dict[str, Any]:
     Raises:
         CheckpointError: there is no such model.
     """
+    check_reachable(name)
     try:
         config, _ = PreTrainedConfig.get_config_dict(name)
     except (OSError, ValueError) as error:

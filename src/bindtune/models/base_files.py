@@ -1,10 +1,15 @@
 """The files of a model that a run begins with: for hashes, and to tell hub names from folders."""
 
 import json
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
+
+from bindtune.errors import CheckpointError
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _INDICES = tuple(f"{name}.index.json" for name in _WEIGHTS)
@@ -19,6 +24,25 @@ def base_files(checkpoint: str) -> dict[str, Path]:
             parts = set(json.loads(found[index].read_text(encoding="utf-8"))["weight_map"].values())
             found |= {part: path for part in sorted(parts) if (path := _file(checkpoint, part)) is not None}
     return {f"base {name}": path for name, path in found.items()}
+
+
+def check_reachable(checkpoint: str) -> None:
+    """Refuse at once a hub model that is not here where there is no network; the hub's client tries for half a minute.
+
+    Raises:
+        CheckpointError: it is no folder, was not downloaded, and the hub's name cannot be looked up.
+    """
+    host = urlsplit(constants.ENDPOINT).hostname
+    asked_elsewhere = constants.HF_HUB_OFFLINE or getproxies()  # a proxy looks names up itself
+    if asked_elsewhere or Path(checkpoint).is_dir() or _file(checkpoint, "config.json") is not None:
+        return
+    try:
+        socket.getaddrinfo(host, None)
+    except socket.gaierror as error:
+        raise CheckpointError(
+            f"{checkpoint}: neither a folder nor downloaded, and there is no network to download it: {host}: "
+            f"{error.strerror}"
+        ) from error
 
 
 def _file(checkpoint: str, name: str) -> Path | None:

@@ -7,6 +7,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 
 from bindtune.errors import CheckpointError
+from bindtune.models.base_files import check_reachable
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 
 
@@ -19,6 +20,7 @@ def load_masked_lm(name: str) -> PreTrainedModel:
     Raises:
         CheckpointError: there is no such model, it has no masked-LM head, or weights are missing.
     """
+    check_reachable(name)
     try:
         config, _ = PreTrainedConfig.get_config_dict(name)
         if "alibi_starting_size" in config or config.get("model_type") == "dnabert2":

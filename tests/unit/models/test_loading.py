@@ -1,11 +1,13 @@
 """Any masked language model loads by its folder, DNABERT-2 by the native code."""
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from transformers import (
     BertConfig,
@@ -19,7 +21,10 @@ from transformers import (
     PreTrainedModel,
 )
 
+from bindtune.data.tokens import load_tokenizer
 from bindtune.errors import CheckpointError
+from bindtune.models import base_files
+from bindtune.models.backbones import load_backbone
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.models.hub_layout import write_hub_layout
 from bindtune.models.loading import load_masked_lm
@@ -107,3 +112,28 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=name) as caught:
             load_masked_lm(name)
         assert "\n" not in str(caught.value)
+
+
+def test_a_hub_model_that_is_not_here_is_refused_at_once_without_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def no_network(host: str, port: None) -> None:
+        asked.append(host)
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(base_files, "getproxies", dict)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    for load in (load_masked_lm, load_tokenizer, load_backbone):
+        with pytest.raises(
+            CheckpointError, match=r"^nobody/nothing: .*no network to download it: huggingface\.co: Name"
+        ):
+            load("nobody/nothing")
+    assert asked == ["huggingface.co"] * 3
+    bert().save_pretrained(tmp_path)
+    load_masked_lm(str(tmp_path))
+    monkeypatch.setattr(base_files, "getproxies", lambda: {"https": "http://127.0.0.1:9"})
+    base_files.check_reachable("nobody/nothing")
+    assert len(asked) == 3
