@@ -1,0 +1,265 @@
+"""The commands that `faults.py` breaks: small inputs, the words of each command, and what its outputs must equal.
+
+A job runs in a folder of its own with copies of its inputs in `in`, and writes to `disk/out`: all paths are relative,
+so that two runs can be compared file by file.
+"""
+
+import csv
+import json
+import random
+import re
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+OUT = "disk/out"
+LETTERS = "ACDEFGHIKLMNPQRSTVWY"
+# When it was run, how long that took, and what is said while it runs: all else must be equal.
+_LEFT_OUT = (
+    ".lock", "provenance.json", "training.log", "logs/*", "training_args.bin", "train_results.json",
+    "all_results.json", "*/.lock",
+)  # fmt: skip
+_TIMES = re.compile(r"_runtime$|_per_second$")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command and its inputs.
+
+    Args:
+        name: of the command.
+        words: the command line, with its option for resuming or replacing: it begins, and goes on after a fault.
+        inputs: what it reads of the prepared inputs, by name.
+        fault_input: the input that vanishes, changes or cannot be read; None where the run folder is the input.
+        change: makes other content of that input.
+        made: what stands in the output folder before the command, if anything.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    inputs: tuple[str, ...]
+    fault_input: str | None = None
+    change: Callable[[str], str] | None = None
+    made: str | None = None
+
+
+def _without_last_line(text: str) -> str:
+    return "".join(text.splitlines(keepends=True)[:-1])
+
+
+def _without_last_record(text: str) -> str:
+    return text[: text.rindex(">")]
+
+
+_PRETRAIN = (
+    "pretrain", "--model_name_or_path", "in/model", "--train_file", "in/train.jsonl",
+    "--validation_file", "in/validation.parquet", "--output_dir", OUT, "--use_adaptive_masking", "--max_steps", "12",
+    "--per_device_train_batch_size", "8", "--gradient_accumulation_steps", "2", "--learning_rate", "1e-3",
+    "--eval_steps", "3", "--save_steps", "3", "--logging_steps", "2", "--max_eval_samples", "20",
+    "--dataloader_num_workers", "1", "--preprocessing_num_workers", "2", "--resume_from_checkpoint", "auto",
+)  # fmt: skip
+_WINDOWS = (
+    "windows", "--peaks", "in/peaks.bed", "--genome", "in/genome.fa", "--regions", "in/genes.bed", "--out", OUT,
+    "--validation-fraction", "0.1", "--stride", "8", "--overwrite",
+)  # fmt: skip
+_TRAIN = ("train", "--config", "in/binding.yaml", "--resume", "auto")
+_PREDICT = ("predict", "--run", "in/run", "--fasta", "in/proteins.fa", "--out", OUT, "--shard-proteins", "4")
+_EVALUATE = ("evaluate", "--run", "in/run", "--fasta", "in/{ION}_test.fa", "--out", OUT, "--shard-proteins", "4")
+_EMBED = ("embed", "--model", "in/encoder", "--fasta", "in/proteins.fa", "--out", f"{OUT}/embeddings.safetensors")
+_EXPORT = ("export", "in/run/fold_1", "--out", OUT)
+
+JOBS = {
+    job.name: job
+    for job in (
+        Job("windows", _WINDOWS, ("genome.fa", "genes.bed", "peaks.bed"), "peaks.bed",
+            _without_last_line),
+        Job("pretrain", _PRETRAIN, ("model", "train.jsonl", "validation.parquet"), "train.jsonl", _without_last_line),
+        Job("train", _TRAIN, ("encoder", "binding.yaml", "ZN.fa", "msa"), "ZN.fa",
+            _without_last_record),
+        Job("merge", ("merge", OUT), ("encoder",), made="unmerged"),
+        Job("predict", _PREDICT, ("encoder", "run", "proteins.fa"), "proteins.fa", _without_last_record),
+        Job("evaluate", _EVALUATE, ("encoder", "run", "ZN_test.fa"), "ZN_test.fa", _without_last_record),
+        Job("embed", _EMBED, ("encoder", "proteins.fa"), "proteins.fa", _without_last_record),
+        Job("export", _EXPORT, ("encoder", "run"), "run/fold_1/best_e1_binding_model_heads.pt"),
+    )
+}  # fmt: skip
+
+
+# -------------------------------------------------------------------- inputs
+
+
+def make_inputs(folder: Path) -> None:
+    """Write what all jobs read into `folder`; computes, so it has a process of its own."""
+    import torch
+
+    from bindtune.demo.pretraining import make_windows_and_model
+    from bindtune.io.records import read_windows
+    from bindtune.models.e1 import E1ForMaskedLM
+    from bindtune.models.e1_config import E1Config
+
+    train, validation, _ = make_windows_and_model(folder / "generated", small=True, notify=lambda _: None)
+    for name in ("genome.fa", "genes.bed", "peaks.bed"):
+        (folder / "generated" / "genome" / name).rename(folder / name)
+    windows = (
+        {"seq_id": window.seq_id, "sequence": window.sequence,
+         "eclip_regions": [{"peak_start": start, "peak_end": end} for start, end in window.peaks]}
+        for window in read_windows(train)
+    )  # fmt: skip
+    (folder / "train.jsonl").write_text("".join(json.dumps(window) + "\n" for window in windows), encoding="ascii")
+    validation.rename(folder / "validation.parquet")
+    (folder / "generated" / "model").rename(folder / "model")
+    torch.manual_seed(0)
+    E1ForMaskedLM(
+        E1Config(
+            hidden_size=16, intermediate_size=32, gated_mlp=True, num_hidden_layers=2, num_attention_heads=2,
+            num_key_value_heads=2, global_attention_every_n_layers=2, clip_qkv=8.0, max_num_sequences=16,
+        )
+    ).save_pretrained(folder / "encoder")  # fmt: skip
+    drawn = random.Random(0)
+    sequences = ["".join(drawn.choices(LETTERS, k=length)) + "C" for length in range(24, 32)]
+    labelled = "".join(f">p{n}\n{s}\n{''.join('01'[x == 'C'] for x in s)}\n" for n, s in enumerate(sequences))
+    (folder / "ZN.fa").write_text(labelled)
+    (folder / "msa").mkdir()
+    for number, sequence in enumerate(sequences[:4]):
+        rows = "".join(f">h{n}\n{sequence[:9]}{''.join(drawn.choices(LETTERS, k=len(sequence) - 9))}\n" for n in (1, 2))
+        (folder / "msa" / f"p{number}.a3m").write_text(f">p{number}\n{sequence}\n{rows}")
+    (folder / "binding.yaml").write_text(yaml.safe_dump(_binding_settings()))
+    proteins = ["".join(drawn.choices(LETTERS, k=drawn.randint(20, 150))) for _ in range(160)]
+    (folder / "proteins.fa").write_text("".join(f">q{n}\n{s}\n" for n, s in enumerate(proteins)))
+    marked = (f">t{n}\n{s}\n{''.join('01'[x == 'C'] for x in s)}\n" for n, s in enumerate(proteins[:60]))
+    (folder / "ZN_test.fa").write_text("".join(marked))
+
+
+def _binding_settings() -> dict[str, Any]:
+    return {
+        "data": {"fasta_path": "in/{ION}.fa", "msa_dir": "in/msa"},
+        "training": {
+            "ions": ["ZN"], "num_folds": 2, "epochs": 2, "warmup_epochs": 1, "batch_size": 1, "accum_steps": 2,
+            "learning_rate": 3e-3, "num_workers": 0, "save_steps": 1, "output_dir": OUT, "mlm_weight": 0.1,
+        },
+        "lora": {"r": 2, "alpha": 4, "dropout": 0.1},
+        "model": {"checkpoint": "in/encoder"},
+    }  # fmt: skip
+
+
+def set_up(job: Job, inputs: Path, folder: Path) -> Path:
+    """Give a job a new folder with copies of its inputs."""
+    for name in job.inputs:
+        source, target = inputs / name, folder / "in" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _copy(source, target)
+    (folder / "disk").mkdir(parents=True)
+    return folder
+
+
+def put_made(job: Job, inputs: Path, folder: Path) -> None:
+    """Put what stands before the command into the output folder."""
+    if job.made is not None:
+        _copy(inputs / job.made, folder / OUT)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
+
+
+def unmerged(run: Path, target: Path) -> None:
+    """A run folder whose folds are done and not merged: what `merge` begins with."""
+    shutil.copytree(run, target)
+    for name in ("oof.parquet", "metrics.csv", "oof_preds.npz", "global_thresholds.yaml", "summary.yaml", "README.md"):
+        (target / name).unlink()
+    shutil.rmtree(target / "plots")
+
+
+# -------------------------------------------------------------------- comparing
+
+
+def differences(expected: Path, found: Path) -> list[str]:
+    """What two output folders do not have alike, but for times: files that one lacks, files that differ."""
+    ours, theirs = _files(expected), _files(found)
+    told = [f"{name} is missing" for name in sorted(ours.keys() - theirs.keys())]
+    told += [f"{name} was left behind" for name in sorted(theirs.keys() - ours.keys())]
+    both = sorted(ours.keys() & theirs.keys())
+    return told + [f"{name} differs" for name in both if not _equal(ours[name], theirs[name])]
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    found = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path for name, path in found.items() if not any(fnmatch(name, left) for left in _LEFT_OUT)}
+
+
+def _equal(one: Path, other: Path) -> bool:
+    if one.suffix == ".json":
+        return _timeless(json.loads(one.read_text())) == _timeless(json.loads(other.read_text()))
+    return one.read_bytes() == other.read_bytes()
+
+
+def _timeless(value: Any) -> Any:
+    if isinstance(value, dict):
+        # Losses of training are logged over the steps since the last log line, or since the resume.
+        found = {**value, "log_history": [row for row in value.get("log_history", []) if "eval_loss" in row]}
+        return {name: _timeless(each) for name, each in found.items() if not _TIMES.search(name)}
+    return [_timeless(each) for each in value] if isinstance(value, list) else value
+
+
+def half_written(folder: Path) -> list[str]:
+    """Files that stand under a final name and are not whole. A checkpoint without its state counts as not there."""
+    broken = []
+    for path in folder.rglob("*"):
+        parts = path.relative_to(folder).parts
+        unfinished = any(part.startswith(".") for part in parts) or "logs" in parts or path.suffix == ".log"
+        checkpoint = next((folder / part for part in parts if part.startswith("checkpoint-")), None)
+        if unfinished or not path.is_file() or (checkpoint and not _whole(checkpoint / "trainer_state.json")):
+            continue
+        if not _whole(path):
+            broken.append(str(path.relative_to(folder)))
+    return broken
+
+
+def _whole(path: Path) -> bool:
+    """Whether a file ends where its format says that it ends."""
+    try:
+        return _CHECKS.get(path.suffix, lambda content: len(content) > 0)(path.read_bytes())
+    except (OSError, ValueError, zipfile.BadZipFile, yaml.YAMLError):
+        return False
+
+
+def _safetensors(content: bytes) -> bool:
+    size = int.from_bytes(content[:8], "little")
+    tensors = json.loads(content[8 : 8 + size])
+    return 8 + size + max(each["data_offsets"][1] for name, each in tensors.items() if name[0] != "_") == len(content)
+
+
+def _zip(content: bytes) -> bool:
+    import io
+
+    return zipfile.ZipFile(io.BytesIO(content)).testzip() is None
+
+
+def _csv(content: bytes) -> bool:
+    lengths = [len(row) for row in csv.reader(content.decode().splitlines())]
+    return content.endswith(b"\n") and all(one == other for one, other in pairwise(lengths))
+
+
+_CHECKS: dict[str, Callable[[bytes], bool]] = {
+    ".json": lambda content: json.loads(content) is not None,
+    ".yaml": lambda content: content.endswith(b"\n") and yaml.safe_load(content) is not None,
+    ".parquet": lambda content: len(content) > 8 and content[:4] == content[-4:] == b"PAR1",
+    ".png": lambda content: content[-8:-4] == b"IEND",
+    ".safetensors": _safetensors,
+    ".npz": _zip,
+    ".pt": _zip,
+    ".bin": _zip,
+    ".csv": _csv,
+    ".fa": lambda content: content.endswith(b"\n"),
+    ".tsv": lambda content: content.endswith(b"\n"),
+}
