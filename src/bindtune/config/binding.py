@@ -243,7 +243,10 @@ _MEANINGLESS = {
 
 def _renamed(values: dict[str, Any]) -> dict[str, Any]:
     values = {name: dict(part) if isinstance(part, dict) else part for name, part in values.items()}
-    ignored = list(values.get("ignored_keys") or [])
+    noted = values.get("ignored_keys")
+    if noted is not None and not isinstance(noted, list):
+        raise ValueError(f"ignored_keys: expected a list, found {noted!r}")
+    ignored = [str(each) for each in noted or []]
     for name, why in _MEANINGLESS.items():
         if _pop(values, name) is not _ABSENT:
             ignored.append(f"{name}: {why}")

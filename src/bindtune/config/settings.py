@@ -1,6 +1,7 @@
 """What every configuration shares: how settings are read, checked and written."""
 
 import difflib
+import reprlib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -9,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bindtune.errors import ConfigError, InputError
+from bindtune.io.documents import read_document
 
 
 class Settings(BaseModel):
@@ -27,6 +29,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
 S = TypeVar("S", bound=Settings)
+
+_shortened = reprlib.Repr()
+_shortened.maxstring = _shortened.maxother = _shortened.maxlong = 200
 
 
 def build(
@@ -65,16 +70,7 @@ def read_yaml(path: Path, *, notes: bool = False) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, is not YAML, or does not hold names and values.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = next(yaml.safe_load_all(text), None) if notes else yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, None, f"cannot be read: {error}") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise InputError(path, line, f"not YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise InputError(path, None, f"not YAML: {error}") from error
+    content = read_document(path, notes=notes)
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -107,7 +103,7 @@ def _problem(model: type[Settings], detail: Any) -> str:
     if detail["type"] == "missing":
         return f"{name} is required"
     message = str(detail["msg"]).removeprefix("Value error, ")
-    return f"{name}: {message}, found {detail['input']!r}" if name else message
+    return f"{name}: {message}, found {_shortened.repr(detail['input'])}" if name else message
 
 
 def _nearest(model: type[BaseModel], location: tuple[Any, ...]) -> str:

@@ -21,6 +21,7 @@ Ints = NDArray[np.int64]
 
 _PROTEIN_HEADERS, _FOLD_HEADER = ("protein", "id"), "fold"
 _FOLD = re.compile(r"[1-9][0-9]*")
+_MOST_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,8 @@ def read_folds(path: Path, *, names: Sequence[str]) -> Ints:
     problems = Problems(path)
     found: dict[str, int] = {}
     for line, name, text in _rows(path, problems):
-        if _FOLD.fullmatch(text) is None:
-            problems.add(line, f"fold {text!r} of protein {name!r}, expected a number from 1")
+        if _FOLD.fullmatch(text) is None or len(text) > _MOST_DIGITS:
+            problems.add(line, f"fold {text[:40]!r} of protein {name!r}, expected a number from 1")
         elif found.setdefault(name, int(text)) != int(text):
             problems.add(line, f"protein {name!r} is in fold {text}, and in fold {found[name]} before")
     problems.raise_any()
@@ -229,7 +230,11 @@ def _rows(path: Path, problems: Problems) -> list[tuple[int, str, str]]:
     for number, line in numbered_lines(path):
         if not line.strip():
             continue
-        words = [word.strip() for word in next(csv.reader([line], delimiter="\t" if "\t" in line else ","))]
+        try:
+            words = [word.strip() for word in next(csv.reader([line], delimiter="\t" if "\t" in line else ","))]
+        except csv.Error as error:
+            problems.add(number, f"not a row of a table: {error}, found {line[:40]!r}")
+            continue
         if columns is None:
             columns = _header([word.lower() for word in words])
             if columns is None:

@@ -203,8 +203,7 @@ def alignment_files(
         raise InputError(msa_dir, None, f"is no folder{looked}")
     found: dict[str, Path] = {}
     for name, own in looked_for.items():
-        if "/" in name or "\\" in name or name in (".", ".."):
-            raise InputError(msa_dir, None, f"protein {name!r}: an id with a path in it has no alignment file")
+        check_file_name(name, msa_dir)
         members = dict.fromkeys(member for ion in own for member in (ion, *groups.get(ion, ())))
         folders = [*flat, *(present[ion] for ion in members if ion in present)]
         paths = (folder / f"{name}{suffix}" for folder in folders for suffix in _ALIGNMENT_SUFFIXES)
@@ -212,6 +211,16 @@ def alignment_files(
         if path is not None:
             found[name] = path
     return found, tuple(name for name in looked_for if name not in found)
+
+
+def check_file_name(name: str, msa_dir: str | Path) -> None:
+    """Refuse a protein whose alignment would be looked for outside of its folder.
+
+    Raises:
+        InputError: the name has a path in it.
+    """
+    if "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
+        raise InputError(msa_dir, None, f"protein {name!r}: an id with a path in it has no alignment file")
 
 
 def aligned_proteins(msa_dir: Path) -> Proteins:

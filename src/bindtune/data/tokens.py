@@ -13,9 +13,10 @@ from datasets.exceptions import DatasetGenerationError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from bindtune.data.draws import digest
-from bindtune.errors import BindtuneError, CheckpointError, ConfigError, InputError
+from bindtune.errors import BindtuneError, ConfigError, InputError
 from bindtune.io.records import Window, read_windows
 from bindtune.models.base_files import check_reachable
+from bindtune.models.damage import TOKENIZER_DOCUMENTS, check_documents, loading
 from bindtune.regions import Overlap, regions_to_token_spans
 from bindtune.runs import sha256, writing
 
@@ -80,10 +81,10 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         CheckpointError: there is none.
     """
     check_reachable(name)
-    try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{name}: no tokenizer could be loaded: {' '.join(str(error).split())}") from error
+    with loading(name, "no tokenizer could be loaded"):
+        check_documents(name, TOKENIZER_DOCUMENTS)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    return tokenizer
 
 
 def tokenise_file(

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bindtune.errors import InputError
+from bindtune.io.parquet import read_parquet
 
 COLUMNS = ("protein", "position", "residue", "ion", "label", "probability", "fold")
 _NAMES = ("protein", "residue", "ion")
@@ -82,7 +82,7 @@ def read_out_of_fold(run: Path) -> OutOfFold | None:
     """
     whole = run / "oof.parquet"
     paths = [whole] if whole.is_file() else sorted(run.glob("fold_*/oof.parquet"))
-    tables = [_read(path) for path in paths]
+    tables = [read_table(path) for path in paths]
     if not tables:
         return None
     table = pa.concat_tables(tables).combine_chunks()
@@ -93,11 +93,13 @@ def read_out_of_fold(run: Path) -> OutOfFold | None:
     return OutOfFold(names["protein"], names["ion"], names["residue"], **codes, **numbers)
 
 
-def _read(path: Path) -> pa.Table:
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(path, None, f"is not a readable Parquet file: {' '.join(str(error).split())}") from error
+def read_table(path: Path) -> pa.Table:
+    """One file of out-of-fold predictions, with the columns COLUMNS.
+
+    Raises:
+        InputError: it cannot be read, lacks a column or holds impossible values.
+    """
+    table = read_parquet(path)
     missing = [name for name in COLUMNS if name not in table.column_names]
     if missing:
         raise InputError(path, None, f"lacks the columns {', '.join(missing)}")

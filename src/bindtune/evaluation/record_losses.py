@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bindtune.errors import InputError
+from bindtune.io.parquet import read_parquet
 from bindtune.runs import atomic_path
 
 EVAL_RECORDS = "eval_records.parquet"
@@ -63,10 +64,7 @@ def read_record_losses(path: Path) -> RecordLosses:
     Raises:
         InputError: the file is missing or damaged, lacks a column or holds impossible values.
     """
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(path, None, f"is not a readable Parquet file: {' '.join(str(error).split())}") from error
+    table = read_parquet(path)
     missing = [name for name in _SCHEMA.names if name not in table.column_names]
     if missing:
         raise InputError(path, None, f"lacks the columns {', '.join(missing)}")

@@ -1,15 +1,13 @@
 """Reading what a run left in its folder, for reports: a file may be missing, but a damaged one is named and refused."""
 
 import csv
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bindtune.errors import InputError
+from bindtune.io import documents
 
 UNDEFINED = "\u2013"  # stands where there is no value
 
@@ -20,14 +18,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     Raises:
         InputError: the file cannot be read or holds something else.
     """
-    text = _text(path)
-    if text is None:
-        return None
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise InputError(path, None, f"is not JSON: {error}") from error
-    return _mapping(path, content)
+    return _mapping(path, documents.read_json(path)) if path.exists() else None
 
 
 def read_yaml(path: Path) -> dict[str, Any] | None:
@@ -36,14 +27,7 @@ def read_yaml(path: Path) -> dict[str, Any] | None:
     Raises:
         InputError: the file cannot be read or holds something else.
     """
-    text = _text(path)
-    if text is None:
-        return None
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(path, None, f"is not YAML: {' '.join(str(error).split())}") from error
-    return _mapping(path, content)
+    return _mapping(path, documents.read_document(path)) if path.exists() else None
 
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]] | None:
@@ -56,15 +40,15 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]] | Non
     Raises:
         InputError: a column is missing, or a row has not as many fields as the header.
     """
-    text = _text(path)
+    text = read_text(path)
     if text is None:
         return None
     reader = csv.DictReader(text.splitlines(), strict=True)
-    missing = [name for name in columns if name not in (reader.fieldnames or ())]
-    if missing:
-        raise InputError(path, 1, f"the header lacks {', '.join(missing)}")
     rows = []
     try:
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        if missing:
+            raise InputError(path, 1, f"the header lacks {', '.join(missing)}")
         for row in reader:
             if None in row or None in row.values():
                 raise InputError(path, reader.line_num, f"has not {len(reader.fieldnames or ())} fields")
@@ -75,8 +59,12 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]] | Non
 
 
 def read_text(path: Path) -> str | None:
-    """The text of a file, or None where it is missing."""
-    return _text(path)
+    """The text of a file, or None where it is missing.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return documents.read_text(path) if path.exists() else None
 
 
 def as_number(value: Any) -> float:
@@ -114,15 +102,6 @@ def shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(shown(part) for part in value)
     return str(value)
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, None, f"cannot be read: {error}") from error
 
 
 def _mapping(path: Path, content: Any) -> dict[str, Any]:

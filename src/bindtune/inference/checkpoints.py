@@ -1,6 +1,5 @@
 """Trained binding models from a run folder: the best model of one fold, or those of all folds on one encoder."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from bindtune.config import load_binding
 from bindtune.errors import CheckpointError, InputError
+from bindtune.io.documents import read_json
 from bindtune.models.adapters import load_adapters, merge_in_passing, read_adapter_config, use_adapter
 from bindtune.models.backbones import BatchPreparer, load_encoder, preparer_for
 from bindtune.models.binding_checkpoint import BEST, read_heads
@@ -265,9 +265,9 @@ def _check_base(run: Path, base: str) -> None:
     if not path.is_file():
         return
     try:
-        noted = json.loads(path.read_text(encoding="utf-8"))["inputs"]
+        noted = read_json(path)["inputs"]
         bases = {name: each["sha256"] for name, each in noted.items() if name.startswith("base ")}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(path, None, f"no provenance of a run: {error!r}") from error
     for noted_name, expected in bases.items():
         name = noted_name.removeprefix("base ")

@@ -19,8 +19,9 @@ from bindtune.data.proteins import UNKNOWN, Proteins, label_files, load_proteins
 from bindtune.errors import CheckError, InputError
 from bindtune.evaluation import baseline
 from bindtune.evaluation.held_out import LabelledResidues, figures_table, score_test_set
+from bindtune.evaluation.out_of_fold import read_table
 from bindtune.evaluation.plots import calibration_figure, save_png, threshold_figure
-from bindtune.inference.job import AUDIT, Source, TrainedRun, claimed, read_out_of_fold, read_run, run_job
+from bindtune.inference.job import AUDIT, OOF, Source, TrainedRun, claimed, read_run, run_job
 from bindtune.inference.processes import launched
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.tables import PARQUET, read_predictions
@@ -132,7 +133,7 @@ def _source(proteins: Proteins, files: dict[str, Path]) -> Source:
 
 def _training_residues(run: TrainedRun) -> tuple[Proteins, dict[str, NDArray[np.float64]]]:
     """The training proteins, rebuilt from the out-of-fold table, and what each letter says of each ion."""
-    table = read_out_of_fold(run.folder, ["protein", "position", "residue", "ion", "label"])
+    table = read_table(run.folder / OOF)
     names, ions = table["protein"].to_numpy(), table["ion"].to_numpy()
     letters, labels = table["residue"].to_numpy().astype(np.str_), table["label"].to_numpy()
     positions = table["position"].to_numpy()

@@ -15,8 +15,6 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-import yaml
 from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
@@ -26,10 +24,12 @@ from bindtune.data.proteins import alignment_files
 from bindtune.data.residue_rows import row_spec
 from bindtune.errors import CheckpointError, ConfigError, InputError
 from bindtune.evaluation.calibration import calibrate, fit_calibration
+from bindtune.evaluation.out_of_fold import read_table
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
 from bindtune.inference.processes import Processes, choose_device
 from bindtune.inference.shards import NamedSequence, PredictionSpec, cut_shards, predict_shard
 from bindtune.inference.tables import Counts, join_parts, write_part
+from bindtune.io.documents import read_document, read_json
 from bindtune.models.backbones import BatchPreparer
 from bindtune.runs import LOCK, only_writer, provenance, sha256, sweep, write_text, writing
 
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 MANIFEST, PROVENANCE, NOTICE, PARTS, CACHE = "manifest.json", "provenance.json", "NOTICE", "parts", ".alignments"
 INPUT = ".input.fa"
 AUDIT = "audit.json"
+OOF = "oof.parquet"
 _LEFT_BEFORE = (LOCK, INPUT, AUDIT)  # what a command may leave before it has a manifest
 _PACKAGES = ("torch", "transformers", "peft", "numpy")
 # Settings that what is predicted follows from, beside the input and the models.
@@ -114,30 +115,16 @@ def _thresholds(path: Path, ions: tuple[str, ...]) -> dict[str, float]:
         log.warning("%s: no such file: nothing is called", path)
         return {}
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))["thresholds"]
+        entries = read_document(path)["thresholds"]
         found = {ion: entries.get(ion, {}).get("threshold") for ion in ions}
         return {ion: float(value) for ion, value in found.items() if value is not None}
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(path, None, f"no thresholds of a run: {' '.join(str(error).split())}") from error
-
-
-def read_out_of_fold(folder: Path, columns: list[str]) -> Any:
-    """The out-of-fold residues of a run, as a table.
-
-    Raises:
-        InputError: the table is missing or damaged.
-    """
-    path = folder / "oof.parquet"
-    try:
-        return pq.read_table(path, columns=columns)
-    except (OSError, ValueError) as error:
-        problem = " ".join(str(error).split())[:200]
-        raise InputError(path, None, f"no out-of-fold residues of a run: {problem}") from error
 
 
 def _calibrations(settings: InferenceConfig, ions: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     method: Any = settings.calibration
-    table = read_out_of_fold(settings.run, ["ion", "label", "probability"])
+    table = read_table(settings.run / OOF)
     names = table["ion"].to_numpy()
     labels, probabilities = table["label"].to_numpy(), table["probability"].to_numpy()
     fitted = {ion: fit_calibration(labels[names == ion], probabilities[names == ion], method) for ion in ions}
@@ -233,17 +220,17 @@ def _compare(path: Path, wanted: dict[str, Any]) -> Counts | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        done = found.pop("done", None)
+        found = read_json(path)
+        done = None if found.get("done") is None else Counts(**found["done"])
         differing = [name for name, value in wanted.items() if found.get(name) != value]
-    except (ValueError, AttributeError) as error:
+    except (TypeError, AttributeError) as error:
         raise InputError(path, None, f"no manifest of predictions: {error}") from error
     if differing and done is None and not any((path.parent / PARTS).glob("part-*")):
         return None  # nothing was predicted yet
     if differing:
         details = "; ".join(_difference(name, found.get(name), wanted[name]) for name in differing)
         raise ConfigError(f"{path.parent} holds other predictions: {details}; choose another --out")
-    return None if done is None else Counts(**done)
+    return done
 
 
 def _difference(name: str, before: Any, now: Any) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bindtune.errors import InputError
 from bindtune.inference.shards import NamedSequence, Scores
+from bindtune.io.parquet import read_parquet
 from bindtune.runs import atomic_path
 
 PARQUET, TSV = "predictions.parquet", "predictions.tsv"
@@ -128,7 +129,7 @@ def join_parts(parts: Iterable[Path], folder: Path, *, ions: Sequence[str], tsv:
         if text is not None:
             text.write("\t".join(COLUMNS) + "\n")
         for part in parts:
-            rows = pq.read_table(part)
+            rows = _checked(read_parquet(part), part)
             if writer is None:
                 writer = files.enter_context(pq.ParquetWriter(table, rows.schema))
             writer.write_table(rows, row_group_size=max(len(rows), 1))  # a protein lies in one
@@ -151,14 +152,33 @@ def read_predictions(path: Path) -> Iterator[Predicted]:
     """The predictions of a joined table, protein by protein and ion by ion; a shard is held at a time.
 
     Raises:
-        InputError: the file is missing or damaged.
+        InputError: the file is missing, damaged or of another kind.
     """
     try:
         with pq.ParquetFile(path) as table:
             for group in range(table.num_row_groups):
-                yield from _by_protein(table.read_row_group(group))
-    except (OSError, pa.ArrowInvalid) as error:
+                yield from _by_protein(_checked(table.read_row_group(group), path))
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(path, None, f"no table of predictions: {' '.join(str(error).split())[:200]}") from error
+
+
+def _checked(rows: pa.Table, path: Path) -> pa.Table:
+    """The rows, if they are what `write_part` writes: positions from 1 up for each protein and ion.
+
+    Raises:
+        InputError: they are not.
+    """
+    rows.validate(full=True)
+    if rows.schema.names != list(COLUMNS) or rows.schema.types != _SCHEMA.types:
+        raise InputError(path, None, f"no table of predictions: expected the columns {', '.join(COLUMNS)}")
+    empty = [name for name in COLUMNS if name != "call" and rows[name].null_count]
+    if empty:
+        raise InputError(path, None, f"no table of predictions: empty fields in {', '.join(empty)}")
+    position, length = rows["position"].to_numpy(), pc.binary_length(rows["residue"]).to_numpy()
+    follows = np.diff(position, prepend=0) == 1
+    if not (follows | (position == 1)).all() or (length != 1).any():
+        raise InputError(path, None, "no table of predictions: positions and residues are not those of whole proteins")
+    return rows
 
 
 def _by_protein(rows: pa.Table) -> Iterator[Predicted]:

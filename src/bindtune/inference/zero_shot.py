@@ -8,6 +8,7 @@ import torch
 from bindtune.config import EmbedConfig, ScoreConfig
 from bindtune.data.context import Context, ContextSpec, draw_context, read_homologs
 from bindtune.data.draws import digest
+from bindtune.data.proteins import check_file_name
 from bindtune.errors import ConfigError, InputError
 from bindtune.inference.embedding import embed_proteins, write_embeddings
 from bindtune.inference.variants import VariantScore, score_variants
@@ -18,6 +19,7 @@ from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.runs import sweep, write_text
 
 _SUBSTITUTION = re.compile(r"([A-Z])([1-9][0-9]*)([A-WYZ])")
+_MOST_DIGITS = 9  # of a residue's number: no protein has that many residues
 
 
 def embed(settings: EmbedConfig) -> str:
@@ -92,14 +94,18 @@ def read_variants(path: Path, *, parent: str) -> dict[str, str]:
         text = line.strip()
         if not text or text.startswith("#"):
             continue
-        letters = list(parent)
+        letters, places = list(parent), set[int]()
         for part in text.split(":"):
             match = _SUBSTITUTION.fullmatch(part)
             if match is None:
-                raise InputError(path, number, f"'{part}', expected a substitution such as A24G")
-            old, place, new = match[1], int(match[2]), match[3]
+                raise InputError(path, number, f"'{part[:40]}', expected a substitution such as A24G")
+            old, new = match[1], match[3]
+            place = int(match[2][:_MOST_DIGITS])
             if place > len(parent):
-                raise InputError(path, number, f"'{part}': the parent has {len(parent)} residues")
+                raise InputError(path, number, f"'{part[:40]}': the parent has {len(parent)} residues")
+            if place in places:
+                raise InputError(path, number, f"'{text[:40]}': residue {place} is substituted twice")
+            places.add(place)
             if parent[place - 1] != old:
                 raise InputError(path, number, f"'{part}': residue {place} of the parent is {parent[place - 1]}")
             letters[place - 1] = new
@@ -131,6 +137,7 @@ def _alignment(folder: Path | None, name: str) -> Path | None:
         return None
     if not folder.is_dir():
         raise InputError(folder, None, "is no folder")
+    check_file_name(name, folder)
     return next((path for path in (folder / f"{name}.a3m", folder / f"{name}.a3m.gz") if path.is_file()), None)
 
 

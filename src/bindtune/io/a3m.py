@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from bindtune.errors import InputError
-from bindtune.io.text import open_bytes
+from bindtune.io.text import LONGEST_LINE, limited_lines, open_bytes
 
 _LETTERS = bytes(range(ord("A"), ord("Z") + 1)) + bytes(range(ord("a"), ord("z") + 1))
 _LOWER = bytes(range(ord("a"), ord("z") + 1))
@@ -43,20 +43,23 @@ def read_a3m(path: Path | str) -> Iterator[Record]:
         InputError: the file cannot be read, holds no record, or a record is empty or holds anything but letters, `-`
             and `.`; with file and line.
     """
-    name, first, parts = "", 0, list[bytes]()
+    name, first, parts, size = "", 0, list[bytes](), 0
     with _opened(path) as lines:
         for number, raw in enumerate(lines, 1):
             line = raw.translate(None, b"\0").rstrip()
             if line.startswith(b">"):
                 if first:
                     yield _record(path, name, first, parts)
-                name, first, parts = line[1:].decode("utf-8", errors="replace"), number, []
+                name, first, parts, size = line[1:].decode("utf-8", errors="replace"), number, [], 0
             elif line.startswith(b"#") and not first:
                 continue
             elif line:
                 if not first:
                     raise InputError(path, number, f"expected '>' and a header, found {_shown(line)}")
                 parts.append(_checked(path, number, line))
+                size += len(line)
+                if size > LONGEST_LINE:
+                    raise InputError(path, first, f"record '{name[:40]}' has more than {LONGEST_LINE:,} letters")
     if not first:
         raise InputError(path, None, "holds no sequence")
     yield _record(path, name, first, parts)
@@ -111,7 +114,7 @@ def _shown(text: bytes) -> str:
 def _opened(path: Path | str) -> Iterator[BinaryIO]:
     """The lines of a plain or gzipped file; damage becomes an InputError."""
     try:
-        with open_bytes(Path(path)) as lines:
+        with open_bytes(Path(path)) as content, limited_lines(content, path) as lines:
             yield lines
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(path, None, f"cannot be read: {error}") from error

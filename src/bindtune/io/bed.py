@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pyarrow import csv
 
 from bindtune.errors import InputError
-from bindtune.io.intervals import STRANDS, IntervalColumns, Intervals
+from bindtune.io.intervals import LAST_POSITION, STRANDS, IntervalColumns, Intervals, read_position
 from bindtune.io.text import line_blocks
 
 PeakFormat = Literal["auto", "bed", "narrowPeak", "broadPeak"]
@@ -28,6 +28,8 @@ _VALUES = {
 }
 _HEADERS = ("track", "browser")
 _WORDS = pa.dictionary(pa.int32(), pa.string())
+_ARROW_ALONE = ("\t ", " \t", "\t0x", "\t0X", "\t-0")
+"""Where these stand, Arrow would read numbers that are none: blanks around them, hexadecimal ones, -0."""
 _WIDTH = {"narrowPeak": 10, "broadPeak": 9}
 
 
@@ -107,13 +109,14 @@ def _add_regular(columns: IntervalColumns, lines: list[str], *, first: int, shap
     Returns:
         False, and nothing is added, where any line is out of the ordinary; then each is looked at by itself.
     """
-    if lines[0].count("\t") != shape.width - 1:
+    text = "\n".join(lines)
+    if lines[0].count("\t") != shape.width - 1 or any(mark in text for mark in _ARROW_ALONE):
         return False
     kinds = {f"f{place}": pa.float64() for place in shape.places}
     kinds |= {"f0": _WORDS, "f1": pa.int64(), "f2": pa.int64()} | ({"f5": _WORDS} if shape.width > 5 else {})
     try:
         table = csv.read_csv(
-            pa.BufferReader("\n".join(lines).encode()),
+            pa.BufferReader(text.encode()),
             csv.ReadOptions(use_threads=False, autogenerate_column_names=True),
             csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
             csv.ConvertOptions(column_types=kinds, include_columns=list(kinds), null_values=[], check_utf8=False),
@@ -125,7 +128,7 @@ def _add_regular(columns: IntervalColumns, lines: list[str], *, first: int, shap
     letters, side = _words(table["f5"]) if shape.width > 5 else (["."], np.zeros(len(lines), np.int64))
     odd_name = any(not name or name.isspace() or name[0] == "#" or name in _HEADERS for name in names)
     odd_numbers = any(not np.isfinite(column).all() for column in values)
-    odd_span = len(start) != len(lines) or (start < 0).any() or (end <= start).any()
+    odd_span = len(start) != len(lines) or (start < 0).any() or (end <= start).any() or (end > LAST_POSITION).any()
     if odd_name or odd_numbers or odd_span or not set(letters) <= STRANDS.keys():
         return False
     strand = np.array([STRANDS[letter] for letter in letters], np.int8)[side]
@@ -167,9 +170,9 @@ def _check_width(path: Path, line: int, *, width: int, kind: PeakFormat) -> None
 
 
 def _span(path: Path, line: int, *, fields: list[str]) -> tuple[int, int]:
-    if not (fields[1].isdecimal() and fields[2].isdecimal()):
-        raise InputError(path, line, _not_positions(fields))
-    start, end = int(fields[1]), int(fields[2])
+    start, end = (
+        _position(path, line, name=name, text=text) for name, text in zip(("start", "end"), fields[1:3], strict=True)
+    )
     if end <= start:
         raise InputError(path, line, f"end {end} is not greater than start {start}")
     if not fields[0] or fields[0].isspace():
@@ -177,14 +180,12 @@ def _span(path: Path, line: int, *, fields: list[str]) -> tuple[int, int]:
     return start, end
 
 
-def _not_positions(fields: list[str]) -> str:
-    name, text = next(
-        (name, text) for name, text in zip(("start", "end"), fields[1:], strict=False) if not text.isdecimal()
-    )
-    if text.removeprefix("-").isdecimal():
-        return f"{name} {text} is negative"
-    hint = "; a header line must begin with '#'" if text.isalpha() else ""
-    return f"{name} is not a whole number: {text!r}{hint}"
+def _position(path: Path, line: int, *, name: str, text: str) -> int:
+    if text.removeprefix("-").isdecimal() and text.startswith("-"):
+        raise InputError(path, line, f"{name} {text[:30]} is negative")
+    if text.isalpha():
+        raise InputError(path, line, f"{name} is not a whole number: {text!r}; a header line must begin with '#'")
+    return read_position(path, line, name=name, text=text)
 
 
 def _strand(path: Path, line: int, *, fields: list[str]) -> int:
@@ -201,7 +202,7 @@ def _value(path: Path, line: int, *, fields: list[str], place: int) -> float:
     if text == ".":
         return math.nan
     try:
-        value = float(text)
+        value = math.nan if "_" in text else float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from bindtune.errors import InputError
-from bindtune.io.intervals import STRANDS, IntervalColumns, Intervals
+from bindtune.io.intervals import STRANDS, IntervalColumns, Intervals, read_position
 from bindtune.io.text import numbered_lines
 
 # GTF: `gene_type "lncRNA"; level 2;` (a quoted value may hold a semicolon). GFF3: `biotype=lncRNA;Name=a%3Bb`.
@@ -82,10 +82,9 @@ def parse_attributes(text: str) -> dict[str, str]:
 
 
 def _span(path: Path, line: int, *, fields: list[str]) -> tuple[int, int]:
-    for place, what in ((3, "start"), (4, "end")):
-        if not fields[place].isdecimal():
-            raise InputError(path, line, f"{what} is not a whole number: {fields[place]!r}")
-    first, last = int(fields[3]), int(fields[4])
+    first, last = (
+        read_position(path, line, name=name, text=text) for name, text in (("start", fields[3]), ("end", fields[4]))
+    )
     if first < 1:
         raise InputError(path, line, f"start {first} is less than 1, where this format begins to count")
     if last < first:

@@ -4,6 +4,7 @@ FASTA is read through pyfaidx with a .fai index. Where the file has no usable in
 nothing is written beside the user's file unless asked for. A compressed FASTA is unpacked into that folder first.
 """
 
+import os
 import re
 import shutil
 import tempfile
@@ -11,14 +12,16 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import py2bit
+from numpy.typing import NDArray
 from pyfaidx import Faidx, FastaIndexingError
 
 from bindtune.errors import InputError
-from bindtune.io.text import is_gzipped, open_bytes
+from bindtune.io.intervals import read_position
+from bindtune.io.text import is_gzipped, limited_lines, open_bytes
 
 # Upper case, and T for the U of RNA. What is no nucleotide letter (IUPAC) becomes '!', which is then looked for.
 _LETTERS = b"ACGTRYKMSWBDHVN"
@@ -31,6 +34,8 @@ _PURIFY = bytes(
 )
 _COMPLEMENT = bytes.maketrans(_LETTERS, _COMPLEMENTS)
 _TWO_BIT_MAGIC = (b"\x1a\x41\x27\x43", b"\x43\x27\x41\x1a")
+_TWO_BIT_NUMBER = 0x1A412743
+_LEAST_ENTRY = 6  # bytes of a sequence in the index of a 2bit file, its name having one letter
 _UNPACK_BLOCK = 1 << 20
 
 
@@ -76,6 +81,7 @@ class TwoBitGenome:
     """A genome in UCSC's 2bit format."""
 
     def __init__(self, path: Path) -> None:
+        _check_two_bit(path)  # py2bit believes what it reads
         try:
             self._file = py2bit.open(str(path))
         except RuntimeError as error:
@@ -96,6 +102,44 @@ class TwoBitGenome:
         self._file.close()
 
 
+def _check_two_bit(path: Path) -> None:
+    """Refuse a 2bit file whose numbers lead out of it, or that names a sequence twice.
+
+    Format: https://genome.ucsc.edu/FAQ/FAQformat.html#format7.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as handle:
+        magic, version, count, _ = _words(path, handle, 4).tolist()
+        if magic != _TWO_BIT_NUMBER or version:
+            raise InputError(path, None, "2bit of another byte order or version than py2bit reads (little-endian, 0)")
+        if not count or count * _LEAST_ENTRY > size:
+            raise InputError(path, None, f"damaged 2bit file: it is of {size:,} bytes and holds {count:,} sequences")
+        places: dict[str, int] = {}
+        for _ in range(count):
+            name = handle.read(handle.read(1)[0] if handle.tell() < size else 0).decode("latin-1")
+            if not (name.isascii() and name.isprintable() and name) or name in places:
+                raise InputError(path, None, f"damaged 2bit file: {name!r} comes twice or is no name of a sequence")
+            (places[name],) = _words(path, handle, 1).tolist()
+        for name, place in places.items():
+            handle.seek(place)
+            length, unknown = _words(path, handle, 2).tolist()
+            starts, sizes = _words(path, handle, 2 * unknown).astype(np.int64).reshape(2, unknown)
+            (masked,) = _words(path, handle, 1).tolist()
+            handle.seek(8 * masked, os.SEEK_CUR)
+            _words(path, handle, 1)
+            ends = starts + sizes
+            if handle.tell() + (length + 3) // 4 > size or (ends > length).any() or (starts[1:] < ends[:-1]).any():
+                raise InputError(path, None, f"damaged 2bit file: {name} does not fit into it")
+
+
+def _words(path: Path, handle: BinaryIO, count: int) -> NDArray[np.uint32]:
+    """The next numbers of a 2bit file."""
+    size = 4 * count
+    if handle.tell() + size > path.stat().st_size:
+        raise InputError(path, None, "damaged 2bit file: it ends too early")
+    return np.frombuffer(handle.read(size), "<u4")
+
+
 class FastaGenome:
     """A genome in FASTA with an index; a stretch is read where the index says its lines lie.
 
@@ -110,9 +154,11 @@ class FastaGenome:
         try:
             with Faidx(str(fasta), indexname=str(index), rebuild=False, build_index=True) as faidx:
                 records = dict(faidx.index)
-        except (FastaIndexingError, ValueError, KeyError) as error:
+        except (FastaIndexingError, ValueError, LookupError, RuntimeError) as error:
             line = re.search(r"at line (\d+)", str(error))
-            problem = " ".join(str(error).replace(str(fasta), path.name).split())
+            ragged = re.search(r"Unhandled exception during fasta indexing at entry (.*)Please report", str(error))
+            told = f"lines of different length in {ragged.group(1)}" if ragged else str(error)
+            problem = " ".join(told.replace(str(fasta), path.name).split())
             where = index if built_before else path
             raise InputError(where, int(line.group(1)) if line else None, f"not indexable FASTA: {problem}") from error
         self.path = path
@@ -203,31 +249,38 @@ class GenomeFile:
 
 def _check_first_line(path: Path, fasta: Path) -> None:
     with fasta.open("rb") as handle:
-        for number, line in enumerate(handle, start=1):
+        for number in range(1, 1001):
+            line = handle.readline(_UNPACK_BLOCK)
             if line.strip():
                 if not line.startswith(b">"):
                     found = line[:20].decode("latin-1").rstrip()
                     raise InputError(path, number, f"not FASTA or 2bit: expected '>', found {found!r}")
                 return
-            if number > 1000:
-                break
     raise InputError(path, 1, "holds no FASTA records")
 
 
 def _check_index(index: Path, fasta: Path) -> None:
     """Refuse an index that belongs to another file: before every offset a header of that name must stand."""
-    size = fasta.stat().st_size
-    with fasta.open("rb") as handle, index.open("rb") as lines:
+    size, names = fasta.stat().st_size, set[str]()
+    with fasta.open("rb") as handle, index.open("rb") as content, limited_lines(content, index) as lines:
         for number, raw in enumerate(lines, start=1):
             line = raw.decode("latin-1")
             fields = line.rstrip("\r\n").split("\t")
-            if len(fields) != 5 or not all(field.isdecimal() for field in fields[1:]):
+            if len(fields) != 5 or not all(field.isdecimal() and field.isascii() for field in fields[1:]):
                 raise InputError(index, number, "not a FASTA index: expected a name and four whole numbers")
-            length, offset, letters, width = map(int, fields[1:])
-            if letters == 0 and length:
-                raise InputError(index, number, "not a FASTA index: no letters in a line")
+            length, offset, letters, width = (
+                read_position(index, number, name=name, text=text)
+                for name, text in zip(("length", "offset", "letters", "width"), fields[1:], strict=True)
+            )
+            if letters > width or (length and not letters):
+                raise InputError(index, number, f"not a FASTA index: {letters} letters in a line of {width} bytes")
+            if fields[0] in names:
+                raise InputError(index, number, f"{fields[0]!r} comes twice, expected each sequence once")
+            names.add(fields[0])
             last = offset + (length - 1) // letters * width + (length - 1) % letters + 1 if length else offset
             handle.seek(max(0, offset - 4096))
-            before = handle.read(min(offset, 4096)).rstrip(b"\r\n").rsplit(b"\n", 1)[-1]
-            if last > size or before[1:].split()[:1] != [fields[0].encode("latin-1")]:
+            before = handle.read(min(offset, 4096))
+            header = before.rstrip(b"\r\n").rsplit(b"\n", 1)[-1]
+            fits = before.endswith(b"\n") and header[1:].split()[:1] == [fields[0].encode("latin-1")]
+            if last > size or not fits:
                 raise InputError(index, number, f"does not fit {fasta.name}: delete it, or index the file again")

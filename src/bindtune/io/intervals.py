@@ -8,6 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bindtune.errors import InputError
+
+LAST_POSITION = 10**12
+"""The greatest position that is read: of a million chromosomes laid end to end each still has a 64-bit number."""
 STRANDS = {"+": 1, "-": -1, ".": 0}
 STRAND_LETTERS = {1: "+", -1: "-", 0: "."}
 
@@ -38,6 +42,25 @@ class Intervals:
 
     def __len__(self) -> int:
         return len(self.start)
+
+
+def read_position(path: Path, line: int, *, name: str, text: str) -> int:
+    """A position from a file, as a number.
+
+    Args:
+        path: the file.
+        line: 1-based line.
+        name: what the position is, for messages.
+        text: as it stands in the file.
+
+    Raises:
+        InputError: it is no number of ASCII digits, or beyond every chromosome.
+    """
+    if not (text.isascii() and text.isdecimal()):
+        raise InputError(path, line, f"{name} is not a whole number: {text!r}")
+    if len(text.lstrip("0")) > len(str(LAST_POSITION)) or int(text) > LAST_POSITION:
+        raise InputError(path, line, f"{name} {text[:30]} is greater than {LAST_POSITION:,}, the last that is read")
+    return int(text)
 
 
 class IntervalColumns:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bindtune.errors import Problems
-from bindtune.io.text import numbered_lines
+from bindtune.errors import InputError, Problems
+from bindtune.io.text import LONGEST_LINE, numbered_lines
 
 _ODD_RESIDUE = re.compile(r"[^A-Za-z]")
 _SHOWN = 20
@@ -55,15 +55,18 @@ def read_proteins(path: Path) -> Iterator[Protein]:
 
 def _records(path: Path, problems: Problems) -> Iterator[tuple[int, str, list[tuple[int, str]]]]:
     """Yield (line of the header, header, the sequence's lines with their numbers)."""
-    header, first, parts, stray = "", 0, list[tuple[int, str]](), False
+    header, first, parts, stray, size = "", 0, list[tuple[int, str]](), False, 0
     for number, raw in numbered_lines(path):
         text = raw.strip()
         if text.startswith(">"):
             if first:
                 yield first, header, parts
-            header, first, parts = text[1:], number, []
+            header, first, parts, size = text[1:], number, [], 0
         elif text and first:
             parts.append((number, text))
+            size += len(text)
+            if size > LONGEST_LINE:
+                raise InputError(path, first, f"{_name(header)!r} has more than {LONGEST_LINE:,} residues")
         elif text and not stray:
             stray = True
             problems.add(number, f"expected '>' and a header, found {text[:_SHOWN]!r}")

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from bindtune.errors import InputError
 from bindtune.io.genome import purify, reverse_complement
-from bindtune.io.intervals import STRANDS, IntervalColumns, Intervals
+from bindtune.io.intervals import STRANDS, IntervalColumns, Intervals, read_position
 from bindtune.io.text import numbered_lines
 
+_LONGEST = 1 << 28
+"""Letters that a region may have, on one line or more: more than the longest human chromosome."""
 _HEADER = re.compile(r"(?:.*::)?(?P<chrom>[^\s:][^\s]*?):(?P<start>\d+)-(?P<end>\d+)(?:\((?P<strand>[+.-])\))?$")
 
 
@@ -56,13 +58,17 @@ class RegionFasta:
 def _records(path: Path) -> Iterator[tuple[int, str, bytes]]:
     """Yield (line of the header, header without '>', letters)."""
     header, at, parts = "", 0, list[str]()
-    for number, line in numbered_lines(path):
+    size = 0
+    for number, line in numbered_lines(path, longest=_LONGEST):
         if line.startswith(">"):
             if at:
                 yield at, header, "".join(parts).encode("latin-1", "replace")
-            header, at, parts = line[1:].strip(), number, []
+            header, at, parts, size = line[1:].strip(), number, [], 0
         elif at:
             parts.append(line.strip())
+            size += len(parts[-1])
+            if size > _LONGEST:
+                raise InputError(path, at, f"a region of more than {_LONGEST:,} letters")
         elif line.strip():
             raise InputError(path, number, f"not FASTA: expected '>', found {line[:20]!r}")
     if at:
@@ -74,7 +80,7 @@ def _parse_header(path: Path, line: int, *, header: str) -> tuple[str, tuple[int
     found = _HEADER.match(word)
     if found is None:
         raise InputError(path, line, f"expected a header like 'chr7:100-612', found {header[:40]!r}")
-    start, end = int(found["start"]), int(found["end"])
+    start, end = (read_position(path, line, name=name, text=found[name]) for name in ("start", "end"))
     if end <= start:
         raise InputError(path, line, f"end {end} is not greater than start {start}")
     return found["chrom"], (start, end), STRANDS[found["strand"] or "."]

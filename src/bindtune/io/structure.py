@@ -206,12 +206,18 @@ def _pdb(path: Path, lines: Sequence[str]) -> tuple[list[str], list[tuple[Residu
             atoms.append(None)
             continue
         try:
-            name = ResidueName(line[21:22].strip(), int(line[22:26]), line[26:27].strip())
+            name = ResidueName(line[21:22].strip(), _residue_number(line[22:26]), line[26:27].strip())
         except ValueError as error:
             found = line[22:26].strip()
             raise InputError(path, number, f"expected a residue number in columns 23-26, found {found!r}") from error
         atoms.append((name, line[17:20].strip()))
     return list(lines), atoms
+
+
+def _residue_number(text: str) -> int:
+    if "_" in text:  # Python reads 1_0 as 10
+        raise ValueError(text)
+    return int(text)
 
 
 def _cif(path: Path, lines: Sequence[str]) -> tuple[Any, list[tuple[ResidueName, str] | None]]:
@@ -228,13 +234,14 @@ def _cif(path: Path, lines: Sequence[str]) -> tuple[Any, list[tuple[ResidueName,
                 ("label_comp_id",),
             )
         )
-        sites["B_iso_or_equiv"].as_array(str)
+        factors = sites["B_iso_or_equiv"].as_array(str)
+        rows = list(zip(chains, numbers, insertions, kinds, factors, strict=True))
         has_insertions = "pdbx_PDB_ins_code" in sites
-    except (KeyError, ValueError, IndexError, RuntimeError, DeserializationError, InvalidFileError) as error:
+    except (LookupError, ValueError, TypeError, RuntimeError, DeserializationError, InvalidFileError) as error:
         raise InputError(path, None, f"no structure in mmCIF: {' '.join(str(error).split())[:200]}") from error
     atoms: list[tuple[ResidueName, str] | None] = []
-    for chain, number, insertion, kind in zip(chains, numbers, insertions, kinds, strict=True):
-        if not re.fullmatch(r"-?[0-9]+", number):
+    for chain, number, insertion, kind, _ in rows:
+        if not re.fullmatch(r"-?[0-9]{1,9}", number):
             atoms.append(None)  # no residue of a chain
             continue
         code = insertion if has_insertions and insertion not in _MISSING else ""

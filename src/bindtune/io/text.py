@@ -13,7 +13,10 @@ from bindtune.errors import InputError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BLOCK_LETTERS = 1 << 19
+_BLOCK_BYTES = 1 << 16
 STANDARD_INPUT = Path("-")
+LONGEST_LINE = 1 << 24
+"""Bytes that a line may have, and a record that is held whole: a small gzip file may hold endless ones."""
 
 
 def is_gzipped(path: Path) -> bool:
@@ -30,16 +33,68 @@ def open_bytes(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path, "rb")) if is_gzipped(path) else path.open("rb")
 
 
-def line_blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
+class LimitedLines(io.RawIOBase):
+    """The bytes of a stream, as long as none of its lines is too long to be held in memory.
+
+    Args:
+        stream: at the start of a line; it is closed with this one.
+        path: the file, for messages.
+        longest: bytes that a line may have.
+    """
+
+    def __init__(self, stream: BinaryIO, path: Path | str, *, longest: int = LONGEST_LINE) -> None:
+        self._stream, self._path, self._longest = stream, path, longest
+        self._line, self._size = 1, 0
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+        """Read some bytes.
+
+        Raises:
+            InputError: they belong to a line that is too long.
+        """
+        content = self._stream.read(len(buffer))
+        buffer[: len(content)] = content
+        last = content.rfind(b"\n")
+        self._line += content.count(b"\n")
+        self._size = len(content) - last - 1 if last >= 0 else self._size + len(content)
+        if self._size > self._longest:
+            raise InputError(self._path, self._line, f"a line of more than {self._longest:,} bytes")
+        return len(content)
+
+    def close(self) -> None:
+        """Close the stream too."""
+        self._stream.close()
+        super().close()
+
+
+def limited_lines(stream: BinaryIO, path: Path | str, *, longest: int = LONGEST_LINE) -> BinaryIO:
+    """A stream to take lines from, none of which is longer than what fits well into memory."""
+    return io.BufferedReader(LimitedLines(stream, path, longest=longest), _BLOCK_BYTES)
+
+
+def line_blocks(path: Path, *, longest: int = LONGEST_LINE) -> Iterator[tuple[int, list[str]]]:
     """Yield (1-based number of the first line, lines without their endings), some thousand lines at a time.
 
     Endings may be LF or CRLF; a byte order mark is removed. The path `-` is standard input, gzipped or not.
 
+    Args:
+        path: the file.
+        longest: bytes that a line may have.
+
     Raises:
-        InputError: the file is missing, is not text, or is gzip that is damaged or cut short.
+        InputError: the file is missing, is not text, holds a line that is too long, or is gzip that is damaged or cut
+            short.
     """
     number = 1
-    with _opened(path) as handle, io.TextIOWrapper(handle, encoding="utf-8-sig", newline="\n") as text:
+    with (
+        _opened(path) as handle,
+        limited_lines(handle, path, longest=longest) as limited,
+        io.TextIOWrapper(limited, encoding="utf-8-sig", newline="\n") as text,
+    ):
         try:
             while block := text.read(_BLOCK_LETTERS):
                 block = (block + text.readline()).removesuffix("\n")
@@ -54,9 +109,9 @@ def line_blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
             raise InputError(path, None, f"cannot be read: {error.strerror or error}") from error
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+def numbered_lines(path: Path, *, longest: int = LONGEST_LINE) -> Iterator[tuple[int, str]]:
     """Yield (1-based number, line) as `line_blocks` does, one by one."""
-    for first, lines in line_blocks(path):
+    for first, lines in line_blocks(path, longest=longest):
         yield from enumerate(lines, start=first)
 
 
@@ -92,10 +147,10 @@ def _first_unreadable(path: Path) -> int | None:
         return None
     number = 0
     try:
-        with open_bytes(path) as handle:
-            for line in handle:
+        with open_bytes(path) as handle, limited_lines(handle, path) as lines:
+            for line in lines:
                 line.decode("utf-8")
                 number += 1
-    except (EOFError, OSError, zlib.error, UnicodeDecodeError):
+    except (EOFError, OSError, zlib.error, UnicodeDecodeError, InputError):
         pass
     return number + 1

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import Linear as LoraLinear
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bindtune.errors import CheckpointError, ConfigError
 from bindtune.models import fused
+from bindtune.models.damage import check_documents, loading
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
@@ -185,10 +185,8 @@ def read_adapters(folder: Path) -> dict[str, Tensor]:
         CheckpointError: they are missing or damaged.
     """
     path = folder / ADAPTER_FILES[1]
-    try:
+    with loading(path, "no adapters' weights"):
         return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def read_adapter_config(folder: Path) -> Any:
@@ -200,12 +198,21 @@ def read_adapter_config(folder: Path) -> Any:
     path = folder / ADAPTER_FILES[0]
     if not path.is_file():  # PEFT would ask the hub
         raise CheckpointError(f"{path}: no such file")
-    try:
+    with loading(path, "no adapters' configuration"):
+        check_documents(folder, ADAPTER_FILES[:1])
         config = PeftConfig.from_pretrained(str(folder))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{path}: no adapters' configuration: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(config, LoraConfig):
         raise CheckpointError(f"{path}: expected LoRA, found {getattr(config, 'peft_type', None)}")
+    ranks = config.rank_pattern if isinstance(config.rank_pattern, dict) else {"": config.rank_pattern}
+    for rank in (config.r, *ranks.values()):
+        if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+            raise CheckpointError(f"{path}: expected whole numbers from 1 up as ranks, found {rank!r}")
+    targets = config.target_modules
+    named = isinstance(targets, set | list | tuple) and targets and all(isinstance(target, str) for target in targets)
+    if not isinstance(targets, str) and not named:
+        raise CheckpointError(f"{path}: target_modules: expected names of layers, found {targets!r}")
+    if not isinstance(config.lora_alpha, int | float):
+        raise CheckpointError(f"{path}: lora_alpha: expected a number, found {config.lora_alpha!r}")
     return config
 
 
@@ -223,16 +230,20 @@ def load_adapters(encoder: nn.Module, folders: Mapping[str, Path]) -> Any:
     for name, folder in folders.items():
         config, weights = read_adapter_config(folder), read_adapters(folder)
         config.inference_mode = True
-        try:
-            # PEFT draws initial weights, which are overwritten, and warns as in `add_lora`.
-            with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)
-                if model is None:
-                    model = PeftModel(encoder, config, adapter_name=name)
-                else:
-                    model.add_adapter(name, config)
-        except (ValueError, TypeError) as error:
-            raise CheckpointError(f"{folder}: do not fit the base model: {' '.join(str(error).split())}") from error
+        widest = max((len(tensor) for key, tensor in weights.items() if "lora_A" in key and tensor.ndim), default=0)
+        if (rank := max(config.r, *(config.rank_pattern or {}).values(), 0)) > widest:
+            raise CheckpointError(f"{folder}: do not fit their configuration: rank {rank}, the weights' is {widest}")
+        # PEFT draws initial weights, which are overwritten, and warns as in `add_lora`.
+        with (
+            loading(folder, "do not fit the base model"),
+            torch.random.fork_rng(devices=[]),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore", FutureWarning)
+            if model is None:
+                model = PeftModel(encoder, config, adapter_name=name)
+            else:
+                model.add_adapter(name, config)
         restore_adapters(model, weights, source=folder, adapter=name)
     use_adapter(model, next(iter(folders)))
     return model.requires_grad_(False).eval()

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
-from bindtune.errors import CheckpointError
 from bindtune.models.base_files import check_reachable
+from bindtune.models.damage import MODEL_DOCUMENTS, check_documents, loading
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_tokens import E1BatchPreparer
 from bindtune.models.esm2 import Esm2BatchPreparer, Esm2ForMaskedLM
@@ -62,10 +62,9 @@ def find_backbone(name: str) -> dict[str, Any]:
         CheckpointError: there is no such model.
     """
     check_reachable(name)
-    try:
+    with loading(name, "no model"):
+        check_documents(name, MODEL_DOCUMENTS)
         config, _ = PreTrainedConfig.get_config_dict(name)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{name}: no model: {' '.join(str(error).split())}") from error
     found: dict[str, Any] = config
     return found
 

@@ -1,6 +1,5 @@
 """The files of a model that a run begins with: for hashes, and to tell hub names from folders."""
 
-import json
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
 from bindtune.errors import CheckpointError
+from bindtune.io.documents import read_json
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _INDICES = tuple(f"{name}.index.json" for name in _WEIGHTS)
@@ -21,7 +21,7 @@ def base_files(checkpoint: str) -> dict[str, Path]:
     found = {name: path for name in _NAMES if (path := _file(checkpoint, name)) is not None}
     for index in _INDICES:
         if index in found:  # weights in several parts
-            parts = set(json.loads(found[index].read_text(encoding="utf-8"))["weight_map"].values())
+            parts = _parts(found[index])
             found |= {part: path for part in sorted(parts) if (path := _file(checkpoint, part)) is not None}
     return {f"base {name}": path for name, path in found.items()}
 
@@ -43,6 +43,20 @@ def check_reachable(checkpoint: str) -> None:
             f"{checkpoint}: neither a folder nor downloaded, and there is no network to download it: {host}: "
             f"{error.strerror}"
         ) from error
+
+
+def _parts(index: Path) -> set[str]:
+    """The files that weights lie in, which an index lists.
+
+    Raises:
+        CheckpointError: it lists none, or some outside of its folder.
+    """
+    content = read_json(index)
+    listed = content.get("weight_map") if isinstance(content, dict) else None
+    parts = list(listed.values()) if isinstance(listed, dict) else []
+    if not parts or not all(isinstance(part, str) and part == Path(part).name for part in parts):
+        raise CheckpointError(f"{index}: expected the names of files with weights in weight_map")
+    return set(parts)
 
 
 def _file(checkpoint: str, name: str) -> Path | None:

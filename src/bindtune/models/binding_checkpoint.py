@@ -1,26 +1,20 @@
 """The best model of a fold on disk: adapters that plain PEFT loads, and a file of heads; never the encoder."""
 
-import struct
 import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from bindtune.errors import CheckpointError
 from bindtune.models.adapters import has_adapters, read_adapters, restore_adapters, save_adapters
+from bindtune.models.damage import loading
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.runs import atomic_path, writing
 
 BEST = "best_e1_binding_model"
-DAMAGED = (
-    OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError, AssertionError, ImportError,
-    ArithmeticError, MemoryError, struct.error, UnpicklingError,
-)  # fmt: skip
-"""What `torch.load` raises, depending on where a file is damaged."""
 
 
 def save_best(folder: Path, model: E1ForResidueClassification, *, base: str, about: Mapping[str, Any]) -> None:
@@ -56,12 +50,8 @@ def read_heads(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it is missing, damaged or of another kind.
     """
-    try:
-        if not zipfile.is_zipfile(path):
-            raise EOFError("not a file of weights, or cut off" if path.is_file() else "there is no such file")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except DAMAGED as error:
-        raise CheckpointError(f"{path}: no heads of a binding model: {' '.join(str(error).split())[:200]}") from error
+    with loading(path, "no heads of a binding model"):
+        content = load_weights(path)
     problems = [
         f"{name} is missing or is no {kind.__name__}"
         for name, kind in {"base_model_checkpoint": str, "classifier_heads": dict, "ions": list}.items()
@@ -71,6 +61,21 @@ def read_heads(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: no heads of a binding model: {', '.join(problems)}")
     found: dict[str, Any] = content
     return found
+
+
+def load_weights(path: Path) -> Any:
+    """What `torch.save` wrote; nothing is unpickled but tensors and plain values.
+
+    Raises:
+        DAMAGED: as `torch.load` raises them, where there is no such file, or it is damaged.
+    """
+    if not zipfile.is_zipfile(path):
+        raise EOFError("not a file of weights, or cut off" if path.is_file() else "there is no such file")
+    with zipfile.ZipFile(path) as parts:
+        unpacked = sum(part.file_size for part in parts.infolist())
+    if unpacked > path.stat().st_size:  # torch stores its parts as they are: packed ones may unpack to any size
+        raise ValueError(f"its parts are packed, and have {unpacked:,} bytes together")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def restore_best(folder: Path, model: E1ForResidueClassification) -> None:

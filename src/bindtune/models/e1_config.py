@@ -9,7 +9,17 @@ from bindtune.errors import CheckpointError, ConfigError
 from bindtune.models.e1_tokens import BOS, EOS, PAD
 
 # Keys of other programs' files: code to download, kernels to choose, switches that change no result.
-_IGNORED_KEYS = ("auto_map", "attn_backend", "no_ffn_gradient_checkpointing", "gradient_checkpointing")
+_IGNORED_KEYS = (
+    "auto_map", "attn_backend", "attn_implementation", "_attn_implementation", "no_ffn_gradient_checkpointing",
+    "gradient_checkpointing",
+)  # fmt: skip
+_WHOLE = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "global_attention_every_n_layers", "max_num_sequences", "max_num_positions_within_seq",
+    "max_num_positions_global",
+)  # fmt: skip
+_NUMBERS = ("rms_norm_eps", "initializer_range", "rope_theta_within_seq", "rope_theta_global")
+_MOST = {"num_hidden_layers": 1000, "max_num_positions_within_seq": 1 << 30, "max_num_positions_global": 1 << 30}
 
 
 class E1Config(PreTrainedConfig):
@@ -62,6 +72,17 @@ class E1Config(PreTrainedConfig):
         super().__post_init__(**{key: value for key, value in kwargs.items() if key not in _IGNORED_KEYS})
 
     def _problems(self) -> dict[str, bool]:
+        odd = {
+            f"{name} must be a {'whole number' if kind is int else 'number'}, found {getattr(self, name)!r}": True
+            for kind, names in ((int, _WHOLE), ((int, float), _NUMBERS))
+            for name in names
+            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), kind)
+        }
+        if odd:
+            return odd
+        largest = {name: getattr(self, name) for name in _WHOLE if getattr(self, name) > _MOST.get(name, 1 << 20)}
+        if largest:
+            return {f"no model is as large as {largest}": True}
         width, heads, groups = self.hidden_size, self.num_attention_heads, self.num_key_value_heads or 0
         positive = min(width, heads, groups, self.num_hidden_layers, self.vocab_size, self.max_num_sequences) > 0
         if not positive:
@@ -70,8 +91,9 @@ class E1Config(PreTrainedConfig):
             f"hidden_size {width} is not a multiple of num_attention_heads {heads}": bool(width % heads),
             f"the head size {width // heads} is odd; rotation needs pairs": bool(width // heads % 2),
             f"num_attention_heads {heads} is not a multiple of num_key_value_heads {groups}": bool(heads % groups),
-            f"clip_qkv {self.clip_qkv} is not positive": self.clip_qkv is not None and self.clip_qkv <= 0,
-            f"hidden_act '{self.hidden_act}' is unknown": self.hidden_act not in ACT2FN,
+            f"clip_qkv {self.clip_qkv} is no positive number": self.clip_qkv is not None
+            and not (isinstance(self.clip_qkv, int | float) and self.clip_qkv > 0),
+            f"hidden_act '{self.hidden_act}' is unknown": str(self.hidden_act) not in ACT2FN,
             f"global_attention_every_n_layers {self.global_attention_every_n_layers} is negative": (
                 self.global_attention_every_n_layers < 0
             ),

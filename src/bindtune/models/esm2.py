@@ -5,11 +5,11 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoTokenizer, EsmForMaskedLM
 
 from bindtune.errors import CheckpointError, InputError
+from bindtune.models.damage import MODEL_DOCUMENTS, TOKENIZER_DOCUMENTS, check_documents, loading
 
 _AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 _MAX_RESIDUES = 1022
@@ -30,10 +30,9 @@ class Esm2ForMaskedLM(EsmForMaskedLM):
             CheckpointError: the model cannot be loaded completely.
         """
         name = pretrained_model_name_or_path
-        try:
+        with loading(name, "no model"):
+            check_documents(name, MODEL_DOCUMENTS)
             loaded: Any = super().from_pretrained(name, *args, dtype="float32", output_loading_info=True, **kwargs)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise CheckpointError(f"{name}: {' '.join(str(error).split())}") from error
         model, info = loaded
         if info["missing_keys"]:
             raise CheckpointError(f"{name}: nothing for parameters {', '.join(sorted(info['missing_keys'])[:10])}")
@@ -77,10 +76,9 @@ class Esm2BatchPreparer:
     max_residues = _MAX_RESIDUES
 
     def __init__(self, name: str) -> None:
-        try:
-            tokenizer: Any = AutoTokenizer.from_pretrained(name)
-        except (OSError, ValueError, TypeError) as error:  # a folder without a vocabulary is a TypeError
-            raise CheckpointError(f"{name}: no tokenizer: {' '.join(str(error).split())}") from error
+        with loading(name, "no tokenizer"):
+            check_documents(name, TOKENIZER_DOCUMENTS)
+            tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         self._tokenizer = tokenizer
         self._special = torch.tensor(sorted({tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.eos_token_id}))
         self.amino_acids = np.array(tokenizer.convert_tokens_to_ids(list(_AMINO_ACIDS)), dtype=np.int64)

@@ -1,13 +1,12 @@
 """Choose the class of a masked language model by its folder or hub name."""
 
-import pickle
 from typing import Any
 
-from safetensors import SafetensorError
 from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 
 from bindtune.errors import CheckpointError
 from bindtune.models.base_files import check_reachable
+from bindtune.models.damage import MODEL_DOCUMENTS, check_documents, loading
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 
 
@@ -21,18 +20,15 @@ def load_masked_lm(name: str) -> PreTrainedModel:
         CheckpointError: there is no such model, it has no masked-LM head, or weights are missing.
     """
     check_reachable(name)
-    try:
+    with loading(name, "no masked language model could be loaded"):
+        check_documents(name, MODEL_DOCUMENTS)
         config, _ = PreTrainedConfig.get_config_dict(name)
         if "alibi_starting_size" in config or config.get("model_type") == "dnabert2":
             return DNABert2ForMaskedLM.from_pretrained(name)
-        loaded: Any = AutoModelForMaskedLM.from_pretrained(name, dtype="float32", output_loading_info=True)
-    except (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{name}: no masked language model could be loaded: {_one_line(error)}") from error
+        loaded: Any = AutoModelForMaskedLM.from_pretrained(
+            name, dtype="float32", output_loading_info=True, trust_remote_code=False
+        )
     model, info = loaded
     if info["missing_keys"]:
         raise CheckpointError(f"{name}: nothing for parameters {', '.join(sorted(info['missing_keys'])[:10])}")
     return model
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

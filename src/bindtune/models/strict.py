@@ -1,13 +1,12 @@
 """Loading that is strict both ways, shared by the native encoders."""
 
-import pickle
 from typing import Any, ClassVar
 
 import torch
-from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from bindtune.errors import CheckpointError
+from bindtune.models.damage import MODEL_DOCUMENTS, check_documents, loading
 
 
 class StrictPreTrainedModel(PreTrainedModel):
@@ -32,13 +31,11 @@ class StrictPreTrainedModel(PreTrainedModel):
         kwargs.setdefault("dtype", kwargs.pop("torch_dtype", torch.float32))
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs["ignore_mismatched_sizes"] = True  # reported below, all of them at once
-        try:
+        with loading(pretrained_model_name_or_path, "no model"):
+            check_documents(pretrained_model_name_or_path, MODEL_DOCUMENTS)
             loaded: Any = super().from_pretrained(
                 pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
             )
-        except (OSError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
-            problem = " ".join(str(error).split()) or "a file of weights is empty"
-            raise CheckpointError(f"{pretrained_model_name_or_path}: {problem}") from error
         model, info = loaded
         misfits = {key for key, *_ in info["mismatched_keys"]}
         left_over = sorted(key for key in info["unexpected_keys"] if not key.startswith(cls.leaves_behind))

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from datasets import Dataset, disable_progress_bars
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_utils import SchedulerType
 from transformers.utils.logging import disable_progress_bar
 
-from bindtune.config import PretrainConfig, dump
+from bindtune.config import PretrainConfig, dump, read_yaml
 from bindtune.data.batching import KeyedRows
 from bindtune.data.collate import EclipAdaptiveMLMCollator
 from bindtune.data.masking import Masking, MaskingRates, Replacement, total_counts
@@ -148,7 +147,7 @@ def _find_checkpoint(config: PretrainConfig) -> Path | None:
         raise ConfigError(f"{run} is not empty and holds no run to resume")
     for settings in {run / CONFIG, (checkpoint or run / "none").parent / CONFIG}:
         if settings.is_file():
-            _refuse_changes(config, yaml.safe_load(settings.read_text(encoding="utf-8")), settings)
+            _refuse_changes(config, read_yaml(settings), settings)
     return checkpoint
 
 

@@ -18,7 +18,9 @@ from torch import Tensor
 
 from bindtune.data.proteins import UNKNOWN, Proteins
 from bindtune.errors import CheckpointError, InputError
-from bindtune.models.binding_checkpoint import DAMAGED
+from bindtune.io.parquet import read_parquet
+from bindtune.models.binding_checkpoint import load_weights
+from bindtune.models.damage import DAMAGED
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.runs import atomic_path, in_use, sweep, write_text
 
@@ -102,7 +104,7 @@ def read_state(folder: Path) -> tuple[FoldState, dict[str, Tensor], dict[str, An
     if not path.is_file():
         return None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_weights(path)
         return FoldState(**content["state"]), content["weights"], content["optimizer"]
     except DAMAGED as error:
         raise CheckpointError(f"{path}: damaged: delete the fold's folder to begin it anew") from error
@@ -194,10 +196,7 @@ def read_out_of_fold(path: Path) -> pa.Table:
     Raises:
         InputError: the table is damaged, or of another kind.
     """
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(path, None, f"cannot be read: {' '.join(str(error).split())}") from error
+    table = read_parquet(path)
     if not table.schema.equals(_SCHEMA):
         raise InputError(path, None, f"expected the columns {', '.join(_SCHEMA.names)}, found {table.schema.names}")
     return table

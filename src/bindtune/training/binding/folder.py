@@ -8,6 +8,7 @@ from typing import Any
 
 from bindtune.config import BindingConfig, dump, read_yaml
 from bindtune.errors import CheckError, ConfigError
+from bindtune.io.documents import read_json
 from bindtune.models.base_files import base_files
 from bindtune.runs import provenance, refuse_other_inputs, taking_turns, write_text
 from bindtune.training.binding import files
@@ -122,6 +123,6 @@ def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int)
 def _refuse_other_origin(config: BindingConfig, run: Path, origin: dict[str, Any], *, processes: int) -> None:
     """Refuse other input files than those that the run began with, and steps of another size."""
     refuse_other_inputs(run / PROVENANCE, origin)
-    before = json.loads((run / PROVENANCE).read_text(encoding="utf-8")).get("proteins_per_step")
+    before = read_json(run / PROVENANCE).get("proteins_per_step")
     if before != origin["proteins_per_step"]:
         raise ConfigError(other_steps(config, before, processes=processes))
