@@ -55,25 +55,6 @@ def test_forms_of_a_row() -> None:
         assert residues(record) == protein
 
 
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (b"", r"a\.a3m: holds no sequence"),
-        (b"#5\t1\n", r"a\.a3m: holds no sequence"),
-        (b"MKTAY\n", "a.a3m:1: expected '>' and a header, found 'MKTAY'"),
-        (b">q\n>r\nMK\n", "a.a3m:1: record 'q' has no sequence"),
-        (b">q\nMK\n>r\n", "a.a3m:3: record 'r' has no sequence"),
-        (b">q\nMKTAY\n>r\nMK*AY\n", r"a.a3m:4: '\*' at column 3"),
-        (b">q\nMKTAY\n# late\n", "a.a3m:3: '#' at column 1"),
-        (b">q\nMK TAY\n", "a.a3m:2: ' ' at column 3"),
-        (gzip.compress(b">q\nMKTAY\n", mtime=0)[:-6], "a.a3m: cannot be read"),
-    ],
-)
-def test_what_is_no_alignment_is_refused_with_its_line(tmp_path: Path, content: bytes, problem: str) -> None:
-    with pytest.raises(InputError, match=problem):
-        list(read_a3m(written(tmp_path, content)))
-
-
 def test_a_missing_file_and_a_short_row(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.a3m: cannot be read"):
         list(read_a3m(tmp_path / "none.a3m"))

@@ -22,38 +22,6 @@ def test_records_are_read_however_they_are_written(tmp_path: Path, packed: bool)
     assert (second.name, second.sequence, second.labels.tolist(), second.line) == ("b|1", "XU", [1, 1], 6)
 
 
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (">a\nMKT\n01\n", ":3: 'a': 2 labels for 3 residues"),
-        (">a\nMK\n0101\n", ":3: 'a': 4 labels for 2 residues"),
-        (">a\nMK\n0?\n", ":3: 'a': label 2 is '?', expected 0 or 1"),
-        (">a\nMK\n-1\n", ":3: 'a': label 1 is '-', expected 0 or 1"),
-        (">a\nM-K\n010\n", ":2: 'a': residue 2 is '-', expected A-Z"),
-        (">a\nMK*\n010\n", ":2: 'a': residue 3 is '*', expected A-Z"),
-        (">a\nMß\n01\n", ":2: 'a': residue 2 is 'ß', expected A-Z"),
-        (">a\nM K\n010\n", ":2: 'a': residue 2 is ' ', expected A-Z"),
-        ("> \nMK\n01\n", ":1: the header holds no id"),
-        (">a\nMK\n>b\nMK\n01\n", ":1: 'a': the label line is missing, found the next header in line 3"),
-        (">a\n01\n>b\nMK\n01\n", ":1: 'a': the sequence is missing, found the next header in line 3"),
-        (">b\nMK\n01\n>a\n", ":4: 'a': the sequence and the label line are missing, found the end of the file"),
-        (">b\nMK\n01\n>a\nMK\n", ":4: 'a': the label line is missing, found the end of the file"),
-        (">b\nMK\n01\n01\n11\n>a\nMK\n01\n", ":4: expected '>' and an id, found '01'"),
-        ("MK\n01\n>a\nMK\n01\n", ":1: expected '>' and an id, found 'MK'"),
-        (">a\nMK\n01\n>a x\nMR\n01\n", ":4: 'a' comes again, with another sequence; first in line 1"),
-        (">a\nMK\n01\n>a\nMK\n11\n", ":4: 'a' comes again, with other labels; first in line 1"),
-        (">a\nMK\n01\n>a\nmk\n01\n", ":4: 'a' comes again, the same in full; first in line 1"),
-        ("\n\n", ": holds no protein"),
-    ],
-)
-def test_one_malformed_record(tmp_path: Path, content: str, problem: str) -> None:
-    path = tmp_path / "l.fa"
-    path.write_text(content)
-    with pytest.raises(InputError) as caught:
-        read_labels(path)
-    assert str(caught.value) == f"{path}{problem}"
-
-
 def test_all_problems_of_a_file_are_said_at_once(tmp_path: Path) -> None:
     path = tmp_path / "l.fa"
     path.write_text(">a\nMK\n>b\nMK\n0x\n>c\nMK\n01\n>c\nMR\n01\n>d\nMK1\n01\n")

@@ -37,29 +37,6 @@ def test_proteins_come_before_the_file_is_read_to_its_end(tmp_path: Path) -> Non
         next(proteins)
 
 
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (">a\nMK\nA.C\n", ":3: 'a': '.' at residue 4, expected A-Z"),
-        (">a\nM*K\n", ":2: 'a': '*' at residue 2, expected A-Z"),
-        (">a\nMK*\nA\n", ":2: 'a': '*' at residue 3, expected A-Z"),
-        (">a\nMK**\n", ":2: 'a': '*' at residue 3, expected A-Z"),
-        (">a\n*\n", ":1: 'a' has no sequence"),
-        (">a\n>b\nMK\n", ":1: 'a' has no sequence"),
-        (">\nMK\n", ":1: the header holds no name"),
-        (">a\nMK\n>a x\nMK\n", ":3: 'a' comes twice, first in line 1"),
-        ("MK\nMK\n>a\nMK\n", ":1: expected '>' and a header, found 'MK'"),
-        ("", ": holds no sequence"),
-    ],
-)
-def test_one_problem(tmp_path: Path, content: str, problem: str) -> None:
-    path = tmp_path / "p.fa"
-    path.write_text(content)
-    with pytest.raises(InputError) as caught:
-        list(read_proteins(path))
-    assert str(caught.value) == f"{path}{problem}"
-
-
 def test_all_problems_are_said_at_once(tmp_path: Path) -> None:
     path = tmp_path / "p.fa"
     path.write_text(">a\nM1\n>a\nM-\n>\n")

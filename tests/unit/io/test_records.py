@@ -184,57 +184,6 @@ def test_a_bad_record_is_named_with_its_file_and_number(tmp_path: Path, kind: st
     assert "\n" not in str(caught.value)
 
 
-R = lines([record()]).strip()
-HUGE = R.replace(b'"peak_start": 3', b'"peak_start": -' + b"9" * 30)
-BAD_FILES = {
-    "empty": (b"", "found nothing"),
-    "blank": (b" \n" * 9000, "found nothing"),
-    "an empty gzip": (gzip.compress(b""), "found nothing"),
-    "binary": (bytes(range(255, 0, -1)), "expected a JSON array, JSON Lines or Parquet"),
-    "FASTA": (b">chr1\nACGT\n", "expected a JSON array, JSON Lines or Parquet, found '>chr1"),
-    "UTF-16": (("[" + R.decode() + "]").encode("utf-16"), "expected a JSON array"),
-    "an array cut in a record": (b"[" + R + b"," + R[:40], ": record 2: not JSON"),
-    "an array cut after a comma": (b"[" + R + b",", ": record 2: not JSON"),
-    "an array without its end": (b"[" + R, ": record 2: not JSON"),
-    "more after an array": (b"[" + R + b"] x", "not JSON"),
-    "a number in an array": (b"[" + R + b", 5]", ": record 2: expected an object"),
-    "null in an array": (b"[null]", ": record 1: expected an object"),
-    "a list in lines": (R + b"\n[1, 2]\n", ":2: expected an object"),
-    "a cut line": (R + b"\n\n" + R[:40] + b"\n" + R, ":3: not JSON"),
-    "two on a line": (R + b" " + R, ":1: not JSON: Extra data"),
-    "wrong UTF-8 in lines": (R + b"\n" + R.replace(b"chr7", b"chr\xff"), ":2: not JSON"),
-    "wrong UTF-8 in an array": (b"[" + R.replace(b"chr7", b"chr\xff") + b"]", ": record 1: not JSON"),
-    "half a surrogate pair": (R.replace(b"chr7", b"chr\\ud800"), ":1: "),
-    "a huge number in lines": (HUGE, ":1: peak_start must fit into 64 bits"),
-    "a huge number in an array": (b"[" + HUGE + b"]", ": record 1: "),
-    "a huge float": (R.replace(b'"peak_end": 9', b'"peak_end": 1e300'), ":1: peak_end must fit into 64 bits"),
-    "an infinite number": (R.replace(b'"peak_end": 9', b'"peak_end": 1e400'), ":1: peak_end must be a whole number"),
-    "no number": (R.replace(b'"peak_end": 9', b'"peak_end": NaN'), ":1: peak_end must be a whole number"),
-    "no number in an array": (b"[" + R.replace(b'"peak_end": 9', b'"peak_end": NaN') + b"]", ": record 1: not JSON"),
-    "a number of 5000 digits": (R.replace(b'"peak_end": 9', b'"peak_end": ' + b"1" * 5000), ":1: not JSON"),
-    "brackets without end": (b'{"a":' + b"[" * 100_000, ":1: not JSON"),
-    "a cut gzip": (gzip.compress(lines(RECORDS * 50))[:-30], "cannot be read"),
-    "a cut gzip of an array": (gzip.compress(array(RECORDS * 50))[:-30], "cannot be read"),
-    "a gzip without a body": (b"\x1f\x8b\x08\x00", "cannot be read"),
-    "Parquet's first bytes": (b"PAR1" + b"x" * 100, "cannot be read"),
-    "a cut Parquet": (parquet(RECORDS)[:-50], "cannot be read"),
-    "a gzipped cut Parquet": (gzip.compress(parquet(RECORDS)[:-50]), "cannot be read"),
-    "an object that wraps the array": (b'{"data": [' + R + b"]}", ":1: sequence must be text"),
-}
-
-
-@pytest.mark.parametrize("kind", BAD_FILES)
-def test_a_bad_file_is_named(tmp_path: Path, kind: str) -> None:
-    content, problem = BAD_FILES[kind]
-    with pytest.raises(InputError) as caught:
-        found(tmp_path, content)
-    message = str(caught.value)
-    assert message.startswith(str(tmp_path / "windows"))
-    assert problem in message
-    assert "\n" not in message
-    assert len(message) < 500
-
-
 def test_no_file_and_a_folder(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.json", tmp_path):
         with pytest.raises(InputError, match=str(path)):

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from bindtune.errors import InputError
 from bindtune.io.region_fasta import RegionFasta
 
 
@@ -26,22 +25,3 @@ def test_records_are_read_in_any_order_of_regions(tmp_path: Path, packed: bool) 
         assert fasta.fetch(1, 1, 4) == b"GTT"
         assert fasta.fetch(2, 0, 2) == b"GT"
     assert fasta.fetch(1, 0, 4) == b"GGTT"
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (">chr1\nACGT\n", r":1: expected a header like 'chr7:100-612', found 'chr1'"),
-        (">chr1:0-4\nACGT\n>\nACGT\n", r":3: expected a header"),
-        (">chr1:4-4\nACGT\n", r":1: end 4 is not greater than start 4"),
-        (">chr1:0-4\nACGT\n>chr1:0-5\nACG\n", r":3: the header says 5 letters, the sequence has 3"),
-        (">chr1:1-4\nACGT\n", r":1: the header says 3 letters, the sequence has 4; .* counting from 1"),
-        ("ACGT\n", r":1: not FASTA: expected '>', found 'ACGT'"),
-        ("", r":1: holds no FASTA records"),
-    ],
-)
-def test_broken_records_are_named_by_line(tmp_path: Path, content: str, problem: str) -> None:
-    path = tmp_path / "r.fa"
-    path.write_text(content)
-    with pytest.raises(InputError, match=r"r\.fa" + problem):
-        RegionFasta(path)

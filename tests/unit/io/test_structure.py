@@ -8,7 +8,6 @@ import pytest
 from biotite.structure.io.pdb import PDBFile
 from biotite.structure.io.pdbx import CIFFile, get_structure
 
-from bindtune.errors import InputError
 from bindtune.io.structure import (
     ResidueName,
     map_residues,
@@ -163,24 +162,3 @@ def test_attributes_and_script(tmp_path: Path) -> None:
 def test_names() -> None:
     names = [structure_name(Path(name)) for name in ("a.b.pdb", "x.CIF.gz", "y.ent", "z.fa")]
     assert names == ["a.b", "x", "y", None]
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "problem"),
-    [
-        ("a.pdb", "HEADER\n", "holds no atom of an amino acid"),
-        (
-            "a.pdb",
-            "ATOM      1  CA  ALA A  xx       0.000   0.000   0.000  1.00  0.00\n",
-            r"a\.pdb:1: expected a residue number",
-        ),
-        ("a.cif", "data_x\nloop_\n_atom_site.id\n_atom_site.B_iso_or_equiv\n1\n", "no structure in mmCIF"),
-        ("a.cif", "nothing\n", "no structure in mmCIF"),
-        ("a.cif", "", "no structure in mmCIF"),
-        ("a.cif", cif()[: cif().index("CYS")], "no structure in mmCIF"),
-    ],
-)
-def test_files_that_are_no_structures(tmp_path: Path, name: str, text: str, problem: str) -> None:
-    (tmp_path / name).write_text(text)
-    with pytest.raises(InputError, match=problem):
-        read_structure(tmp_path / name)

@@ -1,0 +1,5 @@
+"""All cases."""
+
+from corpus import intervals, models, proteins, runs, settings, windows
+
+CASES = [*intervals.CASES, *windows.CASES, *proteins.CASES, *settings.CASES, *models.CASES, *runs.CASES]

@@ -1,0 +1,323 @@
+"""Every kind of file that bindtune reads, and how: with the function that the commands read it with.
+
+A reader gives plain values, so that a case can say what it expects and a fuzzer can compare two of them. Imports stand
+inside: a fuzzer of peak files loads no torch.
+"""
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+GENOME = b">chr1\nACGTACGTAC\nACGTACGTAC\nACGTA\n>chr2 more\nGGGGCCCC\n"
+PARENT = "MKTAYIAKQR"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A kind of file.
+
+    Args:
+        format: what it is called in the counts.
+        file: the name it is given.
+        read: from its path to plain values.
+        beside: files that lie beside it.
+        loads_torch: whether reading it needs torch, which takes seconds to import.
+    """
+
+    format: str
+    file: str
+    read: Callable[[Path], Any]
+    beside: Mapping[str, bytes] = field(default_factory=dict)
+    loads_torch: bool = False
+
+
+def rows(table: Any) -> list[tuple[Any, ...]]:
+    """Intervals as (chromosome, start, end, strand, line)."""
+    names = [table.names[number] for number in table.chrom]
+    columns = (table.start, table.end, table.strand, table.line)
+    return list(zip(names, *(column.tolist() for column in columns), strict=True))
+
+
+def _peaks(path: Path) -> Any:
+    from bindtune.io.bed import read_bed
+
+    table = read_bed(path)
+    return rows(table), {name: values.tolist() for name, values in table.values.items()}
+
+
+def _regions(path: Path) -> Any:
+    from bindtune.io.bed import read_bed
+
+    return rows(read_bed(path, kind="bed", numbers=False))
+
+
+def _genes(path: Path) -> Any:
+    from bindtune.io.genes import read_genes
+
+    return rows(read_genes(path, features=["gene"]))
+
+
+def _typed_genes(path: Path) -> Any:
+    from bindtune.io.genes import read_genes
+
+    return rows(read_genes(path, features=["gene"], types=["lncRNA"]))
+
+
+def _region_fasta(path: Path) -> Any:
+    from bindtune.io.region_fasta import RegionFasta
+
+    fasta = RegionFasta(path)
+    spans = (fasta.regions.end - fasta.regions.start).tolist()
+    return rows(fasta.regions), [fasta.fetch(place, 0, length).decode() for place, length in enumerate(spans)]
+
+
+def _genome(path: Path) -> Any:
+    from bindtune.io.genome import GenomeFile
+
+    with GenomeFile(path, write_index=False, notify=lambda _: None) as genome:
+        return {
+            name: genome.fetch(name, start=0, end=min(size, 4096)).decode() if size else ""
+            for name, size in genome.sizes.items()
+        }
+
+
+def _index(path: Path) -> Any:
+    genome = path.with_name("genome.fa")
+    os.utime(genome, (1, 1))  # an index older than its genome is not read
+    return _genome(genome)
+
+
+def _aliases(path: Path) -> Any:
+    from bindtune.data.chromosomes import read_aliases
+
+    return read_aliases(path, known=("chr1", "chr2", "chrM"))
+
+
+def _windows(path: Path) -> Any:
+    from bindtune.io.records import read_windows
+
+    return [(window.seq_id, window.sequence, window.peaks, window.genomic) for window in read_windows(path)]
+
+
+def _proteins(path: Path) -> Any:
+    from bindtune.io.proteins import read_proteins
+
+    return [tuple(protein) for protein in read_proteins(path)]
+
+
+def _labels(path: Path) -> Any:
+    from bindtune.io.labels import read_labels
+
+    return [(one.name, one.sequence, "".join(map(str, one.labels)), one.line) for one in read_labels(path)]
+
+
+def _alignment(path: Path) -> Any:
+    from bindtune.data.context import read_homologs
+
+    found = read_homologs(path, neighbor_similarity_lower_bound=0.8)
+    return [(name, found.residues(row)) for row, name in enumerate(found.names)]
+
+
+def _clusters(path: Path) -> Any:
+    from bindtune.data.clusters import read_clusters
+
+    return read_clusters(path, names=["a", "b", "c"], sequences=["MK", "MR", "MH"]).tolist()
+
+
+def _folds(path: Path) -> Any:
+    from bindtune.data.folds import read_folds
+
+    return read_folds(path, names=["a", "b", "c"]).tolist()
+
+
+def _variants(path: Path) -> Any:
+    from bindtune.inference.zero_shot import read_variants
+
+    return read_variants(path, parent=PARENT)
+
+
+def _structure(path: Path) -> Any:
+    from bindtune.io.structure import read_structure, write_b_factors
+
+    found = read_structure(path)
+    target = path.with_name(f"out{found.suffix}")
+    write_b_factors(target, found, {})
+    target.unlink()
+    return found.letters, {chain: [tuple(name) for name in names] for chain, names in found.names.items()}
+
+
+def settings(model: str) -> Callable[[Path], Any]:
+    """How the settings of a command are read: only those that the file gives are returned."""
+
+    def read(path: Path) -> Any:
+        import bindtune.config as config
+
+        if model == "BindingConfig":
+            return config.load_binding(path).model_dump(mode="json", exclude_unset=True)
+        return config.load(getattr(config, model), config=path, given={}).model_dump(mode="json", exclude_unset=True)
+
+    return read
+
+
+def _heads(path: Path) -> Any:
+    from bindtune.models.binding_checkpoint import read_heads
+
+    found = read_heads(path)
+    return found["ions"], {name: tensor.tolist() for name, tensor in found["classifier_heads"].items()}
+
+
+def _adapters(path: Path) -> Any:
+    from bindtune.models.adapters import read_adapters
+
+    return {name: tensor.tolist() for name, tensor in read_adapters(path.parent).items()}
+
+
+def _adapter_config(path: Path) -> Any:
+    from bindtune.models.adapters import read_adapter_config
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PEFT warns of settings that it does not know
+        found = read_adapter_config(path.parent)
+    return found.r, found.lora_alpha, sorted(found.target_modules)
+
+
+def _encoder(path: Path) -> Any:
+    from bindtune.models.backbones import load_encoder
+
+    return sorted(load_encoder(str(path.parent)).state_dict())[:1]
+
+
+def _tokenizer(path: Path) -> Any:
+    from bindtune.data.tokens import load_tokenizer
+
+    return load_tokenizer(str(path.parent)).vocab_size
+
+
+def _predictions(path: Path) -> Any:
+    from bindtune.inference.tables import read_predictions
+
+    found = []
+    for each in read_predictions(path):
+        call = None if each.call is None else each.call.tolist()
+        found.append((each.protein, each.sequence, each.ion, each.probability.tolist(), call))
+    return found
+
+
+def _out_of_fold(path: Path) -> Any:
+    from bindtune.evaluation.out_of_fold import read_out_of_fold
+
+    found = read_out_of_fold(path.parent)
+    assert found is not None
+    return [
+        ([found.proteins[i] for i in found.protein], [found.ions[i] for i in found.ion], found.letters().tolist()),
+        *(getattr(found, name).tolist() for name in ("position", "label", "probability", "fold")),
+    ]
+
+
+def _record_losses(path: Path) -> Any:
+    from bindtune.evaluation.record_losses import read_record_losses
+
+    return [column.tolist() for column in read_record_losses(path)]
+
+
+def _run_json(path: Path) -> Any:
+    from bindtune.evaluation.run_files import read_json
+
+    return read_json(path)
+
+
+def _run_yaml(path: Path) -> Any:
+    from bindtune.evaluation.run_files import read_yaml
+
+    return read_yaml(path)
+
+
+def _run_csv(path: Path) -> Any:
+    from bindtune.evaluation.run_files import read_csv
+
+    return read_csv(path, ("protein", "fold"))
+
+
+RUN = b"training: {ions: [ZN], num_folds: 2, output_dir: out}\ndata: {fasta_path: x}\nmodel: {checkpoint: m}\n"
+
+
+def _run_to_predict(path: Path) -> Any:
+    from bindtune.config import PredictConfig, build
+    from bindtune.inference.job import read_run
+
+    run = read_run(build(PredictConfig, {"run": path.parent, "out": path.parent / "out", "fasta": "p.fa"}))
+    return run.ions, run.thresholds
+
+
+def _run_to_report(path: Path) -> Any:
+    from bindtune.evaluation.report_run import run_config
+
+    return run_config(path.parent)["training"]["ions"]
+
+
+def _run_to_merge(path: Path) -> Any:
+    from bindtune.training.binding.merge import merge_folds
+
+    return merge_folds(path.parent)
+
+
+def _run_to_compare(path: Path) -> Any:
+    from bindtune.evaluation.compared_runs import read_runs
+
+    other = path.parent / "other"
+    other.mkdir(exist_ok=True)
+    (other / "config.yaml").write_bytes(RUN)
+    try:
+        runs, binding = read_runs([other, path.parent])
+        return [run.name for run in runs], binding
+    finally:
+        shutil.rmtree(other)
+
+
+_ALL = (
+    Reader("peaks", "p.bed", _peaks),
+    Reader("regions BED", "r.bed", _regions),
+    Reader("genes", "g.gtf", _genes),
+    Reader("genes of a type", "g.gff3", _typed_genes),
+    Reader("region FASTA", "r.fa", _region_fasta),
+    Reader("genome FASTA", "genome.fa", _genome),
+    Reader("2bit", "genome.2bit", _genome),
+    Reader("FASTA index", "genome.fa.fai", _index, {"genome.fa": GENOME}),
+    Reader("chromosome aliases", "aliases.txt", _aliases),
+    Reader("training records", "windows", _windows),
+    Reader("protein FASTA", "proteins.fa", _proteins),
+    Reader("label FASTA", "ZN_train.fa", _labels),
+    Reader("A3M", "q.a3m", _alignment),
+    Reader("cluster table", "clusters.tsv", _clusters),
+    Reader("folds", "folds.csv", _folds),
+    Reader("variants", "variants.txt", _variants, loads_torch=True),
+    Reader("PDB", "s.pdb", _structure),
+    Reader("mmCIF", "s.cif", _structure),
+    Reader("settings of windows", "windows.yaml", settings("WindowsConfig")),
+    Reader("settings of pretrain", "pretrain.yaml", settings("PretrainConfig")),
+    Reader("settings of train", "train.yaml", settings("BindingConfig")),
+    Reader("settings of predict", "predict.yaml", settings("PredictConfig")),
+    Reader("settings of evaluate", "evaluate.yaml", settings("EvaluateConfig")),
+    Reader("settings of embed", "embed.yaml", settings("EmbedConfig")),
+    Reader("settings of score", "score.yaml", settings("ScoreConfig")),
+    Reader("heads", "best_e1_binding_model_heads.pt", _heads, loads_torch=True),
+    Reader("adapters", "adapter_model.safetensors", _adapters, loads_torch=True),
+    Reader("adapter_config.json", "adapter_config.json", _adapter_config, loads_torch=True),
+    Reader("encoder config.json", "config.json", _encoder, loads_torch=True),
+    Reader("tokenizer", "tokenizer.json", _tokenizer, loads_torch=True),
+    Reader("predictions", "predictions.parquet", _predictions, loads_torch=True),
+    Reader("out-of-fold table", "oof.parquet", _out_of_fold),
+    Reader("record losses", "eval_records.parquet", _record_losses),
+    Reader("run folder of predict", "global_thresholds.yaml", _run_to_predict, {"config.yaml": RUN}, loads_torch=True),
+    Reader("run folder of report", "config.yaml", _run_to_report),
+    Reader("run folder of merge", "config.yaml", _run_to_merge, loads_torch=True),
+    Reader("run folder of compare", "config.yaml", _run_to_compare),
+    Reader("run JSON", "audit.json", _run_json),
+    Reader("run YAML", "config.yaml", _run_yaml),
+    Reader("run CSV", "folds.csv", _run_csv),
+)
+READERS = {reader.format: reader for reader in _ALL}

@@ -1,0 +1,139 @@
+"""Settings: the YAML file of each command."""
+
+import gzip
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from corpus.case import Case, Content, looks, read, refused
+from corpus.valid import YAML
+
+_LAUGHS = b"a: &a [x, x, x, x, x, x, x, x, x, x]\n" + b"".join(
+    b"%c: &%c [%s]\n" % (name, name, b", ".join([b"*%c" % (name - 1)] * 10)) for name in range(ord("b"), ord("k"))
+)
+
+
+def _value(format: str) -> Any:
+    return next(yaml.safe_load_all(YAML[format]))
+
+
+def _every(format: str) -> Iterator[Case]:
+    """What may be wrong with the settings of any command."""
+    content = YAML[format]
+    plain = content.split(b"---")[0]
+    broken: dict[str, tuple[Content | None, str]] = {
+        "missing": (None, ": cannot be read: No such file"),
+        "an unknown setting": (plain + b"nonsense: 1\n", ": unknown setting 'nonsense'"),
+        "a setting twice": (
+            plain + plain[plain.rindex(b"\n", 0, -1) + 1 :] + b"x: 1\nx: 2\n",
+            r":\d+: not YAML: '.*' comes twice",
+        ),
+        "a list": (b"- a\n- b\n", ": expected names and values, found list"),
+        "text": (b"just text", ": expected names and values, found str"),
+        "a bracket that is left open": (plain + b"x: [1, 2\n", r":\d+: not YAML"),
+        "a tab before a name": (plain + b"\tx: 2\n", r":\d+: not YAML"),
+        "a NUL": (plain + b"x: \x00\n", ": not YAML"),
+        "no UTF-8": (plain + b"x: \xff\n", rf":{plain.count(10) + 1}: cannot be read: not text"),
+        "gzip": (gzip.compress(plain), r":\d+: cannot be read: not text"),
+        "a Python object": (plain + b"x: !!python/object/apply:os.getcwd []\n", r":\d+: not YAML: could not determine"),
+        "a date that is none": (plain + b"x: 2001-99-99\n", ": not YAML: month must be in 1..12"),
+        "a number of 5000 digits": (plain + b"x: " + b"9" * 5000, ": not YAML: Exceeds the limit"),
+        "a hexadecimal number without digits": (plain + b"x: 0x_\n", ": not YAML: invalid literal"),
+        "a value that holds itself": (plain + b"x: &x [*x]\n", ": not settings: more than 100,000 values"),
+        "ten billion values by aliases": (_LAUGHS, ": not settings: more than 100,000 values"),
+        "names that are no text": (plain + b"1: 2\n", ": unknown setting '1'|: .*1"),
+    }
+    sound: dict[str, tuple[Content, Any]] = {
+        "comments and blank lines": (b"# first\n\n" + plain.replace(b"\n", b"  # why\n\n"), _value(format)),
+        "a document mark first": (b"---\n" + plain, _value(format)),
+        "anchors": (plain.replace(b": ", b": &a ", 1) if b"training" not in plain else plain, _value(format)),
+    }
+    return iter([*refused(format, broken), *read(format, sound)])
+
+
+def _changed(format: str, old: bytes, new: bytes) -> bytes:
+    assert old in YAML[format], (format, old)
+    return YAML[format].replace(old, new)
+
+
+_WINDOWS, _PRETRAIN, _TRAIN = "settings of windows", "settings of pretrain", "settings of train"
+_PREDICT, _EVALUATE, _EMBED, _SCORE = (f"settings of {name}" for name in ("predict", "evaluate", "embed", "score"))
+_ONE: dict[str, dict[str, tuple[Content | None, str]]] = {
+    _WINDOWS: {
+        "empty": (b"", ": .*peaks is required"),
+        "a window of no length": (_changed(_WINDOWS, b"512", b"0"), ": window: .*greater than or equal to 1, found 0"),
+        "a window that is a word": (_changed(_WINDOWS, b"512", b"long"), ": window: .*found 'long'"),
+        "NaN": (_changed(_WINDOWS, b"1.5", b".nan"), ": min_score: .*finite"),
+        "1200 brackets": (YAML[_WINDOWS] + b"x: " + b"[" * 1200, ": not YAML: .*recursion"),
+        "several documents": (YAML[_WINDOWS] + b"---\n- notes\n", ": expected one YAML document, found several"),
+        "two sources of sequence": (
+            YAML[_WINDOWS] + b"region_fasta: r.fa\n",
+            ": give either --genome or --region-fasta",
+        ),
+        "a huge list": (_changed(_WINDOWS, b"512", b"[" + b"1, " * 5000 + b"1]"), ": window: "),
+    },
+    _PRETRAIN: {
+        "empty": (b"", ": .* is required"),
+        "a rate that is a word": (_changed(_PRETRAIN, b"0.00005", b"fast"), ": learning_rate: .*found 'fast'"),
+        "steps below nothing": (_changed(_PRETRAIN, b"10", b"-10"), ": max_steps must be -1 or at least 1, found -10"),
+        "a misspelt setting": (
+            _changed(_PRETRAIN, b"max_steps", b"max_step"),
+            ": unknown setting 'max_step'; did you mean 'max_steps'",
+        ),
+    },
+    _TRAIN: {
+        "an ion twice": (_changed(_TRAIN, b"[ZN, CA]", b"[ZN, ZN]"), ": training.ions: an ion comes twice"),
+        "an ion with a path": (
+            _changed(_TRAIN, b"[ZN, CA]", b"[../ZN]"),
+            ": training.ions: the name of an ion is letters",
+        ),
+        "an ion that is false": (_changed(_TRAIN, b"[ZN, CA]", b"[no, CA]"), ": training.ions.0: "),
+        "a section that is a number": (_changed(_TRAIN, b"{r: 4}", b"5"), ": lora: "),
+        "an unknown setting of a section": (
+            _changed(_TRAIN, b"epochs", b"epoch"),
+            ": unknown setting 'training.epoch'; did you mean 'epochs'",
+        ),
+        "ignored_keys that is a number": (
+            _changed(_TRAIN, b"---", b"ignored_keys: 5\n---"),
+            ": ignored_keys: expected a list, found 5",
+        ),
+        "a setting under two names": (
+            _changed(_TRAIN, b"{r: 4}", b"{r: 4, alpha: 1, lora_alpha: 2}"),
+            ": lora.lora_alpha and lora.alpha are the same setting",
+        ),
+        "no labels": (_changed(_TRAIN, b"fasta_path: '{ION}.fa'", b"fasta_path:"), ": data.fasta_path is required"),
+        "a broken line after the settings is no note": (YAML[_TRAIN].replace(b"---", b"x: ["), r":\d+: not YAML"),
+    },
+    _PREDICT: {
+        "empty": (b"", ": .*run is required"),
+        "an ion twice": (_changed(_PREDICT, b"[ZN]", b"[ZN, ZN]"), ": ions: expected names of ions, each once"),
+        "no contexts": (_changed(_PREDICT, b"contexts: 2", b"contexts: 0"), ": contexts: .*found 0"),
+        "a chain without a structure": (
+            YAML[_PREDICT] + b"chain: A\n",
+            ": protein, chain and structure_ion say something",
+        ),
+    },
+    _EVALUATE: {
+        "a level of 1": (_changed(_EVALUATE, b"0.9", b"1"), ": level: .*less than 1, found 1"),
+        "an unknown way with leaks": (_changed(_EVALUATE, b"fail", b"ignore"), ": leaks: .*found 'ignore'"),
+    },
+    _EMBED: {
+        "an output of another format": (_changed(_EMBED, b"e.parquet", b"e.csv"), ": out: the name must end in"),
+        "an unknown unit": (_changed(_EMBED, b"per: residue", b"per: atom"), ": per: .*found 'atom'"),
+    },
+    _SCORE: {
+        "a seed below 0": (YAML[_SCORE] + b"seed: -1\n", ": seed: .*found -1"),
+        "half a context": (_changed(_SCORE, b"num_contexts: 3", b"num_contexts: 2.5"), ": num_contexts: .*found 2.5"),
+    },
+}
+
+CASES = [
+    case
+    for format in YAML
+    for case in (
+        *looks(format, YAML[format], _value(format), packed=False),
+        *_every(format),
+        *refused(format, _ONE[format]),
+    )
+]

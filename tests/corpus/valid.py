@@ -1,0 +1,271 @@
+"""A sound file of every kind, made here: what cases break, and where fuzzers begin."""
+
+import gzip
+import io
+import json
+import struct
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from corpus.readers import GENOME, RUN
+
+PEAKS = b"chr1\t10\t20\tp1\t3.5\t+\nchr2\t0\t8\tp2\t-1e3\t-\nchr1\t5\t9\tp3\t0\t.\n"
+NARROW = b"chr1\t10\t20\tp\t1000\t+\t4.5\t3.1\t-1\t4\nchr2\t0\t8\tq\t0\t.\t1.5\t2\t0.5\t-1\n"
+BROAD = b"chr1\t10\t20\tp\t100\t+\t4.5\t3.1\t-1\n"
+BED12 = b"chr1\t100\t200\tn\t7.5\t-\t110\t190\t0,0,255\t2\t10,20\t0,80\n"
+REGIONS = b"chr1\t0\t20\tENSG1\tlncRNA\t+\nchr2\t1\t7\tENSG2\t\t-\n"
+GTF = (
+    b'#!genome-build x\nchr1\thavana\tgene\t11\t20\t.\t+\t.\tgene_id "G"; gene_type "lncRNA";\n'
+    b'chr1\thavana\texon\t11\t15\t.\t+\t.\tgene_id "G"; exon_number 1;\n'
+    b'chr2\thavana\tgene\t1\t8\t.\t-\t.\tgene_id "H"; gene_type "miRNA"; tag "a;b";\n'
+)
+GFF3 = (
+    b"##gff-version 3\nchr1\tx\tgene\t11\t20\t.\t+\t.\tID=gene:G;Name=A%3BB;biotype=lncRNA\n"
+    b"chr2\tx\tgene\t1\t8\t.\t?\t.\tID=gene:H;gene_biotype=lncRNA\n###\n##FASTA\n>chr1\nACGT\n"
+)
+REGION_FASTA = b">chr1:10-16\nacg\nUNN\n\n>GENE::chrX_alt:0-4(-) more\r\nAACC\r\n>HLA-A*01:5-7(+)\nGT\n"
+INDEX = b"chr1\t25\t6\t10\t11\nchr2\t8\t45\t8\t9\n"
+ALIASES = b"#alias\tchrom\nENSEMBL1\tchr1\nCM2.1\tchr2\tRefSeq2\nMT\tchrM\n"
+PROTEINS = b">a first\nMKTAY\nIAK\n>b\nmkxu*\n"
+LABELS = b">a first\nMKT\n010\n\n>b|1\tmore\nmkxu\n0000\n"
+ALIGNMENT = b"#8\t1\n>q\nMKTAY\n>hit\t215\t0.9\nMK-aaAY\n>r\nMK.TA.Y\n>s\n-----\n"
+CLUSTERS = b"protein\tcluster\na\t1\nb\t2\nc\t1\n"
+FOLDS = b"protein,fold,group\na,1,g\nb,2,g\nc,1,h\n"
+VARIANTS = b"# comment\nK2R\nM1A:T3C\n\nA4C # no comment\n".replace(b" # no comment", b"")
+SEQUENCE = "ACGTTGCA" * 4
+
+# One chain: methionine, selenomethionine, cysteine with an insertion code, lysine at -1; zinc; then chain B.
+_ATOMS = (
+    ("ATOM", "N", "MET", "A", 10, "", 20.0),
+    ("ATOM", "CA", "MET", "A", 10, "", 21.0),
+    ("HETATM", "CA", "MSE", "A", 11, "", 22.0),
+    ("ATOM", "CA", "CYS", "A", 11, "A", 23.0),
+    ("ATOM", "CA", "LYS", "A", -1, "", 24.0),
+    ("ATOM", "CA", "HIS", "B", 10, "", 25.0),
+    ("HETATM", "ZN", "ZN", "A", 90, "", 26.0),
+)
+
+
+def pdb() -> bytes:
+    """A small structure in PDB format."""
+    lines = ["HEADER    METAL BINDING PROTEIN                   01-JAN-00   1ABC"]
+    for number, (record, atom, kind, chain, residue, code, factor) in enumerate(_ATOMS, start=1):
+        name = f" {atom:<3}" if record == "ATOM" or kind == "MSE" else f"{atom:>2}  "
+        place = f"{number * 1.5:8.3f}{2.0:8.3f}{-3.25:8.3f}{1.0:6.2f}{factor:6.2f}"
+        lines.append(
+            f"{record:<6}{number:5d} {name} {kind:>3} {chain}{residue:4d}{code or ' '}   {place}          {atom[0]:>2}"
+        )
+    return "\n".join([*lines, "TER", "END", ""]).encode()
+
+
+def cif() -> bytes:
+    """The same in mmCIF."""
+    names = (
+        "group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id "
+        "pdbx_PDB_ins_code Cartn_x Cartn_y Cartn_z occupancy B_iso_or_equiv auth_seq_id auth_comp_id auth_asym_id "
+        "auth_atom_id pdbx_PDB_model_num"
+    )
+    lines = ["data_1ABC", "_entry.id 1ABC", "_struct.title 'A protein; with zinc'", "loop_"]
+    lines += [f"_atom_site.{name}" for name in names.split()]
+    for number, (record, atom, kind, chain, residue, code, factor) in enumerate(_ATOMS, start=1):
+        lines.append(
+            f"{record} {number} {atom[0]} {atom} . {kind} X{chain} 1 {number} {code or '?'} {number * 1.5} 2.0 -3.25 "
+            f"1.0 {factor} {residue} {kind} {chain} {atom} 1"
+        )
+    return "\n".join([*lines, "#", "_exptl.method X-RAY", ""]).encode()
+
+
+PREDICTIONS = [
+    {"protein": name, "position": place, "residue": letter, "ion": "ZN", "probability": 0.25, "spread": 0.0, "call": 0}
+    for name, sequence in (("a", "MKT"), ("b", "HC"))
+    for place, letter in enumerate(sequence, start=1)
+]
+STRUCTURE = (
+    {"A": "MMCK", "B": "H"},
+    {"A": [("A", 10, ""), ("A", 11, ""), ("A", 11, "A"), ("A", -1, "")], "B": [("B", 10, "")]},
+)
+
+
+def window(number: int = 0, **changes: Any) -> dict[str, Any]:
+    """A training record; `changes` None leaves a field out."""
+    fields = {
+        "sequence": SEQUENCE,
+        "seq_id": f"chr7:100-900_window_{number}_{number + 32}",
+        "seq_len": len(SEQUENCE),
+        "eclip_regions": [{"peak_start": 3, "peak_end": 9, "genomic_start": 103, "genomic_end": 109}],
+        **changes,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def windows(*records: dict[str, Any]) -> bytes:
+    """Training records as JSON Lines."""
+    return b"".join(json.dumps(one).encode() + b"\n" for one in records or (window(), window(1, eclip_regions=[])))
+
+
+def array(*records: dict[str, Any]) -> bytes:
+    """Training records as a JSON array."""
+    return json.dumps(records or (window(), window(1, eclip_regions=[]))).encode()
+
+
+def parquet(records: list[dict[str, Any]] | None = None, *, schema: Any = None) -> bytes:
+    """Records as Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(records or [window(), window(1)], schema=schema), sink)
+    return bytes(sink.getvalue())
+
+
+def predictions(records: list[dict[str, Any]] = PREDICTIONS) -> bytes:
+    """A table of predictions."""
+    import pyarrow as pa
+
+    kinds = {"protein": pa.string(), "position": pa.int32(), "residue": pa.string(), "ion": pa.string()}
+    kinds |= {"probability": pa.float32(), "spread": pa.float32(), "call": pa.int8()}
+    return parquet(records, schema=pa.schema(list(kinds.items())))
+
+
+def two_bit(*sequences: tuple[str, str], version: int = 0) -> bytes:
+    """Sequences of A, C, G, T and N as 2bit; lower case is masked."""
+    names = [name.encode() for name, _ in sequences]
+    place = 16 + sum(len(name) + 5 for name in names)
+    index, records = b"", b""
+    for name, (_, letters) in zip(names, sequences, strict=True):
+        index += struct.pack("<B", len(name)) + name + struct.pack("<I", place + len(records))
+        codes = ["TCAG".find(letter.upper()) % 4 for letter in letters] + [0] * (-len(letters) % 4)
+        packed = bytes(
+            codes[at] << 6 | codes[at + 1] << 4 | codes[at + 2] << 2 | codes[at + 3] for at in range(0, len(codes), 4)
+        )
+        unknown, masked = (_blocks(letters, str.__contains__, kind) for kind in ("Nn", "acgtn"))
+        records += struct.pack("<I", len(letters)) + unknown + masked + struct.pack("<I", 0) + packed
+    return struct.pack("<IIII", 0x1A412743, version, len(sequences), 0) + index + records
+
+
+def _blocks(letters: str, holds: Callable[[str, str], bool], kind: str) -> bytes:
+    inside = [holds(kind, letter) for letter in letters]
+    starts = [at for at, now in enumerate(inside) if now and not (at and inside[at - 1])]
+    sizes = [next((end for end in range(at, len(inside)) if not inside[end]), len(inside)) - at for at in starts]
+    return struct.pack(f"<I{2 * len(starts)}I", len(starts), *starts, *sizes)
+
+
+TWO_BIT = (("chr1", "acgtNNNNACGTTTGACCATTTagacca"), ("chr2", "GGGGCCCC"))
+
+
+def bgzip(content: bytes, *, block: int = 40) -> bytes:
+    """Blocks of gzip one after another, as bgzip writes them."""
+    return b"".join(gzip.compress(content[at : at + block], mtime=0) for at in range(0, len(content), block))
+
+
+YAML = {
+    "settings of windows": b"peaks: [p.bed]\ngenome: g.fa\nregions: r.bed\nout: o\nwindow: 512\nmin_score: 1.5\n",
+    "settings of pretrain": b"model_name_or_path: m\ntrain_file: t.json\nvalidation_file: v.json\noutput_dir: out\n"
+    b"learning_rate: 0.00005\nmax_steps: 10\n",
+    "settings of train": b"training:\n  ions: [ZN, CA]\n  epochs: 3\n  output_dir: out\n"
+    b"data:\n  fasta_path: '{ION}.fa'\n"
+    b"model:\n  checkpoint: m\nlora: {r: 4}\n---\n- notes\n",
+    "settings of predict": b"run: run\nout: out\nfasta: p.fa\nions: [ZN]\ncontexts: 2\n",
+    "settings of evaluate": b"run: run\nout: out\nfasta: '{ION}_test.fa'\nlevel: 0.9\nleaks: fail\n",
+    "settings of embed": b"model: m\nfasta: p.fa\nout: e.parquet\nper: residue\n",
+    "settings of score": b"model: m\nparent: p.fa\nvariants: v.txt\nout: s.tsv\nnum_contexts: 3\n",
+}
+
+OUT_OF_FOLD = [
+    {"protein": name, "position": place, "residue": letter, "ion": "ZN", "label": int(letter in "CH"),
+     "probability": 0.25, "fold": fold}
+    for name, sequence, fold in (("a", "MKT", 1), ("b", "HC", 2))
+    for place, letter in enumerate(sequence, start=1)
+]  # fmt: skip
+RECORD_LOSSES = [
+    {"record": number, "masks": 7, "masked": 3, "loss": 6.0, "peak_masked": 1, "peak_loss": 2.0, "flank_masked": 2,
+     "flank_loss": 4.0}
+    for number in range(2)
+]  # fmt: skip
+RUN_FILES = {
+    "run JSON": b'{"pairs_compared": 10, "leaks": []}',
+    "run YAML": b"training: {ions: [ZN], epochs: 2}\ndata: {fasta_path: x}\n",
+    "run CSV": b'protein,fold,group\na,1,g\n"b,c",2,g\n',
+}
+ADAPTER_CONFIG = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj", "v_proj"], "bias": "none"}
+E1_CONFIG = {
+    "model_type": "E1", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "num_key_value_heads": 2, "rope_theta_within_seq": 10000.0, "max_num_sequences": 4,
+}  # fmt: skip
+
+
+def adapters() -> bytes:
+    """Two tensors as safetensors."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    return save({"a.lora_A.weight": np.ones((2, 3), np.float32), "b.lora_B.weight": np.zeros((3, 2), np.float32)})
+
+
+def heads(**changes: Any) -> bytes:
+    """A file of heads."""
+    import torch
+
+    content = {
+        "base_model_checkpoint": "m",
+        "ions": ["ZN"],
+        "classifier_heads": {"ZN.score.bias": torch.zeros(1)},
+        **changes,
+    }
+    sink = io.BytesIO()
+    torch.save(content, sink)
+    return sink.getvalue()
+
+
+def tokenizer() -> bytes:
+    """A tokenizer of DNA letters."""
+    from tokenizers import Tokenizer, models
+
+    words = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]", *"ACGT"]
+    made = Tokenizer(models.BPE({word: place for place, word in enumerate(words)}, [], unk_token="[UNK]"))
+    return str(made.to_str()).encode()
+
+
+@cache
+def seeds(format: str) -> tuple[bytes, ...]:
+    """Sound files of a format, for fuzzers to begin with."""
+    if format in YAML:
+        return (YAML[format],)
+    if format in RUN_FILES:
+        return (RUN_FILES[format],)
+    plain = {
+        "peaks": (PEAKS, NARROW, BROAD, BED12, b"track name=x\n" + PEAKS),
+        "regions BED": (REGIONS, BED12),
+        "genes": (GTF,),
+        "genes of a type": (GFF3, GTF),
+        "region FASTA": (REGION_FASTA,),
+        "genome FASTA": (GENOME, bgzip(GENOME)),
+        "FASTA index": (INDEX,),
+        "chromosome aliases": (ALIASES,),
+        "training records": (windows(), array()),
+        "protein FASTA": (PROTEINS,),
+        "label FASTA": (LABELS,),
+        "A3M": (ALIGNMENT,),
+        "cluster table": (CLUSTERS, b"a a\na b\nc c\n", b"cluster,protein\n1,a\n1,b\n2,c\n"),
+        "folds": (FOLDS, FOLDS.replace(b",", b"\t")),
+        "variants": (VARIANTS,),
+        "run folder of predict": (b"thresholds: {ZN: {threshold: 0.25}}\n",),
+        "run folder of report": (RUN,),
+        "run folder of compare": (RUN,),
+        "adapter_config.json": (json.dumps(ADAPTER_CONFIG).encode(),),
+        "encoder config.json": (json.dumps(E1_CONFIG).encode(),),
+    }
+    made: dict[str, Callable[[], bytes]] = {
+        "2bit": lambda: two_bit(*TWO_BIT),
+        "training records": parquet,
+        "PDB": pdb,
+        "mmCIF": cif,
+        "heads": heads,
+        "adapters": adapters,
+        "tokenizer": tokenizer,
+        "predictions": predictions,
+        "out-of-fold table": lambda: parquet(OUT_OF_FOLD),
+        "record losses": lambda: parquet(RECORD_LOSSES),
+    }
+    return (*plain.get(format, ()), *((made[format](),) if format in made else ()))
