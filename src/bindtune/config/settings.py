@@ -9,8 +9,8 @@ from typing import Annotated, Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bindtune.documents import read_document
 from bindtune.errors import ConfigError, InputError
-from bindtune.io.documents import read_document
 
 
 class Settings(BaseModel):

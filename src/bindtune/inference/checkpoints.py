@@ -11,8 +11,8 @@ from huggingface_hub import try_to_load_from_cache
 from torch import Tensor
 
 from bindtune.config import load_binding
+from bindtune.documents import read_json
 from bindtune.errors import CheckpointError, InputError
-from bindtune.io.documents import read_json
 from bindtune.models.adapters import load_adapters, merge_in_passing, read_adapter_config, use_adapter
 from bindtune.models.backbones import BatchPreparer, load_encoder, preparer_for
 from bindtune.models.binding_checkpoint import BEST, read_heads

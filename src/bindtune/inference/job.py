@@ -22,6 +22,7 @@ from bindtune.config import BindingConfig, InferenceConfig, load_binding
 from bindtune.data.alignments import Alignments
 from bindtune.data.proteins import alignment_files
 from bindtune.data.residue_rows import row_spec
+from bindtune.documents import read_document, read_json
 from bindtune.errors import CheckpointError, ConfigError, InputError
 from bindtune.evaluation.calibration import calibrate, fit_calibration
 from bindtune.evaluation.out_of_fold import read_table
@@ -29,7 +30,6 @@ from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
 from bindtune.inference.processes import Processes, choose_device
 from bindtune.inference.shards import NamedSequence, PredictionSpec, cut_shards, predict_shard
 from bindtune.inference.tables import Counts, join_parts, write_part
-from bindtune.io.documents import read_document, read_json
 from bindtune.models.backbones import BatchPreparer
 from bindtune.runs import LOCK, only_writer, provenance, sha256, sweep, write_text, writing
 

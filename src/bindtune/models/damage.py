@@ -9,8 +9,8 @@ from pickle import UnpicklingError
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
+from bindtune.documents import read_json
 from bindtune.errors import BindtuneError, CheckpointError
-from bindtune.io.documents import read_json
 
 DAMAGED = (
     OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError, AssertionError, ImportError,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bindtune.config import BindingConfig, dump, read_yaml
+from bindtune.documents import read_json
 from bindtune.errors import CheckError, ConfigError
-from bindtune.io.documents import read_json
 from bindtune.models.base_files import base_files
 from bindtune.runs import provenance, refuse_other_inputs, taking_turns, write_text
 from bindtune.training.binding import files
