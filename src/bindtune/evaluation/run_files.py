@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bindtune import documents
 from bindtune.errors import InputError
-from bindtune.io import documents
 
 UNDEFINED = "\u2013"  # stands where there is no value
 
