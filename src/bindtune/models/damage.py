@@ -36,7 +36,9 @@ def loading(source: Path | str, what: str) -> Iterator[None]:
         yield
     except BindtuneError as error:
         if str(source) in str(error):
-            raise
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError(str(error)) from error
         raise CheckpointError(f"{source}: {what}: {error}") from error
     except DAMAGED as error:
         raise CheckpointError(f"{source}: {what}: {_one_line(error)}") from error
