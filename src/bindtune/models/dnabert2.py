@@ -18,7 +18,7 @@ from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
 
-from bindtune.models.fused import dropout, gated_gelu
+from bindtune.models.fused import dropout, gated_gelu, spread_rows
 from bindtune.models.strict import StrictPreTrainedModel
 
 DECODER, EMBEDDINGS = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"
@@ -99,8 +99,7 @@ class Layout:
     def pad(self, packed: Tensor) -> Tensor:
         """(N, ...) to (B, T, ...), zeros where nothing is attended."""
         if self.index is not None:
-            flat = packed.new_zeros(self.shape[0] * self.shape[1], *packed.shape[1:])
-            packed = flat.index_copy(0, self.index, packed)
+            packed = spread_rows(packed, self.index, self.shape[0] * self.shape[1])
         return packed.view(*self.shape, *packed.shape[1:])
 
 

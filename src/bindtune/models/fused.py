@@ -65,6 +65,11 @@ def gated_gelu(gate_value: Tensor) -> Tensor:
     return _GatedGelu.apply(gate_value)
 
 
+def spread_rows(packed: Tensor, index: Tensor, rows: int) -> Tensor:
+    """Put rows (N, ...) at their places (N,) among zeros (rows, ...); keeps the places only."""
+    return _SpreadRows.apply(packed, index, rows)
+
+
 @contextmanager
 def recomputed_product(product: Tensor, gate: Tensor, value: Tensor) -> Iterator[None]:
     """Inside, whoever wants to keep `product` = gated_silu(gate, value) for the backward pass keeps its inputs instead.
@@ -73,9 +78,11 @@ def recomputed_product(product: Tensor, gate: Tensor, value: Tensor) -> Iterator
     whatever uses the product: a linear layer, or one with an adapter around it.
     """
 
+    # Not the product itself: whatever is kept inside holds on to `put`.
+    place = (product.data_ptr(), product.shape, product.stride())
+
     def put(tensor: Tensor) -> Tensor | None:
-        same = tensor.data_ptr() == product.data_ptr() and tensor.shape == product.shape
-        return None if same and tensor.stride() == product.stride() else tensor
+        return None if (tensor.data_ptr(), tensor.shape, tensor.stride()) == place else tensor
 
     def get(kept: Tensor | None) -> Tensor:
         return F.silu(gate).mul_(value) if kept is None else kept
@@ -200,3 +207,18 @@ class _GatedGelu(torch.autograd.Function):
         torch.mul(grads[0], F.gelu(gate), out=grad_value)
         torch.ops.aten.gelu_backward.grad_input(grads[0] * value, gate, grad_input=grad_gate)
         return grad
+
+
+class _SpreadRows(torch.autograd.Function):
+    """The stock copy by index keeps what it copied, though its gradient needs the places alone."""
+
+    @staticmethod
+    def forward(ctx: Any, packed: Tensor, index: Tensor, rows: int) -> Tensor:
+        ctx.save_for_backward(index)
+        return packed.new_zeros(rows, *packed.shape[1:]).index_copy_(0, index, packed)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (index,) = ctx.saved_tensors
+        return grads[0].index_select(0, index), None, None

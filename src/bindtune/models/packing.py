@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bindtune.models.fused import spread_rows
 
 class Block(NamedTuple):
     """Adjacent rows of equal shape: the first packed token, how many rows, the tokens in each sequence of a row."""
@@ -131,8 +132,7 @@ class Packing:
     def unpack(self, packed: Tensor) -> Tensor:
         """Put tokens back, with 0 at padding: (N, ...) to (B, T, ...)."""
         rows, width = self.shape
-        flat = packed.new_zeros(rows * width, *packed.shape[1:])
-        return flat.index_copy(0, self.index, packed).unflatten(0, self.shape)
+        return spread_rows(packed, self.index, rows * width).unflatten(0, self.shape)
 
     @property
     def has_context(self) -> bool:

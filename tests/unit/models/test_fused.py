@@ -1,11 +1,13 @@
 """Element-wise steps against stock autograd."""
 
+import weakref
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bindtune.models.fused import clip_rotate, gated_silu, recomputed_product, rms_norm, rotary_angles
+from bindtune.models.fused import clip_rotate, gated_silu, recomputed_product, rms_norm, rotary_angles, spread_rows
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -66,10 +68,29 @@ def test_the_product_is_not_kept_and_gradients_are_equal() -> None:
     with torch.autograd.graph.saved_tensors_hooks(put, lambda tensor: tensor), recomputed_product(product, gate, value):
         out = product @ weight.T
     assert product.data_ptr() not in pointers
+    held = weakref.ref(product)
     del product
+    assert held() is None
     saving = torch.autograd.grad(out.square().sum(), (gate, value, weight))
     for one, two in zip(plain, saving, strict=True):
         assert torch.equal(one, two)
+
+
+def test_rows_are_spread_among_zeros_and_only_places_are_kept() -> None:
+    packed, places = normal(3, 2), torch.tensor([0, 2, 3])
+    kept = []
+
+    def put(tensor: Tensor) -> Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(put, lambda tensor: tensor):
+        found = spread_rows(packed, places, 5)
+    expected = torch.zeros(5, 2, dtype=torch.float64)
+    expected[places] = packed.detach()
+    assert torch.equal(found, expected)
+    assert [tensor is places for tensor in kept] == [True]
+    assert torch.autograd.gradcheck(lambda inputs: spread_rows(inputs, places, 5), (packed,))
 
 
 def test_angles_are_computed_in_fp32_whatever_the_default() -> None:
