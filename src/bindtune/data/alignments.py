@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from bindtune.data.context import Context, ContextSpec, Homologs, cache_entry, draw_context, read_entry, read_homologs
-from bindtune.errors import InputError
+from bindtune.errors import InputError, Problems
 
 
 class Alignments:
@@ -41,15 +41,22 @@ class Alignments:
             progress: wraps the names while they are read.
 
         Raises:
-            InputError: an alignment cannot be read, or is of another protein.
+            InputError: lists each alignment that cannot be read, or is of another protein.
         """
+        problems = Problems(None)
         for name in progress([name for name in self._paths if name in sequences]):
             path = self._paths[name]
-            homologs = read_homologs(path, neighbor_similarity_lower_bound=self._bound, cache_dir=self._cache_dir)
+            try:
+                homologs = read_homologs(path, neighbor_similarity_lower_bound=self._bound, cache_dir=self._cache_dir)
+            except InputError as error:
+                problems.add(error.line, error.problem, path=error.path)
+                continue
             if homologs.residues(0) != sequences[name]:
-                raise InputError(path, None, f"the first row is not '{name}', for which the alignment is")
+                problems.add(None, f"the first row is not '{name}', for which the alignment is", path=path)
+                continue
             self._entries[name] = cache_entry(path, self._bound, self._cache_dir)
             self.residues[name] = int(homologs.bounds[-1])
+        problems.raise_any()
 
     def digest(self) -> str:
         """Hash of what all prepared alignments hold, and of whose they are."""
