@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -207,6 +207,27 @@ def compare(
 
     typer.echo(compare_runs(runs, out))
     typer.echo(f"page: {out}")
+
+
+@app.command()
+def doctor(
+    config: Annotated[
+        Path | None, typer.Argument(help="Settings of bindtune pretrain or bindtune train; their files are checked.")
+    ] = None,
+    overrides: _Overrides = None,
+    job: Annotated[
+        Literal["pretrain", "train"] | None,
+        typer.Option(help="What the settings are for, where that is unclear."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look for what would stop a run: this machine and, with a file of settings, its inputs and its memory."""
+    from bindtune.doctor.findings import as_json, as_text, passes
+    from bindtune.doctor.job import diagnose
+
+    found = diagnose(config, overrides or [], job=job)
+    typer.echo(as_json(found) if json else as_text(found))
+    raise typer.Exit(0 if passes(found) else 1)
 
 
 @app.command()

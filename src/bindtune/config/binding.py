@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
-from bindtune.config.settings import Count, Fraction, Settings, build, nearest, read_yaml
+from bindtune.config.settings import Count, Fraction, Settings, build, nearest, read_override, read_yaml
 from bindtune.errors import ConfigError
 
 Ratio = Annotated[float, Field(ge=0, lt=1)]
@@ -298,13 +297,7 @@ def load_binding(config: Path | None, overrides: Sequence[str] = ()) -> BindingC
 
 def _overridden(values: Mapping[str, Any], override: str) -> tuple[dict[str, Any], str]:
     """The settings with one replaced, and the name that it has now."""
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise ConfigError(f"'{override}' is no setting, expected section.key=value such as training.epochs=3")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"'{override}': the value is not YAML") from error
+    path, value = read_override(override, example="section.key=value such as training.epochs=3")
     values = _under_present_names(values)
     for old, new in _ALIASES.items():
         if path == old or path.startswith(f"{old}."):

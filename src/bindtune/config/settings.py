@@ -78,6 +78,21 @@ def read_yaml(path: Path, *, notes: bool = False) -> dict[str, Any]:
     return content
 
 
+def read_override(override: str, *, example: str) -> tuple[str, Any]:
+    """Name and value of `name=value`; the value is YAML.
+
+    Raises:
+        ConfigError: it is something else; says that `example` was expected.
+    """
+    name, equals, text = override.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"'{override}' is no setting, expected {example}")
+    try:
+        return name, yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"'{override}': the value is not YAML") from error
+
+
 def load(model: type[S], *, config: Path | None, given: Mapping[str, Any]) -> S:
     """Settings from a YAML file, or None, and from the command line, which wins."""
     if config is None:

@@ -113,6 +113,14 @@ def has_adapters(model: nn.Module) -> bool:
     return isinstance(model, PeftModel)
 
 
+def adapter_shape(layer: nn.Module) -> tuple[int, float] | None:
+    """Rank and dropout of a linear layer's adapter; None where it has none."""
+    if not isinstance(layer, LoraLinear):
+        return None
+    name = layer.active_adapters[0]
+    return int(layer.r[name]), float(getattr(layer.lora_dropout[name], "p", 0.0))
+
+
 @dataclass(frozen=True)
 class ParameterCounts:
     """Trainable parameters by part, and all there are."""

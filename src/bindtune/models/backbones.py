@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import PreTrainedConfig
+from transformers import EsmConfig, PreTrainedConfig
 
 from bindtune.models.base_files import check_reachable
 from bindtune.models.damage import MODEL_DOCUMENTS, check_documents, loading
 from bindtune.models.e1 import E1ForMaskedLM
+from bindtune.models.e1_config import E1Config
 from bindtune.models.e1_tokens import E1BatchPreparer
 from bindtune.models.esm2 import Esm2BatchPreparer, Esm2ForMaskedLM
 
@@ -93,6 +94,19 @@ def load_encoder(name: str) -> Any:
     """
     kind = find_backbone(name).get("model_type")
     return (Esm2ForMaskedLM if kind == "esm" else E1ForMaskedLM).from_pretrained(name)
+
+
+def empty_encoder(name: str) -> Any:
+    """An encoder as its configuration has it, on the meta device: shapes, no weights.
+
+    Raises:
+        CheckpointError: there is no such model, or it is of another kind.
+    """
+    kind = find_backbone(name).get("model_type")
+    with loading(name, "no model"):
+        config: Any = (EsmConfig if kind == "esm" else E1Config).from_pretrained(name)
+        with torch.device("meta"):
+            return Esm2ForMaskedLM(config) if kind == "esm" else E1ForMaskedLM(config)
 
 
 def preparer_for(model: Any, name: str) -> BatchPreparer:

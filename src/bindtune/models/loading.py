@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
+import torch
+from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 
 from bindtune.errors import CheckpointError
 from bindtune.models.base_files import check_reachable
 from bindtune.models.damage import MODEL_DOCUMENTS, check_documents, loading
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 
 
 def load_masked_lm(name: str) -> PreTrainedModel:
@@ -21,9 +22,7 @@ def load_masked_lm(name: str) -> PreTrainedModel:
     """
     check_reachable(name)
     with loading(name, "no masked language model could be loaded"):
-        check_documents(name, MODEL_DOCUMENTS)
-        config, _ = PreTrainedConfig.get_config_dict(name)
-        if "alibi_starting_size" in config or config.get("model_type") == "dnabert2":
+        if _is_dnabert2(name):
             return DNABert2ForMaskedLM.from_pretrained(name)
         loaded: Any = AutoModelForMaskedLM.from_pretrained(
             name, dtype="float32", output_loading_info=True, trust_remote_code=False
@@ -32,3 +31,26 @@ def load_masked_lm(name: str) -> PreTrainedModel:
     if info["missing_keys"]:
         raise CheckpointError(f"{name}: nothing for parameters {', '.join(sorted(info['missing_keys'])[:10])}")
     return model
+
+
+def empty_masked_lm(name: str) -> PreTrainedModel:
+    """The model that `load_masked_lm` would load, on the meta device: shapes, no weights.
+
+    Raises:
+        CheckpointError: there is no such model, or it has no masked-LM head.
+    """
+    check_reachable(name)
+    with loading(name, "no masked language model"):
+        if _is_dnabert2(name):
+            settings = DNABert2Config.from_pretrained(name)
+            with torch.device("meta"):
+                return DNABert2ForMaskedLM(settings)
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        with torch.device("meta"):
+            return AutoModelForMaskedLM.from_config(config, trust_remote_code=False)
+
+
+def _is_dnabert2(name: str) -> bool:
+    check_documents(name, MODEL_DOCUMENTS)
+    config, _ = PreTrainedConfig.get_config_dict(name)
+    return "alibi_starting_size" in config or config.get("model_type") == "dnabert2"

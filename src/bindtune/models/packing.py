@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bindtune.models.fused import spread_rows
 
+
 class Block(NamedTuple):
     """Adjacent rows of equal shape: the first packed token, how many rows, the tokens in each sequence of a row."""
 

@@ -56,15 +56,15 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
     if not sys.stderr.isatty():
         disable_progress_bars()
         disable_progress_bar()  # type: ignore[no-untyped-call]
-    _check_rates(config)
-    arguments = _training_arguments(config)
-    checkpoint = _find_checkpoint(config)
+    check_rates(config)
+    arguments = training_arguments(config)
+    checkpoint = find_checkpoint(config)
     tokenizer = load_tokenizer(config.model_name_or_path)
     with arguments.main_process_first(desc="tokenising"):
-        train = _rows(config, tokenizer, config.train_file, config.max_train_samples)
+        train = _told_rows(config, tokenizer, config.train_file, config.max_train_samples)
         validation = None
         if config.validation_file is not None:
-            validation = _rows(config, tokenizer, config.validation_file, config.max_eval_samples)
+            validation = _told_rows(config, tokenizer, config.validation_file, config.max_eval_samples)
     model = _model(config, tokenizer)
     origin = _origin(config, checkpoint)
     if arguments.distributed_state is not None:
@@ -86,7 +86,12 @@ def _run(trainer: RegionTrainer, config: PretrainConfig, checkpoint: Path | None
         return _finish(trainer, config, trained)
 
 
-def _check_rates(config: PretrainConfig) -> None:
+def check_rates(config: PretrainConfig) -> None:
+    """Refuse masking rates that cannot hold.
+
+    Raises:
+        ConfigError: they cannot.
+    """
     MaskingRates(
         target=config.target_mlm_prob,
         peak_range=(config.eclip_mlm_lo, config.eclip_mlm_hi),
@@ -96,8 +101,12 @@ def _check_rates(config: PretrainConfig) -> None:
     Replacement(mask=config.mask_replace_prob, random=config.random_replace_prob)
 
 
-def _training_arguments(config: PretrainConfig) -> TrainingArguments:
-    """Our settings under transformers' names: the one place where they are mapped."""
+def training_arguments(config: PretrainConfig) -> TrainingArguments:
+    """Our settings under transformers' names: the one place where they are mapped.
+
+    Raises:
+        ConfigError: a setting that transformers refuses, or that cannot work here.
+    """
     if config.fp16 and not torch.cuda.is_available():
         raise ConfigError("fp16 needs a GPU, and none is available here; on a CPU leave it off")
     schedules = [kind.value for kind in SchedulerType]
@@ -134,8 +143,12 @@ def _training_arguments(config: PretrainConfig) -> TrainingArguments:
         raise ConfigError(" ".join(str(error).split())) from error
 
 
-def _find_checkpoint(config: PretrainConfig) -> Path | None:
-    """The checkpoint to go on from. Refuses a run folder that holds something else, or a run with other settings."""
+def find_checkpoint(config: PretrainConfig) -> Path | None:
+    """The checkpoint to go on from, or None.
+
+    Raises:
+        ConfigError: the run folder holds something else, or a run with other settings.
+    """
     run = config.output_dir
     if run.exists() and not run.is_dir():
         raise ConfigError(f"{run} is a file, not a run folder")
@@ -174,13 +187,22 @@ def _sign(config: PretrainConfig, origin: dict[str, Any]) -> None:
 
 def _model(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
     model = load_masked_lm(config.model_name_or_path)
+    check_vocabulary(config, tokenizer, model)
+    return model
+
+
+def check_vocabulary(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Refuse a tokenizer with more tokens than the model.
+
+    Raises:
+        ConfigError: it has more.
+    """
     embeddings: Any = model.get_input_embeddings()
     if len(tokenizer) > embeddings.weight.shape[0]:
         raise ConfigError(
             f"{config.model_name_or_path}: the tokenizer has {len(tokenizer)} tokens, the model only "
             f"{embeddings.weight.shape[0]}"
         )
-    return model
 
 
 def _refuse_changes(config: PretrainConfig, earlier: dict[str, Any], settings: Path) -> None:
@@ -191,7 +213,15 @@ def _refuse_changes(config: PretrainConfig, earlier: dict[str, Any], settings: P
         raise ConfigError(f"{settings}: a resumed run keeps its settings: {told}")
 
 
-def _rows(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, path: Path, limit: int | None) -> Dataset:
+def read_rows(
+    config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, path: Path, limit: int | None
+) -> tuple[Dataset, TokenReport]:
+    """The tokenised windows of a training file, `limit` of them at most, and what tokenising all of them met.
+
+    Raises:
+        InputError: the file is missing or malformed, or nothing in it can be masked.
+        ConfigError: the tokenizer cannot say where its tokens stand.
+    """
     rows, report = tokenise_file(
         path,
         tokenizer,
@@ -199,12 +229,17 @@ def _rows(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, path: Path
         overlap=config.region_overlap,
         processes=config.preprocessing_num_workers,
     )
-    _tell(path, report)
     if not total_counts(np.asarray(rows["maskable"], dtype=np.int64), config.target_mlm_prob).any():
         raise InputError(path, None, "no window has enough tokens for one to be masked")
     if limit is None or limit >= len(rows):
-        return rows
-    return rows.shuffle(seed=config.seed).select(range(limit))
+        return rows, report
+    return rows.shuffle(seed=config.seed).select(range(limit)), report
+
+
+def _told_rows(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, path: Path, limit: int | None) -> Dataset:
+    rows, report = read_rows(config, tokenizer, path, limit)
+    _tell(path, report)
+    return rows
 
 
 def _tell(path: Path, report: TokenReport) -> None:
@@ -212,14 +247,19 @@ def _tell(path: Path, report: TokenReport) -> None:
         "%s: %d windows, %.1f tokens each, %d peaks; %d letters upper-cased, %d U read as T",
         path, report.windows, report.tokens / report.windows, report.peaks, report.lower_case, report.uracil,
     )  # fmt: skip
-    doubts = {
+    told = doubts(report)
+    if told:
+        log.warning("%s: %s", path, told)
+
+
+def doubts(report: TokenReport) -> str:
+    """What a user may not expect of a training file, in words; nothing where there is nothing."""
+    found = {
         "tokens are unknown to the tokenizer and never masked": report.unknown,
         "windows are cut off at the token limit": report.truncated,
         "peaks touch no token": report.peaks_without_token,
     }
-    told = "; ".join(f"{number} {what}" for what, number in doubts.items() if number)
-    if told:
-        log.warning("%s: %s", path, told)
+    return "; ".join(f"{number} {what}" for what, number in found.items() if number)
 
 
 def _trainer(

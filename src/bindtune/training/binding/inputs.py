@@ -100,13 +100,19 @@ def read_run(config: BindingConfig, run: Path) -> RunInputs:
         ConfigError: there are too few proteins for the folds.
     """
     proteins, named = read_proteins(config)
-    group = _groups(config, proteins, named)
-    fold = _folds(config, proteins, group, named)
-    alignments, alone = _alignments(config, proteins, run)
+    group = group_proteins(config, proteins, named)
+    fold = place_in_folds(config, proteins, group, named)
+    alignments, alone = read_alignments(config, proteins, run)
     return RunInputs(proteins, fold, group, alignments, alone, named)
 
 
-def _groups(config: BindingConfig, proteins: Proteins, named: dict[str, Path]) -> Ints:
+def group_proteins(config: BindingConfig, proteins: Proteins, named: dict[str, Path]) -> Ints:
+    """What stays together (N,); a table that is read is added to `named`.
+
+    Raises:
+        InputError: the table is malformed.
+        ConfigError: the proteins cannot be clustered as asked for.
+    """
     data = config.data
     if data.clusters in ("identical", "kmer", "mmseqs"):
         method: Any = data.clusters
@@ -115,7 +121,13 @@ def _groups(config: BindingConfig, proteins: Proteins, named: dict[str, Path]) -
     return read_clusters(named["clusters"], names=proteins.names, sequences=proteins.sequences)
 
 
-def _folds(config: BindingConfig, proteins: Proteins, group: Ints, named: dict[str, Path]) -> Ints:
+def place_in_folds(config: BindingConfig, proteins: Proteins, group: Ints, named: dict[str, Path]) -> Ints:
+    """Fold of each protein (N,) from 1; a table that is read is added to `named`.
+
+    Raises:
+        InputError: the table is malformed.
+        ConfigError: there are too few groups, or other folds in the table than asked for.
+    """
     count = config.training.num_folds
     if config.data.folds is None:
         return assign_folds(proteins, group, num_folds=count, seed=config.training.seed)
@@ -126,7 +138,17 @@ def _folds(config: BindingConfig, proteins: Proteins, group: Ints, named: dict[s
     return fold
 
 
-def _alignments(config: BindingConfig, proteins: Proteins, run: Path) -> tuple[Alignments | None, tuple[str, ...]]:
+def read_alignments(config: BindingConfig, proteins: Proteins, run: Path) -> tuple[Alignments | None, tuple[str, ...]]:
+    """The proteins' alignments, all of them read, and the proteins that have none.
+
+    Args:
+        config: the settings.
+        proteins: whose alignments are looked for.
+        run: the folder whose part keeps what was read, where the settings name no other.
+
+    Raises:
+        InputError: lists each alignment that cannot be read or is of another protein.
+    """
     data, sampling = config.data, config.training.msa_sampling
     if data.msa_dir is None:
         return None, ()

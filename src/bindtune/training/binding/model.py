@@ -35,10 +35,17 @@ def build_model(config: BindingConfig, *, pos_weight: Sequence[float] | None = N
         CheckpointError: the encoder cannot be loaded.
         ConfigError: the adapters do not fit it, a head cannot have its ion's name, or there is nothing to train.
     """
+    encoder, preparer = load_backbone(config.model.checkpoint)
+    return BuiltModel(assemble(config, encoder, pos_weight=pos_weight, fold=fold), preparer)
+
+
+def assemble(
+    config: BindingConfig, encoder: Any, *, pos_weight: Sequence[float] | None = None, fold: int = 0
+) -> E1ForResidueClassification:
+    """Give an encoder, which is changed, its adapters and heads; the arguments and errors of `build_model`."""
     taken = [ion for ion in config.training.ions if hasattr(nn.ModuleDict(), ion)]
     if taken:
         raise ConfigError(f"training.ions: {taken[0]!r} is a name that PyTorch uses itself")
-    encoder, preparer = load_backbone(config.model.checkpoint)
     training, lora = config.training, config.lora
     with seeded(training.seed, "initial weights", fold):
         wrapped: Any = encoder
@@ -69,7 +76,7 @@ def build_model(config: BindingConfig, *, pos_weight: Sequence[float] | None = N
         wrapped.activation_checkpointing_enable()
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ConfigError("there is nothing to train: without training.ions, lora or train_mlm_head must learn")
-    return BuiltModel(model, preparer)
+    return model
 
 
 def binding_loss(config: BindingConfig) -> BindingLoss:

@@ -1,0 +1,224 @@
+"""The files of a `bindtune train`: read by the readers that training uses, and counted."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from bindtune.config import BindingConfig
+from bindtune.data.folds import count_folds
+from bindtune.data.proteins import Proteins
+from bindtune.doctor.encoders import check_weights
+from bindtune.doctor.findings import Finding, attempt, noted, problem, warning
+from bindtune.doctor.machine import check_room
+from bindtune.doctor.room import Place, check_memory
+from bindtune.models.adapters import count_parameters
+from bindtune.models.backbones import BatchPreparer, empty_encoder, preparer_for
+from bindtune.models.kept import WIDE, Arithmetic, BatchShape
+from bindtune.models.residue import E1ForResidueClassification
+from bindtune.training.binding.audit import audit
+from bindtune.training.binding.batches import FoldBatches
+from bindtune.training.binding.folder import CONFIG, check_folder
+from bindtune.training.binding.inputs import (
+    RunInputs,
+    divide,
+    group_proteins,
+    place_in_folds,
+    read_alignments,
+    read_proteins,
+)
+from bindtune.training.binding.model import assemble
+
+
+class _Empty(NamedTuple):
+    """A model without weights, and what prepares its batches."""
+
+    model: E1ForResidueClassification
+    preparer: BatchPreparer
+
+
+def check_binding(config: BindingConfig, *, place: Callable[[], Place]) -> list[Finding]:
+    """Read every input of a run, build its model without weights, and predict what its largest batch takes.
+
+    Args:
+        config: the settings.
+        place: says where it would be trained, once everything is read.
+    """
+    found: list[Finding] = [warning("settings", "without effect", key, "leave it out") for key in config.ignored_keys]
+    found += _folder(config)
+    empty = _model(config, found)
+    inputs = _inputs(config, found)
+    if inputs is None or empty is None:
+        return found
+    batches = attempt("batches", "batches", lambda: _batches(config, inputs, empty.preparer, found), found)
+    if batches is None:
+        return found
+    arithmetic = Arithmetic(
+        checkpointing=config.training.gradient_checkpointing,
+        half=config.training.use_bf16 and torch.cuda.is_available(),
+        on_gpu=torch.cuda.is_available(),
+        accumulated=config.training.accum_steps,
+    )
+    return found + check_memory(empty.model, batches, arithmetic, place=place(), advice=lambda n: _advice(config, n))
+
+
+def _folder(config: BindingConfig) -> list[Finding]:
+    """Whether the run folder is free, or holds this run."""
+    run, found = config.training.output_dir, list[Finding]()
+    if not (run / CONFIG).is_file():
+        attempt("output", "run folder", lambda: check_folder(config, run, fold=None, resumed=False), found)
+        return found
+    refused: list[Finding] = []
+    attempt("output", "run folder", lambda: check_folder(config, run, fold=None, resumed=False), refused)
+    attempt("output", "run folder", lambda: check_folder(config, run, fold=None, resumed=True), found)
+    if refused and not found:
+        fix = f"bindtune train --resume {run} goes on there; another training.output_dir begins anew"
+        found.append(warning("output", "run folder", str(run), fix, text=f"{run} holds this run"))
+    return found
+
+
+def _model(config: BindingConfig, found: list[Finding]) -> _Empty | None:
+    name = config.model.checkpoint
+
+    def build() -> _Empty:
+        encoder = empty_encoder(name)
+        preparer = preparer_for(encoder, name)
+        with torch.device("meta"):
+            return _Empty(assemble(config, encoder), preparer)
+
+    empty = attempt("encoder", name, build, found)
+    found += check_weights(name)
+    if empty is None:
+        return None
+    settings = empty.model._original_model.config
+    about = f"{settings.model_type}, {settings.num_hidden_layers} layers, width {settings.hidden_size}"
+    found.append(noted("encoder", "shape", about))
+    counts = count_parameters(empty.model)
+    found.append(noted("encoder", "parameters", counts.total, str(counts)))
+    trained = counts.adapters + counts.heads + counts.backbone
+    # The best weights and a state with two moments beside, of each fold.
+    found += check_room(config.training.output_dir, needed=4 * WIDE * trained * config.training.num_folds)
+    return empty
+
+
+def _inputs(config: BindingConfig, found: list[Finding]) -> RunInputs | None:
+    """What a run reads, step by step; a step that fails leaves out only those that need it."""
+    read = attempt("proteins", "labels", lambda: read_proteins(config), found)
+    if read is None:
+        return None
+    proteins, named = read
+    found += _counts(config, proteins, named)
+    group = attempt("folds", "groups", lambda: group_proteins(config, proteins, named), found)
+    fold = None
+    if group is not None:
+        found.append(noted("folds", "groups", len(set(group.tolist()))))
+        fold = attempt("folds", "folds", lambda: place_in_folds(config, proteins, group, named), found)
+    with tempfile.TemporaryDirectory(prefix="bindtune-doctor-") as kept:  # data.cache_dir is used where it is set
+        aligned = attempt(
+            "alignments", str(config.data.msa_dir), lambda: read_alignments(config, proteins, Path(kept)), found
+        )
+    if aligned is None or group is None or fold is None:
+        return None
+    alignments, alone = aligned
+    if alignments is not None:
+        found.append(_aligned(len(proteins) - len(alone), len(proteins), alone))
+    inputs = RunInputs(proteins, fold, group, alignments, alone, named)
+    found += _folds(inputs)
+    attempt("folds", "audit", lambda: found.extend(_audit(config, inputs)), found)
+    return inputs
+
+
+def _counts(config: BindingConfig, proteins: Proteins, named: dict[str, Path]) -> list[Finding]:
+    found = [noted("proteins", name, str(path)) for name, path in named.items()]
+    found.append(noted("proteins", "proteins", len(proteins), f"{len(proteins):,}"))
+    residues = int(proteins.residues().sum())
+    found.append(noted("proteins", "residues", residues, f"{residues:,}"))
+    known, positives = proteins.known().sum(axis=0).tolist(), proteins.positives().sum(axis=0).tolist()
+    for ion, count, sites in zip(proteins.ions, known, positives, strict=True):
+        value, about = {"proteins": count, "positives": sites}, f"{count:,} proteins, {sites:,} binding residues"
+        if sites:
+            found.append(noted("proteins", ion, value, about))
+        else:
+            fix = f"its head would learn that nothing binds: leave {ion} out of training.ions, or look at its labels"
+            found.append(warning("proteins", ion, value, fix, text=about))
+    return found
+
+
+def _aligned(there: int, proteins: int, alone: tuple[str, ...]) -> Finding:
+    value = {"found": there, "missing": len(alone)}
+    about = f"{there:,} of {proteins:,} proteins have one"
+    if there:
+        return noted("alignments", "alignments", value, about)
+    fix = f"files are named after the proteins, such as {alone[0]}.a3m: look at data.msa_dir"
+    return warning("alignments", "alignments", value, fix, text=about)
+
+
+def _folds(inputs: RunInputs) -> list[Finding]:
+    counts = count_folds(inputs.proteins, inputs.fold)
+    return [
+        noted("folds", f"fold {number}", {"proteins": proteins, "residues": residues},
+              f"{proteins:,} proteins, {residues:,} residues, "
+              + ", ".join(f"{ion} {sites:,}" for ion, sites in zip(counts.ions, positives, strict=True)))
+        for number, proteins, residues, positives in zip(
+            counts.folds, counts.proteins, counts.residues, counts.positives, strict=True
+        )
+    ]  # fmt: skip
+
+
+def _audit(config: BindingConfig, inputs: RunInputs) -> list[Finding]:
+    said: dict[str, Any] = audit(config, inputs)
+    first, *others = said["sentences"]
+    refused = said["leaks"] and config.data.leaks == "fail"
+    fix = "data.clusters=kmer or mmseqs keeps them together; data.leaks=allow trains nevertheless"
+    leaks = problem("folds", "audit", said["leaks"], fix, text=first) if refused else noted(
+        "folds", "audit", said["leaks"], first)  # fmt: skip
+    empty = set(said["folds_without_sites"])
+    return [leaks] + [
+        warning("folds", "audit", text, "fewer folds, or more proteins") if text in empty else noted(
+            "folds", "audit", text) for text in others
+    ]  # fmt: skip
+
+
+def _batches(config: BindingConfig, inputs: RunInputs, preparer: BatchPreparer, found: list[Finding]) -> BatchShape:
+    """Tokens a batch, steps an epoch; returns the largest batch that any epoch may draw."""
+    fold = FoldBatches(config, divide(inputs, config, 1), preparer, fold=1, processes=1, rank=0)
+    rows = fold.training
+    costs = [rows.cost((number, 1)) for number in range(len(rows))]
+    sizes = [sum(costs[number] for number in batch) for step in fold.steps(1) for each in step for batch in each]
+    median, most = int(np.median(sizes)), max(sizes)
+    about = f"at most {median:,} (median) to {most:,} in the first epoch of fold 1"
+    found.append(noted("batches", "tokens in a batch", {"median": median, "most": most}, about))
+    found.append(noted("batches", "steps in an epoch", fold.steps_per_epoch))
+    if rows.cropped():
+        found.append(noted("batches", "longer than a row", rows.cropped()))
+    order = sorted(range(len(costs)), key=lambda number: -costs[number])
+    largest = [order[0]]
+    budget = config.training.max_batch_tokens
+    for number in order[1 : config.training.batch_size]:
+        if budget is None or sum(costs[one] for one in [*largest, number]) <= budget:
+            largest.append(number)
+    lengths = rows.proteins.residues()
+    queries = sum(min(int(lengths[number]), rows.spec.max_residues) + rows.spec.frame for number in largest)
+    masking = config.training.mlm_probability if config.training.mlm_weight else 0
+    return BatchShape(
+        rows=len(largest),
+        columns=costs[largest[0]],
+        tokens=sum(costs[number] for number in largest),
+        masked=round(masking * queries),
+        queries=queries,
+    )
+
+
+def _advice(config: BindingConfig, tokens: int) -> str:
+    training = config.training
+    ways = [] if training.gradient_checkpointing else ["training.gradient_checkpointing=true"]
+    if tokens:
+        limit = f"training.max_batch_tokens={tokens}"
+        return f"{limit}, with no row longer than that (training.msa_sampling.max_token_length)" + "".join(
+            f"; or {way}" for way in ways
+        )
+    ways += ["a smaller encoder", "a device with more memory"]
+    return f"not even a short row fits: {', or '.join(ways)}"

@@ -1,0 +1,71 @@
+"""`bindtune doctor`: look at the machine and, where there is a file of settings, at everything that it names."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from bindtune.config import BindingConfig, PretrainConfig, build, load_binding, read_yaml
+from bindtune.config.settings import read_override
+from bindtune.doctor.binding import check_binding
+from bindtune.doctor.findings import Finding, attempt, noted
+from bindtune.doctor.machine import check_machine
+from bindtune.doctor.pretraining import check_pretraining
+from bindtune.doctor.room import find_place
+from bindtune.errors import ConfigError
+
+Job = Literal["pretrain", "train"]
+
+
+def diagnose(config: Path | None, overrides: Sequence[str], *, job: Job | None) -> list[Finding]:
+    """Findings about the machine and, with a file of settings, about its run.
+
+    Args:
+        config: settings of `bindtune pretrain` or `bindtune train`; None looks at the machine alone.
+        overrides: settings that win over the file's, `section.key=value` or `key=value`.
+        job: which command the file is for; None recognises it.
+
+    Raises:
+        InputError: the file cannot be read.
+        ConfigError: the file is for neither command.
+    """
+    if config is None:
+        return check_machine(Path())
+    wanted = job or recognise(config)
+    problems: list[Finding] = []
+    if wanted == "train":
+        binding = attempt("settings", str(config), lambda: load_binding(config, overrides), problems)
+        output = Path() if binding is None else binding.training.output_dir
+        checked = problems if binding is None else check_binding(binding, place=find_place)
+    else:
+        settings = attempt("settings", str(config), lambda: load_pretraining(config, overrides), problems)
+        output = Path() if settings is None else settings.output_dir
+        checked = problems if settings is None else check_pretraining(settings, place=find_place)
+    machine = [finding for finding in check_machine(output) if finding.section != "output"]
+    return [*machine, noted("settings", "command", wanted, f"bindtune {wanted}"), *checked]
+
+
+def recognise(config: Path) -> Job:
+    """The command that a file of settings is for.
+
+    Raises:
+        InputError: the file cannot be read.
+        ConfigError: it is for neither.
+    """
+    names = read_yaml(config, notes=True).keys()
+    if names & {*BindingConfig.model_fields, "general", "msa_sampling"}:
+        return "train"
+    if names & PretrainConfig.model_fields.keys():
+        return "pretrain"
+    raise ConfigError(f"{config}: holds settings of neither bindtune pretrain nor bindtune train; say which with --job")
+
+
+def load_pretraining(config: Path, overrides: Sequence[str]) -> PretrainConfig:
+    """Settings of pretraining, with `key=value` overrides.
+
+    Raises:
+        ConfigError: an override or a setting is not as expected.
+        InputError: the file cannot be read.
+    """
+    example = "key=value such as max_steps=100"
+    given: dict[str, Any] = dict(read_override(override, example=example) for override in overrides)
+    return build(PretrainConfig, {**read_yaml(config), **given}, source=None if overrides else config)

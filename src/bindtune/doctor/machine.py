@@ -1,0 +1,225 @@
+"""The machine: versions, devices, threads, the hub, extras, and room for what a run writes."""
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from huggingface_hub import constants
+
+from bindtune.data.clusters import find_mmseqs
+from bindtune.doctor.findings import GIB, Finding, noted, problem, size, warning
+from bindtune.errors import ConfigError
+
+_PACKAGES = (
+    "bindtune", "transformers", "peft", "accelerate", "tokenizers", "datasets", "safetensors", "numpy", "scikit-learn",
+)  # fmt: skip
+_EXTRAS = {
+    "docs": ("sphinx", "myst_parser", "pydata_sphinx_theme"),
+    "trackers": ("mlflow", "trackio", "wandb"),
+}
+_SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE")
+_LEAST_ROOM = GIB
+_UNLIMITED = 2**60
+"""Where version 1 of control groups sets no limit, it says a number near 2^63."""
+
+
+def check_machine(output: Path) -> list[Finding]:
+    """Everything that is true of this machine whatever is trained.
+
+    Args:
+        output: the folder that a run would write to; its nearest parent that exists is looked at.
+    """
+    return [*_versions(), *_devices(), *check_threads(os.environ), *_hub(), *_extras(), *check_room(output)]
+
+
+def _versions() -> list[Finding]:
+    found = [noted("versions", "Python", platform.python_version())]
+    build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
+    found.append(noted("versions", "torch", f"{torch.__version__} ({build})"))
+    for name in _PACKAGES:
+        try:
+            found.append(noted("versions", name, version(name)))
+        except PackageNotFoundError:
+            found.append(problem("versions", name, "not installed", "pip install bindtune"))
+    return found
+
+
+def _devices() -> list[Finding]:
+    found = [noted("devices", "CPU", _cpu_model()), noted("devices", "cores", usable_cores())]
+    memory = host_memory()
+    found.append(noted("devices", "memory", memory, size(memory) if memory else "unknown"))
+    found += [finding for number in range(torch.cuda.device_count()) for finding in _gpu(number)]
+    if not torch.cuda.is_available():
+        found.append(_no_gpu())
+    kernels = {"varlen": _importable("torch.nn.attention.varlen", "varlen_attn"),
+               "flex": _importable("torch.nn.attention.flex_attention", "flex_attention")}  # fmt: skip
+    for name, there in kernels.items():
+        if there or not torch.cuda.is_available():
+            use = "" if torch.cuda.is_available() else "; used on GPUs alone"
+            found.append(noted("devices", f"{name} attention", there, f"{'there' if there else 'missing'}{use}"))
+        else:
+            fix = "update torch to 2.10 or newer, or set training.use_bf16=false"
+            found.append(problem("devices", f"{name} attention", False, fix, text="missing"))
+    return found
+
+
+def _gpu(number: int) -> list[Finding]:
+    free, total = torch.cuda.mem_get_info(number)
+    name = torch.cuda.get_device_name(number)
+    with torch.cuda.device(number):
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    about = f"{name}, {size(total)}, {size(free)} free, bfloat16 {'in hardware' if bf16 else 'not in hardware'}"
+    value = {"name": name, "memory": total, "free": free, "bf16": bf16}
+    if bf16:
+        return [noted("devices", f"GPU {number}", value, about)]
+    fix = "--fp16 for pretrain, training.use_bf16=false for train"
+    return [warning("devices", f"GPU {number}", value, fix, text=about)]
+
+
+def _no_gpu() -> Finding:
+    if torch.version.cuda is None and Path("/dev/nvidia0").exists():
+        return warning("devices", "GPU", "there is one that torch cannot use", "install a build of torch with CUDA")
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if torch.version.cuda is not None:
+        told = "torch sees none" if seen is None else f"torch sees none, CUDA_VISIBLE_DEVICES is {seen!r}"
+        return warning("devices", "GPU", told, "ask the scheduler for a GPU, and look at nvidia-smi")
+    return noted("devices", "GPU", None, "none: training is on the CPU")
+
+
+def _importable(module: str, name: str) -> bool:
+    try:
+        return hasattr(__import__(module, fromlist=[name]), name)
+    except ImportError:
+        return False
+
+
+def _cpu_model() -> str:
+    told = _first_line(Path("/proc/cpuinfo"), "model name")
+    return told.partition(":")[2].strip() or platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: by affinity, and by the limit of its control group."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for folder in _control_groups("cpu"):
+        quota, _, period = _text(folder / "cpu.max").partition(" ")
+        if quota.isdigit() and period.isdigit():
+            cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
+
+
+def host_memory() -> int:
+    """Bytes that this process may use: what the machine has, or less where its control group is limited; 0 unknown."""
+    total = _first_line(Path("/proc/meminfo"), "MemTotal:").split()
+    limits = [int(total[1]) * 1024] if len(total) > 1 else []
+    for folder in _control_groups("memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            told = _text(folder / name)
+            if told.isdigit() and int(told) < _UNLIMITED:
+                limits.append(int(told))
+    return min(limits, default=0)
+
+
+def _control_groups(kind: str) -> list[Path]:
+    """The folders of this process's control groups and of those around them, in either version of the file system."""
+    found = []
+    for line in _text(Path("/proc/self/cgroup")).splitlines():
+        number, _, rest = line.partition(":")
+        kinds, _, place = rest.partition(":")
+        root = Path("/sys/fs/cgroup") if number == "0" else Path("/sys/fs/cgroup") / kind
+        if number == "0" or kind in kinds.split(","):
+            own = root / place.lstrip("/")
+            found += [own, *(parent for parent in own.parents if parent.is_relative_to(root))]
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _first_line(path: Path, start: str) -> str:
+    return next((line for line in _text(path).splitlines() if line.startswith(start)), "")
+
+
+def check_threads(environment: Mapping[str, str]) -> list[Finding]:
+    """Threads against the cores that are there and those that SLURM gave."""
+    threads, cores = torch.get_num_threads(), usable_cores()
+    found = [noted("threads", "OMP_NUM_THREADS", environment.get("OMP_NUM_THREADS"),
+                   environment.get("OMP_NUM_THREADS", "not set"))]  # fmt: skip
+    told = environment.get("SLURM_CPUS_PER_TASK", "")
+    given = int(told) if told.isdigit() else None
+    if given is not None:
+        found.append(noted("threads", "SLURM_CPUS_PER_TASK", given))
+    wanted = cores if given is None else given
+    if threads > wanted:
+        fix = f"export OMP_NUM_THREADS={wanted}: more threads than cores take turns"
+        found.append(warning("threads", "torch", threads, fix, text=f"{threads} threads for {wanted} cores"))
+    elif given is not None and threads < given:
+        fix = "export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK"
+        found.append(warning("threads", "torch", threads, fix, text=f"{threads} threads, {given} cores are reserved"))
+    else:
+        found.append(noted("threads", "torch", threads))
+    return found
+
+
+def _hub() -> list[Finding]:
+    found = [noted("hub", name, os.environ[name]) for name in _SWITCHES if name in os.environ]
+    offline = bool(constants.HF_HUB_OFFLINE)
+    found.append(noted("hub", "offline", offline, "yes: nothing is downloaded" if offline else "no"))
+    cache = Path(constants.HF_HUB_CACHE)
+    if offline or _writable(cache):
+        return [*found, noted("hub", "cache", str(cache))]
+    return [*found, warning("hub", "cache", str(cache), "cannot be written to: set HF_HOME to a folder that can")]
+
+
+def _extras() -> list[Finding]:
+    try:
+        found = [noted("extras", "clusters", True, f"MMseqs2: {find_mmseqs()}")]
+    except ConfigError as error:
+        found = [noted("extras", "clusters", False, str(error))]
+    for name, modules in _EXTRAS.items():
+        missing = [module for module in modules if find_spec(module) is None]
+        told = "there" if not missing else f"without {', '.join(missing)} (pip install 'bindtune[{name}]')"
+        found.append(noted("extras", name, not missing, told))
+    return found
+
+
+def check_room(output: Path, *, needed: float = _LEAST_ROOM) -> list[Finding]:
+    """Whether a folder can be written to, and has room.
+
+    Args:
+        output: the folder, or one that will be made.
+        needed: bytes that a run writes.
+    """
+    place = _existing(output)
+    if not _writable(output):
+        fix = "choose another output folder, or change its permissions"
+        return [problem("output", str(output), False, fix, text=f"{place} cannot be written to")]
+    free = shutil.disk_usage(place).free
+    about = f"{size(free)} free, about {size(needed)} needed"
+    if free < needed:
+        return [warning("output", str(output), free, "free some, or choose another output folder", text=about)]
+    return [noted("output", str(output), free, about)]
+
+
+def _existing(path: Path) -> Path:
+    """The path, or its nearest parent that exists."""
+    return next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
+
+
+def _writable(path: Path) -> bool:
+    place = _existing(path)
+    try:
+        with tempfile.TemporaryFile(dir=place):  # permissions alone say too little on network file systems
+            return True
+    except OSError:
+        return False

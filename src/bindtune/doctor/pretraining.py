@@ -1,0 +1,147 @@
+"""The files of a `bindtune pretrain`: read by the readers that training uses, and counted."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from bindtune.config import PretrainConfig
+from bindtune.data.tokens import load_tokenizer
+from bindtune.doctor.encoders import check_weights
+from bindtune.doctor.findings import Finding, attempt, noted, warning
+from bindtune.doctor.machine import check_room
+from bindtune.doctor.room import Place, check_memory
+from bindtune.models.kept import WIDE, Arithmetic, BatchShape
+from bindtune.models.loading import empty_masked_lm
+from bindtune.training.pretrain import (
+    check_rates,
+    check_vocabulary,
+    doubts,
+    find_checkpoint,
+    read_rows,
+    training_arguments,
+)
+
+
+def check_pretraining(config: PretrainConfig, *, place: Callable[[], Place]) -> list[Finding]:
+    """Read and tokenise the windows of a run, build its model without weights, and predict its largest batch.
+
+    What was tokenised is kept in the cache of `datasets`, as training does, which then finds it there.
+
+    Args:
+        config: the settings.
+        place: says where it would be trained, once everything is read.
+    """
+    found: list[Finding] = []
+    attempt("settings", "masking rates", lambda: check_rates(config), found)
+    attempt("settings", "training", lambda: training_arguments(config), found)
+    checkpoint = attempt("output", "run folder", lambda: find_checkpoint(config), found)
+    if checkpoint is not None:
+        found.append(noted("output", "goes on from", str(checkpoint)))
+    tokenizer = attempt("encoder", "tokenizer", lambda: load_tokenizer(config.model_name_or_path), found)
+    model = _model(config, tokenizer, found)
+    if tokenizer is None:
+        return found
+    train = _windows(config, tokenizer, config.train_file, config.max_train_samples, found)
+    if config.validation_file is not None:
+        held_out = _windows(config, tokenizer, config.validation_file, config.max_eval_samples, found)
+        if train is not None and held_out is not None:
+            found.append(_shared(train, held_out))
+    if train is None:
+        return found
+    batch = _batches(config, train, found)
+    if model is None:
+        return found
+    arithmetic = Arithmetic(
+        checkpointing=config.gradient_checkpointing,
+        half=config.fp16 or config.bf16,
+        on_gpu=torch.cuda.is_available(),
+        accumulated=config.gradient_accumulation_steps,
+    )
+    return found + check_memory(
+        model, batch, arithmetic, place=place(), advice=lambda tokens: _advice(config, tokens, batch)
+    )
+
+
+def _model(
+    config: PretrainConfig, tokenizer: PreTrainedTokenizerBase | None, found: list[Finding]
+) -> PreTrainedModel | None:
+    name = config.model_name_or_path
+    model = attempt("encoder", name, lambda: empty_masked_lm(name), found)
+    found += check_weights(name)
+    if model is None:
+        return None
+    if tokenizer is not None:
+        attempt("encoder", "vocabulary", lambda: check_vocabulary(config, tokenizer, model), found)
+    settings, parameters = model.config, sum(one.numel() for one in model.parameters())
+    about = f"{settings.model_type}, {settings.num_hidden_layers} layers, width {settings.hidden_size}"
+    found.append(noted("encoder", "shape", about))
+    found.append(noted("encoder", "parameters", parameters, f"{parameters:,}"))
+    # Weights and two moments in each checkpoint, one more while it is written, and the weights at the end.
+    needed = WIDE * parameters * (3 * (config.save_total_limit + 2) + 1)
+    found += check_room(config.output_dir, needed=needed)
+    return model
+
+
+def _windows(
+    config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, path: Path, limit: int | None, found: list[Finding]
+) -> Dataset | None:
+    read = attempt("windows", str(path), lambda: read_rows(config, tokenizer, path, limit), found)
+    if read is None:
+        return None
+    rows, report = read
+    about = f"{report.windows:,} windows, {report.peaks:,} peaks, {report.tokens / report.windows:.1f} tokens a window"
+    value = {name: getattr(report, name) for name in ("windows", "peaks", "tokens", "unknown", "truncated")}
+    told = doubts(report)
+    if told:
+        fix = "raise max_seq_length where windows are cut off" if report.truncated else "look at the file"
+        found.append(warning("windows", str(path), value, fix, text=f"{about}; {told}"))
+    else:
+        found.append(noted("windows", str(path), value, about))
+    if len(rows) < report.windows:
+        found.append(noted("windows", "drawn of these", len(rows), f"{len(rows):,}"))
+    return rows
+
+
+def _shared(train: Dataset, validation: Dataset) -> Finding:
+    """Windows with the same id and sequence in both files: `record` is a hash of the two."""
+    shared = np.intersect1d(np.asarray(train["record"]), np.asarray(validation["record"]))
+    if not len(shared):
+        return noted("windows", "in both files", 0)
+    return warning("windows", "in both files", len(shared), "evaluation would see what was learned: split them anew")
+
+
+def _batches(config: PretrainConfig, rows: Dataset, found: list[Finding]) -> BatchShape:
+    """Tokens a batch, steps an epoch; returns the largest batch that an epoch may draw."""
+    lengths, size = np.asarray(rows["length"], dtype=np.int64), config.per_device_train_batch_size
+    longest = np.sort(lengths)[::-1][:size]
+    typical = round(float(lengths.mean()) * min(size, len(lengths)))
+    found.append(noted("batches", "tokens in a batch", {"mean": typical, "most": int(longest.sum())},
+                       f"{typical:,} (mean) to {int(longest.sum()):,}"))  # fmt: skip
+    batches = -(-len(lengths) // size)
+    steps = -(-batches // config.gradient_accumulation_steps)
+    total = config.max_steps if config.max_steps > 0 else int(np.ceil(steps * config.num_train_epochs))
+    found.append(noted("batches", "steps in an epoch", steps))
+    found.append(noted("batches", "steps of the run", total))
+    return BatchShape(
+        rows=len(longest),
+        columns=int(longest[0]),
+        tokens=int(longest.sum()),
+        masked=round(config.target_mlm_prob * int(longest.sum())),
+    )
+
+
+def _advice(config: PretrainConfig, tokens: int, batch: BatchShape) -> str:
+    ways = [] if config.gradient_checkpointing else ["--gradient_checkpointing"]
+    windows = tokens // batch.columns
+    if windows:
+        summed = config.per_device_train_batch_size * config.gradient_accumulation_steps
+        ways.insert(
+            0,
+            f"--per_device_train_batch_size {windows} --gradient_accumulation_steps {-(-summed // windows)}, "
+            f"at most {tokens:,} tokens a batch",
+        )
+    return "; or ".join(ways) or "a smaller model, shorter windows, or a device with more memory"

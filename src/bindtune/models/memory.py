@@ -1,0 +1,129 @@
+"""Peak memory of a training step, from the shape of a model and of a batch: nothing is run and no weights are needed.
+
+The model may lie on any device; `torch.device("meta")` costs nothing. What its layers keep is counted in `kept.py`.
+
+Time moves through a step like this: activations grow in the forward pass; in the backward pass they go layer by layer
+while gradients come; the peak is the worst moment of that. Optimiser state is there from the second step on. A GPU's
+allocator uses again what was freed. The heap of a CPU process, in pieces after the first step, does so in part: the
+room of old gradients goes to activations, if to anything, and new gradients get room of their own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import accumulate
+from typing import NamedTuple
+
+from torch import nn
+
+from bindtune.models.kept import WIDE, Arithmetic, BatchShape, Head, Kept, kept_by
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of each part at the worst moment of a training step.
+
+    Args:
+        weights: parameters without the adapters'.
+        adapters: of the adapters.
+        casts: copies of weights in 16 bits, which autocast makes and the backward pass keeps.
+        gradients: those that are there at that moment.
+        optimiser: two moments of each trained parameter (AdamW).
+        activations: what layers and heads keep for the backward pass.
+        logits: scores of the masked-LM head, their logarithms, and hidden states and logits that the step returns.
+        working: what the computation of that moment needs beside.
+        heap: on a CPU, room of the last step's gradients that is not used again.
+    """
+
+    weights: float
+    adapters: float
+    casts: float
+    gradients: float
+    optimiser: float
+    activations: float
+    logits: float
+    working: float
+    heap: float
+
+    @property
+    def total(self) -> float:
+        """All parts together."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+def predict_memory(model: nn.Module, batch: BatchShape, arithmetic: Arithmetic) -> Memory | None:
+    """Predict the peak of a training step; None for an encoder whose activations are not known here.
+
+    Args:
+        model: what is trained, as `training.binding.model.assemble` makes it, or a DNABERT-2.
+        batch: the batch.
+        arithmetic: how the step is computed.
+    """
+    found = kept_by(model, batch, arithmetic)
+    if found is None:
+        return None
+    layers, head = found
+    adapters, weights = _bytes(model, adapters=True), _bytes(model, adapters=False)
+    trained = WIDE * sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    linear = sum(part.weight.numel() for part in model.modules() if isinstance(part, nn.Linear))
+    moment = _worst(layers, head, trained, arithmetic)
+    return Memory(
+        weights=weights,
+        adapters=adapters,
+        casts=arithmetic.narrow * linear if arithmetic.half else 0,
+        gradients=moment.gradients,
+        optimiser=2 * trained,
+        activations=moment.activations,
+        logits=moment.logits,
+        working=moment.working,
+        heap=0 if arithmetic.on_gpu else _unused(moment, trained, arithmetic),
+    )
+
+
+def saved_for_backward(model: nn.Module, batch: BatchShape, arithmetic: Arithmetic) -> float | None:
+    """Bytes that a forward pass leaves for the backward pass, parameters not counted; None as in `predict_memory`."""
+    found = kept_by(model, batch, arithmetic)
+    if found is None:
+        return None
+    layers, head = found
+    if arithmetic.checkpointing:
+        return sum(layer.entry for layer in layers) + head.kept
+    return sum(layer.kept for layer in layers) + head.kept + head.shared
+
+
+class _Moment(NamedTuple):
+    activations: float
+    logits: float
+    gradients: float
+    working: float
+
+
+def _unused(moment: _Moment, trained: float, arithmetic: Arithmetic) -> float:
+    """Room of old gradients in a CPU's heap that nothing takes; found by measuring, not derived.
+
+    Activations of a whole forward pass fill it. Those of one layer at a time, between which new gradients come, do not.
+    """
+    if arithmetic.checkpointing:
+        return trained
+    return max(0.0, trained - moment.activations - moment.logits - moment.working)
+
+
+def _worst(layers: Sequence[Kept], head: Head, trained: float, arithmetic: Arithmetic) -> _Moment:
+    """The moment of a step with most bytes: the backward pass of the heads, or of a layer."""
+    resting = [layer.entry if arithmetic.checkpointing else layer.kept for layer in layers]
+    before = list(accumulate(resting, initial=head.shared))
+    # On a CPU new gradients do not take the room that activations leave.
+    everything = arithmetic.accumulated > 1 or not arithmetic.on_gpu
+    moments = [_Moment(before[-1] + head.kept, head.logits, trained if everything else 0.0, head.work)]
+    made = trained - sum(layer.gradients for layer in layers)
+    for place in reversed(range(len(layers))):
+        layer = layers[place]
+        again = layer.kept if arithmetic.checkpointing else 0.0
+        made += layer.gradients
+        held = trained if everything else max(made, 0.0)
+        moments.append(_Moment(before[place + 1] + again, head.logits, held, layer.work))
+    return max(moments, key=sum)
+
+
+def _bytes(model: nn.Module, *, adapters: bool) -> float:
+    found = (parameter for name, parameter in model.named_parameters() if ("lora_" in name) == adapters)
+    return WIDE * sum(parameter.numel() for parameter in found)

@@ -1,0 +1,305 @@
+"""`bindtune doctor`: what it finds on good and broken settings of both jobs, exit codes, JSON."""
+
+import json
+import math
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from bindtune.cli import main
+from bindtune.demo.families import write_families
+from bindtune.demo.tiny_e1 import make_tiny_e1
+from bindtune.doctor import binding, machine, room
+from bindtune.doctor.machine import check_room, check_threads, host_memory, usable_cores
+from bindtune.doctor.room import Place, most_tokens, scaled
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
+from bindtune.models.kept import Arithmetic, BatchShape
+from bindtune.models.memory import predict_memory
+
+Doctor = Callable[..., tuple[int, dict[str, Any]]]
+Settings = dict[str, dict[str, Any]]
+
+
+@pytest.fixture
+def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Doctor:
+    """Run the command; its exit code and JSON."""
+
+    def run(*words: object) -> tuple[int, dict[str, Any]]:
+        monkeypatch.setattr(sys, "argv", ["bindtune", "doctor", "--json", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return int(stop.value.code or 0), json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def named(found: dict[str, Any], section: str, name: str) -> dict[str, Any]:
+    return next(one for one in found["sections"][section] if one["name"] == name)
+
+
+def problems(found: dict[str, Any]) -> list[tuple[str, str]]:
+    parts = found["sections"].items()
+    return [(section, one["name"]) for section, part in parts for one in part if one["status"] == "problem"]
+
+
+@pytest.fixture(scope="module")
+def proteins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Generated proteins with alignments, and a small encoder."""
+    folder = tmp_path_factory.mktemp("proteins")
+    write_families(folder / "proteins", families=8, members=2, seed=1)
+    make_tiny_e1(folder / "encoder", seed=1)
+    return folder
+
+
+def binding_config(folder: Path, place: Path, **training: Any) -> Path:
+    """Settings of a run on `proteins`, written to a file."""
+    values: Settings = {
+        "data": {"fasta_path": str(folder / "proteins" / "{ION}_train.fa"), "msa_dir": str(folder / "proteins/msa")},
+        "training": {"ions": ["ZN", "CA"], "output_dir": str(place / "run"), "num_folds": 2, "batch_size": 2,
+                     "accum_steps": 2, **training},
+        "model": {"checkpoint": str(folder / "encoder")},
+    }  # fmt: skip
+    config = place / "binding.yaml"
+    config.write_text(yaml.safe_dump(values))
+    return config
+
+
+def test_the_machine_alone(doctor: Doctor) -> None:
+    code, found = doctor()
+    assert (code, found["ok"]) == (0, True)
+    assert named(found, "versions", "torch")["value"].startswith(torch.__version__)
+    assert named(found, "devices", "cores")["value"] == usable_cores() >= 1
+    assert named(found, "devices", "memory")["value"] == host_memory()
+    assert list(found["sections"]) == ["versions", "devices", "threads", "hub", "extras", "output"]
+
+
+def test_good_binding_settings(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:
+    code, found = doctor(binding_config(proteins, tmp_path))
+    assert (code, problems(found)) == (0, [])
+    labels = (proteins / "proteins" / "ZN_train.fa").read_text().splitlines()
+    assert named(found, "proteins", "ZN")["value"] == {
+        "proteins": len(labels) // 3,
+        "positives": sum(line.count("1") for line in labels[2::3]),
+    }
+    count = named(found, "proteins", "proteins")["value"]
+    aligned = named(found, "alignments", "alignments")["value"]
+    assert aligned["found"] + aligned["missing"] == count
+    folds = [one["value"] for one in found["sections"]["folds"] if one["name"].startswith("fold ")]
+    assert sum(fold["proteins"] for fold in folds) == count
+    assert sum(fold["residues"] for fold in folds) == named(found, "proteins", "residues")["value"]
+    learned = count - folds[0]["proteins"]
+    assert named(found, "batches", "steps in an epoch")["value"] == -(-learned // 4)
+    assert named(found, "memory", "fits")["value"] is True
+    peaks = [named(found, "memory", f"peak {how}")["value"] for how in ("without it", "with checkpointing")]
+    assert peaks[0] > peaks[1]
+    assert not (tmp_path / "run").exists()  # nothing is left behind
+
+
+def test_all_that_is_wrong_with_binding_files_is_listed_at_once(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:
+    shutil.copytree(proteins, tmp_path / "copy")
+    config = binding_config(tmp_path / "copy", tmp_path)
+    labels = tmp_path / "copy" / "proteins" / "ZN_train.fa"
+    lines = labels.read_text().splitlines()
+    lines[2], lines[5] = lines[2][:-1], lines[5][:-1] + "x"
+    bad = sorted((tmp_path / "copy" / "proteins" / "msa").glob("*.a3m*"))[:2]
+    for path in bad:
+        path.write_text(">other\nMKV\n")
+    code, found = doctor(config)
+    told = named(found, "alignments", str(tmp_path / "copy" / "proteins/msa"))["value"]
+    assert (code, told.splitlines()[0]) == (1, "2 problems")
+    assert all(str(path) in told for path in bad)
+    labels.write_text("\n".join(lines) + "\n")
+    shutil.rmtree(tmp_path / "copy" / "encoder")
+    code, found = doctor(config)
+    assert (code, found["ok"]) == (1, False)
+    told = named(found, "proteins", "labels")["value"]
+    assert f"{labels}:3" in told
+    assert f"{labels}:6" in told
+    assert {section for section, _ in problems(found)} == {"encoder", "proteins"}
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "told"),
+    [
+        ("training.epoch=3", "settings", "did you mean 'epochs'"),
+        ("lora.target_modules=[nowhere]", "encoder", "no linear layer nowhere"),
+        ("training.num_folds=500", "folds", "500 folds cannot be made"),
+        ("data.folds=missing.csv", "folds", "missing.csv"),
+    ],
+)
+def test_settings_that_cannot_work(
+    override: str, section: str, told: str, doctor: Doctor, proteins: Path, tmp_path: Path
+) -> None:
+    code, found = doctor(binding_config(proteins, tmp_path), override)
+    assert code == 1
+    assert [where for where, _ in problems(found)] == [section]
+    assert told in next(one["value"] for one in found["sections"][section] if one["status"] == "problem")
+
+
+def test_leaks_stop_a_run_unless_they_are_allowed(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:
+    config = binding_config(proteins, tmp_path)
+    lines = (proteins / "proteins" / "ZN_train.fa").read_text().splitlines()
+    lines += [">copy", *lines[1:3]]
+    (tmp_path / "ZN.fa").write_text("\n".join(lines) + "\n")
+    names = [line[1:].split()[0] for line in lines[::3]]
+    place = {name: 1 + number % 2 for number, name in enumerate(names)} | {names[0]: 1, "copy": 2}
+    (tmp_path / "folds.csv").write_text("protein,fold\n" + "".join(f"{n},{f}\n" for n, f in place.items()))
+    words = [f"data.fasta_path={{ZN: {tmp_path / 'ZN.fa'}}}", "training.ions=[ZN]", "data.msa_dir=null",
+             f"data.folds={tmp_path / 'folds.csv'}"]  # fmt: skip
+    code, found = doctor(config, *words)
+    assert (code, problems(found)) == (1, [("folds", "audit")])
+    assert "data.leaks=allow" in named(found, "folds", "audit")["fix"]
+    assert doctor(config, *words, "data.leaks=allow")[0] == 0
+
+
+def test_what_does_not_fit_is_said_with_a_budget_that_does(
+    doctor: Doctor, proteins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = binding_config(proteins, tmp_path, batch_size=8)
+    whole = named(doctor(config)[1], "memory", "peak without it")["value"]
+    taken = room.find_place().taken
+    monkeypatch.setattr("bindtune.doctor.job.find_place", lambda: Place("a small host", (whole - taken) * 0.7, 0))
+    code, found = doctor(config)
+    assert (code, problems(found)) == (1, [("memory", "fits")])
+    fix = named(found, "memory", "fits")["fix"]
+    assert "training.gradient_checkpointing=true" in fix
+    tokens = int(fix.partition("training.max_batch_tokens=")[2].partition(",")[0])
+    assert 0 < tokens < named(found, "batches", "tokens in a batch")["value"]["most"]
+
+
+@pytest.fixture
+def pretrain_config(generated: tuple[Path, Path, Path], tmp_path: Path, datasets_cache: Path) -> Path:
+    train, validation, model = generated
+    values = {
+        "model_name_or_path": str(model), "train_file": str(train), "validation_file": str(validation),
+        "output_dir": str(tmp_path / "run"), "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2,
+        "preprocessing_num_workers": 1, "report_to": "none",
+    }  # fmt: skip
+    config = tmp_path / "pretrain.yaml"
+    config.write_text(yaml.safe_dump(values))
+    return config
+
+
+def test_good_pretraining_settings(doctor: Doctor, pretrain_config: Path, generated: tuple[Path, Path, Path]) -> None:
+    from bindtune.io.records import read_windows
+
+    windows = list(read_windows(generated[0]))
+    code, found = doctor(pretrain_config, "num_train_epochs=3")
+    assert (code, problems(found)) == (0, [])
+    told = named(found, "windows", str(generated[0]))["value"]
+    assert told["windows"] == len(windows)
+    assert told["peaks"] == sum(len(window.peaks) for window in windows)
+    steps = math.ceil(math.ceil(len(windows) / 4) / 2)
+    assert named(found, "batches", "steps in an epoch")["value"] == steps
+    assert named(found, "batches", "steps of the run")["value"] == 3 * steps
+    model = DNABert2ForMaskedLM.from_pretrained(generated[2])
+    parameters = sum(one.numel() for one in model.parameters())
+    assert named(found, "encoder", "parameters")["value"] == parameters
+    assert named(found, "memory", "optimiser")["value"] == 8 * parameters
+    assert not (pretrain_config.parent / "run").exists()
+
+
+def test_broken_pretraining_settings(doctor: Doctor, pretrain_config: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"seq_id": "a", "sequence": "ACGT", "eclip_regions": []}\n{"seq_id": "b"}\n')
+    code, found = doctor(pretrain_config, f"train_file={bad}", "target_mlm_prob=2", "fp16=true")
+    assert code == 1
+    assert problems(found) == [("settings", "masking rates"), ("settings", "training"), ("windows", str(bad))]
+    assert ":2: " in named(found, "windows", str(bad))["value"]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "something").touch()
+    code, found = doctor(pretrain_config)
+    assert (code, problems(found)) == (1, [("output", "run folder")])
+
+
+def test_validation_windows_that_are_learned_from(
+    doctor: Doctor, pretrain_config: Path, generated: tuple[Path, Path, Path]
+) -> None:
+    code, found = doctor(pretrain_config, f"validation_file={generated[0]}")
+    shared = named(found, "windows", "in both files")
+    assert (code, shared["status"]) == (0, "warning")
+    assert shared["value"] > 0
+
+
+def test_a_file_for_neither_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    config = tmp_path / "other.yaml"
+    config.write_text("peaks: a.bed\n")
+    monkeypatch.setattr(sys, "argv", ["bindtune", "doctor", str(config)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert "--job" in capsys.readouterr().err
+
+
+def test_text_is_aligned_and_names_the_fix(
+    proteins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = binding_config(proteins, tmp_path)
+    shutil.copytree(proteins / "encoder", tmp_path / "weightless")
+    (tmp_path / "weightless" / "model.safetensors").unlink()
+    monkeypatch.setattr("bindtune.doctor.encoders.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(sys, "argv", ["bindtune", "doctor", str(config), f"model.checkpoint={tmp_path / 'weightless'}"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    shown = capsys.readouterr().out
+    assert stop.value.code == 1
+    line = next(line for line in shown.splitlines() if line.startswith("  weights"))
+    assert line.index("problem: ") == 29
+    assert f"-> download them where there is a network: hf download {tmp_path / 'weightless'}" in shown
+    assert shown.splitlines()[-1].startswith("1 problem")
+
+
+def test_threads_and_reserved_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(machine, "usable_cores", lambda: 8)
+    assert {one.status for one in check_threads({})} == {"ok"}
+    fewer = check_threads({"SLURM_CPUS_PER_TASK": "8"})[-1]
+    assert (fewer.status, fewer.text) == ("warning", "4 threads, 8 cores are reserved")
+    more = check_threads({"SLURM_CPUS_PER_TASK": "2"})[-1]
+    assert (more.status, more.fix.partition(":")[0]) == ("warning", "export OMP_NUM_THREADS=2")
+
+
+def test_memory_is_limited_by_the_control_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_control_groups", lambda kind: [tmp_path])
+    unlimited = host_memory()
+    (tmp_path / "memory.max").write_text("max\n")
+    assert host_memory() == unlimited
+    (tmp_path / "memory.max").write_text("1048576\n")
+    assert host_memory() == 1048576
+    (tmp_path / "cpu.max").write_text("100000 100000\n")
+    assert usable_cores() == 1
+
+
+def test_room_on_the_disk(tmp_path: Path) -> None:
+    free = check_room(tmp_path / "new" / "run", needed=1)
+    assert [(one.status, one.name) for one in free] == [("ok", str(tmp_path / "new" / "run"))]
+    assert check_room(tmp_path, needed=2**80)[0].status == "warning"
+    (tmp_path / "file").touch()
+    assert check_room(tmp_path / "file" / "run")[0].status == "problem"
+
+
+def test_the_most_tokens_are_those_that_just_fit() -> None:
+    with torch.device("meta"):
+        model = DNABert2ForMaskedLM(DNABert2Config(num_hidden_layers=2))
+    batch, arithmetic = BatchShape(rows=8, columns=100, tokens=750, masked=112), Arithmetic()
+    memory = predict_memory(model, batch, arithmetic)
+    assert memory is not None
+    found = most_tokens(model, batch, arithmetic, room=memory.total)
+    within, beyond = (predict_memory(model, scaled(batch, found + more), arithmetic) for more in (0, 10))
+    assert within is not None
+    assert beyond is not None
+    assert within.total <= memory.total < beyond.total
+    assert most_tokens(model, batch, arithmetic, room=memory.weights) == 0
+
+
+def test_binding_reads_with_the_readers_of_training() -> None:
+    from bindtune.training.binding import inputs
+
+    assert binding.read_proteins is inputs.read_proteins
+    assert binding.read_alignments is inputs.read_alignments
