@@ -1,0 +1,197 @@
+"""Peak memory of a training step: predicted by `bindtune.models.memory`, and measured in fresh processes.
+
+    OMP_NUM_THREADS=1 python benchmarks/memory.py [--only e1] [--tokens 512 2048] [--json FILE]
+
+DNABERT-2 at 117M shape, all weights trained as `bindtune pretrain` does, and E1 at 150M shape, all weights or adapters
+of rank 16 on every linear layer; random weights, fp32. Measured is the high-water mark of a process that takes a small
+step, so that the optimiser has its state, and one with the batch, less that of a process that only imports and builds.
+The prediction is of the same: everything but weights and adapters, which both processes hold.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bindtune import E1BatchPreparer, E1Config, E1ForJointBindingMLM, E1ForMaskedLM
+from bindtune.models.adapters import add_lora
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
+from bindtune.models.kept import Arithmetic, BatchShape
+from bindtune.models.memory import Memory, predict_memory
+from measuring import MIB, in_fresh_process, peak_resident, row, write_rows
+
+IONS = ("ZN", "CA", "MG")
+LETTERS = "ACDEFGHIKLMNPQRSTVWY"
+ROW = {"dnabert2": 100, "e1": 300}
+"""Tokens of the longest row; the others are a little shorter, so that there is padding."""
+LEARNED = (("dnabert2", False), ("e1", False), ("e1", True))
+"""Models, and whether adapters alone are trained."""
+TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "w1", "w2", "w3"]
+Loss = Callable[[int], Tensor]
+
+
+def lengths(name: str, tokens: int) -> list[int]:
+    """Rows that hold so many tokens together."""
+    longest = min(ROW[name], tokens)
+    rows = -(-tokens // longest)
+    return [longest, *(tokens // rows - 5 for _ in range(rows - 1))]
+
+
+def build(name: str, *, lora: bool, checkpointing: bool) -> nn.Module:
+    """The model as its job trains it."""
+    torch.manual_seed(0)
+    encoder: nn.Module = DNABert2ForMaskedLM(DNABert2Config()) if name == "dnabert2" else E1ForMaskedLM(e1_config())
+    if lora:
+        encoder = add_lora(encoder, r=16, alpha=32, dropout=0.05, target_modules=TARGETS)
+    if checkpointing:
+        encoder.activation_checkpointing_enable()
+    return (encoder if name == "dnabert2" else E1ForJointBindingMLM(encoder, IONS)).train()
+
+
+def e1_config() -> E1Config:
+    """The 150M shape."""
+    return E1Config(
+        hidden_size=768,
+        intermediate_size=2304,
+        gated_mlp=True,
+        num_hidden_layers=20,
+        num_attention_heads=12,
+        num_key_value_heads=12,
+        global_attention_every_n_layers=3,
+        clip_qkv=8,
+        rope_theta_global=500000.0,
+        max_num_positions_global=65536,
+    )
+
+
+def dnabert2_batch(tokens: int) -> dict[str, Tensor]:
+    """Random windows, 15 % of their tokens masked."""
+    rows, draws = lengths("dnabert2", tokens), torch.Generator().manual_seed(1)
+    attended = torch.arange(max(rows)) < torch.tensor(rows)[:, None]
+    ids = torch.randint(5, 4096, attended.shape, generator=draws)
+    chosen = attended & (torch.rand(attended.shape, generator=draws) < 0.15)
+    return {"input_ids": ids, "attention_mask": attended.long(), "labels": ids.masked_fill(~chosen, -100)}
+
+
+def e1_batch(tokens: int) -> dict[str, Tensor]:
+    """Random proteins with random labels, 15 % of their residues masked."""
+    draws = torch.Generator().manual_seed(1)
+    letters = [torch.randint(len(LETTERS), (length - 4,), generator=draws) for length in lengths("e1", tokens)]
+    made = E1BatchPreparer().get_batch_kwargs(["".join(LETTERS[place] for place in protein) for protein in letters])
+    batch = {key: made[key] for key in made if key.endswith("ids")}
+    real = batch["sequence_ids"] >= 0
+    chosen = real & (torch.rand(real.shape, generator=draws) < 0.15)
+    labels = torch.randint(2, (*real.shape, len(IONS)), generator=draws).masked_fill(~real[..., None], -100)
+    return {**batch, "labels": labels, "mlm_labels": batch["input_ids"].masked_fill(~chosen, -100)}
+
+
+def shape(name: str, tokens: int) -> BatchShape:
+    """What the prediction is told of a batch."""
+    batch = dnabert2_batch(tokens) if name == "dnabert2" else e1_batch(tokens)
+    ids, labels = batch["input_ids"], batch["labels" if name == "dnabert2" else "mlm_labels"]
+    masked = int((labels != -100).sum())
+    return BatchShape(rows=ids.shape[0], columns=ids.shape[1], tokens=sum(lengths(name, tokens)), masked=masked)
+
+
+def loss_of(name: str, model: nn.Module) -> Loss:
+    """The loss that the job's trainer computes, for so many tokens."""
+
+    def pretraining(tokens: int) -> Tensor:
+        batch = dnabert2_batch(tokens)
+        logits = model(**batch, labelled_only=True).logits
+        wanted = batch["labels"][batch["labels"] != -100]
+        return F.cross_entropy(logits.float(), wanted, reduction="none").sum() / len(wanted)
+
+    def binding(tokens: int) -> Tensor:
+        loss: Tensor = model(**e1_batch(tokens)).loss
+        return loss
+
+    return pretraining if name == "dnabert2" else binding
+
+
+def measure(name: str, *, tokens: int, lora: bool, checkpointing: bool) -> float:
+    """Peak MiB of this process after building and, if there are tokens, two steps."""
+    torch.set_num_threads(1)
+    model = build(name, lora=lora, checkpointing=checkpointing)
+    if tokens:
+        learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(learned, lr=1e-5, fused=name == "dnabert2" or None)
+        loss = loss_of(name, model)
+        for size in (32, tokens):
+            loss(size).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    return peak_resident()
+
+
+def predict(name: str, *, tokens: int, lora: bool, checkpointing: bool) -> Memory:
+    """The same from shapes alone."""
+    with torch.device("meta"):
+        model = build(name, lora=lora, checkpointing=checkpointing)
+    found = predict_memory(model, shape(name, tokens), Arithmetic(checkpointing=checkpointing))
+    assert found is not None
+    return found
+
+
+def main() -> None:
+    """Compare, and say what gradient checkpointing saves."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=sorted(ROW))
+    parser.add_argument("--tokens", type=int, nargs="+", default=[1000, 3000])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        print(measure_told(arguments.measure))
+        return
+    rows = []
+    for name, lora in LEARNED:
+        if arguments.only in (None, name):
+            rows += compare(name, lora=lora, sizes=arguments.tokens)
+    if arguments.json:
+        write_rows(arguments.json, rows)
+
+
+def measure_told(words: str) -> str:
+    """What a fresh process prints."""
+    told = json.loads(words)
+    return json.dumps({"peak_mib": measure(told.pop("name"), **told)})
+
+
+def compare(name: str, *, lora: bool, sizes: list[int]) -> list[dict[str, Any]]:
+    """Print and return the comparisons of one model and way of learning."""
+    found, measured, kept = [], {}, {}
+    what = f"{name}, {'adapters' if lora else 'all weights'}"
+    for checkpointing in (False, True):
+        how = f"{what}, checkpointing" if checkpointing else what
+        base = peak(name, tokens=0, lora=lora, checkpointing=checkpointing)
+        for tokens in sizes:
+            memory = predict(name, tokens=tokens, lora=lora, checkpointing=checkpointing)
+            predicted = (memory.total - memory.weights - memory.adapters) / MIB
+            at_peak = peak(name, tokens=tokens, lora=lora, checkpointing=checkpointing) - base
+            measured[tokens, checkpointing], kept[tokens, checkpointing] = at_peak, memory.activations / MIB
+            case = f"{how}, {sum(lengths(name, tokens))} tokens, predicted"
+            found.append(row(case, predicted, "MiB", baseline=at_peak, goal=1.0))
+            print(f"{case:62s} {predicted:6.0f} MiB, measured {at_peak:6.0f}: {predicted / at_peak:.3f}", flush=True)
+    for tokens in sizes:
+        case = f"{what}, {sum(lengths(name, tokens))} tokens, saved by checkpointing"
+        saved = measured[tokens, False] - measured[tokens, True]
+        found.append(row(case, saved, "MiB", baseline=kept[tokens, False]))
+        print(
+            f"{case:62s} {saved:6.0f} MiB, {saved / kept[tokens, False]:.0%} of the predicted activations", flush=True
+        )
+    return found
+
+
+def peak(name: str, **told: object) -> float:
+    """Peak MiB of a fresh process."""
+    return float(in_fresh_process(__file__, "--measure", json.dumps({"name": name, **told}))["peak_mib"])
+
+
+if __name__ == "__main__":
+    main()
