@@ -5,7 +5,8 @@
 DNABERT-2 at 117M shape, all weights trained as `bindtune pretrain` does, and E1 at 150M shape, all weights or adapters
 of rank 16 on every linear layer; random weights, fp32. Measured is the high-water mark of a process that takes a small
 step, so that the optimiser has its state, and one with the batch, less that of a process that only imports and builds.
-The prediction is of the same: everything but weights and adapters, which both processes hold.
+The prediction is of the same: everything but weights and adapters, which both processes hold. Both have a fixed
+MALLOC_MMAP_THRESHOLD_, as `bindtune doctor` advises: else the heap's pieces are measured, not the tensors.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bindtune import E1BatchPreparer, E1Config, E1ForJointBindingMLM, E1ForMaskedLM
+from bindtune.doctor.room import HEAP, THRESHOLD
 from bindtune.models.adapters import add_lora
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.models.kept import Arithmetic, BatchShape
@@ -190,7 +192,8 @@ def compare(name: str, *, lora: bool, sizes: list[int]) -> list[dict[str, Any]]:
 
 def peak(name: str, **told: object) -> float:
     """Peak MiB of a fresh process."""
-    return float(in_fresh_process(__file__, "--measure", json.dumps({"name": name, **told}))["peak_mib"])
+    words = ("--measure", json.dumps({"name": name, **told}))
+    return float(in_fresh_process(__file__, *words, **{HEAP: THRESHOLD})["peak_mib"])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import math
+import platform
 import shutil
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from bindtune.demo.families import write_families
 from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.doctor import binding, machine, room
 from bindtune.doctor.machine import check_room, check_threads, host_memory, usable_cores
-from bindtune.doctor.room import Place, most_tokens, scaled
+from bindtune.doctor.room import HEAP, THRESHOLD, Place, check_heap, most_tokens, scaled
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.models.kept import Arithmetic, BatchShape
 from bindtune.models.memory import predict_memory
@@ -274,6 +275,14 @@ def test_memory_is_limited_by_the_control_group(tmp_path: Path, monkeypatch: pyt
     assert host_memory() == 1048576
     (tmp_path / "cpu.max").write_text("100000 100000\n")
     assert usable_cores() == 1
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the variable is glibc's")
+def test_a_heap_that_keeps_what_is_freed_is_said() -> None:
+    assert [one.status for one in check_heap({HEAP: THRESHOLD})] == ["ok"]
+    for environment in ({}, {HEAP: "33554432"}):
+        (found,) = check_heap(environment)
+        assert (found.status, found.fix) == ("warning", "export MALLOC_MMAP_THRESHOLD_=262144 before training on a CPU")
 
 
 def test_room_on_the_disk(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Whether a training step fits: the predicted peak by part, what there is, and the most tokens that fit."""
 
 import math
-from collections.abc import Callable
+import os
+import platform
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from bindtune.doctor.machine import host_memory
 from bindtune.models.kept import Arithmetic, BatchShape
 from bindtune.models.memory import predict_memory
 
+HEAP, THRESHOLD = "MALLOC_MMAP_THRESHOLD_", "262144"
+"""A fixed size, in bytes, from which on glibc gives freed memory back at once; it grows by itself where none is set."""
 _SHARE = 0.9
 """Of the memory there is: the rest is for what the prediction is off by."""
 
@@ -25,11 +29,25 @@ class Place:
         name: for messages.
         available: bytes; 0 where nobody knows.
         taken: bytes that the process has before it trains: libraries, and the data.
+        on_host: whether the heap of the process is where tensors live.
     """
 
     name: str
     available: float
     taken: float
+    on_host: bool = False
+
+
+def check_heap(environment: Mapping[str, str]) -> list[Finding]:
+    """Whether glibc gives large tensors back when they are freed; in pieces, its heap holds more than is predicted."""
+    if platform.libc_ver()[0] != "glibc":
+        return []
+    told = environment.get(HEAP)
+    if told is not None and told.isdigit() and int(told) <= int(THRESHOLD):
+        return [noted("memory", "heap", told, f"{HEAP}={told}")]
+    fix = f"export {HEAP}={THRESHOLD} before training on a CPU"
+    text = f"{HEAP} is {told or 'not set'}: freed memory stays in pieces, and the peak is far above the prediction"
+    return [warning("memory", "heap", told, fix, text=text)]
 
 
 def find_place() -> Place:
@@ -40,7 +58,7 @@ def find_place() -> Place:
     status = Path("/proc/self/status")
     lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
     resident = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS")), 0)
-    return Place("this host", host_memory(), resident)
+    return Place("this host", host_memory(), resident, on_host=True)
 
 
 def check_memory(
@@ -64,6 +82,7 @@ def check_memory(
     peaks = {arithmetic.checkpointing: memory.total + place.taken}
     if other is not None:
         peaks[not arithmetic.checkpointing] = other.total + place.taken
+    found += check_heap(os.environ) if place.on_host else []
     if place.taken:
         found.append(noted("memory", "libraries and data", round(place.taken), size(place.taken)))
     for on in (arithmetic.checkpointing, not arithmetic.checkpointing):

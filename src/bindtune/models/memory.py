@@ -3,9 +3,10 @@
 The model may lie on any device; `torch.device("meta")` costs nothing. What its layers keep is counted in `kept.py`.
 
 Time moves through a step like this: activations grow in the forward pass; in the backward pass they go layer by layer
-while gradients come; the peak is the worst moment of that. Optimiser state is there from the second step on. A GPU's
-allocator uses again what was freed. The heap of a CPU process, in pieces after the first step, does so in part: the
-room of old gradients goes to activations, if to anything, and new gradients get room of their own.
+while gradients come; the peak is the worst moment of that. Optimiser state is there from the second step on.
+
+What is predicted are tensors. The heap of glibc, which CPU tensors come from, holds far more once it is in pieces,
+unless MALLOC_MMAP_THRESHOLD_ is set, so that large tensors are given back as soon as they are freed.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,6 @@ class Memory:
         activations: what layers and heads keep for the backward pass.
         logits: scores of the masked-LM head, their logarithms, and hidden states and logits that the step returns.
         working: what the computation of that moment needs beside.
-        heap: on a CPU, room of the last step's gradients that is not used again.
     """
 
     weights: float
@@ -42,7 +42,6 @@ class Memory:
     activations: float
     logits: float
     working: float
-    heap: float
 
     @property
     def total(self) -> float:
@@ -75,7 +74,6 @@ def predict_memory(model: nn.Module, batch: BatchShape, arithmetic: Arithmetic) 
         activations=moment.activations,
         logits=moment.logits,
         working=moment.working,
-        heap=0 if arithmetic.on_gpu else _unused(moment, trained, arithmetic),
     )
 
 
@@ -97,22 +95,11 @@ class _Moment(NamedTuple):
     working: float
 
 
-def _unused(moment: _Moment, trained: float, arithmetic: Arithmetic) -> float:
-    """Room of old gradients in a CPU's heap that nothing takes; found by measuring, not derived.
-
-    Activations of a whole forward pass fill it. Those of one layer at a time, between which new gradients come, do not.
-    """
-    if arithmetic.checkpointing:
-        return trained
-    return max(0.0, trained - moment.activations - moment.logits - moment.working)
-
-
 def _worst(layers: Sequence[Kept], head: Head, trained: float, arithmetic: Arithmetic) -> _Moment:
     """The moment of a step with most bytes: the backward pass of the heads, or of a layer."""
     resting = [layer.entry if arithmetic.checkpointing else layer.kept for layer in layers]
     before = list(accumulate(resting, initial=head.shared))
-    # On a CPU new gradients do not take the room that activations leave.
-    everything = arithmetic.accumulated > 1 or not arithmetic.on_gpu
+    everything = arithmetic.accumulated > 1
     moments = [_Moment(before[-1] + head.kept, head.logits, trained if everything else 0.0, head.work)]
     made = trained - sum(layer.gradients for layer in layers)
     for place in reversed(range(len(layers))):

@@ -144,11 +144,11 @@ def test_parts_that_are_parameters_are_exact() -> None:
     trained = sum(WIDE * one.numel() for one in model.parameters() if one.requires_grad)
     assert memory.adapters == sum(size for name, size in sizes.items() if "lora_" in name)
     assert memory.weights + memory.adapters == sum(sizes.values())
-    assert memory.gradients == trained
+    assert 0 <= memory.gradients <= trained
     assert memory.optimiser == 2 * trained
     assert memory.casts == 0
-    parts = (memory.activations, memory.logits, memory.working, memory.heap)
-    assert memory.total == sum(sizes.values()) + 3 * trained + sum(parts)
+    parts = (memory.activations, memory.logits, memory.working)
+    assert memory.total == sum(sizes.values()) + memory.gradients + 2 * trained + sum(parts)
 
 
 def test_the_meta_device_gives_the_same() -> None:
@@ -158,14 +158,13 @@ def test_the_meta_device_gives_the_same() -> None:
     assert predict_memory(empty, shape, CPU) == predict_memory(model, shape, CPU)
 
 
-def test_on_a_gpu_gradients_come_while_activations_go() -> None:
+def test_gradients_come_while_activations_go() -> None:
     """With many tokens the peak is where no gradient is yet; accumulated batches find them all."""
     model, _, shape = dnabert2((40,) * 20)
-    once = predict_memory(model, shape, Arithmetic(on_gpu=True))
-    summed = predict_memory(model, shape, Arithmetic(on_gpu=True, accumulated=2))
+    once = predict_memory(model, shape, CPU)
+    summed = predict_memory(model, shape, Arithmetic(accumulated=2))
     assert once is not None
     assert summed is not None
-    assert once.heap == summed.heap == 0
     assert once.gradients < summed.gradients == WIDE * sum(one.numel() for one in model.parameters())
     half = predict_memory(model, shape, Arithmetic(on_gpu=True, half=True))
     assert half is not None
