@@ -146,12 +146,13 @@ def test_sigterm_saves_and_the_resumed_run_is_the_same(settings: Make, tmp_path:
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     options = settings(resume_from_checkpoint="auto", eval_steps=12, save_steps=12)
     run({**options, "output_dir": str(straight)})
-    words = command({**options, "output_dir": str(broken), "logging_steps": 1})
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    words = command({**options, "output_dir": str(broken), "logging_steps": 1, "dataloader_num_workers": 1})
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(words, start_new_session=True, **output) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "'loss'" in line:
-                process.send_signal(signal.SIGTERM)
+                os.killpg(process.pid, signal.SIGTERM)  # the loader's worker gets it too
                 break
         rest = process.stdout.read()
     assert process.returncode == 143

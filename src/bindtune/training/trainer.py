@@ -20,6 +20,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from bindtune.data.batching import LengthGroupedSampler
 from bindtune.data.collate import EclipAdaptiveMLMCollator
 from bindtune.data.masking import IGNORED
+from bindtune.data.workers import leave_signals
 from bindtune.evaluation.record_losses import RecordLosses
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.runs import atomic_path, write_text, writing
@@ -101,6 +102,15 @@ class RegionTrainer(Trainer):
             by_length=self.group_by_length,
         )
 
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """As in transformers, with workers that outlive a signal to all processes, and so the step in which it comes.
+
+        Nothing of a worker's random state is used: masks come from keys.
+        """
+        loader: DataLoader[Any] = super().get_train_dataloader()
+        loader.worker_init_fn = leave_signals
+        return loader
+
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """Batches of this process, sorted by length; every window is in exactly one batch of one process."""
         rows: Any = eval_dataset or self.eval_dataset
@@ -112,6 +122,7 @@ class RegionTrainer(Trainer):
             batch_sampler=batches[self.args.process_index :: self.args.world_size],
             collate_fn=self.eval_collator,
             num_workers=self.args.dataloader_num_workers,
+            worker_init_fn=leave_signals,
             pin_memory=self.args.dataloader_pin_memory,
             # Drawn here, a worker's seed leaves the training's random state alone.
             generator=torch.Generator(),

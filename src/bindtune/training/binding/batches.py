@@ -1,6 +1,5 @@
 """Rows and batches of a fold: what each process reads, in which order."""
 
-import signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from bindtune.data.budgets import Steps, budgeted, training_steps
 from bindtune.data.proteins import Proteins
 from bindtune.data.residue_collate import JointCollator, ResidueCollator
 from bindtune.data.residue_rows import FixedBatches, ResidueRows, row_spec
+from bindtune.data.workers import leave_signals
 from bindtune.models.backbones import BatchPreparer
 from bindtune.training.binding.inputs import FoldProteins
 
@@ -113,12 +113,6 @@ class FoldBatches:
             batch_sampler=FixedBatches(batches),
             collate_fn=collator,
             num_workers=min(self.conf.training.num_workers, len(batches)),
-            worker_init_fn=_leave_signals,
+            worker_init_fn=leave_signals,
             generator=torch.Generator(),  # a worker's seed, drawn here, leaves torch's own state alone
         )
-
-
-def _leave_signals(worker: int) -> None:
-    """Let those that train answer a signal to all processes of a job; at their end they signal their workers again."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
