@@ -11,9 +11,10 @@ MALLOC_MMAP_THRESHOLD_, as `bindtune doctor` advises: else the heap's pieces are
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from bindtune.models.adapters import add_lora
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.models.kept import Arithmetic, BatchShape
 from bindtune.models.memory import Memory, predict_memory
-from measuring import MIB, in_fresh_process, peak_resident, row, write_rows
+from rows import Row, add_json_option, peak_resident, write_rows
 
 IONS = ("ZN", "CA", "MG")
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
@@ -34,6 +35,7 @@ ROW = {"dnabert2": 100, "e1": 300}
 LEARNED = (("dnabert2", False), ("e1", False), ("e1", True))
 """Models, and whether adapters alone are trained."""
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "w1", "w2", "w3"]
+MIB = 1024**2
 Loss = Callable[[int], Tensor]
 
 
@@ -145,7 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=sorted(ROW))
     parser.add_argument("--tokens", type=int, nargs="+", default=[1000, 3000])
-    parser.add_argument("--json", type=Path)
+    add_json_option(parser)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -155,8 +157,7 @@ def main() -> None:
     for name, lora in LEARNED:
         if arguments.only in (None, name):
             rows += compare(name, lora=lora, sizes=arguments.tokens)
-    if arguments.json:
-        write_rows(arguments.json, rows)
+    write_rows(arguments.json, rows)
 
 
 def measure_told(words: str) -> str:
@@ -165,7 +166,7 @@ def measure_told(words: str) -> str:
     return json.dumps({"peak_mib": measure(told.pop("name"), **told)})
 
 
-def compare(name: str, *, lora: bool, sizes: list[int]) -> list[dict[str, Any]]:
+def compare(name: str, *, lora: bool, sizes: list[int]) -> list[Row]:
     """Print and return the comparisons of one model and way of learning."""
     found, measured, kept = [], {}, {}
     what = f"{name}, {'adapters' if lora else 'all weights'}"
@@ -178,12 +179,12 @@ def compare(name: str, *, lora: bool, sizes: list[int]) -> list[dict[str, Any]]:
             at_peak = peak(name, tokens=tokens, lora=lora, checkpointing=checkpointing) - base
             measured[tokens, checkpointing], kept[tokens, checkpointing] = at_peak, memory.activations / MIB
             case = f"{how}, {sum(lengths(name, tokens))} tokens, predicted"
-            found.append(row(case, predicted, "MiB", baseline=at_peak, goal=1.0))
+            found.append(Row(case, predicted, "MiB", "measured", predicted / at_peak))
             print(f"{case:62s} {predicted:6.0f} MiB, measured {at_peak:6.0f}: {predicted / at_peak:.3f}", flush=True)
     for tokens in sizes:
         case = f"{what}, {sum(lengths(name, tokens))} tokens, saved by checkpointing"
         saved = measured[tokens, False] - measured[tokens, True]
-        found.append(row(case, saved, "MiB", baseline=kept[tokens, False]))
+        found.append(Row(case, saved, "MiB", "predicted activations", saved / kept[tokens, False]))
         print(
             f"{case:62s} {saved:6.0f} MiB, {saved / kept[tokens, False]:.0%} of the predicted activations", flush=True
         )
@@ -192,8 +193,9 @@ def compare(name: str, *, lora: bool, sizes: list[int]) -> list[dict[str, Any]]:
 
 def peak(name: str, **told: object) -> float:
     """Peak MiB of a fresh process."""
-    words = ("--measure", json.dumps({"name": name, **told}))
-    return float(in_fresh_process(__file__, *words, **{HEAP: THRESHOLD})["peak_mib"])
+    command = [sys.executable, __file__, "--measure", json.dumps({"name": name, **told})]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | {HEAP: THRESHOLD})
+    return float(json.loads(done.stdout.splitlines()[-1])["peak_mib"])
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ class Arithmetic:
     Args:
         checkpointing: whether layers keep their input alone and are computed again (gradient checkpointing).
         half: matrix products in 16 bits (autocast to bfloat16 or float16).
-        on_gpu: dropout then keeps a byte for each element instead of a number.
+        on_gpu: the heads' stock dropout then keeps a byte for each element instead of a number.
         accumulated: batches of an optimiser step; with several, all gradients are there in the forward pass.
     """
 
@@ -67,11 +67,6 @@ class Arithmetic:
     def narrow(self) -> int:
         """Bytes of a number that a matrix product makes."""
         return 2 if self.half else WIDE
-
-    @property
-    def noise(self) -> int:
-        """Bytes that stock dropout keeps for an element: what it multiplied with, or on a GPU whether it kept it."""
-        return _FLAG if self.on_gpu else self.narrow
 
 
 class Kept(NamedTuple):
@@ -128,7 +123,7 @@ class _Counter:
 
     def __init__(self, batch: BatchShape, arithmetic: Arithmetic) -> None:
         self.batch, self.arithmetic = batch, arithmetic
-        self.narrow, self.noise = arithmetic.narrow, arithmetic.noise
+        self.narrow = arithmetic.narrow
 
     def inputs(
         self, tokens: int, width: int, readers: Iterable[nn.Module], *, flows: bool, kept_anyway: bool = False
@@ -136,7 +131,8 @@ class _Counter:
         """Bytes that linear layers keep of one input (tokens, width) that they share.
 
         A trained weight keeps the input, once for all readers. An adapter keeps the input of A, after a dropout of its
-        own: then a copy each, and the dropout's noise where gradients flow further down. It keeps that of B too.
+        own: then a copy each, and a byte for what was not dropped where gradients flow further down. It keeps that of B
+        too.
 
         Args:
             tokens: rows of the input.
@@ -156,7 +152,7 @@ class _Counter:
             own += self.narrow * tokens * rank
             shared = shared or dropout == 0
             if dropout:
-                own += tokens * width * (self.narrow + (self.noise if flows else 0))
+                own += tokens * width * (self.narrow + (_FLAG if flows else 0))
         return own + (self.narrow * tokens * width if shared and not kept_anyway else 0)
 
 
@@ -242,7 +238,7 @@ class _E1(_Counter):
         half = self.arithmetic.half
         for head in whole.classifier_heads.values():
             dropped: Any = head
-            kept += asked * (2 * WIDE + width * (narrow + (self.noise_wide if dropped.dropout.p else 0)))
+            kept += asked * (2 * WIDE + width * (narrow + (self.noise if dropped.dropout.p else 0)))
             kept += WIDE * asked * width if half else 0
         kept += narrow * asked * width if ions and not half else 0
         # Binding losses keep logit, target and whether the label is known.
@@ -255,8 +251,8 @@ class _E1(_Counter):
         return Head(kept=kept, shared=shared, logits=logits, work=work)
 
     @property
-    def noise_wide(self) -> int:
-        """As `noise`, after a norm, which is in float32."""
+    def noise(self) -> int:
+        """Bytes that the heads' stock dropout keeps for an element: on a CPU what it multiplied with."""
         return _FLAG if self.arithmetic.on_gpu else WIDE
 
     def _mlm(self) -> tuple[float, float]:
