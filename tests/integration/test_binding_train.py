@@ -253,29 +253,6 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.slow
-def test_runs_that_are_killed_again_and_again_end_as_the_straight_run(
-    settings: Callable[..., BindingConfig], tmp_path: Path
-) -> None:
-    cross_validate(settings())
-    settings(out="killed")
-    run = tmp_path / "killed"
-    first = ["train", "--config", str(tmp_path / "killed.yaml")]
-    drawn = random.Random(7)
-    for kill in range(4):
-        process = launch(first if not (run / "config.yaml").exists() else ["train", "--resume", str(run)])
-        if not kill:
-            wait_for(run / "fold_1" / "state.pt", process)
-        time.sleep(drawn.uniform(0.0, 0.4) if not kill else drawn.uniform(6.0, 9.0))
-        process.send_signal(signal.SIGTERM if kill == 2 else signal.SIGKILL)
-        process.communicate()
-    code, said = finish(launch(["train", "--resume", str(run)]))
-    assert code == 0, said
-    assert table(run).equals(table(tmp_path / "run"))
-    for name in ("metrics.csv", "global_thresholds.yaml", "oof_preds.npz"):
-        assert (run / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
-
-
 def test_sigterm_saves_and_says_how_to_go_on(
     settings: Callable[..., BindingConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

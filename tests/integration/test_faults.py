@@ -32,11 +32,11 @@ def jobs() -> ModuleType:
 @pytest.mark.slow
 def test_every_command_survives_kills_and_ctrl_c() -> None:
     chosen = [word for name in MATRIX for word in ("--command", name)]
-    faults = ("--fault", "SIGKILL", "--fault", "Ctrl-C", "--kills", "2", "--few", "1", "--forks")
+    faults = ("--fault", "SIGKILL", "--fault", "Ctrl-C", "--kills", "3", "--few", "1", "--forks")
     done = subprocess.run([sys.executable, SCRIPT, *chosen, *faults], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith(("SIGKILL", "Ctrl-C")))
-    assert rows["SIGKILL"].count("2 kills") == rows["Ctrl-C"].count("1 times") == len(MATRIX)
+    assert rows["SIGKILL"].count("3 kills") == rows["Ctrl-C"].count("1 times") == len(MATRIX)
     assert done.stdout.endswith("\n0 bad outcomes\n")
 
 

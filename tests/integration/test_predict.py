@@ -5,10 +5,8 @@ import io
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -161,30 +159,6 @@ def start(*words: object, processes: int = 1) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", *launcher, "bindtune", *map(str, words)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
-
-
-@pytest.mark.slow
-def test_a_killed_command_goes_on_and_gives_the_same(run: Run, binding_run: Path, tmp_path: Path) -> None:
-    fasta = write_proteins(tmp_path / "p.fa", 1000)
-    options = ("--run", binding_run, "--fasta", fasta, "--shard-proteins", 2)
-    assert run("predict", *options, "--out", "straight") == 0
-    drawn = random.Random(time.time_ns())
-    kept: dict[Path, int] = {}
-    for least in (1, 40, 100):
-        process = start("predict", *options, "--out", "killed")
-        while process.poll() is None and len(list(Path("killed/parts").glob("part-*"))) < least:
-            time.sleep(0.01)
-        time.sleep(drawn.random() * 0.1)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        process.communicate()
-        now = {path: path.stat().st_mtime_ns for path in Path("killed/parts").glob("part-*")}
-        assert kept.items() <= now.items()  # nothing was computed twice
-        kept = now
-    assert kept and not Path("killed/predictions.parquet").exists()
-    assert run("predict", *options, "--out", "killed") == 0
-    assert contents(Path("killed")) == contents(Path("straight"))
-    assert not list(Path("killed").glob(".*.part"))
 
 
 @pytest.mark.slow

@@ -122,10 +122,9 @@ def test_evaluation_loss_is_the_mean_over_masked_tokens_whatever_the_batch(setti
     assert found[0]["eval_masked_rate"] == found[1]["eval_masked_rate"]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_killed_and_resumed_run_ends_with_the_same_bits(settings: Make, tmp_path: Path, workers: int) -> None:
+def test_killed_and_resumed_run_with_workers_ends_with_the_same_bits(settings: Make, tmp_path: Path) -> None:
     straight, broken = tmp_path / "straight", tmp_path / "broken"
-    options = settings(resume_from_checkpoint="auto", dataloader_num_workers=workers)
+    options = settings(resume_from_checkpoint="auto", dataloader_num_workers=2)
     run({**options, "output_dir": str(straight), "dataloader_num_workers": 0})
     for checkpoint in ("checkpoint-4", "checkpoint-16"):
         process = subprocess.Popen(
@@ -133,7 +132,7 @@ def test_killed_and_resumed_run_ends_with_the_same_bits(settings: Make, tmp_path
         )
         while not (broken / checkpoint / "model.safetensors").exists() and process.poll() is None:
             time.sleep(0.002)
-        time.sleep(0.01 * (workers + 1))  # while the checkpoint is written, or soon after
+        time.sleep(0.03)  # while the checkpoint is written, or soon after
         process.kill()
         assert process.wait() == -signal.SIGKILL
     assert not (broken / "model.safetensors").exists()
