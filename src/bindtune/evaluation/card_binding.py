@@ -114,8 +114,9 @@ def fold_card(
     name = "E1ForMaskedLM" if encoder == "E1" else "EsmForMaskedLM"
     package = "bindtune" if encoder == "E1" else "transformers"
     adapters = bool(config.get("lora")) and not merged
+    heads_alone = _trains_heads_alone(config) and not merged
     base = base_name(_checkpoint(config), inputs_of(origin)) or "BASE"
-    loaded = f'{name}.from_pretrained("{base if adapters else "FOLDER"}")'
+    loaded = f'{name}.from_pretrained("{base if adapters or heads_alone else "FOLDER"}")'
     lines = ["```python", f"from {package} import {name}", f"model = {loaded}", "```"]
     if adapters:
         lines[1:3] = ["from peft import PeftModel", lines[1], f'model = PeftModel.from_pretrained({loaded}, "FOLDER")']
@@ -123,6 +124,7 @@ def fold_card(
     tested = [row for row in held_out if row.get("split") == "test"]
     shown = tested or [row for row in held_out if row.get("split") == "validation"]
     what = "The adapters" if adapters else "The encoder with the adapters merged" if merged else "The encoder"
+    what = "The heads" if heads_alone else what
     return _card(
         f"{what} of fold {fold} of a binding-site run",
         config,
@@ -140,6 +142,12 @@ def fold_card(
         relation="adapter" if adapters else "finetune",
         library="peft" if adapters else "bindtune" if encoder == "E1" else "transformers",
     )
+
+
+def _trains_heads_alone(config: Mapping[str, Any]) -> bool:
+    training, model = _training(config), config.get("model") or {}
+    learns_mlm_head = bool(training.get("train_mlm_head") and training.get("mlm_weight"))
+    return bool(model.get("freeze_backbone")) and not config.get("lora") and not learns_mlm_head
 
 
 def merged_card(run: Path, *, fold: int, epoch: int, base: str, encoder: str) -> str:
@@ -226,7 +234,7 @@ def _checkpoint(config: Mapping[str, Any]) -> object:
 
 
 def _weights(config: Mapping[str, Any]) -> str:
-    return "LoRA adapters" if config.get("lora") else "encoder"
+    return "LoRA adapters" if config.get("lora") else "encoder's settings" if _trains_heads_alone(config) else "encoder"
 
 
 def _what(config: Mapping[str, Any], origin: dict[str, Any]) -> str:
@@ -234,6 +242,7 @@ def _what(config: Mapping[str, Any], origin: dict[str, Any]) -> str:
     words = base_words(checkpoint, base_name(checkpoint, inputs_of(origin)))
     encoder = words[0].upper() + words[1:]
     how = "adapted with LoRA" if config.get("lora") else "fine-tuned"
+    how = "left as it is, with heads trained on it" if _trains_heads_alone(config) else how
     ions = _training(config).get("ions") or ()
     if not ions:
         return f"{encoder}, {how} as a language model of proteins, without labels"

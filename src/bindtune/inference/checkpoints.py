@@ -15,7 +15,7 @@ from bindtune.documents import read_json
 from bindtune.errors import CheckpointError, InputError
 from bindtune.models.adapters import load_adapters, merge_in_passing, read_adapter_config, use_adapter
 from bindtune.models.backbones import BatchPreparer, load_encoder, preparer_for
-from bindtune.models.binding_checkpoint import BEST, read_heads
+from bindtune.models.binding_checkpoint import BEST, is_untrained, read_heads
 from bindtune.models.residue import E1ForResidueClassification, E1ResidueClassificationOutput
 from bindtune.runs import sha256
 
@@ -204,7 +204,7 @@ class _FoldFiles:
         return not self.is_whole() and read_adapter_config(self.adapters).bias == "none"
 
     def is_whole(self) -> bool:
-        """Whether the encoder itself was trained."""
+        """Whether there are heads and an encoder without adapters."""
         return not self.adapters.is_dir() and (self.prefix / "config.json").is_file()
 
     def files(self) -> list[Path]:
@@ -225,7 +225,8 @@ class _FoldFiles:
 
 def _trained_encoder(files: _FoldFiles, adapters: dict[str, Path], base_model: str | None) -> Any:
     """The encoder with adapters, or the one that was trained itself, frozen and in evaluation mode."""
-    if files.is_whole():
+    heads_alone = is_untrained(files.heads)
+    if files.is_whole() and not heads_alone:
         return load_encoder(str(files.prefix)).requires_grad_(False).eval()
     base = base_model or str(files.heads["base_model_checkpoint"])
     try:
@@ -233,6 +234,8 @@ def _trained_encoder(files: _FoldFiles, adapters: dict[str, Path], base_model: s
     except CheckpointError as error:
         raise CheckpointError(f"the base model of {files.folder}: {error}; base_model names another place") from error
     _check_base(files.folder.parent, base)
+    if heads_alone:
+        return encoder.requires_grad_(False).eval()
     return load_adapters(encoder, adapters)
 
 

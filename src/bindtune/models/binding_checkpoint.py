@@ -1,4 +1,4 @@
-"""The best model of a fold on disk: adapters that plain PEFT loads, and a file of heads; never the encoder."""
+"""The best model of a fold on disk: heads, and adapters that plain PEFT loads or an encoder where it was trained."""
 
 import tempfile
 import zipfile
@@ -15,10 +15,12 @@ from bindtune.models.residue import E1ForResidueClassification
 from bindtune.runs import atomic_path, writing
 
 BEST = "best_e1_binding_model"
+UNTRAINED = "base"
+"""What the file of heads says of an encoder that was not trained, and is not written."""
 
 
 def save_best(folder: Path, model: E1ForResidueClassification, *, base: str, about: Mapping[str, Any]) -> None:
-    """Write the adapters, or the whole encoder where there are none, and the heads.
+    """Write the heads, and the adapters, or the encoder where it was trained; of one that was not, its config.json.
 
     Args:
         folder: of the fold.
@@ -27,6 +29,7 @@ def save_best(folder: Path, model: E1ForResidueClassification, *, base: str, abo
         about: epoch, fold, lora_config and metrics, plain values.
     """
     adapted = has_adapters(model._original_model)
+    trained = any(parameter.requires_grad for parameter in model._original_model.parameters())
     target = folder / (f"{BEST}_lora" if adapted else BEST)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".best-") as made, writing(target):
@@ -34,12 +37,14 @@ def save_best(folder: Path, model: E1ForResidueClassification, *, base: str, abo
         if adapted:
             save_adapters(model._original_model, new, base=base)
         else:
-            model._original_model.save_pretrained(new)
+            (model._original_model if trained else model._original_model.config).save_pretrained(new)
         if target.exists():
             target.rename(Path(made) / "old")
         new.rename(target)
     heads = {name: tensor.detach().cpu() for name, tensor in model.classifier_heads.state_dict().items()}
     content = {"base_model_checkpoint": base, "ions": list(model.ion_types), "classifier_heads": heads, **about}
+    if not trained:
+        content["encoder"] = UNTRAINED
     with atomic_path(folder / f"{BEST}_heads.pt") as temporary, temporary.open("wb") as stream:
         torch.save(content, stream)  # to a path it would write that name into the file
 
@@ -78,6 +83,11 @@ def load_weights(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
+def is_untrained(heads: Mapping[str, Any]) -> bool:
+    """Whether heads belong to the encoder as it was before the run."""
+    return heads.get("encoder") == UNTRAINED
+
+
 def restore_best(folder: Path, model: E1ForResidueClassification) -> None:
     """Put the best epoch's weights back into a model of the same settings.
 
@@ -92,6 +102,6 @@ def restore_best(folder: Path, model: E1ForResidueClassification) -> None:
     if has_adapters(model._original_model):
         source = folder / f"{BEST}_lora"
         restore_adapters(model._original_model, read_adapters(source), source=source)
-    else:
+    elif not is_untrained(heads):
         saved = type(model._original_model).from_pretrained(folder / BEST)
         model._original_model.load_state_dict(saved.state_dict())

@@ -15,7 +15,7 @@ from bindtune.evaluation.report_run import provenance
 from bindtune.models.adapters import merge_adapters
 from bindtune.models.backbones import load_backbone
 from bindtune.models.base_files import base_files
-from bindtune.models.binding_checkpoint import BEST, read_heads
+from bindtune.models.binding_checkpoint import BEST, is_untrained, read_heads
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.hub_layout import write_hub_layout
 from bindtune.runs import atomic_folder, sha256, sweep, write_text
@@ -64,12 +64,13 @@ def _export_fold(folder: Path, out: Path) -> None:
     heads = read_heads(folder / f"{BEST}_heads.pt")
     base, run = str(heads["base_model_checkpoint"]), folder.resolve().parent
     adapters = folder / f"{BEST}_lora"
-    if adapters.is_dir():
+    if adapters.is_dir() or is_untrained(heads):
         _check_base(base, run)
+    if adapters.is_dir():
         encoder, _ = load_backbone(base)
         merged = merge_adapters(encoder, adapters)
     else:
-        merged, _ = load_backbone(str(folder / BEST))
+        merged, _ = load_backbone(base if is_untrained(heads) else str(folder / BEST))
     merged.save_pretrained(out)
     kind = str(merged.config.model_type)
     if kind == "esm":

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bindtune import E1ForMaskedLM
+from bindtune import E1ForMaskedLM, load_lora_checkpoint
 from bindtune.errors import CheckpointError
 from bindtune.models.adapters import ADAPTER_FILES, add_lora
 from bindtune.models.binding_checkpoint import BEST, read_heads, restore_best, save_best
@@ -64,6 +64,22 @@ def test_what_is_saved_comes_back(tmp_path: Path, tiny_e1: Make, e1_batch: Batch
     restore_best(tmp_path, other)
     torch.testing.assert_close(scores(other, batch), scores(later, batch), atol=1e-6, rtol=0)
     assert {path.name for path in tmp_path.iterdir()} == {ADAPTERS if lora else BEST, HEADS}
+
+
+def test_an_encoder_that_was_not_trained_is_not_written(tmp_path: Path, tiny_e1: Make, e1_batch: Batch) -> None:
+    tiny_e1().save_pretrained(tmp_path / "base")
+    batch = e1_batch(["MKTAYIAKQR", "ACDEF"])
+    best, other = (
+        E1ForJointBindingMLM(E1ForMaskedLM.from_pretrained(tmp_path / "base"), ("ZN",), 0.0, True).eval()
+        for _ in (1, 2)
+    )
+    assert not torch.allclose(scores(best, batch), scores(other, batch), atol=1e-3)
+    fold = tmp_path / "fold_1"
+    save_best(fold, best, base=str(tmp_path / "base"), about=ABOUT)
+    assert sorted(path.name for path in fold.rglob("*") if path.is_file()) == [HEADS, "config.json"]
+    restore_best(fold, other)
+    for model in (other, load_lora_checkpoint(fold)):
+        torch.testing.assert_close(scores(model, batch), scores(best, batch), atol=1e-6, rtol=0)
 
 
 def test_the_heads_file_is_plain_and_small(fold: Path) -> None:
