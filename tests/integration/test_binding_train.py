@@ -345,6 +345,13 @@ def test_proteins_without_labels_adapt_the_language_model_alone(
     with (tmp_path / "run" / "metrics.csv").open() as handle:
         losses = [float(row["loss_mlm"]) for row in csv.DictReader(handle) if row["split"] == "validation"]
     assert len(losses) == 4 and losses[-1] < losses[0]
+    log = (tmp_path / "run" / "training.log").read_text()
+    assert (
+        "epoch 4: loss " in log
+        and f"validation {config.training.mlm_weight * losses[-1]:.4f}" in log
+        and "AUPRC" not in log
+        and "nan" not in log
+    )
     assert not (tmp_path / "run" / "oof.parquet").exists()
 
 

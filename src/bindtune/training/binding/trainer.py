@@ -303,11 +303,15 @@ class E1BindingTrainer:
         return rows
 
     def _tell(self, losses: dict[str, float], mean: Row, *, better: bool) -> None:
-        log.info(
-            "fold %d epoch %d: loss %.4f, validation %.4f, mean AUPRC %.4f, mean HRA %.4f%s",
-            self.fold, self.state.epoch, losses["loss"], mean["loss"], mean["auprc"], mean["hra"],
-            ", the best so far" if better else "",
-        )  # fmt: skip
+        figures = {
+            "loss": losses["loss"],
+            "validation": mean["loss"],
+            "mean AUPRC": mean["auprc"],
+            "mean HRA": mean["hra"],
+        }
+        told = [f"{name} {value:.4f}" for name, value in figures.items() if not math.isnan(value)]
+        told += ["the best so far"] if better else []
+        log.info("fold %d epoch %d: %s", self.fold, self.state.epoch, ", ".join(told))
         if self.predictor.without_context and self.state.epoch == 1:
             log.warning(
                 "fold %d: %d validation rows are read alone: msa_sampling allows no homolog of their alignment",
