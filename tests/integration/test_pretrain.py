@@ -395,7 +395,8 @@ def test_two_processes_give_the_weights_of_one(settings: Make, tmp_path: Path) -
     one, two = tmp_path / "one", tmp_path / "two"
     run({**options, "output_dir": str(one), "gradient_accumulation_steps": 2})
     words = command({**options, "output_dir": str(two), "gradient_accumulation_steps": 1})
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    processes = Path(__file__).parents[2] / "configs" / "accelerate" / "ddp.yaml"
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(processes)]
     done = subprocess.run(
         [*launch, *words[1:]], capture_output=True, text=True, env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
     )

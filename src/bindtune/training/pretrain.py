@@ -28,7 +28,8 @@ from bindtune.evaluation.record_losses import EVAL_RECORDS, write_record_losses
 from bindtune.models.base_files import base_files
 from bindtune.models.loading import load_masked_lm
 from bindtune.runs import LOCK, only_writer, provenance, refuse_other_inputs, write_text, writing
-from bindtune.training import checkpoints
+from bindtune.training import checkpoints, sharding
+from bindtune.training.processes import peers_told
 from bindtune.training.trainer import RegionTrainer, SaveOnSigterm, StopWhenStale
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,12 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
         disable_progress_bars()
         disable_progress_bar()  # type: ignore[no-untyped-call]
     check_rates(config)
+    sharding.check_launcher()
+    with peers_told("--resume_from_checkpoint auto"):
+        return _pretrain(config)
+
+
+def _pretrain(config: PretrainConfig) -> dict[str, float]:
     arguments = training_arguments(config)
     checkpoint = find_checkpoint(config)
     tokenizer = load_tokenizer(config.model_name_or_path)
@@ -315,6 +322,8 @@ def _train(trainer: RegionTrainer, checkpoint: Path | None, config: PretrainConf
         if stale or state["global_step"] >= state["max_steps"]:
             log.info("%s is the end of its run; nothing is left to train", checkpoint)
             trainer.state = trainer.state.load_from_json(str(checkpoint / checkpoints.STATE))
+            model: Any = trainer.model
+            model.to(trainer.args.device)  # training itself does so where it is sharded
             trainer.restore(checkpoint)
             return _last_losses(state)
     result = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
 from bindtune.data.batching import LengthGroupedSampler
@@ -24,7 +25,7 @@ from bindtune.data.workers import leave_signals
 from bindtune.evaluation.record_losses import RecordLosses
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.runs import atomic_path, write_text, writing
-from bindtune.training import checkpoints
+from bindtune.training import checkpoints, sharding
 from bindtune.training.record_tally import RecordTally
 from bindtune.training.tally import Tally
 
@@ -49,6 +50,7 @@ class RegionTrainer(Trainer):
         self.eval_collator = eval_collator
         self.group_by_length = group_by_length
         self.keep = keep
+        self._kind: Any = type(self.model)  # sharding puts a class of its own before it
         self.window = Tally(self.args.device)  # since the last log line
         self.whole = Tally(self.args.device)  # since the start, or the resume
         self.records: RecordTally | None = None  # while windows are evaluated one by one
@@ -70,6 +72,12 @@ class RegionTrainer(Trainer):
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # which average their gradients
         return (loss, {"loss": loss}) if return_outputs else loss
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """As in transformers; sharding counts on CPUs too."""
+        super().create_accelerator_and_postprocess()
+        sharding.shard_on_cpu(self.accelerator)
+        self.is_fsdp_enabled = sharding.is_sharded(self.accelerator)
 
     def _summed_loss(self, model: torch.nn.Module, inputs: dict[str, Tensor], tally: Tally) -> tuple[Tensor, int]:
         chosen = inputs["labels"] != IGNORED
@@ -147,10 +155,19 @@ class RegionTrainer(Trainer):
                 self.records.see(places, batch)
             self._summed_loss(model, self._prepare_inputs(batch), tally)
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
+        if sharding.is_sharded(self.accelerator):
+            self._run_as_often(model, len(sampled))
         found = tally.metrics()
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         metrics[f"{metric_key_prefix}_perplexity"] = float(np.exp(min(found["loss"], 20.0)))
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(dataloader.dataset))  # type: ignore[arg-type]
+
+    def _run_as_often(self, model: torch.nn.Module, batches: int) -> None:
+        """Run a sharded model once more where other processes have a batch more than this one's."""
+        rows: Any = self.eval_dataset
+        if batches * self.args.world_size * self.args.eval_batch_size < len(rows):
+            batch = self._prepare_inputs(self.eval_collator(rows.__getitems__([0])))
+            model(**{name: batch[name] for name in ("input_ids", "attention_mask")})
 
     def evaluate_records(self) -> tuple[dict[str, float], RecordLosses]:
         """Evaluate, and keep the losses of each window; every process gets those of all."""
@@ -174,7 +191,13 @@ class RegionTrainer(Trainer):
     def restore(self, folder: Path) -> None:
         """Take over the weights of a checkpoint, strictly, under the names that its class has in memory."""
         module: Any = self.accelerator.unwrap_model(self.model)
-        module.load_state_dict(type(module).from_pretrained(folder).state_dict())
+        with sharding.whole(module, written=True):
+            module.load_state_dict(self._kind.from_pretrained(folder).state_dict())
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write the model for `from_pretrained`; all processes take part."""
+        with sharding.whole(self.accelerator.unwrap_model(self.model)):
+            self._save(output_dir)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self.restore(Path(resume_from_checkpoint))
@@ -207,6 +230,19 @@ class RegionTrainer(Trainer):
         if self.is_world_process_zero():
             with atomic_path(Path(str(self.args.output_dir)) / checkpoints.STATE) as temporary:
                 self.state.save_to_json(str(temporary))
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        state = sharding.whole_state(self.optimizer)
+        if self.args.should_save:
+            torch.save(state, Path(output_dir) / OPTIMIZER_NAME)
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)  # type: ignore[union-attr]
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        read: dict[str, Any] = {"map_location": "cpu", "weights_only": True}
+        sharding.restore_state(self.optimizer, torch.load(Path(checkpoint) / OPTIMIZER_NAME, **read))
+        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, **read))  # type: ignore[union-attr]
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         run = Path(str(self.args.output_dir))

@@ -29,6 +29,8 @@ class FoldBatches:
         fold: the order of an epoch differs between folds.
         processes: that share each step.
         rank: of this process.
+        level: let every process run as many batches as any, the further ones counting for nothing: a sharded model
+            has to be run by all.
     """
 
     def __init__(
@@ -40,9 +42,10 @@ class FoldBatches:
         fold: int,
         processes: int,
         rank: int,
+        level: bool = False,
     ) -> None:
         self.conf, self.preparer, self.fold = conf, preparer, fold
-        self.processes, self.rank = processes, rank
+        self.processes, self.rank, self.level = processes, rank, level
         self._alignments = proteins.alignments if preparer.reads_homologs else None
         self.training = self.rows(proteins.training, conf.training.msa_sampling)
         self.validation = self.rows(proteins.validation, conf.training.validation_context)
@@ -76,8 +79,13 @@ class FoldBatches:
         )
 
     def own(self, step: list[list[list[int]]]) -> list[list[int]]:
-        """The batches of this process; one that counts for nothing where it has none, since all must take part."""
-        return step[self.rank] or [[step[0][0][0]]]
+        """The batches of this process; the first `counted` count, and those after them let it take part."""
+        most = max(map(len, step)) if self.level else 1
+        return step[self.rank] + [[step[0][0][0]]] * (most - self.counted(step))
+
+    def counted(self, step: list[list[list[int]]]) -> int:
+        """Batches of this process from which is learned."""
+        return len(step[self.rank])
 
     def training_loader(self, steps: Steps, epoch: int, *, start: int = 0) -> DataLoader[Any]:
         """This process's batches of an epoch, from a step on."""
@@ -85,13 +93,18 @@ class FoldBatches:
         return self._loader(self.training, batches, self._collator(masking=True))
 
     def evaluation_loader(self, rows: ResidueRows, *, masking: bool = False) -> DataLoader[Any]:
-        """This process's share of all chunks of all proteins."""
-        share = self._evaluation_batches(rows)[self.rank :: self.processes]
+        """This process's share of all chunks of all proteins; the first of `evaluation_rounds` count."""
+        batches = self._evaluation_batches(rows)
+        share = batches[self.rank :: self.processes]
+        rounds, counted = self.evaluation_rounds(rows)
+        if self.level:
+            share = share + batches[:1] * (rounds - counted)
         return self._loader(rows, share, self._collator(masking=masking))
 
-    def evaluation_rounds(self, rows: ResidueRows) -> int:
-        """Batches of the process that has most of them."""
-        return -(-len(self._evaluation_batches(rows)) // self.processes)
+    def evaluation_rounds(self, rows: ResidueRows) -> tuple[int, int]:
+        """Batches of the process that has most of them, and of this one."""
+        found = len(self._evaluation_batches(rows))
+        return -(-found // self.processes), len(range(self.rank, found, self.processes))
 
     def _evaluation_batches(self, rows: ResidueRows) -> list[list[tuple[int, int]]]:
         indices = rows.fixed()

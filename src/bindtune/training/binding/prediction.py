@@ -80,11 +80,14 @@ class Predictor:
         """This process's batches; all processes pause as often."""
         own = iter(self._batches.evaluation_loader(rows, masking=masking))
         quiet = not (self._accelerator.is_main_process and sys.stderr.isatty())
-        for _ in tqdm(range(self._batches.evaluation_rounds(rows)), desc=label, disable=quiet, leave=False):
+        rounds, counted = self._batches.evaluation_rounds(rows)
+        for number in tqdm(range(rounds), desc=label, disable=quiet, leave=False):
             self._pause()
             batch = next(own, None)
-            if batch is not None:
+            if batch is not None and number < counted:
                 yield batch
+            elif batch is not None:
+                self._forward(batch)  # others need this process's part of the model
 
     @torch.no_grad()
     def masked_lm_loss(self, rows: ResidueRows, *, label: str) -> float:

@@ -15,6 +15,7 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 
 from bindtune.config import BindingConfig
 from bindtune.errors import BindtuneError, ConfigError
+from bindtune.training.sharding import check_launcher, shard_on_cpu
 
 T = TypeVar("T")
 
@@ -23,14 +24,21 @@ _PATIENCE = 7200.0
 
 
 def make_accelerator(conf: BindingConfig, device: torch.device | str | None = None) -> Accelerator:
-    """Processes, device and precision, from the launcher's environment and the settings."""
+    """Processes, device and precision, from the launcher's environment and the settings.
+
+    Raises:
+        ConfigError: the environment asks for what is not supported.
+    """
     on_cpu = torch.device(device).type == "cpu" if device is not None else not torch.cuda.is_available()
     precision = "bf16" if conf.training.use_bf16 and not on_cpu else "no"
     handlers = [
         DistributedDataParallelKwargs(find_unused_parameters=False),
         InitProcessGroupKwargs(timeout=_patience()),
     ]
-    return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=list(handlers))
+    check_launcher()
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=list(handlers))
+    shard_on_cpu(accelerator)
+    return accelerator
 
 
 def _patience() -> timedelta:
@@ -127,19 +135,3 @@ def other_steps(conf: BindingConfig, before: int, *, processes: int) -> str:
         f"the run learns from {before} proteins a step; training.batch_size {batch} x training.accum_steps {summed} x "
         f"{processes} processes are {batch * summed * processes}: change the two to keep the product"
     )
-
-
-def is_about_peers(error: RuntimeError) -> bool:
-    """Whether another process of the run is what failed."""
-    text = str(error).lower()
-    lost = (
-        "connection closed",
-        "connection reset",
-        "connection refused",
-        "broken pipe",
-        "socket",
-        "peer",
-        "nccl",
-        "timed out",
-    )
-    return isinstance(error, torch.distributed.DistBackendError) or any(word in text for word in lost)

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig
-from bindtune.errors import BindtuneError, ConfigError
+from bindtune.errors import ConfigError
 from bindtune.models.adapters import count_parameters
 from bindtune.models.backbones import find_backbone
 from bindtune.runs import only_writer, taking_turns, writing
@@ -21,8 +21,9 @@ from bindtune.training.binding.folder import LOG, check_folder, confirm, sign
 from bindtune.training.binding.inputs import RunInputs, divide, read_run
 from bindtune.training.binding.merge import merge_folds
 from bindtune.training.binding.model import build_model, positive_weights
-from bindtune.training.binding.processes import is_about_peers, main_process_first, make_accelerator
+from bindtune.training.binding.processes import main_process_first, make_accelerator
 from bindtune.training.binding.trainer import E1BindingTrainer
+from bindtune.training.processes import peers_told
 
 log = logging.getLogger(__name__)
 
@@ -48,17 +49,8 @@ def cross_validate(config: BindingConfig, *, fold: int | None = None, resume: Pa
     run = resume or config.training.output_dir
     if not sys.stderr.isatty():
         disable_progress_bar()  # type: ignore[no-untyped-call]
-    accelerator = make_accelerator(config)
-    try:
-        with writing(run):
-            return _cross_validate(config, run, accelerator, fold=fold, resumed=resume is not None)
-    except RuntimeError as error:
-        if accelerator.num_processes > 1 and is_about_peers(error):
-            raise BindtuneError(
-                f"lost contact with another process of this run, which has ended: see its messages; go on with "
-                f"bindtune train --resume {run}"
-            ) from error
-        raise
+    with peers_told(f"bindtune train --resume {run}"), writing(run):
+        return _cross_validate(config, run, make_accelerator(config), fold=fold, resumed=resume is not None)
 
 
 def _cross_validate(

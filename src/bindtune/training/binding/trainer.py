@@ -25,6 +25,7 @@ from bindtune.evaluation.thresholds import Method
 from bindtune.models.backbones import BatchPreparer, preparer_for
 from bindtune.models.binding_checkpoint import restore_best, save_best
 from bindtune.models.residue import E1ForResidueClassification
+from bindtune.training import sharding
 from bindtune.training.binding import files
 from bindtune.training.binding.batches import FoldBatches
 from bindtune.training.binding.files import FoldState, Row
@@ -86,7 +87,10 @@ class E1BindingTrainer:
         self.folder = files.fold_folder(self.run, fold)
         self.proteins = proteins or read_fold(self.conf, fold)
         preparer = preparer or preparer_for(model._original_model, self.conf.model.checkpoint)
-        self.batches = FoldBatches(self.conf, self.proteins, preparer, fold=fold, processes=found[0], rank=found[1])
+        sharded = sharding.is_sharded(self.accelerator)
+        self.batches = FoldBatches(
+            self.conf, self.proteins, preparer, fold=fold, processes=found[0], rank=found[1], level=sharded
+        )
         self.bare = model
         self.predictor = Predictor(model, self.batches, self.accelerator, pause=self._leave_if_asked)
         self.state = FoldState(proteins_per_step=self.batches.proteins_per_step)
@@ -119,22 +123,22 @@ class E1BindingTrainer:
             bar.update(self.state.step)
             for number in range(self.state.step, len(steps)):
                 own = [next(batches) for _ in self.batches.own(steps[number])]
-                counted = bool(steps[number][self.accelerator.process_index])
-                self._step(own, number=number, epoch=epoch, counted=counted)
+                self._step(own, number=number, epoch=epoch, counted=self.batches.counted(steps[number]))
                 self.state.step = number + 1
                 bar.update(1)
                 self._save_within_epoch(last=number + 1 == len(steps))
         return self._training_losses()
 
-    def _step(self, batches: list[dict[str, Any]], *, number: int, epoch: int, counted: bool) -> None:
-        known, masked = self._totals(batches, counted=counted)
+    def _step(self, batches: list[dict[str, Any]], *, number: int, epoch: int, counted: int) -> None:
+        """Learn from the first `counted` of this process's batches; the others let it take part."""
+        known, masked = self._totals(batches[:counted])
         rank = self.accelerator.process_index
         for place, batch in enumerate(batches):
             last = place + 1 == len(batches)
             with nullcontext() if last else self.accelerator.no_sync(self.model):
                 with seeded(self.conf.training.seed, "dropout", self.fold, epoch, number, rank, place):
                     output = self._forward(batch)
-                self.accelerator.backward(self._loss(output, batch, known, masked, counted=counted))
+                self.accelerator.backward(self._loss(output, batch, known, masked, counted=place < counted))
         clip = self.conf.training.max_grad_norm
         if clip:
             self.accelerator.clip_grad_norm_(self.model.parameters(), clip)
@@ -159,11 +163,11 @@ class E1BindingTrainer:
         tensors = {name: batch[name].to(device, non_blocking=True) for name in ("labels", *INPUTS) if name in batch}
         return self.model(**tensors)
 
-    def _totals(self, batches: list[dict[str, Any]], *, counted: bool) -> tuple[Tensor, Tensor]:
+    def _totals(self, batches: list[dict[str, Any]]) -> tuple[Tensor, Tensor]:
         """Known labels and masked residues of the whole step, over all processes."""
         known = sum(int(batch["label_mask"].sum()) for batch in batches)
         masked = sum(int((batch["mlm_labels"] > 0).sum()) for batch in batches if "mlm_labels" in batch)
-        own = torch.tensor([known, masked] if counted else [0, 0], device=self.accelerator.device)
+        own = torch.tensor([known, masked], device=self.accelerator.device)
         total: Tensor = self.accelerator.reduce(own, reduction="sum")
         return total[0].clamp(min=1), total[1].clamp(min=1)
 
@@ -331,6 +335,11 @@ class E1BindingTrainer:
 
     def save_checkpoint(self) -> None:
         """Write the present weights as the fold's best: heads, and adapters or, where it is trained, the encoder."""
+        with sharding.whole(self.bare):
+            self._write_best()
+        self.accelerator.wait_for_everyone()
+
+    def _write_best(self) -> None:
         if self.accelerator.is_main_process:
             mean = next((row for row in reversed(self.state.history) if row["ion"] == MEAN), {})
             figures = {name: mean.get(name, math.nan) for name in ("auprc", "hra")}
@@ -338,7 +347,6 @@ class E1BindingTrainer:
             about = {"epoch": self.state.best_epoch, "fold": self.fold, "lora_config": lora, "metrics": figures}
             save_best(self.folder, self.bare, base=self.conf.model.checkpoint, about=about)
             self._write_card()
-        self.accelerator.wait_for_everyone()
 
     def _write_card(self) -> None:
         """Say beside the best weights what they are."""
@@ -353,7 +361,8 @@ class E1BindingTrainer:
 
     def _predict_held_out(self) -> None:
         """Take the best epoch's weights, and predict every residue of the fold."""
-        restore_best(self.folder, self.bare)
+        with sharding.whole(self.bare, written=True):
+            restore_best(self.folder, self.bare)
         held_out = self.batches.rows(self.proteins.held_out, self.conf.training.validation_context)
         if self.proteins.inner:
             rows = self._figures(held_out)
@@ -389,10 +398,11 @@ class E1BindingTrainer:
         rank = self.accelerator.process_index
         if rank:
             self.state.sums = {}  # the main process holds those of all
-        files.restore_weights(self.bare, weights, source=self.folder / files.STATE)
+        with sharding.whole(self.bare, written=True):
+            files.restore_weights(self.bare, weights, source=self.folder / files.STATE)
         try:
-            self.optimizer.load_state_dict(optimizer)
-        except (ValueError, KeyError) as error:
+            sharding.restore_state(self.optimizer, optimizer)
+        except (ValueError, LookupError) as error:
             raise CheckpointError(
                 f"{self.folder / files.STATE}: the saved optimiser is not that of this model"
             ) from error
@@ -400,9 +410,11 @@ class E1BindingTrainer:
 
     def _save_state(self) -> None:
         state = self._state_of_all()
-        if self.accelerator.is_main_process:
-            weights = files.trainable_weights(self.bare)
-            files.save_state(self.folder, state, weights=weights, optimizer=self.optimizer.state_dict())
+        optimizer = sharding.whole_state(self.optimizer)
+        with sharding.whole(self.bare):
+            if self.accelerator.is_main_process:
+                weights = files.trainable_weights(self.bare)
+                files.save_state(self.folder, state, weights=weights, optimizer=optimizer)
         self.accelerator.wait_for_everyone()
 
     def _state_of_all(self) -> FoldState:

@@ -1,0 +1,148 @@
+"""FSDP: parameters and the optimiser's state divided between processes, as accelerate's configuration asks for it.
+
+Files of a run hold whole weights whatever the processes hold of them: `whole` and `whole_state` put them together, and
+take them apart again where they are read. So a checkpoint says nothing of how it was computed, and loads anywhere.
+"""
+
+import os
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from torch import Tensor, distributed, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from bindtune.errors import ConfigError
+
+_REFUSED = {
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism_config",
+}
+
+
+def _asked(name: str) -> bool:
+    return os.environ.get(name, "").lower() in ("1", "true", "yes")
+
+
+def check_launcher() -> None:
+    """Refuse what the launcher's environment asks for and the files of a run cannot hold.
+
+    Raises:
+        ConfigError: it asks for something else than data parallelism or FSDP 2.
+    """
+    for name, what in _REFUSED.items():
+        if _asked(name):
+            raise ConfigError(f"accelerate's configuration asks for {what}: supported are MULTI_GPU and FSDP")
+    if not _asked("ACCELERATE_USE_FSDP"):
+        return
+    # Some outputs are views, and nothing is done to them in place.
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        raise ConfigError("FSDP divides a model between processes, and one was started: raise num_processes")
+    problems = {
+        "fsdp_version": (os.environ.get("FSDP_VERSION", "1"), "2"),
+        "fsdp_cpu_ram_efficient_loading": (os.environ.get("FSDP_CPU_RAM_EFFICIENT_LOADING", "false").lower(), "false"),
+        "fsdp_offload_params": (os.environ.get("FSDP_OFFLOAD_PARAMS", "false").lower(), "false"),
+        "fsdp_activation_checkpointing": (os.environ.get("FSDP_ACTIVATION_CHECKPOINTING", "false").lower(), "false"),
+    }
+    told = [f"{name} is {found}, expected {wanted}" for name, (found, wanted) in problems.items() if found != wanted]
+    if told:
+        raise ConfigError(
+            f"accelerate's FSDP configuration: {'; '.join(told)} (gradient_checkpointing is a setting of bindtune)"
+        )
+
+
+def shard_on_cpu(accelerator: Accelerator) -> None:
+    """Make a new accelerator shard on CPUs too, where accelerate leaves FSDP out without a word."""
+    state = accelerator.state
+    if _asked("ACCELERATE_USE_FSDP") and state.distributed_type == DistributedType.MULTI_CPU:
+        state.fsdp_plugin = FullyShardedDataParallelPlugin()
+        if state.mixed_precision != "no":
+            state.fsdp_plugin.set_mixed_precision(state.mixed_precision)
+        # Every further state takes its kind from there, as accelerate itself leaves it on GPUs.
+        PartialState._shared_state["distributed_type"] = state.distributed_type = DistributedType.FSDP
+
+
+def is_sharded(accelerator: Accelerator) -> bool:
+    """Whether models are divided between processes, which then have to run them equally often."""
+    return bool(accelerator.distributed_type == DistributedType.FSDP)
+
+
+@contextmanager
+def whole(model: nn.Module, *, written: bool = False) -> Iterator[None]:
+    """Put together a model's parameters while the block runs; all processes take part.
+
+    Args:
+        model: sharded or not; a model that is not stays as it is.
+        written: whether the block changes parameters, in every process to the same; else the first process alone has
+            them whole.
+    """
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+    needed = written or not distributed.is_initialized() or distributed.get_rank() == 0
+    parts: list[tuple[nn.Module, str, Any]] = [
+        (module, name, part)
+        for module in model.modules()
+        for name, part in module._parameters.items()
+        if isinstance(part, DTensor)
+    ]
+    made: dict[int, nn.Parameter] = {}  # tied parameters stay tied
+    for part in {id(part): part for _, _, part in parts}.values():
+        gathered = part.detach().full_tensor()
+        if needed:
+            made[id(part)] = nn.Parameter(gathered, part.requires_grad)
+    hooks = {module: module._load_state_dict_post_hooks for module, *_ in parts}
+    for module, name, part in parts:
+        module._parameters[name] = made.get(id(part), part)
+        module._load_state_dict_post_hooks = OrderedDict()  # FSDP looks for its parts there
+    try:
+        yield
+    finally:
+        for module, name, part in parts:
+            now = module._parameters[name]
+            module._parameters[name] = part
+            if written and now is not None:
+                part.detach().copy_(_divided(now.detach(), part))
+        for module, held in hooks.items():
+            module._load_state_dict_post_hooks = held
+
+
+def _divided(tensor: Tensor, like: DTensor) -> Tensor:
+    """This process's part; every process has the same tensor, so nothing is sent."""
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+
+
+def whole_state(optimizer: Any) -> dict[str, Any]:
+    """An optimiser's state_dict of whole tensors; all processes take part."""
+    state: dict[str, Any] = optimizer.state_dict()
+    values = {
+        number: {name: value.full_tensor() if isinstance(value, DTensor) else value for name, value in held.items()}
+        for number, held in state["state"].items()
+    }
+    return {**state, "state": values}
+
+
+def restore_state(optimizer: Any, state: Mapping[str, Any]) -> None:
+    """Take over what `whole_state` gave, or the state_dict of an optimiser that was not sharded.
+
+    Raises:
+        ValueError: it is of another model.
+    """
+    learned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    values = {
+        number: {
+            name: _divided(value, part)
+            if isinstance(part := learned[number], DTensor) and isinstance(value, Tensor) and value.shape == part.shape
+            else value
+            for name, value in held.items()
+        }
+        for number, held in state["state"].items()
+    }
+    optimizer.load_state_dict({**state, "state": values})
