@@ -39,6 +39,7 @@ class Job:
         inputs: what it reads of the prepared inputs, by name.
         fault_input: the input that vanishes, changes or cannot be read; None where the run folder is the input.
         change: makes other content of that input.
+        once: whether it refuses a folder in which its output stands.
         made: what stands in the output folder before the command, if anything.
     """
 
@@ -48,6 +49,7 @@ class Job:
     fault_input: str | None = None
     change: Callable[[str], str] | None = None
     made: str | None = None
+    once: bool = False
 
 
 def _without_last_line(text: str) -> str:
@@ -87,7 +89,8 @@ JOBS = {
         Job("predict", _PREDICT, ("encoder", "run", "proteins.fa"), "proteins.fa", _without_last_record),
         Job("evaluate", _EVALUATE, ("encoder", "run", "ZN_test.fa"), "ZN_test.fa", _without_last_record),
         Job("embed", _EMBED, ("encoder", "proteins.fa"), "proteins.fa", _without_last_record),
-        Job("export", _EXPORT, ("encoder", "run"), "run/fold_1/best_e1_binding_model_heads.pt"),
+        Job("export", _EXPORT, ("encoder", "run"), "run/fold_1/best_e1_binding_model_heads.pt",
+            once=True),
     )
 }  # fmt: skip
 

@@ -89,7 +89,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        own = error.filename is None or Path(os.fsdecode(error.filename)).name.startswith(f".{path.name}.")
+        temporary = str(path.with_name(f".{path.name}."))
+        own = error.filename is None or os.fsdecode(error.filename).startswith(temporary)
         if error.errno is None or not own:
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error

@@ -161,6 +161,16 @@ def start(*words: object, processes: int = 1) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
 
 
+def test_what_a_kill_leaves_before_the_manifest_is_no_obstacle(run: Run, binding_run: Path, tmp_path: Path) -> None:
+    fasta = write_proteins(tmp_path / "p.fa", 2)
+    (tmp_path / "out").mkdir()
+    for name in ("NOTICE", "provenance.json", ".manifest.json.x.part", ".lock"):
+        (tmp_path / "out" / name).write_text("of the killed command")
+    assert run("predict", "--run", binding_run, "--fasta", fasta, "--out", "out") == 0
+    assert json.loads(Path("out/provenance.json").read_text())["inputs"]["fasta"]["path"] == str(fasta)
+    assert [path.name for path in Path("out").glob(".*")] == [".lock"]
+
+
 @pytest.mark.slow
 def test_two_processes_give_what_one_gives(run: Run, binding_run: Path, tmp_path: Path) -> None:
     fasta = write_proteins(tmp_path / "p.fa", 40)

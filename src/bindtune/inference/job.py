@@ -31,15 +31,15 @@ from bindtune.inference.processes import Processes, choose_device
 from bindtune.inference.shards import NamedSequence, PredictionSpec, cut_shards, predict_shard
 from bindtune.inference.tables import Counts, join_parts, write_part
 from bindtune.models.backbones import BatchPreparer
-from bindtune.runs import LOCK, only_writer, provenance, sha256, sweep, write_text, writing
+from bindtune.runs import only_writer, provenance, sha256, sweep, write_text, writing
 
 log = logging.getLogger(__name__)
 
 MANIFEST, PROVENANCE, NOTICE, PARTS, CACHE = "manifest.json", "provenance.json", "NOTICE", "parts", ".alignments"
-INPUT = ".input.fa"
+INPUT, PLOTS = ".input.fa", "plots"
 AUDIT = "audit.json"
 OOF = "oof.parquet"
-_LEFT_BEFORE = (LOCK, INPUT, AUDIT)  # what a command may leave before it has a manifest
+_LEFT_BEFORE = (AUDIT, NOTICE, PROVENANCE)  # what a command may leave before it has a manifest
 _PACKAGES = ("torch", "transformers", "peft", "numpy")
 # Settings that what is predicted follows from, beside the input and the models.
 _BINDING = (
@@ -143,7 +143,8 @@ def claimed(folder: Path, processes: Processes) -> Iterator[None]:
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file, expected a folder")
-    others = [path.name for path in folder.glob("*") if path.name not in _LEFT_BEFORE] if folder.is_dir() else []
+    found = {path.name for path in folder.glob("*") if not path.name.startswith(".")} if folder.is_dir() else set()
+    others = found.difference(_LEFT_BEFORE)
     if others and MANIFEST not in others:
         raise ConfigError(f"{folder} is not empty and holds no predictions to go on with: choose another --out")
     processes.wait()
@@ -151,7 +152,7 @@ def claimed(folder: Path, processes: Processes) -> Iterator[None]:
         disable_progress_bar()  # type: ignore[no-untyped-call]
     with only_writer(folder) if processes.is_first else nullcontext(), writing(folder):
         if processes.is_first:
-            for swept in (folder, folder / PARTS):
+            for swept in (folder, folder / PARTS, folder / PLOTS):
                 sweep(swept)
         yield
 
@@ -247,7 +248,7 @@ def _sign(settings: InferenceConfig, run: TrainedRun, source: Source, ensemble: 
     origin = {**provenance(inputs, _PACKAGES), "settings": settings.model_dump(mode="json")}
     notice = resources("bindtune.models").joinpath("PROFLUENT_E1_NOTICE.txt").read_text(encoding="utf-8")
     write_text(out / NOTICE, notice)
-    if not (out / PROVENANCE).is_file():
+    if not any((out / PARTS).glob("part-*")):
         write_text(out / PROVENANCE, json.dumps(origin, indent=2) + "\n")
     write_text(out / MANIFEST, json.dumps(wanted, indent=2) + "\n")
 

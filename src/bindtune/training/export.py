@@ -48,7 +48,7 @@ def export_run(model: Path, out: Path) -> None:
 
 
 def _export(model: Path, out: Path) -> None:
-    if (model / f"{BEST}_heads.pt").is_file():
+    if any((model / f"{BEST}{part}").exists() for part in ("_heads.pt", "_lora", "")):
         _export_fold(model, out)
         return
     if any(model.glob(f"fold_*/{BEST}_heads.pt")):

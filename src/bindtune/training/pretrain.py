@@ -34,6 +34,7 @@ from bindtune.training.trainer import RegionTrainer, SaveOnSigterm, StopWhenStal
 
 log = logging.getLogger(__name__)
 
+_WAY_ON = "--resume_from_checkpoint auto"
 CONFIG, PROVENANCE = "config.yaml", "provenance.json"
 # Settings that may change when a run is resumed: they have no part in the weights.
 _FREE = {
@@ -87,9 +88,14 @@ def _run(trainer: RegionTrainer, config: PretrainConfig, checkpoint: Path | None
     stop = SaveOnSigterm()
     trainer.add_callback(stop)
     with stop.listening(trainer):
-        trained = _train(trainer, checkpoint, config)
+        try:
+            trained = _train(trainer, checkpoint, config)
+        except RuntimeError as error:
+            if stop.asked and "DataLoader worker" in str(error):  # the signal ended it before it could leave signals
+                raise Interrupted(_WAY_ON) from error
+            raise
         if stop.stopped:
-            raise Interrupted("--resume_from_checkpoint auto")
+            raise Interrupted(_WAY_ON)
         return _finish(trainer, config, trained)
 
 

@@ -115,9 +115,9 @@ class RegionTrainer(Trainer):
 
         Nothing of a worker's random state is used: masks come from keys.
         """
-        loader: DataLoader[Any] = super().get_train_dataloader()
-        loader.worker_init_fn = leave_signals
-        return loader
+        loader: Any = super().get_train_dataloader()
+        loader.base_dataloader.worker_init_fn = leave_signals  # accelerate's loader hands out what this one reads
+        return loader  # type: ignore[no-any-return]
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """Batches of this process, sorted by length; every window is in exactly one batch of one process."""
