@@ -30,6 +30,7 @@ from bindtune.demo.pretraining import make_windows_and_model
 from bindtune.models.adapters import add_lora
 from bindtune.models.binding_checkpoint import save_best
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
+from rows import Row, add_json_option, write_rows
 
 LETTERS = list("ACDEFGHIKLMNPQRSTVWY")
 SHAPE = {"hidden_size": 256, "intermediate_size": 768, "num_attention_heads": 4}
@@ -167,7 +168,7 @@ def main() -> None:
     parser.add_argument("--only", choices=JOBS, help="one of the jobs")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="longer or shorter runs than usual")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    add_json_option(parser)
     arguments = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as made:
@@ -184,11 +185,9 @@ def main() -> None:
                 f"{name:9s} one process {found[1]:8.2f} {job.unit}, two {found[2]:8.2f}: {ratio:.2f} times", flush=True
             )
             rows.append(
-                {"name": f"{name}, two processes of one thread", "value": found[2], "unit": job.unit,
-                 "baseline": "one process of one thread", "ratio": ratio, "goal": None}
-            )  # fmt: skip
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+                Row(f"{name}, two processes of one thread", found[2], job.unit, "one process of one thread", ratio)
+            )
+    write_rows(arguments.json, rows)
 
 
 if __name__ == "__main__":
