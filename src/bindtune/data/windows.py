@@ -221,9 +221,7 @@ class WindowMaker:
             sequences += texts
             if keys:
                 twins = [twin[size - end : size - start] for start, end in pairs]
-                # Python hashes strings with SipHash: among 10 million sequences, 63 bits collide with a probability
-                # of 5e-6.
-                hashes += [hash(a) & -2 if a <= b else hash(b) | 1 for a, b in zip(texts, twins, strict=True)]
+                hashes += sequence_keys(texts, twins)
         key = np.array(hashes, np.int64).view(np.uint64)
         read = Windows(placed, windows.pair_window, windows.pair_peak, sequences, key).take(clear)
         dropped["too_many_n"] += len(windows) - len(read)
@@ -245,3 +243,11 @@ def _n_fraction(letters: bytes, *, starts: Ints, ends: Ints) -> NDArray[np.float
         return np.zeros(len(starts))
     before = np.concatenate([[0], np.cumsum(_NOT_ACGT[np.frombuffer(letters, np.uint8)])])
     return np.asarray((before[ends] - before[starts]) / (ends - starts), np.float64)
+
+
+def sequence_keys(sequences: list[str], twins: list[str]) -> list[int]:
+    """Signed 64-bit hashes of sequences, given with their reverse complements: see `Windows.key`.
+
+    Python hashes strings with SipHash: among 10 million sequences, 63 bits collide with a probability of 5e-6.
+    """
+    return [hash(a) & -2 if a <= b else hash(b) | 1 for a, b in zip(sequences, twins, strict=True)]

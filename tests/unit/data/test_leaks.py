@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 
 from bindtune.data.leaks import HeldOutKeys, LeakAudit, Leaks
-from bindtune.data.windows import _key
+from bindtune.data.windows import sequence_keys
 
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 
 def keys(*sequences: str) -> np.ndarray:
     twins = [sequence[::-1].translate(COMPLEMENT) for sequence in sequences]
-    hashes = [_key(sequence, twin) for sequence, twin in zip(sequences, twins, strict=True)]
-    return np.array(hashes, np.int64).view(np.uint64)
+    return np.array(sequence_keys(list(sequences), twins), np.int64).view(np.uint64)
 
 
 def test_sequences_and_reverse_complements_are_told_apart() -> None:
