@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,10 @@ os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 # Read when `datasets` is imported: no test writes into the user's cache.
 os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="bindtune-tests-")
 atexit.register(shutil.rmtree, os.environ["HF_DATASETS_CACHE"], ignore_errors=True)
+
+# A first call that imports is slow, and a busy machine too: neither is a fault.
+settings.register_profile("bindtune", deadline=None)
+settings.load_profile("bindtune")
 
 SHARED = Path(os.environ.get("BINDTUNE_REFERENCE", Path(__file__).parents[1].parent / "shared"))
 
