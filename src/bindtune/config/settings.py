@@ -6,10 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bindtune.documents import read_document
 from bindtune.errors import ConfigError, InputError
 
 
@@ -70,6 +68,8 @@ def read_yaml(path: Path, *, notes: bool = False) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, is not YAML, or does not hold names and values.
     """
+    from bindtune.documents import read_document  # here, as yaml below: --help comes without
+
     content = read_document(path, notes=notes)
     if content is None:
         return {}
@@ -87,6 +87,8 @@ def read_override(override: str, *, example: str) -> tuple[str, Any]:
     name, equals, text = override.partition("=")
     if not equals or not name:
         raise ConfigError(f"'{override}' is no setting, expected {example}")
+    import yaml
+
     try:
         return name, yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -102,7 +104,10 @@ def load(model: type[S], *, config: Path | None, given: Mapping[str, Any]) -> S:
 
 def dump(settings: Settings) -> str:
     """The resolved settings as YAML, every default written out."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    import yaml
+
+    text: str = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return text
 
 
 def _is_given(location: tuple[Any, ...], given: Collection[str]) -> bool:
