@@ -23,9 +23,7 @@ def bindtune(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_help_is_quick_and_imports_no_torch() -> None:
     seconds = []
-    while (
-        len(seconds) < 10 and min(seconds, default=1.0) >= 0.5
-    ):
+    while len(seconds) < 10 and min(seconds, default=1.0) >= 0.5:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert bindtune("--help").returncode == 0
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
