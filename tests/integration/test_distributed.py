@@ -108,6 +108,7 @@ def sharded(tmp_path_factory: pytest.TempPathFactory, generated: tuple[Path, Pat
     return runs
 
 
+@pytest.mark.slow
 def test_each_process_holds_a_part(sharded: Runs) -> None:
     told = [json.loads((sharded.folder / f"held-{rank}.json").read_text()) for rank in (0, 1)]
     assert [each["codes"] for each in told] == [[0, 0, 143, 0, 0]] * 2
@@ -180,6 +181,7 @@ def node(words: list[str], port: int) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_nodes_learn_what_one_process_does_and_one_that_is_lost_is_told(
     generated: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
@@ -190,7 +192,7 @@ def test_two_nodes_learn_what_one_process_does_and_one_that_is_lost_is_told(
         port = free.getsockname()[1]
     words = [
         word
-        for word in runs.binding_words("two", "training.save_steps=1", "training.epochs=12", "training.patience=0")
+        for word in runs.binding_words("two", "training.save_steps=1", "training.epochs=4", "training.patience=0")
         if word not in FOLD
     ]
     nodes = [node(words, port) for _ in (0, 1)]
@@ -210,7 +212,7 @@ def test_two_nodes_learn_what_one_process_does_and_one_that_is_lost_is_told(
     assert not (tmp_path / "two" / "fold_2" / "oof.parquet").exists()
 
     same = "training.accum_steps=2"  # batches of one process for those of two
-    own = (f"training.output_dir={tmp_path / 'one'}", "training.epochs=12", "training.patience=0", same)
+    own = (f"training.output_dir={tmp_path / 'one'}", "training.epochs=4", "training.patience=0", same)
     cross_validate(load_binding(runs.binding, own))
     cross_validate(load_binding(tmp_path / "two" / "config.yaml", (same,)), resume=tmp_path / "two")
     order = [(name, "ascending") for name in ("protein", "ion", "position")]
