@@ -35,10 +35,9 @@ TARGETS = {
 BASELINES = dict.fromkeys(("cached, cold", "cached, warm"), "12 queries, each with its context")
 
 
-def build(seed: int = 0) -> E1ForMaskedLM:
-    """The 150M model with random weights."""
-    torch.manual_seed(seed)
-    config = E1Config(
+def shape_150m() -> E1Config:
+    """The configuration of the released 150M model."""
+    return E1Config(
         hidden_size=768,
         intermediate_size=2304,
         gated_mlp=True,
@@ -50,7 +49,12 @@ def build(seed: int = 0) -> E1ForMaskedLM:
         rope_theta_global=500000.0,
         max_num_positions_global=65536,
     )
-    return E1ForMaskedLM(config).eval()
+
+
+def build(seed: int = 0) -> E1ForMaskedLM:
+    """The 150M model with random weights."""
+    torch.manual_seed(seed)
+    return E1ForMaskedLM(shape_150m()).eval()
 
 
 def protein(length: int, *, seed: int) -> str:

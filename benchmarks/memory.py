@@ -20,12 +20,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bindtune import E1BatchPreparer, E1Config, E1ForJointBindingMLM, E1ForMaskedLM
+from bindtune import E1BatchPreparer, E1ForJointBindingMLM, E1ForMaskedLM
 from bindtune.doctor.room import HEAP, THRESHOLD
 from bindtune.models.adapters import add_lora
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.models.kept import Arithmetic, BatchShape
 from bindtune.models.memory import Memory, predict_memory
+from e1 import shape_150m
 from rows import Row, add_json_option, peak_resident, write_rows
 
 IONS = ("ZN", "CA", "MG")
@@ -49,28 +50,12 @@ def lengths(name: str, tokens: int) -> list[int]:
 def build(name: str, *, lora: bool, checkpointing: bool) -> nn.Module:
     """The model as its job trains it."""
     torch.manual_seed(0)
-    encoder: nn.Module = DNABert2ForMaskedLM(DNABert2Config()) if name == "dnabert2" else E1ForMaskedLM(e1_config())
+    encoder: nn.Module = DNABert2ForMaskedLM(DNABert2Config()) if name == "dnabert2" else E1ForMaskedLM(shape_150m())
     if lora:
         encoder = add_lora(encoder, r=16, alpha=32, dropout=0.05, target_modules=TARGETS)
     if checkpointing:
         encoder.activation_checkpointing_enable()
     return (encoder if name == "dnabert2" else E1ForJointBindingMLM(encoder, IONS)).train()
-
-
-def e1_config() -> E1Config:
-    """The 150M shape."""
-    return E1Config(
-        hidden_size=768,
-        intermediate_size=2304,
-        gated_mlp=True,
-        num_hidden_layers=20,
-        num_attention_heads=12,
-        num_key_value_heads=12,
-        global_attention_every_n_layers=3,
-        clip_qkv=8,
-        rope_theta_global=500000.0,
-        max_num_positions_global=65536,
-    )
 
 
 def dnabert2_batch(tokens: int) -> dict[str, Tensor]:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bindtune.errors import CheckpointError, ConfigError
-from bindtune.models import fused
 from bindtune.models.damage import check_documents, loading
+from bindtune.models.fused import Dropout
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
@@ -78,15 +78,8 @@ def add_lora(
         if isinstance(layer, LoraLinear):
             for name, module in layer.lora_dropout.items():
                 if isinstance(module, nn.Dropout):
-                    layer.lora_dropout[name] = _Dropout(module.p)
+                    layer.lora_dropout[name] = Dropout(module.p)
     return adapted
-
-
-class _Dropout(nn.Dropout):
-    """`fused.dropout`: with the stock one, a fifth of a step's time on a CPU went into random numbers for adapters."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return fused.dropout(x, self.p, self.training)
 
 
 def _mlm_head(model: nn.Module) -> str | None:
