@@ -170,7 +170,7 @@ def test_a_damaged_table_is_told(make: Make, tmp_path: Path) -> None:
     cross_validate(make("training.epochs=1"))
     table = tmp_path / "run" / "fold_2" / "oof.parquet"
     table.write_bytes(table.read_bytes()[:200])
-    with pytest.raises(InputError, match=r"fold_2/oof.parquet: cannot be read"):
+    with pytest.raises(InputError, match=r"fold_2/oof.parquet: is not a readable Parquet file"):
         merge.merge_folds(tmp_path / "run")
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM, E1Model
-from bindtune.errors import CheckpointError, ConfigError
+from bindtune.errors import CheckpointError
 
 TEXT = ["MFCATEEKL,MCCASDF,MFCC?SEF", "ACDEFGHIKL"]
 
@@ -146,9 +146,9 @@ def test_folders_that_are_no_checkpoint_are_refused(hub: Path, tmp_path: Path) -
     (damaged / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(CheckpointError, match="damaged"):
         E1ForMaskedLM.from_pretrained(damaged)
-    for key, value, error in (("model_type", "bert", CheckpointError), ("clip_qkv", -1, ConfigError)):
+    for key, value in (("model_type", "bert"), ("clip_qkv", -1)):
         content = json.loads((hub / "config.json").read_text())
         (hub / "config.json").write_text(json.dumps({**content, key: value}))
-        with pytest.raises(error, match=str(value)):
+        with pytest.raises(CheckpointError, match=rf"hub.*{value}"):
             E1ForMaskedLM.from_pretrained(hub)
         (hub / "config.json").write_text(json.dumps(content))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
+from zipfile import BadZipFile
 
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
@@ -14,7 +15,7 @@ from bindtune.errors import BindtuneError, CheckpointError
 
 DAMAGED = (
     OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError, AssertionError, ImportError,
-    ArithmeticError, MemoryError, struct.error, UnpicklingError, SafetensorError, StrictDataclassError,
+    ArithmeticError, MemoryError, struct.error, BadZipFile, UnpicklingError, SafetensorError, StrictDataclassError,
 )  # fmt: skip
 """What loading raises, depending on where a file is damaged."""
 MODEL_DOCUMENTS = ("config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")

@@ -240,9 +240,12 @@ class RegionTrainer(Trainer):
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
             return
-        read: dict[str, Any] = {"map_location": "cpu", "weights_only": True}
-        sharding.restore_state(self.optimizer, torch.load(Path(checkpoint) / OPTIMIZER_NAME, **read))
-        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, **read))  # type: ignore[union-attr]
+        optimizer, scheduler = (
+            torch.load(Path(checkpoint) / name, map_location="cpu", weights_only=True)
+            for name in (OPTIMIZER_NAME, SCHEDULER_NAME)
+        )
+        sharding.restore_state(self.optimizer, optimizer)
+        self.lr_scheduler.load_state_dict(scheduler)  # type: ignore[union-attr]
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         run = Path(str(self.args.output_dir))
