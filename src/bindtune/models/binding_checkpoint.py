@@ -74,8 +74,11 @@ def load_weights(path: Path) -> Any:
     Raises:
         DAMAGED: as `torch.load` raises them, where there is no such file, or it is damaged.
     """
-    if not zipfile.is_zipfile(path):
-        raise EOFError("not a file of weights, or cut off" if path.is_file() else "there is no such file")
+    if not path.is_file():
+        raise EOFError("there is no such file")
+    with path.open("rb") as stream:
+        if not zipfile.is_zipfile(stream):
+            raise EOFError("not a file of weights, or cut off")
     with zipfile.ZipFile(path) as parts:
         unpacked = sum(part.file_size for part in parts.infolist())
     if unpacked > path.stat().st_size:  # torch stores its parts as they are: packed ones may unpack to any size
