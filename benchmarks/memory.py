@@ -4,9 +4,10 @@
 
 DNABERT-2 at 117M shape, all weights trained as `bindtune pretrain` does, and E1 at 150M shape, all weights or adapters
 of rank 16 on every linear layer; random weights, fp32. Measured is the high-water mark of a process that takes a small
-step, so that the optimiser has its state, and one with the batch, less that of a process that only imports and builds.
-The prediction is of the same: everything but weights and adapters, which both processes hold. Both have a fixed
-MALLOC_MMAP_THRESHOLD_, as `bindtune doctor` advises: else the heap's pieces are measured, not the tensors.
+step, so that the optimiser has its state, and one with the batch, less that of a process that only builds the model.
+The prediction is of the same: everything but weights and adapters, which both processes hold. Both have taken a step of
+a tiny model before: what libraries load at first use is no tensor. Both have a fixed MALLOC_MMAP_THRESHOLD_, as
+`bindtune doctor` advises: else the heap's pieces are measured, not the tensors.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bindtune import E1BatchPreparer, E1ForJointBindingMLM, E1ForMaskedLM
+from bindtune import E1BatchPreparer, E1Config, E1ForJointBindingMLM, E1ForMaskedLM
 from bindtune.doctor.room import HEAP, THRESHOLD
 from bindtune.models.adapters import add_lora
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
@@ -47,10 +48,18 @@ def lengths(name: str, tokens: int) -> list[int]:
     return [longest, *(tokens // rows - 5 for _ in range(rows - 1))]
 
 
-def build(name: str, *, lora: bool, checkpointing: bool) -> nn.Module:
-    """The model as its job trains it."""
+def build(name: str, *, lora: bool, checkpointing: bool, tiny: bool = False) -> nn.Module:
+    """The model as its job trains it, or a tiny one of its kind."""
     torch.manual_seed(0)
-    encoder: nn.Module = DNABert2ForMaskedLM(DNABert2Config()) if name == "dnabert2" else E1ForMaskedLM(shape_150m())
+    narrow = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 2}
+    encoder: nn.Module
+    if name == "dnabert2":
+        encoder = DNABert2ForMaskedLM(DNABert2Config(**narrow if tiny else {}))
+    else:
+        config = shape_150m()
+        encoder = E1ForMaskedLM(
+            E1Config(**config.to_diff_dict() | narrow | {"num_key_value_heads": 2}) if tiny else config
+        )
     if lora:
         encoder = add_lora(encoder, r=16, alpha=32, dropout=0.05, target_modules=TARGETS)
     if checkpointing:
@@ -104,18 +113,24 @@ def loss_of(name: str, model: nn.Module) -> Loss:
 
 
 def measure(name: str, *, tokens: int, lora: bool, checkpointing: bool) -> float:
-    """Peak MiB of this process after building and, if there are tokens, two steps."""
+    """Peak MiB of this process after building and, if there are tokens, two steps; see above for what comes before."""
     torch.set_num_threads(1)
+    train(name, build(name, lora=lora, checkpointing=checkpointing, tiny=True), sizes=[32])
     model = build(name, lora=lora, checkpointing=checkpointing)
     if tokens:
-        learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(learned, lr=1e-5, fused=name == "dnabert2" or None)
-        loss = loss_of(name, model)
-        for size in (32, tokens):
-            loss(size).backward()
-            optimizer.step()
-            optimizer.zero_grad()
+        train(name, model, sizes=[32, tokens])
     return peak_resident()
+
+
+def train(name: str, model: nn.Module, *, sizes: list[int]) -> None:
+    """A step for each number of tokens."""
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learned, lr=1e-5, fused=name == "dnabert2" or None)
+    loss = loss_of(name, model)
+    for size in sizes:
+        loss(size).backward()
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 def predict(name: str, *, tokens: int, lora: bool, checkpointing: bool) -> Memory:

@@ -29,7 +29,7 @@ SCRIPTS: dict[str, list[str]] = {
     "pretraining_step": ["--repeats", "5"],
     "collate": [],
     "windows": ["--work", "{work}", "--rounds", "2"],
-    "e1": ["--repeats", "5"],
+    "e1": ["--repeats", "3"],
     "neighbours": [],
     "predict_ensemble": [],
     "binding_folds": ["--data", "{data}"],

@@ -4,7 +4,8 @@ import gzip
 
 from corpus.case import Case, looks, read, refused, wrecks
 from corpus.readers import PARENT
-from corpus.valid import ALIGNMENT, CLUSTERS, FOLDS, LABELS, PROTEINS, STRUCTURE, VARIANTS, cif, pdb
+from corpus.structures import LETTERS, NAMES, cif, pdb
+from corpus.valid import ALIGNMENT, CLUSTERS, FOLDS, LABELS, PROTEINS, VARIANTS
 
 _CUT = r":\d+: gzip data is damaged or cut short"
 _PROTEINS = [("a", "MKTAYIAK", 1), ("b", "MKXU", 4)]
@@ -264,8 +265,8 @@ def _pdb(old: bytes, new: bytes) -> bytes:
 
 _PDB_LINE = b"ATOM      1  CA  ALA A   1       0.000   0.000   0.000  1.00  0.00\n"
 STRUCTURE_CASES = [
-    *looks("PDB", pdb(), STRUCTURE),
-    *looks("mmCIF", cif(), STRUCTURE),
+    *looks("PDB", pdb(), (LETTERS, NAMES)),
+    *looks("mmCIF", cif(), (LETTERS, NAMES)),
     *wrecks("PDB", pdb(), empty=": holds no atom of an amino acid", binary=":10: not text", cut=_CUT),
     *wrecks("mmCIF", cif(), empty=": no structure in mmCIF", binary=r":\d+: not text", cut=_CUT),
     *read(

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from corpus.readers import GENOME, RUN
+from corpus.structures import cif, pdb
 
 PEAKS = b"chr1\t10\t20\tp1\t3.5\t+\nchr2\t0\t8\tp2\t-1e3\t-\nchr1\t5\t9\tp3\t0\t.\n"
 NARROW = b"chr1\t10\t20\tp\t1000\t+\t4.5\t3.1\t-1\t4\nchr2\t0\t8\tq\t0\t.\t1.5\t2\t0.5\t-1\n"
@@ -35,56 +36,11 @@ FOLDS = b"protein,fold,group\na,1,g\nb,2,g\nc,1,h\n"
 VARIANTS = b"# comment\nK2R\nM1A:T3C\n\nA4C # no comment\n".replace(b" # no comment", b"")
 SEQUENCE = "ACGTTGCA" * 4
 
-# One chain: methionine, selenomethionine, cysteine with an insertion code, lysine at -1; zinc; then chain B.
-_ATOMS = (
-    ("ATOM", "N", "MET", "A", 10, "", 20.0),
-    ("ATOM", "CA", "MET", "A", 10, "", 21.0),
-    ("HETATM", "CA", "MSE", "A", 11, "", 22.0),
-    ("ATOM", "CA", "CYS", "A", 11, "A", 23.0),
-    ("ATOM", "CA", "LYS", "A", -1, "", 24.0),
-    ("ATOM", "CA", "HIS", "B", 10, "", 25.0),
-    ("HETATM", "ZN", "ZN", "A", 90, "", 26.0),
-)
-
-
-def pdb() -> bytes:
-    """A small structure in PDB format."""
-    lines = ["HEADER    METAL BINDING PROTEIN                   01-JAN-00   1ABC"]
-    for number, (record, atom, kind, chain, residue, code, factor) in enumerate(_ATOMS, start=1):
-        name = f" {atom:<3}" if record == "ATOM" or kind == "MSE" else f"{atom:>2}  "
-        place = f"{number * 1.5:8.3f}{2.0:8.3f}{-3.25:8.3f}{1.0:6.2f}{factor:6.2f}"
-        lines.append(
-            f"{record:<6}{number:5d} {name} {kind:>3} {chain}{residue:4d}{code or ' '}   {place}          {atom[0]:>2}"
-        )
-    return "\n".join([*lines, "TER", "END", ""]).encode()
-
-
-def cif() -> bytes:
-    """The same in mmCIF."""
-    names = (
-        "group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id "
-        "pdbx_PDB_ins_code Cartn_x Cartn_y Cartn_z occupancy B_iso_or_equiv auth_seq_id auth_comp_id auth_asym_id "
-        "auth_atom_id pdbx_PDB_model_num"
-    )
-    lines = ["data_1ABC", "_entry.id 1ABC", "_struct.title 'A protein; with zinc'", "loop_"]
-    lines += [f"_atom_site.{name}" for name in names.split()]
-    for number, (record, atom, kind, chain, residue, code, factor) in enumerate(_ATOMS, start=1):
-        lines.append(
-            f"{record} {number} {atom[0]} {atom} . {kind} X{chain} 1 {number} {code or '?'} {number * 1.5} 2.0 -3.25 "
-            f"1.0 {factor} {residue} {kind} {chain} {atom} 1"
-        )
-    return "\n".join([*lines, "#", "_exptl.method X-RAY", ""]).encode()
-
-
 PREDICTIONS = [
     {"protein": name, "position": place, "residue": letter, "ion": "ZN", "probability": 0.25, "spread": 0.0, "call": 0}
     for name, sequence in (("a", "MKT"), ("b", "HC"))
     for place, letter in enumerate(sequence, start=1)
 ]
-STRUCTURE = (
-    {"A": "MMCK", "B": "H"},
-    {"A": [("A", 10, ""), ("A", 11, ""), ("A", 11, "A"), ("A", -1, "")], "B": [("B", 10, "")]},
-)
 
 
 def window(number: int = 0, **changes: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
@@ -44,6 +45,42 @@ def pretraining_run(generated: tuple[Path, Path, Path], tmp_path_factory: pytest
     }  # fmt: skip
     pretrain(build(PretrainConfig, settings))
     return run
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """Runs a command line in a folder of its own, and gives its exit code."""
+    from bindtune import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> int:
+        monkeypatch.setattr("sys.argv", ["bindtune", *map(str, words)])
+        try:
+            cli.main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
+
+    return run
+
+
+@pytest.fixture
+def slurm_environment(tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """Makes the environment of a job: a folder of the PATH where `scontrol` writes down what it is asked."""
+
+    def environment(name: str, **more: object) -> dict[str, str]:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        scontrol = folder / "scontrol"
+        scontrol.write_text(f'#!/bin/sh\necho "$@" >> "{folder}/asked"\n')
+        scontrol.chmod(0o755)
+        path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        fixed = {"PATH": path, "BINDTUNE": f"{sys.executable} -m bindtune", "SLURM_CPUS_PER_TASK": "1"}
+        given = {name: str(value) for name, value in more.items()}
+        return {**os.environ, **fixed, "GLOO_SOCKET_IFNAME": "lo", **given}
+
+    return environment
 
 
 @pytest.fixture

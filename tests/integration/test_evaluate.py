@@ -14,25 +14,9 @@ import pytest
 import yaml
 from sklearn import metrics
 
-from bindtune import cli
 from bindtune.evaluation import baseline
 
 Run = Callable[..., int]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: object) -> int:
-        monkeypatch.setattr("sys.argv", ["bindtune", *map(str, words)])
-        try:
-            cli.main()
-        except SystemExit as stop:
-            return int(stop.code or 0)
-        return 0
-
-    return run
 
 
 def write_labels(path: Path, *, first: int, count: int = 10, extra: str = "") -> None:

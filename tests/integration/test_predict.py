@@ -17,28 +17,12 @@ import pytest
 import torch
 from biotite.sequence import ProteinSequence
 
-from bindtune import cli, load_ensemble_models
+from bindtune import load_ensemble_models
 from bindtune.evaluation.calibration import calibrate, fit_calibration
 from bindtune.models.binding_checkpoint import BEST
 
 Run = Callable[..., int]
 TABLES = ("predictions.parquet", "predictions.tsv", "calls_ZN.fa")
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Runs a command line in a folder of its own, and gives its exit code."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: object) -> int:
-        monkeypatch.setattr("sys.argv", ["bindtune", *map(str, words)])
-        try:
-            cli.main()
-        except SystemExit as stop:
-            return int(stop.code or 0)
-        return 0
-
-    return run
 
 
 def write_proteins(path: Path, count: int = 12, *, seed: int = 0) -> Path:

@@ -1,10 +1,9 @@
 """The job script, run without SLURM: its syntax, what it starts, and what its signals do."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,19 +23,6 @@ def options(generated: Files, out: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """A PATH on which `scontrol` writes down what it is asked."""
-    folder.mkdir(exist_ok=True)
-    scontrol = folder / "scontrol"
-    scontrol.write_text(f'#!/bin/sh\necho "$@" >> "{folder}/asked"\n')
-    scontrol.chmod(0o755)
-    path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {
-        **os.environ, "PATH": path, "BINDTUNE": f"{sys.executable} -m bindtune", "SLURM_JOB_ID": "17",
-        "SLURM_CPUS_PER_TASK": "1",
-    }  # fmt: skip
-
-
 def test_syntax() -> None:
     subprocess.run(["bash", "-n", SCRIPT], check=True)
 
@@ -52,9 +38,11 @@ def test_a_missing_config_is_told() -> None:
     [(signal.SIGTERM, 1), (signal.SIGUSR1, 2)],
     ids=["pre-emption", "time limit of two processes"],
 )
-def test_signal_saves_and_the_next_start_finishes(generated: Files, tmp_path: Path, number: int, gpus: int) -> None:
+def test_signal_saves_and_the_next_start_finishes(
+    generated: Files, tmp_path: Path, slurm_environment: Callable[..., dict[str, str]], number: int, gpus: int
+) -> None:
     straight, broken, tools = tmp_path / "straight", tmp_path / "broken", tmp_path / "tools"
-    env = {**environment(tools), "SLURM_GPUS_ON_NODE": str(gpus), "GLOO_SOCKET_IFNAME": "lo"}
+    env = slurm_environment("tools", SLURM_JOB_ID=17, SLURM_GPUS_ON_NODE=gpus)
     subprocess.run(["bash", SCRIPT, *options(generated, straight)], env=env, check=True, capture_output=True)
     assert not (tools / "asked").exists()
 

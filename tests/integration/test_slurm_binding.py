@@ -1,10 +1,9 @@
 """The job script of a fold array, run without SLURM: its syntax, what it starts, and what its signals do."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_config import E1Config
 
 SCRIPT = Path(__file__).parents[2] / "slurm" / "binding.sbatch"
+Environment = Callable[..., dict[str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +48,15 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "small.yaml"
 
 
-def environment(folder: Path, *, gpus: int = 1, task: int = 1) -> dict[str, str]:
-    """A PATH on which `scontrol` writes down what it is asked."""
-    folder.mkdir(exist_ok=True)
-    scontrol = folder / "scontrol"
-    scontrol.write_text(f'#!/bin/sh\necho "$@" >> "{folder}/asked"\n')
-    scontrol.chmod(0o755)
-    path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {
-        **os.environ, "PATH": path, "BINDTUNE": f"{sys.executable} -m bindtune", "SLURM_JOB_ID": "18",
-        "SLURM_ARRAY_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": str(task), "SLURM_CPUS_PER_TASK": "1",
-        "SLURM_GPUS_ON_NODE": str(gpus), "GLOO_SOCKET_IFNAME": "lo",
-    }  # fmt: skip
+@pytest.fixture
+def environment(slurm_environment: Environment) -> Environment:
+    """Makes the environment of one task of the array."""
+
+    def of(name: str, *, gpus: int = 1, task: int = 1) -> dict[str, str]:
+        job = {"SLURM_JOB_ID": 18, "SLURM_ARRAY_JOB_ID": 17, "SLURM_ARRAY_TASK_ID": task, "SLURM_GPUS_ON_NODE": gpus}
+        return slurm_environment(name, **job)
+
+    return of
 
 
 def words(config: Path, run: Path, *overrides: str) -> list[str]:
@@ -70,22 +67,22 @@ def test_syntax() -> None:
     subprocess.run(["bash", "-n", SCRIPT], check=True)
 
 
-def test_what_is_missing_is_told(config: Path, tmp_path: Path) -> None:
+def test_what_is_missing_is_told(config: Path, tmp_path: Path, environment: Environment) -> None:
     done = subprocess.run(["bash", SCRIPT], capture_output=True, text=True)
     assert done.returncode != 0
     assert "usage: sbatch --array=1-FOLDS binding.sbatch CONFIG.yaml" in done.stderr
-    env = environment(tmp_path)
+    env = environment("tools")
     del env["SLURM_ARRAY_TASK_ID"]
     done = subprocess.run(words(config, tmp_path / "run"), capture_output=True, text=True, env=env)
     assert done.returncode != 0 and "submit with --array=1-FOLDS" in done.stderr
 
 
-def test_folds_that_start_together_end_as_one_run(config: Path, tmp_path: Path) -> None:
+def test_folds_that_start_together_end_as_one_run(config: Path, tmp_path: Path, environment: Environment) -> None:
     run = tmp_path / "run"
     tasks = [
         subprocess.Popen(
             words(config, run, "training.epochs=1"),
-            env=environment(tmp_path / f"tools{task}", task=task),
+            env=environment(f"tools{task}", task=task),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -105,9 +102,11 @@ def test_folds_that_start_together_end_as_one_run(config: Path, tmp_path: Path) 
     [(signal.SIGTERM, 1), (signal.SIGUSR1, 2)],
     ids=["pre-emption", "time limit of two processes"],
 )
-def test_signal_saves_and_the_next_start_finishes(config: Path, tmp_path: Path, number: int, gpus: int) -> None:
+def test_signal_saves_and_the_next_start_finishes(
+    config: Path, tmp_path: Path, environment: Environment, number: int, gpus: int
+) -> None:
     straight, broken, tools = tmp_path / "straight", tmp_path / "broken", tmp_path / "tools"
-    env = environment(tools, gpus=gpus)
+    env = environment("tools", gpus=gpus)
     longer = ("training.epochs=12",)
     subprocess.run(words(config, straight, *longer), env=env, check=True, capture_output=True)
     assert not (tools / "asked").exists()

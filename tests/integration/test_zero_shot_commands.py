@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM, cli
+from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM
 
 PROTEIN = "MKTAYIAKQR"
 ALIGNMENT = f">p1\n{PROTEIN}\n>copy\n{PROTEIN}\n>near\nMKTAYIAKQW\n>far\nMK-AWWWWaaQW\n"
@@ -39,21 +39,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Callable[[str], int]:
-    def run(line: str) -> int:
-        monkeypatch.setattr("sys.argv", ["bindtune", *line.split()])
-        try:
-            cli.main()
-        except SystemExit as stop:
-            return int(stop.code or 0)
-        return 0
-
-    return run
+def run_line(run: Callable[..., int], folder: Path) -> Callable[[str], int]:
+    return lambda line: run(*line.split())
 
 
-def test_embed_writes_means_and_residues(run: Callable[[str], int], folder: Path) -> None:
-    assert run("embed --model model --fasta p.fa --out e.safetensors") == 0
-    assert run("embed --model model --fasta p.fa --out e.parquet --per residue --msa-dir msa --cache-dir cache") == 0
+def test_embed_writes_means_and_residues(run_line: Callable[[str], int], folder: Path) -> None:
+    assert run_line("embed --model model --fasta p.fa --out e.safetensors") == 0
+    assert (
+        run_line("embed --model model --fasta p.fa --out e.parquet --per residue --msa-dir msa --cache-dir cache") == 0
+    )
     model = E1ForMaskedLM.from_pretrained(folder / "model")
     with torch.no_grad():
         expected = model(**E1BatchPreparer().get_batch_kwargs(["ACD"])).embeddings[0, 2:5]
@@ -70,13 +64,13 @@ def test_embed_writes_means_and_residues(run: Callable[[str], int], folder: Path
     assert len(list(Path("cache").iterdir())) == 1
 
 
-def test_score_writes_a_table(run: Callable[[str], int]) -> None:
-    assert run("score --model model --parent parent.fa --variants variants.txt --out s.tsv") == 0
+def test_score_writes_a_table(run_line: Callable[[str], int]) -> None:
+    assert run_line("score --model model --parent parent.fa --variants variants.txt --out s.tsv") == 0
     lines = [line.split("\t") for line in Path("s.tsv").read_text().splitlines()]
     assert lines[0] == ["variant", "context", "score"]
     assert [line[:2] for line in lines[1:]] == [["M1A", "mean"], ["K2R:T3S", "mean"]]
     options = "--msa msa/p1.a3m --num-contexts 2 --reduction none --method wildtype_marginal"
-    assert run(f"score --model model --parent parent.fa --variants variants.txt --out t.tsv {options}") == 0
+    assert run_line(f"score --model model --parent parent.fa --variants variants.txt --out t.tsv {options}") == 0
     lines = [line.split("\t") for line in Path("t.tsv").read_text().splitlines()]
     assert [line[1] for line in lines[1:]] == ["seed 0", "seed 1"] * 2
 
@@ -110,7 +104,7 @@ def test_score_writes_a_table(run: Callable[[str], int]) -> None:
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(
-    run: Callable[[str], int], capsys: pytest.CaptureFixture[str], line: str, problem: str
+    run_line: Callable[[str], int], capsys: pytest.CaptureFixture[str], line: str, problem: str
 ) -> None:
     for name, text in {
         "long.fa": f">p1\nACD\n>long\n{'A' * 40}\n",
@@ -124,7 +118,7 @@ def test_what_is_wrong_is_said_in_one_line(
         "empty.txt": "# nothing\n",
     }.items():
         Path(name).write_text(text)
-    assert run(line) == 2
+    assert run_line(line) == 2
     said = [text for text in capsys.readouterr().err.splitlines() if text.startswith("bindtune:")]
     assert len(said) == 1
     assert problem in said[0]

@@ -17,60 +17,19 @@ from bindtune.io.structure import (
     write_b_factors,
     write_pymol,
 )
+from corpus.structures import LETTERS, NAMES, cif, pdb
 
-# Chain A: M, selenomethionine, C with an insertion code, K at -1 further on; then water, zinc; chain B: H.
-ATOMS = [
-    ("ATOM", "N", "MET", "A", 10, "", 20.0),
-    ("ATOM", "CA", "MET", "A", 10, "", 21.0),
-    ("HETATM", "CA", "MSE", "A", 11, "", 22.0),
-    ("ATOM", "CA", "CYS", "A", 11, "A", 23.0),
-    ("ATOM", "CA", "LYS", "A", -1, "", 24.0),
-    ("ATOM", "CA", "HIS", "B", 10, "", 25.0),
-    ("HETATM", "ZN", "ZN", "A", 90, "", 26.0),
-    ("HETATM", "O", "HOH", "A", 91, "", 27.0),
-]
 VALUES = {ResidueName("A", 10, ""): 0.5, ResidueName("A", 11, "A"): 0.123, ResidueName("A", -1, ""): 1.0}
 EXPECTED = [0.5, 0.5, 22.0, 0.123, 1.0, 25.0, 26.0, 27.0]
 
 
-def pdb() -> str:
-    lines = [
-        "HEADER    METAL BINDING PROTEIN                   01-JAN-00   1ABC",
-        "REMARK   2 RESOLUTION. 1.90 ANGSTROMS.",
-    ]
-    for number, (record, atom, kind, chain, residue, code, factor) in enumerate(ATOMS, start=1):
-        name = f" {atom:<3}" if record == "ATOM" or kind == "MSE" else f"{atom:>2}  "
-        place = f"{number * 1.5:8.3f}{2.0:8.3f}{-3.25:8.3f}{1.0:6.2f}{factor:6.2f}"
-        lines.append(
-            f"{record:<6}{number:5d} {name} {kind:>3} {chain}{residue:4d}{code or ' '}   {place}          {atom[0]:>2}"
-        )
-    return "\n".join([*lines, "TER", "END", ""])
-
-
-def cif() -> str:
-    names = (
-        "group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id "
-        "pdbx_PDB_ins_code Cartn_x Cartn_y Cartn_z occupancy B_iso_or_equiv auth_seq_id auth_comp_id auth_asym_id "
-        "auth_atom_id pdbx_PDB_model_num"
-    )
-    lines = ["data_1ABC", "_entry.id 1ABC", "_struct.title 'A protein; with zinc'", "loop_"]
-    lines += [f"_atom_site.{name}" for name in names.split()]
-    for number, (record, atom, kind, chain, residue, code, factor) in enumerate(ATOMS, start=1):
-        lines.append(
-            f"{record} {number} {atom[0]} {atom} . {kind} X{chain} 1 {number} {code or '?'} {number * 1.5} 2.0 -3.25 "
-            f"1.0 {factor} {residue} {kind} {chain} {atom} 1"
-        )
-    return "\n".join([*lines, "#", "_exptl.method X-RAY", ""])
-
-
 @pytest.mark.parametrize("suffix", [".pdb", ".cif", ".pdb.gz", ".cif.gz"])
 def test_only_the_b_factors_of_the_residues_change(tmp_path: Path, suffix: str) -> None:
-    text = (cif() if ".cif" in suffix else pdb()).encode()
+    text = cif() if ".cif" in suffix else pdb()
     source = tmp_path / f"1abc{suffix}"
     source.write_bytes(gzip.compress(text) if suffix.endswith(".gz") else text)
     structure = read_structure(source)
-    assert structure.letters == {"A": "MMCK", "B": "H"}
-    assert structure.names["A"] == [("A", 10, ""), ("A", 11, ""), ("A", 11, "A"), ("A", -1, "")]
+    assert (structure.letters, structure.names) == (LETTERS, NAMES)
     target = tmp_path / f"out{structure.suffix}"
     write_b_factors(target, structure, VALUES)
     if structure.suffix == ".pdb":
@@ -104,7 +63,7 @@ def write_plain(folder: Path, text: bytes, suffix: str) -> Path:
 
 
 def test_all_models_of_a_file_are_coloured(tmp_path: Path) -> None:
-    atoms = [line for line in pdb().splitlines() if line.startswith(("ATOM", "HETATM"))]
+    atoms = [line for line in pdb().decode().splitlines() if line.startswith(("ATOM", "HETATM"))]
     path = tmp_path / "nmr.pdb"
     path.write_text("\n".join(["MODEL        1", *atoms, "ENDMDL", "MODEL        2", *atoms, "ENDMDL", "END", ""]))
     structure = read_structure(path)

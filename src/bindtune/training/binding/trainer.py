@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -30,6 +30,15 @@ from bindtune.training.binding import files
 from bindtune.training.binding.batches import FoldBatches
 from bindtune.training.binding.files import FoldState, Row
 from bindtune.training.binding.inputs import FoldProteins, read_fold
+from bindtune.training.binding.losses import (
+    LossSums,
+    added,
+    batch_loss,
+    epoch_losses,
+    is_finite,
+    joint,
+    step_totals,
+)
 from bindtune.training.binding.prediction import INPUTS, Predictor
 from bindtune.training.binding.processes import StopSignal, make_accelerator, memory_told, other_steps
 from bindtune.training.binding.randomness import seeded
@@ -127,18 +136,23 @@ class E1BindingTrainer:
                 self.state.step = number + 1
                 bar.update(1)
                 self._save_within_epoch(last=number + 1 == len(steps))
-        return self._training_losses()
+        return epoch_losses(self.state.sums, self.bare, self.accelerator)
 
     def _step(self, batches: list[dict[str, Any]], *, number: int, epoch: int, counted: int) -> None:
         """Learn from the first `counted` of this process's batches; the others let it take part."""
-        known, masked = self._totals(batches[:counted])
+        totals = step_totals(batches[:counted], self.accelerator)
         rank = self.accelerator.process_index
         for place, batch in enumerate(batches):
             last = place + 1 == len(batches)
             with nullcontext() if last else self.accelerator.no_sync(self.model):
                 with seeded(self.conf.training.seed, "dropout", self.fold, epoch, number, rank, place):
                     output = self._forward(batch)
-                self.accelerator.backward(self._loss(output, batch, known, masked, counted=place < counted))
+                loss, sums = batch_loss(output, batch, totals, mlm_weight=self.bare.mlm_weight)
+                if place < counted:
+                    self._note(sums)
+                    self.accelerator.backward(loss * self.accelerator.num_processes)  # which average their gradients
+                else:
+                    self.accelerator.backward(loss * 0)
         clip = self.conf.training.max_grad_norm
         if clip:
             self.accelerator.clip_grad_norm_(self.model.parameters(), clip)
@@ -163,54 +177,11 @@ class E1BindingTrainer:
         tensors = {name: batch[name].to(device, non_blocking=True) for name in ("labels", *INPUTS) if name in batch}
         return self.model(**tensors)
 
-    def _totals(self, batches: list[dict[str, Any]]) -> tuple[Tensor, Tensor]:
-        """Known labels and masked residues of the whole step, over all processes."""
-        known = sum(int(batch["label_mask"].sum()) for batch in batches)
-        masked = sum(int((batch["mlm_labels"] > 0).sum()) for batch in batches if "mlm_labels" in batch)
-        own = torch.tensor([known, masked], device=self.accelerator.device)
-        total: Tensor = self.accelerator.reduce(own, reduction="sum")
-        return total[0].clamp(min=1), total[1].clamp(min=1)
-
-    def _loss(self, output: Any, batch: dict[str, Any], known: Tensor, masked: Tensor, *, counted: bool) -> Tensor:
-        """This batch's share of the step's loss, times the processes, which average their gradients."""
-        loss: Tensor = output.bce_sums.sum() / known
-        sums = {"known": batch["label_mask"].sum(dim=(0, 1)), "bce": output.bce_sums}
-        if output.loss_mlm is not None:
-            own = (batch["mlm_labels"] > 0).sum()
-            summed = output.loss_mlm * own.to(output.loss_mlm.device)
-            loss = loss + self.bare.mlm_weight * summed / masked
-            sums |= {"masked": own[None], "mlm": summed[None]}
-        if not counted:
-            return loss * 0
-        for name, values in sums.items():
-            added = values.detach().double().tolist()
-            if not all(map(math.isfinite, added)):
-                place = f"fold {self.fold}, epoch {self.state.epoch + 1}, step {self.state.step + 1}"
-                raise BindtuneError(f"{place}: the loss is not a number: learn at a lower training.learning_rate")
-            held = self.state.sums.get(name, [0.0] * len(added))
-            self.state.sums[name] = [a + b for a, b in zip(held, added, strict=True)]
-        share: Tensor = loss * self.accelerator.num_processes
-        return share
-
-    def _training_losses(self) -> dict[str, float]:
-        """Mean losses of the epoch so far, over all processes: loss, loss_bce, loss_mlm and loss_bce of each ion."""
-        ions = len(self.bare.ion_types)
-        order = {"known": ions, "bce": ions, "masked": 1, "mlm": 1}
-        flat = [value for name, size in order.items() for value in self.state.sums.get(name, [0.0] * size)]
-        summed: Any = self.accelerator.reduce(
-            torch.tensor(flat, dtype=torch.float64, device=self.accelerator.device), reduction="sum"
-        )
-        known, bce, masked, mlm = torch.split(summed.cpu(), list(order.values()))
-        means = {ion: _ratio(float(b), float(k)) for ion, b, k in zip(self.bare.ion_types, bce, known, strict=True)}
-        losses = {"loss_bce": _ratio(float(bce.sum()), float(known.sum()))}
-        losses["loss_mlm"] = _ratio(float(mlm), float(masked))
-        losses["loss"] = self._joined(losses["loss_bce"], losses["loss_mlm"])
-        return losses | {f"loss_bce_{ion}": mean for ion, mean in means.items()}
-
-    def _joined(self, binding: float, masked: float) -> float:
-        parts = [binding, self.bare.mlm_weight * masked]
-        known = [part for part in parts if not math.isnan(part)]
-        return sum(known) if known else math.nan
+    def _note(self, sums: LossSums) -> None:
+        if not is_finite(sums):
+            place = f"fold {self.fold}, epoch {self.state.epoch + 1}, step {self.state.step + 1}"
+            raise BindtuneError(f"{place}: the loss is not a number: learn at a lower training.learning_rate")
+        self.state.sums = added(self.state.sums, sums)
 
     # ---------------------------------------------------------------- validation
 
@@ -235,7 +206,7 @@ class E1BindingTrainer:
             by_ion = validation_rows(rows.proteins, logits, loss=self.bare.loss, pos_weight=weights, method=method)
             for row in by_ion:
                 row["loss_mlm"] = masked if row["ion"] == MEAN else math.nan
-                row["loss"] = self._joined(row.get("loss_bce", math.nan), row["loss_mlm"])
+                row["loss"] = joint(row.get("loss_bce", math.nan), row["loss_mlm"], mlm_weight=self.bare.mlm_weight)
             found = [by_ion]
         broadcast_object_list(found)
         agreed: list[Row] = found[0]
@@ -419,11 +390,7 @@ class E1BindingTrainer:
 
     def _state_of_all(self) -> FoldState:
         """The state with the loss sums of all processes."""
-        sums: dict[str, list[float]] = {}
-        for own in gather_object([self.state.sums]):
-            for name, values in own.items():
-                held = sums.get(name, [0.0] * len(values))
-                sums[name] = [a + b for a, b in zip(held, values, strict=True)]
+        sums = reduce(added, gather_object([self.state.sums]))
         return FoldState(**{**vars(self.state), "sums": sums})
 
     def _save_within_epoch(self, *, last: bool) -> None:
@@ -446,7 +413,3 @@ class E1BindingTrainer:
     def _progress(self, label: str, *, total: int) -> Any:
         quiet = not (self.accelerator.is_main_process and sys.stderr.isatty())
         return tqdm(desc=label, total=total, disable=quiet, leave=False)
-
-
-def _ratio(summed: float, count: float) -> float:
-    return summed / count if count else math.nan

@@ -1,0 +1,92 @@
+"""Losses of a fold: means over the known labels and masked residues of a step, or of an epoch, in all processes.
+
+Shapes: B proteins, T columns, K ions.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from bindtune.models.residue import E1ForResidueClassification
+
+LossSums = Mapping[str, Sequence[float]]
+"""Summed losses and what they are summed over: known and bce of each ion (K), masked and mlm (1)."""
+
+
+def step_totals(batches: Sequence[Mapping[str, Any]], accelerator: Accelerator) -> tuple[Tensor, Tensor]:
+    """Known labels and masked residues of a whole step, over all processes; at least 1, to divide by.
+
+    Args:
+        batches: those of this process that count.
+        accelerator: of the processes.
+    """
+    known = sum(int(batch["label_mask"].sum()) for batch in batches)
+    masked = sum(int((batch["mlm_labels"] > 0).sum()) for batch in batches if "mlm_labels" in batch)
+    own = torch.tensor([known, masked], device=accelerator.device)
+    total: Tensor = accelerator.reduce(own, reduction="sum")
+    return total[0].clamp(min=1), total[1].clamp(min=1)
+
+
+def batch_loss(
+    output: Any, batch: Mapping[str, Any], totals: tuple[Tensor, Tensor], *, mlm_weight: float
+) -> tuple[Tensor, LossSums]:
+    """A batch's share of its step's loss, and its sums.
+
+    Args:
+        output: of the model, with `bce_sums` (K,) and, where residues are masked, `loss_mlm`.
+        batch: its `label_mask` (B, T, K) and, where residues are masked, `mlm_labels` (B, T).
+        totals: of the step, from `step_totals`.
+        mlm_weight: of the masked-LM loss in the joint one.
+    """
+    known, masked = totals
+    loss: Tensor = output.bce_sums.sum() / known
+    sums = {"known": batch["label_mask"].sum(dim=(0, 1)), "bce": output.bce_sums}
+    if output.loss_mlm is not None:
+        own = (batch["mlm_labels"] > 0).sum()
+        summed = output.loss_mlm * own.to(output.loss_mlm.device)
+        loss = loss + mlm_weight * summed / masked
+        sums |= {"masked": own[None], "mlm": summed[None]}
+    return loss, {name: values.detach().double().tolist() for name, values in sums.items()}
+
+
+def is_finite(sums: LossSums) -> bool:
+    """Whether no sum is infinite or not a number."""
+    return all(map(math.isfinite, (value for values in sums.values() for value in values)))
+
+
+def added(held: LossSums, more: LossSums) -> dict[str, list[float]]:
+    """Two sums together; a name that one of them lacks counts 0 there."""
+    found = {name: list(values) for name, values in held.items()}
+    for name, values in more.items():
+        before = found.get(name, [0.0] * len(values))
+        found[name] = [a + b for a, b in zip(before, values, strict=True)]
+    return found
+
+
+def epoch_losses(sums: LossSums, model: E1ForResidueClassification, accelerator: Accelerator) -> dict[str, float]:
+    """Mean losses over all processes: loss, loss_bce, loss_mlm, and loss_bce_ION of each ion."""
+    ions = len(model.ion_types)
+    order = {"known": ions, "bce": ions, "masked": 1, "mlm": 1}
+    flat = [value for name, size in order.items() for value in sums.get(name, [0.0] * size)]
+    summed: Any = accelerator.reduce(
+        torch.tensor(flat, dtype=torch.float64, device=accelerator.device), reduction="sum"
+    )
+    known, bce, masked, mlm = torch.split(summed.cpu(), list(order.values()))
+    losses = {"loss_bce": _ratio(float(bce.sum()), float(known.sum())), "loss_mlm": _ratio(float(mlm), float(masked))}
+    losses["loss"] = joint(losses["loss_bce"], losses["loss_mlm"], mlm_weight=model.mlm_weight)
+    means = {ion: _ratio(float(b), float(k)) for ion, b, k in zip(model.ion_types, bce, known, strict=True)}
+    return losses | {f"loss_bce_{ion}": mean for ion, mean in means.items()}
+
+
+def joint(binding: float, masked: float, *, mlm_weight: float) -> float:
+    """The joint loss of two means, of which one may be not a number: there was nothing to take it over."""
+    parts = [part for part in (binding, mlm_weight * masked) if not math.isnan(part)]
+    return sum(parts) if parts else math.nan
+
+
+def _ratio(summed: float, count: float) -> float:
+    return summed / count if count else math.nan
