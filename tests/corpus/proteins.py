@@ -267,7 +267,7 @@ _PDB_LINE = b"ATOM      1  CA  ALA A   1       0.000   0.000   0.000  1.00  0.00
 STRUCTURE_CASES = [
     *looks("PDB", pdb(), (LETTERS, NAMES)),
     *looks("mmCIF", cif(), (LETTERS, NAMES)),
-    *wrecks("PDB", pdb(), empty=": holds no atom of an amino acid", binary=":10: not text", cut=_CUT),
+    *wrecks("PDB", pdb(), empty=": holds no atom of an amino acid", binary=":12: not text", cut=_CUT),
     *wrecks("mmCIF", cif(), empty=": no structure in mmCIF", binary=r":\d+: not text", cut=_CUT),
     *read(
         "PDB",
@@ -288,12 +288,12 @@ STRUCTURE_CASES = [
             "only water": (_PDB_LINE.replace(b"ALA", b"HOH"), ": holds no atom of an amino acid"),
             "a word for a residue number": (
                 _pdb(b" A  10 ", b" A  xx "),
-                ":2: expected a residue number in columns 23-26, found 'xx'",
+                ":3: expected a residue number in columns 23-26, found 'xx'",
             ),
             "no residue number": (b"ATOM  \n", ":1: expected a residue number in columns 23-26, found ''"),
             "a number with an underscore": (
                 _pdb(b" A  10 ", b" A 1_0 "),
-                ":2: expected a residue number in columns 23-26, found '1_0'",
+                ":3: expected a residue number in columns 23-26, found '1_0'",
             ),
             "mmCIF by another name": (cif, r":\d+: expected a residue number"),
         },
