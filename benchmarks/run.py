@@ -1,6 +1,6 @@
 """Run the benchmarks one after another and write the table of figures in benchmarks/README.md.
 
-    python benchmarks/run.py --data ../shared/data/metal_ions            everything: about two hours on two cores
+    python benchmarks/run.py --data ../shared/data/metal_ions            everything: about three hours on two cores
     python benchmarks/run.py --only collate neighbours                   these; the other rows stay as they were
 
 Each script runs in a process of its own and says its figures with `--json`. They are kept in benchmarks/figures.json,
@@ -36,7 +36,7 @@ SCRIPTS: dict[str, list[str]] = {
     "binding_test_set": ["--data", "{data}"],
     "growth": [],
     "memory": [],
-    "scaling": [],
+    "scaling": ["--repeats", "2"],
     "limits": [],
 }
 
