@@ -2,10 +2,11 @@
 
     python benchmarks/fuzz_parsers.py --minutes 10                                 # hypothesis, every parser
     python benchmarks/fuzz_parsers.py --minutes 10 --engine atheris --parser A3M   # guided by coverage
+    python benchmarks/fuzz_parsers.py --engine hypothesis --engine atheris --minutes 5 --processes 2 --record
 
 What must hold of every file is in tests/corpus/fuzzing.py. Each parser runs in a process of its own with bounded
 memory; files that broke something are kept under --out. Exit code 1: something was found. The engine atheris is the
-extra `fuzz`.
+extra `fuzz`. `--record` adds minutes, files and findings to benchmarks/fuzzed.json and to the table in README.md.
 """
 
 import argparse
@@ -17,15 +18,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from bindtune.errors import CheckpointError
 from corpus.fuzzing import Finding, changed, check
 from corpus.readers import READERS, Reader
 from corpus.valid import seeds
+from rows import README, write_table
 
+RECORD = Path(__file__).with_name("fuzzed.json")
+ENGINES = ("hypothesis", "atheris")
 _MEMORY = {False: 3 << 30, True: 10 << 30}
 """Address space of a fuzzer without and with torch, in bytes."""
 _LONGEST = 20_000
@@ -117,17 +123,50 @@ def _read_seeds(reader: Reader) -> None:
                 reader.read(Path(name) / reader.file)
 
 
-def _in_own_process(reader: Reader, *, engine: str, minutes: float, out: Path) -> list[str]:
+class Outcome(NamedTuple):
+    """What came of fuzzing one parser."""
+
+    parser: str
+    engine: str
+    minutes: float
+    files: int
+    findings: list[str]
+
+
+def _in_own_process(reader: Reader, *, engine: str, minutes: float, out: Path) -> Outcome:
     """Fuzz one parser in a new process, and name what it found."""
+    folder = out / engine / reader.format.replace(" ", "-")
+    folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, __file__, "--here", "--parser", reader.format, "--engine", engine]
-    command += ["--minutes", str(minutes), "--out", str(out)]
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "log").open("w") as log:
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TMPDIR": _quick_folder()}
+    command += ["--minutes", str(minutes), "--out", str(folder)]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TMPDIR": _quick_folder()}
+    (folder / "tried").unlink(missing_ok=True)
+    started = time.time()
+    with (folder / "log").open("w") as log:
         code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False).returncode
-    found = sorted(path.stem for path in out.glob("*.txt"))
-    # libFuzzer ends the process by itself, with 0 when the time is over.
-    return [*found, f"the process ended with {code}: see {out}/log and last.file"] if code else found
+    took = (time.time() - started) / 60
+    found = sorted(path.stem for path in folder.glob("*.txt") if path.stat().st_mtime >= started)
+    if code:  # libFuzzer ends the process by itself, with 0 when the time is over
+        found.append(f"the process ended with {code}: see {folder}/log and last.file")
+    tried = int((folder / "tried").read_text()) if (folder / "tried").is_file() else 0
+    return Outcome(reader.format, engine, round(min(took, minutes), 1), tried, found)
+
+
+def _record(outcome: Outcome) -> None:
+    """Add an outcome to what was fuzzed so far, and make the table of the README anew."""
+    record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+    sums = record.setdefault(outcome.parser, {}).setdefault(outcome.engine, {"minutes": 0, "files": 0, "findings": 0})
+    sums["minutes"] = round(sums["minutes"] + outcome.minutes, 1)
+    sums["files"] += outcome.files
+    sums["findings"] += len(outcome.findings)
+    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    none = {"minutes": 0, "files": 0, "findings": 0}
+    rows = []
+    for parser in (name for name in READERS if name in record):
+        by_engine = [record[parser].get(engine, none) for engine in ENGINES]
+        cells = [f"{sums['minutes']:g} min, {sums['files']:,}" for sums in by_engine]
+        rows.append([parser, *cells, str(sum(sums["findings"] for sums in by_engine))])
+    write_table(README, "fuzzed", ["parser", *(f"{engine}: time, files" for engine in ENGINES), "found"], rows)
 
 
 def _quick_folder() -> str:
@@ -140,23 +179,32 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--minutes", type=float, default=10, help="for each parser")
     arguments.add_argument("--parser", action="append", choices=sorted(READERS), help="again for more; all by default")
-    arguments.add_argument("--engine", choices=("hypothesis", "atheris"), default="hypothesis")
+    arguments.add_argument("--engine", action="append", choices=ENGINES, help="again for both; hypothesis by default")
+    arguments.add_argument("--processes", type=int, default=1, help="parsers that are fuzzed at the same time")
+    arguments.add_argument("--record", action="store_true", help="add what was done to fuzzed.json and the README")
     arguments.add_argument(
         "--out", type=Path, default=Path("fuzz-findings"), help="folder for files that broke something"
     )
     arguments.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     given = arguments.parse_args()
     wanted = [READERS[name] for name in given.parser or READERS]
+    engines = given.engine or ENGINES[:1]
     if given.here:
-        fuzz(wanted[0], engine=given.engine, minutes=given.minutes, out=given.out)
+        fuzz(wanted[0], engine=engines[0], minutes=given.minutes, out=given.out)
         return
     findings = 0
-    for reader in wanted:
-        out = given.out / given.engine / reader.format.replace(" ", "-")
-        found = _in_own_process(reader, engine=given.engine, minutes=given.minutes, out=out)
-        tried = int((out / "tried").read_text()) if (out / "tried").is_file() else 0
-        print(json.dumps({"parser": reader.format, "files": tried, "findings": found}), flush=True)
-        findings += len(found)
+    with ThreadPoolExecutor(given.processes) as pool:
+        started = [
+            pool.submit(_in_own_process, reader, engine=engine, minutes=given.minutes, out=given.out)
+            for reader in wanted
+            for engine in engines
+        ]
+        for one in as_completed(started):
+            outcome = one.result()
+            print(json.dumps(outcome._asdict()), flush=True)
+            findings += len(outcome.findings)
+            if given.record:
+                _record(outcome)
     sys.exit(1 if findings else 0)
 
 

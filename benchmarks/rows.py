@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+README = Path(__file__).with_name("README.md")
+
 
 class Row(NamedTuple):
     """One measured figure.
@@ -46,6 +48,24 @@ def write_rows(path: Path | None, rows: list[Row]) -> None:
     """Write rows where a file was asked for."""
     if path is not None:
         path.write_text(json.dumps([row._asdict() for row in rows], indent=1) + "\n", encoding="utf-8")
+
+
+def write_table(path: Path, name: str, header: list[str], rows: list[list[str]], below: str = "") -> None:
+    """Write a Markdown table between the comments `<!-- NAME: ... -->` and `<!-- end of NAME -->` of a file.
+
+    Args:
+        path: of the file.
+        name: of the table.
+        header: of the columns; those that end in a colon are set to the right, without it.
+        rows: the cells.
+        below: a line that follows the table.
+    """
+    lines = ["| " + " | ".join(title.removesuffix(":") for title in header) + " |"]
+    lines += ["|" + "|".join("--:" if title.endswith(":") else "---" for title in header) + "|"]
+    lines += ["| " + " | ".join(cells) + " |" for cells in rows] + (["", below] if below else [])
+    text = path.read_text(encoding="utf-8")
+    begin, end = text.index("-->", text.index(f"<!-- {name}: ")) + 3, text.index(f"<!-- end of {name} -->")
+    path.write_text(text[:begin] + "\n\n" + "\n".join(lines) + "\n\n" + text[end:], encoding="utf-8")
 
 
 def peak_resident() -> float:

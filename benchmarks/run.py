@@ -19,11 +19,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rows import Row
+from rows import README, Row, write_table
 
 HERE = Path(__file__).parent
-FIGURES, README = HERE / "figures.json", HERE / "README.md"
-BEGIN, END = "<!-- figures: made by run.py -->", "<!-- end of figures -->"
+FIGURES = HERE / "figures.json"
 # Script, and its arguments; {data} stands for the folder of labelled proteins.
 SCRIPTS: dict[str, list[str]] = {
     "pretraining_step": ["--repeats", "5"],
@@ -63,21 +62,20 @@ def stamp() -> dict[str, str]:
     return {"date": datetime.date.today().isoformat(), **versions}
 
 
-def table(figures: dict[str, Any]) -> str:
-    """The figures in Markdown, script by script in the order of SCRIPTS."""
-    lines = ["| script | what | figure | compared with | ratio | goal | met |", "|---|---|--:|---|--:|---|---|"]
+def tell(figures: dict[str, Any]) -> None:
+    """Write the figures into the README, script by script in the order of SCRIPTS."""
     met = {True: "yes", False: "**no**", None: ""}
+    cells = []
     for script in (name for name in SCRIPTS if name in figures):
         for row in (Row(**values) for values in figures[script]["rows"]):
             ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
             value = f"{short(row.value)} {row.unit}".strip()
-            lines.append(
-                f"| `{script}` | {row.name} | {value} | {row.baseline} | {ratio} | {row.goal} | {met[row.met]} |"
-            )
+            cells.append([f"`{script}`", row.name, value, row.baseline, ratio, row.goal, met[row.met]])
     dates = sorted({figures[name]["date"] for name in figures})
     torch = sorted({figures[name]["torch"] for name in figures})
-    lines += ["", f"Measured {dates[0]} to {dates[-1]} with torch {', '.join(torch)}."]
-    return "\n".join(lines)
+    header = ["script", "what", "figure:", "compared with", "ratio:", "goal", "met"]
+    below = f"Measured {dates[0]} to {dates[-1]} with torch {', '.join(torch)}."
+    write_table(README, "figures", header, cells, below)
 
 
 def short(value: float) -> str:
@@ -100,9 +98,7 @@ def main() -> None:
             continue
         figures[script] = stamp() | {"rows": rows}
         FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    text = README.read_text(encoding="utf-8")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    README.write_text(f"{before}{BEGIN}\n\n{table(figures)}\n\n{END}{after}", encoding="utf-8")
+    tell(figures)
     for script, why in failures.items():
         print(f"{script}: {why}", file=sys.stderr)
     raise SystemExit(bool(failures))

@@ -39,12 +39,20 @@ def test_a_missing_config_is_told() -> None:
     ids=["pre-emption", "time limit of two processes"],
 )
 def test_signal_saves_and_the_next_start_finishes(
-    generated: Files, tmp_path: Path, slurm_environment: Callable[..., dict[str, str]], number: int, gpus: int
+    generated: Files,
+    tmp_path: Path,
+    run: Callable[..., int],
+    slurm_environment: Callable[..., dict[str, str]],
+    number: int,
+    gpus: int,
 ) -> None:
     straight, broken, tools = tmp_path / "straight", tmp_path / "broken", tmp_path / "tools"
     env = slurm_environment("tools", SLURM_JOB_ID=17, SLURM_GPUS_ON_NODE=gpus)
-    subprocess.run(["bash", SCRIPT, *options(generated, straight)], env=env, check=True, capture_output=True)
-    assert not (tools / "asked").exists()
+    if gpus == 1:
+        assert run("pretrain", "--config", *options(generated, straight)) == 0
+    else:
+        subprocess.run(["bash", SCRIPT, *options(generated, straight)], env=env, check=True, capture_output=True)
+        assert not (tools / "asked").exists()
 
     words = ["bash", str(SCRIPT), *options(generated, broken)]
     with (tmp_path / "log").open("w") as log, subprocess.Popen(words, env=env, stdout=log, stderr=log) as process:

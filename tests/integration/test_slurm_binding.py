@@ -103,13 +103,17 @@ def test_folds_that_start_together_end_as_one_run(config: Path, tmp_path: Path, 
     ids=["pre-emption", "time limit of two processes"],
 )
 def test_signal_saves_and_the_next_start_finishes(
-    config: Path, tmp_path: Path, environment: Environment, number: int, gpus: int
+    config: Path, tmp_path: Path, run: Callable[..., int], environment: Environment, number: int, gpus: int
 ) -> None:
     straight, broken, tools = tmp_path / "straight", tmp_path / "broken", tmp_path / "tools"
     env = environment("tools", gpus=gpus)
     longer = ("training.epochs=12",)
-    subprocess.run(words(config, straight, *longer), env=env, check=True, capture_output=True)
-    assert not (tools / "asked").exists()
+    if gpus == 1:
+        given = ("--config", config, f"training.output_dir={straight}", *longer, "--fold", 1)
+        assert run("train", *given) == 0
+    else:
+        subprocess.run(words(config, straight, *longer), env=env, check=True, capture_output=True)
+        assert not (tools / "asked").exists()
 
     log = tmp_path / "log"
     with (
