@@ -1,5 +1,6 @@
 """What integration tests share: generated windows and a small model, runs of both jobs, a browser."""
 
+import json
 import os
 import resource
 import shutil
@@ -27,6 +28,16 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Pat
     """Training windows, validation windows and a random two-layer model with its tokenizer."""
     folder = tmp_path_factory.mktemp("generated")
     return make_windows_and_model(folder, small=True, notify=lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def still_model(generated: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The generated model without dropout, whose draws differ between processes."""
+    copy = tmp_path_factory.mktemp("still") / "model"
+    shutil.copytree(generated[2], copy)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "hidden_dropout_prob": 0.0}))
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -33,16 +33,6 @@ HERE = Path(__file__).parent
 FOLD = ["--fold", "1"]
 
 
-def without_dropout(model: Path, copy: Path) -> Path:
-    """Draws of dropout differ between processes."""
-    copy.mkdir()
-    for path in model.iterdir():
-        (copy / path.name).write_bytes(path.read_bytes())
-    config = json.loads((model / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps({**config, "hidden_dropout_prob": 0.0}))
-    return copy
-
-
 def write_proteins(folder: Path) -> None:
     letters = "ACDEFGHIKLMNPQRSTVWY"
     proteins = [
@@ -55,13 +45,13 @@ def write_proteins(folder: Path) -> None:
 class Runs:
     """Where everything lies, and what the processes told."""
 
-    def __init__(self, folder: Path, generated: tuple[Path, Path, Path]) -> None:
-        self.folder = folder
-        train, validation, model = generated
+    def __init__(self, folder: Path, generated: tuple[Path, Path, Path], still_model: Path) -> None:
+        self.folder, self.start = folder, still_model
+        train, validation, _ = generated
         self.pretraining: dict[str, Any] = {
-            "model_name_or_path": str(without_dropout(model, folder / "model")), "train_file": str(train),
+            "model_name_or_path": str(still_model), "train_file": str(train),
             "validation_file": str(validation), "use_adaptive_masking": True, "max_steps": 4, "eval_steps": 2,
-            "save_steps": 2, "logging_steps": 1, "per_device_train_batch_size": 4, "learning_rate": 1e-3,
+            "save_steps": 2, "logging_steps": 1, "per_device_train_batch_size": 48, "learning_rate": 1e-3,
             "dataloader_num_workers": 0, "preprocessing_num_workers": 1, "max_eval_samples": 20,
             "per_device_eval_batch_size": 7, "report_to": "none",
         }  # fmt: skip
@@ -85,10 +75,10 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def sharded(tmp_path_factory: pytest.TempPathFactory, generated: tuple[Path, Path, Path]) -> Runs:
+def sharded(tmp_path_factory: pytest.TempPathFactory, generated: tuple[Path, Path, Path], still_model: Path) -> Runs:
     """Every run that is looked at, by one launch."""
     folder = tmp_path_factory.mktemp("sharded")
-    runs = Runs(folder, generated)
+    runs = Runs(folder, generated, still_model)
     commands = [
         [*runs.words("straight"), "--gradient_accumulation_steps", "1"],
         ["copy", str(folder / "straight" / "checkpoint-2"), str(folder / "resumed" / "checkpoint-2")],
@@ -121,7 +111,7 @@ def test_sharded_pretraining_gives_the_weights_and_losses_of_one_process(sharded
     pretrain(build(PretrainConfig, {**sharded.pretraining, "output_dir": one, "gradient_accumulation_steps": 2}))
     model = AutoModelForMaskedLM.from_pretrained(two)
     assert type(model) is DNABert2ForMaskedLM
-    start = load_file(sharded.folder / "model" / "model.safetensors")
+    start = load_file(sharded.start / "model.safetensors")
     found = model.state_dict()
     for name, value in load_file(one / "model.safetensors").items():
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
@@ -183,10 +173,10 @@ def node(words: list[str], port: int) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_two_nodes_learn_what_one_process_does_and_one_that_is_lost_is_told(
-    generated: tuple[Path, Path, Path], tmp_path: Path
+    generated: tuple[Path, Path, Path], still_model: Path, tmp_path: Path
 ) -> None:
     """Both nodes finish the first fold; one is killed in the second, and the run goes on in one process."""
-    runs = Runs(tmp_path, generated)
+    runs = Runs(tmp_path, generated, still_model)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

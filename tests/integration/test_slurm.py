@@ -14,12 +14,14 @@ SCRIPT = Path(__file__).parents[2] / "slurm" / "pretrain.sbatch"
 Files = tuple[Path, Path, Path]
 
 
-def options(generated: Files, out: Path) -> list[str]:
-    train, validation, model = generated
+def options(generated: Files, model: Path, out: Path, *, accumulated: int) -> list[str]:
+    """SGD without dropout: what is left between one process and two is rounding."""
+    train, validation, _ = generated
     return [
         str(Path(__file__).parents[2] / "configs" / "pretrain-tiny.yaml"),
         "--model_name_or_path", str(model), "--train_file", str(train), "--validation_file", str(validation),
-        "--output_dir", str(out), "--max_steps", "30", "--logging_steps", "1",
+        "--output_dir", str(out), "--max_steps", "30", "--logging_steps", "1", "--optim", "sgd",
+        "--learning_rate", "0.1", "--gradient_accumulation_steps", str(accumulated),
     ]  # fmt: skip
 
 
@@ -40,6 +42,7 @@ def test_a_missing_config_is_told() -> None:
 )
 def test_signal_saves_and_the_next_start_finishes(
     generated: Files,
+    still_model: Path,
     tmp_path: Path,
     run: Callable[..., int],
     slurm_environment: Callable[..., dict[str, str]],
@@ -48,13 +51,9 @@ def test_signal_saves_and_the_next_start_finishes(
 ) -> None:
     straight, broken, tools = tmp_path / "straight", tmp_path / "broken", tmp_path / "tools"
     env = slurm_environment("tools", SLURM_JOB_ID=17, SLURM_GPUS_ON_NODE=gpus)
-    if gpus == 1:
-        assert run("pretrain", "--config", *options(generated, straight)) == 0
-    else:
-        subprocess.run(["bash", SCRIPT, *options(generated, straight)], env=env, check=True, capture_output=True)
-        assert not (tools / "asked").exists()
+    assert run("pretrain", "--config", *options(generated, still_model, straight, accumulated=gpus)) == 0
 
-    words = ["bash", str(SCRIPT), *options(generated, broken)]
+    words = ["bash", str(SCRIPT), *options(generated, still_model, broken, accumulated=1)]
     with (tmp_path / "log").open("w") as log, subprocess.Popen(words, env=env, stdout=log, stderr=log) as process:
         while "'loss'" not in (tmp_path / "log").read_text():
             assert process.poll() is None, (tmp_path / "log").read_text()
@@ -73,4 +72,5 @@ def test_signal_saves_and_the_next_start_finishes(
     assert not (broken / "model.safetensors").exists()
     subprocess.run(words, env=env, check=True, capture_output=True)
     left, right = (load_file(run / "model.safetensors") for run in (straight, broken))
-    assert all(torch.equal(value, right[name]) for name, value in left.items())
+    for name, value in left.items():
+        torch.testing.assert_close(right[name], value, rtol=0 if gpus == 1 else 1e-4, atol=0 if gpus == 1 else 1e-6)

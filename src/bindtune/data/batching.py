@@ -11,6 +11,9 @@ from torch.utils.data import Sampler
 
 from bindtune.data.draws import derive, digest
 
+MUTED = -1
+"""Index of a row that fills up a batch and counts for nothing: one special token, so that nothing is masked."""
+
 
 class KeyedRows(TorchDataset[dict[str, Any]]):
     """Tokenised rows, each with the key of its mask.
@@ -39,13 +42,17 @@ class KeyedRows(TorchDataset[dict[str, Any]]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Rows of one batch, read at once; a DataLoader calls this."""
-        epochs, places = np.divmod(np.asarray(indices, dtype=np.int64), len(self.rows))
+        given = np.asarray(indices, dtype=np.int64)
+        epochs, places = np.divmod(np.where(given == MUTED, 0, given), len(self.rows))
         columns = self.rows[places.tolist()]
         shared = {epoch: digest(self.seed, epoch) for epoch in set(epochs.tolist())}
         above = np.array([shared[epoch] for epoch in epochs.tolist()], dtype=np.uint64)
         keys = derive(above, columns["record"].astype(np.uint64))
         names = ("input_ids", "eclip_token_starts", "eclip_token_ends")
-        return [{**{name: columns[name][row] for name in names}, "mask_key": key} for row, key in enumerate(keys)]
+        rows = [{**{name: columns[name][row] for name in names}, "mask_key": key} for row, key in enumerate(keys)]
+        for row in np.flatnonzero(given == MUTED):
+            rows[row] |= {name: rows[row][name][: name == "input_ids"] for name in names}
+        return rows
 
 
 class LengthGroupedSampler(Sampler[int]):
@@ -56,12 +63,15 @@ class LengthGroupedSampler(Sampler[int]):
         group: rows that are used at a time, over all processes and accumulation steps.
         seed: what the order comes from.
         by_length: False shuffles only.
+        share: rows are filled up with MUTED to a multiple of this, so that each of several processes has whole batches.
     """
 
     GROUPS_SORTED_TOGETHER = 50
 
-    def __init__(self, lengths: NDArray[np.int64], *, group: int, seed: int, by_length: bool = True) -> None:
-        self.lengths, self.group, self.seed, self.by_length = lengths, group, seed, by_length
+    def __init__(
+        self, lengths: NDArray[np.int64], *, group: int, seed: int, by_length: bool = True, share: int = 1
+    ) -> None:
+        self.lengths, self.group, self.seed, self.by_length, self.share = lengths, group, seed, by_length, share
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -69,13 +79,14 @@ class LengthGroupedSampler(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return -(-len(self.lengths) // self.share) * self.share
 
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng(digest(self.seed, "order", self.epoch)).permutation(len(self.lengths))
         if self.by_length:
             order = self._grouped(order)
-        return iter((order + self.epoch * len(self.lengths)).tolist())
+        filling = [MUTED] * (len(self) - len(order))
+        return iter((order + self.epoch * len(self.lengths)).tolist() + filling)
 
     def _grouped(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
         """Sort long stretches by length, cut them into groups, and shuffle the groups."""

@@ -19,7 +19,7 @@ class Tally:
     def __init__(self, device: torch.device) -> None:
         # one row for flanks and one for peaks: loss, hits, masked tokens, maskable tokens
         self.by_region = torch.zeros(2, 4, dtype=torch.float64, device=device)
-        # sequences, relaxed sequences, tokens, places in the padded batches
+        # of sequences with something to mask: how many, relaxed ones, tokens, places in the padded batches
         self.batches = torch.zeros(4, dtype=torch.float64, device=device)
 
     def add(
@@ -40,8 +40,10 @@ class Tally:
         for row, kind in enumerate((FLANK, PEAK)):
             self.by_region[row, :3] += values[kinds == kind].sum(dim=0)
             self.by_region[row, 3] += (region == kind).sum()
-        counts = [relaxed.new_tensor(len(relaxed), dtype=torch.float64), relaxed.sum(), attended.sum()]
-        self.batches += torch.stack([*(count.double() for count in counts), torch.full_like(counts[0], region.numel())])
+        maskable = (region > 0).any(dim=1)  # rows that fill up a batch have nothing to mask
+        places = maskable.sum() * region.shape[1]
+        counts = [maskable.sum(), relaxed.sum(), attended[maskable].sum(), places]
+        self.batches += torch.stack([count.double() for count in counts])
 
     def merge(self, other: "Tally") -> None:
         """Add another tally's sums."""

@@ -102,12 +102,14 @@ class RegionTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows: Any = train_dataset or self.train_dataset
-        steps = self.args.gradient_accumulation_steps * self.args.world_size
+        together = self._train_batch_size * self.args.world_size
         return LengthGroupedSampler(
             rows.lengths(),
-            group=self._train_batch_size * steps,
+            group=together * self.args.gradient_accumulation_steps,
             seed=self.args.seed,
             by_length=self.group_by_length,
+            # Where batches are missing at the end of an epoch, accelerate would take some of its first ones again.
+            share=together if self.args.world_size > 1 else 1,
         )
 
     def get_train_dataloader(self) -> DataLoader[Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
-from bindtune.data.batching import KeyedRows, LengthGroupedSampler
+from bindtune.data.batching import MUTED, KeyedRows, LengthGroupedSampler
 from bindtune.data.collate import EclipAdaptiveMLMCollator
 
 
@@ -82,6 +82,14 @@ class TestOrder:
         }
         assert sorted(order[16:]) == [0, 1, 2, 3, 4]  # the shortest of all
 
+    def test_batches_of_several_processes_are_filled_up(self) -> None:
+        alone = sampler([9] * 21, group=16, epoch=2)
+        made = LengthGroupedSampler(np.full(21, 9), group=16, seed=0, share=16)
+        made.set_epoch(2)
+        assert list(made) == [*alone, *[MUTED] * 11]
+        assert len(made) == 32
+        assert len(LengthGroupedSampler(np.full(32, 9), group=16, seed=0, share=16)) == 32
+
     def test_every_row_may_come_first(self) -> None:
         firsts = np.bincount([sampler([9] * 10, group=1, seed=seed)[0] for seed in range(3000)], minlength=10)
         assert abs(firsts - 300).max() < 5 * np.sqrt(300)
@@ -136,6 +144,17 @@ class TestKeyedRows:
     ) -> None:
         batch = EclipAdaptiveMLMCollator(tokenizer, report=True)(KeyedRows(rows, seed=1).__getitems__(places))
         assert (batch["region"] == 2).sum(1).tolist() == [7 if place % 2 else 0 for place in places]
+
+    def test_rows_that_fill_up_change_nothing(self, rows: datasets.Dataset, tokenizer: PreTrainedTokenizerFast) -> None:
+        keyed, collate = KeyedRows(rows, seed=1), EclipAdaptiveMLMCollator(tokenizer, report=True)
+        alone, filled, empty = (collate(keyed.__getitems__(one)) for one in ([15, 4], [15, MUTED, 4, MUTED], [MUTED]))
+        for name, values in alone.items():
+            assert torch.equal(filled[name][[0, 2]], values)
+        assert empty["input_ids"].tolist() == [[1]]
+        for batch in (filled["labels"][[1, 3]], empty["labels"]):
+            assert (batch == -100).all()
+        assert filled["attention_mask"].sum(dim=1).tolist() == [45, 1, 46, 1]
+        assert not filled["region"][[1, 3]].any()
 
     def test_masks_are_the_same_with_any_workers_and_new_in_each_epoch(
         self, rows: datasets.Dataset, tokenizer: PreTrainedTokenizerFast
