@@ -21,7 +21,8 @@ lint: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "bindtune needs Python 3.11 or newer" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt -e '.[test,docs,clusters]'
+	$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[test,docs,clusters]'
+	-$(BIN)/python -m compileall -q -j 0 -x 'torch/testing' $(VENV)/lib # on all cores; pip would take one
 	touch $@
 
 docs: $(VENV)/.installed

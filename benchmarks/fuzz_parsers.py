@@ -59,13 +59,11 @@ class Log:
 
 
 def _with_hypothesis(reader: Reader, minutes: float, one: Callable[[bytes], None]) -> None:
-    from hypothesis import HealthCheck, given, seed, settings
+    from hypothesis import HealthCheck, given, settings
 
-    until, turn = time.monotonic() + 60 * minutes, 0
+    until = time.monotonic() + 60 * minutes
     while time.monotonic() < until:
-        turn += 1
 
-        @seed(turn)
         @settings(max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(content=changed(seeds(reader.format)))
         def run(content: bytes) -> None:
