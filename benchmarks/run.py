@@ -74,7 +74,7 @@ def tell(figures: dict[str, Any]) -> None:
     dates = sorted({figures[name]["date"] for name in figures})
     torch = sorted({figures[name]["torch"] for name in figures})
     header = ["script", "what", "figure:", "compared with", "ratio:", "goal", "met"]
-    below = f"Measured {dates[0]} to {dates[-1]} with torch {', '.join(torch)}."
+    below = f"Measured {' to '.join(sorted({dates[0], dates[-1]}))} with torch {', '.join(torch)}."
     write_table(README, "figures", header, cells, below)
 
 
