@@ -10,6 +10,7 @@ extra `fuzz`. `--record` adds minutes, files and findings to benchmarks/fuzzed.j
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import resource
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from bindtune.errors import CheckpointError
@@ -151,13 +152,18 @@ def _in_own_process(reader: Reader, *, engine: str, minutes: float, out: Path) -
 
 
 def _record(outcome: Outcome) -> None:
-    """Add an outcome to what was fuzzed so far, and make the table of the README anew."""
+    """Add an outcome to what was fuzzed so far."""
     record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
     sums = record.setdefault(outcome.parser, {}).setdefault(outcome.engine, {"minutes": 0, "files": 0, "findings": 0})
     sums["minutes"] = round(sums["minutes"] + outcome.minutes, 1)
     sums["files"] += outcome.files
     sums["findings"] += len(outcome.findings)
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    _tell(record)
+
+
+def _tell(record: dict[str, Any]) -> None:
+    """Make the table of the README."""
     none = {"minutes": 0, "files": 0, "findings": 0}
     rows = []
     for parser in (name for name in READERS if name in record):
@@ -190,6 +196,8 @@ def main() -> None:
     if given.here:
         fuzz(wanted[0], engine=engines[0], minutes=given.minutes, out=given.out)
         return
+    if "atheris" in engines and importlib.util.find_spec("atheris") is None:
+        sys.exit("atheris is not installed: pip install 'bindtune[fuzz]'")
     findings = 0
     with ThreadPoolExecutor(given.processes) as pool:
         started = [

@@ -208,6 +208,7 @@ def seeds(format: str) -> tuple[bytes, ...]:
         "variants": (VARIANTS,),
         "run folder of predict": (b"thresholds: {ZN: {threshold: 0.25}}\n",),
         "run folder of report": (RUN,),
+        "run folder of merge": (RUN,),
         "run folder of compare": (RUN,),
         "adapter_config.json": (json.dumps(ADAPTER_CONFIG).encode(),),
         "encoder config.json": (json.dumps(E1_CONFIG).encode(),),
