@@ -338,6 +338,24 @@ def test_filters_merging_sampling_and_thinning_add_up(run: Run, small: dict[str,
     assert f"{summary['windows']['dropped']['peakless']} windows left out: peakless" in out
 
 
+@pytest.mark.parametrize("keep_peakless", [0, 0.3, 1])
+def test_a_cut_region_gives_validation_its_share_of_the_written_windows(
+    run: Run, tmp_path: Path, keep_peakless: float
+) -> None:
+    generator = np.random.default_rng(5)
+    (tmp_path / "g.fa").write_text(">chr1\n" + "".join(generator.choice(list("ACGT"), 600_000)) + "\n")
+    (tmp_path / "r.bed").write_text("chr1\t0\t600000\n")
+    starts = generator.integers(0, 599_900, 200).tolist()
+    (tmp_path / "p.bed").write_text("".join(f"chr1\t{start}\t{start + 50}\n" for start in starts))
+    files = {"genome": tmp_path / "g.fa", "regions": tmp_path / "r.bed", "peaks": tmp_path / "p.bed"}
+    for seed in (42, 1, 2):
+        options = ("--validation-fraction", 0.1, "--keep-peakless", keep_peakless, "--seed", seed)
+        assert run(*options_of(files), *options, "--out", tmp_path / f"{seed}")[0] == 0
+        summary = check_sums(tmp_path / f"{seed}")
+        assert abs(summary["splits"]["validation"]["fraction"] - 0.1) < 0.005
+        assert summary["windows"]["dropped"]["near_split_border"] > 0
+
+
 @pytest.fixture
 def repeated(tmp_path: Path) -> Path:
     """Regions on different chromosomes that share sequences, one as its reverse complement."""

@@ -1,16 +1,17 @@
 """Train, validation and test sets of windows that share no chromosome or no neighbourhood."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bindtune.data.layout import Layout, Placed, Regions
+from bindtune.data.layout import Placed, Regions
 from bindtune.errors import ConfigError
 from bindtune.regions import begin_anew
 
 Ints = NDArray[np.int64]
+KeptOf = Callable[[Ints], Iterator[Placed]]
 TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLITS = ("train", "validation", "test")
 # Codes beside the three: a region whose windows are told apart one by one, and a window too near to a border.
@@ -71,9 +72,9 @@ class SplitPlan:
 
 def plan_splits(
     regions: Regions,
-    layout: Layout,
     *,
     weights: Ints,
+    kept_of: KeptOf,
     chromosomes: Mapping[int, set[int]],
     fractions: Mapping[int, float],
     whole_chromosomes: bool,
@@ -88,8 +89,8 @@ def plan_splits(
 
     Args:
         regions: all regions.
-        layout: their windows.
         weights: (R,) windows that each region will bring.
+        kept_of: gives the places of these windows for some regions, a few thousand at a time.
         chromosomes: split -> numbers of the chromosomes that form it.
         fractions: split -> share of the windows, for the splits that no chromosomes are named for.
         whole_chromosomes: draw chromosomes instead of neighbourhoods.
@@ -116,7 +117,9 @@ def plan_splits(
         if whole_chromosomes and not near:
             _refuse_chromosomes(found, target=target, total=int(weights.sum()), split=split)
         elif not near:
-            cut = _place_cut(plan, layout, group=group, target=target, split=split, generator=generator)
+            cut = _place_cut(
+                plan, weights=weights, kept_of=kept_of, group=group, target=target, split=split, generator=generator
+            )
             chosen = _more_or_cut(plan, sizes=sizes, chosen=chosen, target=target, cut=cut, group=group)
         plan.region_split[np.isin(group, chosen)] = split
     return plan
@@ -156,14 +159,21 @@ def _refuse_chromosomes(found: int, *, target: int, total: int, split: int) -> N
 
 
 def _place_cut(
-    plan: SplitPlan, layout: Layout, *, group: Ints, target: int, split: int, generator: np.random.Generator
+    plan: SplitPlan,
+    *,
+    weights: Ints,
+    kept_of: KeptOf,
+    group: Ints,
+    target: int,
+    split: int,
+    generator: np.random.Generator,
 ) -> tuple[Cut, int] | None:
     """Where to cut the largest neighbourhood to have the target's windows in the cut, and how many that costs."""
     open_regions = (plan.region_split == TRAIN) | (plan.region_split == _CUT)
-    sizes = np.bincount(group, weights=layout.counts * open_regions).astype(np.int64)
+    sizes = np.bincount(group, weights=weights * open_regions).astype(np.int64)
     members = np.flatnonzero(group == sizes.argmax())
     chrom = int(plan.regions.chrom[members[0]])
-    starts, ends = _windows_on_chromosome(plan.regions, layout, members=members)
+    starts, ends = _on_chromosome(plan.regions, kept_of(members))
     best: tuple[Cut, int] | None = None
     for first in generator.integers(0, max(len(starts) - target, 0) + 1, size=_PLACES).tolist():
         later = ends[first:]
@@ -182,10 +192,10 @@ def _place_cut(
     return best
 
 
-def _windows_on_chromosome(regions: Regions, layout: Layout, *, members: Ints) -> tuple[Ints, Ints]:
-    starts, ends = [], []
-    for bundle in layout.stretches(members, windows=1 << 16, letters=1 << 40):
-        placed = layout.place(bundle)
+def _on_chromosome(regions: Regions, windows: Iterator[Placed]) -> tuple[Ints, Ints]:
+    """(starts, ends) of windows on their chromosome, sorted by start."""
+    starts, ends = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for placed in windows:
         starts.append(regions.start[placed.region] + placed.start)
         ends.append(regions.start[placed.region] + placed.end)
     start, end = np.concatenate(starts), np.concatenate(ends)

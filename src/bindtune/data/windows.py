@@ -110,10 +110,13 @@ class WindowMaker:
     ) -> None:
         self._regions, self._layout, self._index, self._fetch, self._rules = regions, layout, index, fetch, rules
 
-    def bare(self, chosen: Ints) -> Iterator[Windows]:
-        """Windows of the chosen regions with their peaks, without sequences, none left out."""
+    def kept(self, chosen: Ints) -> Iterator[Placed]:
+        """Places of the windows of the chosen regions that have a peak or are drawn to stay; no sequence is read."""
         for bundle in self._layout.stretches(chosen, windows=_BUNDLE_WINDOWS, letters=_BUNDLE_LETTERS):
-            yield self._with_peaks(self._layout.place(bundle))
+            placed = self._layout.place(bundle)
+            if self._rules.keep_peakless < 1:  # else peaks need not be looked for
+                placed = placed.take(self._kept_though_peakless(self._with_peaks(placed)))
+            yield placed
 
     def complete(
         self,
@@ -134,11 +137,11 @@ class WindowMaker:
         for bundle in self._layout.stretches(chosen, windows=_BUNDLE_WINDOWS, letters=_BUNDLE_LETTERS):
             placed = self._layout.place(bundle)
             windows = self._with_peaks(placed.take(wanted(placed)))
-            peakless = windows.take(self.kept_though_peakless(windows))
+            peakless = windows.take(self._kept_though_peakless(windows))
             dropped["peakless"] += len(windows) - len(peakless)
             yield self._with_sequences(peakless, keys=keys, dropped=dropped)
 
-    def kept_though_peakless(self, windows: Windows) -> NDArray[np.bool_]:
+    def _kept_though_peakless(self, windows: Windows) -> NDArray[np.bool_]:
         """Mask of the windows that have a peak or are drawn to stay; the draw hangs on seed and place alone."""
         if self._rules.keep_peakless >= 1:
             return np.ones(len(windows), bool)

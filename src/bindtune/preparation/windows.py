@@ -147,13 +147,12 @@ def _plan(config: WindowsConfig, source: Source, *, regions: Regions, layout: La
     weights = layout.counts
     if config.keep_peakless < 1:
         weights = np.zeros(len(regions), np.int64)
-        for windows in maker.bare(np.arange(len(regions))):
-            kept = windows.placed.region[maker.kept_though_peakless(windows)]
-            weights += np.bincount(kept, minlength=len(regions))
+        for placed in maker.kept(np.arange(len(regions))):
+            weights += np.bincount(placed.region, minlength=len(regions))
     return plan_splits(
         regions,
-        layout,
         weights=weights,
+        kept_of=maker.kept,
         chromosomes={split: chromosome_set(names, source, regions=regions) for split, names in named.items() if names},
         fractions={split: share for split, share in shares.items() if share > 0 and not named[split]},
         whole_chromosomes=config.split == "chromosome",

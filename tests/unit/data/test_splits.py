@@ -1,5 +1,6 @@
 """Splits hit their fraction and share no neighbourhood; the audit sees every kind of leak."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bindtune.data.layout import Layout, Regions
+from bindtune.data.layout import Layout, Placed, Regions
 from bindtune.data.splits import SPLITS, TEST, TRAIN, VALIDATION, SplitPlan, neighbourhoods, plan_splits
 from bindtune.errors import ConfigError
 
@@ -19,11 +20,24 @@ def regions_of(rows: list[Row]) -> Regions:
     return Regions(["c"] * len(rows), chrom.astype(np.int32), start, end, np.zeros(len(rows), np.int8))
 
 
-def plan_of(rows: list[Row], **options: Any) -> tuple[SplitPlan, Layout]:
+def everything(placed: Placed) -> Any:
+    return np.ones(len(placed), bool)
+
+
+def plan_of(rows: list[Row], *, kept: Callable[[Placed], Any] = everything, **options: Any) -> tuple[SplitPlan, Layout]:
     regions = regions_of(rows)
     layout = Layout(regions.end - regions.start, window=50, stride=25)
+
+    def kept_of(chosen: Any) -> Iterator[Placed]:
+        for bundle in layout.stretches(chosen, windows=7, letters=10**9):
+            placed = layout.place(bundle)
+            yield placed.take(kept(placed))
+
+    weights = np.zeros(len(regions), np.int64)
+    for placed in kept_of(np.arange(len(regions))):
+        weights += np.bincount(placed.region, minlength=len(regions))
     settings: dict[str, Any] = {"chromosomes": {}, "whole_chromosomes": False, "distance": 100, "seed": 1}
-    return plan_splits(regions, layout, weights=layout.counts, **(settings | options)), layout
+    return plan_splits(regions, weights=weights, kept_of=kept_of, **(settings | options)), layout
 
 
 def spans(plan: SplitPlan, layout: Layout) -> dict[int, list[Row]]:
@@ -96,6 +110,25 @@ def test_one_long_region_is_cut_at_the_price_of_its_border(fractions: dict[int, 
         assert nearest(found[split], found[TRAIN]) >= 100
     # On either side of a cut: windows that begin less than a window and the distance away.
     assert 0 < len(found[-1]) <= len(fractions) * 2 * (50 + 100) / 25
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_cut_counts_the_windows_that_are_kept_wherever_they_lie(seed: int) -> None:
+    def kept(placed: Placed) -> Any:
+        return (placed.start < 10_000) | (placed.start % 250 == 0)
+
+    plan, layout = plan_of([(0, 0, 100_000)], kept=kept, fractions={VALIDATION: 0.1}, seed=seed)
+    placed = layout.place(next(layout.stretches(np.arange(1), windows=10**4, letters=10**9)))
+    split = plan.split_of(placed.take(kept(placed)))
+    assert len(plan.cuts) == 1
+    assert len(split) == 760
+    assert (split == VALIDATION).sum() == 76
+
+
+def test_nothing_is_held_out_where_no_window_is_kept() -> None:
+    plan, _ = plan_of([(0, 0, 10_000)], kept=lambda placed: ~everything(placed), fractions={VALIDATION: 0.1})
+    assert plan.region_split.tolist() == [TRAIN]
+    assert not plan.cuts
 
 
 def test_few_regions_move_a_whole_one_rather_than_lose_most_of_it() -> None:
