@@ -171,6 +171,8 @@ def _place_cut(
     """Where to cut the largest neighbourhood to have the target's windows in the cut, and how many that costs."""
     open_regions = (plan.region_split == TRAIN) | (plan.region_split == _CUT)
     sizes = np.bincount(group, weights=weights * open_regions).astype(np.int64)
+    if not sizes.any():
+        return None
     members = np.flatnonzero(group == sizes.argmax())
     chrom = int(plan.regions.chrom[members[0]])
     starts, ends = _on_chromosome(plan.regions, kept_of(members))

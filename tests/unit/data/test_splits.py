@@ -131,6 +131,12 @@ def test_nothing_is_held_out_where_no_window_is_kept() -> None:
     assert not plan.cuts
 
 
+def test_a_named_chromosome_is_never_cut() -> None:
+    plan, _ = plan_of([(0, 1000, 101_000)], chromosomes={TEST: {0}}, fractions={VALIDATION: 0.1})
+    assert plan.region_split.tolist() == [TEST]
+    assert not plan.cuts
+
+
 def test_few_regions_move_a_whole_one_rather_than_lose_most_of_it() -> None:
     plan, layout = plan_of([(0, 0, 100), (0, 1000, 1100), (0, 2000, 2100)], fractions={VALIDATION: 0.02})
     found = spans(plan, layout)
