@@ -1,7 +1,7 @@
 """Alignments of many proteins: read once, checked against their protein, kept in a folder for every later draw."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from bindtune.data.context import Context, ContextSpec, Homologs, cache_entry, draw_context, read_entry, read_homologs
@@ -13,15 +13,18 @@ class Alignments:
 
     Args:
         paths: the alignment of each protein that has one.
-        cache_dir: a folder that keeps what was read; one file an alignment, by its content.
-        neighbor_similarity_lower_bound: from which share of equal residues on homologs are neighbours.
+        cache_dir: a folder that keeps what was read; one file for each alignment and bound, by its content.
+        neighbor_similarity_lower_bounds: from which share of equal residues on homologs are neighbours, for each way in
+            which contexts will be drawn. Neighbours are counted anew for each value.
     """
 
-    def __init__(self, paths: Mapping[str, Path], *, cache_dir: Path, neighbor_similarity_lower_bound: float) -> None:
+    def __init__(
+        self, paths: Mapping[str, Path], *, cache_dir: Path, neighbor_similarity_lower_bounds: Collection[float]
+    ) -> None:
         self._paths = dict(paths)
         self._cache_dir = cache_dir
-        self._bound = neighbor_similarity_lower_bound
-        self._entries: dict[str, Path] = {}
+        self._bounds = sorted(set(neighbor_similarity_lower_bounds))
+        self._entries: dict[str, dict[float, Path]] = {}
         self.residues: dict[str, int] = {}
         """Residues of all homologs of a protein, once prepared."""
 
@@ -45,37 +48,46 @@ class Alignments:
         """
         problems = Problems(None)
         for name in progress([name for name in self._paths if name in sequences]):
-            path = self._paths[name]
             try:
-                homologs = read_homologs(path, neighbor_similarity_lower_bound=self._bound, cache_dir=self._cache_dir)
+                self._prepare(name, sequences[name])
             except InputError as error:
                 problems.add(error.line, error.problem, path=error.path)
-                continue
-            if homologs.residues(0) != sequences[name]:
-                problems.add(None, f"the first row is not '{name}', for which the alignment is", path=path)
-                continue
-            self._entries[name] = cache_entry(path, self._bound, self._cache_dir)
-            self.residues[name] = int(homologs.bounds[-1])
         problems.raise_any()
+
+    def _prepare(self, name: str, sequence: str) -> None:
+        path, entries = self._paths[name], dict[float, Path]()
+        for bound in self._bounds:
+            homologs = read_homologs(path, neighbor_similarity_lower_bound=bound, cache_dir=self._cache_dir)
+            if homologs.residues(0) != sequence:
+                raise InputError(path, None, f"the first row is not '{name}', for which the alignment is")
+            entries[bound] = cache_entry(path, bound, self._cache_dir)
+            self.residues[name] = int(homologs.bounds[-1])
+        self._entries[name] = entries
 
     def digest(self) -> str:
         """Hash of what all prepared alignments hold, and of whose they are."""
         content = hashlib.sha256()
-        for name, entry in sorted(self._entries.items()):
-            content.update(f"{name}\t{entry.name}\n".encode())
+        for name, entries in sorted(self._entries.items()):
+            for entry in entries.values():
+                content.update(f"{name}\t{entry.name}\n".encode())
         return content.hexdigest()
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def draw(self, name: str, spec: ContextSpec) -> Context:
-        """Draw a context for a protein that was prepared; one without an alignment has none."""
+        """Draw a context for a protein that was prepared; one without an alignment has none.
+
+        Args:
+            name: the protein.
+            spec: how to draw; its `neighbor_similarity_lower_bound` is one of those given.
+        """
         if name not in self._entries:
             return Context("", [], "there is no alignment")
-        return draw_context(self._homologs(name), spec)
+        return draw_context(self._homologs(name, spec.neighbor_similarity_lower_bound), spec)
 
-    def _homologs(self, name: str) -> Homologs:
-        entry = read_entry(self._entries[name])
+    def _homologs(self, name: str, bound: float) -> Homologs:
+        entry = read_entry(self._entries[name][bound])
         if entry is not None:
             return entry
-        return read_homologs(self._paths[name], neighbor_similarity_lower_bound=self._bound, cache_dir=self._cache_dir)
+        return read_homologs(self._paths[name], neighbor_similarity_lower_bound=bound, cache_dir=self._cache_dir)

@@ -324,7 +324,7 @@ def _alignments(
     paths, _ = alignment_files(settings.msa_dir, looked_for=looked_for, groups=groups)
     bound = run.config.training.validation_context.neighbor_similarity_lower_bound
     cache = settings.cache_dir or settings.out / CACHE
-    alignments = Alignments(paths, cache_dir=cache, neighbor_similarity_lower_bound=bound)
+    alignments = Alignments(paths, cache_dir=cache, neighbor_similarity_lower_bounds=[bound])
     alignments.prepare({protein.name: protein.sequence for protein in shard})
     return alignments
 

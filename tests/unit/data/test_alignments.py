@@ -1,5 +1,6 @@
 """Alignments of proteins: checked once, cached, and read again where the cache is damaged."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,10 @@ TEXT = f">query\n{QUERY}\n>a\nMKTAY-AKQK\n>b\nMKSAYIaaAKQR\n>c\nWWWWWWWWWW\n"
 SPEC = ContextSpec(max_num_samples=2, max_query_similarity=0.95, seed=3)
 
 
-def made(folder: Path, text: str = TEXT, *, name: str = "P1") -> Alignments:
+def made(folder: Path, text: str = TEXT, *, name: str = "P1", bounds: Sequence[float] = (0.8,)) -> Alignments:
     path = folder / f"{name}.a3m"
     path.write_text(text)
-    return Alignments({name: path}, cache_dir=folder / "cache", neighbor_similarity_lower_bound=0.8)
+    return Alignments({name: path}, cache_dir=folder / "cache", neighbor_similarity_lower_bounds=bounds)
 
 
 def entries(folder: Path) -> list[Path]:
@@ -66,6 +67,22 @@ def test_progress_sees_every_name_and_a_second_time_reads_the_cache(
     again = made(tmp_path)
     again.prepare({"P1": QUERY})
     assert again.draw("P1", SPEC) == expected
+
+
+def test_a_draw_counts_neighbours_by_its_own_bound(tmp_path: Path) -> None:
+    alike = "".join(f">a{number}\nMKTAYIAK{letters}\n" for number, letters in enumerate(("QK", "KR", "QH", "HR")))
+    found = made(tmp_path, f">query\n{QUERY}\n{alike}>other\nWWWWWWWWWW\n", bounds=[0.7, 1.0])
+    found.prepare({"P1": QUERY})
+    assert len(entries(tmp_path)) == 2
+    for bound, expected in ((0.7, 5 / 9), (1.0, 1 / 5)):  # four rows of weight 1/5 and one of 1, or five of 1
+        specs = [
+            ContextSpec(max_num_samples=1, max_query_similarity=0.95, neighbor_similarity_lower_bound=bound, seed=seed)
+            for seed in range(1000)
+        ]
+        drawn = [found.draw("P1", spec).names for spec in specs]
+        assert drawn.count(["other"]) / 1000 == pytest.approx(expected, abs=0.06)
+    with pytest.raises(KeyError, match=r"0\.9"):
+        found.draw("P1", ContextSpec(neighbor_similarity_lower_bound=0.9))
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "empty", "other", "partial", "bytes"])

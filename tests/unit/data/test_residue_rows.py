@@ -59,7 +59,7 @@ def alignments(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Alignm
     found = Alignments(
         {path.stem: path for path in folder.glob("*.a3m")},
         cache_dir=tmp_path_factory.mktemp("cache"),
-        neighbor_similarity_lower_bound=0.8,
+        neighbor_similarity_lower_bounds=[0.8],
     )
     found.prepare(SEQUENCES)
     return found

@@ -109,7 +109,7 @@ def alignments(tmp_path: Path, proteins: list[NamedSequence]) -> Alignments:
         text = "".join(f">h{number}\n{row}\n" for number, row in enumerate(rows))
         paths[name] = tmp_path / f"{name}.a3m"
         paths[name].write_text(f">{name}\n{sequence}\n{text}")
-    found = Alignments(paths, cache_dir=tmp_path / "cache", neighbor_similarity_lower_bound=0.8)
+    found = Alignments(paths, cache_dir=tmp_path / "cache", neighbor_similarity_lower_bounds=[0.8])
     found.prepare(dict(proteins))
     return found
 

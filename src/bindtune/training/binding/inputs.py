@@ -149,13 +149,14 @@ def read_alignments(config: BindingConfig, proteins: Proteins, run: Path) -> tup
     Raises:
         InputError: lists each alignment that cannot be read or is of another protein.
     """
-    data, sampling = config.data, config.training.msa_sampling
+    data, training = config.data, config.training
     if data.msa_dir is None:
         return None, ()
     paths, alone = alignment_files(data.msa_dir, looked_for=proteins.looked_for(), groups=data.ion_groups)
-    bound = sampling.neighbor_similarity_lower_bound
+    samplings = (training.msa_sampling, training.validation_context)
+    bounds = [sampling.neighbor_similarity_lower_bound for sampling in samplings]
     cache = data.cache_dir or run / ALIGNMENTS
-    alignments = Alignments(paths, cache_dir=cache, neighbor_similarity_lower_bound=bound)
+    alignments = Alignments(paths, cache_dir=cache, neighbor_similarity_lower_bounds=bounds)
     sequences = dict(zip(proteins.names, proteins.sequences, strict=True))
     alignments.prepare(
         sequences, progress=lambda names: tqdm(names, desc="alignments", disable=not sys.stderr.isatty(), leave=False)
