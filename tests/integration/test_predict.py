@@ -184,6 +184,29 @@ def test_other_inputs_are_not_mixed(
     assert "is not empty" in capsys.readouterr().err
 
 
+def test_a_finished_folder_gets_the_tables_that_it_lacks(
+    run: Run, binding_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fasta = write_proteins(tmp_path / "p.fa", 5)
+    options = ("predict", "--run", binding_run, "--fasta", fasta, "--shard-proteins", 2, "--out")
+    assert run(*options, "straight") == 0
+    capsys.readouterr()
+    assert run(*options, "out", "--no-tsv") == 0
+    assert "predictions.tsv" not in capsys.readouterr().out and not Path("out/predictions.tsv").exists()
+    with monkeypatch.context() as patched:
+        patched.setattr("bindtune.inference.job.predict_shard", lambda *_, **__: pytest.fail("was predicted again"))
+        assert run(*options, "out") == 0
+        assert "out/predictions.parquet and predictions.tsv" in capsys.readouterr().out
+        assert contents(Path("out")) == contents(Path("straight"))
+        Path("out/calls_ZN.fa").unlink()
+        assert run(*options, "out", "--no-tsv") == 0
+        assert contents(Path("out")) == contents(Path("straight"))
+    Path("out/predictions.parquet").unlink()
+    assert run(*options, "out") == 0
+    assert contents(Path("out")) == contents(Path("straight"))
+    assert not [path for path in Path("out").iterdir() if path.name.endswith(".part")]
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

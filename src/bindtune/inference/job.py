@@ -29,7 +29,7 @@ from bindtune.evaluation.out_of_fold import read_table
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
 from bindtune.inference.processes import Processes, choose_device
 from bindtune.inference.shards import NamedSequence, PredictionSpec, cut_shards, predict_shard
-from bindtune.inference.tables import Counts, join_parts, write_part
+from bindtune.inference.tables import PARQUET, TSV, Counts, calls_file, join_parts, write_part, write_texts
 from bindtune.models.backbones import BatchPreparer
 from bindtune.runs import only_writer, provenance, sha256, sweep, write_text, writing
 
@@ -160,6 +160,8 @@ def claimed(folder: Path, processes: Processes) -> Iterator[None]:
 def run_job(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: bool, processes: Processes) -> Counts:
     """Predict every protein into `predictions.parquet`, or go on with what is there.
 
+    A folder that is done gets the tables that it lacks, as where none was wanted as TSV before.
+
     Returns:
         What was predicted.
 
@@ -181,6 +183,7 @@ def run_job(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: 
     processes.wait()  # every process has looked before the first one writes
     if done is not None:
         if processes.is_first:
+            _write_missing(settings.out, run, tsv=tsv)
             _clean(settings.out)
         return done
     if processes.is_first:
@@ -217,7 +220,7 @@ def _manifest(settings: InferenceConfig, run: TrainedRun, source: Source, ensemb
 
 
 def _compare(path: Path, wanted: dict[str, Any]) -> Counts | None:
-    """The counts of a folder that is done; None where there is something left to do."""
+    """The counts of a folder that is done; None where there is something left to predict."""
     if not path.is_file():
         return None
     try:
@@ -231,7 +234,7 @@ def _compare(path: Path, wanted: dict[str, Any]) -> Counts | None:
     if differing:
         details = "; ".join(_difference(name, found.get(name), wanted[name]) for name in differing)
         raise ConfigError(f"{path.parent} holds other predictions: {details}; choose another --out")
-    return done
+    return done if (path.parent / PARQUET).is_file() else None
 
 
 def _difference(name: str, before: Any, now: Any) -> str:
@@ -332,8 +335,20 @@ def _alignments(
 def _join(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: bool) -> Counts:
     out = settings.out
     parts = sorted((out / PARTS).glob("part-*.parquet"), key=lambda path: int(path.stem[5:]))
-    called = [ion for ion in run.ions if ion in run.thresholds]
-    counts = join_parts(parts, out, ions=run.ions, tsv=tsv, called=called)
+    join_parts(parts, out)
+    counts = write_texts(out, ions=run.ions, tsv=tsv, called=_called(run))
     if (counts.proteins, counts.residues) != (source.count, source.residues):
         raise ConfigError(f"{out / PARTS} holds {counts.proteins} proteins, expected {source.count}: delete the folder")
     return counts
+
+
+def _write_missing(out: Path, run: TrainedRun, *, tsv: bool) -> None:
+    """Write what is made of the table of predictions, if any of it is not there."""
+    called = _called(run)
+    expected = [*map(calls_file, called), *([TSV] if tsv else [])]
+    if not all((out / name).is_file() for name in expected):
+        write_texts(out, ions=run.ions, tsv=tsv, called=called)
+
+
+def _called(run: TrainedRun) -> list[str]:
+    return [ion for ion in run.ions if ion in run.thresholds]

@@ -107,32 +107,40 @@ def write_part(
         pq.write_table(pa.table(columns, schema=schema), temporary)
 
 
-def join_parts(parts: Iterable[Path], folder: Path, *, ions: Sequence[str], tsv: bool, called: Sequence[str]) -> Counts:
-    """Join the tables of all shards; a part is held at a time.
-
-    Writes `predictions.parquet`, `predictions.tsv` where it is wanted, and for each ion that has a threshold
-    `calls_ION.fa`: name, sequence, and 1 for each residue that is called, 0 for the others.
-
-    Args:
-        parts: in order.
-        folder: where the files go.
-        ions: K, as in the parts.
-        tsv: whether there is to be a TSV table.
-        called: the ions that have a threshold.
-    """
-    counts = Counts(called_residues=dict.fromkeys(called, 0), called_proteins=dict.fromkeys(called, 0))
+def join_parts(parts: Iterable[Path], folder: Path) -> None:
+    """Write `predictions.parquet` from the tables of all shards, in order; a part is held at a time."""
+    writer: Any = None
     with ExitStack() as files:
         table = files.enter_context(atomic_path(folder / PARQUET))
-        text = _opened(files, folder / TSV) if tsv else None
-        calls = {ion: _opened(files, folder / f"calls_{ion}.fa") for ion in called}
-        writer: Any = None
-        if text is not None:
-            text.write("\t".join(COLUMNS) + "\n")
         for part in parts:
             rows = _checked(read_parquet(part), part)
             if writer is None:
                 writer = files.enter_context(pq.ParquetWriter(table, rows.schema))
             writer.write_table(rows, row_group_size=max(len(rows), 1))  # a protein lies in one
+
+
+def write_texts(folder: Path, *, ions: Sequence[str], tsv: bool, called: Sequence[str]) -> Counts:
+    """Write what is made of `predictions.parquet`, of which a shard is held at a time.
+
+    That is `predictions.tsv` where it is wanted, and for each ion that has a threshold `calls_ION.fa`: name, sequence,
+    and 1 for each residue that is called, 0 for the others.
+
+    Args:
+        folder: holds the table.
+        ions: K, as in the table.
+        tsv: whether there is to be a TSV table.
+        called: the ions that have a threshold.
+
+    Raises:
+        InputError: the table is missing, damaged or of another kind.
+    """
+    counts = Counts(called_residues=dict.fromkeys(called, 0), called_proteins=dict.fromkeys(called, 0))
+    with ExitStack() as files:
+        text = _opened(files, folder / TSV) if tsv else None
+        calls = {ion: _opened(files, folder / calls_file(ion)) for ion in called}
+        if text is not None:
+            text.write("\t".join(COLUMNS) + "\n")
+        for rows in _shards(folder / PARQUET):
             if text is not None:
                 _write_text(rows, text)
             for predicted in _by_protein(rows):
@@ -148,16 +156,26 @@ def join_parts(parts: Iterable[Path], folder: Path, *, ions: Sequence[str], tsv:
     return counts
 
 
+def calls_file(ion: str) -> str:
+    """The name of an ion's calls."""
+    return f"calls_{ion}.fa"
+
+
 def read_predictions(path: Path) -> Iterator[Predicted]:
     """The predictions of a joined table, protein by protein and ion by ion; a shard is held at a time.
 
     Raises:
         InputError: the file is missing, damaged or of another kind.
     """
+    for rows in _shards(path):
+        yield from _by_protein(rows)
+
+
+def _shards(path: Path) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(path) as table:
             for group in range(table.num_row_groups):
-                yield from _by_protein(_checked(table.read_row_group(group), path))
+                yield _checked(table.read_row_group(group), path)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(path, None, f"no table of predictions: {' '.join(str(error).split())[:200]}") from error
 

@@ -8,7 +8,7 @@ import pytest
 
 from bindtune.errors import InputError
 from bindtune.inference.shards import NamedSequence, Scores
-from bindtune.inference.tables import join_parts, read_predictions, write_part
+from bindtune.inference.tables import join_parts, read_predictions, write_part, write_texts
 
 PROTEINS = [NamedSequence("a", "MKC"), NamedSequence('b"x', "H")]
 MEAN = np.array([[0.1, 0.9], [0.5, 0.25], [0.75, 0.5], [1e-7, 1.0]])
@@ -24,7 +24,8 @@ def write(folder: Path) -> list[Path]:
 
 
 def test_rows_run_by_protein_ion_and_position(tmp_path: Path) -> None:
-    counts = join_parts(write(tmp_path), tmp_path, ions=["ZN", "MN"], tsv=True, called=["ZN"])
+    join_parts(write(tmp_path), tmp_path)
+    counts = write_texts(tmp_path, ions=["ZN", "MN"], tsv=True, called=["ZN"])
     lines = [line.split("\t") for line in (tmp_path / "predictions.tsv").read_text().splitlines()]
     assert lines[0] == ["protein", "position", "residue", "ion", "probability", "spread", "call"]
     assert lines[1:9] == [
@@ -50,7 +51,8 @@ def test_rows_run_by_protein_ion_and_position(tmp_path: Path) -> None:
 
 
 def test_predictions_are_read_back_by_protein(tmp_path: Path) -> None:
-    join_parts(write(tmp_path), tmp_path, ions=["ZN", "MN"], tsv=False, called=["ZN"])
+    join_parts(write(tmp_path), tmp_path)
+    write_texts(tmp_path, ions=["ZN", "MN"], tsv=False, called=["ZN"])
     assert not (tmp_path / "predictions.tsv").exists()
     found = list(read_predictions(tmp_path / "predictions.parquet"))
     assert [(each.protein, each.sequence, each.ion) for each in found] == [
@@ -67,3 +69,7 @@ def test_a_table_that_is_cut_short(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(InputError, match="no table of predictions"):
         list(read_predictions(path))
+    path.rename(tmp_path / "predictions.parquet")
+    with pytest.raises(InputError, match="no table of predictions"):
+        write_texts(tmp_path, ions=["ZN", "MN"], tsv=True, called=["ZN"])
+    assert not (tmp_path / "predictions.tsv").exists()
