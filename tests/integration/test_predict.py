@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,7 +19,9 @@ import torch
 from biotite.sequence import ProteinSequence
 
 from bindtune import load_ensemble_models
+from bindtune.errors import BindtuneError
 from bindtune.evaluation.calibration import calibrate, fit_calibration
+from bindtune.inference.shards import predict_shard
 from bindtune.models.binding_checkpoint import BEST
 
 Run = Callable[..., int]
@@ -112,6 +115,56 @@ def test_ions_contexts_and_chunks(run: Run, binding_run: Path, tmp_path: Path) -
     assert pq.read_table("chunked/predictions.parquet").drop_columns(["probability", "spread", "call"]) == (
         alone.drop_columns(["probability", "spread", "call"])
     )
+
+
+def write_alignments(folder: Path, fasta: Path, *, seed: int = 0) -> None:
+    """Five homologs of each protein."""
+    drawn = random.Random(seed)
+    folder.mkdir(exist_ok=True)
+    for name, sequence in read_fasta(fasta).items():
+        homologs = "".join(f">h{n}\n{''.join(drawn.choices('ACDEFGH', k=len(sequence)))}\n" for n in range(5))
+        (folder / f"{name}.a3m").write_text(f">{name}\n{sequence}\n{homologs}")
+
+
+def test_other_alignments_are_not_mixed(
+    run: Run, binding_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fasta, msa = write_proteins(tmp_path / "p.fa", 4), tmp_path / "msa"
+    write_alignments(msa, fasta)
+    options = ("predict", "--run", binding_run, "--fasta", fasta, "--msa-dir", msa, "--shard-proteins", 2, "--out")
+    refused = "holds other predictions: alignments are not the same; choose another --out"
+
+    def fail_at_second_shard(shard: Any, **more: Any) -> Any:
+        if shard[0].name == "p2":
+            raise BindtuneError("stopped")
+        return predict_shard(shard, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bindtune.inference.job.predict_shard", fail_at_second_shard)
+        assert run(*options, "half") == 2
+    assert [path.name for path in Path("half/parts").iterdir()] == ["part-00000.parquet"]
+    assert run(*options, "out") == 0
+    before = contents(Path("out"))
+    (msa / "other.a3m").write_text("of no protein of these")
+    (msa / "p3.a3m").touch()
+    assert run(*options, "out") == 0  # none of these has changed
+    origin, manifest = (json.loads(Path(f"out/{name}.json").read_text()) for name in ("provenance", "manifest"))
+    assert origin["inputs"]["alignments"] == {"path": str(msa), "sha256": manifest["alignments"]}
+    text = (msa / "p3.a3m").read_text()
+    (msa / "p3.a3m").unlink()
+    capsys.readouterr()
+    for out in ("half", "out"):
+        assert run(*options, out) == 2
+        assert refused in capsys.readouterr().err
+    write_alignments(msa, fasta, seed=1)
+    for out in ("half", "out"):
+        assert run(*options, out) == 2
+        assert refused in capsys.readouterr().err
+    write_alignments(msa, fasta)
+    assert (msa / "p3.a3m").read_text() == text
+    for out in ("half", "out"):
+        assert run(*options, out) == 0
+        assert contents(Path(out)) == before
 
 
 @pytest.mark.parametrize("method", ["temperature", "isotonic"])

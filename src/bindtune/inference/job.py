@@ -4,6 +4,7 @@ A folder holds a manifest of what is predicted with what, and a part for each sh
 all, so that whatever part is there is right.
 """
 
+import hashlib
 import json
 import logging
 import shutil
@@ -167,8 +168,8 @@ def run_job(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: 
 
     Raises:
         CheckpointError: the models cannot be loaded.
-        ConfigError: the folder holds predictions of other proteins, models or settings.
-        InputError: an alignment is of another protein.
+        ConfigError: the folder holds predictions of other proteins, alignments, models or settings.
+        InputError: an alignment cannot be read or is of another protein, or there is no folder of them.
     """
     manifest = settings.out / MANIFEST
     device = choose_device(settings.device)
@@ -177,8 +178,7 @@ def run_job(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: 
     if absent:
         raise CheckpointError(f"{settings.run}: no head for {', '.join(absent)} in {', '.join(ensemble.files())}")
     preparer = ensemble.preparer()
-    _alignments(settings, run, [], preparer)
-    wanted = _manifest(settings, run, source, ensemble)
+    wanted = _manifest(settings, run, source, ensemble, preparer)
     done = _compare(manifest, wanted)
     processes.wait()  # every process has looked before the first one writes
     if done is not None:
@@ -207,11 +207,14 @@ def _clean(out: Path) -> None:
     (out / INPUT).unlink(missing_ok=True)
 
 
-def _manifest(settings: InferenceConfig, run: TrainedRun, source: Source, ensemble: Ensemble) -> dict[str, Any]:
+def _manifest(
+    settings: InferenceConfig, run: TrainedRun, source: Source, ensemble: Ensemble, preparer: BatchPreparer
+) -> dict[str, Any]:
     models = {name: sha256(path) for name, path in ensemble.files().items()}
     values = settings.model_dump(mode="json")
     return {
         "input": {"sha256": source.sha256, "proteins": source.count, "residues": source.residues},
+        "alignments": _digest(settings, run, source, preparer),
         "models": models,
         "base_model": ensemble.base,
         "thresholds": run.thresholds,
@@ -249,6 +252,8 @@ def _sign(settings: InferenceConfig, run: TrainedRun, source: Source, ensemble: 
     out = settings.out
     inputs = {**source.files, "run settings": run.folder / "config.yaml", **ensemble.files()}
     origin = {**provenance(inputs, _PACKAGES), "settings": settings.model_dump(mode="json")}
+    if wanted["alignments"] is not None:
+        origin["inputs"]["alignments"] = {"path": settings.msa_dir, "sha256": wanted["alignments"]}
     notice = resources("bindtune.models").joinpath("PROFLUENT_E1_NOTICE.txt").read_text(encoding="utf-8")
     write_text(out / NOTICE, notice)
     if not any((out / PARTS).glob("part-*")):
@@ -319,17 +324,36 @@ def _predict_parts(
 def _alignments(
     settings: InferenceConfig, run: TrainedRun, shard: list[NamedSequence], preparer: BatchPreparer
 ) -> Alignments | None:
-    if settings.msa_dir is None or not preparer.reads_homologs:
+    if not _reads_alignments(settings, preparer):
         return None
-    groups = run.config.data.ion_groups
-    ions = tuple(run.config.training.ions)
-    looked_for = {protein.name: ions for protein in shard} or {"any": ions}  # is there a folder at all
-    paths, _ = alignment_files(settings.msa_dir, looked_for=looked_for, groups=groups)
     bound = run.config.training.validation_context.neighbor_similarity_lower_bound
     cache = settings.cache_dir or settings.out / CACHE
+    paths = _alignment_paths(settings, run, shard)
     alignments = Alignments(paths, cache_dir=cache, neighbor_similarity_lower_bounds=[bound])
     alignments.prepare({protein.name: protein.sequence for protein in shard})
     return alignments
+
+
+def _digest(settings: InferenceConfig, run: TrainedRun, source: Source, preparer: BatchPreparer) -> str | None:
+    """Hash of what the alignments of all proteins hold, and of whose they are; None where none is read."""
+    if not _reads_alignments(settings, preparer):
+        return None
+    content = hashlib.sha256()
+    for _, shard in _shards(settings, source):
+        for name, path in _alignment_paths(settings, run, shard).items():
+            content.update(f"{name}\t{sha256(path)}\n".encode())
+    return content.hexdigest()
+
+
+def _reads_alignments(settings: InferenceConfig, preparer: BatchPreparer) -> bool:
+    return settings.msa_dir is not None and preparer.reads_homologs
+
+
+def _alignment_paths(settings: InferenceConfig, run: TrainedRun, shard: list[NamedSequence]) -> dict[str, Path]:
+    ions = tuple(run.config.training.ions)
+    looked_for = {protein.name: ions for protein in shard}
+    paths, _ = alignment_files(settings.msa_dir, looked_for=looked_for, groups=run.config.data.ion_groups)
+    return paths
 
 
 def _join(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: bool) -> Counts:
