@@ -166,6 +166,21 @@ def test_what_cannot_be_evaluated(
     assert not Path("out").exists()
 
 
+def test_each_member_of_a_group_has_a_file_of_any_suffix(
+    run: Run, binding_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(binding_run, "grouped")
+    config = yaml.safe_load(Path("grouped/config.yaml").read_text())
+    config["data"]["ion_groups"] = {"ZN": ["light", "heavy"]}
+    Path("grouped/config.yaml").write_text(yaml.safe_dump(config))
+    write_labels(tmp_path / "tests/light_test.fa", first=0)
+    write_labels(tmp_path / "tests/heavy_test.fasta", first=6)
+    assert run("evaluate", "--run", "grouped", "--fasta", "tests", "--out", "out", "--draws", 5) == 0
+    arrays = np.load("out/test_predictions.npz", allow_pickle=False)
+    assert {name.split(":")[0] for name in arrays["ZN_ids"]} == {f"q{number}" for number in range(16)}
+    assert "MN: no test file, it is not evaluated" in caplog.text and "ZN: no" not in caplog.text
+
+
 @pytest.mark.slow
 def test_real_proteins(run: Run, binding_run: Path, shared: Path, tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()

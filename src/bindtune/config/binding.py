@@ -45,7 +45,8 @@ class DataSettings(Settings):
     ion_groups: dict[str, list[str]] = {"REE": ["LREE", "HREE"]}
     """Ions made of others: their proteins together, a residue binding where it binds any of them."""
     test_fasta: str | dict[str, str] | None = None
-    """Predefined test sets, in the forms of fasta_path; only looked at for proteins shared with training."""
+    """Predefined test sets, 3-line FASTA: a path with {ION} in it, a folder of ION_test.fasta files, or a file for each
+    ion by its name; only looked at for proteins shared with training."""
     folds: Path | None = None
     """Folds to use instead of drawing them: a table with the columns protein and fold."""
     clusters: str = "identical"

@@ -94,7 +94,7 @@ class EvaluateConfig(InferenceConfig):
     """Figures on labelled test proteins."""
 
     fasta: str
-    """Labelled proteins, 3-line FASTA: a path with {ION} in it, a folder of ION_test.fa files, or one ion's file."""
+    """Labelled proteins, 3-line FASTA: a path with {ION} in it, a folder of ION_test.fasta files, or one ion's file."""
     leaks: Literal["fail", "allow"] = "allow"
     """What is done when a test protein stands among the training proteins: fail before predicting, or report it."""
     audit_identity: Fraction | None = None

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from bindtune.io.proteins import read_proteins
 
 UNKNOWN = -1
 _ION = "{ION}"
-_LABEL_SUFFIXES = ("_train.fasta", "_train.fa", "_train.fasta.gz", "_train.fa.gz")
+_LABEL_SUFFIXES = (".fasta", ".fa", ".fasta.gz", ".fa.gz")
 _ALIGNMENT_SUFFIXES = (".a3m", ".a3m.gz")
 
 Labels = NDArray[np.int8]
@@ -111,8 +112,8 @@ def load_proteins(
     """
     sources: list[str] = []
     for ion in ions:
-        sources += _sources(ion, files=files, groups=groups)
-        if not _sources(ion, files=files, groups=groups):
+        sources += label_sources(ion, files=files, groups=groups)
+        if not label_sources(ion, files=files, groups=groups):
             named = ", ".join(groups.get(ion, ()))
             also = f", and none of its members {named} has one" if named else ""
             raise InputError(None, None, f"ion {ion}: no labelled file{also}")
@@ -137,24 +138,31 @@ def load_proteins(
 
 
 def label_files(
-    fasta_path: str | Path | Mapping[str, str], *, ions: Sequence[str], groups: Mapping[str, Sequence[str]]
+    fasta_path: str | Path | Mapping[str, str],
+    *,
+    ions: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    part: Literal["train", "test"] = "train",
+    partly: bool = False,
 ) -> dict[str, Path]:
     """Find the labelled file of each ion, and of the members of each group ion.
 
     Args:
-        fasta_path: a path that holds `{ION}`; a folder that holds `<ION>_train.fasta` or `.fa`, gzipped or not; a
+        fasta_path: a path that holds `{ION}`; a folder that holds `<ION>_<part>.fasta` or `.fa`, gzipped or not; a
             mapping from ion to path; or, for one ion alone, its file.
         ions: the ions that are wanted.
         groups: group ion -> its members.
+        part: what the files of a folder are called after.
+        partly: one ion with a file is enough; those without are left out.
 
     Returns:
         ion or member -> file, for those that have one.
 
     Raises:
-        InputError: an ion has no file and no member with one; says what was looked for.
+        InputError: an ion has no file and no member with one, or has two; says what was looked for.
     """
     candidates = {
-        ion: _label_candidates(fasta_path, ion=ion, ions=ions)
+        ion: _label_candidates(fasta_path, ion=ion, ions=ions, part=part)
         for ion in dict.fromkeys(name for ion in ions for name in (ion, *groups.get(ion, ())))
     }
     found: dict[str, Path] = {}
@@ -166,12 +174,16 @@ def label_files(
             found[ion] = there[0]
         elif isinstance(fasta_path, Mapping) and paths:
             raise InputError(paths[0], None, f"no such file; it is given as the labels of ion {ion}")
-    for ion in ions:
-        names = (ion, *groups.get(ion, ()))
-        if not any(name in found for name in names):
-            looked = ", ".join(str(path) for name in names for path in candidates[name]) or "its name in the mapping"
-            raise InputError(None, None, f"ion {ion}: no labelled file; looked for {looked}")
+    missing = [ion for ion in ions if not label_sources(ion, files=found, groups=groups)]
+    if missing and not (partly and len(missing) < len(ions)):
+        looked = _looked_for((missing[0], *groups.get(missing[0], ())), candidates)
+        raise InputError(None, None, f"ion {missing[0]}: no labelled file; looked for {looked}")
     return found
+
+
+def label_sources(ion: str, *, files: Mapping[str, Path], groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """The ion and its members, those that have a file."""
+    return [name for name in dict.fromkeys((ion, *groups.get(ion, ()))) if name in files]
 
 
 def alignment_files(
@@ -295,11 +307,6 @@ class _Table:
         return name not in self._labels
 
 
-def _sources(ion: str, *, files: Mapping[str, Path], groups: Mapping[str, Sequence[str]]) -> list[str]:
-    """The ion and its members, those that have a file."""
-    return [name for name in dict.fromkeys((ion, *groups.get(ion, ()))) if name in files]
-
-
 def _union(tables: list[dict[str, LabelledProtein]]) -> dict[str, Labels]:
     """Labels of the proteins of all members: a residue binds where any member says so."""
     union: dict[str, Labels] = {}
@@ -332,7 +339,13 @@ def _check_group(
             problems.add(protein.line, problem, path=files[ion])
 
 
-def _label_candidates(fasta_path: str | Path | Mapping[str, str], *, ion: str, ions: Sequence[str]) -> list[Path]:
+def _looked_for(names: Sequence[str], candidates: Mapping[str, list[Path]]) -> str:
+    return ", ".join(str(path) for name in names for path in candidates[name]) or "its name in the mapping"
+
+
+def _label_candidates(
+    fasta_path: str | Path | Mapping[str, str], *, ion: str, ions: Sequence[str], part: str
+) -> list[Path]:
     """Where an ion's labels may lie."""
     if isinstance(fasta_path, Mapping):
         return [Path(fasta_path[ion])] if ion in fasta_path else []
@@ -343,9 +356,12 @@ def _label_candidates(fasta_path: str | Path | Mapping[str, str], *, ion: str, i
     if folder.is_file():
         if len(ions) > 1:
             raise InputError(
-                folder, None, f"is one file for {len(ions)} ions, expected {_ION} in its name, or a folder"
+                folder,
+                None,
+                f"is one file for {len(ions)} ions, expected {_ION} in its name, a folder, or one ion (--ions or "
+                "training.ions)",
             )
         return [folder] if ion == ions[0] else []
     if not folder.is_dir():
         raise InputError(folder, None, "is no file and no folder")
-    return [folder / f"{ion}{suffix}" for suffix in _LABEL_SUFFIXES]
+    return [folder / f"{ion}_{part}{suffix}" for suffix in _LABEL_SUFFIXES]

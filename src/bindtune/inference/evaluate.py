@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from bindtune.config import EvaluateConfig
 from bindtune.data.protein_leaks import TEST, ProteinLeaks, audit_test_set
-from bindtune.data.proteins import UNKNOWN, Proteins, label_files, load_proteins
-from bindtune.errors import CheckError, InputError
+from bindtune.data.proteins import UNKNOWN, Proteins, label_files, label_sources, load_proteins
+from bindtune.errors import CheckError
 from bindtune.evaluation import baseline
 from bindtune.evaluation.held_out import LabelledResidues, figures_table, score_test_set
 from bindtune.evaluation.out_of_fold import read_table
@@ -30,7 +30,6 @@ from bindtune.runs import atomic_path, write_text
 log = logging.getLogger(__name__)
 
 METRICS, SUMMARY, ARRAYS = "test_metrics.csv", "summary.yaml", "test_predictions.npz"
-_SUFFIXES = ("_test.fasta", "_test.fa", "_test.fasta.gz", "_test.fa.gz")
 
 
 class _Scored(NamedTuple):
@@ -57,11 +56,9 @@ def evaluate(settings: EvaluateConfig) -> str:
         CheckError: test proteins stand among the training proteins, and that is not allowed.
     """
     run = read_run(settings)
-    files = _label_files(settings, run)
-    run = _restricted(run, tuple(ion for ion in run.ions if ion in files))
-    groups = run.config.data.ion_groups
-    found = {name: path for own in files.values() for name, path in own.items()}
-    proteins = load_proteins(found, ions=run.ions, groups=groups)
+    ions, files = _label_files(settings, run)
+    run = _restricted(run, ions)
+    proteins = load_proteins(files, ions=run.ions, groups=run.config.data.ion_groups)
     with launched() as processes, claimed(settings.out, processes):
         learned, odds = _training_residues(run)
         leaks = audit_test_set(learned, proteins, identity=settings.audit_identity)
@@ -72,7 +69,7 @@ def evaluate(settings: EvaluateConfig) -> str:
             )
         if leaks.total and settings.leaks == "fail":
             raise CheckError(f"{told}; see {settings.out / AUDIT}; --leaks allow evaluates nevertheless")
-        source = _source(proteins, {f"labels of {name}": path for name, path in found.items()})
+        source = _source(proteins, {f"labels of {name}": path for name, path in files.items()})
         run_job(settings, run, source, tsv=False, processes=processes)
         if not processes.is_first:
             return ""
@@ -80,41 +77,19 @@ def evaluate(settings: EvaluateConfig) -> str:
         return "\n".join([*_report(settings, run, scored, leaks), told])
 
 
-def _label_files(settings: EvaluateConfig, run: TrainedRun) -> dict[str, dict[str, Path]]:
-    """The labelled files of each ion that has one (of its members, for a group), by ion.
+def _label_files(settings: EvaluateConfig, run: TrainedRun) -> tuple[tuple[str, ...], dict[str, Path]]:
+    """The ions that have labels, and the labelled files of these ions or, for a group, of its members.
 
     Raises:
-        InputError: no ion has a file, or one that was asked for has none.
+        InputError: no ion has a file, one that was asked for has none, or a group lacks that of a member.
     """
     groups = run.config.data.ion_groups
-    found, failures = {}, []
+    files = label_files(settings.fasta, ions=run.ions, groups=groups, part="test", partly=settings.ions is None)
+    found = tuple(ion for ion in run.ions if label_sources(ion, files=files, groups=groups))
     for ion in run.ions:
-        try:
-            found[ion] = label_files(_place(settings.fasta, ion, run.ions), ions=[ion], groups=groups)
-        except InputError as error:
-            failures.append((ion, error))
-    if failures and (settings.ions is not None or not found):
-        raise failures[0][1]
-    for ion, _ in failures:
-        log.warning("%s: no test file, it is not evaluated", ion)
-    return found
-
-
-def _place(fasta: str, ion: str, ions: tuple[str, ...]) -> str:
-    """Where the labels of an ion are: a pattern, the file of a folder, or the file of the one ion that is asked for."""
-    folder = Path(fasta)
-    if "{ION}" in fasta:
-        return fasta
-    if folder.is_file():
-        if len(ions) > 1:
-            raise InputError(
-                folder, None, f"is one file for {len(ions)} ions: name its ion with --ions, or use {{ION}}"
-            )
-        return fasta
-    if not folder.is_dir():
-        raise InputError(folder, None, "is no file and no folder")
-    suffix = next((suffix for suffix in _SUFFIXES if (folder / f"{ion}{suffix}").is_file()), _SUFFIXES[0])
-    return str(folder / f"{{ION}}{suffix}")
+        if ion not in found:
+            log.warning("%s: no test file, it is not evaluated", ion)
+    return found, files
 
 
 def _restricted(run: TrainedRun, ions: tuple[str, ...]) -> TrainedRun:

@@ -123,6 +123,27 @@ def test_label_files_are_found_in_every_form(write: Write, tmp_path: Path) -> No
     assert label_files(str(zinc), ions=["X"], groups={}) == {"X": zinc}
 
 
+def test_a_folder_holds_training_and_test_files(write: Write, tmp_path: Path) -> None:
+    ions = ["ZN", "CA", "REE"]
+    written = {
+        part: {
+            "ZN": write(f"data/ZN_{part}.fa", ""),
+            "LREE": write(f"data/LREE_{part}.fasta", ""),
+            "HREE": write(f"data/HREE_{part}.fa.gz", ""),
+        }
+        for part in ("train", "test")
+    }
+    calcium = write("data/CA_train.fa", "")
+    assert label_files(tmp_path / "data", ions=ions, groups=REE) == {**written["train"], "CA": calcium}
+    folder = str(tmp_path / "data")
+    assert label_files(folder, ions=["ZN", "REE"], groups=REE, part="test") == written["test"]
+    assert label_files(folder, ions=ions, groups=REE, part="test", partly=True) == written["test"]
+    with pytest.raises(InputError, match=r"ion CA: no labelled file; looked for .*/CA_test\.fasta, "):
+        label_files(folder, ions=ions, groups=REE, part="test")
+    with pytest.raises(InputError, match="ion CA: no labelled file"):
+        label_files(folder, ions=["CA"], groups=REE, part="test", partly=True)
+
+
 @pytest.mark.parametrize(
     ("where", "ions", "problem"),
     [

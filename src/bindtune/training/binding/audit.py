@@ -35,7 +35,7 @@ def _test_set(config: BindingConfig) -> Proteins | None:
     data, ions = config.data, config.training.ions
     if data.test_fasta is None:
         return None
-    files = label_files(data.test_fasta, ions=ions, groups=data.ion_groups)
+    files = label_files(data.test_fasta, ions=ions, groups=data.ion_groups, part="test")
     return load_proteins(files, ions=ions, groups=data.ion_groups)
 
 
