@@ -167,7 +167,11 @@ def test_what_cannot_be_evaluated(
 
 
 def test_each_member_of_a_group_has_a_file_of_any_suffix(
-    run: Run, binding_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    run: Run,
+    binding_run: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(binding_run, "grouped")
     config = yaml.safe_load(Path("grouped/config.yaml").read_text())
@@ -179,6 +183,10 @@ def test_each_member_of_a_group_has_a_file_of_any_suffix(
     arrays = np.load("out/test_predictions.npz", allow_pickle=False)
     assert {name.split(":")[0] for name in arrays["ZN_ids"]} == {f"q{number}" for number in range(16)}
     assert "MN: no test file, it is not evaluated" in caplog.text and "ZN: no" not in caplog.text
+    (tmp_path / "tests/heavy_test.fasta").rename(tmp_path / "tests/heavy_Test.fasta")
+    write_labels(tmp_path / "tests/MN_test.fa", first=0)
+    assert run("evaluate", "--run", "grouped", "--fasta", "tests", "--out", "half") == 2
+    assert "ion ZN: no labelled file of its member heavy; looked for tests/heavy_test.fasta" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -147,6 +147,8 @@ def label_files(
 ) -> dict[str, Path]:
     """Find the labelled file of each ion, and of the members of each group ion.
 
+    A group needs the files of all its members, or one of its own and none of theirs: half of them are half its sites.
+
     Args:
         fasta_path: a path that holds `{ION}`; a folder that holds `<ION>_<part>.fasta` or `.fa`, gzipped or not; a
             mapping from ion to path; or, for one ion alone, its file.
@@ -159,7 +161,8 @@ def label_files(
         ion or member -> file, for those that have one.
 
     Raises:
-        InputError: an ion has no file and no member with one, or has two; says what was looked for.
+        InputError: an ion has no file and no member with one, or has two; or a group has some of its members' files
+            and not all. Says what was looked for.
     """
     candidates = {
         ion: _label_candidates(fasta_path, ion=ion, ions=ions, part=part)
@@ -178,6 +181,8 @@ def label_files(
     if missing and not (partly and len(missing) < len(ions)):
         looked = _looked_for((missing[0], *groups.get(missing[0], ())), candidates)
         raise InputError(None, None, f"ion {missing[0]}: no labelled file; looked for {looked}")
+    for ion in ions:
+        _check_members(ion, groups.get(ion, ()), files=found, candidates=candidates)
     return found
 
 
@@ -337,6 +342,23 @@ def _check_group(
                 f"{name!r}: {len(differ)} labels differ from {' or '.join(members)}, first at residue {differ[0] + 1}"
             )
             problems.add(protein.line, problem, path=files[ion])
+
+
+def _check_members(
+    ion: str, members: Sequence[str], *, files: Mapping[str, Path], candidates: Mapping[str, list[Path]]
+) -> None:
+    """Refuse a group of which some members have a file and others have none."""
+    there = [member for member in members if member in files and member != ion]
+    absent = [member for member in members if member not in files and member != ion]
+    if there and absent:
+        found = ", ".join(str(files[member]) for member in there)
+        looked = _looked_for(absent, candidates)
+        raise InputError(
+            None,
+            None,
+            f"ion {ion}: no labelled file of its member {' and '.join(absent)}; looked for {looked}; found {found}, "
+            f"expected the files of all members, or one of {ion} and none of theirs",
+        )
 
 
 def _looked_for(names: Sequence[str], candidates: Mapping[str, list[Path]]) -> str:

@@ -111,15 +111,14 @@ def test_an_ion_without_any_file(write: Write, ions: list[str], problem: str) ->
 def test_label_files_are_found_in_every_form(write: Write, tmp_path: Path) -> None:
     zinc = write("data/ZN_train.fasta", "")
     calcium = write("data/CA_train.fa.gz", "")
-    light = write("data/LREE_train.fa", "")
+    members = {"LREE": write("data/LREE_train.fa", ""), "HREE": write("data/HREE_train.fasta.gz", "")}
     ions = ["ZN", "CA", "REE"]
-    assert label_files(tmp_path / "data", ions=ions, groups=REE) == {"ZN": zinc, "CA": calcium, "LREE": light}
+    assert label_files(tmp_path / "data", ions=ions, groups=REE) == {"ZN": zinc, "CA": calcium, **members}
     pattern = str(tmp_path / "data/{ION}_train.fasta")
     assert label_files(pattern, ions=["ZN"], groups=REE) == {"ZN": zinc}
-    assert label_files({"ZN": str(zinc), "LREE": str(light)}, ions=["ZN", "REE"], groups=REE) == {
-        "ZN": zinc,
-        "LREE": light,
-    }
+    mapping = {name: str(path) for name, path in members.items()}
+    assert label_files({"ZN": str(zinc), **mapping}, ions=["ZN", "REE"], groups=REE) == {"ZN": zinc, **members}
+    assert label_files({"REE": str(zinc)}, ions=["REE"], groups=REE) == {"REE": zinc}
     assert label_files(str(zinc), ions=["X"], groups={}) == {"X": zinc}
 
 
@@ -142,6 +141,25 @@ def test_a_folder_holds_training_and_test_files(write: Write, tmp_path: Path) ->
         label_files(folder, ions=ions, groups=REE, part="test")
     with pytest.raises(InputError, match="ion CA: no labelled file"):
         label_files(folder, ions=["CA"], groups=REE, part="test", partly=True)
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("form", ["folder", "pattern", "mapping"])
+def test_half_of_a_groups_members_are_refused(write: Write, tmp_path: Path, form: str, own: bool) -> None:
+    light = write("LREE_train.fasta", "")
+    write("HREE_Train.fasta", "")
+    if own:
+        write("REE_train.fasta", "")
+    mapping = {"LREE": str(light)} | ({"REE": str(tmp_path / "REE_train.fasta")} if own else {})
+    given = {"folder": str(tmp_path), "pattern": str(tmp_path / "{ION}_train.fasta"), "mapping": mapping}[form]
+    looked = "its name in the mapping" if form == "mapping" else str(tmp_path / "HREE_train.fasta")
+    for partly in (False, True):
+        with pytest.raises(InputError) as caught:
+            label_files(given, ions=["LREE", "REE"], groups=REE, partly=partly)
+        said = str(caught.value)
+        assert said.startswith(f"ion REE: no labelled file of its member HREE; looked for {looked}")
+        assert said.endswith(f"; found {light}, expected the files of all members, or one of REE and none of theirs")
+    assert label_files(given, ions=["LREE"], groups=REE) == {"LREE": light}
 
 
 @pytest.mark.parametrize(
