@@ -391,6 +391,19 @@ def test_four_ions_of_real_proteins_with_and_without_alignments(
     assert not alone["probability"].equals(aligned["probability"])
 
 
+def test_the_log_tells_of_weights_and_of_settings_without_effect(
+    settings: Callable[..., BindingConfig], tmp_path: Path
+) -> None:
+    common = ("training.epochs=1", "training.pos_weight_mode=linear", "training.mlm_weight=0")
+    cross_validate(settings(*common, "training.loss_type=bce", out="bce"), fold=1)
+    cross_validate(settings(*common, "training.loss_type=focal", "training.train_mlm_head=true", out="focal"), fold=1)
+    weighted, focal = ((tmp_path / name / "training.log").read_text() for name in ("bce", "focal"))
+    assert "fold 1: ZN: weight of binding residues" in weighted and "without effect" not in weighted
+    assert "weight of binding residues" not in focal
+    assert "setting without effect: training.pos_weight_mode: " in focal
+    assert "setting without effect: training.train_mlm_head: " in focal
+
+
 def test_the_trainer_is_used_as_in_the_original(settings: Callable[..., BindingConfig]) -> None:
     from bindtune.training.binding.model import build_model
 

@@ -143,6 +143,14 @@ def test_settings_that_cannot_work(
     assert told in next(one["value"] for one in found["sections"][section] if one["status"] == "problem")
 
 
+def test_settings_that_change_nothing(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:
+    config = binding_config(proteins, tmp_path, loss_type="focal", pos_weight_mode="sqrt")
+    code, found = doctor(config)
+    told = named(found, "settings", "without effect")
+    assert (code, told["status"]) == (0, "warning")
+    assert told["value"].startswith("training.pos_weight_mode: ")
+
+
 def test_leaks_stop_a_run_unless_they_are_allowed(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:
     config = binding_config(proteins, tmp_path)
     lines = (proteins / "proteins" / "ZN_train.fa").read_text().splitlines()

@@ -213,6 +213,18 @@ class BindingConfig(Settings):
         return self
 
     @property
+    def without_effect(self) -> list[str]:
+        """The settings that change nothing as the others are, each with the reason."""
+        training, found = self.training, list(self.ignored_keys)
+        if self.model.freeze_backbone and self.lora is not None:
+            found.append("model.freeze_backbone: adapters are trained; lora=null trains heads alone")
+        if training.train_mlm_head and not training.mlm_weight:
+            found.append("training.train_mlm_head: without a masked-LM loss (training.mlm_weight=0) its head is frozen")
+        if training.loss_type == "focal" and training.pos_weight_mode != "none":
+            found.append("training.pos_weight_mode: the focal loss weights binding residues by training.focal_alpha")
+        return found
+
+    @property
     def label_paths(self) -> str | dict[str, str]:
         """`data.fasta_path`, a list of files given its ions."""
         path = self.data.fasta_path or {}

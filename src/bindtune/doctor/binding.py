@@ -47,7 +47,7 @@ def check_binding(config: BindingConfig, *, place: Callable[[], Place]) -> list[
         config: the settings.
         place: says where it would be trained, once everything is read.
     """
-    found: list[Finding] = [warning("settings", "without effect", key, "leave it out") for key in config.ignored_keys]
+    found: list[Finding] = [warning("settings", "without effect", one, "leave it out") for one in config.without_effect]
     found += _folder(config)
     empty = _model(config, found)
     inputs = _inputs(config, found)

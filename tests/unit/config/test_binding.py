@@ -288,6 +288,25 @@ def test_what_cannot_be(sections: dict[str, Any], problem: str) -> None:
     assert problem in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["training.loss_type=focal", "training.pos_weight_mode=linear"], ["training.pos_weight_mode"]),
+        (["training.loss_type=bce", "training.pos_weight_mode=linear"], []),
+        (["training.loss_type=focal"], []),
+        (["training.mlm_weight=0", "training.train_mlm_head=true"], ["training.train_mlm_head"]),
+        (["training.mlm_weight=0.1", "training.train_mlm_head=true"], []),
+        (["training.mlm_weight=0"], []),
+        (["model.freeze_backbone=true"], ["model.freeze_backbone"]),
+        (["model.freeze_backbone=true", "lora=null"], []),
+        (["general.debug=true", "model.freeze_backbone=true"], ["general.debug", "model.freeze_backbone"]),
+    ],
+)
+def test_settings_that_change_nothing_are_named(overrides: list[str], named: list[str]) -> None:
+    config = load_binding(None, ["data.fasta_path=x", *overrides])
+    assert [setting.partition(":")[0] for setting in config.without_effect] == named
+
+
 def test_null_pos_weight_mode_is_none() -> None:
     assert config(training={"pos_weight_mode": None}).training.pos_weight_mode == "none"
 

@@ -146,8 +146,8 @@ def _nothing(rows: list[files.Row]) -> None:
 
 
 def _tell(config: BindingConfig, inputs: RunInputs, sentences: list[str]) -> None:
-    for key in config.ignored_keys:
-        log.warning("setting without effect: %s", key)
+    for setting in config.without_effect:
+        log.warning("setting without effect: %s", setting)
     proteins = inputs.proteins
     known, positives = proteins.known().sum(axis=0).tolist(), proteins.positives().sum(axis=0).tolist()
     for ion, count, sites in zip(proteins.ions, known, positives, strict=True):
@@ -157,8 +157,6 @@ def _tell(config: BindingConfig, inputs: RunInputs, sentences: list[str]) -> Non
     )
     if proteins.also_unlabelled:
         log.info("%d proteins are labelled and listed as unlabelled: their labels count", proteins.also_unlabelled)
-    if config.model.freeze_backbone and config.lora is not None:
-        log.warning("setting without effect: model.freeze_backbone: adapters are trained; lora=null trains heads alone")
     if inputs.alignments is not None:
         alone = len(inputs.alone)
         level = logging.WARNING if alone == len(proteins) else logging.INFO
@@ -186,7 +184,7 @@ def _tell_fold(config: BindingConfig, fold: int, positives: list[int], weights: 
             log.warning(
                 "fold %d: %s has no binding residue to learn from; its head learns that nothing binds", fold, ion
             )
-        elif config.training.pos_weight_mode != "none":
+        elif config.training.pos_weight_mode != "none" and config.training.loss_type != "focal":
             log.info("fold %d: %s: weight of binding residues %.3g", fold, ion, weight)
     if config.training.loss_type == "focal" and config.training.focal_alpha < 0.5:
         log.warning(
