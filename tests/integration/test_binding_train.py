@@ -150,6 +150,9 @@ def test_a_run_leaves_everything_that_later_steps_need(settings: Callable[..., B
         for ion in ("ZN", "MN", "mean")
     }
     arrays = np.load(run / "oof_preds.npz", allow_pickle=False)
+    base = arrays["position_base"]
+    assert base.shape == () and base == 0  # said in the file, beside ids that count from it
+    assert min(int(name.rpartition(":")[2]) for name in arrays["ids"]) == base
     by_id = {
         (name, ion): (label, prob)
         for name, ion, label, prob in zip(*(arrays[key] for key in ("ids", "ions", "labels", "probs")), strict=True)

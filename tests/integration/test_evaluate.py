@@ -78,7 +78,7 @@ def test_figures_are_those_of_the_arrays(
     expected = [
         f"{name[1:]}:{place}" for name, text in zip(lines[::3], lines[1::3], strict=True) for place in range(len(text))
     ]
-    assert arrays["MN_ids"].tolist() == expected
+    assert arrays["MN_ids"].tolist() == expected and arrays["position_base"] == 0
     assert "".join(map(str, arrays["MN_labels"])) == "".join(lines[2::3])
     table = pq.read_table(out / "predictions.parquet").to_pandas()
     table = table[table.ion == "MN"]

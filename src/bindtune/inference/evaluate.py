@@ -167,7 +167,7 @@ def _report(settings: EvaluateConfig, run: TrainedRun, scored: dict[str, _Scored
     """Write figures, arrays and pictures, and return the table of figures."""
     out = settings.out
     with atomic_path(out / ARRAYS) as temporary, temporary.open("wb") as stream:
-        arrays: dict[str, NDArray[Any]] = {}
+        arrays: dict[str, NDArray[Any]] = {"position_base": np.array(0)}
         for ion, each in scored.items():
             arrays |= {
                 f"{ion}_probs": each.residues.probabilities,

@@ -80,7 +80,10 @@ def _check_complete(table: pa.Table, run: Path) -> None:
 
 
 def _write_arrays(table: pa.Table, path: Path) -> None:
-    """`oof_preds.npz`: ids protein:position (0-based), labels, probs, folds, ions; no pickled objects."""
+    """`oof_preds.npz`: ids protein:position, labels, probs, folds, ions, and position_base, the first residue's number.
+
+    No pickled objects.
+    """
     proteins = np.array(table["protein"].to_pylist(), dtype=np.str_)
     positions = (table["position"].to_numpy() - 1).astype(np.str_)
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
@@ -91,6 +94,7 @@ def _write_arrays(table: pa.Table, path: Path) -> None:
             probs=table["probability"].to_numpy(),
             folds=table["fold"].to_numpy(),
             ions=np.array(table["ion"].to_pylist(), dtype=np.str_),
+            position_base=np.array(0),
         )
 
 
