@@ -174,6 +174,24 @@ def test_a_damaged_table_is_told(make: Make, tmp_path: Path) -> None:
         merge.merge_folds(tmp_path / "run")
 
 
+def test_a_fold_without_labelled_proteins_is_merged(make: Make, tmp_path: Path) -> None:
+    labelled, plain = ([(f"{kind}{n}", sequence(n + seed, 20)) for n in range(count)]
+                       for kind, seed, count in (("l", 0, 6), ("u", 100, 8)))  # fmt: skip
+    (tmp_path / "few.fa").write_text("".join(f">{name}\n{s}\n{'0' * 20}1\n" for name, s in labelled))
+    (tmp_path / "more.fa").write_text("".join(f">{name}\n{s}\n" for name, s in plain))
+    families = [(name, n % 2) for n, (name, _) in enumerate(labelled)] + [(name, name) for name, _ in plain]
+    (tmp_path / "families.csv").write_text("protein,cluster\n" + "".join(f"{name},{of}\n" for name, of in families))
+    cross_validate(
+        make(
+            f"data.fasta_path={tmp_path}/few.fa", f"data.unlabelled_fasta={tmp_path}/more.fa",
+            f"data.clusters={tmp_path}/families.csv", "training.num_folds=3", "training.seed=2", "training.epochs=1",
+        )
+    )  # fmt: skip
+    sizes = [pq.read_metadata(tmp_path / "run" / f"fold_{fold}" / "oof.parquet").num_rows for fold in (1, 2, 3)]
+    assert sizes == [0, 63, 63]
+    assert pq.read_metadata(tmp_path / "run" / "oof.parquet").num_rows == 126
+
+
 # -------------------------------------------------------------------- signals and kills
 
 

@@ -12,19 +12,19 @@ import yaml
 from numpy.typing import NDArray
 
 from bindtune.config import BindingConfig, load_binding
-from bindtune.data.folds import read_folds
 from bindtune.errors import InputError
 from bindtune.evaluation.baseline import out_of_fold_residues
 from bindtune.evaluation.card_binding import write_run_card
 from bindtune.evaluation.plots import calibration_figure, save_png, threshold_figure
+from bindtune.evaluation.run_files import read_csv
 from bindtune.evaluation.scored import ScoredResidues, by_ion
 from bindtune.evaluation.summary import out_of_fold_summary, summary_table
 from bindtune.evaluation.thresholds import METHODS, global_thresholds
 from bindtune.runs import atomic_path, sweep, write_text
 from bindtune.training.binding import files
 
-METRICS, OOF, ARRAYS, THRESHOLDS, SUMMARY, PLOTS = (
-    "metrics.csv", "oof.parquet", "oof_preds.npz", "global_thresholds.yaml", "summary.yaml", "plots",
+FOLDS, METRICS, OOF, ARRAYS, THRESHOLDS, SUMMARY, PLOTS = (
+    "folds.csv", "metrics.csv", "oof.parquet", "oof_preds.npz", "global_thresholds.yaml", "summary.yaml", "plots",
 )  # fmt: skip
 _DRAWS = 500
 
@@ -70,13 +70,26 @@ def _check_complete(table: pa.Table, run: Path) -> None:
         place = f"{first['protein']} residue {first['position']} for {first['ion']}"
         raise InputError(run / OOF, None, f"{len(twice)} residues were predicted twice, such as {place}")
     pairs = table.group_by(["protein", "fold"]).aggregate([])
-    names = pairs["protein"].to_pylist()
-    expected = read_folds(run / "folds.csv", names=names)
+    expected = _folds(run / FOLDS)
     wrong = [
-        name for name, fold, other in zip(names, pairs["fold"].to_pylist(), expected, strict=True) if fold != other
+        name
+        for name, fold in zip(pairs["protein"].to_pylist(), pairs["fold"].to_pylist(), strict=True)
+        if expected.get(name) != str(fold)
     ]
     if wrong:
         raise InputError(run / OOF, None, f"{wrong[0]!r} was held out in another fold than folds.csv says")
+
+
+def _folds(path: Path) -> dict[str, str]:
+    """Fold of each protein; one may hold no labelled protein at all.
+
+    Raises:
+        InputError: the table is missing or malformed.
+    """
+    rows = read_csv(path, ("protein", "fold"))
+    if rows is None:
+        raise InputError(path, None, "is missing: nothing says which fold held a protein out")
+    return {row["protein"]: row["fold"] for row in rows}
 
 
 def _write_arrays(table: pa.Table, path: Path) -> None:
