@@ -24,7 +24,7 @@ from bindtune.errors import BindtuneError, CheckError, CheckpointError, ConfigEr
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_config import E1Config
 from bindtune.runs import only_writer
-from bindtune.training.binding import board, files, merge, run, trainer
+from bindtune.training.binding import board, files, inputs, merge, run, trainer
 from bindtune.training.binding.model import build_model
 from bindtune.training.binding.prediction import Predictor
 from bindtune.training.binding.processes import make_accelerator
@@ -164,6 +164,67 @@ def test_two_runs_that_begin_in_one_folder_at_the_same_moment_do_not_mix(
     monkeypatch.setattr(run, "sign", signed_by_both)
     with pytest.raises(ConfigError, match=r"learning_rate was 1\.0 and is now 0\.003"):
         cross_validate(settings)
+
+
+def regroup(monkeypatch: pytest.MonkeyPatch, groups: Callable[[int], Any]) -> None:
+    """Let proteins be clustered otherwise, as on a node with another MMseqs2."""
+    monkeypatch.setattr(inputs, "cluster_proteins", lambda names, *_, **__: groups(len(names)))
+
+
+def test_a_run_keeps_its_folds(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cross_validate(make("training.epochs=1"), fold=1)
+    table = tmp_path / "run" / "folds.csv"
+    before = table.read_bytes()
+    place = {name: fold for name, fold, *_ in (line.split(",") for line in before.decode().splitlines())}
+    regroup(monkeypatch, lambda count: np.arange(count) // 2)
+    now = inputs.read_run(make(), tmp_path).fold.tolist()
+    moved = next(number for number in range(9) if place[f"p{number}"] != str(now[number]))
+    told = rf"folds.csv: the fold of 'p{moved}' was {place[f'p{moved}']} and is now {now[moved]}: .*data.folds="
+    for resumed in ({}, {"resume": tmp_path / "run"}):
+        with pytest.raises(ConfigError, match=told):
+            cross_validate(make("training.epochs=1"), fold=2, **resumed)
+    assert table.read_bytes() == before
+    monkeypatch.undo()
+    cross_validate(make("training.epochs=1"), fold=2)
+
+
+def test_an_inner_validation_keeps_its_groups(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "given.csv").write_text("protein,fold\n" + "".join(f"p{n},{1 + n % 2}\n" for n in range(9)))
+    given = (f"data.folds={tmp_path}/given.csv", "data.leaks=allow", "training.epochs=1")
+    inner = (*given, "training.inner_validation_fraction=0.3")
+    cross_validate(make(*given), fold=1)
+    cross_validate(make(*inner, out="inner"), fold=1)
+    regroup(monkeypatch, lambda count: np.arange(count) // 4)
+    cross_validate(make(*given), fold=2)
+    with pytest.raises(ConfigError, match=r"the group of 'p1' was 1 and is now 0"):
+        cross_validate(make(*inner, out="inner"), fold=2)
+
+
+def test_folds_that_failed_before_the_first_began_are_drawn_anew(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="no linear layer foo"):
+        cross_validate(make("lora.target_modules=[foo]"))
+    before = (tmp_path / "run" / "folds.csv").read_bytes()
+    regroup(monkeypatch, lambda count: np.arange(count) // 2)
+    cross_validate(make("training.epochs=1"), fold=1)
+    assert (tmp_path / "run" / "folds.csv").read_bytes() != before
+
+
+def test_two_tasks_that_begin_at_the_same_moment_with_other_folds_do_not_mix(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign = run.sign
+
+    def signed_by_both(*arguments: Any, **named: Any) -> list[str]:
+        said = sign(*arguments, **named)
+        table = tmp_path / "run" / "folds.csv"
+        table.write_text("protein,fold,group\n" + "".join(f"p{n},7,{n}\n" for n in range(9)))
+        return said
+
+    monkeypatch.setattr(run, "sign", signed_by_both)
+    with pytest.raises(ConfigError, match=r"the fold of 'p0' was 7 and is now [12]"):
+        cross_validate(make())
 
 
 def test_a_damaged_table_is_told(make: Make, tmp_path: Path) -> None:

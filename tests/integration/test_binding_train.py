@@ -226,6 +226,36 @@ def test_two_processes_learn_what_one_does(settings: Callable[..., BindingConfig
 
 
 @pytest.mark.slow
+def test_two_processes_learn_from_the_folds_of_the_first(
+    settings: Callable[..., BindingConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each call of this MMseqs2 clusters otherwise; only the main process is to ask.
+    program = tmp_path / "mmseqs"
+    program.write_text(
+        f"#!/bin/sh\necho called >> {tmp_path}/calls\nsize=$(wc -l < {tmp_path}/calls)\n"
+        """grep '^>' "$2" | tr -d '>' | awk -v n="$size" '{print int($1 / n) * n "\\t" $1}' > "$3_cluster.tsv"\n"""
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("MMSEQS2_PATH", str(program))
+    settings(out="two")
+    words = [
+        "train",
+        "--config",
+        str(tmp_path / "two.yaml"),
+        "--fold",
+        "1",
+        "data.clusters=mmseqs",
+        "training.epochs=1",
+    ]
+    code, said = finish(launch(words, processes=2))
+    assert code == 0, said
+    assert (tmp_path / "calls").read_text() == "called\n"
+    with (tmp_path / "two" / "folds.csv").open() as handle:
+        held_out = {row["protein"] for row in csv.DictReader(handle) if row["fold"] == "1"}
+    assert set(pq.read_table(tmp_path / "two" / "fold_1" / "oof.parquet")["protein"].to_pylist()) == held_out
+
+
+@pytest.mark.slow
 def test_a_lost_process_ends_the_others_and_the_run_resumes(
     settings: Callable[..., BindingConfig], tmp_path: Path
 ) -> None:

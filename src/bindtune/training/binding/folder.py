@@ -9,6 +9,7 @@ from typing import Any
 from bindtune.config import BindingConfig, dump, read_yaml
 from bindtune.documents import read_json
 from bindtune.errors import CheckError, ConfigError
+from bindtune.evaluation.run_files import read_csv
 from bindtune.models.base_files import base_files
 from bindtune.runs import provenance, refuse_other_inputs, taking_turns, write_text
 from bindtune.training.binding import files
@@ -53,14 +54,16 @@ def check_folder(config: BindingConfig, run: Path, *, fold: int | None, resumed:
         raise ConfigError(f"{run} holds no run to resume")
 
 
-def confirm(config: BindingConfig, run: Path) -> None:
-    """Once a fold is locked: that no run of other settings, begun at the same moment, has signed the folder since.
+def confirm(config: BindingConfig, run: Path, inputs: RunInputs) -> None:
+    """Once a fold is locked: that no other run, begun at the same moment, has signed the folder since.
 
     Raises:
-        ConfigError: one has.
+        ConfigError: one with other settings or other folds has.
+        InputError: folds.csv is damaged.
     """
     with taking_turns(run):
         _refuse_changes(config, read_yaml(run / CONFIG), run / CONFIG)
+        _refuse_other_folds(config, run / FOLDS, inputs)
 
 
 def _has_begun(run: Path) -> bool:
@@ -105,11 +108,15 @@ def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int)
     training = config.training
     origin["proteins_per_step"] = training.batch_size * training.accum_steps * processes
     signed = run / PROVENANCE
-    if signed.is_file() and _has_begun(run):
+    begun = _has_begun(run)
+    if signed.is_file() and begun:
         _refuse_other_origin(config, run, origin, processes=processes)
     else:
         write_text(signed, json.dumps(origin, indent=2) + "\n")
-    inputs.write_folds(run / FOLDS)
+    if (run / FOLDS).is_file() and begun:
+        _refuse_other_folds(config, run / FOLDS, inputs)
+    else:
+        inputs.write_folds(run / FOLDS)
     found = audit(config, inputs)
     write_text(run / AUDIT, json.dumps(found, indent=2) + "\n")
     if found["leaks"] and config.data.leaks == "fail":
@@ -126,3 +133,22 @@ def _refuse_other_origin(config: BindingConfig, run: Path, origin: dict[str, Any
     before = read_json(run / PROVENANCE).get("proteins_per_step")
     if before != origin["proteins_per_step"]:
         raise ConfigError(other_steps(config, before, processes=processes))
+
+
+def _refuse_other_folds(config: BindingConfig, path: Path, inputs: RunInputs) -> None:
+    """Refuse another partition than the one that the run began with, such as another MMseqs2 makes of the same files.
+
+    Groups matter where they are divided once more, for the inner validation.
+    """
+    before = {row["protein"]: row for row in read_csv(path, ("protein", "fold", "group")) or ()}
+    matter = ("fold", "group") if config.training.inner_validation_fraction else ("fold",)
+    now = {"fold": inputs.fold.tolist(), "group": inputs.group.tolist()}
+    for place, name in enumerate(inputs.proteins.names):
+        for what in matter:
+            found = before[name][what] if name in before else "none"
+            if found != str(now[what][place]):
+                raise ConfigError(
+                    f"{path}: the {what} of {name!r} was {found} and is now {now[what][place]}: a run keeps its folds; "
+                    "go on with the versions of MMseqs2 and bindtune that it began with, or begin anew in another "
+                    f"training.output_dir with data.folds={path}"
+                )

@@ -88,20 +88,24 @@ def read_proteins(config: BindingConfig) -> tuple[Proteins, dict[str, Path]]:
     return proteins, named
 
 
-def read_run(config: BindingConfig, run: Path) -> RunInputs:
+def read_run(config: BindingConfig, run: Path, *, divided: tuple[Ints, Ints] | None = None) -> RunInputs:
     """Read proteins and alignments, and divide the proteins.
 
     Args:
         config: the settings.
         run: the run folder, which keeps what was read from alignments where the settings name no other folder.
+        divided: fold and group of each protein, where another process has divided them.
 
     Raises:
         InputError: a file is missing or malformed.
         ConfigError: there are too few proteins for the folds.
     """
     proteins, named = read_proteins(config)
-    group = group_proteins(config, proteins, named)
-    fold = place_in_folds(config, proteins, group, named)
+    if divided is None:
+        group = group_proteins(config, proteins, named)
+        fold = place_in_folds(config, proteins, group, named)
+    else:
+        fold, group = divided
     alignments, alone = read_alignments(config, proteins, run)
     return RunInputs(proteins, fold, group, alignments, alone, named)
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig
@@ -63,7 +64,9 @@ def _cross_validate(
     prepared = main_process_first(
         accelerator, lambda: _prepare(config, run, fold=fold, resumed=resumed, processes=accelerator.num_processes)
     )
-    inputs, sentences = prepared or (read_run(config, run), [])
+    divided = [None if prepared is None else (prepared[0].fold, prepared[0].group)]
+    broadcast_object_list(divided)
+    inputs, sentences = prepared or (read_run(config, run, divided=divided[0]), [])
     with _logging_to(run / LOG if accelerator.is_main_process else None) as note:
         _tell(config, inputs, sentences)
         wanted = _wanted(config, fold)
@@ -112,7 +115,7 @@ def _train_fold(
         return
     with only_writer(folder) if accelerator.is_main_process else nullcontext():
         if accelerator.is_main_process:
-            confirm(config, run)
+            confirm(config, run, inputs)
             files.delete_strays(folder)
         proteins = divide(inputs, config, fold)
         weights = positive_weights(proteins.training, config.training.pos_weight_mode)
