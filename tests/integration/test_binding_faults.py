@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -233,6 +234,20 @@ def test_a_damaged_table_is_told(make: Make, tmp_path: Path) -> None:
     table.write_bytes(table.read_bytes()[:200])
     with pytest.raises(InputError, match=r"fold_2/oof.parquet: is not a readable Parquet file"):
         merge.merge_folds(tmp_path / "run")
+
+
+def test_a_labelled_protein_that_a_fold_lacks_is_told(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "more.fa").write_text(f">u\n{sequence(100, 20)}\n")
+    cross_validate(make("training.epochs=1", f"data.unlabelled_fasta={tmp_path}/more.fa"))
+    table, folds = tmp_path / "run" / "fold_2" / "oof.parquet", tmp_path / "run" / "folds.csv"
+    whole = pq.read_table(table)
+    first = whole["protein"][0].as_py()
+    pq.write_table(whole.filter(pc.not_equal(whole["protein"], first)), table)
+    with pytest.raises(InputError, match=rf"fold_2/oof.parquet: lacks '{first}' for ZN, one of 1 that are missing"):
+        merge.merge_folds(tmp_path / "run")
+    # Runs of before have no column that says which proteins are labelled.
+    folds.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in folds.read_text().splitlines()))
+    merge.merge_folds(tmp_path / "run")
 
 
 def test_a_fold_without_labelled_proteins_is_merged(make: Make, tmp_path: Path) -> None:

@@ -168,12 +168,14 @@ def read_folds(path: Path, *, names: Sequence[str]) -> Ints:
     return folds
 
 
-def write_folds(path: Path, *, names: Sequence[str], folds: Ints, groups: Ints) -> None:
-    """Write `protein,fold,group`, which `read_folds` reads."""
+def write_folds(path: Path, proteins: Proteins, *, folds: Ints, groups: Ints) -> None:
+    """Write `protein,fold,group,ions`, which `read_folds` reads; ions are those that the protein has labels of."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("protein", "fold", "group"))
-    writer.writerows(zip(names, folds.tolist(), groups.tolist(), strict=True))
+    writer.writerow(("protein", "fold", "group", "ions"))
+    known = proteins.known().tolist()
+    ions = [" ".join(ion for ion, there in zip(proteins.ions, row, strict=True) if there) for row in known]
+    writer.writerows(zip(proteins.names, folds.tolist(), groups.tolist(), ions, strict=True))
     write_text(path, text.getvalue())
 
 

@@ -107,9 +107,10 @@ def test_folds_without_positives_are_named() -> None:
 
 def test_folds_are_written_and_read(tmp_path: Path) -> None:
     path = tmp_path / "folds.csv"
-    names = ["a,b", 'q"', "c"]
-    write_folds(path, names=names, folds=np.array([2, 1, 2]), groups=np.array([0, 5, 7]))
-    assert path.read_text() == 'protein,fold,group\n"a,b",2,0\n"q""",1,5\nc,2,7\n'
+    labels = tuple(np.array([row], np.int8) for row in ([1, UNKNOWN], [UNKNOWN, UNKNOWN], [0, 1]))
+    proteins = Proteins(names=("a,b", 'q"', "c"), sequences=("A", "A", "A"), ions=("ZN", "CA"), labels=labels)
+    write_folds(path, proteins, folds=np.array([2, 1, 2]), groups=np.array([0, 5, 7]))
+    assert path.read_text() == 'protein,fold,group,ions\n"a,b",2,0,ZN\n"q""",1,5,\nc,2,7,ZN CA\n'
     assert read_folds(path, names=["c", "a,b", 'q"']).tolist() == [2, 2, 1]
 
 

@@ -47,7 +47,7 @@ class RunInputs:
 
     def write_folds(self, path: Path) -> None:
         """Write folds.csv."""
-        write_folds(path, names=self.proteins.names, folds=self.fold, groups=self.group)
+        write_folds(path, self.proteins, folds=self.fold, groups=self.group)
 
 
 @dataclass(frozen=True)

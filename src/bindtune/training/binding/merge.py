@@ -33,7 +33,7 @@ def merge_folds(run: Path) -> str:
     """Join the folds of a run folder, and say what was reached.
 
     Raises:
-        InputError: a fold is not done, or the folds do not hold every protein exactly once.
+        InputError: a fold is not done, or the folds do not hold every labelled protein exactly once.
     """
     config = load_binding(run / "config.yaml")
     for folder in (run, run / PLOTS):
@@ -62,34 +62,35 @@ def _join_metrics(parts: list[Path], target: Path) -> None:
 
 
 def _check_complete(table: pa.Table, run: Path) -> None:
-    """Every residue of every ion once, in the fold that the run gave its protein."""
+    """No residue of an ion twice, and every labelled protein for all of its ions, in the fold that the run gave it.
+
+    Where folds.csv is older than its column `ions`, nothing says which proteins are labelled, and none is missed.
+    """
     rows = table.group_by(["protein", "ion", "position"]).aggregate([("fold", "count")])
     twice = rows.filter(pc.greater(rows["fold_count"], 1))
     if len(twice):
         first = twice.slice(0, 1).to_pylist()[0]
         place = f"{first['protein']} residue {first['position']} for {first['ion']}"
         raise InputError(run / OOF, None, f"{len(twice)} residues were predicted twice, such as {place}")
-    pairs = table.group_by(["protein", "fold"]).aggregate([])
-    expected = _folds(run / FOLDS)
-    wrong = [
-        name
-        for name, fold in zip(pairs["protein"].to_pylist(), pairs["fold"].to_pylist(), strict=True)
-        if expected.get(name) != str(fold)
-    ]
+    given = read_csv(run / FOLDS, ("protein", "fold"))
+    if given is None:
+        raise InputError(run / FOLDS, None, "is missing: nothing says which fold held a protein out")
+    held_out = table.group_by(["protein", "ion", "fold"]).aggregate([])
+    fold = {row["protein"]: row["fold"] for row in given}
+    found = {(row["protein"], row["ion"], str(row["fold"])) for row in held_out.to_pylist()}
+    wrong = sorted(name for name, _, number in found if fold.get(name) != number)
     if wrong:
         raise InputError(run / OOF, None, f"{wrong[0]!r} was held out in another fold than folds.csv says")
-
-
-def _folds(path: Path) -> dict[str, str]:
-    """Fold of each protein; one may hold no labelled protein at all.
-
-    Raises:
-        InputError: the table is missing or malformed.
-    """
-    rows = read_csv(path, ("protein", "fold"))
-    if rows is None:
-        raise InputError(path, None, "is missing: nothing says which fold held a protein out")
-    return {row["protein"]: row["fold"] for row in rows}
+    expected = {(row["protein"], ion, row["fold"]) for row in given for ion in row.get("ions", "").split()}
+    missing = sorted(expected - found)
+    if missing:
+        name, ion, number = missing[0]
+        raise InputError(
+            run / f"fold_{number}" / files.OOF,
+            None,
+            f"lacks {name!r} for {ion}, one of {len(missing)} that are missing; expected every protein of the fold for "
+            "the ions that folds.csv gives it",
+        )
 
 
 def _write_arrays(table: pa.Table, path: Path) -> None:
