@@ -125,6 +125,27 @@ def test_a_run_that_failed_before_its_first_fold_is_begun_again_with_other_setti
         cross_validate(make(*leaky, "data.leaks=allow"))
 
 
+def test_given_folds_that_split_groups_stop_the_run(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "given.csv").write_text("protein,fold\n" + "".join(f"p{n},{1 + n % 2}\n" for n in range(9)))
+    (tmp_path / "groups.csv").write_text("protein,cluster\n" + "".join(f"p{n},{min(n // 2, 3)}\n" for n in range(9)))
+    given = (f"data.folds={tmp_path}/given.csv", "training.epochs=1")
+    split = (*given, f"data.clusters={tmp_path}/groups.csv")
+    told = (
+        r"0 pairs of identical sequences; groups of data.clusters=\S*groups.csv that lie in more than one fold: 4, "
+        r"with 5 other pairs, such as p6 \(fold 1\) and p7 \(fold 2\), p0 \(fold 1\) and p1 \(fold 2\), p2"
+    )
+    with pytest.raises(CheckError, match=f"{told}.*audit.json; data.leaks=allow"):
+        cross_validate(make(*split))
+    audit = json.loads((tmp_path / "run" / "audit.json").read_text())
+    assert (audit["leaks"], audit["folds"]["grouped_pairs"], audit["folds"]["split_groups"]) == (5, 5, 4)
+    with caplog.at_level(logging.INFO, "bindtune"):
+        cross_validate(make(*split, "data.leaks=allow"), fold=1)
+    assert "that lie in more than one fold: 4" in caplog.text
+    cross_validate(make(*given, out="other"), fold=1)
+
+
 def test_what_a_kill_leaves_before_the_settings_are_written_is_no_obstacle(make: Make, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     (folder / "alignments").mkdir(parents=True)

@@ -48,7 +48,8 @@ class DataSettings(Settings):
     """Predefined test sets, 3-line FASTA: a path with {ION} in it, a folder of ION_test.fasta files, or a file for each
     ion by its name; only looked at for proteins shared with training."""
     folds: Path | None = None
-    """Folds to use instead of drawing them: a table with the columns protein and fold."""
+    """Folds to use instead of drawing them: a table with the columns protein and fold; groups that it splits count as
+    leaks."""
     clusters: str = "identical"
     """What stays together in a fold: identical (sequences), kmer (built in, small sets), mmseqs (the extra 'clusters'),
     or a table of clusters."""

@@ -1,7 +1,7 @@
-"""Proteins that stand on both sides of a split: identical ones, and such as are more similar than they should be."""
+"""Proteins that stand on both sides of a split: identical ones, too similar ones, and those of one group."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -56,6 +56,23 @@ class PartLeaks:
 
 
 @dataclass(frozen=True)
+class SplitGroup:
+    """A group that lies on several sides.
+
+    Args:
+        parts: the sides.
+        first: of its proteins on each side the first in the alphabet.
+        proteins: all of the group.
+        pairs: pairs of them on different sides, but for those that count as identical or similar.
+    """
+
+    parts: tuple[str, ...]
+    first: tuple[str, ...]
+    proteins: int
+    pairs: int
+
+
+@dataclass(frozen=True)
 class ProteinLeaks:
     """What an audit found. Counts are exact; examples are the most similar pairs, some of them only.
 
@@ -66,8 +83,11 @@ class ProteinLeaks:
         identical_pairs: pairs of proteins with the same sequence on different sides.
         similar_pairs: other similar pairs on different sides. None where they were not looked for: no identity was
             given, or there are too many proteins.
+        grouped_pairs: still other pairs on different sides, of one group. None where no groups were given.
+        split_groups: groups with such pairs. None where no groups were given.
         parts: what each side shares with the others.
         examples: pairs, identical ones first.
+        group_examples: groups with such pairs, those with most of them first.
     """
 
     identity: float | None
@@ -75,13 +95,16 @@ class ProteinLeaks:
     same_names: int
     identical_pairs: int
     similar_pairs: int | None
+    grouped_pairs: int | None
+    split_groups: int | None
     parts: tuple[PartLeaks, ...]
     examples: tuple[LeakedPair, ...]
+    group_examples: tuple[SplitGroup, ...]
 
     @property
     def total(self) -> int:
-        """All pairs found."""
-        return self.identical_pairs + (self.similar_pairs or 0)
+        """All pairs found, each counted once."""
+        return self.identical_pairs + (self.similar_pairs or 0) + (self.grouped_pairs or 0)
 
     def as_dict(self) -> dict[str, Any]:
         """The record as JSON takes it."""
@@ -95,17 +118,21 @@ class _Node(NamedTuple):
     part: str
 
 
-def audit_folds(proteins: Proteins, folds: Ints, *, identity: float | None, coverage: float = 0.8) -> ProteinLeaks:
-    """Look for proteins that share a sequence, or nearly, across folds.
+def audit_folds(
+    proteins: Proteins, folds: Ints, *, groups: Ints | None = None, identity: float | None, coverage: float = 0.8
+) -> ProteinLeaks:
+    """Look for proteins that share a sequence, or nearly, or a group, across folds.
 
     Args:
         proteins: N proteins.
         folds: (N,) their folds.
+        groups: (N,) what was to stay together, identical sequences always; None looks for no groups.
         identity: how similar is too similar, 0 to 1; None looks for identical sequences alone, which takes no time.
         coverage: share of the shorter protein that must lie in the alignment.
     """
     parts = [str(fold) for fold in folds.tolist()]
-    return _audit(proteins.names, proteins.sequences, parts, identity=identity, coverage=coverage)
+    grouped = None if groups is None else groups.tolist()
+    return _audit(proteins.names, proteins.sequences, parts, groups=grouped, identity=identity, coverage=coverage)
 
 
 def audit_test_set(train: Proteins, test: Proteins, *, identity: float | None, coverage: float = 0.8) -> ProteinLeaks:
@@ -114,13 +141,20 @@ def audit_test_set(train: Proteins, test: Proteins, *, identity: float | None, c
         (*train.names, *test.names),
         (*train.sequences, *test.sequences),
         [TRAIN] * len(train) + [TEST] * len(test),
+        groups=None,
         identity=identity,
         coverage=coverage,
     )
 
 
 def _audit(
-    names: Sequence[str], sequences: Sequence[str], parts: Sequence[str], *, identity: float | None, coverage: float
+    names: Sequence[str],
+    sequences: Sequence[str],
+    parts: Sequence[str],
+    *,
+    groups: Sequence[int] | None,
+    identity: float | None,
+    coverage: float,
 ) -> ProteinLeaks:
     members: dict[_Node, list[str]] = defaultdict(list)
     for name, sequence, part in zip(names, sequences, parts, strict=True):
@@ -135,12 +169,22 @@ def _audit(
     )
     weights = [len(members[node]) for node in nodes]
     sizes = Counter(parts)
+    split = None
+    if groups is not None:
+        group = dict(zip(sequences, groups, strict=True))
+        counted = Counter[int]()
+        for one, other, *_ in [*identical, *similar]:
+            if group[nodes[one].sequence] == group[nodes[other].sequence]:
+                counted[group[nodes[one].sequence]] += weights[one] * weights[other]
+        split = _split_groups(names, parts, groups, counted=counted)
     return ProteinLeaks(
         identity=identity,
         coverage=coverage,
         same_names=len(names) - len(set(names)),
         identical_pairs=sum(weights[one] * weights[other] for one, other, *_ in identical),
         similar_pairs=None if identity is None else sum(weights[one] * weights[other] for one, other, *_ in similar),
+        grouped_pairs=None if split is None else sum(each.pairs for each in split),
+        split_groups=None if split is None else len(split),
         parts=tuple(
             PartLeaks(
                 part,
@@ -150,7 +194,7 @@ def _audit(
                 if identity is None
                 else _count(in_similar - in_identical, nodes=nodes, weights=weights, part=part),
             )
-            for part in sorted(sizes, key=lambda part: (len(part), part))
+            for part in sorted(sizes, key=_in_order)
         ),
         examples=tuple(
             LeakedPair(
@@ -163,7 +207,30 @@ def _audit(
             )
             for one, other, how_identical, covered in [*identical, *similar][:_EXAMPLES]
         ),
+        group_examples=tuple((split or ())[:_EXAMPLES]),
     )
+
+
+def _split_groups(
+    names: Sequence[str], parts: Sequence[str], groups: Sequence[int], *, counted: Mapping[int, int]
+) -> list[SplitGroup]:
+    """Groups with more pairs on different sides than are counted already, those with most of them first."""
+    members: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name, part, group in zip(names, parts, groups, strict=True):
+        members[group][part].append(name)
+    found = []
+    for group, sides in members.items():
+        sizes = [len(side) for side in sides.values()]
+        pairs = (sum(sizes) ** 2 - sum(size**2 for size in sizes)) // 2 - counted.get(group, 0)
+        if pairs:
+            order = tuple(sorted(sides, key=_in_order))
+            found.append(SplitGroup(order, tuple(min(sides[part]) for part in order), sum(sizes), pairs))
+    return sorted(found, key=lambda split: (-split.pairs, split.first))
+
+
+def _in_order(part: str) -> tuple[int, str]:
+    """Fold 10 after fold 9."""
+    return len(part), part
 
 
 def _identical(nodes: Sequence[_Node]) -> list[tuple[int, int, float, float]]:

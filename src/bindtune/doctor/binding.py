@@ -172,7 +172,10 @@ def _audit(config: BindingConfig, inputs: RunInputs) -> list[Finding]:
     said: dict[str, Any] = audit(config, inputs)
     first, *others = said["sentences"]
     refused = said["leaks"] and config.data.leaks == "fail"
-    fix = "data.clusters=kmer or mmseqs keeps them together; data.leaks=allow trains nevertheless"
+    together = "data.clusters=kmer or mmseqs keeps them together"
+    if config.data.folds is not None:
+        together = "leave out data.folds, and folds of whole groups (data.clusters) are drawn"
+    fix = f"{together}; data.leaks=allow trains nevertheless"
     leaks = problem("folds", "audit", said["leaks"], fix, text=first) if refused else noted(
         "folds", "audit", said["leaks"], first)  # fmt: skip
     empty = set(said["folds_without_sites"])

@@ -8,7 +8,7 @@ import pytest
 
 from bindtune.data import protein_leaks
 from bindtune.data.folds import read_folds
-from bindtune.data.protein_leaks import LeakedPair, PartLeaks, audit_folds, audit_test_set
+from bindtune.data.protein_leaks import LeakedPair, PartLeaks, SplitGroup, audit_folds, audit_test_set
 from bindtune.data.proteins import Proteins, load_proteins
 
 GENERATOR = np.random.default_rng(0)
@@ -44,6 +44,22 @@ def test_the_identity_and_its_absence_are_honoured() -> None:
     nothing = audit_folds(proteins, folds, identity=None)
     assert (nothing.identical_pairs, nothing.similar_pairs, nothing.total) == (0, None, 0)
     assert nothing.parts[0].similar is None
+
+
+def test_groups_across_folds_are_counted_but_no_pair_twice() -> None:
+    proteins = table(a=ONE, b=ONE, c=NEAR, d=OTHER, e=ONE[::-1], f=ONE[::-1], g=OTHER[::-1], h=NEAR[::-1])
+    folds, groups = np.array([2, 10, 2, 10, 1, 2, 1, 1]), np.array([0, 0, 0, 0, 1, 1, 2, 2])
+    # Of the first group's pairs a-b is identical and b-c is near; the second has one pair, an identical one.
+    alone = audit_folds(proteins, folds, groups=groups, identity=None)
+    assert (alone.identical_pairs, alone.similar_pairs, alone.grouped_pairs, alone.split_groups) == (2, None, 3, 1)
+    assert alone.group_examples == (SplitGroup(("2", "10"), ("a", "b"), proteins=4, pairs=3),)
+    near = audit_folds(proteins, folds, groups=groups, identity=0.8)
+    # f-h is near too, and in no group.
+    assert (near.identical_pairs, near.similar_pairs, near.grouped_pairs, near.split_groups) == (2, 2, 2, 1)
+    assert (alone.total, near.total) == (5, 6)
+    whole = audit_folds(proteins, np.array([1, 1, 1, 1, 2, 2, 3, 3]), groups=groups, identity=None)
+    assert (whole.total, whole.split_groups, whole.group_examples) == (0, 0, ())
+    assert audit_folds(proteins, folds, identity=None).grouped_pairs is None
 
 
 def test_a_test_set_is_held_against_training() -> None:

@@ -8,6 +8,8 @@ from bindtune.data.protein_leaks import ProteinLeaks, audit_folds, audit_test_se
 from bindtune.data.proteins import Proteins, label_files, load_proteins
 from bindtune.training.binding.inputs import RunInputs
 
+_NAMED = 3
+
 
 def audit(config: BindingConfig, inputs: RunInputs) -> dict[str, Any]:
     """What stands on both sides of a fold, what test sets share with training, and which folds lack an ion's sites.
@@ -19,8 +21,8 @@ def audit(config: BindingConfig, inputs: RunInputs) -> dict[str, Any]:
         InputError: a test set cannot be read.
     """
     identity = config.data.audit_identity
-    folds = audit_folds(inputs.proteins, inputs.fold, identity=identity)
-    sentences = [_sentence("folds", folds, wanted=identity)]
+    folds = audit_folds(inputs.proteins, inputs.fold, groups=inputs.group, identity=identity)
+    sentences = [_sentence("folds", folds, wanted=identity) + _split_groups(folds, clusters=config.data.clusters)]
     found: dict[str, Any] = {"leaks": folds.total, "folds": folds.as_dict()}
     test = _test_set(config)
     if test is not None:
@@ -44,6 +46,20 @@ def _sentence(what: str, leaks: ProteinLeaks, *, wanted: float | None) -> str:
     if leaks.similar_pairs is not None:
         return f"{text} and {leaks.similar_pairs} other pairs with an identity of at least {leaks.identity}"
     return text if wanted is None else f"{text}; too many proteins to look for similar ones: cluster them with mmseqs"
+
+
+def _split_groups(leaks: ProteinLeaks, *, clusters: str) -> str:
+    """What folds that were given do to groups; folds that are drawn hold whole ones."""
+    if not leaks.split_groups:
+        return ""
+    some = ", ".join(
+        " and ".join(f"{name} (fold {part})" for name, part in zip(group.first[:2], group.parts, strict=False))
+        for group in leaks.group_examples[:_NAMED]
+    )
+    return (
+        f"; groups of data.clusters={clusters} that lie in more than one fold: {leaks.split_groups}, with "
+        f"{leaks.grouped_pairs} other pairs, such as {some}"
+    )
 
 
 def _empty_folds(inputs: RunInputs) -> list[str]:
