@@ -440,19 +440,27 @@ def test_the_log_tells_of_weights_and_of_settings_without_effect(
 def test_the_trainer_is_used_as_in_the_original(settings: Callable[..., BindingConfig]) -> None:
     from bindtune.training.binding.model import build_model
 
-    config = settings("training.epochs=1")
+    config = settings("training.epochs=2", "training.patience=0")
     values = config.model_dump(mode="json")
     trainer = E1BindingTrainer(build_model(config).model, values, "cpu", False, 1, 0)
     training, validation = trainer.create_dataloaders()
     assert len(training) > 0 and len(validation) > 0
-    losses = trainer.train_epoch()
-    assert losses["loss"] == pytest.approx(losses["loss_bce"] + 0.4 * losses["loss_mlm"])
-    rows = trainer.validate_epoch()
-    assert [row["ion"] for row in rows] == ["ZN", "MN", "mean"]
-    trainer.save_checkpoint()
-    assert (
-        config.training.output_dir / "fold_1" / "best_e1_binding_model_lora" / "adapter_model.safetensors"
-    ).is_file()
+    found = []
+    for epoch in (1, 2):
+        trainer.validate_epoch()  # before an epoch is trained it ends none
+        losses = trainer.train_epoch()
+        assert losses["loss"] == pytest.approx(losses["loss_bce"] + 0.4 * losses["loss_mlm"])
+        rows = trainer.validate_epoch()
+        assert [row["ion"] for row in rows] == ["ZN", "MN", "mean"]
+        trainer.save_checkpoint()
+        folder = config.training.output_dir / "fold_1"
+        heads = torch.load(folder / "best_e1_binding_model_heads.pt", weights_only=True)
+        assert (heads["epoch"], heads["metrics"]["auprc"]) == (epoch, rows[-1]["auprc"])
+        assert (folder / "best_e1_binding_model_lora" / "adapter_model.safetensors").is_file()
+        found.append((losses, rows))
+    assert found[1][0]["loss"] < found[0][0]["loss"]
+    assert found[1][1][-1]["loss"] < found[0][1][-1]["loss"]
+    assert [row["epoch"] for row in trainer.state.history if row["ion"] == "mean"] == [1, 1, 2, 2]
     assert build(BindingConfig, values) == config
 
 

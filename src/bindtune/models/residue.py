@@ -56,8 +56,9 @@ class ResidueHead(nn.Module):
         nn.init.zeros_(self.score.bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Map hidden states (..., D) to logits (...) in fp32."""
-        score: Tensor = self.score(self.dropout(self.norm(hidden)))
+        """Map hidden states (..., D) to logits (...) in fp32: in bf16 one in a hundred would be like another."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            score: Tensor = self.score(self.dropout(self.norm(hidden.to(self.score.weight.dtype))))
         return score.squeeze(-1).float()
 
 

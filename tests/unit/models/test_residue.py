@@ -309,3 +309,15 @@ def test_under_bf16_autocast_what_is_trained_stays_fp32(tiny_e1: Make) -> None:
     trained = [tensor for tensor in model.parameters() if tensor.requires_grad]
     assert {tensor.dtype for tensor in trained} == {torch.float32}
     assert all(tensor.grad is not None and torch.isfinite(tensor.grad).all() for tensor in trained)
+
+
+def test_under_bf16_autocast_heads_compute_in_fp32(tiny_e1: Make) -> None:
+    model, inputs = joint(tiny_e1()), batch(MIXED, probability=None)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        found = model(**inputs)
+    with torch.no_grad():
+        hidden = found.last_hidden_state.float()
+        expected = torch.stack([model.classifier_heads[ion](hidden) for ion in IONS], dim=-1)
+    last = inputs["sequence_ids"] == inputs["sequence_ids"].amax(dim=1, keepdim=True)
+    torch.testing.assert_close(found.logits[last], expected[last], rtol=1e-6, atol=1e-6)
+    assert not torch.equal(found.logits, found.logits.bfloat16().float())

@@ -57,11 +57,14 @@ def validation_rows(
 
 
 def mean_row(rows: list[Row]) -> Row:
-    """Means over the ions for which a figure is defined."""
+    """Means over the ions for which a figure is defined; of the loss, as in training, over all known labels."""
     mean: Row = {"ion": MEAN}
-    for name in ("loss_bce", *_FIGURES):
+    for name in _FIGURES:
         values = [row[name] for row in rows if name in row and not math.isnan(row[name])]
         mean[name] = float(np.mean(values)) if values else math.nan
+    known = [row["residues"] for row in rows if "loss_bce" in row]
+    losses = [row["loss_bce"] for row in rows if "loss_bce" in row]
+    mean["loss_bce"] = float(np.average(losses, weights=known)) if known else math.nan
     return mean
 
 

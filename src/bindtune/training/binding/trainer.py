@@ -188,9 +188,19 @@ class E1BindingTrainer:
     def validate_epoch(self) -> list[Row]:
         """Figures of the validation proteins: a row for each ion and one for their mean; the same in all processes.
 
-        Nothing is masked; the masked-LM loss comes from a pass of its own, under masks that never change.
+        Nothing is masked; the masked-LM loss comes from a pass of its own, under masks that never change. After
+        `train_epoch` this ends the epoch.
         """
-        return self._figures(self.batches.validation)
+        found = self._figures(self.batches.validation)
+        if self.state.step == self.batches.steps_per_epoch:
+            self._end_epoch(found)
+        return found
+
+    def _end_epoch(self, validation: list[Row]) -> None:
+        losses = epoch_losses(self.state.sums, self.bare, self.accelerator)
+        rows = [*self._training_rows(losses), *({**row, "split": "validation"} for row in validation)]
+        self.state.epoch, self.state.step, self.state.sums = self.state.epoch + 1, 0, {}
+        self.state.history += [{"fold": self.fold, "epoch": self.state.epoch, **row} for row in rows]
 
     def _figures(self, rows: ResidueRows) -> list[Row]:
         logits = self.predict_logits(rows)
@@ -254,28 +264,21 @@ class E1BindingTrainer:
         return self.state.epoch >= training.epochs or (self.state.epoch > 0 and stale)
 
     def _epoch(self) -> list[Row]:
-        losses = self.train_epoch()
-        epoch = self.state.epoch + 1
-        validation = self.validate_epoch()
-        about = {"fold": self.fold, "epoch": epoch}
-        rows = [*self._training_rows(losses), *({**row, "split": "validation"} for row in validation)]
-        rows = [{**about, **row} for row in rows]
+        told = len(self.state.history)
+        losses, validation = self.train_epoch(), self.validate_epoch()
         score = self._score(validation[-1])
         # Where there is nothing to choose by, the last epoch is taken; where best weights may have been written by a
         # process that was killed before it saved its state, they are written again.
         better = score > self.state.best_score or math.isnan(score) or not self.state.best_epoch or self._unsettled
         self._unsettled = False
-        self.state.epoch, self.state.step, self.state.sums = epoch, 0, {}
-        self.state.history += rows
         if better:
-            self.state.best_epoch, self.state.best_score = epoch, score
             if self.accelerator.is_main_process:
                 files.unsettle(self.folder)
             self.save_checkpoint()
         self._save_state()
         if self.accelerator.is_main_process:
             self._tell(losses, validation[-1], better=better)
-        return rows
+        return self.state.history[told:]
 
     def _tell(self, losses: dict[str, float], mean: Row, *, better: bool) -> None:
         figures = {
@@ -305,19 +308,27 @@ class E1BindingTrainer:
         return float(-mean["loss"] if math.isnan(score) else score)
 
     def save_checkpoint(self) -> None:
-        """Write the present weights as the fold's best: heads, and adapters or, where it is trained, the encoder."""
+        """Write the present weights as the fold's best: heads, and adapters or, where it is trained, the encoder.
+
+        They count as those of the last epoch that was validated.
+        """
+        self.state.best_epoch = self.state.epoch
+        if mean := self._last_mean():
+            self.state.best_score = self._score(mean)
         with sharding.whole(self.bare):
             self._write_best()
         self.accelerator.wait_for_everyone()
 
     def _write_best(self) -> None:
         if self.accelerator.is_main_process:
-            mean = next((row for row in reversed(self.state.history) if row["ion"] == MEAN), {})
-            figures = {name: mean.get(name, math.nan) for name in ("auprc", "hra")}
+            figures = {name: self._last_mean().get(name, math.nan) for name in ("auprc", "hra")}
             lora = None if self.conf.lora is None else self.conf.lora.model_dump(mode="json")
             about = {"epoch": self.state.best_epoch, "fold": self.fold, "lora_config": lora, "metrics": figures}
             save_best(self.folder, self.bare, base=self.conf.model.checkpoint, about=about)
             self._write_card()
+
+    def _last_mean(self) -> Row:
+        return next((row for row in reversed(self.state.history) if row["ion"] == MEAN), {})
 
     def _write_card(self) -> None:
         """Say beside the best weights what they are."""
