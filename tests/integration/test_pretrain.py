@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, EsmConfig, EsmForMaskedLM
 
 from bindtune.config import PretrainConfig, build
-from bindtune.errors import CheckpointError, ConfigError, InputError
+from bindtune.errors import CheckpointError, ConfigError, InputError, Interrupted
 from bindtune.evaluation.record_losses import read_record_losses
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.runs import only_writer
@@ -163,6 +163,30 @@ def test_sigterm_saves_and_the_resumed_run_is_the_same(settings: Make, tmp_path:
     assert same(straight, broken)
 
 
+def test_a_stop_within_an_epoch_adds_no_evaluation(
+    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where epochs are evaluated: their losses say which checkpoint is best, and when it is time to stop."""
+    options = settings(resume_from_checkpoint="auto", eval_strategy="epoch", report_to="none")
+    run({**options, "output_dir": str(tmp_path / "straight")})
+    step = RegionTrainer.training_step
+    with monkeypatch.context() as patch:
+
+        def stopped(trainer: RegionTrainer, *given: Any, **named: Any) -> Any:
+            if trainer.state.global_step == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return step(trainer, *given, **named)
+
+        patch.setattr(RegionTrainer, "training_step", stopped)
+        with pytest.raises(Interrupted):
+            run({**options, "output_dir": str(tmp_path / "broken")})
+    state = read(tmp_path / "broken" / "checkpoint-4" / "trainer_state.json")
+    assert not [entry for entry in state["log_history"] if "eval_loss" in entry]
+    run({**options, "output_dir": str(tmp_path / "broken")})
+    assert same(tmp_path / "straight", tmp_path / "broken")
+    assert eval_losses(tmp_path / "straight") == eval_losses(tmp_path / "broken") != {}
+
+
 def test_a_full_disk_leaves_no_half_checkpoint(settings: Make, tmp_path: Path, small_disk: SmallDisk) -> None:
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     options = settings(resume_from_checkpoint="auto", max_steps=8, report_to="none")
@@ -276,6 +300,25 @@ def test_a_model_with_other_names_on_disk_is_trained_resumed_and_kept(
     shutil.rmtree(tmp_path / "resumed" / "checkpoint-8")
     run({**options, "output_dir": str(tmp_path / "resumed")})
     assert same(tmp_path / "straight", tmp_path / "resumed")
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_parameters_without_gradient_are_looked_for_in_other_models(
+    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: bool
+) -> None:
+    """ESM's head for contacts gets none; several processes would wait for it."""
+
+    class CaughtError(Exception):
+        pass
+
+    def train(trainer: RegionTrainer, **_: Any) -> None:
+        raise CaughtError(trainer.args.ddp_find_unused_parameters)
+
+    monkeypatch.setattr(RegionTrainer, "train", train)
+    if other:
+        monkeypatch.setattr("bindtune.training.pretrain.DNABert2ForMaskedLM", EsmForMaskedLM)
+    with pytest.raises(CaughtError, match=str(other)):
+        run(settings())
 
 
 @pytest.mark.parametrize(

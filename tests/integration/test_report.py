@@ -69,6 +69,14 @@ def test_pretraining_shows_what_the_run_wrote(pretraining_run: Path, tmp_path: P
     assert not re.search(r"(?:src|href)=\"(?!#|data:)", html)
 
 
+@pytest.mark.parametrize(("lowest", "told"), [(1.5, "lowest, at step 19"), (1.25, "lowest of the checkpoints")])
+def test_the_lowest_loss_that_was_seen_may_have_no_checkpoint(lowest: float, told: str) -> None:
+    tiles = report_pretraining._tiles(
+        {"eval_loss": 1.5}, [{"step": 24, "eval_loss": 1.75}, {"step": 19, "eval_loss": lowest}], {}
+    )
+    assert (tiles[0].value, tiles[0].note) == ("1.500", told)
+
+
 @pytest.mark.parametrize(
     ("masking", "in_peaks", "rule"),
     [

@@ -14,14 +14,15 @@ SCRIPT = Path(__file__).parents[2] / "slurm" / "pretrain.sbatch"
 Files = tuple[Path, Path, Path]
 
 
-def options(generated: Files, model: Path, out: Path, *, accumulated: int) -> list[str]:
-    """SGD without dropout: what is left between one process and two is rounding."""
+def options(generated: Files, model: Path, out: Path, *, gpus: int, accumulated: int) -> list[str]:
+    """Steps of 16 windows; SGD without dropout, so that what is left between one process and two is rounding."""
     train, validation, _ = generated
     return [
         str(Path(__file__).parents[2] / "configs" / "pretrain-tiny.yaml"),
         "--model_name_or_path", str(model), "--train_file", str(train), "--validation_file", str(validation),
-        "--output_dir", str(out), "--max_steps", "30", "--logging_steps", "1", "--optim", "sgd",
+        "--output_dir", str(out), "--max_steps", "36", "--logging_steps", "1", "--optim", "sgd",
         "--learning_rate", "0.1", "--gradient_accumulation_steps", str(accumulated),
+        "--per_device_train_batch_size", str(16 // gpus),
     ]  # fmt: skip
 
 
@@ -51,11 +52,11 @@ def test_signal_saves_and_the_next_start_finishes(
 ) -> None:
     straight, broken, tools = tmp_path / "straight", tmp_path / "broken", tmp_path / "tools"
     env = slurm_environment("tools", SLURM_JOB_ID=17, SLURM_GPUS_ON_NODE=gpus)
-    assert run("pretrain", "--config", *options(generated, still_model, straight, accumulated=gpus)) == 0
+    assert run("pretrain", "--config", *options(generated, still_model, straight, gpus=gpus, accumulated=gpus)) == 0
 
-    words = ["bash", str(SCRIPT), *options(generated, still_model, broken, accumulated=1)]
+    words = ["bash", str(SCRIPT), *options(generated, still_model, broken, gpus=gpus, accumulated=1)]
     with (tmp_path / "log").open("w") as log, subprocess.Popen(words, env=env, stdout=log, stderr=log) as process:
-        while "'loss'" not in (tmp_path / "log").read_text():
+        while "'epoch': '1." not in (tmp_path / "log").read_text():  # in the middle of the second epoch
             assert process.poll() is None, (tmp_path / "log").read_text()
             time.sleep(0.02)
         process.send_signal(number)

@@ -138,9 +138,12 @@ def _tiles(results: dict[str, Any], evaluated: Rows, config: dict[str, Any]) -> 
     source = results if "eval_loss" in results else best
     tiles = []
     if "eval_loss" in source:
-        step = best.get("step", UNDEFINED)
+        loss = as_number(source["eval_loss"])
+        # Where not every evaluation has a checkpoint, the model that is kept may not be the best that was seen.
+        lowest = math.isclose(loss, as_number(best.get("eval_loss", loss)), rel_tol=1e-5)
+        told = f"lowest, at step {best.get('step', UNDEFINED)}" if lowest else "lowest of the checkpoints"
         tiles += [
-            Tile("Evaluation loss", number(as_number(source["eval_loss"])), f"lowest, at step {step}"),
+            Tile("Evaluation loss", number(loss), told),
             Tile("Perplexity", number(as_number(source.get("eval_perplexity")), 2), "exp of that loss"),
             Tile("Loss in peaks", number(as_number(source.get("eval_peak_loss"))), _accuracy(source, "peak")),
             Tile("Loss in flanks", number(as_number(source.get("eval_flank_loss"))), _accuracy(source, "flank")),

@@ -26,6 +26,7 @@ from bindtune.evaluation.card_pretraining import pretraining_card
 from bindtune.evaluation.model_card import README
 from bindtune.evaluation.record_losses import EVAL_RECORDS, write_record_losses
 from bindtune.models.base_files import base_files
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.loading import load_masked_lm
 from bindtune.runs import LOCK, only_writer, provenance, refuse_other_inputs, write_text, writing
 from bindtune.training import checkpoints, sharding
@@ -147,7 +148,6 @@ def training_arguments(config: PretrainConfig) -> TrainingArguments:
             dataloader_pin_memory=config.dataloader_pin_memory and torch.cuda.is_available(),
             remove_unused_columns=False,
             use_cpu=not torch.accelerator.is_available(),  # unasked, several processes would not find each other
-            ddp_find_unused_parameters=False,
             activation_checkpointing=config.gradient_checkpointing,
             report_to=trackers,
             disable_tqdm=not sys.stderr.isatty(),
@@ -284,6 +284,8 @@ def _trainer(
     train: Dataset,
     validation: Dataset | None,
 ) -> RegionTrainer:
+    # Heads that masked language modelling does not use, such as ESM's for contacts, get no gradient.
+    arguments.ddp_find_unused_parameters = not isinstance(model, DNABert2ForMaskedLM)
     callbacks: list[Any] = [StopWhenStale(config.early_stopping_patience)]
     if "tensorboard" in config.report_to:
         board = TensorBoardCallback()  # type: ignore[no-untyped-call]

@@ -47,6 +47,8 @@ class RegionTrainer(Trainer):
         self, *, eval_collator: EclipAdaptiveMLMCollator, group_by_length: bool, keep: int, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        self.add_callback(FollowEpoch(self))
+        self.order: LengthGroupedSampler | None = None  # of the training windows
         self.eval_collator = eval_collator
         self.group_by_length = group_by_length
         self.keep = keep
@@ -103,7 +105,7 @@ class RegionTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows: Any = train_dataset or self.train_dataset
         together = self._train_batch_size * self.args.world_size
-        return LengthGroupedSampler(
+        self.order = LengthGroupedSampler(
             rows.lengths(),
             group=together * self.args.gradient_accumulation_steps,
             seed=self.args.seed,
@@ -111,6 +113,7 @@ class RegionTrainer(Trainer):
             # Where batches are missing at the end of an epoch, accelerate would take some of its first ones again.
             share=together if self.args.world_size > 1 else 1,
         )
+        return self.order
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """As in transformers, with workers that outlive a signal to all processes, and so the step in which it comes.
@@ -263,6 +266,18 @@ class RegionTrainer(Trainer):
             checkpoints.rotate(run, self.state.log_history, limit=self.keep)
 
 
+class FollowEpoch(TrainerCallback):
+    """Tell the order which epoch begins: accelerate does not where several processes skip batches after a resume."""
+
+    def __init__(self, trainer: RegionTrainer) -> None:
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Choose the order; the state counts epochs with their parts."""
+        if self.trainer.order is not None:
+            self.trainer.order.set_epoch(int(state.epoch or 0))
+
+
 class StopWhenStale(TrainerCallback):
     """Stop when eval_loss has not fallen for `patience` evaluations, counted in the log, which a checkpoint holds."""
 
@@ -282,6 +297,11 @@ class SaveOnSigterm(TrainerCallback):
         self.asked = False
         self.stopped = False
         self.trainer: Trainer | None = None
+
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Evaluate nothing in the middle of an epoch, where a straight run does not."""
+        if self.stopped and state.epoch is not None and not float(state.epoch).is_integer():
+            control.should_evaluate = control.should_save = False
 
     @contextmanager
     def listening(self, trainer: Trainer) -> Iterator[None]:
