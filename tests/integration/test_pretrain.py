@@ -242,6 +242,20 @@ def test_other_training_files_are_refused_once_a_checkpoint_is_there(
     run(options)  # nothing was learned from the other file
 
 
+def test_another_number_of_processes_is_refused_once_a_checkpoint_is_there(settings: Make, tmp_path: Path) -> None:
+    options = settings(max_steps=4, eval_strategy="no", resume_from_checkpoint="auto")
+    run(options)
+    signed = tmp_path / "run" / "provenance.json"
+    origin = read(signed)
+    assert origin.pop("processes") == 1
+    signed.write_text(json.dumps({**origin, "processes": 2}))
+    with pytest.raises(ConfigError, match=r"keeps its number of processes.*it was 2 and is now 1"):
+        run(options)
+    signed.write_text(json.dumps(origin))  # of a run that was begun before the number was kept
+    run(options)
+    assert read(signed)["processes"] == 1
+
+
 def test_early_stopping_survives_a_resume(settings: Make, tmp_path: Path) -> None:
     # A learning rate that ruins the model: eval_loss does not fall for long.
     changed = {"learning_rate": 3.0, "early_stopping_patience": 1, "warmup_ratio": 0, "lr_scheduler_type": "constant"}

@@ -75,7 +75,7 @@ def _pretrain(config: PretrainConfig) -> dict[str, float]:
         if config.validation_file is not None:
             validation = _told_rows(config, tokenizer, config.validation_file, config.max_eval_samples)
     model = _model(config, tokenizer)
-    origin = _origin(config, checkpoint)
+    origin = _origin(config, checkpoint, processes=arguments.world_size)
     if arguments.distributed_state is not None:
         arguments.distributed_state.wait_for_everyone()  # every process has looked before the first one writes
     with only_writer(config.output_dir) if arguments.should_save else nullcontext(), writing(config.output_dir):
@@ -177,17 +177,29 @@ def find_checkpoint(config: PretrainConfig) -> Path | None:
     return checkpoint
 
 
-def _origin(config: PretrainConfig, checkpoint: Path | None) -> dict[str, Any]:
-    """Where everything comes from; refuses other input files than those of the checkpoint to go on from."""
+def _origin(config: PretrainConfig, checkpoint: Path | None, *, processes: int) -> dict[str, Any]:
+    """Where everything comes from; refuses other inputs, or other processes, than the checkpoint to go on from had."""
     inputs = {"train_file": config.train_file, "validation_file": config.validation_file}
     found = {name: path for name, path in inputs.items() if path is not None}
     origin = provenance(
         {**found, **base_files(config.model_name_or_path)}, ("torch", "transformers", "tokenizers", "datasets", "numpy")
     )
+    origin["processes"] = processes
     for run in {config.output_dir, checkpoint.parent} if checkpoint is not None else ():
         if (run / PROVENANCE).is_file():
             refuse_other_inputs(run / PROVENANCE, origin)
+            _refuse_other_processes(run / PROVENANCE, processes)
     return origin
+
+
+def _refuse_other_processes(signed: Path, now: int) -> None:
+    """Steps of another size would count windows twice, and let the learning rate jump."""
+    before = json.loads(signed.read_text(encoding="utf-8")).get("processes", now)
+    if before != now:
+        raise ConfigError(
+            f"{signed}: a resumed run keeps its number of processes, of all nodes together: "
+            f"it was {before} and is now {now}"
+        )
 
 
 def _sign(config: PretrainConfig, origin: dict[str, Any]) -> None:
