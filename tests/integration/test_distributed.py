@@ -18,11 +18,12 @@ import yaml
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
-from bindtune.config import PretrainConfig, build, load_binding
+from bindtune.config import BindingConfig, PretrainConfig, build, load_binding
 from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.errors import BindtuneError, ConfigError
 from bindtune.inference.checkpoints import load_lora_checkpoint
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.training.binding.processes import make_accelerator
 from bindtune.training.binding.run import cross_validate
 from bindtune.training.pretrain import pretrain
 from bindtune.training.processes import peers_told
@@ -231,10 +232,28 @@ def test_a_lost_process_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> 
         ({"FSDP_OFFLOAD_PARAMS": "true"}, "fsdp_offload_params is true, expected false"),
         ({"FSDP_CPU_RAM_EFFICIENT_LOADING": "True"}, "fsdp_cpu_ram_efficient_loading is true"),
         ({"FSDP_ACTIVATION_CHECKPOINTING": "true"}, "gradient_checkpointing is a setting of bindtune"),
+        ({"ACCELERATE_MIXED_PRECISION": "fp16"}, "asks for mixed_precision 'fp16', the settings for 'bf16'"),
     ],
 )
 def test_what_is_not_supported_is_refused(monkeypatch: pytest.MonkeyPatch, asked: dict[str, str], told: str) -> None:
     for name, value in {"WORLD_SIZE": "2", "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", **asked}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=told):
-        check_launcher()
+        check_launcher(precision="bf16")
+
+
+@pytest.mark.parametrize("asked", ["no", "bf16"])
+def test_a_launcher_may_say_what_the_settings_say(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", asked)
+    check_launcher(precision="bf16")
+
+
+def test_both_jobs_compare_the_launchers_precision_with_their_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    with pytest.raises(ConfigError, match="asks for mixed_precision 'bf16', the settings for 'no'"):
+        pretrain(build(PretrainConfig, {"train_file": tmp_path / "none.json", "output_dir": tmp_path / "run"}))
+    config = build(BindingConfig, {"data": {"fasta_path": "ZN.fa"}, "training": {"use_bf16": False}})
+    with pytest.raises(ConfigError, match="asks for mixed_precision 'bf16', the settings for 'no'"):
+        make_accelerator(config)

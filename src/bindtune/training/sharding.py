@@ -30,12 +30,22 @@ def _asked(name: str) -> bool:
     return os.environ.get(name, "").lower() in ("1", "true", "yes")
 
 
-def check_launcher() -> None:
-    """Refuse what the launcher's environment asks for and the files of a run cannot hold.
+def check_launcher(*, precision: str) -> None:
+    """Refuse what the launcher's environment asks for and the files or the settings of a run do not hold.
+
+    Args:
+        precision: what the settings ask for: "no", "fp16" or "bf16".
 
     Raises:
-        ConfigError: it asks for something else than data parallelism or FSDP 2.
+        ConfigError: it asks for something else than data parallelism or FSDP 2, or for another precision.
     """
+    # transformers would take it over; `accelerate launch` always sets it.
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if asked not in ("no", precision):
+        raise ConfigError(
+            f"accelerate's configuration asks for mixed_precision {asked!r}, the settings for {precision!r}: "
+            "leave 'no' there, and set fp16 or bf16 (pretrain), training.use_bf16 (train)"
+        )
     for name, what in _REFUSED.items():
         if _asked(name):
             raise ConfigError(f"accelerate's configuration asks for {what}: supported are MULTI_GPU and FSDP")

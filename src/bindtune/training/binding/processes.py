@@ -35,7 +35,7 @@ def make_accelerator(conf: BindingConfig, device: torch.device | str | None = No
         DistributedDataParallelKwargs(find_unused_parameters=False),
         InitProcessGroupKwargs(timeout=_patience()),
     ]
-    check_launcher()
+    check_launcher(precision="bf16" if conf.training.use_bf16 else "no")
     accelerator = Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=list(handlers))
     shard_on_cpu(accelerator)
     return accelerator
