@@ -256,6 +256,16 @@ def test_another_number_of_processes_is_refused_once_a_checkpoint_is_there(setti
     assert read(signed)["processes"] == 1
 
 
+def test_a_resumed_run_logs_as_often_as_it_is_asked_to(settings: Make, tmp_path: Path) -> None:
+    options = settings(max_steps=8, eval_strategy="no", resume_from_checkpoint="auto", report_to="none")
+    run(options)
+    folder = tmp_path / "run"
+    shutil.rmtree(folder / "checkpoint-8")
+    run({**options, "logging_steps": 1})
+    history = read(folder / "trainer_state.json")["log_history"]
+    assert [entry["step"] for entry in history if "loss" in entry] == [3, 5, 6, 7, 8]
+
+
 def test_early_stopping_survives_a_resume(settings: Make, tmp_path: Path) -> None:
     # A learning rate that ruins the model: eval_loss does not fall for long.
     changed = {"learning_rate": 3.0, "early_stopping_patience": 1, "warmup_ratio": 0, "lr_scheduler_type": "constant"}

@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, disable_progress_bars
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_utils import SchedulerType
 from transformers.utils.logging import disable_progress_bar
@@ -287,6 +294,13 @@ def doubts(report: TokenReport) -> str:
     return "; ".join(f"{number} {what}" for what, number in found.items() if number)
 
 
+class _LogAsAsked(TrainerCallback):
+    """Take the steps between log lines from the settings: transformers takes those of the checkpoint in a resume."""
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        state.logging_steps = int(args.logging_steps)
+
+
 def _trainer(
     config: PretrainConfig,
     arguments: TrainingArguments,
@@ -298,7 +312,7 @@ def _trainer(
 ) -> RegionTrainer:
     # Heads that masked language modelling does not use, such as ESM's for contacts, get no gradient.
     arguments.ddp_find_unused_parameters = not isinstance(model, DNABert2ForMaskedLM)
-    callbacks: list[Any] = [StopWhenStale(config.early_stopping_patience)]
+    callbacks: list[Any] = [_LogAsAsked(), StopWhenStale(config.early_stopping_patience)]
     if "tensorboard" in config.report_to:
         board = TensorBoardCallback()  # type: ignore[no-untyped-call]
         board.logging_dir = str(config.output_dir / "logs")
