@@ -266,6 +266,34 @@ def test_a_resumed_run_logs_as_often_as_it_is_asked_to(settings: Make, tmp_path:
     assert [entry["step"] for entry in history if "loss" in entry] == [3, 5, 6, 7, 8]
 
 
+def test_a_finished_run_that_is_started_again_keeps_its_results(settings: Make, tmp_path: Path) -> None:
+    options = settings(max_steps=8, bf16=True, resume_from_checkpoint="auto", report_to="none")
+    run(options)
+    folder = tmp_path / "run"
+    before = {name: read(folder / f"{name}_results.json") for name in ("train", "eval", "all")}
+    records = (folder / "eval_records.parquet").read_bytes()
+    run(options)
+    after = {name: read(folder / f"{name}_results.json") for name in before}
+    assert after["train"] == before["train"]
+    assert timeless(after["eval"]) == timeless(before["eval"])
+    assert timeless(after["all"]) == timeless(before["all"])
+    assert (folder / "eval_records.parquet").read_bytes() == records
+    # Ended before they were written, the checkpoint's last log line is what is known.
+    (folder / "train_results.json").unlink()
+    run(options)
+    last = [entry for entry in read(folder / "trainer_state.json")["log_history"] if "loss" in entry][-1]
+    assert read(folder / "train_results.json")["train_loss"] == last["loss"]
+
+
+def timeless(results: dict[str, float]) -> dict[str, float]:
+    """Without the times of the evaluation, which is done again."""
+    return {
+        name: value
+        for name, value in results.items()
+        if not (name.startswith("eval_") and name.endswith(("runtime", "per_second")))
+    }
+
+
 def test_early_stopping_survives_a_resume(settings: Make, tmp_path: Path) -> None:
     # A learning rate that ruins the model: eval_loss does not fall for long.
     changed = {"learning_rate": 3.0, "early_stopping_patience": 1, "warmup_ratio": 0, "lr_scheduler_type": "constant"}

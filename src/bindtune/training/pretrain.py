@@ -43,7 +43,7 @@ from bindtune.training.trainer import RegionTrainer, SaveOnSigterm, StopWhenStal
 log = logging.getLogger(__name__)
 
 _WAY_ON = "--resume_from_checkpoint auto"
-CONFIG, PROVENANCE = "config.yaml", "provenance.json"
+CONFIG, PROVENANCE, TRAIN_RESULTS = "config.yaml", "provenance.json", "train_results.json"
 # Settings that may change when a run is resumed: they have no part in the weights.
 _FREE = {
     "output_dir", "preprocessing_num_workers", "per_device_eval_batch_size", "save_total_limit", "logging_steps",
@@ -358,15 +358,20 @@ def _train(trainer: RegionTrainer, checkpoint: Path | None, config: PretrainConf
             trainer.state = trainer.state.load_from_json(str(checkpoint / checkpoints.STATE))
             model: Any = trainer.model
             model.to(trainer.args.device)  # training itself does so where it is sharded
+            trainer.accelerator.prepare_model(model, evaluation_mode=True)  # evaluated in the precision of the run
             trainer.restore(checkpoint)
-            return _last_losses(state)
+            return _results_before(config.output_dir / TRAIN_RESULTS, state)
     result = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     trainer.whole.merge(trainer.window)  # the steps after the last log line
     rates = {f"train_{name}": value for name, value in trainer.whole.metrics().items()}
     return {**result.metrics, **rates}
 
 
-def _last_losses(state: dict[str, Any]) -> dict[str, float]:
+def _results_before(written: Path, state: dict[str, Any]) -> dict[str, float]:
+    """What the run left at its end; where it was ended before it could, its last log line."""
+    if written.is_file():
+        results: dict[str, float] = json.loads(written.read_text(encoding="utf-8"))
+        return results
     logged = [entry for entry in state["log_history"] if "loss" in entry]
     return {f"train_{name}": value for name, value in (logged[-1] if logged else {}).items() if name != "step"}
 
