@@ -17,14 +17,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, EsmConfig, EsmForMaskedLM
+from transformers import (
+    AutoModelForMaskedLM,
+    BertConfig,
+    BertForMaskedLM,
+    EsmConfig,
+    EsmForMaskedLM,
+    get_scheduler,
+)
+from transformers.trainer_utils import SchedulerType
 
 from bindtune.config import PretrainConfig, build
 from bindtune.errors import CheckpointError, ConfigError, InputError, Interrupted
 from bindtune.evaluation.record_losses import read_record_losses
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.runs import only_writer
-from bindtune.training.pretrain import pretrain
+from bindtune.training.pretrain import pretrain, training_arguments
 from bindtune.training.trainer import RegionTrainer
 
 Files = tuple[Path, Path, Path]
@@ -381,6 +389,10 @@ def test_parameters_without_gradient_are_looked_for_in_other_models(
         ({"target_mlm_prob": 1.5}, ConfigError, r"'target' must lie in \[0, 1\]"),
         ({"save_steps": 6}, ConfigError, "save_steps 6 is not a multiple of eval_steps 4"),
         ({"lr_scheduler_type": "cosin"}, ConfigError, "lr_scheduler_type must be one of"),
+        *(
+            ({"lr_scheduler_type": name}, ConfigError, f"one of linear, cosine, [^:]*greedy, found {name}")
+            for name in ("cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay")
+        ),
         ({"report_to": ["wandb"]}, ConfigError, "wandb is not installed"),
         ({"train_file": "missing.json"}, InputError, "missing.json"),
         ({"model_name_or_path": "missing/folder/x"}, CheckpointError, "missing/folder/x"),
@@ -393,6 +405,19 @@ def test_what_cannot_work_is_refused(
     with pytest.raises(error, match=told):
         run(settings(**changed))
     assert not (tmp_path / "run").exists()
+
+
+def test_every_schedule_that_is_accepted_needs_its_name_alone(settings: Make) -> None:
+    made = []
+    for kind in SchedulerType:
+        try:
+            training_arguments(build(PretrainConfig, settings(lr_scheduler_type=kind.value)))
+        except ConfigError:
+            continue
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+        get_scheduler(kind, optimizer, num_warmup_steps=1, num_training_steps=4)
+        made.append(kind)
+    assert len(made) == len(SchedulerType) - 3
 
 
 def test_windows_in_which_nothing_can_be_masked_are_refused(settings: Make, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class PretrainConfig(Settings):
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the steps in which the learning rate rises."""
     lr_scheduler_type: str = "cosine"
-    """How the learning rate falls; names as in transformers."""
+    """How the learning rate falls; names as in transformers, of schedules that need no further arguments."""
     max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
     """Gradients are scaled down to this norm; 0 leaves them."""
     optim: str = "adamw_torch_fused"

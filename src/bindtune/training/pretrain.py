@@ -49,6 +49,8 @@ _FREE = {
     "output_dir", "preprocessing_num_workers", "per_device_eval_batch_size", "save_total_limit", "logging_steps",
     "report_to", "dataloader_num_workers", "dataloader_pin_memory", "resume_from_checkpoint",
 }  # fmt: skip
+# Schedules that want arguments of their own, which are no settings here.
+_NOT_BY_NAME = {"cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay"}
 
 
 def pretrain(config: PretrainConfig) -> dict[str, float]:
@@ -130,7 +132,7 @@ def training_arguments(config: PretrainConfig) -> TrainingArguments:
     """
     if config.fp16 and not torch.cuda.is_available():
         raise ConfigError("fp16 needs a GPU, and none is available here; on a CPU leave it off")
-    schedules = [kind.value for kind in SchedulerType]
+    schedules = [kind.value for kind in SchedulerType if kind.value not in _NOT_BY_NAME]
     if config.lr_scheduler_type not in schedules:
         raise ConfigError(f"lr_scheduler_type must be one of {', '.join(schedules)}, found {config.lr_scheduler_type}")
     trackers: list[str] = [name for name in config.report_to if name not in ("tensorboard", "none")]
