@@ -427,6 +427,17 @@ def test_windows_in_which_nothing_can_be_masked_are_refused(settings: Make, tmp_
         run(settings(train_file=str(tmp_path / "short.jsonl")))
 
 
+@pytest.mark.parametrize("kind", ["train", "eval"])
+def test_a_draw_in_which_nothing_can_be_masked_is_refused(settings: Make, tmp_path: Path, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    sequences = ["".join(rng.choice([*"ACGT"], size=200)), *["NNN"] * 60]
+    windows = [{"seq_id": f"w{n}", "sequence": sequence, "eclip_regions": []} for n, sequence in enumerate(sequences)]
+    (tmp_path / "few.jsonl").write_text("".join(json.dumps(window) + "\n" for window in windows))
+    changed = {{"train": "train_file", "eval": "validation_file"}[kind]: str(tmp_path / "few.jsonl")}
+    with pytest.raises(InputError, match=rf"few.jsonl: none of the 2 windows drawn.*max_{kind}_samples"):
+        run(settings(**changed, **{f"max_{kind}_samples": 2}))
+
+
 def test_a_tokenizer_that_the_model_does_not_know_is_refused(settings: Make, generated: Files, tmp_path: Path) -> None:
     small = DNABert2Config(vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
     DNABert2ForMaskedLM(small).save_pretrained(tmp_path / "small")

@@ -263,11 +263,19 @@ def read_rows(
         overlap=config.region_overlap,
         processes=config.preprocessing_num_workers,
     )
-    if not total_counts(np.asarray(rows["maskable"], dtype=np.int64), config.target_mlm_prob).any():
+    if not _can_be_masked(config, rows):
         raise InputError(path, None, "no window has enough tokens for one to be masked")
     if limit is None or limit >= len(rows):
         return rows, report
-    return rows.shuffle(seed=config.seed).select(range(limit)), report
+    drawn = rows.shuffle(seed=config.seed).select(range(limit))
+    if not _can_be_masked(config, drawn):
+        told = f"none of the {limit} windows drawn from it has enough tokens for one to be masked"
+        raise InputError(path, None, f"{told}: raise max_train_samples or max_eval_samples")
+    return drawn, report
+
+
+def _can_be_masked(config: PretrainConfig, rows: Dataset) -> bool:
+    return bool(total_counts(np.asarray(rows["maskable"], dtype=np.int64), config.target_mlm_prob).any())
 
 
 def _told_rows(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, path: Path, limit: int | None) -> Dataset:
