@@ -23,6 +23,7 @@ from transformers import (
     BertForMaskedLM,
     EsmConfig,
     EsmForMaskedLM,
+    TrainingArguments,
     get_scheduler,
 )
 from transformers.trainer_utils import SchedulerType
@@ -404,6 +405,15 @@ def test_what_cannot_work_is_refused(
 ) -> None:
     with pytest.raises(error, match=told):
         run(settings(**changed))
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_process_with_several_gpus_is_refused(
+    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda _: 4))
+    with pytest.raises(ConfigError, match=r"4 GPUs are visible.*--nproc_per_node=4.*CUDA_VISIBLE_DEVICES=0"):
+        run(settings())
     assert not (tmp_path / "run").exists()
 
 

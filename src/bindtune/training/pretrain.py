@@ -76,6 +76,11 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
 
 def _pretrain(config: PretrainConfig) -> dict[str, float]:
     arguments = training_arguments(config)
+    if arguments.n_gpu > 1:  # transformers would make replicas in one process, in which DNABERT-2 does not run
+        raise ConfigError(
+            f"{arguments.n_gpu} GPUs are visible to one process: start one process a GPU with torchrun --standalone "
+            f"--nproc_per_node={arguments.n_gpu} -m bindtune pretrain ..., or show it one GPU: CUDA_VISIBLE_DEVICES=0"
+        )
     checkpoint = find_checkpoint(config)
     tokenizer = load_tokenizer(config.model_name_or_path)
     with arguments.main_process_first(desc="tokenising"):
