@@ -176,6 +176,10 @@ def _place_cut(
     members = np.flatnonzero(group == sizes.argmax())
     chrom = int(plan.regions.chrom[members[0]])
     starts, ends = _on_chromosome(plan.regions, kept_of(members))
+    taken = np.zeros(len(starts), bool)  # by the cuts that are there already, and their borders
+    for cut in plan.cuts:
+        if cut.chrom == chrom:
+            taken |= (starts < cut.end + plan.distance) & (ends > cut.start - plan.distance)
     best: tuple[Cut, int] | None = None
     for first in generator.integers(0, max(len(starts) - target, 0) + 1, size=_PLACES).tolist():
         later = ends[first:]
@@ -189,7 +193,8 @@ def _place_cut(
             cut.chrom == chrom and low - plan.distance < cut.end and high + plan.distance > cut.start
             for cut in plan.cuts
         )
-        if not crowded and near.sum() <= len(starts) / 2 and (best is None or lost < best[1]):
+        fits = not crowded and near.sum() <= len(starts) / 2 and not (near | taken).all()
+        if fits and (best is None or lost < best[1]):
             best = (Cut(chrom, low, high, split), lost)
     return best
 

@@ -14,9 +14,6 @@ from datasets import Dataset, disable_progress_bars
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
 )
 from transformers.integrations.integration_utils import TensorBoardCallback
@@ -37,8 +34,9 @@ from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.loading import load_masked_lm
 from bindtune.runs import LOCK, only_writer, provenance, refuse_other_inputs, write_text, writing
 from bindtune.training import checkpoints, sharding
+from bindtune.training.callbacks import LogAsAsked, SaveOnSigterm, StopWhenStale
 from bindtune.training.processes import peers_told
-from bindtune.training.trainer import RegionTrainer, SaveOnSigterm, StopWhenStale
+from bindtune.training.trainer import RegionTrainer
 
 log = logging.getLogger(__name__)
 
@@ -309,13 +307,6 @@ def doubts(report: TokenReport) -> str:
     return "; ".join(f"{number} {what}" for what, number in found.items() if number)
 
 
-class _LogAsAsked(TrainerCallback):
-    """Take the steps between log lines from the settings: transformers takes those of the checkpoint in a resume."""
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        state.logging_steps = int(args.logging_steps)
-
-
 def _trainer(
     config: PretrainConfig,
     arguments: TrainingArguments,
@@ -327,7 +318,7 @@ def _trainer(
 ) -> RegionTrainer:
     # Heads that masked language modelling does not use, such as ESM's for contacts, get no gradient.
     arguments.ddp_find_unused_parameters = not isinstance(model, DNABert2ForMaskedLM)
-    callbacks: list[Any] = [_LogAsAsked(), StopWhenStale(config.early_stopping_patience)]
+    callbacks: list[Any] = [LogAsAsked(), StopWhenStale(config.early_stopping_patience)]
     if "tensorboard" in config.report_to:
         board = TensorBoardCallback()  # type: ignore[no-untyped-call]
         board.logging_dir = str(config.output_dir / "logs")

@@ -1,12 +1,8 @@
 """The transformers Trainer, with exact losses by region, an order and masks that survive a resume."""
 
 import json
-import signal
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -14,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Sampler
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
@@ -26,6 +22,7 @@ from bindtune.evaluation.record_losses import RecordLosses
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.runs import atomic_path, write_text, writing
 from bindtune.training import checkpoints, sharding
+from bindtune.training.callbacks import FollowEpoch
 from bindtune.training.record_tally import RecordTally
 from bindtune.training.tally import Tally
 
@@ -47,8 +44,8 @@ class RegionTrainer(Trainer):
         self, *, eval_collator: EclipAdaptiveMLMCollator, group_by_length: bool, keep: int, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.add_callback(FollowEpoch(self))
-        self.order: LengthGroupedSampler | None = None  # of the training windows
+        self.add_callback(FollowEpoch(self._choose_epoch))
+        self._order: LengthGroupedSampler | None = None  # of the training windows
         self.eval_collator = eval_collator
         self.group_by_length = group_by_length
         self.keep = keep
@@ -105,7 +102,7 @@ class RegionTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows: Any = train_dataset or self.train_dataset
         together = self._train_batch_size * self.args.world_size
-        self.order = LengthGroupedSampler(
+        self._order = LengthGroupedSampler(
             rows.lengths(),
             group=together * self.args.gradient_accumulation_steps,
             seed=self.args.seed,
@@ -113,7 +110,11 @@ class RegionTrainer(Trainer):
             # Where batches are missing at the end of an epoch, accelerate would take some of its first ones again.
             share=together if self.args.world_size > 1 else 1,
         )
-        return self.order
+        return self._order
+
+    def _choose_epoch(self, epoch: int) -> None:
+        if self._order is not None:
+            self._order.set_epoch(epoch)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """As in transformers, with workers that outlive a signal to all processes, and so the step in which it comes.
@@ -264,63 +265,3 @@ class RegionTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             checkpoints.rotate(run, self.state.log_history, limit=self.keep)
-
-
-class FollowEpoch(TrainerCallback):
-    """Tell the order which epoch begins: accelerate does not where several processes skip batches after a resume."""
-
-    def __init__(self, trainer: RegionTrainer) -> None:
-        self.trainer = trainer
-
-    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Choose the order; the state counts epochs with their parts."""
-        if self.trainer.order is not None:
-            self.trainer.order.set_epoch(int(state.epoch or 0))
-
-
-class StopWhenStale(TrainerCallback):
-    """Stop when eval_loss has not fallen for `patience` evaluations, counted in the log, which a checkpoint holds."""
-
-    def __init__(self, patience: int) -> None:
-        self.patience = patience
-
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Count again."""
-        if 0 < self.patience <= checkpoints.stale_evaluations(state.log_history):
-            control.should_training_stop = True
-
-
-class SaveOnSigterm(TrainerCallback):
-    """Save and stop at the end of the step in which any process got SIGTERM, as SLURM sends it before a kill."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self.stopped = False
-        self.trainer: Trainer | None = None
-
-    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Evaluate nothing in the middle of an epoch, where a straight run does not."""
-        if self.stopped and state.epoch is not None and not float(state.epoch).is_integer():
-            control.should_evaluate = control.should_save = False
-
-    @contextmanager
-    def listening(self, trainer: Trainer) -> Iterator[None]:
-        """Handle the signal while the block runs."""
-        self.trainer = trainer
-        before = signal.signal(signal.SIGTERM, self._note)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Ask the other processes, so that all stop at the same step."""
-        if self.trainer is None:
-            return
-        if self.asked:
-            self.trainer.accelerator.set_trigger()
-        if self.trainer.accelerator.check_trigger():
-            self.stopped = control.should_save = control.should_training_stop = True

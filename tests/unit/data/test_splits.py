@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bindtune.data.layout import Layout, Placed, Regions
@@ -59,6 +59,7 @@ def nearest(one: list[Row], other: list[Row]) -> float:
     return min(gaps, default=np.inf)
 
 
+@example(rows=[(0, 0, 201), (0, 0, 201)], fractions={TEST: 0.2, VALIDATION: 0.1}, distance=1, seed=3)
 @given(
     rows=st.lists(
         st.tuples(st.integers(0, 2), st.integers(0, 3000), st.integers(1, 900)).map(
