@@ -4,12 +4,16 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint tests docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bindtune demo --out demo-output
 
-test: lint
+# Linters take one core: the tests begin beside them.
+test: $(VENV)/.installed
+	$(MAKE) -j 2 tests lint
+
+tests: $(VENV)/.installed
 	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.installed
@@ -22,7 +26,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "bindtune needs Python 3.11 or newer" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[test,docs,clusters]'
-	-$(BIN)/python -m compileall -q -j 0 -x 'torch/testing' $(VENV)/lib # on all cores; pip would take one
+	-$(BIN)/python -m compileall -q -j 0 -x 'torch/testing' $(VENV)/lib src # on all cores; pip would take one
 	touch $@
 
 docs: $(VENV)/.installed

@@ -256,7 +256,7 @@ def _run_to_predict(path: Path) -> Any:
 def _run_to_report(path: Path) -> Any:
     from bindtune.evaluation.report_run import run_config
 
-    return run_config(path.parent)
+    return run_config(path.parent)["training"].get("ions")
 
 
 def _run_to_merge(path: Path) -> Any:
