@@ -1,6 +1,7 @@
 """Curves of a fold while it trains: TensorBoard, pictures, the table of metrics."""
 
 import math
+import time
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,10 +19,12 @@ with warnings.catch_warnings():
     from torch.utils.tensorboard import SummaryWriter
 
 _ABOUT = ("fold", "epoch", "split", "ion")
+_PICTURES_EVERY = 60.0
+"""Seconds between pictures of a fold that trains: they take longer than an epoch of few proteins does."""
 
 
 class Board:
-    """Writes the curves of one fold after each epoch.
+    """Writes the curves of one fold after each epoch; pictures once a minute, and with the last epoch.
 
     Args:
         run: the run folder.
@@ -37,8 +40,10 @@ class Board:
         self._logs = run / "logs" / f"fold_{fold}"
         with writing(self._logs):
             self._writer = SummaryWriter(str(self._logs), purge_step=0)
+        self._drawn = time.monotonic()
         if self.rows:
-            self._draw(self.rows)
+            self._write(self.rows)
+            self._draw()
 
     def __enter__(self) -> Self:
         return self
@@ -49,12 +54,14 @@ class Board:
         with writing(self._logs) if error is None else suppress(OSError):  # a disk that is full is told once
             self._writer.close()
 
-    def add(self, rows: list[Row]) -> None:
-        """Take in the rows of an epoch."""
+    def add(self, rows: list[Row], *, last: bool) -> None:
+        """Take in the rows of an epoch, and whether none follows."""
         self.rows += rows
-        self._draw(rows)
+        self._write(rows)
+        if last or time.monotonic() > self._drawn + _PICTURES_EVERY:
+            self._draw()
 
-    def _draw(self, new: list[Row]) -> None:
+    def _write(self, new: list[Row]) -> None:
         with writing(self._logs):
             for row in new:
                 for name, value in row.items():
@@ -63,4 +70,7 @@ class Board:
                         self._writer.add_scalar(tag, value, row["epoch"])
             self._writer.flush()
         files.write_metrics(self.folder / files.HISTORY, self.rows)
+
+    def _draw(self) -> None:
+        self._drawn = time.monotonic()
         save_fold_plots(self.rows, self.folder / "plots", fold=self.fold, ions=self.ions)

@@ -134,18 +134,12 @@ def _train_fold(
         _tell_rows(trainer, inputs)
         if resumed and trainer.resume():
             log.info("fold %d: resumed after epoch %d, step %d", fold, trainer.state.epoch, trainer.state.step)
-        main = accelerator.is_main_process
-        with (
-            Board(run, fold, ions=config.training.ions, history=trainer.state.history)
-            if main
-            else nullcontext() as board
-        ):
-            trainer.fit(on_epoch=board.add if board is not None else _nothing)
+        if accelerator.is_main_process:
+            with Board(run, fold, ions=config.training.ions, history=trainer.state.history) as board:
+                trainer.fit(on_epoch=lambda rows: board.add(rows, last=trainer.finished))
+        else:
+            trainer.fit()
     accelerator.free_memory()
-
-
-def _nothing(rows: list[files.Row]) -> None:
-    pass
 
 
 def _tell(config: BindingConfig, inputs: RunInputs, sentences: list[str]) -> None:
