@@ -21,14 +21,22 @@ def bindtune(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "bindtune", *words], capture_output=True, text=True)
 
 
-def test_help_is_quick_and_imports_no_torch() -> None:
-    seconds = []
-    while len(seconds) < 10 and min(seconds, default=1.0) >= 0.5:
+def processor_time(*words: str) -> float:
+    """Seconds that an interpreter takes, the least of five times."""
+
+    def once() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert bindtune("--help").returncode == 0
+        subprocess.run([sys.executable, *words], check=True, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(seconds) < 0.5  # of processor time: what else runs here does not count
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    return min(once() for _ in range(5))
+
+
+def test_help_is_quick_and_imports_no_torch() -> None:
+    # Half a second; where the machine is slow, twice what the libraries of a command line take.
+    least = processor_time("-c", "import pydantic, rich, typer")
+    assert processor_time("-m", "bindtune", "--help") < max(0.5, 2 * least)
     loaded = "import sys, bindtune.cli; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
