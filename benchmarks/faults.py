@@ -113,7 +113,7 @@ def kills(bench: Bench) -> str:
     done = cases = chains = 0
     while done < bench.kills:
         place, cases, own = bench.folder(), cases + 1, 0
-        for _ in range(min((cases - 1) % 3 + 1, bench.kills - done)):
+        for _ in range(min(cases % 3 + 1, bench.kills - done)):
             ended = run(bench.job.words, place, at=bench.moment())
             if ended.code != -signal.SIGKILL:  # it was done before
                 if ended.code != 0:

@@ -3,8 +3,11 @@
 import json
 import os
 import resource
+import shlex
 import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
@@ -13,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import warm
 from bindtune.demo.pretraining import make_windows_and_model
 
 CHROMIUM = "/usr/bin/chromium"
@@ -76,8 +80,24 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
     return run
 
 
+@pytest.fixture(scope="session")
+def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A program that runs `python WORDS...` without the seconds of importing torch: see warm.py."""
+    folder = tmp_path_factory.mktemp("warm")
+    program, server = folder / "python", folder / "server"
+    words = [sys.executable, "-IS", warm.__file__, str(server)]
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    program.chmod(0o755)
+    with subprocess.Popen([sys.executable, warm.__file__, "--serve", server], stdin=subprocess.PIPE) as process:
+        while not server.exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        yield program
+        process.communicate()
+
+
 @pytest.fixture
-def slurm_environment(tmp_path: Path) -> Callable[..., dict[str, str]]:
+def slurm_environment(tmp_path: Path, warm_python: Path) -> Callable[..., dict[str, str]]:
     """Makes the environment of a job: a folder of the PATH where `scontrol` writes down what it is asked."""
 
     def environment(name: str, **more: object) -> dict[str, str]:
@@ -87,11 +107,21 @@ def slurm_environment(tmp_path: Path) -> Callable[..., dict[str, str]]:
         scontrol.write_text(f'#!/bin/sh\necho "$@" >> "{folder}/asked"\n')
         scontrol.chmod(0o755)
         path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-        fixed = {"PATH": path, "BINDTUNE": f"{sys.executable} -m bindtune", "SLURM_CPUS_PER_TASK": "1"}
+        fixed = {"PATH": path, "BINDTUNE": f"{warm_python} -m bindtune", "PYTHON_EXEC": str(warm_python)}
+        fixed["SLURM_CPUS_PER_TASK"] = "1"
         given = {name: str(value) for name, value in more.items()}
         return {**os.environ, **fixed, "GLOO_SOCKET_IFNAME": "lo", **given}
 
     return environment
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take most of the time of a small binding run."""
+    from bindtune.training.binding import board, merge
+
+    monkeypatch.setattr(board, "save_fold_plots", lambda *_, **__: None)
+    monkeypatch.setattr(merge, "_draw", lambda *_: None)
 
 
 @pytest.fixture

@@ -35,11 +35,11 @@ from bindtune.training.binding.trainer import E1BindingTrainer
 Make = Callable[..., BindingConfig]
 
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
 @pytest.fixture(autouse=True)
-def _without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures take most of the time of so small a run, and are tested elsewhere."""
-    monkeypatch.setattr(board, "save_fold_plots", lambda *_, **__: None)
-    monkeypatch.setattr(merge, "_draw", lambda *_: None)
+def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merge, "_DRAWS", 5)
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,16 +116,13 @@ def check_complete(run: Path, config: BindingConfig) -> None:
     assert all(len(found) == 1 for found in sides.values())
 
 
-def launch(arguments: Sequence[str], *, processes: int = 1) -> subprocess.Popen[str]:
-    """Start the command line, under torchrun where several processes are wanted."""
-    start = [sys.executable, "-m", "bindtune"]
-    if processes > 1:
-        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-        start = [sys.executable, *torchrun, "-m", "bindtune"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+def launch(python: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start the command line in two processes, under torchrun."""
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     return subprocess.Popen(
-        [*start, *arguments],
-        env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        [sys.executable, "-m", *torchrun, "-m", "bindtune", *arguments],
+        env={**os.environ, "PYTHON_EXEC": str(python)}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
     )  # fmt: skip
 
 
@@ -184,6 +181,7 @@ def test_a_run_leaves_everything_that_later_steps_need(settings: Callable[..., B
     assert any((run / "logs" / "fold_1").iterdir())
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_folds_trained_apart_and_merged_are_the_straight_run(
     settings: Callable[..., BindingConfig], tmp_path: Path
 ) -> None:
@@ -203,14 +201,16 @@ def test_folds_trained_apart_and_merged_are_the_straight_run(
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_does(settings: Callable[..., BindingConfig], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_pictures")
+def test_two_processes_learn_what_one_does(
+    settings: Callable[..., BindingConfig], tmp_path: Path, warm_python: Path
+) -> None:
     # Dropout draws differ between processes, so it is off; the rest agrees up to the order of sums in fp32.
     still = ("lora.dropout=0", "model.dropout=0", "training.patience=1", "training.epochs=3")
     cross_validate(settings(*still, "training.accum_steps=2"))
     settings(out="two")
-    code, said = finish(
-        launch(["train", "--config", str(tmp_path / "two.yaml"), *still, "training.accum_steps=1"], processes=2)
-    )
+    words = ["train", "--config", str(tmp_path / "two.yaml"), *still, "training.accum_steps=1"]
+    code, said = finish(launch(warm_python, *words))
     assert code == 0, said
     one, two = table(tmp_path / "run"), table(tmp_path / "two")
     assert one.drop(["probability"]).equals(two.drop(["probability"]))
@@ -227,7 +227,7 @@ def test_two_processes_learn_what_one_does(settings: Callable[..., BindingConfig
 
 @pytest.mark.slow
 def test_two_processes_learn_from_the_folds_of_the_first(
-    settings: Callable[..., BindingConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Callable[..., BindingConfig], tmp_path: Path, warm_python: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Each call of this MMseqs2 clusters otherwise; only the main process is to ask.
     program = tmp_path / "mmseqs"
@@ -238,16 +238,8 @@ def test_two_processes_learn_from_the_folds_of_the_first(
     program.chmod(0o755)
     monkeypatch.setenv("MMSEQS2_PATH", str(program))
     settings(out="two")
-    words = [
-        "train",
-        "--config",
-        str(tmp_path / "two.yaml"),
-        "--fold",
-        "1",
-        "data.clusters=mmseqs",
-        "training.epochs=1",
-    ]
-    code, said = finish(launch(words, processes=2))
+    words = ["train", "--config", str(tmp_path / "two.yaml"), "--fold", "1"]
+    code, said = finish(launch(warm_python, *words, "data.clusters=mmseqs", "training.epochs=1"))
     assert code == 0, said
     assert (tmp_path / "calls").read_text() == "called\n"
     with (tmp_path / "two" / "folds.csv").open() as handle:
@@ -257,11 +249,11 @@ def test_two_processes_learn_from_the_folds_of_the_first(
 
 @pytest.mark.slow
 def test_a_lost_process_ends_the_others_and_the_run_resumes(
-    settings: Callable[..., BindingConfig], tmp_path: Path
+    settings: Callable[..., BindingConfig], tmp_path: Path, warm_python: Path
 ) -> None:
     many = ("training.epochs=40", "training.patience=0", "training.warmup_epochs=2")
     settings(out="lost")
-    process = launch(["train", "--config", str(tmp_path / "lost.yaml"), *many], processes=2)
+    process = launch(warm_python, "train", "--config", str(tmp_path / "lost.yaml"), *many)
     wait_for(tmp_path / "lost" / "fold_1" / "state.pt", process)
     victim = children(process.pid)[-1]
     os.kill(victim, signal.SIGKILL)
@@ -286,6 +278,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_sigterm_saves_and_says_how_to_go_on(
     settings: Callable[..., BindingConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,6 +318,7 @@ def test_memory_that_runs_out_names_the_four_knobs(
         assert part in str(caught.value)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_resumed_run_keeps_its_settings(settings: Callable[..., BindingConfig], tmp_path: Path) -> None:
     cross_validate(settings(), fold=1)
     with pytest.raises(ConfigError, match=r"training.learning_rate was 0.003 and is now 0.1"):
@@ -335,6 +329,7 @@ def test_a_resumed_run_keeps_its_settings(settings: Callable[..., BindingConfig]
         cross_validate(settings(out="other"), fold=4)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_proteins_on_both_sides_of_given_folds_stop_the_run(
     settings: Callable[..., BindingConfig], tmp_path: Path, encoder: Path
 ) -> None:
@@ -353,6 +348,7 @@ def test_proteins_on_both_sides_of_given_folds_stop_the_run(
     cross_validate(allowed)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_every_weight_can_be_trained_and_epochs_be_picked_without_the_held_out_fold(
     settings: Callable[..., BindingConfig], tmp_path: Path
 ) -> None:
@@ -367,6 +363,7 @@ def test_every_weight_can_be_trained_and_epochs_be_picked_without_the_held_out_f
     assert (tmp_path / "run" / "fold_1" / "best_e1_binding_model" / "model.safetensors").is_file()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_proteins_without_labels_adapt_the_language_model_alone(
     settings: Callable[..., BindingConfig], tmp_path: Path, labels: str
 ) -> None:
@@ -388,6 +385,7 @@ def test_proteins_without_labels_adapt_the_language_model_alone(
     assert not (tmp_path / "run" / "oof.parquet").exists()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_four_ions_of_real_proteins_with_and_without_alignments(
     shared: Path, settings: Callable[..., BindingConfig], tmp_path: Path
 ) -> None:
@@ -424,6 +422,7 @@ def test_four_ions_of_real_proteins_with_and_without_alignments(
     assert not alone["probability"].equals(aligned["probability"])
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_log_tells_of_weights_and_of_settings_without_effect(
     settings: Callable[..., BindingConfig], tmp_path: Path
 ) -> None:
@@ -464,8 +463,10 @@ def test_the_trainer_is_used_as_in_the_original(settings: Callable[..., BindingC
     assert build(BindingConfig, values) == config
 
 
-def test_adapters_are_checked_from_the_command_line(settings: Callable[..., BindingConfig], tmp_path: Path) -> None:
+def test_adapters_are_checked_from_the_command_line(
+    settings: Callable[..., BindingConfig], tmp_path: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
     settings(out="check")
-    code, said = finish(launch(["check-lora", "--config", str(tmp_path / "check.yaml")]))
-    assert code == 0, said
+    assert run("check-lora", "--config", tmp_path / "check.yaml") == 0
+    said = capsys.readouterr().out
     assert said.count("yes  ") == 3 and "trainable parameters: adapters" in said

@@ -76,7 +76,9 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def sharded(tmp_path_factory: pytest.TempPathFactory, generated: tuple[Path, Path, Path], still_model: Path) -> Runs:
+def sharded(
+    tmp_path_factory: pytest.TempPathFactory, generated: tuple[Path, Path, Path], still_model: Path, warm_python: Path
+) -> Runs:
     """Every run that is looked at, by one launch."""
     folder = tmp_path_factory.mktemp("sharded")
     runs = Runs(folder, generated, still_model)
@@ -91,10 +93,9 @@ def sharded(tmp_path_factory: pytest.TempPathFactory, generated: tuple[Path, Pat
     ]
     (folder / "commands.json").write_text(json.dumps(commands))
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / "fsdp.yaml")]
-    done = subprocess.run(
-        [*launch, str(HERE / "distributed_runs.py"), str(folder)],
-        capture_output=True, text=True, timeout=500, env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"},
-    )  # fmt: skip
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "PYTHON_EXEC": str(warm_python)}
+    words = [*launch, str(HERE / "distributed_runs.py"), str(folder)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=500, env=environment)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     return runs
 
@@ -152,7 +153,7 @@ def test_sharded_binding_training_predicts_what_one_process_does(
         torch.testing.assert_close(right[name], value, rtol=1e-4, atol=1e-5)
 
 
-def node(words: list[str], port: int) -> subprocess.Popen[str]:
+def node(python: Path, words: list[str], port: int) -> subprocess.Popen[str]:
     """One of two nodes: a launcher and its process."""
     meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "1"]
     launcher = [
@@ -168,13 +169,13 @@ def node(words: list[str], port: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", *launcher, "-m", "--", "bindtune", *words],
         text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"},
+        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo", "PYTHON_EXEC": str(python)},
     )  # fmt: skip
 
 
 @pytest.mark.slow
 def test_two_nodes_learn_what_one_process_does_and_one_that_is_lost_is_told(
-    generated: tuple[Path, Path, Path], still_model: Path, tmp_path: Path
+    generated: tuple[Path, Path, Path], still_model: Path, tmp_path: Path, warm_python: Path
 ) -> None:
     """Both nodes finish the first fold; one is killed in the second, and the run goes on in one process."""
     runs = Runs(tmp_path, generated, still_model)
@@ -186,7 +187,7 @@ def test_two_nodes_learn_what_one_process_does_and_one_that_is_lost_is_told(
         for word in runs.binding_words("two", "training.save_steps=1", "training.epochs=4", "training.patience=0")
         if word not in FOLD
     ]
-    nodes = [node(words, port) for _ in (0, 1)]
+    nodes = [node(warm_python, words, port) for _ in (0, 1)]
     deadline = time.monotonic() + 240
     while not (tmp_path / "two" / "fold_2" / "state.pt").exists():
         assert all(each.poll() is None for each in nodes), [each.communicate()[0][-3000:] for each in nodes]

@@ -30,9 +30,9 @@ def jobs() -> ModuleType:
 
 
 @pytest.mark.slow
-def test_every_command_survives_kills() -> None:
+def test_every_command_survives_kills(warm_python: Path) -> None:
     chosen = [word for name in MATRIX for word in ("--command", name)]
-    words = [sys.executable, SCRIPT, *chosen, "--fault", "SIGKILL", "--kills", "2", "--forks"]
+    words = [warm_python, SCRIPT, *chosen, "--fault", "SIGKILL", "--kills", "2", "--forks"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     killed = next(line for line in done.stdout.splitlines() if line.startswith("SIGKILL"))

@@ -189,15 +189,6 @@ def test_calibration_is_fitted_out_of_fold(run: Run, binding_run: Path, tmp_path
     assert ((own.probability >= np.float32(threshold)).astype(int) == own.call).all()
 
 
-def start(*words: object, processes: int = 1) -> subprocess.Popen[bytes]:
-    # Without "--" torchrun takes --run for the beginning of an option of its own.
-    launcher = ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m", "--"]
-    launcher = launcher if processes > 1 else []
-    command = [sys.executable, "-m", *launcher, "bindtune", *map(str, words)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
-
-
 def test_what_a_kill_leaves_before_the_manifest_is_no_obstacle(run: Run, binding_run: Path, tmp_path: Path) -> None:
     fasta = write_proteins(tmp_path / "p.fa", 2)
     (tmp_path / "out").mkdir()
@@ -209,15 +200,19 @@ def test_what_a_kill_leaves_before_the_manifest_is_no_obstacle(run: Run, binding
 
 
 @pytest.mark.slow
-def test_two_processes_give_what_one_gives(run: Run, binding_run: Path, tmp_path: Path) -> None:
+def test_two_processes_give_what_one_gives(run: Run, binding_run: Path, tmp_path: Path, warm_python: Path) -> None:
     fasta = write_proteins(tmp_path / "p.fa", 40)
     options = ("--run", binding_run, "--fasta", fasta, "--shard-proteins", 3)
     assert run("predict", *options, "--out", "one") == 0
-    process = start("predict", *options, "--out", "two", processes=2)
-    output, _ = process.communicate()
-    assert process.returncode == 0, output.decode()
+    # Without "--" torchrun takes --run for the beginning of an option of its own.
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "--"]
+    done = subprocess.run(
+        [sys.executable, *launcher, "bindtune", "predict", *map(str, options), "--out", "two"],
+        env={**os.environ, "PYTHON_EXEC": str(warm_python)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     assert contents(Path("two")) == contents(Path("one"))
-    assert output.decode().count("40 proteins, ") == 1
+    assert done.stdout.count("40 proteins, ") == 1
 
 
 def test_other_inputs_are_not_mixed(

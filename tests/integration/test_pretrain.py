@@ -63,8 +63,8 @@ def run(settings: dict[str, Any]) -> dict[str, float]:
     return pretrain(build(PretrainConfig, settings))
 
 
-def command(settings: dict[str, Any]) -> list[str]:
-    words = [sys.executable, "-m", "bindtune", "pretrain"]
+def command(settings: dict[str, Any], *, python: Path | str = sys.executable) -> list[str]:
+    words = [str(python), "-m", "bindtune", "pretrain"]
     for name, value in settings.items():
         words += [f"--{name}" if value else f"--no_{name}"] if isinstance(value, bool) else [f"--{name}", str(value)]
     return words
@@ -131,26 +131,27 @@ def test_evaluation_loss_is_the_mean_over_masked_tokens_whatever_the_batch(setti
     assert found[0]["eval_masked_rate"] == found[1]["eval_masked_rate"]
 
 
-def test_killed_and_resumed_run_with_workers_ends_with_the_same_bits(settings: Make, tmp_path: Path) -> None:
+def test_killed_and_resumed_run_with_workers_ends_with_the_same_bits(
+    settings: Make, tmp_path: Path, warm_python: Path
+) -> None:
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     options = settings(resume_from_checkpoint="auto", dataloader_num_workers=2)
     run({**options, "output_dir": str(straight), "dataloader_num_workers": 0})
+    words = command({**options, "output_dir": str(broken)}, python=warm_python)
     for checkpoint in ("checkpoint-4", "checkpoint-16"):
-        process = subprocess.Popen(
-            command({**options, "output_dir": str(broken)}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while not (broken / checkpoint / "model.safetensors").exists() and process.poll() is None:
             time.sleep(0.002)
         time.sleep(0.03)  # while the checkpoint is written, or soon after
         process.kill()
         assert process.wait() == -signal.SIGKILL
     assert not (broken / "model.safetensors").exists()
-    subprocess.run(command({**options, "output_dir": str(broken)}), check=True, capture_output=True)
+    subprocess.run(words, check=True, capture_output=True)
     assert same(straight, broken)
     assert read(straight / "eval_results.json")["eval_loss"] == read(broken / "eval_results.json")["eval_loss"]
 
 
-def test_sigterm_saves_and_the_resumed_run_is_the_same(settings: Make, tmp_path: Path) -> None:
+def test_sigterm_saves_and_the_resumed_run_is_the_same(settings: Make, tmp_path: Path, warm_python: Path) -> None:
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     options = settings(resume_from_checkpoint="auto", eval_steps=12, save_steps=12)
     run({**options, "output_dir": str(straight)})
@@ -168,7 +169,8 @@ def test_sigterm_saves_and_the_resumed_run_is_the_same(settings: Make, tmp_path:
     stopped = [int(path.name.split("-")[1]) for path in broken.glob("checkpoint-*")]
     assert len(stopped) == 1
     assert stopped[0] < 12
-    subprocess.run(command({**options, "output_dir": str(broken)}), check=True, capture_output=True)
+    words = command({**options, "output_dir": str(broken)}, python=warm_python)
+    subprocess.run(words, check=True, capture_output=True)
     assert same(straight, broken)
 
 
@@ -524,7 +526,9 @@ def test_runs_that_differ_in_masking_see_the_same_tokens(
     assert not torch.equal(reference[0][1], runs["uniform"][0][0][1])
 
 
-def test_two_processes_give_the_weights_of_one(settings: Make, still_model: Path, tmp_path: Path) -> None:
+def test_two_processes_give_the_weights_of_one(
+    settings: Make, still_model: Path, tmp_path: Path, warm_python: Path
+) -> None:
     """Same windows in each optimiser step, loss averaged over all masked tokens: equal up to rounding.
 
     An epoch of 294 windows has four steps; the last has six windows, and none for the second process.
@@ -536,9 +540,8 @@ def test_two_processes_give_the_weights_of_one(settings: Make, still_model: Path
     words = command({**options, "output_dir": str(two), "gradient_accumulation_steps": 1})
     processes = Path(__file__).parents[2] / "configs" / "accelerate" / "ddp.yaml"
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(processes)]
-    done = subprocess.run(
-        [*launch, *words[1:]], capture_output=True, text=True, env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
-    )
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "PYTHON_EXEC": str(warm_python)}
+    done = subprocess.run([*launch, *words[1:]], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-6000:]
     left, right = (load_file(folder / "model.safetensors") for folder in (one, two))
     start = load_file(still_model / "model.safetensors")

@@ -20,7 +20,7 @@ def options(generated: Files, model: Path, out: Path, *, gpus: int, accumulated:
     return [
         str(Path(__file__).parents[2] / "configs" / "pretrain-tiny.yaml"),
         "--model_name_or_path", str(model), "--train_file", str(train), "--validation_file", str(validation),
-        "--output_dir", str(out), "--max_steps", "36", "--logging_steps", "1", "--optim", "sgd",
+        "--output_dir", str(out), "--max_steps", "27", "--logging_steps", "1", "--optim", "sgd",
         "--learning_rate", "0.1", "--gradient_accumulation_steps", str(accumulated),
         "--per_device_train_batch_size", str(16 // gpus),
     ]  # fmt: skip

@@ -17,11 +17,13 @@ DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"(?:^<!-- not run: (?P<why>.+) -->\n)?^```bash\n(?P<commands>(?:.*\n)*?)^```$", re.MULTILINE)
 
 SMALLER = """#!/bin/sh
+python=python
 case "$1" in
-    train) set -- "$@" training.epochs=1 training.num_folds=2 ;;
+    train) python={python} && set -- "$@" training.epochs=1 training.num_folds=2 ;;
     pretrain) set -- "$@" --max_steps 2 --eval_steps 1 --save_steps 1 --logging_steps 1 ;;
+    predict) python={python} ;;
 esac
-exec {python} -m bindtune "$@"
+exec $python -m bindtune "$@"
 """
 
 
@@ -30,11 +32,11 @@ def blocks(page: Path) -> list[str]:
     return [found["commands"] for found in BLOCK.finditer(page.read_text()) if not found["why"]]
 
 
-def run(page: Path, folder: Path) -> None:
+def run(page: Path, folder: Path, python: Path) -> None:
     (folder / "bin").mkdir()
-    for name, text in {"bindtune": SMALLER, "python": '#!/bin/sh\nexec {python} "$@"\n'}.items():
-        (folder / "bin" / name).write_text(text.format(python=sys.executable))
-        (folder / "bin" / name).chmod(0o755)
+    (folder / "bin" / "python").symlink_to(python)
+    (folder / "bin" / "bindtune").write_text(SMALLER.format(python=sys.executable))
+    (folder / "bin" / "bindtune").chmod(0o755)
     work = folder / "work"
     work.mkdir()
     environment = os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
@@ -59,16 +61,16 @@ def test_every_tutorial_is_listed() -> None:
 
 
 @pytest.mark.slow
-def test_pretraining(tmp_path: Path) -> None:
-    run(DOCS / "tutorials" / "pretraining.md", tmp_path)
+def test_pretraining(tmp_path: Path, warm_python: Path) -> None:
+    run(DOCS / "tutorials" / "pretraining.md", tmp_path, warm_python)
     assert "Loss" in (tmp_path / "work" / "adaptive" / "report.html").read_text()
     assert (tmp_path / "work" / "standard" / "model.safetensors").exists()
 
 
 @pytest.mark.slow
-def test_binding(tmp_path: Path) -> None:
+def test_binding(tmp_path: Path, warm_python: Path) -> None:
     page = DOCS / "tutorials" / "binding.md"
-    run(page, tmp_path)
+    run(page, tmp_path, warm_python)
     made = tmp_path / "work" / "run"
     assert "Results by ion" in (made / "report.html").read_text()
     tree = page.read_text().partition("```text\nrun/\n")[2].partition("```")[0]
