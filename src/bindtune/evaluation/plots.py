@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -103,10 +103,10 @@ def threshold_figure(
             axes.text(0.5, 0.5, "not defined: one class only", ha="center", color=GREY)
     left.set(xlabel="False positive rate", ylabel="Recall (true positive rate)")
     right.set(xlabel="Recall", ylabel="Precision")
-    for axes, place in ((left, "lower right"), (right, "upper right")):
+    for axes in (left, right):
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.set_aspect("equal")
-        _legend(axes, place)
+        _legend_below(axes)
     return figure
 
 
@@ -148,8 +148,8 @@ def calibration_figure(
     histogram.set(xlabel="Probability", ylabel="Residues", xlim=(-0.02, 1.02))
     histogram.set_yscale("log")
     histogram.set_ylim(bottom=0.7)
-    _legend(curve, "upper left")
-    _legend(histogram, "upper right")
+    _legend_below(curve)
+    _legend_below(histogram)
     return figure
 
 
@@ -209,7 +209,9 @@ def figure_svg(figure: Figure) -> str:
 
 
 def _figure(columns: int, title: str) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(5.0 * columns + 0.4, 4.4 if columns > 1 else 3.8), layout="constrained")
+    wide, high, below = 5.0 * columns + 0.4, 5.0 if columns > 1 else 3.8, 1.2 if columns > 1 else 0.55
+    figure = Figure(figsize=(wide, high))
+    figure.subplots_adjust(0.8 / wide, below / high, 1 - 0.15 / wide, 1 - 0.5 / high, wspace=0.25)  # margins in inches
     figure.suptitle(title, fontsize=12, fontweight="bold")
     panels = [figure.add_subplot(1, columns, place + 1) for place in range(columns)]
     for axes in panels:
@@ -219,9 +221,15 @@ def _figure(columns: int, title: str) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
-def _legend(axes: Axes, place: str = "best") -> None:
+def _legend(axes: Axes) -> None:
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc=cast(Any, place), fontsize=9, framealpha=0.9, edgecolor="#CCCCCC")
+        axes.legend(fontsize=9, framealpha=0.9, edgecolor="#CCCCCC")
+
+
+def _legend_below(axes: Axes) -> None:
+    """Where curves may run anywhere, so that the legend hides none."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=9, frameon=False)
 
 
 def _epoch_lines(axes: Axes, epochs: ArrayLike, *, training: ArrayLike, validation: ArrayLike) -> None:
