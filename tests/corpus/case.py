@@ -102,6 +102,7 @@ def wrecks(
         "empty": (b"", empty),
         "only blank lines": (b"\n \n\n", empty if only_blank is None else only_blank),
         "no UTF-8": (content.rstrip(b"\n") + b"\xff\xfe\n", binary),
+        "part of a byte order mark": (b"\xef\xbb", ":1: (not text|expected '>')"),
     }
     if cut is not None:
         packed = gzip.compress(content * 50)

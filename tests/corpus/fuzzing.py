@@ -208,9 +208,7 @@ def _count(format: str, content: bytes) -> int | None:
     counter = _COUNTERS.get(format)
     if counter is None or content.startswith(b"\x1f\x8b"):
         return None
-    mark = b"\xef\xbb\xbf"
-    # Python's codec takes the beginning of a mark, and nothing else, for an empty file.
-    return counter(b"" if mark.startswith(content) else content.removeprefix(mark))
+    return counter(content.removeprefix(b"\xef\xbb\xbf"))
 
 
 def _count_intervals(content: bytes) -> int | None:

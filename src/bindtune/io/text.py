@@ -93,11 +93,13 @@ def line_blocks(path: Path, *, longest: int = LONGEST_LINE) -> Iterator[tuple[in
     with (
         _opened(path) as handle,
         limited_lines(handle, path, longest=longest) as limited,
-        io.TextIOWrapper(limited, encoding="utf-8-sig", newline="\n") as text,
+        io.TextIOWrapper(limited, encoding="utf-8", newline="\n") as text,
     ):
         try:
             while block := text.read(_BLOCK_LETTERS):
                 block = (block + text.readline()).removesuffix("\n")
+                if number == 1:  # not by the codec utf-8-sig: it takes part of a mark for an empty file
+                    block = block.removeprefix("\ufeff")
                 lines = block.split("\n")
                 yield number, [line.rstrip("\r") for line in lines] if "\r" in block else lines
                 number += len(lines)
