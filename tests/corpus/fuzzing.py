@@ -223,7 +223,10 @@ def _count_headers(content: bytes) -> int:
 
 def _count_windows(content: bytes) -> int | None:
     if content.lstrip()[:1] == b"[":
-        return len(json.loads(content))
+        try:
+            return len(json.loads(content))
+        except ValueError:  # ijson takes a vertical tab between two records for a space
+            return None
     return sum(bool(line.strip()) for line in content.split(b"\n")) if content.lstrip()[:1] == b"{" else None
 
 

@@ -87,6 +87,7 @@ CASES = [
             "only blank lines": (b" \n" * 9000, ": expected .* found nothing"),
             "an empty gzip": (gzip.compress(b""), ": expected .* found nothing"),
             "other bytes": (bytes(range(255, 0, -1)), ": expected a JSON array, JSON Lines or Parquet"),
+            "vertical tab": (b"\v[" + _R + b"]", r": expected a JSON array, JSON Lines or Parquet, found '\\x0b\["),
             "FASTA": (b">chr1\nACGT\n", ": expected a JSON array, JSON Lines or Parquet, found '>chr1"),
             "UTF-16": (("[" + _R.decode() + "]").encode("utf-16"), ": expected a JSON array"),
             "an array cut in a record": (b"[" + _R + b"," + _R[:40], ": record 2: not JSON"),

@@ -28,6 +28,7 @@ from bindtune.errors import InputError
 from bindtune.io.text import limited_lines
 
 _BOM = codecs.BOM_UTF8
+_SPACE = b" \t\r\n"  # of JSON
 _FIELDS = ("sequence", "seq_id", "seq_len", "eclip_regions")
 
 
@@ -70,9 +71,9 @@ def _raw(path: Path) -> Iterator[tuple[int, str, Any]]:
         with opener(path) as stream:
             head = stream.read(4096)
             body = len(_BOM) if head.startswith(_BOM) else 0
-            text = head[body:].lstrip()
+            text = head[body:].lstrip(_SPACE)
             while not text and (more := stream.read(1 << 16)):
-                text = more.lstrip()
+                text = more.lstrip(_SPACE)
             stream.seek(body)
             yield from _recognised(text, stream, path, zipped)
     except (OSError, EOFError, zlib.error, pa.ArrowException, UnicodeDecodeError) as error:
