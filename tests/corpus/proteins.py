@@ -313,6 +313,10 @@ STRUCTURE_CASES = [
                 b"_atom_site.label_comp_id ALA\n_atom_site.B_iso_or_equiv 0\n",
                 ": no structure in mmCIF",
             ),
+            "a column that comes twice": (
+                cif().replace(b"_atom_site.label_entity_id", b"_atom_site.id"),
+                ": no structure in mmCIF: columns of atom_site have different lengths: .*'id': 16",
+            ),
             "a residue number of 5000 digits": (
                 cif()
                 .replace(b" 10 MET", b" " + b"9" * 5000 + b" MET")

@@ -225,6 +225,9 @@ def _cif(path: Path, lines: Sequence[str]) -> tuple[Any, list[tuple[ResidueName,
     try:
         content = CIFFile.deserialize("\n".join([*lines, ""]))
         sites = content.block["atom_site"]
+        sizes = {name: len(column.as_array(str)) for name, column in sites.items()}
+        if len(set(sizes.values())) > 1:  # a column that comes twice has twice as many
+            raise ValueError(f"columns of atom_site have different lengths: {sizes}")
         chains, numbers, insertions, kinds = (
             next(sites[name].as_array(str).tolist() for name in names if name in sites)
             for names in (
