@@ -59,6 +59,7 @@ CASES: list[Case] = [
                 lambda: predictions([{**row, "call": None} for row in PREDICTIONS]),
                 [(*row[:4], None) for row in _READ],
             ),
+            "no protein": (lambda: predictions([]), []),
             "a protein of one residue": (lambda: predictions(PREDICTIONS[:1]), [("a", "M", "ZN", [0.25], [0])]),
         },
     ),

@@ -71,7 +71,8 @@ def parquet(records: list[dict[str, Any]] | None = None, *, schema: Any = None) 
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(records or [window(), window(1)], schema=schema), sink)
+    records = [window(), window(1)] if records is None else records
+    pq.write_table(pa.Table.from_pylist(records, schema=schema), sink)
     return bytes(sink.getvalue())
 
 

@@ -208,7 +208,7 @@ def _by_protein(rows: pa.Table) -> Iterator[Predicted]:
     probability, spread = rows["probability"].to_numpy(), rows["spread"].to_numpy()
     is_called = pc.is_valid(rows["call"]).to_numpy()
     call = pc.fill_null(rows["call"], 0).to_numpy()
-    for name, ion, start, end in zip(names, ions, starts, [*starts[1:], len(rows)], strict=True):
+    for name, ion, start, end in zip(names, ions, starts, [*starts, len(rows)][1:], strict=True):
         place = slice(int(start), int(end))
         calls = call[place] if is_called[start] else None
         yield Predicted(name, letters[place], ion, probability[place], spread[place], calls)
