@@ -6,7 +6,8 @@
 
 What must hold of every file is in tests/corpus/fuzzing.py. Each parser runs in a process of its own with bounded
 memory; files that broke something are kept under --out. Exit code 1: something was found. The engine atheris is the
-extra `fuzz`. `--record` adds minutes, files and findings to benchmarks/fuzzed.json and to the table in README.md.
+extra `fuzz`. Minutes are of processor time, so that other work beside it takes nothing away. `--record` does what is
+missing to them in benchmarks/fuzzed.json, and adds time, files and findings there and to the table in README.md.
 """
 
 import argparse
@@ -21,11 +22,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from bindtune.errors import CheckpointError
+from bindtune.errors import CheckpointError, InputError
 from corpus.fuzzing import Finding, changed, check
 from corpus.readers import READERS, Reader
 from corpus.valid import seeds
@@ -36,6 +38,8 @@ ENGINES = ("hypothesis", "atheris")
 _MEMORY = {False: 3 << 30, True: 10 << 30}
 """Address space of a fuzzer without and with torch, in bytes."""
 _LONGEST = 20_000
+_REFUSED = {"encoder config.json": (CheckpointError,), "run folder of merge": (InputError,)}
+"""Sound files that are refused where they lie alone: a configuration without its weights, a run without its folds."""
 
 
 class Log:
@@ -43,15 +47,26 @@ class Log:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._sizes = folder, dict[str, int]()
-        self.tried, self._told = 0, 0.0
+        self._tried, self._began = 0, time.process_time()
         folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def minutes(self) -> float:
+        """Processor time since the beginning."""
+        return (time.process_time() - self._began) / 60
+
+    def begin(self, content: bytes) -> None:
+        """Keep a file that is about to be read, for the case that this process dies of it."""
+        (self._folder / "last.file").write_bytes(content)
+
+    def end(self) -> None:
+        """Write how much was tried."""
+        (self._folder / "done.json").write_text(json.dumps({"minutes": self.minutes, "files": self._tried}))
+        (self._folder / "last.file").unlink(missing_ok=True)
 
     def note(self, found: Finding | None, content: bytes) -> None:
         """Note what one file came to."""
-        self.tried += 1
-        if time.monotonic() > self._told + 1:
-            self._told = time.monotonic()
-            (self._folder / "tried").write_text(str(self.tried))
+        self._tried += 1
         if found is not None and len(content) < self._sizes.get(found.key, 1 << 62):
             self._sizes[found.key] = len(content)
             name = "".join(letter if letter.isalnum() else "-" for letter in found.key)[:80]
@@ -59,30 +74,36 @@ class Log:
             (self._folder / f"{name}.txt").write_text(found.told)
 
 
-def _with_hypothesis(reader: Reader, minutes: float, one: Callable[[bytes], None]) -> None:
+def _with_hypothesis(reader: Reader, minutes: float, one: Callable[[bytes], None], log: Log) -> None:
     from hypothesis import HealthCheck, given, settings
 
-    until = time.monotonic() + 60 * minutes
-    while time.monotonic() < until:
+    while log.minutes < minutes:
 
         @settings(max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(content=changed(seeds(reader.format)))
         def run(content: bytes) -> None:
-            if time.monotonic() < until:
+            if log.minutes < minutes:
                 one(content)
 
         run()
 
 
-def _with_atheris(reader: Reader, minutes: float, one: Callable[[bytes], None]) -> None:
+def _with_atheris(reader: Reader, minutes: float, one: Callable[[bytes], None], log: Log) -> None:
     import atheris
 
-    with tempfile.TemporaryDirectory() as corpus:
-        for number, content in enumerate(seeds(reader.format)):
-            (Path(corpus) / str(number)).write_bytes(content)
-        options = [f"-max_total_time={round(60 * minutes)}", f"-max_len={_LONGEST}", "-rss_limit_mb=0", "-timeout=60"]
-        atheris.Setup([sys.argv[0], corpus, *options, "-verbosity=0", "-print_final_stats=0"], one)
-        atheris.Fuzz()
+    def run(content: bytes) -> None:
+        if log.minutes < minutes:
+            one(content)
+        else:  # libFuzzer never returns
+            log.end()
+            os._exit(0)
+
+    corpus = Path(tempfile.mkdtemp())
+    for number, content in enumerate(seeds(reader.format)):
+        (corpus / str(number)).write_bytes(content)
+    options = [f"-max_len={_LONGEST}", "-rss_limit_mb=0", "-timeout=60", "-verbosity=0", "-print_final_stats=0"]
+    atheris.Setup([sys.argv[0], str(corpus), *options], run)
+    atheris.Fuzz()
 
 
 def fuzz(reader: Reader, *, engine: str, minutes: float, out: Path) -> None:
@@ -97,29 +118,31 @@ def fuzz(reader: Reader, *, engine: str, minutes: float, out: Path) -> None:
     limit = _MEMORY[reader.loads_torch]
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     log = Log(out)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for beside, content in reader.beside.items():
-            (folder / beside).write_bytes(content)
+    folder = _folder_of(reader)
 
-        def one(content: bytes) -> None:
-            (out / "last.file").write_bytes(content)  # left behind by a crash
-            log.note(check(reader, content, folder), content)
+    def one(content: bytes) -> None:
+        log.begin(content)
+        log.note(check(reader, content, folder), content)
 
-        {"hypothesis": _with_hypothesis, "atheris": _with_atheris}[engine](reader, minutes, one)
-    (out / "tried").write_text(str(log.tried))
-    (out / "last.file").unlink()
+    {"hypothesis": _with_hypothesis, "atheris": _with_atheris}[engine](reader, minutes, one, log)
+    log.end()
+
+
+def _folder_of(reader: Reader) -> Path:
+    """A folder with what lies beside the file; the parent process removes it."""
+    folder = Path(tempfile.mkdtemp())
+    for beside, content in reader.beside.items():
+        (folder / beside).write_bytes(content)
+    return folder
 
 
 def _read_seeds(reader: Reader) -> None:
     """Import what the parser needs, and see that it reads what is sound."""
-    with tempfile.TemporaryDirectory() as name:
-        for beside, content in reader.beside.items():
-            (Path(name) / beside).write_bytes(content)
-        for content in seeds(reader.format):
-            (Path(name) / reader.file).write_bytes(content)
-            with suppress(CheckpointError):  # a configuration alone lacks its weights
-                reader.read(Path(name) / reader.file)
+    folder = _folder_of(reader)
+    for content in seeds(reader.format):
+        (folder / reader.file).write_bytes(content)
+        with suppress(*_REFUSED.get(reader.format, ())):
+            reader.read(folder / reader.file)
 
 
 class Outcome(NamedTuple):
@@ -138,24 +161,35 @@ def _in_own_process(reader: Reader, *, engine: str, minutes: float, out: Path) -
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, __file__, "--here", "--parser", reader.format, "--engine", engine]
     command += ["--minutes", str(minutes), "--out", str(folder)]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TMPDIR": _quick_folder()}
-    (folder / "tried").unlink(missing_ok=True)
+    (folder / "done.json").unlink(missing_ok=True)
     started = time.time()
-    with (folder / "log").open("w") as log:
+    with (folder / "log").open("w") as log, tempfile.TemporaryDirectory(dir=_quick_folder()) as scratch:
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TMPDIR": scratch}
         code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False).returncode
-    took = (time.time() - started) / 60
     found = sorted(path.stem for path in folder.glob("*.txt") if path.stat().st_mtime >= started)
-    if code:  # libFuzzer ends the process by itself, with 0 when the time is over
+    if code or not (folder / "done.json").is_file():
         found.append(f"the process ended with {code}: see {folder}/log and last.file")
-    tried = int((folder / "tried").read_text()) if (folder / "tried").is_file() else 0
-    return Outcome(reader.format, engine, round(min(took, minutes), 1), tried, found)
+        return Outcome(reader.format, engine, 0.0, 0, found)
+    done = json.loads((folder / "done.json").read_text())
+    return Outcome(reader.format, engine, done["minutes"], done["files"], found)
+
+
+def _recorded() -> dict[str, dict[str, dict[str, Any]]]:
+    """What was fuzzed so far, by parser and engine."""
+    found: dict[str, dict[str, dict[str, Any]]] = (
+        json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+    )
+    for parser in READERS:
+        for engine in ENGINES:
+            found.setdefault(parser, {}).setdefault(engine, {"minutes": 0, "files": 0, "findings": 0})
+    return found
 
 
 def _record(outcome: Outcome) -> None:
     """Add an outcome to what was fuzzed so far."""
-    record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
-    sums = record.setdefault(outcome.parser, {}).setdefault(outcome.engine, {"minutes": 0, "files": 0, "findings": 0})
-    sums["minutes"] = round(sums["minutes"] + outcome.minutes, 1)
+    record = _recorded()
+    sums = record[outcome.parser][outcome.engine]
+    sums["minutes"] = round(sums["minutes"] + outcome.minutes, 2)
     sums["files"] += outcome.files
     sums["findings"] += len(outcome.findings)
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -164,11 +198,10 @@ def _record(outcome: Outcome) -> None:
 
 def _tell(record: dict[str, Any]) -> None:
     """Make the table of the README."""
-    none = {"minutes": 0, "files": 0, "findings": 0}
     rows = []
-    for parser in (name for name in READERS if name in record):
-        by_engine = [record[parser].get(engine, none) for engine in ENGINES]
-        cells = [f"{sums['minutes']:g} min, {sums['files']:,}" for sums in by_engine]
+    for parser in READERS:
+        by_engine = [record[parser][engine] for engine in ENGINES]
+        cells = [f"{sums['minutes']:.1f} min, {sums['files']:,}" for sums in by_engine]
         rows.append([parser, *cells, str(sum(sums["findings"] for sums in by_engine))])
     write_table(README, "fuzzed", ["parser", *(f"{engine}: time, files" for engine in ENGINES), "found"], rows)
 
@@ -181,7 +214,7 @@ def _quick_folder() -> str:
 def main() -> None:
     """Fuzz the parsers that are asked for, one after another."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--minutes", type=float, default=10, help="for each parser")
+    arguments.add_argument("--minutes", type=float, default=10, help="for each parser and engine")
     arguments.add_argument("--parser", action="append", choices=sorted(READERS), help="again for more; all by default")
     arguments.add_argument("--engine", action="append", choices=ENGINES, help="again for both; hypothesis by default")
     arguments.add_argument("--processes", type=int, default=1, help="parsers that are fuzzed at the same time")
@@ -199,12 +232,13 @@ def main() -> None:
     if "atheris" in engines and importlib.util.find_spec("atheris") is None:
         sys.exit("atheris is not installed: pip install 'bindtune[fuzz]'")
     findings = 0
+    before = _recorded() if given.record else None
     with ThreadPoolExecutor(given.processes) as pool:
-        started = [
-            pool.submit(_in_own_process, reader, engine=engine, minutes=given.minutes, out=given.out)
-            for reader in wanted
-            for engine in engines
-        ]
+        started = []
+        for reader, engine in product(wanted, engines):
+            missing = given.minutes - (before[reader.format][engine]["minutes"] if before else 0)
+            if missing > 0:
+                started.append(pool.submit(_in_own_process, reader, engine=engine, minutes=missing, out=given.out))
         for one in as_completed(started):
             outcome = one.result()
             print(json.dumps(outcome._asdict()), flush=True)
