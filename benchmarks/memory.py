@@ -7,7 +7,7 @@ of rank 16 on every linear layer; random weights, fp32. Measured is the high-wat
 step, so that the optimiser has its state, and one with the batch, less that of a process that only builds the model.
 The prediction is of the same: everything but weights and adapters, which both processes hold. Both have taken a step of
 a tiny model before: what libraries load at first use is no tensor. Both have a fixed MALLOC_MMAP_THRESHOLD_, as
-`bindtune doctor` advises: else the heap's pieces are measured, not the tensors.
+`bindtune doctor` advises, or the one that is given: else the heap's pieces are measured, not the tensors.
 """
 
 import argparse
@@ -194,7 +194,7 @@ def compare(name: str, *, lora: bool, sizes: list[int]) -> list[Row]:
 def peak(name: str, **told: object) -> float:
     """Peak MiB of a fresh process."""
     command = [sys.executable, __file__, "--measure", json.dumps({"name": name, **told})]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | {HEAP: THRESHOLD})
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={HEAP: THRESHOLD} | os.environ)
     return float(json.loads(done.stdout.splitlines()[-1])["peak_mib"])
 
 
