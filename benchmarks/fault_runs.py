@@ -20,11 +20,8 @@ from typing import NoReturn
 
 from fault_jobs import JOBS, OUT, make_inputs, set_up, unmerged
 
-# Before anything is imported that would start threads.
-os.environ |= {
-    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1",
-    "JE_ARROW_MALLOC_CONF": "background_thread:false", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-}  # fmt: skip
+# Before anything is imported that reads them.
+os.environ |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
 
 LIMIT = 900.0
 """Seconds after which a command counts as hanging."""
@@ -51,22 +48,6 @@ class Ended:
         if any(word in self.output for word in ("Traceback (most recent", "--- Logging error", "Exception ignored")):
             return ""
         return lines[-1] if lines and lines[-1].startswith("bindtune: ") else ""
-
-
-def import_all() -> None:
-    """Import what the commands need, and check that forking is sound afterwards."""
-    import bindtune.cli
-    import bindtune.inference.evaluate
-    import bindtune.inference.predict
-    import bindtune.inference.zero_shot
-    import bindtune.preparation.windows
-    import bindtune.training.binding.run
-    import bindtune.training.export
-    import bindtune.training.pretrain  # noqa: F401
-
-    threads = len(list(Path("/proc/self/task").iterdir()))
-    if threads != 1:
-        raise RuntimeError(f"{threads} threads: a forked process would lack all but one")
 
 
 def fork(work: Callable[[], int], *, log: Path, rights: bool = True) -> int:

@@ -20,9 +20,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import fault_runs  # first: it settles how many threads the libraries start
 from fault_jobs import JOBS, OUT, Job, differences, half_written, put_made, set_up
 from fault_runs import Ended, NoMountError, disk, prepare, run, run_for_real
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from warm import import_all
 
 _FILLED = (0.03, 0.2, 0.4, 0.6, 0.8, 0.97)
 """Sizes of full disks, as shares of what a run leaves."""
@@ -357,7 +359,7 @@ def main() -> int:
         work = (args.work or Path(made)).resolve()
         work.mkdir(parents=True, exist_ok=True)
         work.chmod(0o755)
-        fault_runs.import_all()
+        import_all()
         inputs = prepare(work)
         rows, bad = [], []
         for name in args.command or JOBS:

@@ -44,7 +44,7 @@ def serve(path: str) -> None:
     """Fork for clients until standard input ends; returns in the forks, which run what was asked."""
     import select
 
-    _import_all()
+    import_all()
     clients: dict[int, socket.socket] = {}
     woken, wakes = os.pipe()
     os.set_blocking(wakes, False)
@@ -96,8 +96,9 @@ def _tell_ends(clients: dict[int, socket.socket]) -> None:
                 client.send(str(os.waitstatus_to_exitcode(status)).encode())
 
 
-def _import_all() -> None:
-    # Of its server's threads a fork has one.
+def import_all() -> None:
+    """Import what the commands need, and check that forking is sound afterwards."""
+    # A fork has no more than one of the threads that libraries start.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
 
@@ -106,8 +107,10 @@ def _import_all() -> None:
     import bindtune.demo.tiny_e1
     import bindtune.inference.evaluate
     import bindtune.inference.predict
+    import bindtune.inference.zero_shot
     import bindtune.preparation.windows
     import bindtune.training.binding.run
+    import bindtune.training.export
     import bindtune.training.pretrain
     import bindtune.training.smoke  # noqa: F401
 
