@@ -76,6 +76,7 @@ def add_lora(
         model.get_submodule(name).requires_grad_(False)  # with `bias` PEFT trains biases wherever they are
     for layer in adapted.modules():
         if isinstance(layer, LoraLinear):
+            layer.cast_input_dtype_enabled = False  # autocast narrows what PEFT would widen before
             for name, module in layer.lora_dropout.items():
                 if isinstance(module, nn.Dropout):
                     layer.lora_dropout[name] = Dropout(module.p)

@@ -55,6 +55,20 @@ def logits(model: Any, batch: dict[str, Tensor]) -> Tensor:
     return found
 
 
+def test_autocast_says_the_type_that_adapters_read(tiny_e1: Make, e1_batch: Batch) -> None:
+    """PEFT widens the input of every adapter to the adapter's own type: three copies more for each linear layer."""
+    model, seen = adapted(tiny_e1(), dropout=0.1).train(), set()
+    for name, part in model.named_modules():
+        if name.endswith("lora_dropout.default"):
+            part.register_forward_hook(lambda _, given, out: seen.update((given[0].dtype, out.dtype)))
+    with torch.autocast("cpu", torch.bfloat16):
+        model(**e1_batch(TEXTS)).logits.sum().backward()
+    assert seen == {torch.bfloat16}
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert {parameter.grad.dtype for parameter in learned if parameter.grad is not None} == {torch.float32}
+    assert all(parameter.grad is not None for parameter in learned)
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory, tiny_e1: Make, e1_batch: Batch) -> Path:
     """A base model, trained adapters (with and without the head), a batch and the logits they give."""
