@@ -80,6 +80,19 @@ def test_the_machine_alone(doctor: Doctor) -> None:
     assert list(found["sections"]) == ["versions", "devices", "threads", "hub", "extras", "output"]
 
 
+@pytest.mark.parametrize(("compiler", "told"), [(True, "compiled"), (False, "pair by pair")])
+def test_what_attention_runs_on_a_gpu(monkeypatch: pytest.MonkeyPatch, compiler: bool, told: str) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr(machine, "can_compile", lambda: compiler)
+    found = {one.name: one for one in machine.check_machine(Path())}
+    assert found["varlen attention"].value is True
+    assert found["attention to contexts"].value is compiler
+    assert found["attention to contexts"].text.startswith(told)
+    monkeypatch.setattr(machine, "find_spec", lambda name: None)
+    lacking = {one.name: one for one in machine.check_machine(Path())}["varlen attention"]
+    assert (lacking.status, "torch to 2.10" in lacking.fix) == ("problem", True)
+
+
 def test_good_binding_settings(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:
     code, found = doctor(binding_config(proteins, tmp_path))
     assert (code, problems(found)) == (0, [])

@@ -15,6 +15,7 @@ from huggingface_hub import constants
 from bindtune.data.clusters import find_mmseqs
 from bindtune.doctor.findings import GIB, Finding, noted, problem, size, warning
 from bindtune.errors import ConfigError
+from bindtune.models.attention import can_compile
 
 _PACKAGES = (
     "bindtune", "transformers", "peft", "accelerate", "tokenizers", "datasets", "safetensors", "numpy", "scikit-learn",
@@ -57,15 +58,14 @@ def _devices() -> list[Finding]:
     found += [finding for number in range(torch.cuda.device_count()) for finding in _gpu(number)]
     if not torch.cuda.is_available():
         found.append(_no_gpu())
-    kernels = {"varlen": _importable("torch.nn.attention.varlen", "varlen_attn"),
-               "flex": _importable("torch.nn.attention.flex_attention", "flex_attention")}  # fmt: skip
-    for name, there in kernels.items():
-        if there or not torch.cuda.is_available():
-            use = "" if torch.cuda.is_available() else "; used on GPUs alone"
-            found.append(noted("devices", f"{name} attention", there, f"{'there' if there else 'missing'}{use}"))
-        else:
-            fix = "update torch to 2.10 or newer, or set training.use_bf16=false"
-            found.append(problem("devices", f"{name} attention", False, fix, text="missing"))
+        return found
+    if find_spec("torch.nn.attention.varlen"):
+        found.append(noted("devices", "varlen attention", True, "there"))
+    else:
+        fix = "update torch to 2.10 or newer, or set training.use_bf16=false"
+        found.append(problem("devices", "varlen attention", False, fix, text="missing"))
+    how = "compiled" if can_compile() else "pair by pair: for kernels, Triton, a C compiler and Python's headers"
+    found.append(noted("devices", "attention to contexts", can_compile(), how))
     return found
 
 
@@ -90,13 +90,6 @@ def _no_gpu() -> Finding:
         told = "torch sees none" if seen is None else f"torch sees none, CUDA_VISIBLE_DEVICES is {seen!r}"
         return warning("devices", "GPU", told, "ask the scheduler for a GPU, and look at nvidia-smi")
     return noted("devices", "GPU", None, "none: training is on the CPU")
-
-
-def _importable(module: str, name: str) -> bool:
-    try:
-        return hasattr(__import__(module, fromlist=[name]), name)
-    except ImportError:
-        return False
 
 
 def _cpu_model() -> str:

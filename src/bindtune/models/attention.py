@@ -1,13 +1,19 @@
 """Attention over packed tokens. Shapes: N queries, S keys, H heads, G key/value heads, d the size of a head.
 
-Which kernel runs is decided by the device and the type alone; a kernel that fails raises, nothing else is tried.
+Device, type and what is installed decide which kernel runs; one that fails raises, and no other is tried:
 - CPU: torch's flash kernel for each pair of stretches, on views, no mask.
-- CUDA, fp16 and bf16: one variable-length call; where keys are shared, flex attention with a block mask.
+- CUDA, fp16 and bf16: one variable-length call; where keys are shared and kernels can be compiled, flex attention with
+  a block mask.
 - everything else: scaled dot product attention for each pair of stretches.
 """
 
+import os
+import shutil
+import sysconfig
 from collections.abc import Callable
 from functools import cache, lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,7 +43,10 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, plan: Plan) -> Tensor:
         out: Tensor = _PairAttention.apply(query, key, value, plan)
         return out
     if query.device.type == "cuda" and query.dtype in (torch.float16, torch.bfloat16):
-        return _flex(query, key, value, plan) if plan.shares_keys else _variable_length(query, key, value, plan)
+        if not plan.shares_keys:
+            return _variable_length(query, key, value, plan)
+        if can_compile():
+            return _flex(query, key, value, plan)
     return _pairwise(query, key, value, plan)
 
 
@@ -144,13 +153,6 @@ def _bounds(plan: Plan, device: torch.device) -> tuple[Tensor, Tensor]:
     return queries, keys
 
 
-@cache
-def _compiled_flex() -> Callable[..., Tensor]:
-    from torch.nn.attention.flex_attention import flex_attention
-
-    return torch.compile(flex_attention)
-
-
 @lru_cache(maxsize=4)  # the layers of one forward pass share a plan
 def _block_mask(plan: Plan, device: torch.device) -> Any:
     from torch.nn.attention.flex_attention import create_block_mask
@@ -162,6 +164,21 @@ def _block_mask(plan: Plan, device: torch.device) -> Any:
 
     keys = max(pair.keys.start + pair.rows * pair.keys.step for pair in plan.pairs)
     return create_block_mask(sees, None, None, len(first), keys, device=str(device))
+
+
+@cache
+def can_compile() -> bool:
+    """Whether there is what kernels are made with for a GPU: Triton, a C compiler, Python's headers."""
+    compiler = shutil.which(os.environ.get("CC") or "gcc") or shutil.which("clang")
+    return bool(find_spec("triton") and compiler and Path(sysconfig.get_path("include"), "Python.h").is_file())
+
+
+@cache
+def _compiled_flex() -> Callable[..., Tensor]:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    # For sizes of any kind from the start: else a batch's result depends on the batches that came before.
+    return torch.compile(flex_attention, dynamic=True)
 
 
 def _flex(query: Tensor, key: Tensor, value: Tensor, plan: Plan) -> Tensor:
