@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
@@ -476,6 +478,12 @@ def test_the_time_that_processes_wait_is_read_from_the_environment(make: Make, m
         make_accelerator(make())
     monkeypatch.setenv("TORCH_DIST_TIMEOUT", "90")
     assert make_accelerator(make()).init_handler.timeout.total_seconds() == 90
+
+
+def test_a_run_of_another_precision_may_have_come_before(make: Make) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    Accelerator(cpu=True, mixed_precision="bf16")
+    assert make_accelerator(make(), "cpu").mixed_precision == "no"
 
 
 # -------------------------------------------------------------------- what is told

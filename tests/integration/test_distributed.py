@@ -27,7 +27,7 @@ from bindtune.training.binding.processes import make_accelerator
 from bindtune.training.binding.run import cross_validate
 from bindtune.training.pretrain import pretrain
 from bindtune.training.processes import peers_told
-from bindtune.training.sharding import check_launcher
+from bindtune.training.sharding import check_gpus, check_launcher
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "accelerate"
 HERE = Path(__file__).parent
@@ -241,6 +241,22 @@ def test_what_is_not_supported_is_refused(monkeypatch: pytest.MonkeyPatch, asked
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=told):
         check_launcher(precision="bf16")
+
+
+@pytest.mark.parametrize("job", ["pretrain", "train"])
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, job: str) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    check_gpus()
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    with pytest.raises(ConfigError, match="3 processes were started here, for 2 GPUs: start one a GPU at most"):
+        if job == "pretrain":
+            pretrain(build(PretrainConfig, {"train_file": tmp_path / "none.json", "output_dir": tmp_path / "run"}))
+        else:
+            make_accelerator(build(BindingConfig, {"data": {"fasta_path": "ZN.fa"}}))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    check_gpus()
 
 
 @pytest.mark.parametrize("asked", ["no", "bf16"])

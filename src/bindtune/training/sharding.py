@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch import Tensor, distributed, nn
@@ -65,6 +66,20 @@ def check_launcher(*, precision: str) -> None:
     if told:
         raise ConfigError(
             f"accelerate's FSDP configuration: {'; '.join(told)} (gradient_checkpointing is a setting of bindtune)"
+        )
+
+
+def check_gpus() -> None:
+    """Refuse more processes than GPUs, of which one would fail at its first step.
+
+    Raises:
+        ConfigError: this machine has GPUs, and fewer than processes were started here.
+    """
+    processes, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if processes > gpus > 0 and not _asked("ACCELERATE_USE_CPU"):
+        raise ConfigError(
+            f"{processes} processes were started here, for {gpus} GPU{'s' if gpus > 1 else ''}: start one a GPU at "
+            "most; where CUDA_VISIBLE_DEVICES is empty they compute on the CPU"
         )
 
 
