@@ -50,6 +50,11 @@ def write_rows(path: Path | None, rows: list[Row]) -> None:
         path.write_text(json.dumps([row._asdict() for row in rows], indent=1) + "\n", encoding="utf-8")
 
 
+def three_digits(value: float) -> str:
+    """Three digits that count, or the whole number where there are more."""
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+
+
 def write_table(path: Path, name: str, header: list[str], rows: list[list[str]], below: str = "") -> None:
     """Write a Markdown table between the comments `<!-- NAME: ... -->` and `<!-- end of NAME -->` of a file.
 

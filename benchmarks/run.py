@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rows import README, Row, write_table
+from rows import README, Row, three_digits, write_table
 
 HERE = Path(__file__).parent
 FIGURES = HERE / "figures.json"
@@ -69,18 +69,13 @@ def tell(figures: dict[str, Any]) -> None:
     for script in (name for name in SCRIPTS if name in figures):
         for row in (Row(**values) for values in figures[script]["rows"]):
             ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-            value = f"{short(row.value)} {row.unit}".strip()
+            value = f"{three_digits(row.value)} {row.unit}".strip()
             cells.append([f"`{script}`", row.name, value, row.baseline, ratio, row.goal, met[row.met]])
     dates = sorted({figures[name]["date"] for name in figures})
     torch = sorted({figures[name]["torch"] for name in figures})
     header = ["script", "what", "figure:", "compared with", "ratio:", "goal", "met"]
     below = f"Measured {' to '.join(sorted({dates[0], dates[-1]}))} with torch {', '.join(torch)}."
     write_table(README, "figures", header, cells, below)
-
-
-def short(value: float) -> str:
-    """Three digits that count, or the whole number where there are more."""
-    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
 
 
 def main() -> None:

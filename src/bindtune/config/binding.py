@@ -248,7 +248,7 @@ _MEANINGLESS = {
     "general.debug": "every run has its folder",
     "training.save_model": "the best epoch is always kept",
     "training.model_dtype": "weights are float32, and use_bf16 chooses what a GPU computes in",
-    "training.compile_flex_attention": "attention needs no compilation",
+    "training.compile_flex_attention": "attention is compiled where it can be",
     "training.ddp_find_unused_parameters": "every parameter takes part in every step",
     "training.log_interval": "a progress bar shows each step",
 }
