@@ -90,6 +90,9 @@ def sharded(
         ["stop", *runs.binding_words("adapters")],
         ["train", "--resume", str(folder / "adapters"), *FOLD],
         runs.binding_words("weights", "lora=null"),
+        [*runs.words("checkpointing"), "--gradient_accumulation_steps", "1", "--gradient_checkpointing"],
+        [*runs.words("bf16"), "--gradient_accumulation_steps", "1", "--bf16"],
+        runs.binding_words("layers", "lora=null", "training.gradient_checkpointing=true"),
     ]
     (folder / "commands.json").write_text(json.dumps(commands))
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / "fsdp.yaml")]
@@ -103,7 +106,7 @@ def sharded(
 @pytest.mark.slow
 def test_each_process_holds_a_part(sharded: Runs) -> None:
     told = [json.loads((sharded.folder / f"held-{rank}.json").read_text()) for rank in (0, 1)]
-    assert [each["codes"] for each in told] == [[0, 0, 143, 0, 0]] * 2
+    assert [each["codes"] for each in told] == [[0, 0, 143, 0, 0, 0, 0, 0]] * 2
     # Rows are divided as evenly as they can be: three jobs, no process with more than two thirds of one.
     assert all(len(each["shares"]) == 3 and 0.3 < min(each["shares"]) <= max(each["shares"]) < 0.7 for each in told)
 
@@ -151,6 +154,29 @@ def test_sharded_binding_training_predicts_what_one_process_does(
     left, right = (load_lora_checkpoint(fold).state_dict() for fold in (one, two))
     for name, value in left.items():
         torch.testing.assert_close(right[name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("plain", "other"), [("straight", "checkpointing"), ("weights", "layers")])
+def test_sharded_layers_may_be_computed_twice(sharded: Runs, plain: str, other: str) -> None:
+    """Gradient checkpointing leaves what is learned as it is."""
+    place = "model.safetensors" if plain == "straight" else "fold_1/best_e1_binding_model/model.safetensors"
+    left, right = (load_file(sharded.folder / run / place) for run in (plain, other))
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        torch.testing.assert_close(right[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_sharded_pretraining_in_bf16_is_that_of_one_process(sharded: Runs, tmp_path: Path) -> None:
+    settings = {**sharded.pretraining, "output_dir": tmp_path / "one", "gradient_accumulation_steps": 2, "bf16": True}
+    pretrain(build(PretrainConfig, settings))
+    runs = (tmp_path / "one", sharded.folder / "bf16", sharded.folder / "straight")
+    one, two, wide = (load_file(run / "model.safetensors") for run in runs)
+    assert {value.dtype for value in two.values()} == {torch.float32}
+    apart = sum(float((two[name] - one[name]).norm() ** 2) for name in one) ** 0.5
+    learned = load_file(sharded.start / "model.safetensors")
+    moved = sum(float((one[name] - learned[name]).norm() ** 2) for name in one) ** 0.5
+    assert 0 < apart < 0.1 * moved
+    assert any(not torch.equal(two[name], wide[name]) for name in wide)
 
 
 def node(python: Path, words: list[str], port: int) -> subprocess.Popen[str]:
