@@ -27,7 +27,7 @@ from bindtune.errors import BindtuneError, CheckError, CheckpointError, ConfigEr
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_config import E1Config
 from bindtune.runs import only_writer
-from bindtune.training.binding import board, files, inputs, merge, run, trainer
+from bindtune.training.binding import board, files, inputs, merge, run, scoring, trainer
 from bindtune.training.binding.model import build_model
 from bindtune.training.binding.prediction import Predictor
 from bindtune.training.binding.processes import make_accelerator
@@ -357,7 +357,7 @@ def test_a_kill_around_the_best_epoch_changes_nothing(
 def test_an_unsettled_best_epoch_is_written_again_whatever_it_scores(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(E1BindingTrainer, "_score", staticmethod(lambda mean: -1.0))
+    monkeypatch.setattr(scoring, "score_of", lambda mean: -1.0)
     step, seen = E1BindingTrainer._step, [0]
 
     def stop_in_the_second_epoch(self: E1BindingTrainer, *arguments: Any, **named: Any) -> None:

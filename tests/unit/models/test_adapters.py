@@ -15,12 +15,12 @@ from torch import Tensor
 
 from bindtune import E1Config, E1ForMaskedLM
 from bindtune.errors import CheckpointError, ConfigError
+from bindtune.models.adapter_check import check_lora
 from bindtune.models.adapters import (
     ADAPTER_FILES,
     ParameterCounts,
     adapter_weights,
     add_lora,
-    check_lora,
     count_parameters,
     has_adapters,
     merge_adapters,

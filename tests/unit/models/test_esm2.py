@@ -14,7 +14,8 @@ from transformers import EsmForMaskedLM, EsmModel
 from bindtune.data.residue_collate import JointCollator, ResidueCollator
 from bindtune.data.residue_rows import Chunk, ResidueRow
 from bindtune.errors import CheckpointError, ConfigError, InputError
-from bindtune.models.adapters import add_lora, check_lora, read_adapters, restore_adapters, save_adapters
+from bindtune.models.adapter_check import check_lora
+from bindtune.models.adapters import add_lora, read_adapters, restore_adapters, save_adapters
 from bindtune.models.backbones import load_backbone
 from bindtune.models.esm2 import Esm2BatchPreparer, Esm2ForMaskedLM
 from bindtune.models.residue import E1ForJointBindingMLM

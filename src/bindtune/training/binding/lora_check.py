@@ -7,7 +7,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig
 from bindtune.errors import CheckError, ConfigError
-from bindtune.models.adapters import check_lora, count_parameters
+from bindtune.models.adapter_check import check_lora
+from bindtune.models.adapters import count_parameters
 from bindtune.training.binding.model import build_model
 
 # A stretch of human carbonic anhydrase 2 (P00918), whose histidines hold a zinc.

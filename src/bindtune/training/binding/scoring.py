@@ -1,7 +1,7 @@
 """Figures of a validation: by ion, and their mean."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,25 @@ def validation_rows(
             row |= {name: value for name, value in found._asdict().items() if name not in _FIGURES}
         rows.append(row)
     return [*rows, mean_row(rows)]
+
+
+def training_rows(losses: Mapping[str, float], ions: Iterable[str]) -> list[Row]:
+    """An epoch's mean training losses, laid out as those of its validation."""
+    by_ion = [{"split": "train", "ion": ion, "loss_bce": losses[f"loss_bce_{ion}"]} for ion in ions]
+    mean = {name: losses[name] for name in ("loss", "loss_bce", "loss_mlm")}
+    return [*by_ion, {"split": "train", "ion": MEAN, **mean}]
+
+
+def score_of(mean: Row) -> float:
+    """What the best epoch is chosen by: mean HRA; where no ion has one, the loss."""
+    score = mean["hra"]
+    return float(-mean["loss"] if math.isnan(score) else score)
+
+
+def progress(losses: Mapping[str, float], mean: Row) -> str:
+    """An epoch in a few words."""
+    figures = {"loss": losses["loss"], "validation": mean["loss"], "mean AUPRC": mean["auprc"], "mean HRA": mean["hra"]}
+    return ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if not math.isnan(value))
 
 
 def mean_row(rows: list[Row]) -> Row:

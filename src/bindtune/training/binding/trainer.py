@@ -26,7 +26,7 @@ from bindtune.models.backbones import BatchPreparer, preparer_for
 from bindtune.models.binding_checkpoint import restore_best, save_best
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.training import sharding
-from bindtune.training.binding import files
+from bindtune.training.binding import files, scoring
 from bindtune.training.binding.batches import FoldBatches
 from bindtune.training.binding.files import FoldState, Row
 from bindtune.training.binding.inputs import FoldProteins, read_fold
@@ -43,7 +43,6 @@ from bindtune.training.binding.prediction import INPUTS, Predictor
 from bindtune.training.binding.processes import StopSignal, make_accelerator, memory_told, other_steps
 from bindtune.training.binding.randomness import seeded
 from bindtune.training.binding.schedule import is_stale, learning_rate
-from bindtune.training.binding.scoring import MEAN, probabilities_of, validation_rows
 
 log = logging.getLogger(__name__)
 
@@ -198,7 +197,8 @@ class E1BindingTrainer:
 
     def _end_epoch(self, validation: list[Row]) -> None:
         losses = epoch_losses(self.state.sums, self.bare, self.accelerator)
-        rows = [*self._training_rows(losses), *({**row, "split": "validation"} for row in validation)]
+        rows = scoring.training_rows(losses, self.bare.ion_types)
+        rows += [{**row, "split": "validation"} for row in validation]
         self.state.epoch, self.state.step, self.state.sums = self.state.epoch + 1, 0, {}
         self.state.history += [{"fold": self.fold, "epoch": self.state.epoch, **row} for row in rows]
 
@@ -211,13 +211,13 @@ class E1BindingTrainer:
         )
         found: list[Any] = [None]
         if self.accelerator.is_main_process:
-            method: Method = self.conf.training.threshold_method
+            how: Method = self.conf.training.threshold_method
             weights: list[float] = self.bare.pos_weight.tolist()  # type: ignore[operator]
-            by_ion = validation_rows(rows.proteins, logits, loss=self.bare.loss, pos_weight=weights, method=method)
-            for row in by_ion:
-                row["loss_mlm"] = masked if row["ion"] == MEAN else math.nan
+            ions = scoring.validation_rows(rows.proteins, logits, loss=self.bare.loss, pos_weight=weights, method=how)
+            for row in ions:
+                row["loss_mlm"] = masked if row["ion"] == scoring.MEAN else math.nan
                 row["loss"] = joint(row.get("loss_bce", math.nan), row["loss_mlm"], mlm_weight=self.bare.mlm_weight)
-            found = [by_ion]
+            found = [ions]
         broadcast_object_list(found)
         agreed: list[Row] = found[0]
         return agreed
@@ -266,7 +266,7 @@ class E1BindingTrainer:
     def _epoch(self) -> list[Row]:
         told = len(self.state.history)
         losses, validation = self.train_epoch(), self.validate_epoch()
-        score = self._score(validation[-1])
+        score = scoring.score_of(validation[-1])
         # Where there is nothing to choose by, the last epoch is taken; where best weights may have been written by a
         # process that was killed before it saved its state, they are written again.
         better = score > self.state.best_score or math.isnan(score) or not self.state.best_epoch or self._unsettled
@@ -277,35 +277,16 @@ class E1BindingTrainer:
             self.save_checkpoint()
         self._save_state()
         if self.accelerator.is_main_process:
-            self._tell(losses, validation[-1], better=better)
+            self._tell(scoring.progress(losses, validation[-1]), better=better)
         return self.state.history[told:]
 
-    def _tell(self, losses: dict[str, float], mean: Row, *, better: bool) -> None:
-        figures = {
-            "loss": losses["loss"],
-            "validation": mean["loss"],
-            "mean AUPRC": mean["auprc"],
-            "mean HRA": mean["hra"],
-        }
-        told = [f"{name} {value:.4f}" for name, value in figures.items() if not math.isnan(value)]
-        told += ["the best so far"] if better else []
-        log.info("fold %d epoch %d: %s", self.fold, self.state.epoch, ", ".join(told))
+    def _tell(self, figures: str, *, better: bool) -> None:
+        log.info("fold %d epoch %d: %s%s", self.fold, self.state.epoch, figures, ", the best so far" if better else "")
         if self.predictor.without_context and self.state.epoch == 1:
             log.warning(
                 "fold %d: %d validation rows are read alone: msa_sampling allows no homolog of their alignment",
                 self.fold, self.predictor.without_context,
             )  # fmt: skip
-
-    def _training_rows(self, losses: dict[str, float]) -> list[Row]:
-        by_ion = [{"split": "train", "ion": ion, "loss_bce": losses[f"loss_bce_{ion}"]} for ion in self.bare.ion_types]
-        mean = {name: losses[name] for name in ("loss", "loss_bce", "loss_mlm")}
-        return [*by_ion, {"split": "train", "ion": MEAN, **mean}]
-
-    @staticmethod
-    def _score(mean: Row) -> float:
-        """What the best epoch is chosen by: mean HRA; where no ion has one, the loss."""
-        score = mean["hra"]
-        return float(-mean["loss"] if math.isnan(score) else score)
 
     def save_checkpoint(self) -> None:
         """Write the present weights as the fold's best: heads, and adapters or, where it is trained, the encoder.
@@ -314,7 +295,7 @@ class E1BindingTrainer:
         """
         self.state.best_epoch = self.state.epoch
         if mean := self._last_mean():
-            self.state.best_score = self._score(mean)
+            self.state.best_score = scoring.score_of(mean)
         with sharding.whole(self.bare):
             self._write_best()
         self.accelerator.wait_for_everyone()
@@ -328,7 +309,7 @@ class E1BindingTrainer:
             self._write_card()
 
     def _last_mean(self) -> Row:
-        return next((row for row in reversed(self.state.history) if row["ion"] == MEAN), {})
+        return next((row for row in reversed(self.state.history) if row["ion"] == scoring.MEAN), {})
 
     def _write_card(self) -> None:
         """Say beside the best weights what they are."""
@@ -354,7 +335,7 @@ class E1BindingTrainer:
         if self.accelerator.is_main_process:
             files.write_metrics(self.folder / files.HISTORY, self.state.history)
             self._write_card()  # with the figures of a test on the held-out proteins, if there was one
-            probabilities = {name: probabilities_of(values) for name, values in logits.items()}
+            probabilities = {name: scoring.probabilities_of(values) for name, values in logits.items()}
             files.write_out_of_fold(self.folder / files.OOF, held_out.proteins, probabilities, fold=self.fold)
             files.delete_state(self.folder)
         self.accelerator.wait_for_everyone()
@@ -372,37 +353,30 @@ class E1BindingTrainer:
         if found is None:
             return False
         state, weights, optimizer = found
-        before, now = state.proteins_per_step, self.batches.proteins_per_step
-        if before != now:
-            raise ConfigError(other_steps(self.conf, before, processes=self.accelerator.num_processes))
+        place = self.folder / files.STATE
+        if state.proteins_per_step != self.batches.proteins_per_step:
+            raise ConfigError(other_steps(self.conf, state.proteins_per_step, processes=self.accelerator.num_processes))
         self.state = state
         self._unsettled = (self.folder / files.UNSETTLED).is_file()
-        rank = self.accelerator.process_index
-        if rank:
+        if not self.accelerator.is_main_process:
             self.state.sums = {}  # the main process holds those of all
         with sharding.whole(self.bare, written=True):
-            files.restore_weights(self.bare, weights, source=self.folder / files.STATE)
+            files.restore_weights(self.bare, weights, source=place)
         try:
             sharding.restore_state(self.optimizer, optimizer)
         except (ValueError, LookupError) as error:
-            raise CheckpointError(
-                f"{self.folder / files.STATE}: the saved optimiser is not that of this model"
-            ) from error
+            raise CheckpointError(f"{place}: the saved optimiser is not that of this model") from error
         return True
 
     def _save_state(self) -> None:
-        state = self._state_of_all()
+        sums = reduce(added, gather_object([self.state.sums]))  # those of all processes
+        state = FoldState(**{**vars(self.state), "sums": sums})
         optimizer = sharding.whole_state(self.optimizer)
         with sharding.whole(self.bare):
             if self.accelerator.is_main_process:
                 weights = files.trainable_weights(self.bare)
                 files.save_state(self.folder, state, weights=weights, optimizer=optimizer)
         self.accelerator.wait_for_everyone()
-
-    def _state_of_all(self) -> FoldState:
-        """The state with the loss sums of all processes."""
-        sums = reduce(added, gather_object([self.state.sums]))
-        return FoldState(**{**vars(self.state), "sums": sums})
 
     def _save_within_epoch(self, *, last: bool) -> None:
         every = self.conf.training.save_steps
