@@ -30,7 +30,8 @@ import memory
 import pretraining_step
 from bindtune import E1BatchPreparer
 from bindtune.models.adapters import add_lora
-from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.models.kept import Arithmetic
 from bindtune.models.memory import predict_memory
 from rows import README, Row, three_digits, write_table

@@ -24,7 +24,8 @@ from torch.nn import functional as F
 from bindtune import E1BatchPreparer, E1Config, E1ForJointBindingMLM, E1ForMaskedLM
 from bindtune.doctor.room import HEAP, THRESHOLD
 from bindtune.models.adapters import add_lora
-from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.models.kept import Arithmetic, BatchShape
 from bindtune.models.memory import Memory, predict_memory
 from e1 import shape_150m

@@ -9,7 +9,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "DNABert2Config": "bindtune.models.dnabert2",
+    "DNABert2Config": "bindtune.models.dnabert2_config",
     "DNABert2ForMaskedLM": "bindtune.models.dnabert2",
     "DNABert2Model": "bindtune.models.dnabert2",
     "E1BatchPreparer": "bindtune.models.e1_tokens",

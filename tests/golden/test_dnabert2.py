@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bindtune.data.tokens import load_tokenizer
-from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM, alibi_slopes, lay_out
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM, alibi_slopes, lay_out
+from bindtune.models.dnabert2_config import DNABert2Config
 
 TOLERANCE = 5e-5
 CASES = ("right_pad", "left_pad", "interior_holes", "token_type_1_no_pad", "longer_than_alibi_starting_size")

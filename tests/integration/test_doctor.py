@@ -19,7 +19,8 @@ from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.doctor import binding, machine, room
 from bindtune.doctor.machine import check_room, check_threads, host_memory, usable_cores
 from bindtune.doctor.room import HEAP, THRESHOLD, Place, check_heap, most_tokens, scaled
-from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.models.kept import Arithmetic, BatchShape
 from bindtune.models.memory import predict_memory
 

@@ -31,7 +31,8 @@ from transformers.trainer_utils import SchedulerType
 from bindtune.config import PretrainConfig, build
 from bindtune.errors import CheckpointError, ConfigError, InputError, Interrupted
 from bindtune.evaluation.record_losses import read_record_losses
-from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.runs import only_writer
 from bindtune.training.pretrain import pretrain, training_arguments
 from bindtune.training.trainer import RegionTrainer

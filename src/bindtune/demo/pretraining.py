@@ -11,7 +11,8 @@ from transformers import PreTrainedTokenizerFast
 from bindtune.config import PretrainConfig, WindowsConfig, build
 from bindtune.demo.genome import write_genome
 from bindtune.io.records import read_windows
-from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.preparation.windows import make_windows
 from bindtune.training.pretrain import pretrain
 

@@ -1,4 +1,4 @@
-"""DNABERT-2: configuration, encoder and masked-LM head, with the hub's key names.
+"""DNABERT-2: encoder and masked-LM head, with the hub's key names.
 
 A BERT with ALiBi instead of position embeddings, a gated feed-forward, and no padding in its linear layers (Zhou et al.
 2023, arXiv 2306.15006). Shapes: B rows, T columns, N attended tokens of all rows packed, D width, F feed-forward width,
@@ -13,59 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrainedConfig
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
 
+from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.models.fused import dropout, gated_gelu, spread_rows
 from bindtune.models.strict import StrictPreTrainedModel
 
 DECODER, EMBEDDINGS = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"
-
-
-class DNABert2Config(PreTrainedConfig):
-    """Settings of a DNABERT-2 model; the defaults are those of zhihan1996/DNABERT-2-117M.
-
-    Keys of the hub's file that change no result (`alibi_starting_size`, `max_position_embeddings`, ...) are kept and
-    written back; ALiBi sets no limit to the length.
-    """
-
-    model_type = "dnabert2"
-
-    def __init__(
-        self,
-        vocab_size: int = 4096,
-        hidden_size: int = 768,
-        num_hidden_layers: int = 12,
-        num_attention_heads: int = 12,
-        intermediate_size: int = 3072,
-        hidden_act: str = "gelu",
-        hidden_dropout_prob: float = 0.1,
-        attention_probs_dropout_prob: float = 0.0,
-        layer_norm_eps: float = 1e-12,
-        initializer_range: float = 0.02,
-        type_vocab_size: int = 2,
-        pad_token_id: int = 3,
-        tie_word_embeddings: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        if hidden_size % num_attention_heads:
-            raise ValueError(
-                f"hidden_size {hidden_size} is not a multiple of num_attention_heads {num_attention_heads}"
-            )
-        self.vocab_size = vocab_size
-        self.hidden_size = hidden_size
-        self.num_hidden_layers = num_hidden_layers
-        self.num_attention_heads = num_attention_heads
-        self.intermediate_size = intermediate_size
-        self.hidden_act = hidden_act
-        self.hidden_dropout_prob = hidden_dropout_prob
-        self.attention_probs_dropout_prob = attention_probs_dropout_prob
-        self.layer_norm_eps = layer_norm_eps
-        self.initializer_range = initializer_range
-        self.type_vocab_size = type_vocab_size
-        super().__init__(**kwargs, pad_token_id=pad_token_id, tie_word_embeddings=tie_word_embeddings)  # type: ignore[call-arg]
 
 
 @lru_cache

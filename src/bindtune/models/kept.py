@@ -1,7 +1,7 @@
 """What the layers of an encoder keep for their backward pass, and need while it runs, in bytes.
 
-Counted tensor by tensor from the code of `e1.py`, `dnabert2.py`, `residue.py`, `fused.py` and `attention.py`, from the
-parameters that are trained and the adapters that there are.
+Counted tensor by tensor from the code of `e1.py`, `e1_layers.py`, `dnabert2.py`, `residue.py`, `fused.py` and
+`attention.py`, from the parameters that are trained and the adapters that there are.
 
 Shapes: B rows, T columns of the padded batch, N real tokens, M those of the queries (of the rows' last sequences), W
 masked ones, D width, I inner width, H heads, K ions, V vocabulary, r rank of the adapters.
@@ -15,7 +15,8 @@ from torch import nn
 
 from bindtune.models.adapters import adapter_shape
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
-from bindtune.models.e1 import E1ForMaskedLM, E1Layer
+from bindtune.models.e1 import E1ForMaskedLM
+from bindtune.models.e1_layers import E1Layer
 from bindtune.models.residue import E1ForResidueClassification
 
 WIDE = 4

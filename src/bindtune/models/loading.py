@@ -8,7 +8,8 @@ from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig, Pre
 from bindtune.errors import CheckpointError
 from bindtune.models.base_files import check_reachable
 from bindtune.models.damage import MODEL_DOCUMENTS, check_documents, loading
-from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.models.dnabert2_config import DNABert2Config
 
 
 def load_masked_lm(name: str) -> PreTrainedModel:

@@ -13,7 +13,8 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 
 from bindtune.errors import CheckpointError
-from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM, DNABert2Model
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM, DNABert2Model
+from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.models.hub_layout import write_hub_layout
 
 DECODER, EMBEDDINGS = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"
