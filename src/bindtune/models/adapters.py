@@ -76,7 +76,8 @@ def add_lora(
         model.get_submodule(name).requires_grad_(False)  # with `bias` PEFT trains biases wherever they are
     for layer in adapted.modules():
         if isinstance(layer, LoraLinear):
-            layer.cast_input_dtype_enabled = False  # autocast narrows what PEFT would widen before
+            # PEFT widens inputs to the adapter's type. Beside weights of that type, only autocast narrows them: again.
+            layer.cast_input_dtype_enabled = layer.weight.dtype != torch.float32
             for name, module in layer.lora_dropout.items():
                 if isinstance(module, nn.Dropout):
                     layer.lora_dropout[name] = Dropout(module.p)

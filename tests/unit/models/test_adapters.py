@@ -69,6 +69,15 @@ def test_autocast_says_the_type_that_adapters_read(tiny_e1: Make, e1_batch: Batc
     assert all(parameter.grad is not None for parameter in learned)
 
 
+def test_adapters_run_beside_narrow_weights(tiny_e1: Make, e1_batch: Batch) -> None:
+    encoder = tiny_e1().to(torch.bfloat16)
+    model = adapted(encoder).train()
+    assert (
+        model.get_parameter("base_model.model.model.layers.0.ffn.mlp.w1.lora_A.default.weight").dtype == torch.float32
+    )
+    model(**e1_batch(TEXTS)).logits.sum().backward()
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory, tiny_e1: Make, e1_batch: Batch) -> Path:
     """A base model, trained adapters (with and without the head), a batch and the logits they give."""
