@@ -177,7 +177,7 @@ def can_compile() -> bool:
 def _compiled_flex() -> Callable[..., Tensor]:
     from torch.nn.attention.flex_attention import flex_attention
 
-    # For sizes of any kind from the start: else a batch's result depends on the batches that came before.
+    # For sizes of any kind from the start: else a batch's kernel depends on the batches that came before.
     return torch.compile(flex_attention, dynamic=True)
 
 
