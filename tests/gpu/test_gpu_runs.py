@@ -136,8 +136,8 @@ def binding_settings(folder: Path, out: Path, *, aligned: bool = False, **traini
     return file
 
 
-# Over more than two blocks of keys, gradients of attention are summed in no fixed order, and Adam makes much of the
-# last digits in its first steps: with contexts two runs are close, not equal.
+# Kernels for long rows sum gradients of attention in no fixed order, and Adam makes much of the last digits in its
+# first steps: with contexts two runs are close, not equal.
 @pytest.mark.parametrize(
     ("training", "tolerance"),
     [
