@@ -238,6 +238,7 @@ CASES += [
             "empty": (b"", _NO_THRESHOLDS),
             "a list": (b"- 1\n", _NO_THRESHOLDS),
             "a threshold that is a word": (b"thresholds: {ZN: {threshold: high}}\n", _NO_THRESHOLDS + ".*'high'"),
+            "a threshold beyond all numbers": (b"thresholds: {ZN: {threshold: %s}}\n" % (b"9" * 400), _NO_THRESHOLDS),
             "a threshold that is a list": (b"thresholds: {ZN: {threshold: [1]}}\n", _NO_THRESHOLDS),
             "a number for an ion": (b"thresholds: {ZN: 0.5}\n", _NO_THRESHOLDS),
             "a threshold twice": (
@@ -266,6 +267,10 @@ CASES += [
             "no settings": (None, "/config.yaml: cannot be read: No such file"),
             "no fold done": (RUN, ": folds that are not done: fold_1, fold_2"),
             "an unknown setting": (RUN + b"x: 1\n", "/config.yaml: unknown setting 'x'"),
+            "more folds than can be": (
+                RUN.replace(b"folds: 2", b"folds: 29999999999999999999"),
+                "/config.yaml: training.num_folds: .*less than or equal to 1000",
+            ),
         },
         at="",
     ),

@@ -70,7 +70,7 @@ class TrainingSettings(Settings):
     """Ions to learn, one head each; none adapts the language model alone."""
     output_dir: Path = Path("results/e1_binding")
     """Run folder."""
-    num_folds: Annotated[int, Field(ge=2)] = 5
+    num_folds: Annotated[int, Field(ge=2, le=1000)] = 5
     """Folds of the cross-validation."""
     epochs: Count = 30
     """Most passes over the training proteins."""

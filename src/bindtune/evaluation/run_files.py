@@ -68,10 +68,10 @@ def read_text(path: Path) -> str | None:
 
 
 def as_number(value: Any) -> float:
-    """A number, or nan for anything else (an empty field, a missing key, an infinite value)."""
+    """A number, or nan for anything else (an empty field, a missing key, a value without bounds)."""
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
     return found if math.isfinite(found) else math.nan
 

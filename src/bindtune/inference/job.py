@@ -119,7 +119,7 @@ def _thresholds(path: Path, ions: tuple[str, ...]) -> dict[str, float]:
         entries = read_document(path)["thresholds"]
         found = {ion: entries.get(ion, {}).get("threshold") for ion in ions}
         return {ion: float(value) for ion, value in found.items() if value is not None}
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise InputError(path, None, f"no thresholds of a run: {' '.join(str(error).split())}") from error
 
 
