@@ -5,7 +5,7 @@
 DNABERT-2 at 117M shape and E1 at 150M shape, random weights, under autocast as `bindtune pretrain` and `bindtune train`
 compute. The baselines are those of `pretraining_step.py` and `e1.py`, which hold the same weights. A time is the median
 of alternated repeats, from one synchronisation of the device to the next. Memory is what torch has allocated at most in
-the second of two steps. What is measured is kept in benchmarks/gpu.json; the table in benchmarks/README.md is made from
+a step after the first. What is measured is kept in benchmarks/gpu.json; the table in benchmarks/README.md is made from
 it. `--show` lists the operations that take most of the device's time.
 """
 

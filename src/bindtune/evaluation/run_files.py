@@ -68,7 +68,7 @@ def read_text(path: Path) -> str | None:
 
 
 def as_number(value: Any) -> float:
-    """A number, or nan for anything else (an empty field, a missing key, a value without bounds)."""
+    """A number, or nan for anything else (an empty field, a missing key, infinity, 400 digits)."""
     try:
         found = float(value)
     except (TypeError, ValueError, OverflowError):

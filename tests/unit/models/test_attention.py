@@ -1,6 +1,7 @@
 """Attention over stretches against a masked softmax."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -99,6 +100,17 @@ def test_the_block_mask_of_the_cuda_kernel_is_the_plan() -> None:
     found = torch.stack([mask.mask_mod(zero, zero, places[[q]].squeeze(), places) for q in range(size)])
     first, past = plan.key_ranges().unbind(1)
     assert torch.equal(found, (places >= first[:, None]) & (places < past[:, None]))
+
+
+@pytest.mark.parametrize("missing", ["", "triton", "gcc", "Python.h"])
+def test_what_compiling_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str) -> None:
+    for name in {"gcc", "Python.h"} - {missing}:
+        (tmp_path / name).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(attention, "find_spec", lambda name: None if name == missing else object())
+    assert attention.can_compile.__wrapped__() is (missing == "")
 
 
 def test_the_bounds_of_the_cuda_kernel_are_the_plan() -> None:
