@@ -155,13 +155,13 @@ def cached_sides(model: E1ForMaskedLM) -> dict[str, Callable[[], object]]:
 
     @torch.no_grad()
     def cold() -> Tensor:
-        return packed(model, alone, past_key_values=model.model.cache_context(**inputs))
+        return packed(model, alone, context_cache=model.model.cache_context(**inputs))
 
     return {
         "dense": torch.no_grad()(lambda: dense(model, whole)),
         "uncached": torch.no_grad()(lambda: packed(model, whole)),
         "cached, cold": cold,
-        "cached, warm": torch.no_grad()(lambda: packed(model, alone, past_key_values=ready)),
+        "cached, warm": torch.no_grad()(lambda: packed(model, alone, context_cache=ready)),
     }
 
 

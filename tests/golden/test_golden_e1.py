@@ -126,7 +126,7 @@ def test_cached_context(run: int, model: E1ForMaskedLM, inputs: Any, outputs: di
     for key in IDS:
         assert torch.equal(batch[key], outputs[f"kv/{run}/{key}"]), key
     with torch.no_grad():
-        found = model(*(batch[key] for key in IDS), past_key_values=cache)
+        found = model(*(batch[key] for key in IDS), context_cache=cache)
     real = batch["sequence_ids"] >= 0
     torch.testing.assert_close(found.logits[real], outputs[f"kv/{run}/logits"][real], **TOLERANCE)
     torch.testing.assert_close(found.embeddings[real], outputs[f"kv/{run}/embeddings"][real], **TOLERANCE)

@@ -131,7 +131,7 @@ def _log_probabilities(
             wanted[range(len(batch)), [first + positions[index] for index in batch]] = True
         else:
             wanted[0, [first + position for position in positions]] = True
-        logits = model(**inputs, past_key_values=cache, logits_at=wanted).logits
+        logits = model(**inputs, context_cache=cache, logits_at=wanted).logits
         rows = batch if method == "masked_marginal" else list(range(len(positions)))
         table[rows] = logits[wanted].log_softmax(dim=-1).cpu()
     return table

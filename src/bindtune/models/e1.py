@@ -70,7 +70,7 @@ class E1Model(E1PreTrainedModel):
         within_seq_position_ids: Tensor,
         global_position_ids: Tensor,
         sequence_ids: Tensor,
-        past_key_values: E1ContextCache | None = None,
+        context_cache: E1ContextCache | None = None,
         output_hidden_states: bool | None = None,
         query_only: bool = False,
         return_dict: bool | None = None,
@@ -83,7 +83,7 @@ class E1Model(E1PreTrainedModel):
             within_seq_position_ids: (B, T), position in the sequence.
             global_position_ids: (B, T), position in the row.
             sequence_ids: (B, T), number of the sequence in the row, -1 at padding.
-            past_key_values: a cached context that precedes every row; only without gradients.
+            context_cache: a cached context that precedes every row; only without gradients.
             output_hidden_states: return the residual after each layer too.
             query_only: only the last sequence of each row is wanted. Outputs at context tokens are 0, and the context
                 is left out of the work after the last layer that needs it.
@@ -95,12 +95,12 @@ class E1Model(E1PreTrainedModel):
             output_hidden_states = bool(self.config.output_hidden_states)
         if output_hidden_states and query_only:
             raise ValueError("hidden states of all tokens are not computed where only the query is wanted")
-        packing = self._pack(sequence_ids, past_key_values)
+        packing = self._pack(sequence_ids, context_cache)
         if query_only and self.config.last_global is None:
             packing = packing.queries
         hidden = self._embed(input_ids, packing)  # (N, D)
         positions = (within_seq_position_ids, global_position_ids)
-        views = self._views(positions, packing, hidden.dtype, context=past_key_values, query_only=query_only)
+        views = self._views(positions, packing, hidden.dtype, context=context_cache, query_only=query_only)
         states = []
         for layer, view in zip(self.layers, views, strict=True):
             if output_hidden_states:
@@ -110,7 +110,7 @@ class E1Model(E1PreTrainedModel):
         last = packing.unpack(self.norm(hidden))  # (B, T, D)
         output = E1ModelOutput(
             last_hidden_state=last,
-            past_key_values=past_key_values,
+            context_cache=context_cache,
             hidden_states=(*states, last) if output_hidden_states else None,
         )
         return output.to_tuple() if return_dict is False else output
@@ -229,7 +229,7 @@ class E1ForMaskedLM(E1PreTrainedModel):
         global_position_ids: Tensor,
         sequence_ids: Tensor,
         labels: Tensor | None = None,
-        past_key_values: E1ContextCache | None = None,
+        context_cache: E1ContextCache | None = None,
         output_hidden_states: bool | None = None,
         query_only: bool = False,
         logits_at: Tensor | None = None,
@@ -244,7 +244,7 @@ class E1ForMaskedLM(E1PreTrainedModel):
             global_position_ids: (B, T).
             sequence_ids: (B, T).
             labels: (B, T) true ids; 0 and -100 are left out of the loss.
-            past_key_values: a cached context that precedes every row; only without gradients.
+            context_cache: a cached context that precedes every row; only without gradients.
             output_hidden_states: return the residual after each layer too.
             query_only: only the last sequence of each row is wanted; outputs are 0 at context tokens.
             logits_at: (B, T), True where logits are wanted; everywhere by default. The head runs nowhere else.
@@ -257,7 +257,7 @@ class E1ForMaskedLM(E1PreTrainedModel):
             within_seq_position_ids,
             global_position_ids,
             sequence_ids,
-            past_key_values=past_key_values,
+            context_cache=context_cache,
             output_hidden_states=output_hidden_states,
             query_only=query_only,
         )
@@ -273,7 +273,7 @@ class E1ForMaskedLM(E1PreTrainedModel):
             mlm_loss=loss,
             logits=logits.masked_scatter(wanted[..., None], scores),  # (B, T, V)
             embeddings=hidden,
-            past_key_values=past_key_values,
+            context_cache=context_cache,
             hidden_states=encoded.hidden_states,
         )
         return output.to_tuple() if return_dict is False else output

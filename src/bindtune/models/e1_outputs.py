@@ -28,7 +28,7 @@ class E1ModelOutput(ModelOutput):
     """Output of `E1Model`; `hidden_states` are those of `E1MaskedLMOutput`."""
 
     last_hidden_state: Tensor | None = None
-    past_key_values: E1ContextCache | None = None
+    context_cache: E1ContextCache | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: None = None
 
@@ -42,7 +42,7 @@ class E1MaskedLMOutput(ModelOutput):
         mlm_loss: the same.
         logits: (B, T, V) in fp32, 0 where they were not asked for.
         embeddings: (B, T, D), after the final norm.
-        past_key_values: the context that was given.
+        context_cache: the context that was given.
         hidden_states: L + 1 of (B, T, D): the embedding, the residual after each layer but the last, `embeddings`.
         attentions: None; they are never computed.
     """
@@ -51,7 +51,7 @@ class E1MaskedLMOutput(ModelOutput):
     mlm_loss: Tensor | None = None
     logits: Tensor | None = None
     embeddings: Tensor | None = None
-    past_key_values: E1ContextCache | None = None
+    context_cache: E1ContextCache | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: None = None
 
@@ -82,6 +82,6 @@ def check_carried(carried: dict[str, Any]) -> None:
     if unknown:
         raise TypeError(f"unknown argument: {', '.join(sorted(unknown))}")
     if carried.get("use_cache"):
-        raise ValueError("make a context cache with E1Model.cache_context and give it as past_key_values")
+        raise ValueError("make a context cache with E1Model.cache_context and give it as context_cache")
     if carried.get("output_attentions"):
         raise ValueError("attention maps are never computed")

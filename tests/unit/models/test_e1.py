@@ -203,7 +203,7 @@ def test_a_cached_context_gives_what_whole_rows_give(changes: dict[str, Any]) ->
     assert keys.shape == values.shape == (24, model.config.num_key_value_heads, 8)
     batch = preparer.get_query_kwargs(queries, context)
     with torch.no_grad():
-        found = model(**batch, past_key_values=cache)
+        found = model(**batch, context_cache=cache)
         whole = tensors([f"{context},{query}" for query in queries])
         expected = model(**whole)
     query = last_sequence_mask(whole["sequence_ids"])
@@ -216,9 +216,9 @@ def test_a_cache_is_refused_where_it_would_be_wrong() -> None:
     model = tiny()
     cache = model.model.cache_context(**tensors(["MFCATEEKL,MCCASDF"]))
     with pytest.raises(ValueError, match="no_grad"):
-        model(**tensors(["MK"]), past_key_values=cache)
+        model(**tensors(["MK"]), context_cache=cache)
     with torch.no_grad(), pytest.raises(ValueError, match="overlap"):
-        model(**tensors(["MK"]), past_key_values=cache)
+        model(**tensors(["MK"]), context_cache=cache)
     with pytest.raises(ValueError, match="one row"):
         model.model.cache_context(**tensors(["MK", "AC"]))
 
