@@ -187,6 +187,19 @@ def export(
 
 
 @app.command()
+def verify(
+    model: Annotated[str, typer.Argument(help="Hub name, folder of a model, or run folder of `bindtune train`.")],
+    release: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Released model that it has to be; its hub name.")
+    ] = None,
+) -> None:
+    """Load a model and check it: hash and outputs of a released one, and what any model must do."""
+    from bindtune.publishing.verify import verify
+
+    raise typer.Exit(0 if verify(model, release=release, notify=typer.echo) else 1)
+
+
+@app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder of `bindtune pretrain` or `bindtune train`.")],
     out: Annotated[Path | None, typer.Option(help="File to write; RUN/report.html where it is left out.")] = None,

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bindtune.cli import main
 from bindtune.config import PretrainConfig, WindowsConfig, load, load_binding
+from bindtune.demo.tiny_e1 import make_tiny_e1
 
 ROOT = Path(__file__).parents[2]
 
@@ -178,3 +180,16 @@ def test_smoke_on_the_embedded_default_passes_all_three_checks() -> None:
     passed = [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith("passed")]
     assert passed == ["passed  adaptive run", "passed  standard run", "passed  masking"]
     assert "0 of 20000 totals off" in done.stdout
+
+
+def test_verify_says_what_it_found_by_its_exit_code(
+    run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = make_tiny_e1(tmp_path / "model", seed=1)
+    assert run("verify", model) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "5 of 5 checks passed"
+    assert run("verify", model, "--release", "Profluent-Bio/E1-150m") == 1
+    assert "FAILED    architecture: E1, 3 layers, width 64" in capsys.readouterr().out
+    for words in ((tmp_path / "none",), (model, "--release", "E1")):
+        assert run("verify", *words) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1

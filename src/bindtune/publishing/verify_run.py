@@ -1,0 +1,50 @@
+"""A run of `bindtune train`, tried: every fold loads on its encoder, its adapters count, and it predicts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bindtune.checks import Check
+from bindtune.inference.checkpoints import load_ensemble_models
+from bindtune.models.adapters import has_adapters
+from bindtune.models.binding_checkpoint import BEST
+from bindtune.publishing.subject import POSITIONS, ProteinModel
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds trained folds of `bindtune train`."""
+    return any(folder.glob(f"fold_*/{BEST}_heads.pt"))
+
+
+def check_run(run: Path) -> Iterator[Check]:
+    """Check each fold of a run.
+
+    Raises:
+        CheckpointError: a fold or its encoder cannot be loaded, or the encoder is not the one of the run.
+    """
+    ensemble = load_ensemble_models(run)
+    batch = ensemble.preparer().get_batch_kwargs(ProteinModel.sequences)
+    inputs = {name: batch[name] for name in POSITIONS}
+    for number, model in enumerate(ensemble, start=1):
+        yield _check_fold(f"fold {number}", model, inputs)
+
+
+@torch.no_grad()
+def _check_fold(name: str, model: Any, inputs: dict[str, Tensor]) -> Check:
+    broken = [each for each, tensor in model.named_parameters() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        return Check(name, False, f"not finite: {', '.join(broken[:5])}")
+    logits = model(**inputs).logits[inputs["sequence_ids"] >= 0]
+    passed = bool(torch.isfinite(logits).all())
+    detail = f"{logits.shape[-1]} ions, {len(logits)} tokens, all finite" if passed else "logits are not finite"
+    encoder = model._original_model
+    if has_adapters(encoder):
+        adapted = encoder.encode(**inputs)
+        with encoder.disable_adapter():
+            change = float((adapted - encoder.encode(**inputs)).abs().max())
+        passed = passed and change > 0
+        detail += f"; adapters change hidden states by up to {change:.3g}"
+    return Check(name, passed, detail)
