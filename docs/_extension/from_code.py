@@ -4,7 +4,7 @@ Three directives, each without arguments: ``commands`` lists every command of th
 ``settings`` every configuration with its defaults, ``public-names`` the names that `import bindtune` offers.
 """
 
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 import typer
 from docutils import nodes
@@ -14,9 +14,10 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import bindtune
-from bindtune import config
 from bindtune.cli import app
 from bindtune.config import Settings
+from bindtune.config.commands import COMMANDS, settings_of
+from bindtune.config.settings import section_of
 
 
 class _FromCode(SphinxDirective):
@@ -76,13 +77,8 @@ class SettingsReference(_FromCode):
     """Every configuration: names, types, defaults and meanings, from the pydantic models."""
 
     def parts(self) -> list[tuple[str, list[str]]]:
-        """One section a model that is not only a part of another."""
-        models = {
-            name: model
-            for name, model in vars(config).items()
-            if isinstance(model, type) and issubclass(model, Settings) and name.endswith("Config") and name[0] != "_"
-        }
-        return [(name, _model(model)) for name, model in models.items()]
+        """One section a command."""
+        return [(f"bindtune {command}", _model(settings_of(command))) for command in COMMANDS]
 
 
 def _model(model: type[Settings]) -> list[str]:
@@ -93,17 +89,20 @@ def _model(model: type[Settings]) -> list[str]:
 def _fields(model: type[Settings], before: str) -> list[tuple[str, str, str]]:
     rows = []
     for name, field in model.model_fields.items():
-        inner = [one for one in (field.annotation, *get_args(field.annotation)) if _is_section(one)]
-        if inner and (field.is_required() or field.get_default(call_default_factory=True) is not None):
-            rows += _fields(inner[0], f"{before}{name}.")
+        section = section_of(field.annotation)
+        if section is not None:
+            rows.append(
+                (f"``{before}{name}``", "a section" if _is_on(field) else "null", _plain(field.description or ""))
+            )
+            rows += _fields(section, f"{before}{name}.")
             continue
         default = "required" if field.is_required() else f"``{_shown(field)}``"
         rows.append((f"``{before}{name}``", default, _plain(field.description or "")))
     return rows
 
 
-def _is_section(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Settings)
+def _is_on(field: Any) -> bool:
+    return field.is_required() or field.get_default(call_default_factory=True) is not None
 
 
 def _shown(field: Any) -> str:

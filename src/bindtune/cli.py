@@ -1,11 +1,14 @@
 """The command line: parse, load the configuration, call one function. Heavy imports stand inside the commands."""
 
 import errno
+import json
 import logging
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Literal
@@ -22,7 +25,9 @@ from bindtune.config import (
     WindowsConfig,
     load,
 )
-from bindtune.errors import BindtuneError, CheckError, Interrupted
+from bindtune.config.commands import COMMANDS
+from bindtune.errors import BindtuneError, CheckError, ConfigError, Interrupted
+from bindtune.init.files import KINDS, write_files
 from bindtune.options import with_options
 
 # Options may be written --like-this or, as the original scripts had them, --like_this.
@@ -31,7 +36,6 @@ _CONTEXT = {"token_normalize_func": lambda token: token.replace("_", "-"), "help
 app = typer.Typer(
     help=__doc__,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings=_CONTEXT,
     rich_markup_mode=None,
@@ -54,11 +58,61 @@ def _root(
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # the error that follows says it in one line
 
 
+@contextmanager
+def _naming_init(kind: str, *, nothing_given: bool) -> Iterator[None]:
+    """Where a command got no settings at all, name the one that writes a file of them."""
+    try:
+        yield
+    except ConfigError as error:
+        if not nothing_given:
+            raise
+        raise ConfigError(f"{error}; `bindtune init {kind}` writes a file of settings for --config") from error
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return f"[{'|'.join(names)}]"
+
+
+@app.command()
+def init(
+    kind: Annotated[
+        str, typer.Argument(metavar=_one_of(KINDS), help="What the files are for.", autocompletion=lambda: list(KINDS))
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to.")] = Path(),
+) -> None:
+    """Write files to begin with: commented settings of a command, or job scripts for SLURM."""
+    for path in write_files(kind, out):
+        typer.echo(f"wrote {path}")
+
+
+@app.command()
+def schema(
+    command: Annotated[
+        str, typer.Argument(metavar=_one_of(COMMANDS), help="Whose settings.", autocompletion=lambda: list(COMMANDS))
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="PATH.json", help="File to write; printed where it is left out.")
+    ] = None,
+) -> None:
+    """Print the JSON schema of a command's settings, with which editors complete and check YAML files."""
+    from bindtune.config.schema import settings_schema
+    from bindtune.runs import write_text
+
+    if out is not None and out.suffix != ".json":
+        raise ConfigError(f"--out {out}: the name of a schema must end in .json")
+    text = json.dumps(settings_schema(command), indent=2) + "\n"
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        write_text(out, text)
+
+
 @app.command()
 @with_options(WindowsConfig)
 def windows(config: Path | None, given: dict[str, Any]) -> None:
     """Make training windows from peaks, a genome and regions."""
-    settings = load(WindowsConfig, config=config, given=given)
+    with _naming_init("windows", nothing_given=config is None and not given):
+        settings = load(WindowsConfig, config=config, given=given)
     from bindtune.preparation.windows import make_windows
 
     typer.echo(make_windows(settings, notify=typer.echo))
@@ -68,7 +122,8 @@ def windows(config: Path | None, given: dict[str, Any]) -> None:
 @with_options(PretrainConfig)
 def pretrain(config: Path | None, given: dict[str, Any]) -> None:
     """Continue masked-LM pretraining on windows with binding regions."""
-    settings = load(PretrainConfig, config=config, given=given)
+    with _naming_init("pretrain", nothing_given=config is None and not given):
+        settings = load(PretrainConfig, config=config, given=given)
     from bindtune.training.pretrain import pretrain
 
     _print_metrics(pretrain(settings))
@@ -94,7 +149,9 @@ def train(
     from bindtune.config import load_binding
 
     run = None if resume in (None, "auto") else Path(str(resume))
-    settings = load_binding(run / "config.yaml" if config is None and run is not None else config, overrides or [])
+    source = run / "config.yaml" if config is None and run is not None else config
+    with _naming_init("train", nothing_given=source is None and not overrides):
+        settings = load_binding(source, overrides or [])
     if resume == "auto" and (settings.training.output_dir / "config.yaml").is_file():
         run = settings.training.output_dir
     from bindtune.training.binding.run import cross_validate
@@ -115,7 +172,8 @@ def check_lora(config: _Config = None, overrides: _Overrides = None) -> None:
     """Check that adapters are live: without effect at first, with one when filled, and learning."""
     from bindtune.config import load_binding
 
-    settings = load_binding(config, overrides or [])
+    with _naming_init("train", nothing_given=config is None and not overrides):
+        settings = load_binding(config, overrides or [])
     from bindtune.training.binding.lora_check import check
 
     typer.echo(check(settings))

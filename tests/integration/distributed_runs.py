@@ -1,6 +1,6 @@
 """What `accelerate launch` runs for test_distributed.py: several commands in the same processes, which start but once.
 
-`accelerate launch --config_file configs/accelerate/fsdp.yaml tests/integration/distributed_runs.py FOLDER`, where
+`accelerate launch --config_file fsdp.yaml tests/integration/distributed_runs.py FOLDER`, where
 FOLDER/commands.json holds lists of words. A first word of "stop" stops the command by SIGTERM after its second step,
 "copy" takes two paths. FOLDER/held-RANK.json tells what part of the trained parameters each process held.
 """

@@ -1,6 +1,7 @@
 """What every command promises: quick help, exit codes, one line on stderr, both spellings of options."""
 
 import errno
+import json
 import os
 import resource
 import signal
@@ -83,7 +84,16 @@ def test_options_may_be_written_either_way(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["pretrain"], "train_file"),
+        (["pretrain"], "train_file is required; `bindtune init pretrain` writes a file of settings for --config"),
+        (["windows"], "out is required; `bindtune init windows` writes a file of settings for --config"),
+        (["train"], "only without training.ions are there no labels; `bindtune init train` writes a file of settings"),
+        (["check-lora"], "`bindtune init train` writes a file of settings for --config"),
+        (
+            ["init", "probe"],
+            "bindtune 0.1.0 has no files for 'probe', expected one of pretrain, train, windows, slurm, accelerate",
+        ),
+        (["schema", "trian"], "'trian' is no command with settings, expected windows, "),
+        (["schema", "train", "--out", "train.yaml"], "--out train.yaml: the name of a schema must end in .json"),
         (["pretrain", "--train_file", "a", "--learning_rate", "fast"], "learning_rate"),
         (["pretrain", "--config", "missing.yaml"], "missing.yaml"),
         (["export", "missing-folder", "--out", "x"], "missing-folder"),
@@ -161,12 +171,67 @@ def test_what_the_system_refuses_is_one_line(
     assert capsys.readouterr().err == f"bindtune: {line}\n"
 
 
+def test_the_hint_is_left_out_where_something_was_given(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "train", "training.epochs=3") == 2
+    assert "bindtune init" not in capsys.readouterr().err
+
+
+def test_init_writes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, "init", "train") == 0
+    assert capsys.readouterr().out == "wrote train.yaml\n"
+    before = (tmp_path / "train.yaml").read_bytes()
+    assert call(monkeypatch, "init", "train") == 2
+    assert capsys.readouterr().err.startswith("bindtune: train.yaml is there already and is left as it is")
+    assert (tmp_path / "train.yaml").read_bytes() == before
+    assert call(monkeypatch, "init", "slurm", "--out", str(tmp_path / "jobs")) == 0
+    assert sorted(path.name for path in (tmp_path / "jobs").iterdir()) == ["pretrain.sbatch", "train.sbatch"]
+
+
+def test_a_schema_is_printed_or_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "schema", "windows") == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed)["properties"]["stride"]["default"] == 256
+    assert call(monkeypatch, "schema", "windows", "--out", str(tmp_path / "windows.schema.json")) == 0
+    assert (tmp_path / "windows.schema.json").read_text() == printed
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("bindtune pre", ["pretrain", "predict"]),
+        ("bindtune pretrain --train-f", ["--train-file"]),
+        ("bindtune init ", ["pretrain", "train", "windows", "slurm", "accelerate"]),
+        ("bindtune schema ev", ["evaluate"]),
+    ],
+)
+def test_a_shell_completes_without_torch(words: str, completions: list[str]) -> None:
+    code = """
+import sys
+sys.argv = ["bindtune"]
+from bindtune.cli import main
+try:
+    main()
+finally:
+    print("\\n" + ",".join(sorted({"torch", "transformers", "numpy"} & set(sys.modules))))
+"""
+    asked = {"_BINDTUNE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | asked)
+    said, _, heavy = done.stdout.removesuffix("\n").rpartition("\n")
+    assert said.split() == completions, done.stderr
+    assert heavy == ""
+
+
 def test_shipped_configurations_are_valid() -> None:
     shipped = {"pretrain.yaml": PretrainConfig, "pretrain-tiny.yaml": PretrainConfig, "windows.yaml": WindowsConfig}
     assert {path.name for path in (ROOT / "configs").glob("*.yaml")} == {*shipped, "binding.yaml", "binding-tiny.yaml"}
     load_binding(ROOT / "configs" / "binding-tiny.yaml")
     binding = load_binding(ROOT / "configs" / "binding.yaml")
-    assert (binding.training.pos_weight_mode, binding.data.clusters) == ("sqrt", "mmseqs")
+    assert (binding.training.pos_weight_mode, binding.data.clusters) == ("sqrt", "kmer")
     for name, model in shipped.items():
         load(model, config=ROOT / "configs" / name, given={})
     full = load(PretrainConfig, config=ROOT / "configs" / "pretrain.yaml", given={})

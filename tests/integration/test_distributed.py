@@ -18,6 +18,7 @@ import yaml
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
+import bindtune
 from bindtune.config import BindingConfig, PretrainConfig, build, load_binding
 from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.errors import BindtuneError, ConfigError
@@ -29,7 +30,7 @@ from bindtune.training.pretrain import pretrain
 from bindtune.training.processes import peers_told
 from bindtune.training.sharding import check_gpus, check_launcher
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "accelerate"
+CONFIGS = Path(bindtune.__file__).parent / "init" / "accelerate"
 HERE = Path(__file__).parent
 FOLD = ["--fold", "1"]
 

@@ -28,6 +28,7 @@ from transformers import (
 )
 from transformers.trainer_utils import SchedulerType
 
+import bindtune
 from bindtune.config import PretrainConfig, build
 from bindtune.errors import CheckpointError, ConfigError, InputError, Interrupted
 from bindtune.evaluation.record_losses import read_record_losses
@@ -539,7 +540,7 @@ def test_two_processes_give_the_weights_of_one(
     one, two = tmp_path / "one", tmp_path / "two"
     run({**options, "output_dir": str(one), "gradient_accumulation_steps": 2})
     words = command({**options, "output_dir": str(two), "gradient_accumulation_steps": 1})
-    processes = Path(__file__).parents[2] / "configs" / "accelerate" / "ddp.yaml"
+    processes = Path(bindtune.__file__).parent / "init" / "accelerate" / "ddp.yaml"
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(processes)]
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "PYTHON_EXEC": str(warm_python)}
     done = subprocess.run([*launch, *words[1:]], capture_output=True, text=True, env=environment)

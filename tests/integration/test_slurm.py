@@ -10,7 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-SCRIPT = Path(__file__).parents[2] / "slurm" / "pretrain.sbatch"
+import bindtune
+
+SCRIPT = Path(bindtune.__file__).parent / "init" / "slurm" / "pretrain.sbatch"
 Files = tuple[Path, Path, Path]
 
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 import yaml
 
+import bindtune
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_config import E1Config
 
-SCRIPT = Path(__file__).parents[2] / "slurm" / "binding.sbatch"
+SCRIPT = Path(bindtune.__file__).parent / "init" / "slurm" / "train.sbatch"
 Environment = Callable[..., dict[str, str]]
 
 
@@ -72,7 +73,7 @@ def test_syntax() -> None:
 def test_what_is_missing_is_told(config: Path, tmp_path: Path, environment: Environment) -> None:
     done = subprocess.run(["bash", SCRIPT], capture_output=True, text=True)
     assert done.returncode != 0
-    assert "usage: sbatch --array=1-FOLDS binding.sbatch CONFIG.yaml" in done.stderr
+    assert "usage: sbatch --array=1-FOLDS train.sbatch CONFIG.yaml" in done.stderr
     env = environment("tools")
     del env["SLURM_ARRAY_TASK_ID"]
     done = subprocess.run(words(config, tmp_path / "run"), capture_output=True, text=True, env=env)

@@ -67,7 +67,7 @@ class TrainingSettings(Settings):
     """The run: what is learned, from how much at a time, for how long."""
 
     ions: list[str] = ["CA", "ZN", "MG"]
-    """Ions to learn, one head each; none adapts the language model alone."""
+    """Ions to learn, one head each. An empty list trains only the language model."""
     output_dir: Path = Path("results/e1_binding")
     """Run folder."""
     num_folds: Annotated[int, Field(ge=2, le=1000)] = 5
@@ -130,7 +130,7 @@ class TrainingSettings(Settings):
     validation_msa_sampling: ContextSettings | None = None
     """Contexts in validation and prediction, which stay the same; those of training by default."""
 
-    @field_validator("pos_weight_mode", mode="before")
+    @field_validator("pos_weight_mode", mode="before", json_schema_input_type=Literal["none", "linear", "sqrt"] | None)
     @classmethod
     def _null_is_none(cls, value: Any) -> Any:
         return "none" if value is None else value
@@ -232,8 +232,7 @@ class BindingConfig(Settings):
         return dict(zip(self.training.ions, path, strict=True)) if isinstance(path, list) else path
 
 
-# Where a setting of the original stands now.
-_ALIASES = {
+EARLIER_NAMES = {
     "general.seed": "training.seed",
     "msa_sampling": "training.msa_sampling",
     "validation_msa_sampling": "training.validation_msa_sampling",
@@ -242,8 +241,9 @@ _ALIASES = {
     "lora.lora_alpha": "lora.alpha",
     "lora.train_mlm_head": "training.train_mlm_head",
 }
-# Settings of the original that change nothing any more, and why.
-_MEANINGLESS = {
+"""Where a setting of the original stands now."""
+
+WITHOUT_EFFECT = {
     "general.gpu_id": "the launcher chooses the device (CUDA_VISIBLE_DEVICES)",
     "general.debug": "every run has its folder",
     "training.save_model": "the best epoch is always kept",
@@ -252,6 +252,7 @@ _MEANINGLESS = {
     "training.ddp_find_unused_parameters": "every parameter takes part in every step",
     "training.log_interval": "a progress bar shows each step",
 }
+"""Settings of the original that change nothing any more, and why."""
 
 
 def _renamed(values: dict[str, Any]) -> dict[str, Any]:
@@ -260,10 +261,10 @@ def _renamed(values: dict[str, Any]) -> dict[str, Any]:
     if noted is not None and not isinstance(noted, list):
         raise ValueError(f"ignored_keys: expected a list, found {noted!r}")
     ignored = [str(each) for each in noted or []]
-    for name, why in _MEANINGLESS.items():
+    for name, why in WITHOUT_EFFECT.items():
         if _pop(values, name) is not _ABSENT:
             ignored.append(f"{name}: {why}")
-    for old, new in _ALIASES.items():
+    for old, new in EARLIER_NAMES.items():
         value = _pop(values, old)
         if value is _ABSENT:
             continue
@@ -276,7 +277,9 @@ def _renamed(values: dict[str, Any]) -> dict[str, Any]:
             values[section] = {**known, name: value}
     general = values.pop("general", None)
     if isinstance(general, dict) and general:
-        known_names = [name.partition(".")[2] for name in (*_ALIASES, *_MEANINGLESS) if name.startswith("general.")]
+        known_names = [
+            name.partition(".")[2] for name in (*EARLIER_NAMES, *WITHOUT_EFFECT) if name.startswith("general.")
+        ]
         raise ValueError("; ".join(f"unknown setting 'general.{name}'{nearest(name, known_names)}" for name in general))
     if general is not None and not isinstance(general, dict):
         raise ValueError(f"general: expected names and values, found {general!r}")
@@ -313,7 +316,7 @@ def _overridden(values: Mapping[str, Any], override: str) -> tuple[dict[str, Any
     """The settings with one replaced, and the name that it has now."""
     path, value = read_override(override, example="section.key=value such as training.epochs=3")
     values = _under_present_names(values)
-    for old, new in _ALIASES.items():
+    for old, new in EARLIER_NAMES.items():
         if path == old or path.startswith(f"{old}."):
             path = new + path.removeprefix(old)
     return _with(values, path.split("."), value), path

@@ -49,7 +49,7 @@ class InferenceConfig(Settings):
     shard_residues: Count = 200_000
     """Residues after which it is written."""
 
-    @field_validator("ions", mode="before")
+    @field_validator("ions", mode="before", json_schema_input_type=str | list[str] | None)
     @classmethod
     def _parted(cls, value: Any) -> Any:
         if isinstance(value, str):

@@ -7,6 +7,8 @@ from pydantic import Field, field_validator, model_validator
 
 from bindtune.config.settings import Count, Settings
 
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio", "none"]
+
 
 class PretrainConfig(Settings):
     """Continued masked-LM pretraining. The defaults are those of the full run on one A100."""
@@ -102,7 +104,7 @@ class PretrainConfig(Settings):
     """Evaluations without a lower eval_loss after which training stops; 0 never stops early."""
     logging_steps: Count = 50
     """Steps between log lines."""
-    report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio", "none"]] = ["tensorboard"]
+    report_to: list[Tracker] = ["tensorboard"]
     """Where losses are logged; others than tensorboard need the 'trackers' extra."""
 
     dataloader_num_workers: Annotated[int, Field(ge=0)] = 4
@@ -114,7 +116,7 @@ class PretrainConfig(Settings):
     resume_from_checkpoint: str | None = None
     """A checkpoint folder, or 'auto' for the newest complete one in output_dir; 'auto' starts afresh where none is."""
 
-    @field_validator("report_to", mode="before")
+    @field_validator("report_to", mode="before", json_schema_input_type=Tracker | list[Tracker])
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value

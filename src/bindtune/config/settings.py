@@ -126,15 +126,20 @@ def _problem(model: type[Settings], detail: Any) -> str:
     return f"{name}: {message}, found {_shortened.repr(detail['input'])}" if name else message
 
 
-def _nearest(model: type[BaseModel], location: tuple[Any, ...]) -> str:
+def _nearest(model: type[Settings], location: tuple[Any, ...]) -> str:
     for part in location[:-1]:
         field = model.model_fields.get(str(part))
-        kinds = () if field is None else (field.annotation, *get_args(field.annotation))
-        section = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        section = None if field is None else section_of(field.annotation)
         if section is None:
             return ""
         model = section
     return nearest(str(location[-1]), model.model_fields)
+
+
+def section_of(annotation: Any) -> type[Settings] | None:
+    """The settings model that a field holds, or None where it holds values."""
+    kinds = (annotation, *get_args(annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Settings)), None)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

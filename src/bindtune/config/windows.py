@@ -103,7 +103,15 @@ class WindowsConfig(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     """Seed of everything drawn."""
 
-    @field_validator("peaks", "gene_feature", "gene_type", "validation_chromosomes", "test_chromosomes", mode="before")
+    @field_validator(
+        "peaks",
+        "gene_feature",
+        "gene_type",
+        "validation_chromosomes",
+        "test_chromosomes",
+        mode="before",
+        json_schema_input_type=str | int | list[str | int],
+    )
     @classmethod
     def _one_is_a_list_and_nine_a_name(cls, value: Any) -> Any:
         values = value if isinstance(value, list | tuple) else [value]
