@@ -245,6 +245,32 @@ def export(
 
 
 @app.command()
+def push(
+    run: Annotated[Path, typer.Argument(help="Run folder, checkpoint of a pretraining run, or exported model.")],
+    repo: Annotated[str, typer.Option(metavar="NAME", help="Repository, OWNER/NAME; made where it is missing.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    revision: Annotated[
+        str | None, typer.Option(metavar="BRANCH", help="Branch; made where it is missing. main by default.")
+    ] = None,
+    commit_message: Annotated[str | None, typer.Option(help="First line of the commit.")] = None,
+    base_model: Annotated[
+        str | None, typer.Option(help="Hub name of the model that the run began with, where it was a folder.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that differ.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be uploaded, and stop.")] = False,
+) -> None:
+    """Upload a run or a model to the Hugging Face hub, with its card, notices and a manifest.
+
+    What is uploaded is on a list; no states of optimisers, no logs, no names of proteins, no paths of this machine. The
+    token is that of `hf auth login` or HF_TOKEN.
+    """
+    from bindtune.publishing.push import push
+
+    push(run, repo, private=private, revision=revision, commit_message=commit_message, base_model=base_model,
+         overwrite=overwrite, dry_run=dry_run, notify=typer.echo)  # fmt: skip
+
+
+@app.command()
 def verify(
     model: Annotated[str, typer.Argument(help="Hub name, folder of a model, or run folder of `bindtune train`.")],
     release: Annotated[

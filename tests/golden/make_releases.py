@@ -4,8 +4,8 @@
 
 REFERENCE holds `golden/e1_hub` (inputs and outputs of the released E1 and ESM-2 by the official code, stored by
 FastPLMs, github.com/Synthyra/FastPLMs, tests/goldens at commit 1f78282) and `golden/dnabert2/tokenizer_cases.json`
-(token ids of the original tokenizer). OUT is `src/bindtune/publishing`. All logits are taken over, and the hidden states
-of two tokens of each sequence.
+(token ids of the original tokenizer). OUT is `src/bindtune/publishing`. All logits are taken over, and hidden states of
+two tokens of each sequence.
 """
 
 import json

@@ -1,0 +1,279 @@
+"""What of a run is published: the files of a list, with a card, notices and a manifest, without paths of this machine.
+
+Never published are optimiser states, logs, checkpoints beside the model, and tables that name proteins or windows.
+"""
+
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from bindtune import __version__
+from bindtune.documents import read_json
+from bindtune.errors import CheckpointError, ConfigError
+from bindtune.evaluation.card_binding import ADAPTERS, ENCODER, encoder_of, run_card
+from bindtune.evaluation.card_pretraining import pretraining_card
+from bindtune.evaluation.model_card import NOTICE, README, base_name, e1_notice, inputs_of
+from bindtune.evaluation.report_run import is_binding, provenance, run_config
+from bindtune.models.binding_checkpoint import read_heads
+from bindtune.publishing.private import find_private, without_folders
+from bindtune.publishing.releases import packaged_releases
+from bindtune.runs import in_use, sha256
+
+MANIFEST = "manifest.json"
+_CONFIG, _PROVENANCE, _STATE, _THRESHOLDS = (
+    "config.yaml",
+    "provenance.json",
+    "trainer_state.json",
+    "global_thresholds.yaml",
+)
+_HEADS = f"{ENCODER}_heads.pt"
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors", "pytorch_model.bin")
+_MODEL = (
+    "config.json", "generation_config.json", *_WEIGHTS, "tokenizer.json", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json", "vocab.txt",
+)  # fmt: skip
+_RESULTS = ("all_results.json", "train_results.json", "eval_results.json")
+_ADAPTERS = ("adapter_config.json", "adapter_model.safetensors")
+_FOLD = (
+    _HEADS,
+    *(f"{ADAPTERS}/{name}" for name in (*_ADAPTERS, README, NOTICE)),
+    *(f"{ENCODER}/{name}" for name in (*_MODEL, README, NOTICE)),
+)
+# Those that may hold paths; weights, vocabularies and figures hold none.
+_CLEANED = ("config.json", "adapter_config.json", "tokenizer_config.json", _CONFIG, _PROVENANCE)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What is published.
+
+    Args:
+        kind: what it is, for people.
+        files: by path in the repository: a file as it lies on this disk, or content that was made for it.
+        left: files of the folder that stay.
+        base: hub name of the model that it was made from; None where it is not known.
+    """
+
+    kind: str
+    files: Mapping[str, Path | bytes]
+    left: tuple[str, ...]
+    base: str | None
+
+    def rows(self) -> list[tuple[str, int, str]]:
+        """Path, size and SHA-256 of each file."""
+        return [(name, *measure(content)) for name, content in sorted(self.files.items())]
+
+
+def measure(content: Path | bytes) -> tuple[int, str]:
+    """Size and SHA-256."""
+    if isinstance(content, bytes):
+        return len(content), hashlib.sha256(content).hexdigest()
+    return content.stat().st_size, sha256(content)
+
+
+def collect(source: Path, *, base_model: str | None = None) -> Bundle:
+    """Gather what is published of a run, a checkpoint or an exported model.
+
+    Args:
+        source: run folder of `bindtune pretrain` or `bindtune train`, a checkpoint, or a folder of `bindtune export`.
+        base_model: hub name of the model that the run began with, where the run knows a folder only.
+
+    Raises:
+        ConfigError: it is no such folder, is not finished, or holds a secret.
+        InputError: a file of it is damaged.
+        CheckpointError: a file of it is damaged.
+    """
+    if not source.is_dir():
+        raise ConfigError(f"{source} is not a folder")
+    if any(source.glob(_HEADS)):
+        fold = source.resolve()
+        raise ConfigError(
+            f"{source} is one fold: push the run, {fold.parent}, or what `bindtune export {source}` writes"
+        )
+    if (source / _CONFIG).is_file():
+        binding = is_binding(run_config(source))
+        bundle = _binding_run(source, base_model) if binding else _pretraining(source, source, base_model)
+    elif (source / _STATE).is_file() and (source.resolve().parent / _CONFIG).is_file():
+        bundle = _pretraining(source.resolve().parent, source, base_model)
+    else:
+        bundle = _exported(source)
+    _refuse_private(bundle, source)
+    return bundle
+
+
+def _binding_run(run: Path, base_model: str | None) -> Bundle:
+    config = run_config(run)
+    _refuse_unfinished_folds(run, config)
+    base = base_model or _base(run, config.get("model", {}).get("checkpoint"))
+    cleaned = _settings(run, base, section="model", key="checkpoint")
+    names = [_THRESHOLDS, "summary.yaml", "metrics.csv"]
+    files: dict[str, Path | bytes] = {name: run / name for name in names if (run / name).is_file()}
+    for number in _folds(config):
+        fold = run / f"fold_{number}"
+        for path in _listed(fold, _FOLD):
+            name = f"{fold.name}/{path.relative_to(fold)}"
+            files[name] = _heads(path, base) if path.name == _HEADS else _cleaned(path, base)
+    files |= cleaned
+    with tempfile.TemporaryDirectory(prefix="bindtune-push-") as folder:
+        small = {name: each for name, each in files.items() if not name.endswith((".pt", ".safetensors", ".bin"))}
+        _write(Path(folder), small)
+        files[README] = run_card(Path(folder)).encode()
+    if encoder_of(run) == "E1":
+        files[NOTICE] = e1_notice().encode()
+    return _bundle("a run of bindtune train", run, files, base)
+
+
+def _pretraining(run: Path, model: Path, base_model: str | None) -> Bundle:
+    if in_use(run):
+        raise ConfigError(f"{run} is in use by another process: push it when the run has ended")
+    if model == run and not (run / README).is_file():  # written last
+        raise ConfigError(
+            f"{run} is not finished: go on with bindtune pretrain --resume_from_checkpoint auto, or push one of its "
+            "checkpoints"
+        )
+    base = base_model or _base(run, run_config(run).get("model_name_or_path"))
+    files: dict[str, Path | bytes] = {path.name: _cleaned(path, base) for path in _listed(model, (*_MODEL, *_RESULTS))}
+    _refuse_weightless(model, files)
+    files |= _settings(run, base, section=None, key="model_name_or_path")
+    with tempfile.TemporaryDirectory(prefix="bindtune-push-") as folder:
+        small = {name: each for name, each in files.items() if name.endswith((".json", ".yaml"))}
+        _write(Path(folder), small)
+        files[README] = pretraining_card(Path(folder), model=None if model == run else model).encode()
+    what = "a run of bindtune pretrain" if model == run else f"{model.name} of a run of bindtune pretrain"
+    return _bundle(what, model, files, base)
+
+
+def _exported(folder: Path) -> Bundle:
+    files: dict[str, Path | bytes] = {
+        path.name: _cleaned(path, None) for path in _listed(folder, (*_MODEL, README, NOTICE))
+    }
+    _refuse_weightless(folder, files)
+    if README not in files:
+        raise ConfigError(f"{folder} has no model card: bindtune export writes README.md beside a model of a run")
+    if (read_json(folder / "config.json") or {}).get("model_type") == "E1":
+        files[NOTICE] = e1_notice().encode()
+    return _bundle("an exported model", folder, files, None)
+
+
+def _bundle(kind: str, source: Path, files: dict[str, Path | bytes], base: str | None) -> Bundle:
+    rows = [
+        {"path": name, "size": size, "sha256": digest} for name, size, digest in Bundle(kind, files, (), base).rows()
+    ]
+    about = {"bindtune": __version__, "kind": kind, "files": rows}
+    files[MANIFEST] = (json.dumps(about, indent=2) + "\n").encode()
+    there = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    return Bundle(kind, files, tuple(sorted(there - files.keys())), base)
+
+
+def _listed(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """The files of a folder that are on the list."""
+    return [path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file()]
+
+
+def _folds(config: dict[str, Any]) -> range:
+    training = config["training"]
+    return range(1, 1 + (int(training.get("num_folds") or 1) if training.get("ions") else 1))
+
+
+def _refuse_unfinished_folds(run: Path, config: dict[str, Any]) -> None:
+    folds = [run / f"fold_{number}" for number in _folds(config)]
+    if any(in_use(folder) for folder in (run, *folds)):
+        raise ConfigError(f"{run} is in use by another process: push it when the run has ended")
+    done = [fold for fold in folds if (fold / _HEADS).is_file()]
+    if len(done) < len(folds):
+        raise ConfigError(
+            f"{run} is not finished: {len(done)} of {len(folds)} folds are trained; go on with bindtune train "
+            f"--resume {run}"
+        )
+    if config["training"].get("ions") and not (run / _THRESHOLDS).is_file():
+        raise ConfigError(f"{run} is not finished: its folds were not joined; bindtune merge {run} does it")
+
+
+def _refuse_weightless(folder: Path, files: Mapping[str, object]) -> None:
+    if "config.json" not in files or not any(name.endswith((".safetensors", ".bin")) for name in files):
+        raise ConfigError(f"{folder} is no run and no model: it holds no config.json with weights beside it")
+
+
+def _base(run: Path, checkpoint: object) -> str | None:
+    """Hub name of the model that a run began with: what its settings say, or whose weights its files are."""
+    inputs = inputs_of(provenance(run))
+    digests = {
+        each.get("sha256") for name, each in inputs.items() if name.startswith("base ") and isinstance(each, dict)
+    }
+    by_hash = (release.name for release in packaged_releases() if digests & _weights_of(release.hashes))
+    return base_name(checkpoint, inputs) or next(by_hash, None)
+
+
+def _weights_of(hashes: Mapping[str, str]) -> set[str]:
+    return {digest for name, digest in hashes.items() if name != "tokenizer.json"}
+
+
+def _settings(run: Path, base: str | None, *, section: str | None, key: str) -> dict[str, Path | bytes]:
+    """Settings and provenance of a run, without folders; the base as if it came from the hub, if its name is known."""
+    config: dict[str, Any] = without_folders(run_config(run))
+    origin = without_folders(provenance(run))
+    if base is not None:
+        (config if section is None else config[section])[key] = base
+        for name, each in inputs_of(origin).items():
+            if name.startswith("base ") and isinstance(each, dict):
+                each["path"] = f"models--{base.replace('/', '--')}/{name.removeprefix('base ')}"
+    made: dict[str, Path | bytes] = {_CONFIG: yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()}
+    if origin:
+        made[_PROVENANCE] = (json.dumps(origin, indent=2) + "\n").encode()
+    return made
+
+
+def _cleaned(path: Path, base: str | None) -> Path | bytes:
+    """A file as it is, or, where it holds folders of this machine, its content without them."""
+    if path.name not in _CLEANED:
+        return path
+    content = read_json(path)
+    cleaned = without_folders(content)
+    if base is not None and path.name == "adapter_config.json" and isinstance(cleaned, dict):
+        cleaned["base_model_name_or_path"] = base
+    return path if cleaned == content else (json.dumps(cleaned, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _heads(path: Path, base: str | None) -> Path | bytes:
+    """The heads of a fold, which name their encoder."""
+    heads = read_heads(path)
+    name = base or without_folders(heads["base_model_checkpoint"])
+    if heads["base_model_checkpoint"] == name:
+        return path
+    stream = io.BytesIO()
+    torch.save({**heads, "base_model_checkpoint": name}, stream)
+    return stream.getvalue()
+
+
+def _write(folder: Path, files: Mapping[str, Path | bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+
+
+def _refuse_private(bundle: Bundle, source: Path) -> None:
+    """Look once more at all that people read, and at the heads.
+
+    Raises:
+        ConfigError: a file holds a secret or a folder of this machine.
+        CheckpointError: a file went while it was read.
+    """
+    folders = (source.resolve().parent, Path.home())
+    for name, content in bundle.files.items():
+        if name.endswith((".safetensors", ".bin")):
+            continue
+        try:
+            text = content if isinstance(content, bytes) else content.read_bytes()
+        except OSError as error:
+            raise CheckpointError(f"{content}: cannot be read: {error.strerror}") from error  # type: ignore[str-bytes-safe]
+        secret = find_private(text, folders)
+        if secret is not None:
+            raise ConfigError(f"{source}: {name} would be published with {secret}: take it out first")
