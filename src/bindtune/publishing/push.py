@@ -18,8 +18,8 @@ from bindtune import __version__
 from bindtune.errors import ConfigError
 from bindtune.publishing.bundle import Bundle, collect, measure
 
-# What an upload ends with: the error of the HTTP library, which differs between versions of huggingface_hub; OSError; and
-# RuntimeError, which names the file.
+# An upload ends with the error of the HTTP library (which one depends on the version of huggingface_hub), with OSError,
+# or with RuntimeError, which names the file.
 _ENDS: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, RuntimeError)
 _SHOWN = 3
 
