@@ -80,7 +80,7 @@ def pretraining(windows: int) -> dict[str, Step]:
         "linears unpadded, dense attention": optimised(
             model, lambda: pretraining_step.baseline_loss(model, long, unpad=True)
         ),
-        "bindtune": optimised(model, lambda: model(**short).loss),
+        "bindtune": optimised(model, lambda: model(**short, targets_only=True).loss),
     }
 
 
@@ -216,7 +216,7 @@ def loss_of(name: str, model: nn.Module, batch: dict[str, Tensor]) -> Callable[[
     if name == "e1":
         return lambda: model(**batch).loss
     wanted = batch["labels"][batch["labels"] != -100]
-    return lambda: nn.functional.cross_entropy(model(**batch, labelled_only=True).logits.float(), wanted)
+    return lambda: nn.functional.cross_entropy(model(**batch, targets_only=True).logits.float(), wanted)
 
 
 def tell() -> None:

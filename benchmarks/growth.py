@@ -65,7 +65,7 @@ def length(tokens: int, folder: Path) -> tuple[float, int, float]:
     rows = max(1, TOKENS // tokens)
     drawn = torch.randint(5, 4096, (rows, tokens), generator=torch.Generator().manual_seed(0))
     batch = script.collate(drawn.tolist(), tokens)
-    return best_of(lambda: model(**batch).loss.backward()), rows * tokens, peak_resident()
+    return best_of(lambda: model(**batch, targets_only=True).loss.backward()), rows * tokens, peak_resident()
 
 
 def protein(residues: int, folder: Path) -> tuple[float, int, float]:

@@ -102,7 +102,7 @@ def loss_of(name: str, model: nn.Module) -> Loss:
 
     def pretraining(tokens: int) -> Tensor:
         batch = dnabert2_batch(tokens)
-        logits = model(**batch, labelled_only=True).logits
+        logits = model(**batch, targets_only=True).logits
         wanted = batch["labels"][batch["labels"] != -100]
         return F.cross_entropy(logits.float(), wanted, reduction="none").sum() / len(wanted)
 

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM, alibi_slopes
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2_layers import alibi_slopes
 from rows import Row, add_json_option, peak_resident, write_rows
 
 LENGTH = 512
@@ -144,7 +145,7 @@ def main() -> None:
     losses: dict[str, Callable[[], Tensor]] = {
         "padded": lambda: baseline_loss(model, long, unpad=False),
         "unpadded": lambda: baseline_loss(model, long, unpad=True),
-        "bindtune": lambda: model(**short).loss,
+        "bindtune": lambda: model(**short, targets_only=True).loss,
     }
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-5, betas=(0.9, 0.98), eps=1e-6, fused=True)
 

@@ -11,6 +11,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "DNABert2Config": "bindtune.models.dnabert2_config",
     "DNABert2ForMaskedLM": "bindtune.models.dnabert2",
+    "DNABert2ForSequenceClassification": "bindtune.models.dnabert2_classifiers",
+    "DNABert2ForTokenClassification": "bindtune.models.dnabert2_classifiers",
     "DNABert2Model": "bindtune.models.dnabert2",
     "E1BatchPreparer": "bindtune.models.e1_tokens",
     "E1BindingTrainer": "bindtune.training.binding.trainer",
@@ -19,6 +21,7 @@ _HOMES = {
     "E1ForMaskedLM": "bindtune.models.e1",
     "E1ForResidueClassification": "bindtune.models.residue",
     "E1Model": "bindtune.models.e1",
+    "E1Tokenizer": "bindtune.models.e1_tokenizer",
     "EclipAdaptiveMLMCollator": "bindtune.data.collate",
     "load_ensemble_models": "bindtune.inference.checkpoints",
     "load_lora_checkpoint": "bindtune.inference.checkpoints",

@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bindtune.data.tokens import load_tokenizer
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM, alibi_slopes, lay_out
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2_layers import alibi_slopes, lay_out
 
 TOLERANCE = 5e-5
 CASES = ("right_pad", "left_pad", "interior_holes", "token_type_1_no_pad", "longer_than_alibi_starting_size")
@@ -116,14 +117,14 @@ def test_the_comparison_notices_one_changed_number(
     assert max(differences(model, cases, expected).values()) > 2 * TOLERANCE
 
 
-@pytest.mark.parametrize("labelled_only", [False, True])
+@pytest.mark.parametrize("targets_only", [False, True])
 def test_loss_and_gradients(
     model: DNABert2ForMaskedLM,
     cases: dict[str, dict[str, Tensor]],
     expected: dict[str, Tensor],
-    labelled_only: bool,
+    targets_only: bool,
 ) -> None:
-    output = model(**cases["right_pad"], labelled_only=labelled_only)
+    output = model(**cases["right_pad"], targets_only=targets_only)
     assert output.loss.item() == pytest.approx(float(expected["right_pad.loss"]), abs=2e-6)
     output.loss.backward()
     stored = {name.split("grad.", 1)[1]: grad for name, grad in expected.items() if ".grad." in name}

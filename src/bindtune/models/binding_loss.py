@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-IGNORED = -100
+from bindtune.models.token_loss import IGNORED
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from transformers import PreTrainedConfig
 class DNABert2Config(PreTrainedConfig):
     """Settings of a DNABERT-2 model; the defaults are those of zhihan1996/DNABERT-2-117M.
 
-    Keys of the hub's file that change no result (`alibi_starting_size`, `max_position_embeddings`, ...) are kept and
-    written back; ALiBi sets no limit to the length.
+    `classifier_dropout` None is `hidden_dropout_prob`. Keys of the hub's file that change no result
+    (`alibi_starting_size`, `max_position_embeddings`, ...) are kept and written back. ALiBi sets no limit to length.
     """
 
     model_type = "dnabert2"
@@ -29,6 +29,7 @@ class DNABert2Config(PreTrainedConfig):
         type_vocab_size: int = 2,
         pad_token_id: int = 3,
         tie_word_embeddings: bool = True,
+        classifier_dropout: float | None = None,
         **kwargs: Any,
     ) -> None:
         if hidden_size % num_attention_heads:
@@ -46,4 +47,10 @@ class DNABert2Config(PreTrainedConfig):
         self.layer_norm_eps = layer_norm_eps
         self.initializer_range = initializer_range
         self.type_vocab_size = type_vocab_size
+        self.classifier_dropout = classifier_dropout
         super().__init__(**kwargs, pad_token_id=pad_token_id, tie_word_embeddings=tie_word_embeddings)  # type: ignore[call-arg]
+
+    @property
+    def head_dropout(self) -> float:
+        """Dropout before a classifier: `classifier_dropout`, or that of hidden states where it is None."""
+        return self.hidden_dropout_prob if self.classifier_dropout is None else self.classifier_dropout

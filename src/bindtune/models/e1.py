@@ -12,22 +12,36 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 
 from bindtune.models.e1_config import E1Config
 from bindtune.models.e1_layers import E1Layer, E1RMSNorm
-from bindtune.models.e1_outputs import E1ContextCache, E1MaskedLMOutput, E1ModelOutput, check_carried, masked_lm_loss
-from bindtune.models.e1_tokens import PAD, last_sequence_mask
+from bindtune.models.e1_outputs import (
+    E1ContextCache,
+    E1MaskedLMOutput,
+    E1ModelOutput,
+    check_e1_arguments,
+    masked_lm_loss,
+    masked_lm_targets,
+)
+from bindtune.models.e1_tokens import PAD, complete_ids, last_sequence_mask
 from bindtune.models.fused import rotary_angles
 from bindtune.models.packing import Packing, View, pack
+from bindtune.models.padded_rows import PaddedRows, padded_rows
 from bindtune.models.strict import StrictPreTrainedModel
+from bindtune.models.token_loss import IGNORED, token_loss
 
 
 class E1PreTrainedModel(StrictPreTrainedModel):
-    """What E1 models share: strict loading, initialisation, checkpointing of layers."""
+    """What E1 models share: strict loading, initialisation, checkpointing of layers.
+
+    `attn_implementation` changes nothing: device, type and batch decide which kernel computes attention.
+    """
 
     config_class = E1Config
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
+    _supports_sdpa = True
     _no_split_modules = ["E1Layer"]  # noqa: RUF012 - transformers expects a list
 
     @classmethod
@@ -39,22 +53,22 @@ class E1PreTrainedModel(StrictPreTrainedModel):
         Args:
             pretrained_model_name_or_path: such as ``Profluent-Bio/E1-150m``, or a folder with config.json and weights.
             *args: as in transformers.
-            dtype: the type the parameters get, whatever the file and its configuration say.
+            dtype: the type the parameters get, whatever the file and its configuration say; "auto" for theirs.
             **kwargs: as in transformers.
 
         Raises:
             CheckpointError: the weights are missing, damaged, or do not fit the model key by key and shape by shape.
         """
         dtype = kwargs.pop("torch_dtype", dtype)
-        if dtype is None or dtype == "auto":
-            raise ValueError("state a dtype, torch.float32 or torch.bfloat16: the configuration's is not taken unseen")
+        if dtype is None:
+            raise ValueError("state a dtype, such as torch.float32, torch.bfloat16 or 'auto' for the configuration's")
         return super().from_pretrained(pretrained_model_name_or_path, *args, dtype=dtype, **kwargs)
 
 
 class E1Model(E1PreTrainedModel):
     """The encoder."""
 
-    leaves_behind = ("mlm_head.",)
+    _keys_to_ignore_on_load_unexpected = [r"^mlm_head\."]  # noqa: RUF012 - transformers expects a list
 
     def __init__(self, config: E1Config) -> None:
         super().__init__(config)
@@ -66,21 +80,23 @@ class E1Model(E1PreTrainedModel):
 
     def forward(
         self,
-        input_ids: Tensor,
-        within_seq_position_ids: Tensor,
-        global_position_ids: Tensor,
-        sequence_ids: Tensor,
+        input_ids: Tensor | None = None,
+        within_seq_position_ids: Tensor | None = None,
+        global_position_ids: Tensor | None = None,
+        sequence_ids: Tensor | None = None,
         context_cache: E1ContextCache | None = None,
         output_hidden_states: bool | None = None,
         query_only: bool = False,
         return_dict: bool | None = None,
+        inputs_embeds: Tensor | None = None,
         **carried: Any,
     ) -> E1ModelOutput | tuple[Any, ...]:
         """Encode a batch.
 
         Args:
             input_ids: (B, T).
-            within_seq_position_ids: (B, T), position in the sequence.
+            within_seq_position_ids: (B, T), position in the sequence. This and the next two follow from `input_ids`
+                where they are left out: a sequence begins at each <bos> (`row_ids`).
             global_position_ids: (B, T), position in the row.
             sequence_ids: (B, T), number of the sequence in the row, -1 at padding.
             context_cache: a cached context that precedes every row; only without gradients.
@@ -88,38 +104,44 @@ class E1Model(E1PreTrainedModel):
             query_only: only the last sequence of each row is wanted. Outputs at context tokens are 0, and the context
                 is left out of the work after the last layer that needs it.
             return_dict: False for a tuple.
-            **carried: see `check_carried`; `labels` of a batch may be there too.
+            inputs_embeds: (B, T, D) token embeddings, instead of `input_ids`; those of sequence ids are still added.
+            **carried: see `check_e1_arguments`; `labels` of a batch may be there too.
         """
-        check_carried({name: value for name, value in carried.items() if name != "labels"})
+        beside = {name: value for name, value in carried.items() if name not in ("labels", "num_items_in_batch")}
+        check_e1_arguments(beside)
         if output_hidden_states is None:
             output_hidden_states = bool(self.config.output_hidden_states)
         if output_hidden_states and query_only:
             raise ValueError("hidden states of all tokens are not computed where only the query is wanted")
-        packing = self._pack(sequence_ids, context_cache)
+        within, across, sequence = complete_ids(input_ids, within_seq_position_ids, global_position_ids, sequence_ids)
+        packing = self._pack(sequence, context_cache)
         if query_only and self.config.last_global is None:
             packing = packing.queries
-        hidden = self._embed(input_ids, packing)  # (N, D)
-        positions = (within_seq_position_ids, global_position_ids)
-        views = self._views(positions, packing, hidden.dtype, context=context_cache, query_only=query_only)
+        hidden = self._embed(input_ids, packing, inputs_embeds)  # (N, D)
+        views = self._views((within, across), packing, hidden.dtype, context=context_cache, query_only=query_only)
         states = []
         for layer, view in zip(self.layers, views, strict=True):
             if output_hidden_states:
                 states.append(packing.unpack(hidden))  # (B, T, D)
+                hidden = packing.pack(states[-1])  # through the padded form, so that it has a gradient
             hidden = layer(hidden, view)  # (N, D), or (M, D) from the last global layer on
             packing = packing if view.only is None else packing.queries
+        if query_only and isinstance(packing, PaddedRows):
+            packing = packing.queries
         last = packing.unpack(self.norm(hidden))  # (B, T, D)
         output = E1ModelOutput(
             last_hidden_state=last,
             context_cache=context_cache,
             hidden_states=(*states, last) if output_hidden_states else None,
         )
-        return output.to_tuple() if return_dict is False else output
+        return output if self.returns_dict(return_dict) else output.to_tuple()
 
     def encode(
         self, input_ids: Tensor, within_seq_position_ids: Tensor, global_position_ids: Tensor, sequence_ids: Tensor
     ) -> Tensor:
         """Hidden states of the queries (B, T, D), 0 at context and padding."""
-        output = self(input_ids, within_seq_position_ids, global_position_ids, sequence_ids, query_only=True)
+        ids = (input_ids, within_seq_position_ids, global_position_ids, sequence_ids)
+        output = self(*ids, query_only=True, return_dict=True)
         hidden: Tensor = output.last_hidden_state
         return hidden
 
@@ -142,7 +164,7 @@ class E1Model(E1PreTrainedModel):
         """
         if len(input_ids) != 1:
             raise ValueError(f"a context is one row, found {len(input_ids)}")
-        packing = self._pack(sequence_ids, None)
+        packing: Any = self._pack(sequence_ids, None)
         hidden = self._embed(input_ids, packing)  # (C, D)
         positions = (within_seq_position_ids, global_position_ids)
         captured: list[tuple[Tensor, Tensor]] = []
@@ -156,9 +178,13 @@ class E1Model(E1PreTrainedModel):
         layers = filter(self.config.is_global, range(self.config.num_hidden_layers))
         return E1ContextCache(dict(zip(layers, captured, strict=True)), int(sequence_ids.max()) + 1)
 
-    def _pack(self, sequence_ids: Tensor, context: E1ContextCache | None) -> Packing:
+    def _pack(self, sequence_ids: Tensor, context: E1ContextCache | None) -> Packing | PaddedRows:
         if sequence_ids.ndim != 2:
             raise ValueError(f"sequence_ids must be (B, T), found shape {tuple(sequence_ids.shape)}")
+        if torch.compiler.is_exporting():
+            if context is not None:
+                raise ValueError("a cached context cannot be exported: its size decides what is computed")
+            return padded_rows(sequence_ids)
         if int(sequence_ids.amax()) >= self.config.max_num_sequences:
             raise ValueError(f"sequence id {int(sequence_ids.amax())}, the model has {self.config.max_num_sequences}")
         packing = pack(sequence_ids)
@@ -169,16 +195,24 @@ class E1Model(E1PreTrainedModel):
                 raise ValueError("sequence ids overlap those of the cached context: use get_query_kwargs")
         return packing
 
-    def _embed(self, input_ids: Tensor, packing: Packing) -> Tensor:
+    def _embed(
+        self, input_ids: Tensor | None, packing: Packing | PaddedRows, inputs_embeds: Tensor | None = None
+    ) -> Tensor:
         """Token plus sequence number: (N, D). Under autocast the residual has autocast's type throughout."""
-        hidden: Tensor = self.embed_tokens(packing.pack(input_ids)) + self.embed_seq_id(packing.sequence_ids)
+        if inputs_embeds is not None and input_ids is None:
+            tokens = packing.pack(inputs_embeds)
+        elif input_ids is not None and inputs_embeds is None:
+            tokens = self.embed_tokens(packing.pack(input_ids))
+        else:
+            raise ValueError("give either input_ids or inputs_embeds")
+        hidden: Tensor = tokens + self.embed_seq_id(packing.sequence_ids)
         device = hidden.device.type
         return hidden.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else hidden
 
     def _views(
         self,
         positions: tuple[Tensor, Tensor],
-        packing: Packing,
+        packing: Any,
         dtype: torch.dtype,
         *,
         context: E1ContextCache | None = None,
@@ -210,6 +244,9 @@ class E1Model(E1PreTrainedModel):
 class E1ForMaskedLM(E1PreTrainedModel):
     """The encoder and its masked-LM head. A checkpoint without the head is refused."""
 
+    # transformers' Trainer would count the labels 0 of padding and context as items.
+    accepts_loss_kwargs = False
+
     def __init__(self, config: E1Config) -> None:
         super().__init__(config)
         width = config.hidden_size
@@ -224,16 +261,18 @@ class E1ForMaskedLM(E1PreTrainedModel):
 
     def forward(
         self,
-        input_ids: Tensor,
-        within_seq_position_ids: Tensor,
-        global_position_ids: Tensor,
-        sequence_ids: Tensor,
+        input_ids: Tensor | None = None,
+        within_seq_position_ids: Tensor | None = None,
+        global_position_ids: Tensor | None = None,
+        sequence_ids: Tensor | None = None,
         labels: Tensor | None = None,
         context_cache: E1ContextCache | None = None,
         output_hidden_states: bool | None = None,
         query_only: bool = False,
         logits_at: Tensor | None = None,
         return_dict: bool | None = None,
+        inputs_embeds: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
         **carried: Any,
     ) -> E1MaskedLMOutput | tuple[Any, ...]:
         """Score tokens.
@@ -249,34 +288,59 @@ class E1ForMaskedLM(E1PreTrainedModel):
             query_only: only the last sequence of each row is wanted; outputs are 0 at context tokens.
             logits_at: (B, T), True where logits are wanted; everywhere by default. The head runs nowhere else.
             return_dict: False for a tuple.
-            **carried: see `check_carried`.
+            inputs_embeds: (B, T, D), instead of `input_ids`, as in `E1Model`.
+            num_items_in_batch: what the sum of the losses is divided by, instead of the number of labels.
+            **carried: see `check_e1_arguments`.
         """
-        check_carried(carried)
+        check_e1_arguments(carried)
+        within, across, sequence = complete_ids(input_ids, within_seq_position_ids, global_position_ids, sequence_ids)
         encoded = self.model(
             input_ids,
-            within_seq_position_ids,
-            global_position_ids,
-            sequence_ids,
+            within,
+            across,
+            sequence,
             context_cache=context_cache,
             output_hidden_states=output_hidden_states,
             query_only=query_only,
+            return_dict=True,
+            inputs_embeds=inputs_embeds,
         )
         hidden = encoded.last_hidden_state  # (B, T, D)
-        wanted = last_sequence_mask(sequence_ids) if query_only else sequence_ids >= 0
+        asked = last_sequence_mask(sequence) if query_only else sequence >= 0
         if logits_at is not None:
-            wanted = wanted & logits_at
-        scores = self.mlm_head(hidden[wanted]).float()  # (W, V)
-        loss = None if labels is None else masked_lm_loss(scores, labels, wanted)
-        logits = scores.new_zeros(*sequence_ids.shape, scores.shape[-1])
+            asked = asked & logits_at
+        logits, loss = self._score(hidden, asked, labels, num_items_in_batch)
         output = E1MaskedLMOutput(
             loss=loss,
             mlm_loss=loss,
-            logits=logits.masked_scatter(wanted[..., None], scores),  # (B, T, V)
+            logits=logits,
             embeddings=hidden,
             context_cache=context_cache,
             hidden_states=encoded.hidden_states,
         )
-        return output.to_tuple() if return_dict is False else output
+        return output if self.returns_dict(return_dict) else output.to_tuple()
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The last layer of the masked-LM head."""
+        return self.mlm_head[3]
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Replace the last layer of the masked-LM head."""
+        self.mlm_head[3] = new_embeddings
+
+    def _score(
+        self, hidden: Tensor, asked: Tensor, labels: Tensor | None, items: Tensor | int | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits (B, T, V), 0 where nothing is asked, and the loss."""
+        if torch.compiler.is_exporting():  # where no shape may depend on how many tokens are asked for
+            logits = self.mlm_head(hidden).float().masked_fill(~asked[..., None], 0.0)
+            if labels is None:
+                return logits, None
+            return logits, token_loss(logits, masked_lm_targets(labels).masked_fill(~asked, IGNORED), items)
+        scores = self.mlm_head(hidden[asked]).float()  # (W, V)
+        loss = None if labels is None else masked_lm_loss(scores, labels, asked, items)
+        logits = scores.new_zeros(*asked.shape, scores.shape[-1])
+        return logits.masked_scatter(asked[..., None], scores), loss
 
     @property
     def encoder(self) -> E1Model:
@@ -289,3 +353,8 @@ class E1ForMaskedLM(E1PreTrainedModel):
         """Hidden states of the queries (B, T, D), 0 at context and padding."""
         hidden: Tensor = self.model.encode(input_ids, within_seq_position_ids, global_position_ids, sequence_ids)
         return hidden
+
+
+AutoConfig.register(E1Config.model_type, E1Config, exist_ok=True)
+AutoModel.register(E1Config, E1Model, exist_ok=True)
+AutoModelForMaskedLM.register(E1Config, E1ForMaskedLM, exist_ok=True)

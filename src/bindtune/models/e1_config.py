@@ -10,9 +10,9 @@ from bindtune.models.e1_tokens import BOS, EOS, PAD
 
 # Keys of other programs' files: code to download, kernels to choose, switches that change no result.
 _IGNORED_KEYS = (
-    "auto_map", "attn_backend", "attn_implementation", "_attn_implementation", "no_ffn_gradient_checkpointing",
-    "gradient_checkpointing",
+    "auto_map", "attn_backend", "no_ffn_gradient_checkpointing", "gradient_checkpointing",
 )  # fmt: skip
+_IGNORED_IN_FILES = ("attn_implementation", "_attn_implementation")
 _WHOLE = (
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
     "num_key_value_heads", "global_attention_every_n_layers", "max_num_sequences", "max_num_positions_within_seq",
@@ -35,6 +35,7 @@ class E1Config(PreTrainedConfig):
     """
 
     model_type = "E1"
+    keys_to_ignore_at_inference = ("mlm_loss", "last_hidden_state", "embeddings", "context_cache", "hidden_states")
 
     vocab_size: int = 34
     hidden_size: int = 4096
@@ -111,7 +112,8 @@ class E1Config(PreTrainedConfig):
             raise CheckpointError("the configuration names no model type and has none of the settings of E1")
         if found not in (None, cls.model_type):
             raise CheckpointError(f"the checkpoint is a '{found}' model, expected '{cls.model_type}'")
-        config: Self = super().from_dict(config_dict, **kwargs)
+        own = {key: value for key, value in config_dict.items() if key not in _IGNORED_IN_FILES}
+        config: Self = super().from_dict(own, **kwargs)
         return config
 
     @property

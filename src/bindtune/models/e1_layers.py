@@ -9,6 +9,7 @@ from bindtune.models.attention import attend, attend_after_context
 from bindtune.models.e1_config import E1Config
 from bindtune.models.fused import Angles, clip_rotate, gated_silu, recomputed_product, rms_norm
 from bindtune.models.packing import View
+from bindtune.models.padded_rows import DensePlan
 
 
 class E1RMSNorm(nn.Module):
@@ -47,7 +48,9 @@ class E1Attention(nn.Module):
         if view.captured is not None:
             view.captured.append((key, value))
         query = clip_rotate(self._heads(self.q_proj(asking)), angles, self.clip)  # (M, H, d)
-        if view.context is None:
+        if isinstance(view.plan, DensePlan):
+            out = view.plan.attend(query, key, value)  # (N, H, d)
+        elif view.context is None:
             out = attend(query, key, value, plan=view.plan)  # (M, H, d)
         else:
             out = attend_after_context(query, key, value, plan=view.plan, context=view.context)

@@ -4,10 +4,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
-from torch.nn import functional as F
 from transformers.utils.generic import ModelOutput
 
+from bindtune.models.arguments import check_carried
 from bindtune.models.e1_tokens import PAD
+from bindtune.models.token_loss import IGNORED, token_loss
+
+_ADVICE = {
+    "attention_mask": "E1 reads no attention_mask: padding is <pad>, or a sequence id of -1",
+    "output_attentions": "E1 gives no attention maps: they are never computed, whatever attn_implementation says",
+    "position_ids": "E1 has two kinds of positions: give within_seq_position_ids and global_position_ids",
+    "use_cache": "make a context cache with E1Model.cache_context and give it as context_cache",
+}
 
 
 @dataclass(frozen=True)
@@ -56,32 +64,33 @@ class E1MaskedLMOutput(ModelOutput):
     attentions: None = None
 
 
-def masked_lm_loss(scores: Tensor, labels: Tensor, wanted: Tensor) -> Tensor:
+def masked_lm_loss(
+    scores: Tensor, labels: Tensor, wanted: Tensor, num_items_in_batch: Tensor | int | None = None
+) -> Tensor:
     """Mean cross-entropy over the labels that are neither 0 nor -100; 0 where there is none.
 
     Args:
         scores: (W, V) logits of the wanted positions, row by row.
         labels: (B, T).
         wanted: (B, T), where `scores` stand.
+        num_items_in_batch: what the sum is divided by, instead of the number of labels.
     """
-    counted = (labels != PAD) & (labels != -100)
-    if bool((counted & ~wanted).any()):
+    targets = masked_lm_targets(labels)
+    if bool(((targets != IGNORED) & ~wanted).any()):
         raise ValueError("labels stand where no logits are computed")
-    targets = labels.masked_fill(~counted, -100)[wanted]
-    return F.cross_entropy(scores, targets, ignore_index=-100, reduction="sum") / counted.sum().clamp(min=1)
+    return token_loss(scores, targets[wanted], num_items_in_batch)
 
 
-def check_carried(carried: dict[str, Any]) -> None:
-    """Let pass what has no effect: a batch's `context` and `context_len`, `use_cache` and `output_attentions` if false.
+def masked_lm_targets(labels: Tensor) -> Tensor:
+    """Labels (B, T) with -100 in the place of 0, the id of padding, which is no target either."""
+    return labels.masked_fill(labels == PAD, IGNORED)
+
+
+def check_e1_arguments(carried: dict[str, Any]) -> None:
+    """Let pass what has no effect: a batch's `context` and `context_len`, and what is None or False.
 
     Raises:
         TypeError: an argument is unknown.
         ValueError: an effect is asked for that there is not.
     """
-    unknown = carried.keys() - {"context", "context_len", "use_cache", "output_attentions"}
-    if unknown:
-        raise TypeError(f"unknown argument: {', '.join(sorted(unknown))}")
-    if carried.get("use_cache"):
-        raise ValueError("make a context cache with E1Model.cache_context and give it as context_cache")
-    if carried.get("output_attentions"):
-        raise ValueError("attention maps are never computed")
+    check_carried(carried, harmless=("context", "context_len"), advice=_ADVICE)

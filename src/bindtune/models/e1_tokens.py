@@ -88,6 +88,41 @@ def query_residue_mask(input_ids: Tensor, sequence_ids: Tensor) -> Tensor:
     return last_sequence_mask(sequence_ids) & ~boundary_mask(input_ids)
 
 
+def row_ids(input_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What a row's tokens say of themselves, if no residue was removed: a sequence begins at each <bos>.
+
+    Args:
+        input_ids: (B, T), <pad> at padding.
+
+    Returns:
+        Positions in the sequence, positions in the row, and numbers of the sequences, (B, T) each, -1 at padding.
+    """
+    real, begins = input_ids != PAD, input_ids == BOS
+    across = real.long().cumsum(dim=1) - 1
+    first = torch.where(begins, across, 0).cummax(dim=1).values
+    sequence = (begins.long().cumsum(dim=1) - 1).clamp(min=0)
+    within, across, sequence = (ids.masked_fill(~real, NO_SEQUENCE) for ids in (across - first, across, sequence))
+    return within, across, sequence
+
+
+def complete_ids(
+    input_ids: Tensor | None, within: Tensor | None, across: Tensor | None, sequence: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Fill in the positions and sequence ids that were left out, as `row_ids` has them.
+
+    Raises:
+        ValueError: some are left out, and there are no input_ids to derive them from.
+    """
+    if within is not None and across is not None and sequence is not None:
+        return within, across, sequence
+    if input_ids is None:
+        raise ValueError("positions and sequence ids follow from input_ids alone: give all three with inputs_embeds")
+    derived = row_ids(input_ids)
+    chosen = (own if given is None else given for given, own in zip((within, across, sequence), derived, strict=True))
+    within, across, sequence = chosen
+    return within, across, sequence
+
+
 class E1BatchPreparer:
     """Turns text into the tensors that E1 reads.
 

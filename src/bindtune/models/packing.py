@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bindtune.models.fused import spread_rows
+from bindtune.models.padded_rows import DensePlan
 
 
 class Block(NamedTuple):
@@ -94,14 +95,14 @@ class View(NamedTuple):
     """How a layer sees the packed tokens.
 
     Args:
-        plan: who attends to whom.
+        plan: who attends to whom; a mask while `torch.export` traces.
         angles: cosine and sine of each token's position (N, 1, d/2).
         only: (M,) tokens that go on, where the others are needed for their keys and values alone.
         context: keys and values of a cached context (C, G, d).
         captured: where a context is being cached, the list that takes the layer's keys and values.
     """
 
-    plan: Plan
+    plan: Plan | DensePlan
     angles: tuple[Tensor, Tensor]
     only: Tensor | None = None
     context: tuple[Tensor, Tensor] | None = None

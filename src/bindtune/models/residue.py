@@ -107,9 +107,16 @@ class E1ForResidueClassification(nn.Module):
 
     @property
     def e1_backbone(self) -> nn.Module:
-        """The encoder inside the wrapped model."""
-        backbone: nn.Module = self._original_model.encoder
+        """The model with its masked-LM head, such as an E1ForMaskedLM, whether it has adapters or not."""
+        model = self._original_model
+        backbone: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model  # PEFT's method
         return backbone
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The encoder alone, without a masked-LM head."""
+        encoder: nn.Module = self._original_model.encoder
+        return encoder
 
     def forward(
         self,
@@ -164,13 +171,13 @@ class E1ForResidueClassification(nn.Module):
             return
         wrapped = hasattr(head, "modules_to_save")
         part = head.modules_to_save if wrapped else head
-        shared = {id(parameter) for parameter in self.e1_backbone.parameters()}  # such as tied embeddings
+        shared = {id(parameter) for parameter in self.encoder.parameters()}  # such as tied embeddings
         for parameter in part.parameters():
             if id(parameter) not in shared:
                 parameter.requires_grad_((wanted or wrapped) and self.mlm_weight > 0)
 
     def _learns(self) -> bool:
-        return any(parameter.requires_grad for parameter in self.e1_backbone.parameters())
+        return any(parameter.requires_grad for parameter in self.encoder.parameters())
 
     def _logits(self, hidden: Tensor, sequence_ids: Tensor, ion: str | None) -> Tensor:
         real = sequence_ids == sequence_ids.amax(dim=1, keepdim=True)  # the query; a row is never padding alone

@@ -1,5 +1,7 @@
 """Loading that is strict both ways, shared by the native encoders."""
 
+import re
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -9,18 +11,38 @@ from bindtune.errors import CheckpointError
 from bindtune.models.damage import MODEL_DOCUMENTS, check_documents, loading
 
 
+class MisfitError(CheckpointError, RuntimeError):
+    """Weights do not fit a class; a RuntimeError too, as transformers raises where shapes differ."""
+
+
 class StrictPreTrainedModel(PreTrainedModel):
     """A `PreTrainedModel` whose weights load completely or not at all.
 
     transformers warns about keys that are left over and fills missing parameters with random numbers. Here both raise,
-    except for `leaves_behind`: prefixes of keys that belong to a head that the class does not have.
+    with two exceptions, which a class names by patterns of keys:
+    - `_keys_to_ignore_on_load_unexpected`, an attribute of transformers: keys of heads that the class does not have.
+      They are passed over in silence.
+    - `new_parts`: heads that start from random numbers if a checkpoint has nothing of them. transformers prints their
+      names.
     """
 
-    leaves_behind: ClassVar[tuple[str, ...]] = ()
+    new_parts: ClassVar[tuple[str, ...]] = ()
+
+    def post_init(self) -> None:
+        """As in transformers, but the keys that a submodel passes over are not passed over here."""
+        super().post_init()
+        self._keys_to_ignore_on_load_unexpected = set(type(self)._keys_to_ignore_on_load_unexpected or ())
+
+    def returns_dict(self, return_dict: bool | None) -> bool:
+        """Whether `forward` gives names with its values: as the caller says, or the configuration."""
+        return bool(self.config.return_dict if return_dict is None else return_dict)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
         """Load from a hub name or a folder, in fp32 unless `dtype` says otherwise.
+
+        With `ignore_mismatched_sizes` parameters of another shape than the file's start from random numbers, as in
+        transformers.
 
         Returns:
             The model in evaluation mode; with `output_loading_info` a tuple of it and the loading info.
@@ -28,29 +50,21 @@ class StrictPreTrainedModel(PreTrainedModel):
         Raises:
             CheckpointError: the weights are missing, damaged, or do not fit the model key by key and shape by shape.
         """
+        name = pretrained_model_name_or_path
         kwargs.setdefault("dtype", kwargs.pop("torch_dtype", torch.float32))
         wants_info = kwargs.pop("output_loading_info", False)
+        resizes = kwargs.pop("ignore_mismatched_sizes", False)
         kwargs["ignore_mismatched_sizes"] = True  # reported below, all of them at once
-        with loading(pretrained_model_name_or_path, "no model"):
-            check_documents(pretrained_model_name_or_path, MODEL_DOCUMENTS)
-            loaded: Any = super().from_pretrained(
-                pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
-            )
+        misused = torch.get_default_device().type == "meta"  # which transformers refuses: no fault of the files
+        with nullcontext() if misused else loading(name, "no model"):
+            if name is not None:  # weights are given as `state_dict`
+                check_documents(name, MODEL_DOCUMENTS)
+            loaded: Any = super().from_pretrained(name, *args, output_loading_info=True, **kwargs)
         model, info = loaded
-        misfits = {key for key, *_ in info["mismatched_keys"]}
-        left_over = sorted(key for key in info["unexpected_keys"] if not key.startswith(cls.leaves_behind))
-        problems = [
-            *(f"no parameter for {key}" for key in left_over),
-            *(f"nothing for parameter {key}" for key in sorted(info["missing_keys"] - misfits)),
-            *(
-                f"{key} has shape {tuple(found)}, expected {tuple(want)}"
-                for key, found, want in info["mismatched_keys"]
-            ),
-            *model.untied(),
-        ]
+        problems = _problems(model, info, resizes=resizes)
         if problems:
-            raise CheckpointError(
-                f"{pretrained_model_name_or_path} does not fit {cls.__name__}: {'; '.join(problems[:10])}"
+            raise MisfitError(
+                f"{name} does not fit {cls.__name__}: {'; '.join(problems[:10])}"
                 + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
             )
         return (model, info) if wants_info else model
@@ -70,3 +84,22 @@ class StrictPreTrainedModel(PreTrainedModel):
             for copy, original in wanted.items()
             if self.get_parameter(copy) is not self.get_parameter(original)
         ]
+
+
+def _problems(model: StrictPreTrainedModel, info: dict[str, Any], *, resizes: bool) -> list[str]:
+    """What does not fit, one phrase each."""
+    misfits = {key for key, *_ in info["mismatched_keys"]}
+    missing = info["missing_keys"] - misfits
+    for part in model.new_parts:
+        keys = {name for name, _ in model.named_parameters() if re.search(part, name)}
+        if keys <= missing:
+            missing = missing - keys
+    return [
+        *(f"no parameter for {key}" for key in sorted(info["unexpected_keys"])),
+        *(f"nothing for parameter {key}" for key in sorted(missing)),
+        *(
+            f"{key} has shape {tuple(found)}, expected {tuple(expected)}"
+            for key, found, expected in ([] if resizes else info["mismatched_keys"])
+        ),
+        *model.untied(),
+    ]

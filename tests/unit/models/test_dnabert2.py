@@ -10,14 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bindtune.models.dnabert2 import (
-    DNABert2Config,
-    DNABert2ForMaskedLM,
-    DNABert2Model,
-    Layer,
-    alibi_slopes,
-    lay_out,
-)
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM, DNABert2Model
+from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2_layers import Layer, alibi_slopes, lay_out
 from bindtune.models.fused import dropout, gated_gelu
 from bindtune.models.hub_layout import write_hub_layout
 
@@ -108,7 +103,7 @@ class TestPadding:
         assert output.logits.isfinite().all()
         assert output.loss.isfinite()
         assert all(state.isfinite().all() for state in output.hidden_states)
-        model(ids, mask, labels=labels, labelled_only=True).loss.backward()
+        model(ids, mask, labels=labels, targets_only=True).loss.backward()
         assert all(grad.isfinite().all() for grad in gradients(model).values())
 
     def test_a_row_without_tokens_leaves_the_others_alone(self) -> None:
@@ -171,17 +166,17 @@ class TestLoss:
         ids, mask = rows(9, 4)
         labels = some_labels(ids, mask)
         more = torch.where(mask == 0, 11, labels)
-        for labelled_only in (False, True):
-            plain = model(ids, mask, labels=labels, labelled_only=labelled_only)
-            padded = model(ids, mask, labels=more, labelled_only=labelled_only)
+        for targets_only in (False, True):
+            plain = model(ids, mask, labels=labels, targets_only=targets_only)
+            padded = model(ids, mask, labels=more, targets_only=targets_only)
             assert padded.loss.item() == plain.loss.item()
             assert torch.equal(padded.logits, plain.logits)
 
-    @pytest.mark.parametrize("labelled_only", [False, True])
-    def test_without_a_label_it_is_zero_and_still_goes_backward(self, labelled_only: bool) -> None:
+    @pytest.mark.parametrize("targets_only", [False, True])
+    def test_without_a_label_it_is_zero_and_still_goes_backward(self, targets_only: bool) -> None:
         model = build()
         ids, mask = rows(9, 4)
-        loss = model(ids, mask, labels=torch.full_like(ids, -100), labelled_only=labelled_only).loss
+        loss = model(ids, mask, labels=torch.full_like(ids, -100), targets_only=targets_only).loss
         assert loss.item() == 0.0
         loss.backward()
         assert all(not grad.any() for grad in gradients(model).values())
@@ -198,32 +193,34 @@ class TestLoss:
         ids, mask = rows(9, 4 if padded else 9)
         labels = some_labels(ids, mask)
         found = []
-        for labelled_only in (False, True):
+        for targets_only in (False, True):
             model = build()
-            output = model(ids, mask, labels=labels, labelled_only=labelled_only)
+            output = model(ids, mask, labels=labels, targets_only=targets_only)
             output.loss.backward()
-            logits = output.logits if labelled_only else output.logits[labels != -100]
+            logits = output.logits if targets_only else output.logits[labels != -100]
             found.append((logits.detach(), output.loss.detach(), gradients(model)))
         assert found[1][0].shape == (int((labels != -100).sum()), 60)
         for full, part in zip(*found, strict=True):
             torch.testing.assert_close(part, full, atol=2e-6, rtol=1e-5)
 
-    def test_training_computes_labelled_tokens_only_unless_states_are_wanted(self) -> None:
-        model = build().train()
+    @pytest.mark.parametrize("training", [False, True])
+    def test_logits_stand_at_every_token_unless_targets_alone_are_asked_for(self, training: bool) -> None:
+        model = build().train(training)
         ids, mask = rows(9, 4)
         labels = some_labels(ids, mask)
-        assert model(ids, mask, labels=labels).logits.shape == (int((labels != -100).sum()), 60)
+        assert model(ids, mask, labels=labels).logits.shape == (2, 9, 60)
         assert model(ids, mask, labels=labels, output_hidden_states=True).logits.shape == (2, 9, 60)
         assert model(ids, mask).logits.shape == (2, 9, 60)
-        assert model.eval()(ids, mask, labels=labels).logits.shape == (2, 9, 60)
+        targets = model(ids, mask, labels=labels, targets_only=True)
+        assert targets.logits.shape == (int((labels != -100).sum()), 60)
 
-    def test_labelled_only_needs_labels_and_no_states(self) -> None:
+    def test_targets_only_needs_labels_and_no_states(self) -> None:
         model = build()
         ids, mask = rows(5)
-        with pytest.raises(ValueError, match="labelled_only"):
-            model(ids, mask, labelled_only=True)
-        with pytest.raises(ValueError, match="labelled_only"):
-            model(ids, mask, labels=ids, labelled_only=True, output_hidden_states=True)
+        with pytest.raises(ValueError, match="targets_only"):
+            model(ids, mask, targets_only=True)
+        with pytest.raises(ValueError, match="targets_only"):
+            model(ids, mask, labels=ids, targets_only=True, output_hidden_states=True)
 
     def test_tuple_output(self) -> None:
         model = build()
@@ -342,7 +339,7 @@ class TestDropout:
             seen.append(x.shape[-1])
             return x
 
-        monkeypatch.setattr("bindtune.models.dnabert2.dropout", note)
+        monkeypatch.setattr("bindtune.models.dnabert2_layers.dropout", note)
         build().train()(*rows(5))
         assert seen == [24, 24, 40, 24, 40]
 
@@ -565,5 +562,5 @@ def test_attention_matches_the_formula() -> None:
         one = slice(6 * head, 6 * head + 6)
         distance = torch.tensor([[abs(i - j) for j in range(5)] for i in range(5)])
         parts.append(F.softmax(q[:, one] @ k[:, one].T / math.sqrt(6) - slope * distance, dim=-1) @ v[:, one])
-    found = attention(x, lay_out(torch.ones(1, 5), heads=4, dtype=torch.float32))
+    found, _ = attention(x, lay_out(torch.ones(1, 5), heads=4, dtype=torch.float32))
     torch.testing.assert_close(found, torch.cat(parts, dim=-1), atol=1e-5, rtol=1e-5)

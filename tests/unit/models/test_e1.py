@@ -347,8 +347,8 @@ def test_outputs_as_a_tuple_and_carried_arguments() -> None:
             model(**batch, output_attentions=True)
         with pytest.raises(ValueError, match="cache_context"):
             model(**batch, use_cache=True)
-        with pytest.raises(TypeError, match="attention_mask"):
-            model(**batch, attention_mask=None)
+        with pytest.raises(TypeError, match="seqence_ids"):
+            model(**batch, seqence_ids=None)
 
 
 @pytest.mark.parametrize(
@@ -427,5 +427,5 @@ def test_the_encoder_alone() -> None:
         prepared = E1BatchPreparer().get_batch_kwargs(MIXED)
         (last,) = model.model(**prepared, return_dict=False)
         assert torch.equal(last, model(**batch).embeddings)
-    with pytest.raises(TypeError, match="attention_mask"):
-        model.model(**batch, attention_mask=None)
+    with pytest.raises(TypeError, match="seqence_ids"):
+        model.model(**batch, seqence_ids=None)

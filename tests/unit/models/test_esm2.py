@@ -130,7 +130,7 @@ def test_without_adapters_every_weight_is_trained(esm_folder: Path) -> None:
     assert [name for name, tensor in trained.items() if tensor is None] == []
     assert not any("lm_head" in name for name in trained)
     frozen = E1ForJointBindingMLM(load_backbone(str(esm_folder))[0], ["ZN"], 0.0, True, train_mlm_head=True)
-    assert not any(tensor.requires_grad for tensor in frozen.e1_backbone.parameters())
+    assert not any(tensor.requires_grad for tensor in frozen.encoder.parameters())
     assert frozen._original_model.lm_head.dense.weight.requires_grad
 
 

@@ -251,7 +251,7 @@ def test_a_frozen_encoder_trains_the_heads_alone(tiny_e1: Make) -> None:
     assert {name for name in gradients(with_head, batch(MIXED)) if "mlm_head" in name} == {
         f"_original_model.mlm_head.{part}.{kind}" for part in (0, 2, 3) for kind in ("weight", "bias")
     }
-    assert not any(tensor.requires_grad for tensor in with_head.e1_backbone.parameters())
+    assert not any(tensor.requires_grad for tensor in with_head.encoder.parameters())
 
 
 @pytest.mark.parametrize("adapted", [True, False])
@@ -269,7 +269,7 @@ def test_checkpointing_changes_no_gradient(tiny_e1: Make) -> None:
     model = joint(lora(tiny_e1())).train()
     plain = gradients(model, inputs)
     model._original_model.activation_checkpointing_enable()
-    assert all(layer.gradient_checkpointing for layer in model.e1_backbone.layers)  # type: ignore[union-attr]
+    assert all(layer.gradient_checkpointing for layer in model.encoder.layers)  # type: ignore[union-attr]
     again = gradients(model, inputs)
     for name, tensor in plain.items():
         torch.testing.assert_close(again[name], tensor, atol=1e-7, rtol=1e-5)
@@ -281,7 +281,7 @@ def test_an_encoder_without_head_and_a_model_without_ions(tiny_e1: Make) -> None
     with pytest.raises(ValueError, match="no masked-LM head"):
         E1ForJointBindingMLM(encoder.model, IONS)
     classifier = E1ForResidueClassification(encoder.model, IONS)
-    assert classifier.e1_backbone is encoder.model
+    assert classifier.e1_backbone is classifier.encoder is encoder.model
     assert classifier(**{**batch(MIXED), "mlm_labels": None}).loss > 0
     alone = E1ForJointBindingMLM(encoder, (), mlm_weight=0.5)
     assert alone._original_model is encoder

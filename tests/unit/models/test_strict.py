@@ -149,8 +149,8 @@ def test_an_encoder_leaves_the_head_behind_and_nothing_else(store: Store, model:
     weights = weights_of(model)
     encoder = DNABert2Model.from_pretrained(store(weights))
     assert torch.equal(encoder(IDS).last_hidden_state, model.bert(IDS).last_hidden_state)
-    folder = store({**weights, "classifier.weight": torch.zeros(2, 12)})
-    with pytest.raises(CheckpointError, match=r"no parameter for classifier\.weight"):
+    folder = store({**weights, "classified.weight": torch.zeros(2, 12)})
+    with pytest.raises(CheckpointError, match=r"no parameter for classified\.weight"):
         DNABert2Model.from_pretrained(folder)
 
 
