@@ -341,14 +341,19 @@ def smoke(
 
 
 @app.command()
-def demo(out: Annotated[Path, typer.Option(help="Folder for generated data and runs.")] = Path("demo-output")) -> None:
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for generated data and runs.")] = Path("demo-output"),
+    small: Annotated[
+        bool, typer.Option("--small", help="Only see that everything runs, within a minute; nothing is learned.")
+    ] = False,
+) -> None:
     """Run both jobs on generated data: pretraining on windows, binding sites cross-validated, a report of each."""
     from bindtune.demo.binding import run_binding
     from bindtune.demo.pretraining import run_pretraining
     from bindtune.evaluation.report import write_report
 
-    typer.echo(run_pretraining(out / "pretraining", notify=typer.echo))
-    typer.echo(run_binding(out / "binding", notify=typer.echo))
+    typer.echo(run_pretraining(out / "pretraining", notify=typer.echo, small=small))
+    typer.echo(run_binding(out / "binding", notify=typer.echo, small=small))
     for run in (out / "pretraining" / "adaptive", out / "binding" / "run"):
         typer.echo(f"report: {write_report(run, None)}")
 

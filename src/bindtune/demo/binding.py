@@ -9,11 +9,20 @@ from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.training.binding.run import cross_validate
 
 
-def run_binding(folder: Path, *, notify: Callable[[str], None]) -> str:
-    """Generate proteins and a small E1 in `folder`, cross-validate, and return the table of figures."""
-    proteins = write_families(folder / "proteins", families=84, members=3, seed=1)
+def run_binding(folder: Path, *, notify: Callable[[str], None], small: bool = False) -> str:
+    """Generate proteins and a small E1 in `folder`, cross-validate, and return the table of figures.
+
+    Args:
+        folder: where data and the run go.
+        notify: is told what happens.
+        small: just enough to see that everything runs.
+    """
+    families, members = (12, 2) if small else (84, 3)
+    proteins = write_families(folder / "proteins", families=families, members=members, seed=1)
     encoder = make_tiny_e1(folder / "encoder", seed=1)
-    notify(f"generated 252 proteins of 84 families and their alignments: {folder / 'proteins'}")
+    notify(
+        f"generated {families * members} proteins of {families} families and their alignments: {folder / 'proteins'}"
+    )
     notify(f"training {folder / 'run'} (3 folds, LoRA on a random E1)")
     settings = {
         "data": {
@@ -23,7 +32,8 @@ def run_binding(folder: Path, *, notify: Callable[[str], None]) -> str:
             "audit_identity": 0.4,
         },
         "training": {
-            "ions": list(IONS), "output_dir": folder / "run", "num_folds": 3, "epochs": 14, "warmup_epochs": 1,
+            "ions": list(IONS), "output_dir": folder / "run", "num_folds": 3,
+            "epochs": 1 if small else 14, "warmup_epochs": 1,
             "batch_size": 8, "accum_steps": 1, "learning_rate": 4e-3, "min_lr": 2e-4, "patience": 0,
             "mlm_weight": 0.05, "pos_weight_mode": "sqrt", "num_workers": 0, "save_steps": 0,
         },

@@ -65,18 +65,25 @@ def _make_model(folder: Path, train: Path, *, small: bool) -> Path:
     return folder
 
 
-def run_pretraining(folder: Path, *, notify: Callable[[str], None]) -> str:
-    """Train an adaptive and a standard run in `folder` and set their losses beside each other."""
-    train, validation, model = make_windows_and_model(folder, small=False, notify=notify)
+def run_pretraining(folder: Path, *, notify: Callable[[str], None], small: bool = False) -> str:
+    """Train an adaptive and a standard run in `folder` and set their losses beside each other.
+
+    Args:
+        folder: where data and runs go.
+        notify: is told what happens.
+        small: just enough to see that everything runs.
+    """
+    train, validation, model = make_windows_and_model(folder, small=small, notify=notify)
+    steps = 8 if small else 160
     results = {}
     for name, adaptive in {"adaptive": True, "standard": False}.items():
         notify(f"training {folder / name} ({name} masking)")
         settings = {
             "model_name_or_path": str(model), "train_file": train, "validation_file": validation,
-            "output_dir": folder / name, "use_adaptive_masking": adaptive, "max_steps": 160,
+            "output_dir": folder / name, "use_adaptive_masking": adaptive, "max_steps": steps,
             "per_device_train_batch_size": 16, "gradient_accumulation_steps": 1, "learning_rate": 3e-3,
-            "eval_steps": 40, "save_steps": 40, "logging_steps": 20, "dataloader_num_workers": 0,
-            "preprocessing_num_workers": 1,
+            "eval_steps": steps // 4, "save_steps": steps // 4, "logging_steps": steps // 8,
+            "dataloader_num_workers": 0, "preprocessing_num_workers": 1,
         }  # fmt: skip
         pretrain(build(PretrainConfig, settings))
         results[name] = json.loads((folder / name / "all_results.json").read_text(encoding="utf-8"))
