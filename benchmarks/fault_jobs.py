@@ -202,7 +202,9 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def _equal(one: Path, other: Path) -> bool:
     if one.suffix == ".json":
-        return _timeless(json.loads(one.read_text())) == _timeless(json.loads(other.read_text()))
+        return _timeless(json.loads(one.read_text(encoding="utf-8"))) == _timeless(
+            json.loads(other.read_text(encoding="utf-8"))
+        )
     if one.suffix == ".safetensors":
         return _tensors(one) == _tensors(other)
     return one.read_bytes() == other.read_bytes()

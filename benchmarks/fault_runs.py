@@ -202,7 +202,7 @@ def compute(work: Callable[[], None], *, log: Path) -> None:
 
     _, status = os.waitpid(fork(counted, log=log), 0)
     if status:
-        raise RuntimeError(log.read_text())
+        raise RuntimeError(log.read_text(encoding="utf-8"))
 
 
 def prepare(work: Path) -> Path:

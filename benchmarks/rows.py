@@ -75,5 +75,7 @@ def write_table(path: Path, name: str, header: list[str], rows: list[list[str]],
 
 def peak_resident() -> float:
     """Most MiB that this process has held so far (Linux); getrusage would count its parent's too."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    line = next(
+        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
+    )
     return int(line.split()[1]) / 1024

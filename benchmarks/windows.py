@@ -50,7 +50,7 @@ def write_bed(path: Path, generator: np.random.Generator, *, lengths: np.ndarray
     chroms = generator.integers(1, 11, len(lengths)).tolist()
     starts = generator.integers(0, size - lengths + 1).tolist()
     strands = generator.integers(0, 2, len(lengths)).tolist()
-    with path.open("w") as out:
+    with path.open("w", encoding="utf-8") as out:
         for chrom, start, length, strand in zip(chroms, starts, lengths.tolist(), strands, strict=True):
             out.write(f"chr{chrom}\t{start}\t{start + length}\t.\t4.5\t{'+-'[strand]}\n")
 

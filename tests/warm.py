@@ -112,7 +112,7 @@ def import_all() -> None:
     import bindtune.training.binding.run
     import bindtune.training.export
     import bindtune.training.pretrain
-    import bindtune.training.smoke  # noqa: F401
+    import bindtune.training.smoke
 
     if (threads := len(list(Path("/proc/self/task").iterdir()))) != 1:
         raise RuntimeError(f"{threads} threads: a fork would lack all but one")

@@ -1,31 +1,35 @@
 """Run folders: files that are written whole or not at all, and the record of what was run."""
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import platform
 import re
+import secrets
 import shutil
+import stat
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from safetensors import SafetensorError
 
 from bindtune.errors import ConfigError, InputError
+from bindtune.locks import lock, open_lock
 
 LOCK = ".lock"
 _TRIES = 5
 _PART = ".part"
 _NEXT_TO_NOTHING = 1 << 16
+_LONGEST = 100
+"""Bytes of a name that temporary names repeat: some disks have room for 143, most for 255."""
+_DAY = 24 * 60 * 60.0
 
 
 @contextmanager
@@ -40,15 +44,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = _temporary(path)
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
         try:
-            with _locked(temporary):
+            with _locked(descriptor, temporary):
                 yield temporary
-                umask = os.umask(0)
-                os.umask(umask)
-                temporary.chmod(0o666 & ~umask)
+                # Some libraries put a file of their own, with rights of its own, in place of the one they are given.
+                if stat.S_IMODE(temporary.stat().st_mode) != mode:
+                    temporary.chmod(mode)
                 temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -66,12 +70,27 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
-        with made as name, _locked(Path(name)):
-            new = Path(name) / path.name
-            new.mkdir()
-            yield new
-            new.replace(path)
+        outer = _temporary(path)
+        outer.mkdir()
+        try:
+            with _locked(open_lock(outer / LOCK, create=True), path):
+                new = outer / path.name
+                new.mkdir()
+                yield new
+                new.replace(path)
+        finally:
+            shutil.rmtree(outer, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    """A new name beside `path` that `sweep` recognises."""
+    return path.with_name(f"{_beginning(path.name)}{secrets.token_hex(4)}{_PART}")
+
+
+def _beginning(name: str) -> str:
+    """How temporary names for a file begin: with its name, or with a hash where a disk might find that too long."""
+    content = os.fsencode(name)
+    return f".{name if len(content) <= _LONGEST else hashlib.sha256(content).hexdigest()[:32]}."
 
 
 @contextmanager
@@ -89,7 +108,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        temporary = str(path.with_name(f".{path.name}."))
+        temporary = str(path.parent / _beginning(path.name))
         own = error.filename is None or os.fsdecode(error.filename).startswith(temporary)
         if error.errno is None or not own:
             raise
@@ -119,34 +138,48 @@ def _errno(error: BaseException, path: Path) -> int | None:
     return errno.ENOSPC if shutil.disk_usage(there).free < _NEXT_TO_NOTHING else None
 
 
-def sweep(folder: Path, name: str = "*") -> None:
+def sweep(folder: Path, name: str | None = None) -> None:
     """Remove what processes that were killed left half-written in a folder; what a living one writes stays.
+
+    On a disk without locks nobody knows who lives: there, what is a day old is removed.
 
     Args:
         folder: need not be there.
         name: of the file that was being written; any by default.
     """
-    for stray in folder.glob(f".{name}.*{_PART}"):
-        with suppress(FileNotFoundError, BlockingIOError), _locked(stray):
-            if stray.is_dir():
-                shutil.rmtree(stray, ignore_errors=True)
-            else:
-                stray.unlink()
+    beginning = "." if name is None else _beginning(name)
+    for stray in folder.glob(f".*{_PART}"):
+        # Another user's leftovers cannot be opened and stay; another process may sweep at the same moment.
+        with suppress(FileNotFoundError, PermissionError, BlockingIOError, ConfigError):
+            if stray.name.startswith(beginning) and not stray.is_symlink() and _is_abandoned(stray):
+                if stray.is_dir():
+                    shutil.rmtree(stray, ignore_errors=True)
+                else:
+                    stray.unlink()
+
+
+def _is_abandoned(stray: Path) -> bool:
+    """Whether no living process writes a temporary file or folder.
+
+    Raises:
+        BlockingIOError: one does.
+    """
+    path = stray / LOCK if stray.is_dir() else stray
+    descriptor = open_lock(path, create=stray.is_dir())
+    try:
+        return lock(descriptor, path) or time.time() - stray.stat().st_mtime > _DAY
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock on a file or folder, which goes with the process.
-
-    Raises:
-        BlockingIOError: a living process holds it.
-    """
-    handle = os.open(path, os.O_RDONLY)
+def _locked(descriptor: int, path: Path) -> Iterator[None]:
+    """Hold a lock on an open file of this process, and close the file."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(descriptor, path)
         yield
     finally:
-        os.close(handle)
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -156,61 +189,74 @@ def write_text(path: Path, text: str) -> None:
 
 
 def in_use(folder: Path) -> bool:
-    """Whether a process, this one included, is `only_writer` of a folder."""
+    """Whether a process, this one included, is `only_writer` of a folder; nobody knows on a disk without locks."""
+    path = folder / LOCK
     try:
-        with (folder / LOCK).open("r") as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+        try:
+            descriptor = open_lock(path, create=False)
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    try:
+        lock(descriptor, path, shared=True)
     except BlockingIOError:
         return True
+    finally:
+        os.close(descriptor)
     return False
 
 
 @contextmanager
 def taking_turns(folder: Path) -> Iterator[None]:
     """Let one process after the other through the block; the folder is made where it is missing."""
-    with _lock_file(folder) as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with _lock_file(folder) as descriptor:
+        lock(descriptor, folder / LOCK, wait=True)
         yield
 
 
-_handles: set[TextIO] = set()
+_descriptors: set[int] = set()
 """Lock files of this process. A lock goes when the last process that has its file open ends: forked ones close it."""
 
 
 def _close_in_child() -> None:
-    for handle in _handles:
-        handle.close()
+    for descriptor in _descriptors:
+        os.close(descriptor)
+    _descriptors.clear()
 
 
 os.register_at_fork(after_in_child=_close_in_child)
 
 
 @contextmanager
-def _lock_file(folder: Path) -> Iterator[TextIO]:
+def _lock_file(folder: Path) -> Iterator[int]:
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as handle:
-        _handles.add(handle)
-        try:
-            yield handle
-        finally:
-            _handles.discard(handle)
+    descriptor = open_lock(folder / LOCK, create=True)
+    _descriptors.add(descriptor)
+    try:
+        yield descriptor
+    finally:
+        if descriptor in _descriptors:
+            _descriptors.discard(descriptor)
+            os.close(descriptor)
 
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
     """Keep other processes out of a run folder while the block runs; the folder is made where it is missing.
 
-    The lock goes with the process, so a kill leaves nothing behind that would have to be removed.
+    The lock goes with the process, so a kill leaves nothing behind that would have to be removed. On a disk without
+    locks nothing keeps them out.
 
     Raises:
         ConfigError: another process has the folder.
     """
-    with _lock_file(folder) as handle:
+    with _lock_file(folder) as descriptor:
         for left in reversed(range(_TRIES)):
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(descriptor, folder / LOCK)
                 break
             except BlockingIOError as error:
                 if not left:

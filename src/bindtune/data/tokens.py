@@ -1,27 +1,29 @@
 """Windows become rows of token ids and token spans of their peaks, cached on disk and memory-mapped."""
 
+import errno
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
-from datasets.exceptions import DatasetGenerationError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from bindtune.data.draws import digest
-from bindtune.errors import BindtuneError, ConfigError, InputError
+from bindtune.errors import ConfigError, InputError
 from bindtune.io.records import Window, read_windows
 from bindtune.models.base_files import check_reachable
 from bindtune.models.damage import TOKENIZER_DOCUMENTS, check_documents, loading
 from bindtune.regions import Overlap, regions_to_token_spans
-from bindtune.runs import sha256, writing
+from bindtune.runs import atomic_path, sha256, taking_turns, writing
 
 VERSION = 2  # part of every cache name: raise it when the columns or their meaning change
 COLUMNS = ("input_ids", "eclip_token_starts", "eclip_token_ends", "length", "maskable", "record")
+_ROWS_OF_A_BATCH = 1000
 _UPPER = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
 _TO_DNA = _UPPER | {ord("u"): ord("T"), ord("U"): ord("T")}
 
@@ -104,8 +106,8 @@ def tokenise_file(
 
     Raises:
         InputError: a record is not as expected.
-        OSError: the cache cannot be written.
-        ConfigError: the tokenizer cannot say where its tokens stand.
+        OSError: the disk of the cache is full.
+        ConfigError: the cache may not be written, or the tokenizer cannot say where its tokens stand.
     """
     check_offsets(tokenizer)
     content = sha256(path)
@@ -120,14 +122,7 @@ def tokenise_file(
 def _tokenised(
     path: Path, content: str, tokenizer: PreTrainedTokenizerBase, *, max_length: int, overlap: Overlap, processes: int
 ) -> datasets.Dataset:
-    try:
-        windows = datasets.Dataset.from_generator(
-            _rows, features=_WINDOW_FEATURES, gen_kwargs={"path": str(path), "content": content, "version": VERSION}
-        )
-    except DatasetGenerationError as error:
-        if isinstance(error.__cause__, BindtuneError | OSError):
-            raise error.__cause__ from None
-        raise
+    windows = datasets.Dataset.from_file(str(_cached_windows(path, content)))
     return windows.map(
         _tokenise,
         batched=True,
@@ -231,10 +226,30 @@ def _tokenise(
     return rows
 
 
-def _rows(path: str, content: str, version: int) -> Iterator[dict[str, Any]]:
-    """Rows of the cache; `content` and `version` take part in its name."""
-    for window in read_windows(Path(path)):
-        yield _row(window)
+def _cached_windows(path: Path, content: str) -> Path:
+    """The windows of a training file as an Arrow stream, which is written where the cache lacks it.
+
+    The builders of `datasets` would do the same, and fail on a disk that has no file locks.
+    """
+    folder = Path(datasets.config.HF_DATASETS_CACHE) / "bindtune" / f"windows-{digest(content, VERSION):016x}"
+    target = folder / "windows.arrow"
+    try:
+        with taking_turns(folder):
+            if not target.is_file():
+                _write_windows(path, target)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        advice = "set HF_DATASETS_CACHE to a folder that can be written"
+        raise ConfigError(f"{folder}: {error.strerror}; {advice}") from error
+    return target
+
+
+def _write_windows(path: Path, target: Path) -> None:
+    windows, schema = read_windows(path), _WINDOW_FEATURES.arrow_schema
+    with atomic_path(target) as temporary, temporary.open("wb") as stream, pa.ipc.new_stream(stream, schema) as writer:
+        while rows := [_row(window) for window in islice(windows, _ROWS_OF_A_BATCH)]:
+            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
 
 
 def _row(window: Window) -> dict[str, Any]:
