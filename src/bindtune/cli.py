@@ -26,6 +26,7 @@ from bindtune.config import (
     load,
 )
 from bindtune.config.commands import COMMANDS
+from bindtune.encoding import not_utf8, print_everything, refuse_other_encodings, use_utf8
 from bindtune.errors import BindtuneError, CheckError, ConfigError, Interrupted
 from bindtune.init.files import KINDS, write_files
 from bindtune.options import with_options
@@ -363,6 +364,8 @@ def main() -> None:
 
     Exit codes: 0 done, 1 a check said no, 2 the user can fix it, 130 interrupted, 143 stopped by SIGTERM and resumable.
     """
+    use_utf8()
+    print_everything()
     threading.excepthook = _told_by_the_main_thread
     asked: list[int] = []
 
@@ -385,6 +388,7 @@ def main() -> None:
 
 def _run() -> None:
     try:
+        refuse_other_encodings(sys.argv[1:])
         app()
     except BindtuneError as error:
         sys.stderr.write(f"bindtune: {error}\n")
@@ -394,6 +398,11 @@ def _run() -> None:
         sys.exit(143)
     except OSError as error:  # a full disk, a folder that may not be written
         sys.stderr.write(f"bindtune: {_told(error)}\n")
+        sys.exit(2)
+    except UnicodeEncodeError as error:
+        if error.reason != "surrogates not allowed":
+            raise
+        sys.stderr.write(f"bindtune: {not_utf8(error.object)}\n")  # the name of a file in a folder that was given
         sys.exit(2)
 
 
