@@ -1,5 +1,6 @@
-"""What a check says: its name, whether it held, and the figures. The smoke test and `bindtune verify` print these."""
+"""What a check says: its name, whether it held, and the figures. The smoke test, `verify` and `doctor` show these."""
 
+import traceback
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -18,6 +19,27 @@ class Check(NamedTuple):
     detail: str
 
 
+_FAULTS = (
+    RuntimeError, TypeError, ValueError, AttributeError, LookupError, ImportError, ArithmeticError, AssertionError,
+)  # fmt: skip
+"""What libraries raise that do not work together, or not on this machine; not what a user can fix, nor a full disk."""
+
+
+def attempt_check(name: str, work: Callable[[], Check]) -> Check:
+    """Make a check; where a library fails in it, the check has failed, and the others can still be made.
+
+    Args:
+        name: of the check, where `work` cannot say it.
+        work: makes the check.
+    """
+    try:
+        return work()
+    except _FAULTS as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        text = " ".join(str(error).split())[:300]
+        return Check(name, False, f"{type(error).__name__}: {text} ({last.filename}:{last.lineno})")
+
+
 _WORDS = {True: "passed", False: "FAILED", None: "left out"}
 
 
@@ -30,14 +52,14 @@ def run_checks(checks: Iterable[Check], *, notify: Callable[[str], None]) -> boo
 
     Examples:
         >>> run_checks([Check("one", True, "1 is 1"), Check("two", None, "no two")], notify=print)
-        passed    one: 1 is 1
+        passed  one: 1 is 1
         left out  two: no two
         1 of 1 checks passed
         True
     """
     results = []
     for check in checks:
-        notify(f"{_WORDS[check.passed]:8s}  {check.name}: {check.detail}")
+        notify(f"{_WORDS[check.passed]}  {check.name}: {check.detail}")
         results.append(check.passed)
     made = [result for result in results if result is not None]
     notify(f"{sum(made)} of {len(made)} checks passed")

@@ -332,9 +332,13 @@ def doctor(
 def smoke(
     train_file: Annotated[Path | None, typer.Option(help="Windows; generated ones where it is left out.")] = None,
     model_name_or_path: Annotated[str | None, typer.Option(help="Model; a small one where it is left out.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Keep both runs here instead of deleting them.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Keep the runs here instead of deleting them.")] = None,
 ) -> None:
-    """Check that pretraining works here: 20 adaptive steps, 20 standard ones, and the masking rates."""
+    """Check that both jobs work here, on generated data.
+
+    Pretraining: 20 adaptive steps, 20 standard ones, the masking rates. Binding sites: adapters of a small E1, two folds
+    that are trained and joined, merged weights, predictions.
+    """
     from bindtune.demo.smoke import run_smoke
 
     passed = run_smoke(train_file, model_name_or_path, out=out, notify=typer.echo)

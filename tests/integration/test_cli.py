@@ -239,14 +239,6 @@ def test_shipped_configurations_are_valid() -> None:
     assert full.fp16
 
 
-def test_smoke_on_the_embedded_default_passes_all_three_checks() -> None:
-    done = bindtune("smoke")
-    assert done.returncode == 0, done.stderr[-2000:]
-    passed = [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith("passed")]
-    assert passed == ["passed  adaptive run", "passed  standard run", "passed  masking"]
-    assert "0 of 20000 totals off" in done.stdout
-
-
 def test_verify_says_what_it_found_by_its_exit_code(
     run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -254,7 +246,7 @@ def test_verify_says_what_it_found_by_its_exit_code(
     assert run("verify", model) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "5 of 5 checks passed"
     assert run("verify", model, "--release", "Profluent-Bio/E1-150m") == 1
-    assert "FAILED    architecture: E1, 3 layers, width 64" in capsys.readouterr().out
+    assert "FAILED  architecture: E1, 3 layers, width 64" in capsys.readouterr().out
     for words in ((tmp_path / "none",), (model, "--release", "E1")):
         assert run("verify", *words) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1

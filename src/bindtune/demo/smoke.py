@@ -1,10 +1,13 @@
-"""The smoke test on the user's windows and model, or on generated ones."""
+"""The smoke test of both jobs: pretraining on the user's windows and model or generated ones, binding on the latter."""
 
 import tempfile
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
+from bindtune.checks import run_checks
 from bindtune.demo.pretraining import make_windows_and_model
+from bindtune.demo.smoke_binding import smoke_binding
 from bindtune.errors import ConfigError
 from bindtune.training.smoke import smoke
 
@@ -28,9 +31,5 @@ def run_smoke(
             if train_file is None:
                 train_file, validation = windows, held_out
             model_name_or_path = model_name_or_path or str(model)
-        passed = []
-        for check in smoke(train_file, model_name_or_path, validation_file=validation, out=folder, notify=notify):
-            notify(f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.detail}")
-            passed.append(check.passed)
-    notify(f"{sum(passed)} of {len(passed)} checks passed")
-    return all(passed)
+        pretraining = smoke(train_file, model_name_or_path, validation_file=validation, out=folder, notify=notify)
+        return run_checks(chain(pretraining, smoke_binding(folder / "binding", notify=notify)), notify=notify)

@@ -18,6 +18,12 @@ def make_tiny_e1(folder: Path, seed: int) -> Path:
     Returns:
         The folder.
     """
+    tiny_e1(seed).save_pretrained(folder)
+    return folder
+
+
+def tiny_e1(seed: int) -> E1ForMaskedLM:
+    """A random E1 with its masked-LM head, the same for the same seed."""
     config = E1Config(
         hidden_size=64,
         intermediate_size=192,
@@ -34,5 +40,4 @@ def make_tiny_e1(folder: Path, seed: int) -> Path:
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        E1ForMaskedLM(config).save_pretrained(folder)
-    return folder
+        return E1ForMaskedLM(config)

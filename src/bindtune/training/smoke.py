@@ -3,11 +3,12 @@
 import json
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from bindtune.checks import Check, attempt_check
 from bindtune.config import PretrainConfig, build
 from bindtune.data.batching import KeyedRows
 from bindtune.data.masking import FLANK, IGNORED, PEAK, total_counts
@@ -18,14 +19,6 @@ from bindtune.training.pretrain import collator, pretrain
 _STEPS = 20
 _SEQUENCES = 20_000  # masked in the statistical check
 _FALSE_ALARM = 1e-6  # chance that a correct sampler fails it
-
-
-class Check(NamedTuple):
-    """What was checked, whether it held, and the figures."""
-
-    name: str
-    passed: bool
-    detail: str
 
 
 def smoke(
@@ -49,9 +42,10 @@ def smoke(
     for name, adaptive in {"adaptive": True, "standard": False}.items():
         notify(f"{_STEPS} steps with {name} masking")
         config = build(PretrainConfig, {**settings, "output_dir": out / name, "use_adaptive_masking": adaptive})
-        yield _run(name, config)
+        yield attempt_check(f"{name} run", partial(_run, name, config))
     notify(f"masking {_SEQUENCES} sequences")
-    yield _statistics(build(PretrainConfig, {**settings, "output_dir": out, "use_adaptive_masking": True}))
+    config = build(PretrainConfig, {**settings, "output_dir": out, "use_adaptive_masking": True})
+    yield attempt_check("masking", partial(_statistics, config))
 
 
 def _run(name: str, config: PretrainConfig) -> Check:

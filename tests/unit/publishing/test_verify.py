@@ -57,8 +57,9 @@ def check(releases: tuple[Release, ...]) -> Callable[..., Verified]:
     def run(name: object, *, release: str | None = NAME) -> Verified:
         lines: list[str] = []
         passed = verify(str(name), release=release, releases=releases, notify=lines.append)
-        made = [(line[:8].strip(), *line[10:].split(": ", 1)) for line in lines if line[:8].strip() in OUTCOMES]
-        return passed, {check: (outcome, detail) for outcome, check, detail in made}, "\n".join(lines)
+        made = [line.split("  ", 1) for line in lines if line.startswith(OUTCOMES)]
+        parts = {rest.split(": ", 1)[0]: (outcome, rest.split(": ", 1)[1]) for outcome, rest in made}
+        return passed, parts, "\n".join(lines)
 
     return run
 
@@ -234,7 +235,7 @@ def test_other_tokens_than_the_original(releases: tuple[Release, ...], weights: 
     table = (dataclasses.replace(releases[0], input_ids=ids),)
     assert not verify(str(weights), release=NAME, releases=table, notify=lines.append)
     line = next(line for line in lines if "tokens:" in line)
-    assert line.startswith("FAILED    tokens: 3 reference sequences")
+    assert line.startswith("FAILED  tokens: 3 reference sequences")
     assert line.endswith("expected [1, 2, 3]")
 
 

@@ -1,0 +1,109 @@
+"""The smoke test of binding sites: a small E1 gets adapters, learns in two folds, is joined, exported, and predicts."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+
+from bindtune.checks import Check, attempt_check
+from bindtune.config import BindingConfig, PredictConfig, build
+from bindtune.demo.families import write_families
+from bindtune.demo.tiny_e1 import make_tiny_e1
+from bindtune.errors import CheckError
+from bindtune.inference.checkpoints import load_lora_checkpoint
+from bindtune.inference.predict import predict
+from bindtune.io.proteins import read_proteins
+from bindtune.models.backbones import load_backbone
+from bindtune.training.binding.lora_check import check
+from bindtune.training.binding.run import cross_validate
+from bindtune.training.export import export_run
+
+_IONS = ("ZN", "CA")
+_INPUTS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
+
+
+def smoke_binding(folder: Path, *, notify: Callable[[str], None]) -> Iterator[Check]:
+    """Run the checks one after the other, each on what the one before left.
+
+    Args:
+        folder: for everything that is made.
+        notify: is told what happens.
+    """
+    notify("making generated proteins and a small E1")
+    proteins = write_families(folder / "proteins", families=7, members=2, seed=1, siblings=(3, 5))
+    settings = {
+        "data": {"fasta_path": {ion: str(proteins.train[ion]) for ion in _IONS}, "msa_dir": str(proteins.alignments),
+                 "clusters": "kmer"},
+        "training": {
+            "ions": list(_IONS), "output_dir": folder / "run", "num_folds": 2, "epochs": 2, "warmup_epochs": 0,
+            "batch_size": 4, "accum_steps": 1, "learning_rate": 3e-3, "patience": 0, "num_workers": 0, "save_steps": 0,
+        },
+        "model": {"checkpoint": str(make_tiny_e1(folder / "encoder", seed=1))},
+    }  # fmt: skip
+    config = build(BindingConfig, settings)
+    yield attempt_check("adapters", partial(_adapters, config))
+    notify("two folds of binding sites with E1, trained apart")
+    trained = attempt_check("binding run", partial(_run, config))
+    yield trained
+    if trained.passed:
+        yield attempt_check("adapted weights", partial(_learned, config, folder / "merged"))
+        yield attempt_check("prediction", partial(_prediction, config, proteins.unlabelled, folder / "predictions"))
+
+
+def _adapters(config: BindingConfig) -> Check:
+    """Whether fresh adapters are neutral, live, and learn first in B."""
+    try:
+        text = check(config)
+    except CheckError as error:
+        return Check("adapters", False, "; ".join(str(error).splitlines()))
+    return Check("adapters", True, "; ".join(line.removeprefix("yes").strip() for line in text.splitlines()))
+
+
+def _run(config: BindingConfig) -> Check:
+    """Train both folds apart, join them, and look at what was predicted out of fold."""
+    run = config.training.output_dir
+    for fold in (1, 2):
+        cross_validate(config, fold=fold)  # the second one joins them
+    table = pq.read_table(run / "oof.parquet")
+    probabilities = table["probability"].to_numpy()
+    finite = bool(np.isfinite(probabilities).all())
+    pairs = len({*zip(table["protein"].to_pylist(), table["ion"].to_pylist(), strict=True)})
+    detail = (
+        f"{len(table):,} residues of {pairs} proteins and ions out of fold, {'all' if finite else 'not all'} finite"
+    )
+    return Check("binding run", finite and len(table) > 0, detail)
+
+
+@torch.no_grad()
+def _learned(config: BindingConfig, merged: Path) -> Check:
+    """Whether trained adapters count, and count as much where they are merged into the encoder."""
+    fold = config.training.output_dir / "fold_1"
+    encoder = load_lora_checkpoint(fold)._original_model
+    export_run(fold, merged)
+    whole, preparer = load_backbone(str(merged))
+    batch = preparer.get_batch_kwargs(["MSHHWGYGKHNGPEHWHKDFPIAKGERQSP", "HWGYGKH"])
+    inputs = {name: batch[name] for name in _INPUTS}
+    adapted = encoder.encode(**inputs)
+    with encoder.disable_adapter():
+        change = float((adapted - encoder.encode(**inputs)).abs().max())
+    apart = float((whole.encode(**inputs) - adapted).abs().max())
+    # Sums of W + B A are rounded once more than those of W and of B A: far less than any adapter that counts.
+    passed = change > 0 and apart < 0.01 * change
+    detail = f"adapters change hidden states by up to {change:.3g}; merged weights give the same up to {apart:.2g}"
+    return Check("adapted weights", passed, detail)
+
+
+def _prediction(config: BindingConfig, fasta: Path, out: Path) -> Check:
+    """Predict further proteins with both folds."""
+    predict(build(PredictConfig, {"run": config.training.output_dir, "fasta": fasta, "out": out, "device": "cpu"}))
+    residues = sum(len(protein.sequence) for protein in read_proteins(fasta))
+    probabilities = pq.read_table(out / "predictions.parquet")["probability"].to_numpy()
+    fits = bool(((probabilities >= 0) & (probabilities <= 1)).all())  # what is not finite is in no order
+    passed = fits and len(probabilities) == residues * len(_IONS)
+    detail = (
+        f"{len(probabilities):,} probabilities of {residues:,} residues, {'all' if fits else 'not all'} from 0 to 1"
+    )
+    return Check("prediction", passed, detail)
