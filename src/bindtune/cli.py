@@ -336,8 +336,8 @@ def smoke(
 ) -> None:
     """Check that both jobs work here, on generated data.
 
-    Pretraining: 20 adaptive steps, 20 standard ones, the masking rates. Binding sites: adapters of a small E1, two folds
-    that are trained and joined, merged weights, predictions.
+    Pretraining: 20 adaptive steps, 20 standard ones, the masking rates. Binding sites: adapters of a small E1, two
+    folds that are trained and joined, merged weights, predictions.
     """
     from bindtune.demo.smoke import run_smoke
 
