@@ -91,13 +91,11 @@ def _fields(model: type[Settings], before: str) -> list[tuple[str, str, str]]:
     for name, field in model.model_fields.items():
         section = section_of(field.annotation)
         if section is not None:
-            rows.append(
-                (f"``{before}{name}``", "a section" if _is_on(field) else "null", _plain(field.description or ""))
-            )
+            rows.append((f"``{before}{name}``", "a section" if _is_on(field) else "null", field.description or ""))
             rows += _fields(section, f"{before}{name}.")
             continue
         default = "required" if field.is_required() else f"``{_shown(field)}``"
-        rows.append((f"``{before}{name}``", default, _plain(field.description or "")))
+        rows.append((f"``{before}{name}``", default, field.description or ""))
     return rows
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from html import unescape
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 
 import bindtune
 from bindtune.cli import app
-from bindtune.config import PretrainConfig, WindowsConfig
+from bindtune.config import PretrainConfig, Settings, WindowsConfig
+from bindtune.config.commands import COMMANDS, settings_of
+from bindtune.config.settings import section_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,11 +46,38 @@ def test_reference_is_complete(site: Path) -> None:
         assert f"bindtune {command.name or command.callback.__name__}" in commands  # type: ignore[union-attr]
     for model in (PretrainConfig, WindowsConfig):
         for name in model.model_fields:
-            assert name in settings
             assert f"--{name.replace('_', '-')}" in commands
     for name in bindtune.__all__:
         assert name in names
     assert not re.search(r"\.\. [\w-]+::", commands + settings + names)  # no directive was left as text
+
+
+def documented(model: type[Settings], before: str = "") -> dict[str, str]:
+    """Help text of every setting, sections and what is in them, by the name that a file or an override has for it."""
+    rows: dict[str, str] = {}
+    for name, field in model.model_fields.items():
+        rows[before + name] = " ".join((field.description or "").split())
+        if (section := section_of(field.annotation)) is not None:
+            rows |= documented(section, f"{before}{name}.")
+    return rows
+
+
+@pytest.mark.slow
+def test_every_setting_of_every_command_is_in_the_reference(site: Path) -> None:
+    page = (site / "reference" / "settings.html").read_text()
+    titles = re.findall(r"<h2>(.*?)<a", page)
+    assert titles == [f"bindtune {command}" for command in COMMANDS]
+    for command in COMMANDS:
+        section = page.partition(f"<h2>bindtune {command}<a")[2].partition("<h2>")[0]
+        rows = [re.findall(r"<td>(.*?)</td>", row, re.DOTALL) for row in re.findall(r"<tr.*?</tr>", section, re.DOTALL)]
+        cells = [[unescape(" ".join(re.sub(r"<[^>]+>", "", cell).split())) for cell in row] for row in rows]
+        shown = {row[0]: row[2] for row in cells if row}
+        assert shown == documented(settings_of(command)), command
+        defaults = {row[0]: row[1] for row in cells if row}
+        assert {name for name, default in defaults.items() if default == "required"} == {
+            name for name, field in settings_of(command).model_fields.items() if field.is_required()
+        }
+    assert "training.validation_msa_sampling.max_num_samples" in page
 
 
 @pytest.mark.slow

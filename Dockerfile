@@ -1,0 +1,34 @@
+# bindtune in a container, with the versions of constraints.txt.
+#
+#   CPU:          docker build -t bindtune .
+#   NVIDIA GPUs:  docker build --build-arg TORCH_INDEX= -t bindtune:gpu .
+#
+#   docker run --rm -v "$PWD:/work" --user "$(id -u):$(id -g)" bindtune demo --small
+#   docker run --rm --gpus all --ipc=host -v "$PWD:/work" --user "$(id -u):$(id -g)" bindtune:gpu doctor
+FROM python:3.13-slim
+
+# Where PyTorch comes from: its builds for CPUs, or with an empty value PyPI's, which have CUDA.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+ENV PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore
+
+WORKDIR /opt/bindtune
+COPY constraints.txt pyproject.toml README.md LICENSE NOTICE ./
+COPY src ./src
+RUN if [ -n "$TORCH_INDEX" ]; then \
+        pip install --no-deps --index-url "$TORCH_INDEX" -c constraints.txt torch; \
+    fi \
+    && pip install -c constraints.txt hatchling \
+    && pip install -c constraints.txt --no-build-isolation '.[clusters]'
+
+# Caches lie in the mounted folder: any user may run the image, and weights are fetched once.
+ENV HF_HOME=/work/.cache/huggingface \
+    MPLCONFIGDIR=/work/.cache/matplotlib
+RUN useradd --create-home --uid 1000 bindtune && install -d -o bindtune -g bindtune /work
+USER 1000
+WORKDIR /work
+
+ENTRYPOINT ["bindtune"]
+CMD ["--help"]
