@@ -1,7 +1,9 @@
 """`bindtune doctor`: what it finds on good and broken settings of both jobs, exit codes, JSON."""
 
+import errno
 import json
 import math
+import os
 import platform
 import shutil
 import sys
@@ -13,12 +15,16 @@ import pytest
 import torch
 import yaml
 
+from bindtune import E1ForMaskedLM, locks
 from bindtune.cli import main
 from bindtune.demo.families import write_families
 from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.doctor import binding, machine, room
+from bindtune.doctor.encoders import check_weights
 from bindtune.doctor.machine import check_room, check_threads, host_memory, usable_cores
 from bindtune.doctor.room import HEAP, THRESHOLD, Place, check_heap, most_tokens, scaled
+from bindtune.errors import CheckpointError
+from bindtune.models.backbones import load_encoder
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.models.kept import Arithmetic, BatchShape
@@ -78,7 +84,8 @@ def test_the_machine_alone(doctor: Doctor) -> None:
     assert named(found, "versions", "torch")["value"].startswith(torch.__version__)
     assert named(found, "devices", "cores")["value"] == usable_cores() >= 1
     assert named(found, "devices", "memory")["value"] == host_memory()
-    assert list(found["sections"]) == ["versions", "devices", "threads", "hub", "extras", "output"]
+    assert list(found["sections"]) == ["versions", "devices", "threads", "hub", "extras", "output", "jobs"]
+    assert [one["name"] for one in found["sections"]["jobs"]] == ["pretraining, cpu", "binding sites, cpu"]
 
 
 @pytest.mark.parametrize(("compiler", "told"), [(True, "compiled"), (False, "pair by pair")])
@@ -279,6 +286,90 @@ def test_text_is_aligned_and_names_the_fix(
     assert shown.splitlines()[-1].startswith("1 problem")
 
 
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda folder: (folder / "model.safetensors").unlink(), "none in this folder"),
+        (lambda folder: os.truncate(folder / "model.safetensors", 5000), "no weights"),
+        (lambda folder: next(folder.glob("model-*-of-*")).unlink(), "parts are missing: model-"),
+        (lambda folder: (folder / "pytorch_model.bin").write_bytes(b"<html>not found</html>"), "not a file of weights"),
+    ],
+    ids=["missing", "cut off", "a part missing", "a web page"],
+)
+def test_weights_that_cannot_be_loaded(
+    damage: Callable[[Path], Any], words: str, doctor: Doctor, proteins: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("bindtune.doctor.encoders.constants.HF_HUB_OFFLINE", False)
+    shutil.copytree(proteins / "encoder", tmp_path / "damaged")
+    weights = tmp_path / "damaged" / "model.safetensors"
+    if "part" in words:
+        E1ForMaskedLM.from_pretrained(proteins / "encoder").save_pretrained(
+            tmp_path / "damaged", max_shard_size="300KB"
+        )
+        weights.unlink()
+    if words == "not a file of weights":
+        weights.unlink()
+    damage(tmp_path / "damaged")
+    code, found = doctor(binding_config(proteins, tmp_path), f"model.checkpoint={tmp_path / 'damaged'}")
+    assert code == 1
+    assert ("encoder", "weights") in problems(found)
+    if words != "none in this folder":
+        assert words in named(found, "encoder", "weights")["value"]
+    with pytest.raises(CheckpointError):  # a run would end there
+        load_encoder(str(tmp_path / "damaged"))
+
+
+def test_whole_weights_of_every_form(proteins: Path, tmp_path: Path) -> None:
+    E1ForMaskedLM.from_pretrained(proteins / "encoder").save_pretrained(tmp_path / "parts", max_shard_size="300KB")
+    (tmp_path / "old").mkdir()
+    torch.save({"a": torch.ones(2)}, tmp_path / "old" / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    for folder, count in ((proteins / "encoder", 1), (tmp_path / "old", 1), (tmp_path / "parts", None)):
+        (found,) = check_weights(str(folder))
+        assert found.status == "ok"
+        assert len(found.value) == (count or len(list(folder.glob("model-*-of-*"))))
+
+
+def test_a_run_whose_files_have_changed_since(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:
+    from bindtune.config import load_binding
+    from bindtune.training.binding.folder import sign
+    from bindtune.training.binding.inputs import read_run
+
+    shutil.copytree(proteins, tmp_path / "copy")
+    config = binding_config(tmp_path / "copy", tmp_path)
+    settings = load_binding(config, [])
+    sign(settings, tmp_path / "run", read_run(settings, tmp_path / "run"), processes=1)
+    (tmp_path / "run" / "fold_1").mkdir()
+    (tmp_path / "run" / "fold_1" / "history.csv").write_text("epoch\n")
+    code, found = doctor(config)
+    assert (code, named(found, "output", "run folder")["status"]) == (0, "warning")
+    labels = tmp_path / "copy" / "proteins" / "CA_train.fa"
+    lines = labels.read_text().splitlines()
+    lines[2] = lines[2][:-1] + ("0" if lines[2][-1] == "1" else "1")
+    labels.write_text("\n".join(lines) + "\n")
+    code, found = doctor(config)
+    assert (code, problems(found)) == (1, [("output", "inputs")])
+    assert "labels of CA" in named(found, "output", "inputs")["value"]
+
+
+def test_windows_that_have_changed_since(
+    doctor: Doctor, pretrain_config: Path, pretraining_run: Path, generated: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(pretraining_run, tmp_path / "begun")
+    shutil.copy(generated[0], tmp_path / "train.parquet")
+    values = yaml.safe_load((tmp_path / "begun" / "config.yaml").read_text())
+    values |= {"output_dir": str(tmp_path / "begun"), "train_file": str(tmp_path / "train.parquet")}
+    (tmp_path / "begun" / "config.yaml").write_text(yaml.safe_dump(values))
+    config = tmp_path / "resumed.yaml"
+    config.write_text(yaml.safe_dump(values | {"resume_from_checkpoint": "auto"}))
+    code, found = doctor(config)
+    assert (code, problems(found)) == (0, [])
+    shutil.copy(generated[1], tmp_path / "train.parquet")
+    code, found = doctor(config)
+    assert (code, problems(found)) == (1, [("output", "inputs")])
+    assert "train_file" in named(found, "output", "inputs")["value"]
+
+
 def test_threads_and_reserved_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.torch, "get_num_threads", lambda: 4)
     monkeypatch.setattr(machine, "usable_cores", lambda: 8)
@@ -314,6 +405,44 @@ def test_room_on_the_disk(tmp_path: Path) -> None:
     assert check_room(tmp_path, needed=2**80)[0].status == "warning"
     (tmp_path / "file").touch()
     assert check_room(tmp_path / "file" / "run")[0].status == "problem"
+
+
+def test_an_output_that_is_a_link_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    for output in (tmp_path / "link", tmp_path / "link" / "run"):
+        (found,) = check_room(output)
+        assert (found.status, found.text) == ("problem", f"{tmp_path / 'link'} is a link to nothing")
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "text"),
+    [
+        (None, "ok", "there"),
+        (errno.ENOLCK, "warning", "this disk has none, and runs do without"),
+        (errno.EIO, "problem", f"files cannot be locked: {os.strerror(errno.EIO)}"),
+    ],
+)
+def test_disks_without_locks(
+    number: int | None, status: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def flock(descriptor: int, kind: int) -> None:
+        asked.append((fcntl_.fcntl(descriptor, fcntl_.F_GETFL) & os.O_ACCMODE, kind))
+        if number is not None:
+            raise OSError(number, os.strerror(number))
+
+    fcntl_ = locks.fcntl
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    (found,) = machine.check_locks(tmp_path / "new" / "run")
+    assert (found.status, found.text) == (status, text)
+    assert asked == [(os.O_RDWR, fcntl_.LOCK_EX | fcntl_.LOCK_NB)]  # as network disks want it
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_locks_are_looked_at_for_a_run_too(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:
+    found = doctor(binding_config(proteins, tmp_path))[1]
+    assert named(found, "output", "locks")["value"] is True
 
 
 def test_the_most_tokens_are_those_that_just_fit() -> None:

@@ -21,7 +21,7 @@ from bindtune.models.kept import WIDE, Arithmetic, BatchShape
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.training.binding.audit import audit
 from bindtune.training.binding.batches import FoldBatches
-from bindtune.training.binding.folder import CONFIG, check_folder
+from bindtune.training.binding.folder import CONFIG, check_folder, check_inputs
 from bindtune.training.binding.inputs import (
     RunInputs,
     divide,
@@ -51,6 +51,8 @@ def check_binding(config: BindingConfig, *, place: Callable[[], Place]) -> list[
     found += _folder(config)
     empty = _model(config, found)
     inputs = _inputs(config, found)
+    if inputs is not None:
+        attempt("output", "inputs", lambda: check_inputs(config, config.training.output_dir, inputs), found)
     if inputs is None or empty is None:
         return found
     batches = attempt("batches", "batches", lambda: _batches(config, inputs, empty.preparer, found), found)

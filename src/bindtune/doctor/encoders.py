@@ -1,22 +1,78 @@
-"""Whether the weights that a run begins with are here, or can be fetched."""
+"""Whether the weights that a run begins with are here and whole, or can be fetched."""
+
+from pathlib import Path
+from zipfile import is_zipfile
 
 from huggingface_hub import constants
+from safetensors import safe_open
 
-from bindtune.doctor.findings import Finding, noted, problem, warning
+from bindtune.doctor.findings import Finding, attempt, noted, problem, warning
+from bindtune.documents import read_json
+from bindtune.errors import CheckpointError
 from bindtune.models.base_files import base_files
+from bindtune.models.damage import loading
+
+# In the order in which transformers looks for them: the first that is there is read.
+_WEIGHTS = (
+    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
+)  # fmt: skip
 
 
 def check_weights(name: str) -> list[Finding]:
-    """Files of a folder or of a downloaded hub model; weights are looked for, not read.
+    """Files of a folder or of a downloaded hub model: whether all are there and none is cut off. No weight is read.
 
     Args:
         name: hub name or folder.
     """
-    weights = [path for path in base_files(name).values() if path.suffix in (".safetensors", ".bin")]
+    problems: list[Finding] = []
+    weights = attempt("encoder", "weights", lambda: _weights(name), problems)
+    if weights is None:
+        return problems
     if weights:
         return [noted("encoder", "weights", [str(path) for path in weights], ", ".join(map(str, weights)))]
     if constants.HF_HUB_OFFLINE:
         fix = f"download them where there is a network: hf download {name}; or give a folder that holds them"
         return [problem("encoder", "weights", None, fix, text=f"{name}: none here, and the hub is switched off")]
+    if Path(name).is_dir():
+        fix = "give a folder that holds model.safetensors or pytorch_model.bin"
+        return [problem("encoder", "weights", None, fix, text=f"{name}: none in this folder")]
     fix = "a node without a network would stop here: hf download beforehand"
     return [warning("encoder", "weights", None, fix, text=f"{name}: none here yet; they are downloaded at the start")]
+
+
+def _weights(name: str) -> list[Path]:
+    """The files that loading would read.
+
+    Raises:
+        CheckpointError: one of several parts is missing, or a file is cut off.
+        InputError: an index is damaged.
+    """
+    files = {what.removeprefix("base "): path for what, path in base_files(name).items()}
+    first = next((each for each in _WEIGHTS if each in files), None)
+    if first is None:
+        return []
+    parts = [first]
+    if first.endswith(".index.json"):
+        parts = sorted(set(read_json(files[first])["weight_map"].values()))
+        missing = [part for part in parts if part not in files]
+        if missing:
+            raise CheckpointError(f"{files[first]}: {len(missing)} of {len(parts)} parts are missing: {missing[0]}")
+    for part in parts:
+        _check_whole(files[part])
+    return [files[part] for part in parts]
+
+
+def _check_whole(path: Path) -> None:
+    """Compare the size of a file with what its table of contents says; a bare pickle of old versions of torch has none.
+
+    Raises:
+        CheckpointError: it is cut off, or is something else.
+    """
+    with loading(path, "no weights"):
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt"):
+                return
+        with path.open("rb") as stream:
+            is_pickle = stream.read(1) == b"\x80"
+        if not is_pickle and not is_zipfile(path):
+            raise CheckpointError("not a file of weights, or cut off")

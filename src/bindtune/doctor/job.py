@@ -6,11 +6,10 @@ from typing import Any, Literal
 
 from bindtune.config import BindingConfig, PretrainConfig, build, load_binding, read_yaml
 from bindtune.config.settings import read_override
-from bindtune.doctor.binding import check_binding
 from bindtune.doctor.findings import Finding, attempt, noted
-from bindtune.doctor.machine import check_machine
-from bindtune.doctor.pretraining import check_pretraining
+from bindtune.doctor.machine import LOCKS, check_machine
 from bindtune.doctor.room import find_place
+from bindtune.doctor.trials import try_jobs
 from bindtune.errors import ConfigError
 
 Job = Literal["pretrain", "train"]
@@ -20,7 +19,7 @@ def diagnose(config: Path | None, overrides: Sequence[str], *, job: Job | None) 
     """Findings about the machine and, with a file of settings, about its run.
 
     Args:
-        config: settings of `bindtune pretrain` or `bindtune train`; None looks at the machine alone.
+        config: settings of `bindtune pretrain` or `bindtune train`; None looks at the machine and tries both jobs.
         overrides: settings that win over the file's, `section.key=value` or `key=value`.
         job: which command the file is for; None recognises it.
 
@@ -29,18 +28,22 @@ def diagnose(config: Path | None, overrides: Sequence[str], *, job: Job | None) 
         ConfigError: the file is for neither command.
     """
     if config is None:
-        return check_machine(Path())
+        return [*check_machine(Path()), *try_jobs()]
     wanted = job or recognise(config)
     problems: list[Finding] = []
     if wanted == "train":
+        from bindtune.doctor.binding import check_binding
+
         binding = attempt("settings", str(config), lambda: load_binding(config, overrides), problems)
         output = Path() if binding is None else binding.training.output_dir
         checked = problems if binding is None else check_binding(binding, place=find_place)
     else:
+        from bindtune.doctor.pretraining import check_pretraining
+
         settings = attempt("settings", str(config), lambda: load_pretraining(config, overrides), problems)
         output = Path() if settings is None else settings.output_dir
         checked = problems if settings is None else check_pretraining(settings, place=find_place)
-    machine = [finding for finding in check_machine(output) if finding.section != "output"]
+    machine = [one for one in check_machine(output) if one.section != "output" or one.name == LOCKS]
     return [*machine, noted("settings", "command", wanted, f"bindtune {wanted}"), *checked]
 
 

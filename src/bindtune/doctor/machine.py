@@ -1,4 +1,4 @@
-"""The machine: versions, devices, threads, the hub, extras, and room for what a run writes."""
+"""The machine: versions, devices, threads, the hub, extras, and room and locks for what a run writes."""
 
 import os
 import platform
@@ -14,18 +14,18 @@ from huggingface_hub import constants
 
 from bindtune.data.clusters import find_mmseqs
 from bindtune.doctor.findings import GIB, Finding, noted, problem, size, warning
+from bindtune.doctor.tested import TESTED, doubt
 from bindtune.errors import ConfigError
+from bindtune.locks import lock
 from bindtune.models.attention import can_compile
 
-_PACKAGES = (
-    "bindtune", "transformers", "peft", "accelerate", "tokenizers", "datasets", "safetensors", "numpy", "scikit-learn",
-)  # fmt: skip
 _EXTRAS = {
     "docs": ("sphinx", "myst_parser", "pydata_sphinx_theme"),
     "trackers": ("mlflow", "trackio", "wandb"),
 }
 _SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE")
 _LEAST_ROOM = GIB
+LOCKS = "locks"
 _UNLIMITED = 2**60
 """Where version 1 of control groups sets no limit, it says a number near 2^63."""
 
@@ -36,18 +36,32 @@ def check_machine(output: Path) -> list[Finding]:
     Args:
         output: the folder that a run would write to; its nearest parent that exists is looked at.
     """
-    return [*_versions(), *_devices(), *check_threads(os.environ), *_hub(), *_extras(), *check_room(output)]
+    return [
+        *check_versions(), *_devices(), *check_threads(os.environ), *_hub(), *_extras(), *check_room(output),
+        *check_locks(output),
+    ]  # fmt: skip
 
 
-def _versions() -> list[Finding]:
-    found = [noted("versions", "Python", platform.python_version())]
+def check_versions() -> list[Finding]:
+    """Versions of what bindtune stands on, against those that were tested."""
+    found = []
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
-    found.append(noted("versions", "torch", f"{torch.__version__} ({build})"))
-    for name in _PACKAGES:
+    for name in ("bindtune", *TESTED):
         try:
-            found.append(noted("versions", name, version(name)))
+            number = platform.python_version() if name == "Python" else version(name)
         except PackageNotFoundError:
             found.append(problem("versions", name, "not installed", "pip install bindtune"))
+            continue
+        value = f"{number} ({build})" if name == "torch" else number
+        if name not in TESTED:
+            found.append(noted("versions", name, value))
+            continue
+        text, doubted = f"{value}, tested {' to '.join(TESTED[name])}", doubt(name, number)
+        if doubted is None:
+            found.append(noted("versions", name, value, text))
+        else:
+            fix = "bindtune smoke tries both jobs; where it fails, install a version that was tested"
+            found.append(warning("versions", name, value, fix, text=f"{text}: {doubted}"))
     return found
 
 
@@ -194,6 +208,9 @@ def check_room(output: Path, *, needed: float = _LEAST_ROOM) -> list[Finding]:
         needed: bytes that a run writes.
     """
     place = _existing(output)
+    if place.is_symlink() and not place.exists():
+        fix = "make the folder that it points to, or remove the link"
+        return [problem("output", str(output), False, fix, text=f"{place} is a link to nothing")]
     if not _writable(output):
         fix = "choose another output folder, or change its permissions"
         return [problem("output", str(output), False, fix, text=f"{place} cannot be written to")]
@@ -204,9 +221,31 @@ def check_room(output: Path, *, needed: float = _LEAST_ROOM) -> list[Finding]:
     return [noted("output", str(output), free, about)]
 
 
+def check_locks(output: Path) -> list[Finding]:
+    """Whether files of a folder can be locked as runs do it, which network disks do not always allow.
+
+    Args:
+        output: the folder, or one that will be made.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(dir=_existing(output), prefix=".bindtune-") as file:
+            path, descriptor = Path(file.name), file.fileno()
+            try:
+                locked = lock(descriptor, path)
+            except OSError as error:
+                fix = "choose another output folder: no run can begin in this one"
+                return [problem("output", LOCKS, False, fix, text=f"files cannot be locked: {error.strerror}")]
+    except OSError:  # cannot be written to, which is said already
+        return []
+    if locked:
+        return [noted("output", LOCKS, True, "there")]
+    fix = "start only one command at a time in a folder: a second one is not noticed"
+    return [warning("output", LOCKS, False, fix, text="this disk has none, and runs do without")]
+
+
 def _existing(path: Path) -> Path:
-    """The path, or its nearest parent that exists."""
-    return next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
+    """The path, or its nearest parent that exists; a link exists whatever it points to."""
+    return next(each for each in (path.absolute(), *path.absolute().parents) if os.path.lexists(each))
 
 
 def _writable(path: Path) -> bool:

@@ -17,6 +17,7 @@ from bindtune.doctor.room import Place, check_memory
 from bindtune.models.kept import WIDE, Arithmetic, BatchShape
 from bindtune.models.loading import empty_masked_lm
 from bindtune.training.pretrain import (
+    check_inputs,
     check_rates,
     check_vocabulary,
     doubts,
@@ -41,6 +42,7 @@ def check_pretraining(config: PretrainConfig, *, place: Callable[[], Place]) -> 
     checkpoint = attempt("output", "run folder", lambda: find_checkpoint(config), found)
     if checkpoint is not None:
         found.append(noted("output", "goes on from", str(checkpoint)))
+        attempt("output", "inputs", lambda: check_inputs(config, checkpoint), found)
     tokenizer = attempt("encoder", "tokenizer", lambda: load_tokenizer(config.model_name_or_path), found)
     model = _model(config, tokenizer, found)
     if tokenizer is None:

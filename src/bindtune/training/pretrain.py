@@ -188,16 +188,29 @@ def find_checkpoint(config: PretrainConfig) -> Path | None:
 
 def _origin(config: PretrainConfig, checkpoint: Path | None, *, processes: int) -> dict[str, Any]:
     """Where everything comes from; refuses other inputs, or other processes, than the checkpoint to go on from had."""
-    inputs = {"train_file": config.train_file, "validation_file": config.validation_file}
-    found = {name: path for name, path in inputs.items() if path is not None}
-    origin = provenance(
-        {**found, **base_files(config.model_name_or_path)}, ("torch", "transformers", "tokenizers", "datasets", "numpy")
-    )
+    origin = check_inputs(config, checkpoint)
     origin["processes"] = processes
     for run in {config.output_dir, checkpoint.parent} if checkpoint is not None else ():
         if (run / PROVENANCE).is_file():
-            refuse_other_inputs(run / PROVENANCE, origin)
             _refuse_other_processes(run / PROVENANCE, processes)
+    return origin
+
+
+def check_inputs(config: PretrainConfig, checkpoint: Path | None) -> dict[str, Any]:
+    """Where the inputs come from.
+
+    Raises:
+        ConfigError: the checkpoint to go on from had others.
+        InputError: a file cannot be read, or what a run said is damaged.
+    """
+    inputs = {"train_file": config.train_file, "validation_file": config.validation_file}
+    named = {name: path for name, path in inputs.items() if path is not None}
+    origin = provenance(
+        {**named, **base_files(config.model_name_or_path)}, ("torch", "transformers", "tokenizers", "datasets", "numpy")
+    )
+    for run in {config.output_dir, checkpoint.parent} if checkpoint is not None else ():
+        if (run / PROVENANCE).is_file():
+            refuse_other_inputs(run / PROVENANCE, origin)
     return origin
 
 

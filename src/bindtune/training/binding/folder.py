@@ -102,9 +102,7 @@ def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int)
 
     The settings are written last: where they are, everything is.
     """
-    origin = provenance({**inputs.files, **base_files(config.model.checkpoint)}, _PACKAGES)
-    if inputs.alignments is not None:
-        origin["inputs"]["alignments"] = {"path": str(config.data.msa_dir), "sha256": inputs.alignments.digest()}
+    origin = _origin(config, inputs)
     training = config.training
     origin["proteins_per_step"] = training.batch_size * training.accum_steps * processes
     signed = run / PROVENANCE
@@ -125,6 +123,29 @@ def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int)
     write_text(run / NOTICE, notice)
     write_text(run / CONFIG, dump(config))
     return list(found["sentences"])
+
+
+def _origin(config: BindingConfig, inputs: RunInputs) -> dict[str, Any]:
+    """Where everything comes from."""
+    origin = provenance({**inputs.files, **base_files(config.model.checkpoint)}, _PACKAGES)
+    if inputs.alignments is not None:
+        origin["inputs"]["alignments"] = {"path": str(config.data.msa_dir), "sha256": inputs.alignments.digest()}
+    return origin
+
+
+def check_inputs(config: BindingConfig, run: Path, inputs: RunInputs) -> None:
+    """Refuse to go on with other files, or other folds, than those that a run began with.
+
+    Raises:
+        ConfigError: they changed; a folder in which no fold has begun may be begun anew.
+        InputError: a file of the run is damaged.
+    """
+    if not _has_begun(run):
+        return
+    if (run / PROVENANCE).is_file():
+        refuse_other_inputs(run / PROVENANCE, _origin(config, inputs))
+    if (run / FOLDS).is_file():
+        _refuse_other_folds(config, run / FOLDS, inputs)
 
 
 def _refuse_other_origin(config: BindingConfig, run: Path, origin: dict[str, Any], *, processes: int) -> None:

@@ -1,0 +1,45 @@
+"""The versions that bindtune was tested with, and what to say of others.
+
+This table is the one home of what is claimed; a test holds it to the lower bounds in pyproject.toml and to the lock.
+"""
+
+import re
+
+TESTED = {
+    "Python": ("3.11", "3.14"),
+    "torch": ("2.8", "2.13.0"),
+    "transformers": ("5.23", "5.24.0"),
+    "peft": ("0.18", "0.21.2"),
+    "accelerate": ("1.12", "1.15.0"),
+    "datasets": ("4.4", "5.2.0"),
+    "tokenizers": ("0.21", "0.23.3"),
+    "safetensors": ("0.5", "0.8.0"),
+    "numpy": ("2.0", "2.5.5"),
+    "pyarrow": ("18", "26.0.1"),
+    "scikit-learn": ("1.6", "1.9.1"),
+}
+"""The lowest and the highest version of each."""
+
+
+def doubt(name: str, version: str) -> str | None:
+    """What is the matter with a version; None where it lies within what was tested.
+
+    Examples:
+        >>> doubt("torch", "2.13.0+cpu")
+        >>> doubt("torch", "2.7.1")
+        'older than what was tested'
+        >>> doubt("Python", "3.15.0")
+        'newer than what was tested'
+    """
+    lowest, highest = TESTED[name]
+    if _numbers(version) < _numbers(lowest):
+        return "older than what was tested"
+    if _numbers(version)[: len(highest.split("."))] > _numbers(highest):
+        return "newer than what was tested"
+    return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The release of a version: 2.13.0 of 2.13.0+cu128, and of 2.13.0.dev20260101."""
+    release = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(map(int, release[0].split("."))) if release else ()
