@@ -9,13 +9,14 @@ TESTED = {
     "Python": ("3.11", "3.14"),
     "torch": ("2.8", "2.13.0"),
     "transformers": ("5.23", "5.24.0"),
-    "peft": ("0.18", "0.21.2"),
+    "peft": ("0.19", "0.21.2"),
     "accelerate": ("1.12", "1.15.0"),
     "datasets": ("4.4", "5.2.0"),
-    "tokenizers": ("0.21", "0.23.3"),
-    "safetensors": ("0.5", "0.8.0"),
+    "huggingface-hub": ("1.31", "2.4.0"),
+    "tokenizers": ("0.23.1", "0.23.3"),
+    "safetensors": ("0.8", "0.8.0"),
     "numpy": ("2.0", "2.5.5"),
-    "pyarrow": ("18", "26.0.1"),
+    "pyarrow": ("21", "26.0.1"),
     "scikit-learn": ("1.6", "1.9.1"),
 }
 """The lowest and the highest version of each."""
