@@ -6,6 +6,7 @@ from typing import Any
 
 from bindtune.errors import InputError
 from bindtune.evaluation.model_card import (
+    AUTO_CLASSES,
     NOTICE,
     README,
     Card,
@@ -120,6 +121,9 @@ def fold_card(
     lines = ["```python", f"from {package} import {name}", f"model = {loaded}", "```"]
     if adapters:
         lines[1:3] = ["from peft import PeftModel", lines[1], f'model = PeftModel.from_pretrained({loaded}, "FOLDER")']
+    if encoder == "E1":
+        loadable = "the encoder" if adapters or heads_alone else "this folder"
+        lines += ["", AUTO_CLASSES.format(what=loadable)]
     held_out = [row for row in rows if str(row.get("epoch")) == str(epoch) and row.get("ion") != "mean"]
     tested = [row for row in held_out if row.get("split") == "test"]
     shown = tested or [row for row in held_out if row.get("split") == "validation"]

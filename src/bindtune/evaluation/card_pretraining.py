@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bindtune.evaluation.model_card import (
+    AUTO_CLASSES,
     Card,
     base_name,
     base_words,
@@ -87,10 +88,10 @@ def _loading(kind: str, *, exported: bool) -> str:
         "from transformers import AutoTokenizer", f"from {package} import {name}", "",
         'tokenizer = AutoTokenizer.from_pretrained("FOLDER")', f'model = {name}.from_pretrained("FOLDER")',
     )  # fmt: skip
-    other = (
-        "\n\nThe folder has the layout of DNABERT-2 on the hub, which the original code loads too." if exported else ""
-    )
-    return "\n".join(["```python", *lines, "```"]) + other
+    more = AUTO_CLASSES.format(what="this folder") if kind == "dnabert2" else ""
+    if exported:
+        more = "The folder has the layout of DNABERT-2 on the hub, which the original code loads too."
+    return "\n".join(["```python", *lines, "```", *(["", more] if more else [])])
 
 
 def _results(run: Path, model: Path | None) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bindtune import __version__
 
 README, NOTICE = "README.md", "NOTICE"
+AUTO_CLASSES = "The auto classes of transformers load {what} too, after the line `import bindtune.auto`."
+"""A sentence of a card on models whose classes are bindtune's own."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _E1_LICENCE = {
     "license": "other",

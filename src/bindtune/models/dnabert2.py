@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, initialization
 from transformers.modeling_outputs import BaseModelOutputWithPooling, MaskedLMOutput
 
 from bindtune.models.arguments import check_carried
 from bindtune.models.dnabert2_config import DNABert2Config
-from bindtune.models.dnabert2_layers import Embeddings, Encoder, Heads, Layout, Pooler, lay_out
+from bindtune.models.dnabert2_layers import Embeddings, Encoder, Heads, IdentityLinear, Layout, Pooler, lay_out
 from bindtune.models.strict import StrictPreTrainedModel
 from bindtune.models.token_loss import IGNORED, token_loss
 
@@ -52,6 +52,15 @@ class DNABert2PreTrainedModel(StrictPreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _no_split_modules = ["Layer"]  # noqa: RUF012
+
+    @torch.no_grad()
+    def _init_weights(self, module: Any) -> None:
+        """As in transformers, but for a layer that begins as the identity."""
+        if isinstance(module, IdentityLinear):
+            initialization.eye_(module.weight)
+            initialization.zeros_(module.bias)
+        else:
+            super()._init_weights(module)
 
 
 class DNABert2Model(DNABert2PreTrainedModel):
@@ -137,6 +146,7 @@ class DNABert2Model(DNABert2PreTrainedModel):
                 maps.append(weights)
         if with_states:
             states.append(layout.pad(x))
+            x = layout.pack(states[-1])
         return Encoding(x, layout, tuple(states) if with_states else None, tuple(maps) if with_maps else None)
 
     def forward(

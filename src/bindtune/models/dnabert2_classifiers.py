@@ -20,7 +20,8 @@ class DNABert2ForSequenceClassification(DNABert2PreTrainedModel):
     """The encoder with a head that gives each row one value a class.
 
     The head reads [CLS], the first attended token, through one more layer (`Pooler`), as the original code does. A
-    masked language model brings neither: both parts then start from random numbers, and transformers says so.
+    masked language model brings neither, and transformers says so: that layer then begins as the identity, which
+    makes it tanh of the hidden state, and `classifier` with random numbers.
     """
 
     _keys_to_ignore_on_load_unexpected = [MLM_HEAD]  # noqa: RUF012

@@ -227,12 +227,19 @@ class Encoder(nn.Module):
         self.layer = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
 
 
+class IdentityLinear(nn.Linear):
+    """A layer that begins as the identity if no checkpoint has it, not with random numbers.
+
+    So a model that adapters were trained on can be made again from its checkpoint alone.
+    """
+
+
 class Pooler(nn.Module):
     """What sequence classification reads: one more layer on the first attended token of a row, [CLS]."""
 
     def __init__(self, config: DNABert2Config) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense = IdentityLinear(config.hidden_size, config.hidden_size)
 
     def forward(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         """Map hidden states (B, T, D) and the mask (B, T) to (B, D)."""

@@ -35,7 +35,7 @@ class E1Config(PreTrainedConfig):
     """
 
     model_type = "E1"
-    keys_to_ignore_at_inference = ("mlm_loss", "last_hidden_state", "embeddings", "context_cache", "hidden_states")
+    keys_to_ignore_at_inference = ["mlm_loss", "embeddings", "context_cache"]  # noqa: RUF012 - what Trainer gathers not
 
     vocab_size: int = 34
     hidden_size: int = 4096

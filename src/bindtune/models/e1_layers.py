@@ -138,4 +138,5 @@ class E1Layer(GradientCheckpointingLayer):
         hidden, normed = self.norm_attn_norm(hidden, view)
         # Under checkpointing the layer is computed again anyway, and must not hold on to tensors of its first pass.
         checkpointed = self.gradient_checkpointing and self.training
-        return hidden + self.ffn(normed, saving=not checkpointed)
+        # What is traced has no memory addresses, which saving goes by.
+        return hidden + self.ffn(normed, saving=not (checkpointed or torch.compiler.is_compiling()))

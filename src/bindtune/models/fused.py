@@ -2,7 +2,8 @@
 
 Shapes: N tokens, D width, H heads of size d.
 
-Each is the formula in its docstring; what it keeps is said there. None supports second derivatives.
+Each is the formula in its docstring; what it keeps is said there. None supports second derivatives. `torch.export` gets
+the formula itself, because a graph with steps in place cannot be run backward.
 """
 
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ Angles = tuple[Tensor, Tensor]
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """RMS norm, x / sqrt(mean(x^2) + eps) * weight over the last axis of (N, D); at least fp32 inside, type of `x`."""
+    if torch.compiler.is_exporting():
+        wide = _wide(x)
+        return (wide * (wide.square().mean(dim=-1, keepdim=True) + eps).rsqrt() * weight).to(x.dtype)
     return _RMSNorm.apply(x, weight, eps)
 
 
@@ -43,11 +47,16 @@ def clip_rotate(x: Tensor, angles: Angles | None, clip: float | None) -> Tensor:
         angles: cosine and sine (N, 1, d/2) in the type of `x`, or None for no rotation.
         clip: None for no clamping.
     """
+    if torch.compiler.is_exporting():
+        x = x if clip is None else x.clamp(-clip, clip)
+        return x if angles is None else _rotated(x, *angles)
     return _ClipRotate.apply(x, *(angles or (None, None)), clip)
 
 
 def gated_silu(gate: Tensor, value: Tensor) -> Tensor:
     """silu(gate) * value; keeps its inputs only."""
+    if torch.compiler.is_exporting():
+        return F.silu(gate) * value
     return _GatedSilu.apply(gate, value)
 
 
@@ -55,7 +64,7 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """Zero a share p of the elements while training and scale up the others."""
     if not training or p == 0.0:
         return x
-    if x.device.type != "cpu" or p == 1.0:
+    if x.device.type != "cpu" or p == 1.0 or torch.compiler.is_exporting():
         return F.dropout(x, p)
     return _Dropout.apply(x, p)
 
@@ -70,6 +79,9 @@ class Dropout(nn.Dropout):
 
 def gated_gelu(gate_value: Tensor) -> Tensor:
     """GELU(gate) * value for [gate, value] (N, 2F), to (N, F); keeps its input only."""
+    if torch.compiler.is_exporting():
+        gate, value = gate_value.chunk(2, dim=-1)
+        return F.gelu(gate) * value
     return _GatedGelu.apply(gate_value)
 
 
@@ -128,8 +140,14 @@ class _RMSNorm(torch.autograd.Function):
         return grad_x.to(x.dtype), grad_weight, None
 
 
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """[x1 cos - x2 sin, x2 cos + x1 sin] for the halves x1, x2 of the last axis."""
+    x1, x2 = x.chunk(2, dim=-1)
+    return torch.cat([x1 * cos - x2 * sin, x2 * cos + x1 * sin], dim=-1)
+
+
 def _rotate_(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """[x1 cos - x2 sin, x2 cos + x1 sin] for the halves x1, x2 of the last axis, in place."""
+    """`_rotated`, in place."""
     x1, x2 = x.chunk(2, dim=-1)
     turned = torch.mul(x1, sin)
     x1.mul_(cos).addcmul_(x2, sin, value=-1)

@@ -112,6 +112,7 @@ class TestPretraining:
         assert "| `all masked tokens` | 2.0000 | 7.39 | 50.0 % | 15.00 % |" in card
         assert "| `in peaks` | 1.0000 | 2.72 | 25.0 % | 20.00 % |" in card
         assert "| `masking` | `peak-only` |" in card
+        assert "load this folder too, after the line `import bindtune.auto`." in card
         assert "ab" * 32 in card
 
     def test_names_are_shown_as_they_are_and_do_nothing(self, pretraining: Path) -> None:
@@ -132,6 +133,7 @@ class TestPretraining:
         card = pretraining_card(pretraining, model=checkpoint, exported=True)
         assert "| `all masked tokens` | 3.0000 |" in card
         assert "DNABert2ForMaskedLM" in card
+        assert "bindtune.auto" not in card  # the hub's layout names no model type
 
     def test_what_is_missing_is_said(self, pretraining: Path) -> None:
         (pretraining / "provenance.json").unlink()
@@ -168,6 +170,7 @@ class TestBinding:
         assert "The same proteins picked the epoch" in card
         assert "> Built on Profluent-E1." in card
         assert 'PeftModel.from_pretrained(E1ForMaskedLM.from_pretrained("Profluent-Bio/E1-150m"), "FOLDER")' in card
+        assert "load the encoder too, after the line `import bindtune.auto`." in card
 
     def test_a_test_on_the_held_out_fold_is_preferred(self) -> None:
         tested = {"epoch": 2, "split": "test", "ion": "ZN", "auprc": 0.25, "auroc": 0.6, "hra": 0.1, "base_rate": 0.02}
@@ -183,6 +186,7 @@ class TestBinding:
         card = (folder / "README.md").read_text()
         assert header(card)["license"] == "mit"
         assert "Profluent" not in card
+        assert "bindtune.auto" not in card
         assert not (folder / "NOTICE").exists()
 
     def test_a_full_encoder_has_its_own_folder(self, tmp_path: Path) -> None:
@@ -217,3 +221,4 @@ class TestBinding:
         assert header(card)["library_name"] == "bindtune"
         assert "fold 1, epoch 4" in card
         assert 'E1ForMaskedLM.from_pretrained("FOLDER")' in card
+        assert "load this folder too, after the line `import bindtune.auto`." in card
