@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from transformers import TrainingArguments
 
 from bindtune import E1ForMaskedLM, locks
 from bindtune.cli import main
@@ -368,6 +369,23 @@ def test_windows_that_have_changed_since(
     code, found = doctor(config)
     assert (code, problems(found)) == (1, [("output", "inputs")])
     assert "train_file" in named(found, "output", "inputs")["value"]
+
+
+def test_what_the_launcher_asks_for(
+    doctor: Doctor, proteins: Path, pretrain_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "binding").mkdir()
+    configs = (pretrain_config, binding_config(proteins, tmp_path / "binding"))
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    for config in configs:
+        code, found = doctor(config)
+        assert (code, problems(found)) == (1, [("settings", "launcher")])
+    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION")
+    monkeypatch.setattr(TrainingArguments, "n_gpu", 2)
+    code, found = doctor(pretrain_config)
+    gpus = named(found, "settings", "GPUs")
+    assert (code, gpus["status"]) == (0, "warning")
+    assert gpus["fix"].startswith("torchrun --standalone --nproc_per_node=2 -m bindtune pretrain")
 
 
 def test_threads_and_reserved_cores(monkeypatch: pytest.MonkeyPatch) -> None:

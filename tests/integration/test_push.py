@@ -15,9 +15,11 @@ from safetensors.torch import load_file
 
 import hub as stand_in
 from bindtune import DNABert2ForMaskedLM, E1ForMaskedLM
+from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.evaluation.model_card import e1_notice
 from bindtune.models.binding_checkpoint import read_heads
 from bindtune.publishing.releases import packaged_releases
+from bindtune.publishing.verify import verify
 from bindtune.runs import sha256
 from hub import TOKEN, Hub, Repository
 
@@ -331,3 +333,21 @@ def test_a_run_in_use(push: Push, trained: Path) -> None:
 def test_a_name_that_no_repository_can_have(push: Push, hub: Hub, trained: Path) -> None:
     code, _, err = push(trained, repo="me/model/more")
     assert (code, len(err.splitlines())) == (2, 1)
+
+
+def test_verify_downloads_and_finds_another_model_under_the_name(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = make_tiny_e1(tmp_path / "weights", seed=1)
+    hub.repositories["Profluent-Bio/E1-150m"] = Repository(private=False)
+    files = hub.repositories["Profluent-Bio/E1-150m"].branches["main"]
+    files |= {path.name: path.read_bytes() for path in weights.iterdir()}
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    lines: list[str] = []
+    assert not verify("Profluent-Bio/E1-150m", notify=lines.append)
+    assert (tmp_path / "cache" / "models--Profluent-Bio--E1-150m").is_dir()
+    assert lines[1].startswith("compared with Profluent-Bio/E1-150m, revision c4dbfe8")
+    failed = [line.partition(": ")[0] for line in lines if line.startswith("FAILED")]
+    assert failed == ["FAILED  hash", "FAILED  architecture"]
+    digest = sha256(weights / "model.safetensors")
+    assert any(f"model.safetensors {digest}; expected ba265633" in line for line in lines)

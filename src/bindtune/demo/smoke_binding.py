@@ -98,7 +98,7 @@ def _learned(config: BindingConfig, merged: Path) -> Check:
 
 def _prediction(config: BindingConfig, fasta: Path, out: Path) -> Check:
     """Predict further proteins with both folds."""
-    predict(build(PredictConfig, {"run": config.training.output_dir, "fasta": fasta, "out": out, "device": "cpu"}))
+    predict(build(PredictConfig, {"run": config.training.output_dir, "fasta": fasta, "out": out}))
     residues = sum(len(protein.sequence) for protein in read_proteins(fasta))
     probabilities = pq.read_table(out / "predictions.parquet")["probability"].to_numpy()
     fits = bool(((probabilities >= 0) & (probabilities <= 1)).all())  # what is not finite is in no order

@@ -25,6 +25,7 @@ from bindtune.training.pretrain import (
     read_rows,
     training_arguments,
 )
+from bindtune.training.sharding import check_launcher
 
 
 def check_pretraining(config: PretrainConfig, *, place: Callable[[], Place]) -> list[Finding]:
@@ -38,7 +39,19 @@ def check_pretraining(config: PretrainConfig, *, place: Callable[[], Place]) -> 
     """
     found: list[Finding] = []
     attempt("settings", "masking rates", lambda: check_rates(config), found)
-    attempt("settings", "training", lambda: training_arguments(config), found)
+    attempt(
+        "settings",
+        "launcher",
+        lambda: check_launcher(precision="fp16" if config.fp16 else "bf16" if config.bf16 else "no"),
+        found,
+    )
+    arguments = attempt("settings", "training", lambda: training_arguments(config), found)
+    if arguments is not None and arguments.n_gpu > 1:
+        fix = (
+            f"torchrun --standalone --nproc_per_node={arguments.n_gpu} -m bindtune pretrain, or CUDA_VISIBLE_DEVICES=0"
+        )
+        text = f"{arguments.n_gpu} are visible to one process, in which no run begins"
+        found.append(warning("settings", "GPUs", arguments.n_gpu, fix, text=text))
     checkpoint = attempt("output", "run folder", lambda: find_checkpoint(config), found)
     if checkpoint is not None:
         found.append(noted("output", "goes on from", str(checkpoint)))
