@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -70,14 +70,10 @@ def _naming_init(kind: str, *, nothing_given: bool) -> Iterator[None]:
         raise ConfigError(f"{error}; `bindtune init {kind}` writes a file of settings for --config") from error
 
 
-def _one_of(names: Iterable[str]) -> str:
-    return f"[{'|'.join(names)}]"
-
-
 @app.command()
 def init(
     kind: Annotated[
-        str, typer.Argument(metavar=_one_of(KINDS), help="What the files are for.", autocompletion=lambda: list(KINDS))
+        str, typer.Argument(metavar="|".join(KINDS), help="What the files are for.", autocompletion=lambda: list(KINDS))
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to.")] = Path(),
 ) -> None:
@@ -89,7 +85,7 @@ def init(
 @app.command()
 def schema(
     command: Annotated[
-        str, typer.Argument(metavar=_one_of(COMMANDS), help="Whose settings.", autocompletion=lambda: list(COMMANDS))
+        str, typer.Argument(metavar="|".join(COMMANDS), help="Whose settings.", autocompletion=lambda: list(COMMANDS))
     ],
     out: Annotated[
         Path | None, typer.Option(metavar="PATH.json", help="File to write; printed where it is left out.")
@@ -132,7 +128,7 @@ def pretrain(config: Path | None, given: dict[str, Any]) -> None:
 
 _Config = Annotated[Path | None, typer.Option("--config", metavar="PATH", help="YAML file of settings.")]
 _Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Settings that win over the file's.")
+    list[str] | None, typer.Argument(metavar="SECTION.KEY=VALUE", help="Settings that win over the file's.")
 ]
 
 
@@ -297,7 +293,7 @@ def report(
 
 @app.command()
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs of one job; the first is the reference.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Runs of one job; the first is the reference.")],
     out: Annotated[Path, typer.Option(help="Page to write.")] = Path("compare.html"),
 ) -> None:
     """Set runs that differ in one setting beside each other: paired differences with intervals, and a page of them."""
