@@ -14,6 +14,14 @@ ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 
+# On a GPU, Triton compiles attention kernels when they are first used, for which it needs a C compiler.
+# hadolint ignore=DL3008
+RUN if [ -z "$TORCH_INDEX" ]; then \
+        apt-get update \
+        && apt-get install -y --no-install-recommends gcc libc6-dev \
+        && rm -rf /var/lib/apt/lists/*; \
+    fi
+
 WORKDIR /opt/bindtune
 COPY constraints.txt pyproject.toml README.md LICENSE NOTICE ./
 COPY src ./src
@@ -23,10 +31,9 @@ RUN if [ -n "$TORCH_INDEX" ]; then \
     && pip install -c constraints.txt hatchling \
     && pip install -c constraints.txt --no-build-isolation '.[clusters]'
 
-# Caches lie in the mounted folder: any user may run the image, and weights are fetched once.
-ENV HF_HOME=/work/.cache/huggingface \
-    MPLCONFIGDIR=/work/.cache/matplotlib
-RUN useradd --create-home --uid 1000 bindtune && install -d -o bindtune -g bindtune /work
+# Caches lie in the mounted folder: weights are fetched once, and a user without an account can run the image.
+ENV HOME=/work USER=bindtune
+RUN useradd --home-dir /work --uid 1000 bindtune && install -d -o bindtune -g bindtune /work
 USER 1000
 WORKDIR /work
 
