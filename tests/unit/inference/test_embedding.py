@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+import rounding
 from bindtune import E1BatchPreparer, E1ForMaskedLM
 from bindtune.inference.embedding import embed_proteins, write_embeddings
 
@@ -31,7 +32,7 @@ def test_golden_embeddings(folder: Path) -> None:
             max_batch_tokens=1000,
         ).values()
         expected = outputs[f"predictor/{number}/mean_token_embeddings"]
-        torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(found, expected, **rounding.of(model, expected))
 
 
 def test_batches_and_contexts_do_not_mix(folder: Path) -> None:
@@ -45,11 +46,12 @@ def test_batches_and_contexts_do_not_mix(folder: Path) -> None:
         ]
         assert list(batches[0]) == list(proteins)
         for name, sequence in proteins.items():
-            torch.testing.assert_close(batches[0][name], batches[1][name], atol=1e-5, rtol=1e-5)
+            close = rounding.of(model, batches[1][name])
+            torch.testing.assert_close(batches[0][name], batches[1][name], **close)
             assert batches[0][name].shape == ((64,) if per == "protein" else (len(sequence), 64))
     with torch.no_grad():
         whole = model(**E1BatchPreparer().get_batch_kwargs(["MKTAYI,AKQR,MKTAYIAKQR"])).embeddings[0, 20:30]
-    torch.testing.assert_close(batches[0]["b"], whole, atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(batches[0]["b"], whole, **rounding.of(model, whole))
 
 
 def test_files_hold_what_was_computed(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+import rounding
 from bindtune import E1Config, E1ForMaskedLM
 from bindtune.errors import CheckpointError, ConfigError
 from bindtune.models.adapter_check import check_lora
@@ -163,7 +164,7 @@ def test_merged_is_unmerged(tiny_e1: Make, e1_batch: Batch, head: bool) -> None:
     merged = model.merge_and_unload()
     assert isinstance(merged, E1ForMaskedLM)
     assert not any("lora_" in name for name, _ in merged.named_parameters())
-    torch.testing.assert_close(logits(merged, e1_batch(TEXTS)), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits(merged, e1_batch(TEXTS)), expected, **rounding.of(merged, expected))
 
 
 def test_weights_that_do_not_fit_are_refused_whole(tiny_e1: Make, e1_batch: Batch) -> None:
@@ -337,7 +338,7 @@ class TestMerging:
         merged = merge_adapters(tiny_e1(), tmp_path / "adapters")
         assert type(merged) is E1ForMaskedLM
         assert merged.state_dict().keys() == tiny_e1().state_dict().keys()
-        torch.testing.assert_close(logits(merged, batch), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(logits(merged, batch), expected, **rounding.of(merged, expected))
         merged.save_pretrained(tmp_path / "merged")
         again = E1ForMaskedLM.from_pretrained(tmp_path / "merged")
         assert torch.equal(logits(again, batch), logits(merged, batch))

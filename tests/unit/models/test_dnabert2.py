@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import rounding
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM, DNABert2Model
 from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.models.dnabert2_layers import Layer, alibi_slopes, lay_out
@@ -60,14 +61,13 @@ class TestPadding:
         together = model(ids, mask).logits
         for row, length in enumerate(mask.sum(1).tolist()):
             alone = model(ids[row : row + 1, :length]).logits
-            torch.testing.assert_close(together[row, :length], alone[0], atol=1e-5, rtol=0)
+            torch.testing.assert_close(together[row, :length], alone[0], **rounding.of(model, together))
 
     def test_left_and_right_padding_agree(self) -> None:
         model = build()
         (right_ids, right), (left_ids, left) = rows(9, 4, 1, 7), rows(9, 4, 1, 7, left=True)
-        torch.testing.assert_close(
-            model(right_ids, right).logits[right.bool()], model(left_ids, left).logits[left.bool()], atol=1e-5, rtol=0
-        )
+        found, expected = model(right_ids, right).logits[right.bool()], model(left_ids, left).logits[left.bool()]
+        torch.testing.assert_close(found, expected, **rounding.of(model, expected))
 
     def test_what_stands_at_padding_does_not_matter(self) -> None:
         model = build()
@@ -91,7 +91,7 @@ class TestPadding:
             assert not state[mask == 0].any()
             assert state[mask == 1].abs().min() > 0
         head = model.cls.predictions(torch.zeros(24))
-        torch.testing.assert_close(output.logits[1, 4:], head.expand(5, -1), atol=1e-6, rtol=0)
+        torch.testing.assert_close(output.logits[1, 4:], head.expand(5, -1), **rounding.of(model, head))
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
     def test_a_row_without_tokens_gives_no_nan(self, dtype: torch.dtype) -> None:
@@ -111,7 +111,7 @@ class TestPadding:
         ids, mask = rows(9, 5)
         alone = model(ids[:1], mask[:1]).logits
         mask[1] = 0
-        torch.testing.assert_close(model(ids, mask).logits[:1], alone, atol=1e-6, rtol=0)
+        torch.testing.assert_close(model(ids, mask).logits[:1], alone, **rounding.of(model, alone))
 
     def test_token_types_default_to_zero_and_matter(self) -> None:
         model = build()
@@ -201,7 +201,9 @@ class TestLoss:
             found.append((logits.detach(), output.loss.detach(), gradients(model)))
         assert found[1][0].shape == (int((labels != -100).sum()), 60)
         for full, part in zip(*found, strict=True):
-            torch.testing.assert_close(part, full, atol=2e-6, rtol=1e-5)
+            values = tuple(full.values()) if isinstance(full, dict) else (full,)
+            close = rounding.of(model, *values, tokens=ids.numel() if isinstance(full, dict) else 0)
+            torch.testing.assert_close(part, full, **close)
 
     @pytest.mark.parametrize("training", [False, True])
     def test_logits_stand_at_every_token_unless_targets_alone_are_asked_for(self, training: bool) -> None:
@@ -563,4 +565,4 @@ def test_attention_matches_the_formula() -> None:
         distance = torch.tensor([[abs(i - j) for j in range(5)] for i in range(5)])
         parts.append(F.softmax(q[:, one] @ k[:, one].T / math.sqrt(6) - slope * distance, dim=-1) @ v[:, one])
     found, _ = attention(x, lay_out(torch.ones(1, 5), heads=4, dtype=torch.float32))
-    torch.testing.assert_close(found, torch.cat(parts, dim=-1), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found, torch.cat(parts, dim=-1), **rounding.of(model, x))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
+import rounding
 from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM, E1Model
 from bindtune.errors import CheckpointError, ConfigError
 from bindtune.models.e1_outputs import masked_lm_loss
@@ -114,7 +115,7 @@ def test_every_setting_against_the_formulas(changes: dict[str, Any]) -> None:
         found = model(**batch).logits
     for row in range(len(MIXED)):
         expected = dense_row(model, {key: value[row] for key, value in batch.items()})
-        torch.testing.assert_close(found[row, : len(expected)], expected, atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(found[row, : len(expected)], expected, **rounding.of(model, expected))
         assert (found[row, len(expected) :] == 0).all()
 
 
@@ -143,8 +144,8 @@ def test_a_row_does_not_depend_on_its_batch(rows: list[str], extra: int, left: b
         for row, text in enumerate(rows):
             alone = model(**tensors([text]))
             real = padded["sequence_ids"][row] >= 0
-            torch.testing.assert_close(together.logits[row][real], alone.logits[0], atol=5e-5, rtol=1e-4)
-            torch.testing.assert_close(together.embeddings[row][real], alone.embeddings[0], atol=5e-5, rtol=1e-4)
+            for one, other in ((together.logits, alone.logits), (together.embeddings, alone.embeddings)):
+                torch.testing.assert_close(one[row][real], other[0], **rounding.of(model, other))
             assert (together.embeddings[row][~real] == 0).all()
 
 
@@ -162,9 +163,9 @@ def test_nothing_depends_on_later_sequences_and_the_order_of_tokens() -> None:
     shuffled = torch.randperm(batch["input_ids"].shape[1])
     with torch.no_grad():
         whole = model(**batch).logits
-        torch.testing.assert_close(whole[:, :13], model(**first).logits, atol=5e-5, rtol=1e-4)
+        torch.testing.assert_close(whole[:, :13], model(**first).logits, **rounding.of(model, whole))
         mixed = model(**{key: value[:, shuffled] for key, value in batch.items()}).logits
-    torch.testing.assert_close(whole[:, shuffled], mixed, atol=5e-5, rtol=1e-4)
+    torch.testing.assert_close(whole[:, shuffled], mixed, **rounding.of(model, whole))
 
 
 @pytest.mark.parametrize("changes", [{}, {"num_hidden_layers": 3}, {"global_attention_every_n_layers": 0}], ids=str)
@@ -176,12 +177,13 @@ def test_query_only_gives_the_same_queries_and_gradients(changes: dict[str, Any]
     whole = model(**batch).logits
     model.zero_grad()
     only = model(**batch, query_only=True)
-    torch.testing.assert_close(only.logits[query], whole[query], atol=5e-5, rtol=1e-4)
+    torch.testing.assert_close(only.logits[query], whole[query], **rounding.of(model, whole))
     assert (only.logits[~query] == 0).all()
     assert (only.embeddings[~query] == 0).all()
     only.logits.square().sum().backward()
+    close = rounding.of(model, *expected.values(), tokens=query.numel())
     for name, parameter in model.named_parameters():
-        torch.testing.assert_close(parameter.grad, expected[name], atol=1e-3, rtol=1e-4, msg=name)
+        torch.testing.assert_close(parameter.grad, expected[name], **close, msg=name)
 
 
 def test_query_only_runs_fewer_tokens_through_the_last_layers() -> None:
@@ -208,8 +210,8 @@ def test_a_cached_context_gives_what_whole_rows_give(changes: dict[str, Any]) ->
         expected = model(**whole)
     query = last_sequence_mask(whole["sequence_ids"])
     real = batch["sequence_ids"] >= 0
-    torch.testing.assert_close(found.logits[real], expected.logits[query], atol=5e-5, rtol=1e-4)
-    torch.testing.assert_close(found.embeddings[real], expected.embeddings[query], atol=5e-5, rtol=1e-4)
+    for one, other in ((found.logits, expected.logits), (found.embeddings, expected.embeddings)):
+        torch.testing.assert_close(one[real], other[query], **rounding.of(model, other))
 
 
 def test_a_cache_is_refused_where_it_would_be_wrong() -> None:
@@ -230,7 +232,7 @@ def test_the_head_runs_only_where_asked() -> None:
     model.mlm_head.register_forward_hook(lambda _module, args, _out: rows.append(len(args[0])))
     with torch.no_grad():
         everywhere, asked = model(**batch).logits, model(**batch, logits_at=wanted).logits
-    torch.testing.assert_close(asked[wanted], everywhere[wanted], atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(asked[wanted], everywhere[wanted], **rounding.of(model, everywhere))
     assert (asked[~wanted] == 0).all()
     assert rows == [int((batch["sequence_ids"] >= 0).sum()), 1]
 
@@ -260,8 +262,10 @@ def test_checkpointing_changes_no_gradient_and_recomputes(reentrant: bool) -> No
     for model in (plain, checkpointed):
         model(**batch, labels=batch["input_ids"]).loss.backward()
     assert len(calls) == 2
+    gradients = [parameter.grad for parameter in plain.parameters()]
+    close = rounding.of(plain, *gradients, tokens=batch["input_ids"].numel())
     for (name, one), two in zip(plain.named_parameters(), checkpointed.parameters(), strict=True):
-        torch.testing.assert_close(one.grad, two.grad, atol=1e-6, rtol=1e-5, msg=name)
+        torch.testing.assert_close(one.grad, two.grad, **close, msg=name)
 
 
 def test_checkpointing_keeps_one_tensor_a_layer() -> None:

@@ -10,6 +10,7 @@ from sklearn.metrics import log_loss
 from torch import Tensor
 from torch.nn import functional as F
 
+import rounding
 from bindtune import E1BatchPreparer, E1ForMaskedLM, E1Model
 from bindtune.data.residue_collate import JointCollator, ResidueCollator
 from bindtune.data.residue_rows import Chunk, ResidueRow
@@ -88,7 +89,8 @@ def test_masked_residues_are_in_no_binding_loss_and_the_others_in_no_masked_lm_l
     scores = E1ForMaskedLM.forward(model._original_model, **{name: inputs[name] for name in INPUTS}).logits
     by_hand = F.cross_entropy(scores[masked], inputs["mlm_labels"][masked])
     torch.testing.assert_close(expected.loss_mlm, by_hand)
-    torch.testing.assert_close(expected.mlm_logits[masked], scores[masked], atol=1e-5, rtol=1e-5)
+    close = rounding.of(model._original_model, scores)
+    torch.testing.assert_close(expected.mlm_logits[masked], scores[masked], **close)
     assert (expected.mlm_logits[~masked] == 0).all()
 
 
@@ -170,12 +172,15 @@ def test_one_ion_is_its_column_of_all(tiny_e1: Make) -> None:
     model, inputs = joint(tiny_e1(), pos_weight=[2.0, 3.0, 0.5]), batch(MIXED)
     whole = model(**inputs)
     assert whole.logits.shape == (*inputs["input_ids"].shape, len(IONS))
+    # A sum over labels adds an error of each.
+    summed = rounding.of(model._original_model, whole.bce_sums)
     for number, ion in enumerate(IONS):
         labels, mask = inputs["labels"][..., number], inputs["label_mask"][..., number]
         alone = model(**{**inputs, "labels": labels, "label_mask": mask}, ion=ion)
         assert alone.logits.shape == inputs["input_ids"].shape
-        torch.testing.assert_close(alone.logits, whole.logits[..., number], atol=1e-6, rtol=1e-6)
-        torch.testing.assert_close(alone.bce_sums, whole.bce_sums[number : number + 1], atol=1e-5, rtol=1e-5)
+        close = rounding.of(model._original_model, whole.logits)
+        torch.testing.assert_close(alone.logits, whole.logits[..., number], **close)
+        torch.testing.assert_close(alone.bce_sums, whole.bce_sums[number : number + 1], **summed)
         torch.testing.assert_close(alone.loss_bce, whole.bce_sums[number] / mask.sum().clamp(min=1))
     with pytest.raises(ValueError, match="no head for 'FE', there are CA, ZN, MG"):
         model(**inputs, ion="FE")
@@ -230,15 +235,16 @@ def test_a_row_alone_is_as_in_a_batch(tiny_e1: Make, probability: float | None) 
         inputs = batch([each], probability=probability)
         alone = model(**inputs)
         length = inputs["input_ids"].shape[1]
-        torch.testing.assert_close(together.logits[number, :length], alone.logits[0], atol=1e-5, rtol=0)
+        close = rounding.of(model._original_model, together.logits)
+        torch.testing.assert_close(together.logits[number, :length], alone.logits[0], **close)
         assert (together.logits[number, length:] == 0).all()
         sums += alone.bce_sums.detach()
         if probability is not None:
             masked += alone.loss_mlm.item() * int((inputs["mlm_labels"] > 0).sum())
-    torch.testing.assert_close(together.bce_sums, sums, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(together.bce_sums, sums, **rounding.of(model._original_model, sums))
     if probability is not None:
         count = int((batch(MIXED)["mlm_labels"] > 0).sum())
-        assert together.loss_mlm.item() == pytest.approx(masked / count, abs=1e-5)
+        assert together.loss_mlm.item() == pytest.approx(masked / count, abs=close["atol"])
 
 
 def test_a_frozen_encoder_trains_the_heads_alone(tiny_e1: Make) -> None:
@@ -271,8 +277,9 @@ def test_checkpointing_changes_no_gradient(tiny_e1: Make) -> None:
     model._original_model.activation_checkpointing_enable()
     assert all(layer.gradient_checkpointing for layer in model.encoder.layers)  # type: ignore[union-attr]
     again = gradients(model, inputs)
+    close = rounding.of(model._original_model, *plain.values(), tokens=inputs["input_ids"].numel())
     for name, tensor in plain.items():
-        torch.testing.assert_close(again[name], tensor, atol=1e-7, rtol=1e-5)
+        torch.testing.assert_close(again[name], tensor, **close)
 
 
 def test_an_encoder_without_head_and_a_model_without_ions(tiny_e1: Make) -> None:
