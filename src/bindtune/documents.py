@@ -12,6 +12,7 @@ from bindtune.errors import InputError
 
 _LARGEST = 1 << 26
 _MOST_VALUES = 100_000
+_TOO_DEEP = "too many brackets are open"
 
 
 def read_document(path: Path, *, notes: bool = False) -> Any:
@@ -34,7 +35,9 @@ def read_document(path: Path, *, notes: bool = False) -> Any:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise InputError(path, line, f"not YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no date, or thousands of digits
+    except RecursionError as error:
+        raise InputError(path, None, f"not YAML: {_TOO_DEEP}") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no date, or thousands of digits
         raise InputError(path, None, f"not YAML: {' '.join(str(error).split())[:200]}") from error
     _check_size(path, content)
     return content
@@ -51,7 +54,9 @@ def read_json(path: Path) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(path, error.lineno, f"not JSON: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise InputError(path, None, f"not JSON: {_TOO_DEEP}") from error
+    except ValueError as error:
         raise InputError(path, None, f"not JSON: {' '.join(str(error).split())[:200]}") from error
 
 

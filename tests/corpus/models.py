@@ -42,7 +42,7 @@ _DOCUMENTS: dict[str, tuple[Content | None, str]] = {
     "null": (b"null", ": expected names and values, found NoneType"),
     "cut short": (b'{"r": 2,\n', ":2: not JSON"),
     "no UTF-8": (b'{\n"r": "\xff"}', ":2: cannot be read: not text"),
-    "100,000 brackets": (b"[" * 100_000, ": not JSON: maximum recursion depth"),
+    "100,000 brackets": (b"[" * 100_000, ": not JSON: too many brackets are open"),
 }
 
 

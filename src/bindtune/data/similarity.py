@@ -105,7 +105,8 @@ def align(first: str, second: str, *, diagonal: int) -> Alignment:
     matrix = SubstitutionMatrix.std_protein_matrix()
     band = (-diagonal - _HALF_BAND, -diagonal + _HALF_BAND)
     one, other = _sequence(first), _sequence(second)
-    found = align_banded(one, other, matrix, band, gap_penalty=_GAP_PENALTY, local=True, max_number=1)
+    # By name: biotite 2 has them in another order.
+    found = align_banded(one, other, matrix=matrix, band=band, gap_penalty=_GAP_PENALTY, local=True, max_number=1)
     if not found:
         return Alignment(0.0, 0.0)
     trace = found[0].trace

@@ -41,7 +41,8 @@ def test_only_the_b_factors_of_the_residues_change(tmp_path: Path, suffix: str) 
         assert unchanged == [line[:60] + line[66:] for line in text.decode().splitlines()]
     else:
         files = [CIFFile.read(str(path)) for path in (write_plain(tmp_path, text, ".cif"), target)]
-        before, after = (get_structure(file, model=1, extra_fields=["b_factor", "occupancy"]) for file in files)
+        fields = ["b_factor", "occupancy"]
+        before, after = (get_structure(file, model=1, extra_fields=fields, use_author_fields=True) for file in files)
         assert {name: files[1].block[name].serialize() for name in files[1].block if name != "atom_site"} == {
             name: files[0].block[name].serialize() for name in files[0].block if name != "atom_site"
         }
