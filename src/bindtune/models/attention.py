@@ -1,7 +1,7 @@
 """Attention over packed tokens. Shapes: N queries, S keys, H heads, G key/value heads, d the size of a head.
 
 Device, type and what is installed decide which kernel runs; one that fails raises, and no other is tried:
-- CPU: torch's flash kernel for each pair of stretches, on views, no mask.
+- CPU: torch's flash kernel for each pair of stretches, on views, no mask (`cpu_flash.py`).
 - CUDA, fp16 and bf16: one variable-length call; where keys are shared and kernels can be compiled, flex attention with
   a block mask.
 - everything else: scaled dot product attention for each pair of stretches.
@@ -20,10 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bindtune.models import cpu_flash
 from bindtune.models.packing import Plan
-
-_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-_flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, plan: Plan) -> Tensor:
@@ -39,7 +37,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, plan: Plan) -> Tensor:
         (N, H, d).
     """
     key, value = _for_each_head(key, query), _for_each_head(value, query)
-    if query.device.type == "cpu":
+    if _takes_cpu_flash(query):
         out: Tensor = _PairAttention.apply(query, key, value, plan)
         return out
     if query.device.type == "cuda" and query.dtype in (torch.float16, torch.bfloat16):
@@ -67,13 +65,19 @@ def attend_after_context(
     """
     key, value = _for_each_head(key, query), _for_each_head(value, query)
     past_key, past_value = (_for_each_head(part, query) for part in context)
-    if query.device.type != "cpu":
+    if not _takes_cpu_flash(query):
         return _pairwise(query, key, value, plan, past=(past_key, past_value))
     own, own_lse = _pair_forward(query, key, value, plan)
     # All queries of all rows are one long query axis (1, H, N, d) against the context.
-    shared, shared_lse = _flash(*(part.transpose(0, 1)[None] for part in (query, past_key, past_value)))
+    shared, shared_lse = cpu_flash.flash(*(part.transpose(0, 1)[None] for part in (query, past_key, past_value)))
     weight = torch.sigmoid(own_lse - shared_lse[0].transpose(0, 1))[..., None].to(own.dtype)
     return torch.lerp(shared[0].transpose(0, 1), own, weight)
+
+
+def _takes_cpu_flash(query: Tensor) -> bool:
+    if query.device.type == "cpu" and not cpu_flash.USABLE:
+        cpu_flash.tell()
+    return query.device.type == "cpu" and cpu_flash.USABLE
 
 
 def _for_each_head(part: Tensor, query: Tensor) -> Tensor:
@@ -87,7 +91,7 @@ def _pair_forward(query: Tensor, key: Tensor, value: Tensor, plan: Plan) -> tupl
     out = query.new_empty(query.shape)
     lse = query.new_empty(query.shape[:2], dtype=torch.promote_types(query.dtype, torch.float32))
     for rows, queries, keys in plan.pairs:
-        part, part_lse = _flash(queries.view(query, rows), keys.view(key, rows), keys.view(value, rows))
+        part, part_lse = cpu_flash.flash(queries.view(query, rows), keys.view(key, rows), keys.view(value, rows))
         queries.view(out, rows).copy_(part)
         queries.view(lse[..., None], rows).copy_(part_lse[..., None])
     return out, lse
@@ -114,7 +118,7 @@ class _PairAttention(torch.autograd.Function):
             grad_out, q, o = (queries.view(part, rows) for part in (grads[0], query, out))
             k, v = keys.view(key, rows), keys.view(value, rows)
             sums = queries.view(lse[..., None], rows).squeeze(-1)
-            parts = _flash_backward(grad_out, q, k, v, o, sums, 0.0, False)
+            parts = cpu_flash.flash_backward(grad_out, q, k, v, o, sums)
             queries.view(grad_query, rows).copy_(parts[0])
             for whole, part in zip((grad_key, grad_value), parts[1:], strict=True):
                 target = keys.view(whole, rows)

@@ -6,7 +6,7 @@ Each is the formula in its docstring; what it keeps is said there. None supports
 the formula itself, because a graph with steps in place cannot be run backward.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -178,6 +178,14 @@ class _ClipRotate(torch.autograd.Function):
         return grad if inside is None else grad.mul_(inside), None, None, None
 
 
+def _again(activation: Callable[[Tensor], Tensor], x: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """An activation of `x` once more, and the gradient of `x` from that of the activation."""
+    with torch.enable_grad():
+        source = x.detach().requires_grad_()
+        active = activation(source)
+    return active.detach(), torch.autograd.grad(active, source, grad)[0]
+
+
 class _GatedSilu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: Tensor, value: Tensor) -> Tensor:
@@ -188,9 +196,8 @@ class _GatedSilu(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
         gate, value = ctx.saved_tensors
-        grad_gate = torch.mul(grads[0], value)
-        torch.ops.aten.silu_backward.grad_input(grad_gate, gate, grad_input=grad_gate)
-        return grad_gate, F.silu(gate).mul_(grads[0])
+        active, grad_gate = _again(F.silu, gate, grads[0] * value)
+        return grad_gate, active.mul_(grads[0])
 
 
 class _Dropout(torch.autograd.Function):
@@ -230,8 +237,9 @@ class _GatedGelu(torch.autograd.Function):
         gate, value = gate_value.chunk(2, dim=-1)
         grad = torch.empty_like(gate_value)
         grad_gate, grad_value = grad.chunk(2, dim=-1)
-        torch.mul(grads[0], F.gelu(gate), out=grad_value)
-        torch.ops.aten.gelu_backward.grad_input(grads[0] * value, gate, grad_input=grad_gate)
+        active, to_gate = _again(F.gelu, gate, grads[0] * value)
+        torch.mul(grads[0], active, out=grad_value)
+        grad_gate.copy_(to_gate)
         return grad
 
 
