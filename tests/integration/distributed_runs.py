@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.state import AcceleratorState
 from torch.distributed.tensor import DTensor
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from bindtune.cli import main
+from bindtune.training.accelerate_state import forget_earlier_runs
 
 RANK = os.environ["RANK"]
 
@@ -40,7 +40,7 @@ def run(words: list[str], shares: list[float]) -> str | int | None:
         if stops and steps == 2 and RANK == "1":
             os.kill(os.getpid(), signal.SIGTERM)
 
-    AcceleratorState._reset_state(reset_partial_state=True)  # as in a process of its own
+    forget_earlier_runs()  # as in a process of its own
     hook = register_optimizer_step_post_hook(after_step)
     sys.argv = ["bindtune", *words]
     try:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from bindtune.errors import CheckpointError, ConfigError
 from bindtune.models.damage import check_documents, loading
 from bindtune.models.fused import Dropout
+from bindtune.models.sharded import divided
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
@@ -178,7 +179,7 @@ def restore_adapters(model: Any, weights: Mapping[str, Tensor], *, source: objec
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise CheckpointError(f"{source}: the adapters do not fit the base model: {'; '.join(problems[:5])}{more}")
-    set_peft_model_state_dict(model, dict(weights), adapter_name=adapter)
+    set_peft_model_state_dict(model, divided(weights, expected), adapter_name=adapter)
 
 
 def read_adapters(folder: Path) -> dict[str, Tensor]:

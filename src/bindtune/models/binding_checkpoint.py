@@ -12,6 +12,7 @@ from bindtune.errors import CheckpointError
 from bindtune.models.adapters import has_adapters, read_adapters, restore_adapters, save_adapters
 from bindtune.models.damage import loading
 from bindtune.models.residue import E1ForResidueClassification
+from bindtune.models.sharded import divided
 from bindtune.runs import atomic_path, writing
 
 BEST = "best_e1_binding_model"
@@ -99,12 +100,14 @@ def restore_best(folder: Path, model: E1ForResidueClassification) -> None:
     """
     heads = read_heads(folder / f"{BEST}_heads.pt")
     try:
-        model.classifier_heads.load_state_dict(heads["classifier_heads"])
+        own = model.classifier_heads
+        own.load_state_dict(divided(heads["classifier_heads"], own.state_dict()))
     except RuntimeError as error:
         raise CheckpointError(f"{folder}: the heads do not fit: {' '.join(str(error).split())}") from error
     if has_adapters(model._original_model):
         source = folder / f"{BEST}_lora"
         restore_adapters(model._original_model, read_adapters(source), source=source)
     elif not is_untrained(heads):
-        saved = type(model._original_model).from_pretrained(folder / BEST)
-        model._original_model.load_state_dict(saved.state_dict())
+        encoder = model._original_model
+        saved = type(encoder).from_pretrained(folder / BEST)
+        encoder.load_state_dict(divided(saved.state_dict(), encoder.state_dict()))

@@ -92,7 +92,6 @@ class E1ForResidueClassification(nn.Module):
         super().__init__()
         wrapped: Any = e1_model
         self._original_model: Any = wrapped
-        self._no_split_modules = getattr(wrapped, "_no_split_modules", None)  # what is sharded layer by layer
         self.ion_types = tuple(ion_types)
         width = int(wrapped.config.hidden_size)
         self.classifier_heads = nn.ModuleDict({ion: ResidueHead(width, dropout) for ion in self.ion_types})

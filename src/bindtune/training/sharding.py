@@ -1,12 +1,12 @@
 """FSDP: parameters and the optimiser's state divided between processes, as accelerate's configuration asks for it.
 
-Files of a run hold whole weights whatever the processes hold of them: `whole` and `whole_state` put them together, and
-take them apart again where they are read. So a checkpoint says nothing of how it was computed, and loads anywhere.
+Files of a run hold whole weights whatever the processes hold of them. `whole` and `whole_state` put weights and the
+optimiser's state together, `load_whole` and `restore_state` take them apart again. So a checkpoint says nothing of how
+it was computed, and loads anywhere.
 """
 
 import os
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,9 +16,11 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch import Tensor, distributed, nn
 from torch.distributed.fsdp import FSDPModule
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from bindtune.errors import ConfigError
+from bindtune.models.sharded import divided, part_of
 
 _REFUSED = {
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
@@ -90,8 +92,16 @@ def shard_on_cpu(accelerator: Accelerator) -> None:
         state.fsdp_plugin = FullyShardedDataParallelPlugin()
         if state.mixed_precision != "no":
             state.fsdp_plugin.set_mixed_precision(state.mixed_precision)
-        # Every further state takes its kind from there, as accelerate itself leaves it on GPUs.
-        PartialState._shared_state["distributed_type"] = state.distributed_type = DistributedType.FSDP
+        # Every further state takes its kind from PartialState, as accelerate itself leaves it on GPUs.
+        PartialState().distributed_type = state.distributed_type = DistributedType.FSDP
+
+
+def shard_layers(accelerator: Accelerator, model: Any) -> None:
+    """Let the layers of a model be divided one by one, where accelerate's configuration does not name their classes."""
+    plugin = accelerator.state.fsdp_plugin if is_sharded(accelerator) else None
+    if plugin is not None and plugin.transformer_cls_names_to_wrap is None:
+        layers = {type(part).__name__ for part in model.modules() if isinstance(part, GradientCheckpointingLayer)}
+        plugin.transformer_cls_names_to_wrap = sorted(layers) or None
 
 
 def is_sharded(accelerator: Accelerator) -> bool:
@@ -100,48 +110,55 @@ def is_sharded(accelerator: Accelerator) -> bool:
 
 
 @contextmanager
-def whole(model: nn.Module, *, written: bool = False) -> Iterator[None]:
-    """Put together a model's parameters while the block runs; all processes take part.
+def whole(model: nn.Module) -> Iterator[None]:
+    """Put together a model's parameters while the block reads them; all processes take part.
+
+    The first process alone has them whole. `load_whole` is the way back.
 
     Args:
         model: sharded or not; a model that is not stays as it is.
-        written: whether the block changes parameters, in every process to the same; else the first process alone has
-            them whole.
     """
-    for module in model.modules():
-        if isinstance(module, FSDPModule):
-            module.reshard()
-    needed = written or not distributed.is_initialized() or distributed.get_rank() == 0
+    reshard(model)
     parts: list[tuple[nn.Module, str, Any]] = [
         (module, name, part)
         for module in model.modules()
-        for name, part in module._parameters.items()
+        for name, part in module.named_parameters(recurse=False, remove_duplicate=False)
         if isinstance(part, DTensor)
     ]
+    reads = not distributed.is_initialized() or distributed.get_rank() == 0
     made: dict[int, nn.Parameter] = {}  # tied parameters stay tied
     for part in {id(part): part for _, _, part in parts}.values():
         gathered = part.detach().full_tensor()
-        if needed:
+        if reads:
             made[id(part)] = nn.Parameter(gathered, part.requires_grad)
-    hooks = {module: module._load_state_dict_post_hooks for module, *_ in parts}
     for module, name, part in parts:
-        module._parameters[name] = made.get(id(part), part)
-        module._load_state_dict_post_hooks = OrderedDict()  # FSDP looks for its parts there
+        setattr(module, name, made.get(id(part), part))
     try:
         yield
     finally:
         for module, name, part in parts:
-            now = module._parameters[name]
-            module._parameters[name] = part
-            if written and now is not None:
-                part.detach().copy_(_divided(now.detach(), part))
-        for module, held in hooks.items():
-            module._load_state_dict_post_hooks = held
+            setattr(module, name, part)
 
 
-def _divided(tensor: Tensor, like: DTensor) -> Tensor:
-    """This process's part; every process has the same tensor, so nothing is sent."""
-    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+def load_whole(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Load a state_dict of whole tensors, strictly, into a module that is sharded or not.
+
+    Args:
+        module: the model, or a part of it.
+        weights: the same in every process.
+
+    Raises:
+        RuntimeError: they are not those of this module.
+    """
+    reshard(module)
+    module.load_state_dict(divided(weights, module.state_dict()))
+
+
+def reshard(model: nn.Module) -> None:
+    """Let go of the whole layers that FSDP keeps after a forward pass, before parameters are read or written."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
 
 
 def whole_state(optimizer: Any) -> dict[str, Any]:
@@ -163,9 +180,7 @@ def restore_state(optimizer: Any, state: Mapping[str, Any]) -> None:
     learned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     values = {
         number: {
-            name: _divided(value, part)
-            if isinstance(part := learned[number], DTensor) and isinstance(value, Tensor) and value.shape == part.shape
-            else value
+            name: part_of(value, learned[number]) if isinstance(value, Tensor) else value
             for name, value in held.items()
         }
         for number, held in state["state"].items()

@@ -22,6 +22,7 @@ from bindtune.io.parquet import read_parquet
 from bindtune.models.binding_checkpoint import load_weights
 from bindtune.models.damage import DAMAGED
 from bindtune.models.residue import E1ForResidueClassification
+from bindtune.models.sharded import divided
 from bindtune.runs import atomic_path, in_use, sweep, write_text
 
 STATE = "state.pt"
@@ -125,7 +126,7 @@ def restore_weights(model: E1ForResidueClassification, weights: Mapping[str, Ten
     if own.keys() != weights.keys() or any(own[name].shape != tensor.shape for name, tensor in weights.items()):
         raise CheckpointError(f"{source}: the saved weights are not those of this model")
     with torch.no_grad():
-        for name, tensor in weights.items():
+        for name, tensor in divided(weights, own).items():
             own[name].copy_(tensor)
 
 

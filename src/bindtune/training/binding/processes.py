@@ -11,11 +11,11 @@ from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
 
 from bindtune.config import BindingConfig
 from bindtune.errors import BindtuneError, ConfigError
+from bindtune.training.accelerate_state import forget_earlier_runs
 from bindtune.training.sharding import check_gpus, check_launcher, shard_on_cpu
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def make_accelerator(conf: BindingConfig, device: torch.device | str | None = No
     check_launcher(precision="bf16" if conf.training.use_bf16 else "no")
     if not on_cpu:
         check_gpus()
-    AcceleratorState._reset_state(reset_partial_state=True)  # of an earlier run in this process, as transformers does
+    forget_earlier_runs()
     accelerator = Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=list(handlers))
     shard_on_cpu(accelerator)
     return accelerator

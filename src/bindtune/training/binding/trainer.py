@@ -110,6 +110,7 @@ class E1BindingTrainer:
         optimizer = torch.optim.AdamW(
             learned, lr=training.learning_rate, weight_decay=training.weight_decay, fused=on_gpu or None
         )
+        sharding.shard_layers(self.accelerator, model)
         self.model: Any
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
 
@@ -324,8 +325,8 @@ class E1BindingTrainer:
 
     def _predict_held_out(self) -> None:
         """Take the best epoch's weights, and predict every residue of the fold."""
-        with sharding.whole(self.bare, written=True):
-            restore_best(self.folder, self.bare)
+        sharding.reshard(self.bare)
+        restore_best(self.folder, self.bare)
         held_out = self.batches.rows(self.proteins.held_out, self.conf.training.validation_context)
         if self.proteins.inner:
             rows = self._figures(held_out)
@@ -360,8 +361,8 @@ class E1BindingTrainer:
         self._unsettled = (self.folder / files.UNSETTLED).is_file()
         if not self.accelerator.is_main_process:
             self.state.sums = {}  # the main process holds those of all
-        with sharding.whole(self.bare, written=True):
-            files.restore_weights(self.bare, weights, source=place)
+        sharding.reshard(self.bare)
+        files.restore_weights(self.bare, weights, source=place)
         try:
             sharding.restore_state(self.optimizer, optimizer)
         except (ValueError, LookupError) as error:
