@@ -200,6 +200,49 @@ def test_a_stop_within_an_epoch_adds_no_evaluation(
     assert eval_losses(tmp_path / "straight") == eval_losses(tmp_path / "broken") != {}
 
 
+def test_a_resume_from_any_checkpoint_draws_what_the_straight_run_draws(
+    settings: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    straight = tmp_path / "straight"
+    options = settings(
+        output_dir=str(straight), max_steps=9, save_steps=1, save_total_limit=9, eval_strategy="no", report_to="none",
+        max_train_samples=48,
+    )  # fmt: skip
+    run(options)
+    model = load_file(straight / "checkpoint-9" / "model.safetensors")
+    for step in (3, 4):  # at the end of an epoch, and within one
+        checkpoint = straight / f"checkpoint-{step}"
+        resumed = {**options, "output_dir": str(tmp_path / str(step)), "resume_from_checkpoint": str(checkpoint)}
+        assert float(read(checkpoint / "trainer_state.json")["epoch"]).is_integer() == (step == 3)
+        run(resumed)
+        assert same(straight, tmp_path / str(step))
+    assert not caplog.records
+    (checkpoint / "random_state.pt").unlink()
+    run({**resumed, "output_dir": str(tmp_path / "other")})
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{checkpoint} has no random_state.pt: dropout draws other numbers than without the stop"
+    ]
+    other = load_file(tmp_path / "other" / "model.safetensors")
+    assert not all(torch.equal(other[name], tensor) for name, tensor in model.items())
+
+
+def test_a_checkpoint_is_ended_by_its_state(settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: dict[str, set[str]] = {}
+    save = RegionTrainer.save_model
+
+    def noting(trainer: RegionTrainer, output_dir: str | None = None, *given: Any, **named: Any) -> None:
+        save(trainer, output_dir, *given, **named)
+        folder = Path(output_dir or tmp_path / "run")
+        saved[folder.name] = {path.name for path in folder.iterdir()} if output_dir else set()
+
+    monkeypatch.setattr(RegionTrainer, "save_model", noting)
+    run(settings(max_steps=2, save_steps=2, eval_strategy="no", report_to="none"))
+    assert saved.keys() == {"checkpoint-2", "run"}
+    complete = {path.name for path in (tmp_path / "run" / "checkpoint-2").iterdir()}
+    assert complete - saved["checkpoint-2"] == {"trainer_state.json"}
+    assert {"model.safetensors", "optimizer.pt", "scheduler.pt", "random_state.pt"} <= saved["checkpoint-2"]
+
+
 def test_a_full_disk_leaves_no_half_checkpoint(settings: Make, tmp_path: Path, small_disk: SmallDisk) -> None:
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     options = settings(resume_from_checkpoint="auto", max_steps=8, report_to="none")

@@ -3,9 +3,11 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from accelerate import Accelerator
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from bindtune.training import checkpoints
@@ -24,6 +26,25 @@ class FollowEpoch(TrainerCallback):
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Choose the order; the state counts epochs with their parts."""
         self._choose(int(state.epoch or 0))
+
+
+class KeepLowest(TrainerCallback):
+    """Delete checkpoints that a new one has overtaken.
+
+    Args:
+        accelerator: of the processes that save together.
+        limit: how many are kept for their eval_loss.
+    """
+
+    def __init__(self, accelerator: Accelerator, limit: int) -> None:
+        self._accelerator = accelerator
+        self._limit = limit
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Wait until the new one is complete, and count."""
+        self._accelerator.wait_for_everyone()
+        if args.should_save:
+            checkpoints.rotate(Path(str(args.output_dir)), state.log_history, limit=self._limit)
 
 
 class LogAsAsked(TrainerCallback):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from datasets import Dataset, disable_progress_bars
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
-from transformers.integrations.integration_utils import TensorBoardCallback
+from transformers.integrations import TensorBoardCallback  # type: ignore[attr-defined]
 from transformers.trainer_utils import SchedulerType
 from transformers.utils.logging import disable_progress_bar
 

@@ -2,17 +2,19 @@
 
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 from transformers import Trainer
-from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from bindtune.data.batching import LengthGroupedSampler
 from bindtune.data.collate import EclipAdaptiveMLMCollator
@@ -22,8 +24,9 @@ from bindtune.evaluation.record_losses import RecordLosses
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.runs import atomic_path, write_text, writing
 from bindtune.training import checkpoints, sharding
-from bindtune.training.callbacks import FollowEpoch
+from bindtune.training.callbacks import FollowEpoch, KeepLowest
 from bindtune.training.record_tally import RecordTally
+from bindtune.training.resuming import RestoreProgress, counters_alone, save_progress
 from bindtune.training.tally import Tally
 
 
@@ -44,11 +47,15 @@ class RegionTrainer(Trainer):
         self, *, eval_collator: EclipAdaptiveMLMCollator, group_by_length: bool, keep: int, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        # transformers writes the counters of a checkpoint, and `save_model` everything else. Nor does it save or load
+        # what is sharded: files hold whole weights.
+        self.args.save_only_model = True
+        self.is_fsdp_enabled = False
         self.add_callback(FollowEpoch(self._choose_epoch))
+        self.add_callback(KeepLowest(self.accelerator, keep))
         self._order: LengthGroupedSampler | None = None  # of the training windows
         self.eval_collator = eval_collator
         self.group_by_length = group_by_length
-        self.keep = keep
         self._kind: Any = type(self.model)  # sharding puts a class of its own before it
         self.window = Tally(self.args.device)  # since the last log line
         self.whole = Tally(self.args.device)  # since the start, or the resume
@@ -76,7 +83,8 @@ class RegionTrainer(Trainer):
         """As in transformers; sharding counts on CPUs too."""
         super().create_accelerator_and_postprocess()
         sharding.shard_on_cpu(self.accelerator)
-        self.is_fsdp_enabled = sharding.is_sharded(self.accelerator)
+        sharding.shard_layers(self.accelerator, self.model)
+        self.is_fsdp_enabled = sharding.is_sharded(self.accelerator)  # then no whole model is moved to the device
 
     def _summed_loss(self, model: torch.nn.Module, inputs: dict[str, Tensor], tally: Tally) -> tuple[Tensor, int]:
         chosen = inputs["labels"] != IGNORED
@@ -99,9 +107,14 @@ class RegionTrainer(Trainer):
             self.records.add(region=inputs["region"], chosen=chosen, loss=loss)
         return loss.sum(), len(wanted)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        rows: Any = train_dataset or self.train_dataset
-        together = self._train_batch_size * self.args.world_size
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Batches of this process, in an order that is a function of (seed, epoch).
+
+        Nothing of a worker's random state is used: masks come from keys. Workers outlive a signal to all processes, and
+        so the step in which it comes.
+        """
+        rows: Any = self.train_dataset
+        together = self.args.train_batch_size * self.args.world_size
         self._order = LengthGroupedSampler(
             rows.lengths(),
             group=together * self.args.gradient_accumulation_steps,
@@ -110,20 +123,20 @@ class RegionTrainer(Trainer):
             # Where batches are missing at the end of an epoch, accelerate would take some of its first ones again.
             share=together if self.args.world_size > 1 else 1,
         )
-        return self._order
+        loader: DataLoader[Any] = DataLoader(
+            rows,
+            batch_size=self.args.train_batch_size,
+            sampler=self._order,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            worker_init_fn=leave_signals,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
 
     def _choose_epoch(self, epoch: int) -> None:
         if self._order is not None:
             self._order.set_epoch(epoch)
-
-    def get_train_dataloader(self) -> DataLoader[Any]:
-        """As in transformers, with workers that outlive a signal to all processes, and so the step in which it comes.
-
-        Nothing of a worker's random state is used: masks come from keys.
-        """
-        loader: Any = super().get_train_dataloader()
-        loader.base_dataloader.worker_init_fn = leave_signals  # accelerate's loader hands out what this one reads
-        return loader  # type: ignore[no-any-return]
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """Batches of this process, sorted by length; every window is in exactly one batch of one process."""
@@ -159,7 +172,7 @@ class RegionTrainer(Trainer):
         for places, batch in zip(sampled, dataloader, strict=True):
             if self.records is not None:
                 self.records.see(places, batch)
-            self._summed_loss(model, self._prepare_inputs(batch), tally)
+            self._summed_loss(model, send_to_device(batch, self.args.device), tally)
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         if sharding.is_sharded(self.accelerator):
             self._run_as_often(model, len(sampled))
@@ -172,7 +185,7 @@ class RegionTrainer(Trainer):
         """Run a sharded model once more where other processes have a batch more than this one's."""
         rows: Any = self.eval_dataset
         if batches * self.args.world_size * self.args.eval_batch_size < len(rows):
-            batch = self._prepare_inputs(self.eval_collator(rows.__getitems__([0])))
+            batch = send_to_device(self.eval_collator(rows.__getitems__([0])), self.args.device)
             model(**{name: batch[name] for name in ("input_ids", "attention_mask")})
 
     def evaluate_records(self) -> tuple[dict[str, float], RecordLosses]:
@@ -194,29 +207,54 @@ class RegionTrainer(Trainer):
             logs = {**logs, **found}  # the loss too: the mean over tokens, as its parts are
         super().log(logs, start_time)
 
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
+        """As in transformers; goes on from a checkpoint that `save_model` wrote, whose folder is named.
+
+        Raises:
+            CheckpointError: its weights are not those of this model.
+            OSError: something cannot be written; no half-written checkpoint is left.
+        """
+        run = Path(str(self.args.output_dir))
+        wanted = "auto" if resume_from_checkpoint is True else resume_from_checkpoint or None
+        checkpoint = checkpoints.to_resume(run, wanted)
+        try:
+            if checkpoint is None:
+                return super().train(None, *args, **kwargs)
+            self.restore(checkpoint)
+            self.add_callback(RestoreProgress(self, checkpoint))
+            with counters_alone(checkpoint) as counters, _without_weights(self.model):
+                return super().train(str(counters), *args, **kwargs)
+        except OSError:
+            if self.args.should_save:  # what is half-written takes room and is of no use
+                checkpoints.remove_incomplete(run)
+            raise
+
     def restore(self, folder: Path) -> None:
         """Take over the weights of a checkpoint, strictly, under the names that its class has in memory."""
         module: Any = self.accelerator.unwrap_model(self.model)
-        with sharding.whole(module, written=True):
-            module.load_state_dict(self._kind.from_pretrained(folder).state_dict())
+        sharding.load_whole(module, self._kind.from_pretrained(folder).state_dict())
 
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Write the model for `from_pretrained`; all processes take part."""
-        with sharding.whole(self.accelerator.unwrap_model(self.model)):
-            self._save(output_dir)
+    def save_model(self, output_dir: str | None = None, *_: Any, **__: Any) -> None:
+        """Write the model for `from_pretrained`, and what a resume needs into a checkpoint; all processes take part."""
+        run = Path(str(self.args.output_dir))
+        target = Path(output_dir or run)
+        module: Any = self.accelerator.unwrap_model(self.model)
+        with writing(target):
+            with sharding.whole(module):
+                if self.args.should_save:
+                    self._write_model(module, target)
+            if self.is_in_train and target == checkpoints.folder(run, self.state.global_step):
+                save_progress(self, target)
+                self.accelerator.wait_for_everyone()  # transformers then writes the state, which ends a checkpoint
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        self.restore(Path(resume_from_checkpoint))
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+    def _write_model(self, module: Any, target: Path) -> None:
         """Let no weights stand under their name before they and what belongs to them are whole."""
-        target = Path(output_dir or str(self.args.output_dir))
-        if not self.args.should_save:
-            super()._save(str(target), state_dict)
-            return
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target, prefix=checkpoints.SAVING) as made:
-            super()._save(made, state_dict)
+            module.save_pretrained(made)
+            if self.processing_class is not None:
+                self.processing_class.save_pretrained(made)
+            torch.save(self.args, Path(made) / "training_args.bin")
             for path in sorted(Path(made).iterdir(), key=lambda path: path.suffix == ".safetensors"):
                 path.replace(target / path.name)
 
@@ -237,31 +275,16 @@ class RegionTrainer(Trainer):
             with atomic_path(Path(str(self.args.output_dir)) / checkpoints.STATE) as temporary:
                 self.state.save_to_json(str(temporary))
 
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        state = sharding.whole_state(self.optimizer)
-        if self.args.should_save:
-            torch.save(state, Path(output_dir) / OPTIMIZER_NAME)
-            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)  # type: ignore[union-attr]
 
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is None:
-            return
-        optimizer, scheduler = (
-            torch.load(Path(checkpoint) / name, map_location="cpu", weights_only=True)
-            for name in (OPTIMIZER_NAME, SCHEDULER_NAME)
-        )
-        sharding.restore_state(self.optimizer, optimizer)
-        self.lr_scheduler.load_state_dict(scheduler)  # type: ignore[union-attr]
+@contextmanager
+def _without_weights(model: Any) -> Iterator[None]:
+    """Let a model that is whole already load a file without weights in silence."""
 
-    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        run = Path(str(self.args.output_dir))
-        try:
-            with writing(checkpoints.folder(run, self.state.global_step)):
-                super()._save_checkpoint(model, trial)
-        except OSError:
-            if self.args.should_save:
-                checkpoints.remove_incomplete(run)  # it takes room and is of no use
-            raise
-        self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            checkpoints.rotate(run, self.state.log_history, limit=self.keep)
+    def forget(module: torch.nn.Module, keys: Any) -> None:
+        keys.missing_keys.clear()
+
+    hook = model.register_load_state_dict_post_hook(forget)
+    try:
+        yield
+    finally:
+        hook.remove()
