@@ -139,6 +139,8 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     torch.set_num_threads(int(environment.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    for number, name in ((1, "stdout"), (2, "stderr")):  # the streams that were there before believe that they can seek
+        setattr(sys, name, open(number, "w", buffering=1, encoding="utf-8", closefd=False))  # noqa: SIM115 (for all that follows)
     words = request["words"]
     if words[0] == "-u":
         sys.stdout.reconfigure(write_through=True)
