@@ -38,7 +38,7 @@ _DNABERT2 = {
     },
     "architecture": ["dnabert2", 12, 768, 4096],
     "rows": {},
-    "source": "token ids by the tokenizer of the hub (Apache-2.0); outputs are not known here",
+    "source": "hashes, and token ids by the original tokenizer (Apache-2.0); outputs are not known here",
 }
 _DNA_CASES = ("ACGTAGCATCGG", "ACGTNNNACGT", "ACGT-ACGT", "ACGATTAAGTCACAACCAAACCATGGATTA", 101, 512)
 

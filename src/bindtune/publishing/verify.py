@@ -19,7 +19,7 @@ from bindtune.models.base_files import base_files
 from bindtune.publishing.releases import Release, packaged_releases
 from bindtune.publishing.subject import LOGITS, Subject, load_subject
 from bindtune.publishing.verify_run import check_run, is_run
-from bindtune.runs import sha256
+from bindtune.runs import sha256, writing
 
 # In the order in which transformers looks for them: the first that is there is read.
 _WEIGHTS = (
@@ -68,7 +68,7 @@ def verify(
     if expected is None:
         expected = next((each for each in table if set(digests.values()) & set(each.hashes.values())), None)
     if expected is not None:
-        notify(f"compared with {expected.name}, revision {expected.revision}; outputs: {expected.source}")
+        notify(f"compared with {expected.name}, revision {expected.revision}: {expected.source}")
         if Path(name).is_dir() and expected.is_called(name):
             notify(f"the hub was not asked: there is a folder called {name} here, and it was loaded")
         return run_checks(_checks(subject, name, digests, expected), notify=notify)
@@ -181,13 +181,22 @@ def _own_checks(subject: Subject) -> Iterator[Check]:
     detail = "equal in every bit" if same and finite else "not equal, or not finite"
     yield Check("computed twice", same and finite, detail)
     yield _check_padding(subject, together)
-    with tempfile.TemporaryDirectory(prefix="bindtune-verify-") as folder:
-        subject.model.save_pretrained(folder)
-        stored = subject.read(Path(folder)).state_dict()
+    yield _check_saving(subject)
+
+
+def _check_saving(subject: Subject) -> Check:
+    """Whether a saved copy is the same; it needs room in the folder for temporary files."""
+    name = "saved and loaded again"
+    try:
+        with tempfile.TemporaryDirectory(prefix="bindtune-verify-") as folder, writing(Path(folder)):
+            subject.model.save_pretrained(folder)
+            stored = subject.read(Path(folder)).state_dict()
+    except OSError as error:
+        return Check(name, None, f"{tempfile.gettempdir()}: {error.strerror}; TMPDIR names another folder")
     weights = subject.model.state_dict()
     names = stored.keys() == weights.keys()
-    equal = names and all(torch.equal(stored[name], tensor) for name, tensor in weights.items())
-    yield Check("saved and loaded again", equal, "equal in every bit" if equal else "not equal")
+    equal = names and all(torch.equal(stored[each], tensor) for each, tensor in weights.items())
+    return Check(name, equal, "equal in every bit" if equal else "not equal")
 
 
 def _check_padding(subject: Subject, together: dict[str, Tensor]) -> Check:

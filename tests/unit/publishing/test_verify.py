@@ -1,6 +1,8 @@
 """`bindtune verify` on a stand-in for a released model, on other forms of it, and on models of one's own."""
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedTokenizerFast
+from transformers import EsmConfig, EsmForMaskedLM, PreTrainedTokenizerFast
 
 from bindtune import DNABert2Config, DNABert2ForMaskedLM, E1ForMaskedLM
 from bindtune.demo.tiny_e1 import make_tiny_e1
@@ -257,6 +259,57 @@ def test_the_bound_grows_with_depth_and_with_the_outputs(releases: tuple[Release
     scale = float(releases[0].outputs["logits"].float().std())
     allowed = float(logits.detail.partition("(allowed ")[2].partition(")")[0])
     assert allowed == pytest.approx(5 * scale * 24**0.5 / 256, rel=1e-2)
+
+
+def test_no_room_for_a_copy(check: Callable[..., Verified], weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: E1ForMaskedLM, folder: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(E1ForMaskedLM, "save_pretrained", full)
+    passed, checks, text = check(weights)
+    assert (passed, checks["saved and loaded again"][0]) == (True, "left out")
+    assert "No space left on device; TMPDIR names another folder" in text
+    assert text.endswith("8 of 8 checks passed")
+
+
+def test_a_copy_that_is_another_model(
+    check: Callable[..., Verified], weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other(self: ProteinModel, folder: Path) -> E1ForMaskedLM:
+        model = E1ForMaskedLM.from_pretrained(folder)
+        with torch.no_grad():
+            model.model.norm.weight[0] += 1e-6
+        return model
+
+    monkeypatch.setattr(ProteinModel, "read", other)
+    passed, checks, _ = check(weights)
+    assert (passed, failed(checks)) == (False, ["saved and loaded again"])
+
+
+def test_outputs_that_are_drawn(check: Callable[..., Verified], weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ProteinModel.run
+
+    def drawn(self: ProteinModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {name: tensor + 1e-7 * torch.randn_like(tensor) for name, tensor in run(self, batch).items()}
+
+    monkeypatch.setattr(ProteinModel, "run", drawn)
+    passed, checks, _ = check(weights)
+    assert (passed, failed(checks)) == (False, ["computed twice"])
+
+
+def test_an_esm(check: Callable[..., Verified], tmp_path: Path) -> None:
+    letters = [*["<cls>", "<pad>", "<eos>", "<unk>"], *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>"]
+    (tmp_path / "vocab.txt").write_text("\n".join(letters))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "EsmTokenizer"}))
+    config = EsmConfig(
+        vocab_size=33, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        position_embedding_type="rotary", token_dropout=True, mask_token_id=32, pad_token_id=1,
+    )  # fmt: skip
+    EsmForMaskedLM(config).save_pretrained(tmp_path)
+    passed, checks, _ = check(tmp_path, release=None)
+    assert (passed, len(checks)) == (True, 5)
+    assert checks["vocabulary"][1] == "the tokenizer has 33 tokens, the model 33"
+    assert {"hash", "architecture"} == set(failed(check(tmp_path)[1]))
 
 
 def test_what_the_user_can_fix(check: Callable[..., Verified], weights: Path, tmp_path: Path) -> None:
