@@ -93,6 +93,7 @@ def schema(
 ) -> None:
     """Print the JSON schema of a command's settings, with which editors complete and check YAML files."""
     from bindtune.config.schema import settings_schema
+    from bindtune.outputs import output_file
     from bindtune.runs import write_text
 
     if out is not None and out.suffix != ".json":
@@ -101,7 +102,7 @@ def schema(
     if out is None:
         typer.echo(text, nl=False)
     else:
-        write_text(out, text)
+        write_text(output_file(out), text)
 
 
 @app.command()
@@ -352,7 +353,9 @@ def demo(
     from bindtune.demo.binding import run_binding
     from bindtune.demo.pretraining import run_pretraining
     from bindtune.evaluation.report import write_report
+    from bindtune.outputs import output_folder
 
+    output_folder(out)
     typer.echo(run_pretraining(out / "pretraining", notify=typer.echo, small=small))
     typer.echo(run_binding(out / "binding", notify=typer.echo, small=small))
     for run in (out / "pretraining" / "adaptive", out / "binding" / "run"):

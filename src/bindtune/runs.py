@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 
 from bindtune.errors import ConfigError, InputError
 from bindtune.locks import lock, open_lock
+from bindtune.outputs import output_folder
 
 LOCK = ".lock"
 _TRIES = 5
@@ -43,7 +44,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         OSError: the file cannot be written; with its own name.
     """
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         temporary = _temporary(path)
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
@@ -69,7 +70,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         OSError: something in it cannot be written.
     """
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         outer = _temporary(path)
         outer.mkdir()
         try:
@@ -80,6 +81,19 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 new.replace(path)
         finally:
             shutil.rmtree(outer, ignore_errors=True)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and its parents where they are missing.
+
+    Raises:
+        InputError: something else stands there, such as a link to nothing.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        output_folder(folder)
+        raise
 
 
 def _temporary(path: Path) -> Path:
@@ -232,7 +246,7 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 @contextmanager
 def _lock_file(folder: Path) -> Iterator[int]:
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder)
     descriptor = open_lock(folder / LOCK, create=True)
     _descriptors.add(descriptor)
     try:

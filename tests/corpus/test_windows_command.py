@@ -104,8 +104,8 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, str | bytes], str]] = {
         r"leave nothing to train on",
     ),
     "nothing given": ((), {}, r"bindtune: peaks is required$"),
-    "out below a file": ((*BED, "--out", "g.fa/out"), {}, r"g\.fa/out: Not a directory"),
-    "out is a file": ((*BED, "--out", "g.fa"), {}, r"g\.fa: is not a folder"),
+    "out below a file": ((*BED, "--out", "g.fa/out"), {}, r"g\.fa: is a file, expected a folder"),
+    "out is a file": ((*BED, "--out", "g.fa"), {}, r"g\.fa: is a file, expected a folder"),
 }
 
 

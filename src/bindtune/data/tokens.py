@@ -238,10 +238,10 @@ def _cached_windows(path: Path, content: str) -> Path:
             if not target.is_file():
                 _write_windows(path, target)
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise
-        advice = "set HF_DATASETS_CACHE to a folder that can be written"
-        raise ConfigError(f"{folder}: {error.strerror}; {advice}") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            advice = "set HF_DATASETS_CACHE to a folder that can be written"
+            raise ConfigError(f"{folder}: {error.strerror}; {advice}") from error
+        raise OSError(error.errno, error.strerror, str(datasets.config.HF_DATASETS_CACHE)) from error
     return target
 
 

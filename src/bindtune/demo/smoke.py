@@ -9,6 +9,7 @@ from bindtune.checks import run_checks
 from bindtune.demo.pretraining import make_windows_and_model
 from bindtune.demo.smoke_binding import smoke_binding
 from bindtune.errors import ConfigError
+from bindtune.outputs import output_folder
 from bindtune.training.smoke import smoke
 
 
@@ -20,7 +21,7 @@ def run_smoke(
     Raises:
         ConfigError: `out` is not empty.
     """
-    if out is not None and out.exists() and any(out.iterdir()):
+    if out is not None and output_folder(out).is_dir() and any(out.iterdir()):
         raise ConfigError(f"{out} is not empty")
     with tempfile.TemporaryDirectory() as temporary:
         folder = out or Path(temporary)

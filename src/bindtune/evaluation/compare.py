@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bindtune import __version__
-from bindtune.errors import InputError
 from bindtune.evaluation import charts, compare_binding, compare_pretraining, page
 from bindtune.evaluation.charts import Span
 from bindtune.evaluation.compared_runs import Comparison, Difference, Run, Setting, differing_settings, read_runs
 from bindtune.evaluation.page import Chart, Charts, Page, Section, Table, Text, number
 from bindtune.evaluation.report_run import started, version
 from bindtune.evaluation.run_files import shown
+from bindtune.outputs import output_file
 
 DRAWS, _SEED = 500, 1
 _HEADS = ("figure", "run", "reference", "difference", "95 % interval", "p", "higher", "lower")
@@ -32,15 +32,14 @@ def compare_runs(folders: Sequence[Path], out: Path) -> str:
 
     Raises:
         ConfigError: there are too few runs, or they are of different jobs.
-        InputError: a run is not finished, or the runs are not comparable.
+        InputError: a run is not finished, the runs are not comparable, or `out` is no file that can be written.
     """
-    if out.is_dir():
-        raise InputError(out, None, "is a folder; --out names a file")
+    written = output_file(out)
     runs, binding = read_runs(folders)
     job = compare_binding if binding else compare_pretraining
     found = job.compare(runs, draws=DRAWS, seed=_SEED)
     changed = {run.name: differing_settings(runs[0], run) for run in runs[1:]}
-    page.write(_page(runs, found, changed, "Binding-site" if binding else "Pretraining"), out)
+    page.write(_page(runs, found, changed, "Binding-site" if binding else "Pretraining"), written)
     return _text(runs, found, changed)
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from bindtune.errors import InputError
 from bindtune.evaluation import page, report_binding, report_pretraining
 from bindtune.evaluation.report_run import is_binding, run_config
+from bindtune.outputs import output_file
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
@@ -20,12 +20,11 @@ def write_report(run: Path, out: Path | None = None) -> Path:
         The file written.
 
     Raises:
-        InputError: the folder is not that of a run, or a file in it is damaged.
+        InputError: the folder is not that of a run, a file in it is damaged, or `out` is no file that can be written.
     """
     config = run_config(run)
     build = report_binding.build if is_binding(config) else report_pretraining.build
     target = out or run / "report.html"
-    if target.is_dir():
-        raise InputError(target, None, "is a folder; --out names a file")
-    page.write(build(run, config), target)
+    written = output_file(target)
+    page.write(build(run, config), written)
     return target

@@ -14,6 +14,7 @@ from bindtune.data.budgets import budgeted
 from bindtune.inference.batches import ids_of
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_tokens import FRAME, E1BatchPreparer, query_residue_mask
+from bindtune.outputs import output_file
 from bindtune.runs import atomic_path
 
 Per = Literal["protein", "residue"]
@@ -70,7 +71,7 @@ def write_embeddings(
         proteins: sequences by name.
         metadata: what the file says about itself.
     """
-    with atomic_path(path) as temporary:
+    with atomic_path(output_file(path)) as temporary:
         if path.suffix == ".safetensors":
             save_file(dict(embeddings), temporary, metadata=dict(metadata))
             return

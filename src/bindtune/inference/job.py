@@ -32,6 +32,7 @@ from bindtune.inference.processes import Processes, choose_device
 from bindtune.inference.shards import NamedSequence, PredictionSpec, cut_shards, predict_shard
 from bindtune.inference.tables import PARQUET, TSV, Counts, calls_file, join_parts, write_part, write_texts
 from bindtune.models.backbones import BatchPreparer
+from bindtune.outputs import output_folder
 from bindtune.runs import only_writer, provenance, sha256, sweep, write_text, writing
 
 log = logging.getLogger(__name__)
@@ -142,8 +143,7 @@ def claimed(folder: Path, processes: Processes) -> Iterator[None]:
     Raises:
         ConfigError: the folder is in use, or holds other files.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file, expected a folder")
+    output_folder(folder)
     found = {path.name for path in folder.glob("*") if not path.name.startswith(".")} if folder.is_dir() else set()
     others = found.difference(_LEFT_BEFORE)
     if others and MANIFEST not in others:

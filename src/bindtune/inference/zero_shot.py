@@ -16,6 +16,7 @@ from bindtune.io.proteins import read_proteins
 from bindtune.io.text import numbered_lines
 from bindtune.models.base_files import check_reachable
 from bindtune.models.e1 import E1ForMaskedLM
+from bindtune.outputs import output_file
 from bindtune.runs import sweep, write_text
 
 _SUBSTITUTION = re.compile(r"([A-Z])([1-9][0-9]*)([A-WYZ])")
@@ -29,7 +30,8 @@ def embed(settings: EmbedConfig) -> str:
         InputError: proteins or alignments cannot be read, or an alignment is of another protein.
         CheckpointError: the model cannot be loaded.
     """
-    sweep(settings.out.parent, settings.out.name)
+    out = output_file(settings.out)
+    sweep(out.parent, out.name)
     proteins = _sequences(settings.fasta)
     contexts, alone = {}, []
     for name, sequence in proteins.items():
@@ -57,7 +59,8 @@ def score(settings: ScoreConfig) -> str:
         InputError: parent, variants or alignment cannot be read or do not fit each other.
         CheckpointError: the model cannot be loaded.
     """
-    sweep(settings.out.parent, settings.out.name)
+    out = output_file(settings.out)
+    sweep(out.parent, out.name)
     parents = _sequences(settings.parent)
     if len(parents) > 1:
         raise InputError(settings.parent, None, f"holds {len(parents)} proteins, expected the parent alone")
@@ -79,7 +82,7 @@ def score(settings: ScoreConfig) -> str:
         reduction=settings.reduction,
         max_batch_tokens=settings.max_batch_tokens,
     )
-    write_text(settings.out, "variant\tcontext\tscore\n" + "".join(map(_line, scores)))
+    write_text(out, "variant\tcontext\tscore\n" + "".join(map(_line, scores)))
     return f"{len(variants)} variants scored: {settings.out}"
 
 

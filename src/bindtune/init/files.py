@@ -10,6 +10,7 @@ from bindtune import __version__
 from bindtune.errors import ConfigError
 from bindtune.init.settings_file import settings_file
 from bindtune.init.starters import STARTERS
+from bindtune.outputs import output_folder
 from bindtune.runs import write_text
 
 
@@ -46,6 +47,7 @@ def write_files(kind: str, folder: Path) -> list[Path]:
     """
     if kind not in KINDS:
         raise ConfigError(f"bindtune {__version__} has no files for '{kind}', expected one of {', '.join(KINDS)}")
+    output_folder(folder)
     texts = {folder / name: text for name, text in sorted(KINDS[kind]().items())}
     for path in texts:
         if os.path.lexists(path):

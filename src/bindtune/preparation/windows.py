@@ -18,6 +18,7 @@ from bindtune.data.peaks import PeakIndex
 from bindtune.data.splits import SPLITS, TEST, TRAIN, VALIDATION, SplitPlan, plan_splits
 from bindtune.data.windows import WindowMaker, WindowRules
 from bindtune.errors import CheckError, InputError
+from bindtune.outputs import output_folder
 from bindtune.preparation.counts import summarise
 from bindtune.preparation.inputs import Source, Tally, chromosome_set, open_source, place_regions, read_peaks
 from bindtune.preparation.splits import SplitFiles
@@ -85,8 +86,7 @@ def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str
 
 
 def _old_files(folder: Path) -> list[Path]:
-    if folder.exists() and not folder.is_dir():
-        raise InputError(folder, None, "is not a folder")
+    output_folder(folder)
     names = [_SUMMARY, *(f"{split}.{format}" for split in SPLITS for format in _FORMATS)]
     return [folder / name for name in names if (folder / name).exists()]
 

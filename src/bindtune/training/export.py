@@ -18,6 +18,7 @@ from bindtune.models.base_files import base_files
 from bindtune.models.binding_checkpoint import BEST, is_untrained, read_heads
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.hub_layout import write_hub_layout
+from bindtune.outputs import output_folder
 from bindtune.runs import atomic_folder, sha256, sweep, write_text
 
 
@@ -40,7 +41,10 @@ def export_run(model: Path, out: Path) -> None:
         disable_progress_bar()  # type: ignore[no-untyped-call]
     if not model.is_dir():
         raise CheckpointError(f"{model} is not a folder")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    out = output_folder(out)
+    if not out.name:
+        raise ConfigError(f"{out} is the folder that you are in, expected the name of a new one")
+    if out.is_dir() and any(out.iterdir()):
         raise ConfigError(f"{out} is not empty")
     sweep(out.parent, out.name)
     with atomic_folder(out) as new:

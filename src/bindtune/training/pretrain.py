@@ -28,6 +28,7 @@ from bindtune.evaluation.record_losses import EVAL_RECORDS, write_record_losses
 from bindtune.models.base_files import base_files
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.loading import load_masked_lm
+from bindtune.outputs import output_folder
 from bindtune.runs import LOCK, only_writer, provenance, refuse_other_inputs, write_text, writing
 from bindtune.training import checkpoints, sharding
 from bindtune.training.callbacks import LogAsAsked, SaveOnSigterm, StopWhenStale
@@ -172,8 +173,7 @@ def find_checkpoint(config: PretrainConfig) -> Path | None:
         ConfigError: the run folder holds something else, or a run with other settings.
     """
     run = config.output_dir
-    if run.exists() and not run.is_dir():
-        raise ConfigError(f"{run} is a file, not a run folder")
+    output_folder(run)
     checkpoint = checkpoints.to_resume(run, config.resume_from_checkpoint)
     occupied = run.is_dir() and any(path.name != LOCK for path in run.iterdir())
     if config.resume_from_checkpoint is None and occupied:

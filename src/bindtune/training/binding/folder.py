@@ -11,6 +11,7 @@ from bindtune.documents import read_json
 from bindtune.errors import CheckError, ConfigError
 from bindtune.evaluation.run_files import read_csv
 from bindtune.models.base_files import base_files
+from bindtune.outputs import output_folder
 from bindtune.runs import provenance, refuse_other_inputs, taking_turns, write_text
 from bindtune.training.binding import files
 from bindtune.training.binding.audit import audit
@@ -40,8 +41,7 @@ def check_folder(config: BindingConfig, run: Path, *, fold: int | None, resumed:
     What a run leaves before its first fold begins, as where the audit or the encoder stopped it, is no obstacle: it may
     be begun again with other settings.
     """
-    if run.exists() and not run.is_dir():
-        raise ConfigError(f"{run} is a file, not a run folder")
+    output_folder(run)
     settings = run / CONFIG
     if _has_begun(run):
         if not settings.is_file():
