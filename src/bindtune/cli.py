@@ -345,9 +345,7 @@ def smoke(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for generated data and runs.")] = Path("demo-output"),
-    small: Annotated[
-        bool, typer.Option("--small", help="Only see that everything runs, within a minute; nothing is learned.")
-    ] = False,
+    small: Annotated[bool, typer.Option("--small", help="Only see that everything runs; little is learned.")] = False,
 ) -> None:
     """Run both jobs on generated data: pretraining on windows, binding sites cross-validated, a report of each."""
     from bindtune.demo.binding import run_binding
