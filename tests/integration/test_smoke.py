@@ -1,5 +1,6 @@
 """`bindtune smoke`: every check of both jobs can fail, says why, and leaves the others to be made."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from bindtune.checks import Check
-from bindtune.config import BindingConfig
+from bindtune.config import BindingConfig, PretrainConfig
 from bindtune.demo import smoke as both
 from bindtune.demo import smoke_binding as binding
 from bindtune.demo.smoke import run_smoke
@@ -141,6 +142,35 @@ def test_probabilities_that_are_not_finite(smoke: Smoke, monkeypatch: pytest.Mon
     checks = smoke()
     assert failed(checks) == ["binding run"]
     assert checks[1].detail.endswith("not all finite")
+
+
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        (lambda state: state.update(log_history=[]), "20 steps, loss ; masked"),
+        (lambda state: state["log_history"][1].update(loss=float("nan")), "nan"),
+        (lambda state: state.update(global_step=19), "19 steps"),
+        (lambda state: None, None),
+    ],
+    ids=["no loss", "not finite", "too few steps", "as it was"],
+)
+def test_a_pretraining_run_that_did_not_work(
+    change: Callable[[dict[str, Any]], None], detail: str | None, whole: tuple[Path, list[str]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def copy(config: PretrainConfig) -> None:
+        shutil.copytree(whole[0] / "adaptive", config.output_dir)
+        path = config.output_dir / "trainer_state.json"
+        state = json.loads(path.read_text())
+        change(state)
+        path.write_text(json.dumps(state))
+
+    monkeypatch.setattr(pretraining, "pretrain", copy)
+    windows, model = whole[0] / "generated" / "windows" / "train.parquet", whole[0] / "generated" / "model"
+    checks = pretraining.smoke(windows, str(model), validation_file=None, out=tmp_path, notify=lambda _: None)
+    check = next(checks)
+    assert check.passed is (detail is None)
+    assert (detail or "saved and loaded again") in check.detail
 
 
 def test_one_failure_is_exit_code_1_and_the_rest_is_still_tried(

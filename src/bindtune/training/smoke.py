@@ -57,7 +57,8 @@ def _run(name: str, config: PretrainConfig) -> Check:
     load_tokenizer(str(config.output_dir))
     losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
     rates = {kind: results.get(f"train_{kind}masked_rate", math.nan) for kind in ("", "peak_", "flank_")}
-    passed = state["global_step"] == _STEPS and bool(np.isfinite(losses).all()) and rates[""] > 0
+    learned = bool(losses) and bool(np.isfinite(losses).all())
+    passed = state["global_step"] == _STEPS and learned and rates[""] > 0
     told = ", ".join(f"{loss:.3f}" for loss in losses)
     rated = f"masked {rates['']:.4f} of all, {rates['peak_']:.4f} of peaks, {rates['flank_']:.4f} of flanks"
     return Check(f"{name} run", passed, f"{state['global_step']} steps, loss {told}; {rated}; saved and loaded again")
