@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import shutil
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -319,6 +320,22 @@ def test_weights_that_cannot_be_loaded(
         assert words in named(found, "encoder", "weights")["value"]
     with pytest.raises(CheckpointError):  # a run would end there
         load_encoder(str(tmp_path / "damaged"))
+
+
+def test_weights_that_were_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bindtune.doctor.encoders.constants.HF_HUB_OFFLINE", False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(host: str, port: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("bindtune.models.base_files.socket.getaddrinfo", unknown)
+    (found,) = check_weights("example/model")
+    assert (found.status, found.fix.partition(" where")[0]) == ("problem", "hf download example/model")
+    assert found.text.endswith(": Name or service not known")
+    monkeypatch.setattr("bindtune.models.base_files.socket.getaddrinfo", lambda host, port: [])
+    assert [one.status for one in check_weights("example/model")] == ["warning"]
 
 
 def test_whole_weights_of_every_form(proteins: Path, tmp_path: Path) -> None:

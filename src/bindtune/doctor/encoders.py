@@ -9,7 +9,7 @@ from safetensors import safe_open
 from bindtune.doctor.findings import Finding, attempt, noted, problem, warning
 from bindtune.documents import read_json
 from bindtune.errors import CheckpointError
-from bindtune.models.base_files import base_files
+from bindtune.models.base_files import base_files, no_network
 from bindtune.models.damage import loading
 
 # In the order in which transformers looks for them: the first that is there is read.
@@ -36,6 +36,10 @@ def check_weights(name: str) -> list[Finding]:
     if Path(name).is_dir():
         fix = "give a folder that holds model.safetensors or pytorch_model.bin"
         return [problem("encoder", "weights", None, fix, text=f"{name}: none in this folder")]
+    reason = no_network()
+    if reason is not None:
+        fix = f"hf download {name} where there is a network, into a cache that is seen here"
+        return [problem("encoder", "weights", None, fix, text=f"{name}: none here, and no network: {reason}")]
     fix = "a node without a network would stop here: hf download beforehand"
     return [warning("encoder", "weights", None, fix, text=f"{name}: none here yet; they are downloaded at the start")]
 

@@ -32,17 +32,25 @@ def check_reachable(checkpoint: str) -> None:
     Raises:
         CheckpointError: it is no folder, was not downloaded, and the hub's name cannot be looked up.
     """
-    host = urlsplit(constants.ENDPOINT).hostname
-    asked_elsewhere = constants.HF_HUB_OFFLINE or getproxies()  # a proxy looks names up itself
-    if asked_elsewhere or Path(checkpoint).is_dir() or _file(checkpoint, "config.json") is not None:
+    if Path(checkpoint).is_dir() or _file(checkpoint, "config.json") is not None:
         return
+    reason = no_network()
+    if reason is not None:
+        raise CheckpointError(
+            f"{checkpoint}: neither a folder nor downloaded, and there is no network to download it: {reason}"
+        )
+
+
+def no_network() -> str | None:
+    """Why the hub's name cannot be looked up; None where it can, or where nobody looks it up here."""
+    host = urlsplit(constants.ENDPOINT).hostname
+    if constants.HF_HUB_OFFLINE or getproxies():  # a proxy looks names up itself
+        return None
     try:
         socket.getaddrinfo(host, None)
     except socket.gaierror as error:
-        raise CheckpointError(
-            f"{checkpoint}: neither a folder nor downloaded, and there is no network to download it: {host}: "
-            f"{error.strerror}"
-        ) from error
+        return f"{host}: {error.strerror}"
+    return None
 
 
 def _parts(index: Path) -> set[str]:
