@@ -1,9 +1,7 @@
 """The command line: parse, load the configuration, call one function. Heavy imports stand inside the commands."""
 
-import errno
 import json
 import logging
-import os
 import signal
 import sys
 import threading
@@ -28,6 +26,7 @@ from bindtune.config import (
 from bindtune.config.commands import COMMANDS
 from bindtune.encoding import not_utf8, print_everything, refuse_other_encodings, use_utf8
 from bindtune.errors import BindtuneError, CheckError, ConfigError, Interrupted
+from bindtune.fault_messages import resume_hint, system_error
 from bindtune.init.files import KINDS, write_files
 from bindtune.options import with_options
 
@@ -381,7 +380,7 @@ def main() -> None:
         # What leaves the block may be anything: typer and pydantic put errors of their own in its place.
         if not asked or (isinstance(error, SystemExit) and not error.code):
             raise
-        sys.stderr.write(f"bindtune: interrupted; go on with {_way_on()}\n")
+        sys.stderr.write(f"bindtune: interrupted; go on with {resume_hint()}\n")
         sys.exit(130)
     finally:
         signal.signal(signal.SIGINT, before)
@@ -398,34 +397,13 @@ def _run() -> None:
         sys.stderr.write(f"bindtune: stopped by SIGTERM; go on with {stop}\n")
         sys.exit(143)
     except OSError as error:  # a full disk, a folder that may not be written
-        sys.stderr.write(f"bindtune: {_told(error)}\n")
+        sys.stderr.write(f"bindtune: {system_error(error)}\n")
         sys.exit(2)
     except UnicodeEncodeError as error:
         if error.reason != "surrogates not allowed":
             raise
         sys.stderr.write(f"bindtune: {not_utf8(error.object)}\n")  # the name of a file in a folder that was given
         sys.exit(2)
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_RESUMING = {"pretrain": "--resume_from_checkpoint auto", "train": "--resume auto"}
-
-
-def _way_on() -> str:
-    """What to give after a fault: the same command, with its option for resuming where it has one and lacks it."""
-    words = [word.partition("=")[0].replace("_", "-") for word in sys.argv[1:]]
-    option = _RESUMING.get(next(iter(words), ""), "")
-    if not option or option.partition(" ")[0].replace("_", "-") in words:
-        return "the same command"
-    return f"the same command and {option}"
-
-
-def _told(error: OSError) -> str:
-    """The file, and what is wrong with it."""
-    if error.errno is None:
-        return " ".join(str(error).split())
-    text = f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename else str(error.strerror)
-    return f"{text}; make room, and go on with {_way_on()}" if error.errno in _FULL else text
 
 
 def _told_by_the_main_thread(failure: threading.ExceptHookArgs) -> None:
