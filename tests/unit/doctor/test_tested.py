@@ -1,12 +1,13 @@
 """The versions that are claimed to be tested: those that pyproject.toml allows at least and the lock holds at most."""
 
+import doctest
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from bindtune.doctor import machine
+from bindtune.doctor import machine, tested
 from bindtune.doctor.tested import TESTED, doubt
 
 ROOT = Path(__file__).parents[3]
@@ -62,3 +63,8 @@ def test_doctor_names_what_was_tested_and_warns_outside(monkeypatch: pytest.Monk
     assert found["transformers"].text.startswith("5.99.0, tested 5.23 to ")
     assert found["transformers"].text.endswith(": newer than what was tested")
     assert found.keys() == {"bindtune", *TESTED}
+
+
+def test_the_examples() -> None:
+    assert doctest.testmod(tested).attempted == 3
+    assert doctest.testmod(tested).failed == 0
