@@ -74,7 +74,7 @@ def trained(binding_run: Path, tmp_path: Path) -> Path:
     (run / "training.log").write_text("a log\n")
     (run / "fold_1" / "oof.parquet").write_bytes(b"names of proteins")
     (run / "fold_1" / "state.pt").write_bytes(b"states of an optimiser")
-    (run / "summary.yaml").write_text("out_of_fold: {}\n")
+    (run / "summary.yaml").write_text("out_of_fold:\n  ZN: {proteins: 6}\n")
     return run
 
 
@@ -101,6 +101,7 @@ def test_a_binding_run_arrives_without_what_is_private(push: Push, hub: Hub, tra
     assert files["global_thresholds.yaml"] == (trained / "global_thresholds.yaml").read_bytes()
     assert files["NOTICE"].decode() == e1_notice()
     assert "profluent-e1-clickthrough-license-agreement" in files["README.md"].decode()
+    assert "hf download me/model --local-dir FOLDER\nbindtune predict --run FOLDER" in files["README.md"].decode()
     for name, content in files.items():
         assert str(trained.parent).encode() not in content, name
         assert str(Path.home()).encode() + b"/" not in content, name
@@ -177,7 +178,9 @@ def test_a_pretraining_run_and_its_checkpoint(push: Push, hub: Hub, pretraining_
         stored = load_file(source / "model.safetensors")
         loaded = DNABert2ForMaskedLM.from_pretrained(received).state_dict()
         assert all(torch.equal(loaded[name], tensor) for name, tensor in stored.items())
-    assert "| `all masked tokens` |" in hub.files("me/checkpoint")["README.md"].decode()
+    card = hub.files("me/checkpoint")["README.md"].decode()
+    assert "| `all masked tokens` |" in card
+    assert 'DNABert2ForMaskedLM.from_pretrained("me/checkpoint")' in card
 
 
 def test_an_exported_model(push: Push, run: Callable[..., int], hub: Hub, trained: Path, tmp_path: Path) -> None:
@@ -189,6 +192,7 @@ def test_an_exported_model(push: Push, run: Callable[..., int], hub: Hub, traine
     files = hub.files("me/model")
     assert files.keys() == {"README.md", "NOTICE", "config.json", "model.safetensors", "manifest.json"}
     assert files["NOTICE"].decode() == e1_notice()
+    assert 'E1ForMaskedLM.from_pretrained("me/model")' in files["README.md"].decode()
     received = E1ForMaskedLM.from_pretrained(snapshot_download("me/model", cache_dir=tmp_path / "cache")).state_dict()
     merged = E1ForMaskedLM.from_pretrained(tmp_path / "merged").state_dict()
     assert all(torch.equal(received[name], tensor) for name, tensor in merged.items())

@@ -16,7 +16,7 @@ import torch
 import yaml
 
 from bindtune import __version__
-from bindtune.documents import read_json
+from bindtune.documents import read_json, read_text
 from bindtune.errors import CheckpointError, ConfigError
 from bindtune.evaluation.card_binding import ADAPTERS, ENCODER, encoder_of, run_card
 from bindtune.evaluation.card_pretraining import pretraining_card
@@ -79,11 +79,12 @@ def measure(content: Path | bytes) -> tuple[int, str]:
     return content.stat().st_size, sha256(content)
 
 
-def collect(source: Path, *, base_model: str | None = None) -> Bundle:
+def collect(source: Path, *, repo: str = "", base_model: str | None = None) -> Bundle:
     """Gather what is published of a run, a checkpoint or an exported model.
 
     Args:
         source: run folder of `bindtune pretrain` or `bindtune train`, a checkpoint, or a folder of `bindtune export`.
+        repo: OWNER/NAME, which the card then names where it says how the model is loaded.
         base_model: hub name of the model that the run began with, where the run knows a folder only.
 
     Raises:
@@ -100,16 +101,25 @@ def collect(source: Path, *, base_model: str | None = None) -> Bundle:
         )
     if (source / _CONFIG).is_file():
         binding = is_binding(run_config(source))
-        bundle = _binding_run(source, base_model) if binding else _pretraining(source, source, base_model)
+        bundle = _binding_run(source, repo, base_model) if binding else _pretraining(source, source, repo, base_model)
     elif (source / _STATE).is_file() and (source.resolve().parent / _CONFIG).is_file():
-        bundle = _pretraining(source.resolve().parent, source, base_model)
+        bundle = _pretraining(source.resolve().parent, source, repo, base_model)
     else:
-        bundle = _exported(source)
+        bundle = _exported(source, repo)
     _refuse_private(bundle, source)
     return bundle
 
 
-def _binding_run(run: Path, base_model: str | None) -> Bundle:
+def _card(text: str, repo: str) -> bytes:
+    """A card whose commands name the repository instead of a folder; a name without its owner says too little."""
+    if "/" in repo:
+        text = text.replace('"FOLDER"', f'"{repo}"')
+        predict = "bindtune predict --run FOLDER"
+        text = text.replace(predict, f"hf download {repo} --local-dir FOLDER\n{predict}")
+    return text.encode()
+
+
+def _binding_run(run: Path, repo: str, base_model: str | None) -> Bundle:
     config = run_config(run)
     _refuse_unfinished_folds(run, config)
     base = base_model or _base(run, config.get("model", {}).get("checkpoint"))
@@ -125,13 +135,13 @@ def _binding_run(run: Path, base_model: str | None) -> Bundle:
     with tempfile.TemporaryDirectory(prefix="bindtune-push-") as folder:
         small = {name: each for name, each in files.items() if not name.endswith((".pt", ".safetensors", ".bin"))}
         _write(Path(folder), small)
-        files[README] = run_card(Path(folder)).encode()
+        files[README] = _card(run_card(Path(folder)), repo)
     if encoder_of(run) == "E1":
         files[NOTICE] = e1_notice().encode()
     return _bundle("a run of bindtune train", run, files, base)
 
 
-def _pretraining(run: Path, model: Path, base_model: str | None) -> Bundle:
+def _pretraining(run: Path, model: Path, repo: str, base_model: str | None) -> Bundle:
     if in_use(run):
         raise ConfigError(f"{run} is in use by another process: push it when the run has ended")
     if model == run and not (run / README).is_file():  # written last
@@ -146,18 +156,19 @@ def _pretraining(run: Path, model: Path, base_model: str | None) -> Bundle:
     with tempfile.TemporaryDirectory(prefix="bindtune-push-") as folder:
         small = {name: each for name, each in files.items() if name.endswith((".json", ".yaml"))}
         _write(Path(folder), small)
-        files[README] = pretraining_card(Path(folder), model=None if model == run else model).encode()
+        files[README] = _card(pretraining_card(Path(folder), model=None if model == run else model), repo)
     what = "a run of bindtune pretrain" if model == run else f"{model.name} of a run of bindtune pretrain"
     return _bundle(what, model, files, base)
 
 
-def _exported(folder: Path) -> Bundle:
+def _exported(folder: Path, repo: str) -> Bundle:
     files: dict[str, Path | bytes] = {
         path.name: _cleaned(path, None) for path in _listed(folder, (*_MODEL, README, NOTICE))
     }
     _refuse_weightless(folder, files)
     if README not in files:
         raise ConfigError(f"{folder} has no model card: bindtune export writes README.md beside a model of a run")
+    files[README] = _card(read_text(folder / README), repo)
     if (read_json(folder / "config.json") or {}).get("model_type") == "E1":
         files[NOTICE] = e1_notice().encode()
     return _bundle("an exported model", folder, files, None)

@@ -52,7 +52,7 @@ def push(
     Raises:
         ConfigError: nothing can be published, or the hub does not take it.
     """
-    bundle = collect(source, base_model=base_model)
+    bundle = collect(source, repo=repo, base_model=base_model)
     _announce(bundle, notify)
     if dry_run:
         notify("nothing was uploaded (--dry-run)")
