@@ -37,6 +37,7 @@ SCRIPTS: dict[str, list[str]] = {
     "memory": [],
     "scaling": ["--repeats", "2"],
     "limits": [],
+    "start": [],
 }
 
 
