@@ -140,13 +140,13 @@ def test_what_was_pushed_predicts_as_the_run_does(
 def test_the_base_model_is_named_as_on_the_hub(
     push: Push, hub: Hub, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert push(trained, "--base-model", "Profluent-Bio/E1-150m", repo="me/named")[0] == 0
+    assert push(trained, "--base-model", "Profluent-Bio/E1-150m", "--revision", "named")[0] == 0
     weights = sha256(trained.parent / "encoder" / "model.safetensors")
     monkeypatch.setitem(packaged_releases()[0].hashes, "model.safetensors", weights)
-    code, out, _ = push(trained, repo="me/hashed")
+    code, out, _ = push(trained)
     assert (code, "folder's name only" in out) == (0, False)
-    assert hub.files("me/named") == hub.files("me/hashed")
-    files = hub.files("me/hashed")
+    files = hub.files("me/model")
+    assert hub.files("me/model", "named") == files
     assert "base_model: Profluent-Bio/E1-150m\n" in files["README.md"].decode()
     assert yaml.safe_load(files["config.yaml"])["model"]["checkpoint"] == "Profluent-Bio/E1-150m"
     lora = json.loads(files["fold_2/best_e1_binding_model_lora/adapter_config.json"])
