@@ -1,18 +1,19 @@
 """Shared fixtures: where the reference data lies, a small tokenizer, one thread and a cache of its own for each run."""
 
 import atexit
+import multiprocessing
 import os
 import random
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from transformers import PreTrainedTokenizerFast
 
@@ -50,6 +51,20 @@ def datasets_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cache = tmp_path / "datasets-cache"
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
     return cache
+
+
+@pytest.fixture
+def not_forked() -> "Iterator[None]":
+    """Processes are started by a server, as Python 3.14 does it, by the standard library and by that of datasets."""
+    import multiprocess
+
+    libraries: tuple[Any, ...] = (multiprocessing, multiprocess)
+    before = [library.get_start_method() for library in libraries]
+    for library in libraries:
+        library.set_start_method("forkserver", force=True)
+    yield
+    for library, method in zip(libraries, before, strict=True):
+        library.set_start_method(method, force=True)
 
 
 @pytest.fixture(scope="session")

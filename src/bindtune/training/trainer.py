@@ -19,7 +19,7 @@ from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 from bindtune.data.batching import LengthGroupedSampler
 from bindtune.data.collate import EclipAdaptiveMLMCollator
 from bindtune.data.masking import IGNORED
-from bindtune.data.workers import leave_signals
+from bindtune.data.workers import reading
 from bindtune.evaluation.record_losses import RecordLosses
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.runs import atomic_path, write_text, writing
@@ -128,8 +128,7 @@ class RegionTrainer(Trainer):
             batch_size=self.args.train_batch_size,
             sampler=self._order,
             collate_fn=self.data_collator,
-            num_workers=self.args.dataloader_num_workers,
-            worker_init_fn=leave_signals,
+            **reading(self.args.dataloader_num_workers),
             pin_memory=self.args.dataloader_pin_memory,
         )
         return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
@@ -148,8 +147,7 @@ class RegionTrainer(Trainer):
             rows,
             batch_sampler=batches[self.args.process_index :: self.args.world_size],
             collate_fn=self.eval_collator,
-            num_workers=self.args.dataloader_num_workers,
-            worker_init_fn=leave_signals,
+            **reading(self.args.dataloader_num_workers),
             pin_memory=self.args.dataloader_pin_memory,
             # Drawn here, a worker's seed leaves the training's random state alone.
             generator=torch.Generator(),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from bindtune import E1BatchPreparer
 from bindtune.config import BindingConfig, build
@@ -74,3 +75,18 @@ def test_alignments_are_read_once_for_each_bound(
     values["training"]["validation_msa_sampling"]["neighbor_similarity_lower_bound"] = validation
     read_fold(build(BindingConfig, values), 1)
     assert len(list((tmp_path / "run/alignments").iterdir())) == COUNT * times
+
+
+@pytest.mark.usefixtures("not_forked")
+def test_workers_that_are_not_forked_read_the_same(values: dict[str, Any]) -> None:
+    read = []
+    for workers in (1, 0):
+        values["training"] |= {"num_workers": workers, "mlm_weight": 0.2}
+        config = build(BindingConfig, values)
+        batches = FoldBatches(config, read_fold(config, 1), E1BatchPreparer(), fold=1, processes=1, rank=0)
+        steps = batches.steps(1)[:1]
+        read.append([*batches.training_loader(steps, 1), *batches.evaluation_loader(batches.validation, masking=True)])
+    assert len(read[0]) == len(read[1]) > 1
+    for one, other in zip(*read, strict=True):
+        assert one.keys() == other.keys() >= {"input_ids", "labels", "mlm_labels"}
+        assert all(torch.equal(one[name], other[name]) for name in ("input_ids", "labels", "mlm_labels"))

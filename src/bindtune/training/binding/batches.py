@@ -11,7 +11,7 @@ from bindtune.data.budgets import Steps, budgeted, training_steps
 from bindtune.data.proteins import Proteins
 from bindtune.data.residue_collate import JointCollator, ResidueCollator
 from bindtune.data.residue_rows import FixedBatches, ResidueRows, row_spec
-from bindtune.data.workers import leave_signals
+from bindtune.data.workers import reading
 from bindtune.models.backbones import BatchPreparer
 from bindtune.training.binding.inputs import FoldProteins
 
@@ -125,7 +125,6 @@ class FoldBatches:
             rows,
             batch_sampler=FixedBatches(batches),
             collate_fn=collator,
-            num_workers=min(self.conf.training.num_workers, len(batches)),
-            worker_init_fn=leave_signals,
+            **reading(min(self.conf.training.num_workers, len(batches))),
             generator=torch.Generator(),  # a worker's seed, drawn here, leaves torch's own state alone
         )
