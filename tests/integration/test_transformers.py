@@ -52,10 +52,10 @@ def arguments(folder: Path, **changes: Any) -> TrainingArguments:
 
 
 def collate_proteins(rows: list[str]) -> dict[str, Any]:
-    """A batch of `E1BatchPreparer` with every third residue hidden."""
+    """A batch of `E1BatchPreparer` with every third residue hidden; labels of padding and context stay 0."""
     batch: dict[str, Any] = dict(E1BatchPreparer().get_batch_kwargs(rows))
     chosen = (batch["labels"] >= 8) & (torch.arange(batch["labels"].shape[1]) % 3 == 0)
-    batch["labels"] = batch["labels"].masked_fill(~chosen, -100)
+    batch["labels"] = batch["labels"].masked_fill(~chosen & (batch["labels"] != 0), -100)
     batch["input_ids"] = batch["input_ids"].masked_fill(chosen, 5)
     return batch
 

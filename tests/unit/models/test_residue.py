@@ -282,6 +282,23 @@ def test_checkpointing_changes_no_gradient(tiny_e1: Make) -> None:
         torch.testing.assert_close(again[name], tensor, **close)
 
 
+@pytest.mark.parametrize("trains_head", [False, True])
+@pytest.mark.parametrize("adapted", [False, True])
+def test_the_backbone_is_the_model_with_its_masked_lm_head(tiny_e1: Make, adapted: bool, trains_head: bool) -> None:
+    """Users of the original code read `e1_backbone.mlm_head`."""
+    encoder = tiny_e1()
+    wrapped: Any = lora(encoder, train_mlm_head=trains_head) if adapted else encoder
+    model, inputs = joint(wrapped, train_mlm_head=trains_head).eval(), batch(MIXED)
+    assert model.e1_backbone is encoder
+    assert model.encoder is encoder.model
+    hidden = model(**inputs).last_hidden_state
+    chosen = inputs["mlm_labels"] > 0
+    expected = model(**inputs).mlm_logits[chosen]
+    torch.testing.assert_close(model.e1_backbone.mlm_head(hidden[chosen]), expected)  # type: ignore[operator]
+    names = {name: inputs[name] for name in INPUTS}
+    torch.testing.assert_close(model.e1_backbone(**names).logits[chosen], expected, atol=1e-5, rtol=1e-4)
+
+
 def test_an_encoder_without_head_and_a_model_without_ions(tiny_e1: Make) -> None:
     encoder = tiny_e1()
     assert isinstance(encoder.model, E1Model)
