@@ -32,6 +32,11 @@ __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
+    if name.startswith("Auto"):
+        raise AttributeError(
+            f"module 'bindtune' has no attribute '{name}': the auto classes are those of transformers, and know the "
+            "models of bindtune after `import bindtune.auto`"
+        )
     if name not in _HOMES:
         raise AttributeError(f"module 'bindtune' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)

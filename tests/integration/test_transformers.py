@@ -171,6 +171,26 @@ class TestTrainer:
 
 
 @pytest.mark.slow
+def test_pipelines_fill_masks(tmp_path: Path, tokenizer: Any) -> None:
+    from transformers import pipeline
+
+    import bindtune.auto  # noqa: F401
+
+    dnabert2(DNABert2ForMaskedLM, len(tokenizer), initializer_range=0.3).save_pretrained(tmp_path / "dna")
+    tokenizer.save_pretrained(tmp_path / "dna")
+    e1(initializer_range=0.3).save_pretrained(tmp_path / "protein")
+    for name, text, place in (("dna", "AC[MASK]GT", 2), ("protein", "MKTAY,MK?A", 13)):
+        fill = pipeline("fill-mask", model=str(tmp_path / name), device="cpu")
+        best = fill(text, top_k=1)[0]
+        ids = fill.tokenizer(text, return_tensors="pt")
+        assert ids["input_ids"][0, place] == fill.tokenizer.mask_token_id
+        with torch.no_grad():
+            expected = fill.model(**ids).logits[0, place].softmax(-1)
+        assert best["token"] == int(expected.argmax())
+        assert best["score"] == pytest.approx(float(expected.max()), rel=1e-5)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [None, "FEATURE_EXTRACTION"])
 @pytest.mark.parametrize("encoder", ["dnabert2", "e1"])
 def test_adapters_of_peft_are_saved_and_come_back(encoder: str, task: str | None, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import bindtune
 from bindtune import (
     DNABert2Config,
     DNABert2ForMaskedLM,
@@ -99,6 +100,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory, tokenizer: object) -> list
 @pytest.mark.parametrize("lines", [LINES, LINES[::-1]], ids=["transformers first", "bindtune first"])
 def test_one_line_is_enough_in_either_order(lines: tuple[str, ...], folders: list[Path]) -> None:
     assert python("\n".join(lines) + LOAD, *folders).split("\n") == EXPECTED.lstrip().split("\n")
+
+
+def test_who_looks_for_auto_classes_in_bindtune_is_told_the_line() -> None:
+    with pytest.raises(ImportError, match="cannot import name 'AutoModel'"):
+        from bindtune import AutoModel  # type: ignore[attr-defined] # noqa: F401
+    with pytest.raises(AttributeError, match="after `import bindtune.auto`"):
+        bindtune.AutoModel  # noqa: B018
 
 
 def test_the_package_alone_imports_neither_torch_nor_transformers() -> None:
