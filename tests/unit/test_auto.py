@@ -105,7 +105,7 @@ def test_one_line_is_enough_in_either_order(lines: tuple[str, ...], folders: lis
 def test_who_looks_for_auto_classes_in_bindtune_is_told_the_line() -> None:
     with pytest.raises(ImportError, match="cannot import name 'AutoModel'"):
         from bindtune import AutoModel  # type: ignore[attr-defined] # noqa: F401
-    with pytest.raises(AttributeError, match="after `import bindtune.auto`"):
+    with pytest.raises(AttributeError, match=r"after `import bindtune\.auto`"):
         bindtune.AutoModel  # noqa: B018
 
 

@@ -145,6 +145,7 @@ class SelfAttention(nn.Module):
         q, k, v = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in qkv.chunk(3, dim=-1)
         )  # (B, H, T, h)
+        # The name that every model of transformers reads; there is none without the underscore.
         attend = _FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
         mixed, weights = attend(
             self,
