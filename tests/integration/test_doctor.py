@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +104,31 @@ def test_what_attention_runs_on_a_gpu(monkeypatch: pytest.MonkeyPatch, compiler:
     assert (lacking.status, "torch to 2.10" in lacking.fix) == ("problem", True)
 
 
+def test_libraries_that_do_not_fit_together(proteins: Path, tmp_path: Path) -> None:
+    """As transformers refuses a tokenizers of another version: when it is imported."""
+    stub = tmp_path / "site" / "transformers"
+    stub.mkdir(parents=True)
+    (stub / "__init__.py").write_text("raise ImportError('tokenizers>=9 is required, but found tokenizers==0.23.3')\n")
+    paths = os.pathsep.join([str(stub.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    code = (
+        "import sys; from bindtune.cli import main\n"
+        "for words in ([], sys.argv[1:]):\n"
+        "    sys.argv = ['bindtune', 'doctor', '--json', *words]\n"
+        "    try: main()\n"
+        "    except SystemExit as stop: print(stop.code)\n"
+    )
+    words = [sys.executable, "-c", code, str(binding_config(proteins, tmp_path))]
+    done = subprocess.run(words, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True)
+    assert done.stderr == ""
+    first, second, rest = done.stdout.split("\n}\n1\n")
+    assert rest == ""
+    for shown, names in ((first, ["pretraining, cpu", "binding sites, cpu"]), (second, ["train"])):
+        found = json.loads(shown + "}")
+        assert problems(found) == [("jobs", name) for name in names]
+        assert named(found, "versions", "tokenizers")["status"] == "ok"
+        assert all("tokenizers>=9 is required" in one["value"] for one in found["sections"]["jobs"])
+
+
 def test_good_binding_settings(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:
     code, found = doctor(binding_config(proteins, tmp_path))
     assert (code, problems(found)) == (0, [])
@@ -197,7 +223,7 @@ def test_what_does_not_fit_is_said_with_a_budget_that_does(
     config = binding_config(proteins, tmp_path, batch_size=8)
     whole = named(doctor(config)[1], "memory", "peak without it")["value"]
     taken = room.find_place().taken
-    monkeypatch.setattr("bindtune.doctor.job.find_place", lambda: Place("a small host", (whole - taken) * 0.7, 0))
+    monkeypatch.setattr("bindtune.doctor.room.find_place", lambda: Place("a small host", (whole - taken) * 0.7, 0))
     code, found = doctor(config)
     assert (code, problems(found)) == (1, [("memory", "fits")])
     fix = named(found, "memory", "fits")["fix"]

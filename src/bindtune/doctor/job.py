@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from bindtune.checks import Check, attempt_check
 from bindtune.config import BindingConfig, PretrainConfig, build, load_binding, read_yaml
 from bindtune.config.settings import read_override
-from bindtune.doctor.findings import Finding, attempt, noted
+from bindtune.doctor.findings import Finding, attempt, noted, problem
 from bindtune.doctor.machine import LOCKS, check_machine
-from bindtune.doctor.room import find_place
-from bindtune.doctor.trials import try_jobs
+from bindtune.doctor.trials import FIX, try_jobs
 from bindtune.errors import ConfigError
 
 Job = Literal["pretrain", "train"]
@@ -31,20 +31,34 @@ def diagnose(config: Path | None, overrides: Sequence[str], *, job: Job | None) 
         return [*check_machine(Path()), *try_jobs()]
     wanted = job or recognise(config)
     problems: list[Finding] = []
-    if wanted == "train":
+    # What training imports may not work here at all, which is then said beside the versions.
+    imported = attempt_check("imports", _import_jobs)
+    if not imported.passed:
+        problems.append(problem("jobs", wanted, imported.detail, FIX))
+        output, checked = Path(), problems
+    elif wanted == "train":
         from bindtune.doctor.binding import check_binding
+        from bindtune.doctor.room import find_place
 
         binding = attempt("settings", str(config), lambda: load_binding(config, overrides), problems)
         output = Path() if binding is None else binding.training.output_dir
         checked = problems if binding is None else check_binding(binding, place=find_place)
     else:
         from bindtune.doctor.pretraining import check_pretraining
+        from bindtune.doctor.room import find_place
 
         settings = attempt("settings", str(config), lambda: load_pretraining(config, overrides), problems)
         output = Path() if settings is None else settings.output_dir
         checked = problems if settings is None else check_pretraining(settings, place=find_place)
     machine = [one for one in check_machine(output) if one.section != "output" or one.name == LOCKS]
     return [*machine, noted("settings", "command", wanted, f"bindtune {wanted}"), *checked]
+
+
+def _import_jobs() -> Check:
+    """Import what checks the files of both jobs."""
+    from bindtune.doctor import binding, pretraining
+
+    return Check("imports", True, f"{binding.__name__}, {pretraining.__name__}")
 
 
 def recognise(config: Path) -> Job:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bindtune.checks import Check, attempt_check
 from bindtune.doctor.findings import Finding, attempt, noted, problem
 
-_FIX = "bindtune works with the versions named above as tested: pip install -U bindtune, or a new environment"
+FIX = "bindtune works with the versions named above as tested: pip install -U bindtune, or a new environment"
 _SEQUENCES = ("MSHHWGYGKHNGPEHWHKDFPIAKGERQSP,MSHHWGYGKHNGPEHWHRDFPIAEGERQSP", "HWGYGKH")
 _POSITIONS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
 
@@ -33,7 +33,7 @@ def _try(name: str, trial: Callable[[], Check]) -> list[Finding]:
         return problems
     if check.passed:
         return [noted("jobs", name, True, check.detail)]
-    return [problem("jobs", name, False, _FIX, text=check.detail)]
+    return [problem("jobs", name, check.detail, FIX)]
 
 
 def _try_pretraining(device: str) -> Check:
