@@ -20,6 +20,7 @@ from bindtune.config import PretrainConfig, build, load_binding
 from bindtune.demo.families import write_families
 from bindtune.demo.pretraining import make_windows_and_model
 from bindtune.demo.tiny_e1 import make_tiny_e1
+from bindtune.doctor.trials import try_jobs
 from bindtune.errors import Interrupted
 from bindtune.training.binding.run import cross_validate
 from bindtune.training.binding.trainer import E1BindingTrainer
@@ -245,3 +246,9 @@ def test_doctor_sees_the_gpu(capsys: pytest.CaptureFixture[str], run: Run, prote
     run("doctor", binding_settings(proteins, tmp_path / "run", use_bf16=True))
     line = next(line for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["fits"])
     assert "yes" in line and torch.cuda.get_device_name(0) in line
+
+
+def test_doctor_tries_both_jobs_on_the_gpu() -> None:
+    found = {one.name: one for one in try_jobs()}
+    assert list(found) == [f"{job}, {device}" for device in ("cpu", "cuda") for job in ("pretraining", "binding sites")]
+    assert {name: one.text for name, one in found.items() if one.status != "ok"} == {}
