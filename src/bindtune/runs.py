@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from safetensors import SafetensorError
 
@@ -57,6 +57,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_stream(path: Path) -> Iterator[BinaryIO]:
+    """Give an open file to write bytes to, which is in its place when the block ends, as by `atomic_path`.
+
+    Libraries that are given a file need no name, which some of them would take for UTF-8.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        yield stream
 
 
 @contextmanager

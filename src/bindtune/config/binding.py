@@ -9,6 +9,8 @@ from pydantic import Field, field_validator, model_validator
 from bindtune.config.settings import Count, Fraction, Settings, build, nearest, read_override, read_yaml
 from bindtune.errors import ConfigError
 
+_LONGEST_ION = 100
+"""Bytes: the names of an ion's files are some letters longer, and some disks take 143."""
 Ratio = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -142,6 +144,12 @@ class TrainingSettings(Settings):
             raise ValueError("an ion comes twice")
         if bad := [ion for ion in value if not ion.replace("_", "").replace("+", "").isalnum()]:
             raise ValueError(f"the name of an ion is letters, digits, _ and +, which {bad[0]!r} is not")
+        if long := [ion for ion in value if len(ion.encode()) > _LONGEST_ION]:
+            size = len(long[0].encode())
+            raise ValueError(
+                f"the name of an ion becomes names of files and has at most {_LONGEST_ION} bytes, "
+                f"and '{long[0][:20]}...' has {size}"
+            )
         if "mean" in value:
             raise ValueError("an ion cannot be called 'mean', which is the mean over ions in metrics.csv")
         return value

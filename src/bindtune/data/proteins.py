@@ -1,6 +1,6 @@
 """Proteins with the residues that bind each ion: one table from a file an ion; groups such as REE = LREE or HREE."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ UNKNOWN = -1
 _ION = "{ION}"
 _LABEL_SUFFIXES = (".fasta", ".fa", ".fasta.gz", ".fa.gz")
 _ALIGNMENT_SUFFIXES = (".a3m", ".a3m.gz")
+_LONGEST_NAME = 255  # bytes of the name of a file
 
 Labels = NDArray[np.int8]
 
@@ -223,11 +224,17 @@ def alignment_files(
         check_file_name(name, msa_dir)
         members = dict.fromkeys(member for ion in own for member in (ion, *groups.get(ion, ())))
         folders = [*flat, *(present[ion] for ion in members if ion in present)]
-        paths = (folder / f"{name}{suffix}" for folder in folders for suffix in _ALIGNMENT_SUFFIXES)
-        path = next((path for path in paths if path.is_file()), None)
+        path = find_alignment(name, folders)
         if path is not None:
             found[name] = path
     return found, tuple(name for name in looked_for if name not in found)
+
+
+def find_alignment(name: str, folders: Iterable[Path]) -> Path | None:
+    """The alignment of a protein in the first of some folders that has one; an id too long for a file has none."""
+    names = [f"{name}{suffix}" for suffix in _ALIGNMENT_SUFFIXES]
+    paths = (folder / each for folder in folders for each in names if len(each.encode()) <= _LONGEST_NAME)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def check_file_name(name: str, msa_dir: str | Path) -> None:

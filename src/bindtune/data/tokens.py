@@ -19,7 +19,7 @@ from bindtune.io.records import Window, read_windows
 from bindtune.models.base_files import check_reachable
 from bindtune.models.damage import TOKENIZER_DOCUMENTS, check_documents, loading
 from bindtune.regions import Overlap, regions_to_token_spans
-from bindtune.runs import atomic_path, sha256, taking_turns, writing
+from bindtune.runs import atomic_stream, sha256, taking_turns, writing
 
 VERSION = 2  # part of every cache name: raise it when the columns or their meaning change
 COLUMNS = ("input_ids", "eclip_token_starts", "eclip_token_ends", "length", "maskable", "record")
@@ -247,7 +247,7 @@ def _cached_windows(path: Path, content: str) -> Path:
 
 def _write_windows(path: Path, target: Path) -> None:
     windows, schema = read_windows(path), _WINDOW_FEATURES.arrow_schema
-    with atomic_path(target) as temporary, temporary.open("wb") as stream, pa.ipc.new_stream(stream, schema) as writer:
+    with atomic_stream(target) as stream, pa.ipc.new_stream(stream, schema) as writer:
         while rows := [_row(window) for window in islice(windows, _ROWS_OF_A_BATCH)]:
             writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bindtune.errors import InputError
 from bindtune.io.parquet import read_parquet
-from bindtune.runs import atomic_path
+from bindtune.runs import atomic_stream
 
 EVAL_RECORDS = "eval_records.parquet"
 KINDS = ("", "peak_", "flank_")
@@ -54,8 +54,8 @@ def write_record_losses(path: Path, found: RecordLosses) -> None:
     columns: list[NDArray[Any]] = [found.record, found.masks]
     for place in range(len(KINDS)):
         columns += [found.masked[:, place], found.loss[:, place]]
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns, schema=_SCHEMA), temporary)
+    with atomic_stream(path) as stream:
+        pq.write_table(pa.table(columns, schema=_SCHEMA), stream)
 
 
 def read_record_losses(path: Path) -> RecordLosses:

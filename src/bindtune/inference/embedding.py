@@ -15,7 +15,7 @@ from bindtune.inference.batches import ids_of
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_tokens import FRAME, E1BatchPreparer, query_residue_mask
 from bindtune.outputs import output_file
-from bindtune.runs import atomic_path
+from bindtune.runs import atomic_path, atomic_stream
 
 Per = Literal["protein", "residue"]
 
@@ -71,14 +71,16 @@ def write_embeddings(
         proteins: sequences by name.
         metadata: what the file says about itself.
     """
-    with atomic_path(output_file(path)) as temporary:
-        if path.suffix == ".safetensors":
+    target = output_file(path)
+    if path.suffix == ".safetensors":
+        with atomic_path(target) as temporary:
             save_file(dict(embeddings), temporary, metadata=dict(metadata))
-            return
+        return
+    with atomic_stream(target) as stream:
         tables = _tables(embeddings, proteins)
         first = next(tables)
         schema = first.schema.with_metadata({**metadata, "positions": "1-based"})
-        with pq.ParquetWriter(temporary, schema) as writer:
+        with pq.ParquetWriter(stream, schema) as writer:
             for table in (first, *tables):
                 writer.write_table(table.cast(schema))
 

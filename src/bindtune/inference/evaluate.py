@@ -25,7 +25,7 @@ from bindtune.inference.job import AUDIT, OOF, Source, TrainedRun, claimed, read
 from bindtune.inference.processes import launched
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.tables import PARQUET, read_predictions
-from bindtune.runs import atomic_path, write_text
+from bindtune.runs import atomic_stream, write_text
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ def _score_residues(
 def _report(settings: EvaluateConfig, run: TrainedRun, scored: dict[str, _Scored], leaks: ProteinLeaks) -> list[str]:
     """Write figures, arrays and pictures, and return the table of figures."""
     out = settings.out
-    with atomic_path(out / ARRAYS) as temporary, temporary.open("wb") as stream:
+    with atomic_stream(out / ARRAYS) as stream:
         arrays: dict[str, NDArray[Any]] = {"position_base": np.array(0)}
         for ion, each in scored.items():
             arrays |= {

@@ -15,7 +15,7 @@ from bindtune.inference.structures import colour_structures, find_structures
 from bindtune.inference.tables import PARQUET, TSV, Counts
 from bindtune.io.proteins import read_proteins
 from bindtune.io.text import STANDARD_INPUT
-from bindtune.runs import atomic_path, sha256, write_text
+from bindtune.runs import atomic_stream, sha256, write_text
 
 SUMMARY = "summary.json"
 
@@ -54,7 +54,7 @@ def _source(settings: PredictConfig, processes: Processes) -> Source:
     if path == STANDARD_INPUT:
         path = settings.out / INPUT
         if processes.is_first:
-            with atomic_path(path) as temporary, temporary.open("wb") as kept:
+            with atomic_stream(path) as kept:
                 shutil.copyfileobj(sys.stdin.buffer, kept)
         processes.wait()
 

@@ -1,5 +1,6 @@
 """Predictions on structures: copies with probabilities as B-factors, ChimeraX attributes, PyMOL scripts."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -23,6 +24,7 @@ from bindtune.io.structure import (
 )
 
 _LEAST_IDENTITY, _LEAST_COVERAGE = 0.9, 0.5
+_ATTRIBUTES, _LONGEST_NAME = ".defattr", 255
 FOLDER = "structures"
 
 
@@ -94,6 +96,7 @@ def find_structures(settings: PredictConfig) -> dict[str, Path]:
         name = structure_name(place)
         if name is None:
             raise InputError(place, None, "expected a name that ends in .pdb, .cif or either and .gz")
+        _check_length(place, name)
         return {settings.protein or name: place}
     if settings.protein is not None:
         raise ConfigError("protein: the files of a folder of structures have the names of their proteins")
@@ -101,7 +104,16 @@ def find_structures(settings: PredictConfig) -> dict[str, Path]:
     named = {name: path for name, path in files.items() if name is not None}
     if not named:
         raise InputError(place, None, "holds no PDB or mmCIF file")
+    for name, path in named.items():
+        _check_length(path, name)
     return named
+
+
+def _check_length(path: Path, name: str) -> None:
+    """Refuse a name that has no room for the endings of the files that are written."""
+    size = len(os.fsencode(name + _ATTRIBUTES))
+    if size > _LONGEST_NAME:
+        raise InputError(path, None, f"its copies would have names of {size} bytes, expected at most {_LONGEST_NAME}")
 
 
 def _proteins(table: Path, names: set[str]) -> Iterator[tuple[str, list[Predicted]]]:
@@ -130,7 +142,7 @@ def _colour(path: Path, predicted: list[Predicted], settings: PredictConfig) -> 
     attributes = {
         f"bindtune_{ion}": {key: float(each.probability[at]) for key, at in there} for ion, each in by_ion.items()
     }
-    write_attributes(target.with_suffix(".defattr"), attributes)
+    write_attributes(target.with_suffix(_ATTRIBUTES), attributes)
     write_pymol(target.with_suffix(".pml"), target, chain=chain, sites=[key for key, at in there if called[at]])
     return Coloured(target, name, chain, mapped.identity, (len(residues), len(there)))
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bindtune.errors import InputError
 from bindtune.inference.shards import NamedSequence, Scores
 from bindtune.io.parquet import read_parquet
-from bindtune.runs import atomic_path
+from bindtune.runs import atomic_path, atomic_stream
 
 PARQUET, TSV = "predictions.parquet", "predictions.tsv"
 _SCHEMA = pa.schema(
@@ -103,15 +103,15 @@ def write_part(
         "spread": pa.array(scores.spread[residue, ion].astype(np.float32)),
         "call": pa.array((probability >= cuts).astype(np.int8), mask=np.isnan(cuts)),
     }
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns, schema=schema), temporary)
+    with atomic_stream(path) as stream:
+        pq.write_table(pa.table(columns, schema=schema), stream)
 
 
 def join_parts(parts: Iterable[Path], folder: Path) -> None:
     """Write `predictions.parquet` from the tables of all shards, in order; a part is held at a time."""
     writer: Any = None
     with ExitStack() as files:
-        table = files.enter_context(atomic_path(folder / PARQUET))
+        table = files.enter_context(atomic_stream(folder / PARQUET))
         for part in parts:
             rows = _checked(read_parquet(part), part)
             if writer is None:
@@ -173,7 +173,7 @@ def read_predictions(path: Path) -> Iterator[Predicted]:
 
 def _shards(path: Path) -> Iterator[pa.Table]:
     try:
-        with pq.ParquetFile(path) as table:
+        with path.open("rb") as stream, pq.ParquetFile(stream) as table:
             for group in range(table.num_row_groups):
                 yield _checked(table.read_row_group(group), path)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:

@@ -8,7 +8,7 @@ import torch
 from bindtune.config import EmbedConfig, ScoreConfig
 from bindtune.data.context import Context, ContextSpec, draw_context, read_homologs
 from bindtune.data.draws import digest
-from bindtune.data.proteins import check_file_name
+from bindtune.data.proteins import check_file_name, find_alignment
 from bindtune.errors import ConfigError, InputError
 from bindtune.inference.embedding import embed_proteins, write_embeddings
 from bindtune.inference.variants import VariantScore, score_variants
@@ -141,7 +141,7 @@ def _alignment(folder: Path | None, name: str) -> Path | None:
     if not folder.is_dir():
         raise InputError(folder, None, "is no folder")
     check_file_name(name, folder)
-    return next((path for path in (folder / f"{name}.a3m", folder / f"{name}.a3m.gz") if path.is_file()), None)
+    return find_alignment(name, [folder])
 
 
 def _draw(settings: EmbedConfig | ScoreConfig, path: Path, *, query: str, seed: int) -> Context:

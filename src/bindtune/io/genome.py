@@ -4,6 +4,7 @@ FASTA is read through pyfaidx with a .fai index. Where the file has no usable in
 nothing is written beside the user's file unless asked for. A compressed FASTA is unpacked into that folder first.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -212,13 +213,14 @@ class GenomeFile:
         fasta = self._unpacked() if compressed else self._path
         _check_first_line(self._path, fasta)
         beside = self._path.with_name(self._path.name + ".fai")
-        if not compressed and beside.exists() and beside.stat().st_mtime >= fasta.stat().st_mtime:
+        indexed = _modified(beside)
+        if not compressed and indexed is not None and indexed >= fasta.stat().st_mtime:
             _check_index(beside, fasta)
             return FastaGenome(self._path, fasta=fasta, index=beside)
         if self._write_index and not compressed:
             self._notify(f"writing the index {beside}")
             return self._with_new_index(fasta, keep=beside)
-        why = "is older than the file" if beside.exists() and not compressed else "is missing"
+        why = "is older than the file" if indexed is not None and not compressed else "is missing"
         if not compressed:
             self._notify(f"{beside.name} {why}: building a temporary index (--write-index keeps one beside the genome)")
         return self._with_new_index(fasta, keep=None)
@@ -245,6 +247,16 @@ class GenomeFile:
         except OSError as error:
             raise InputError(self._path, None, f"cannot be unpacked into {self._folder}: {error}") from error
         return plain
+
+
+def _modified(path: Path) -> float | None:
+    """When a file was written; None where there is none, or its name is too long for one."""
+    try:
+        return path.stat().st_mtime
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENAMETOOLONG):
+            raise
+        return None
 
 
 def _check_first_line(path: Path, fasta: Path) -> None:

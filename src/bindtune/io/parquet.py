@@ -15,7 +15,7 @@ def read_parquet(path: Path) -> pa.Table:
         InputError: the file is missing or damaged.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
             table = file.read()
         table.validate(full=True)
         _ = table.schema.names  # decoded here

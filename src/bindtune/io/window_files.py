@@ -108,8 +108,9 @@ class ParquetWindowWriter:
     """Parquet in row groups of some thousand windows, so that readers can map it."""
 
     def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
         self._writer = pq.ParquetWriter(
-            path,
+            self._file,
             _SCHEMA,
             compression="zstd",
             use_dictionary=["strand", "method"],
@@ -128,7 +129,10 @@ class ParquetWindowWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        try:
+            self._writer.close()
+        finally:
+            self._file.close()
 
 
 class JsonWindowWriter:

@@ -13,7 +13,7 @@ from bindtune.models.adapters import has_adapters, read_adapters, restore_adapte
 from bindtune.models.damage import loading
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.models.sharded import divided
-from bindtune.runs import atomic_path, writing
+from bindtune.runs import atomic_stream, writing
 
 BEST = "best_e1_binding_model"
 UNTRAINED = "base"
@@ -46,7 +46,7 @@ def save_best(folder: Path, model: E1ForResidueClassification, *, base: str, abo
     content = {"base_model_checkpoint": base, "ions": list(model.ion_types), "classifier_heads": heads, **about}
     if not trained:
         content["encoder"] = UNTRAINED
-    with atomic_path(folder / f"{BEST}_heads.pt") as temporary, temporary.open("wb") as stream:
+    with atomic_stream(folder / f"{BEST}_heads.pt") as stream:
         torch.save(content, stream)  # to a path it would write that name into the file
 
 

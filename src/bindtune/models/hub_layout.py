@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from bindtune.models.dnabert2 import DECODER, EMBEDDINGS, DNABert2ForMaskedLM
-from bindtune.runs import atomic_path, write_text
+from bindtune.runs import atomic_stream, write_text
 
 _REPOSITORY = "zhihan1996/DNABERT-2-117M"
 _CODE = {
@@ -45,6 +45,6 @@ def write_hub_layout(model: DNABert2ForMaskedLM, folder: Path) -> None:
     }
     weights = {name: tensor.detach().float().cpu() for name, tensor in model.state_dict().items()}
     weights[DECODER] = weights[EMBEDDINGS]
-    with atomic_path(folder / "pytorch_model.bin") as temporary, temporary.open("wb") as stream:
+    with atomic_stream(folder / "pytorch_model.bin") as stream:
         torch.save(weights, stream)
     write_text(folder / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")

@@ -23,7 +23,7 @@ from bindtune.models.binding_checkpoint import load_weights
 from bindtune.models.damage import DAMAGED
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.models.sharded import divided
-from bindtune.runs import atomic_path, in_use, sweep, write_text
+from bindtune.runs import atomic_stream, in_use, sweep, write_text
 
 STATE = "state.pt"
 UNSETTLED = ".unsettled"
@@ -84,7 +84,7 @@ class FoldState:
 
 def save_state(folder: Path, state: FoldState, *, weights: Mapping[str, Tensor], optimizer: Mapping[str, Any]) -> None:
     """Write what a resume needs, whole or not at all."""
-    with atomic_path(folder / STATE) as temporary, temporary.open("wb") as stream:
+    with atomic_stream(folder / STATE) as stream:
         torch.save({"state": vars(state), "weights": dict(weights), "optimizer": dict(optimizer)}, stream)
     (folder / UNSETTLED).unlink(missing_ok=True)
 
@@ -185,7 +185,7 @@ def write_out_of_fold(
         probabilities: (L, K) of each of them.
         fold: that held them out.
     """
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, _SCHEMA) as writer:
+    with atomic_stream(path) as stream, pq.ParquetWriter(stream, _SCHEMA) as writer:
         for start in range(0, len(proteins), 256):
             places = range(start, min(start + 256, len(proteins)))
             writer.write_table(_table(proteins, places, probabilities, fold))

@@ -20,7 +20,7 @@ from bindtune.evaluation.run_files import read_csv
 from bindtune.evaluation.scored import ScoredResidues, by_ion
 from bindtune.evaluation.summary import out_of_fold_summary, summary_table
 from bindtune.evaluation.thresholds import METHODS, global_thresholds
-from bindtune.runs import atomic_path, sweep, write_text
+from bindtune.runs import atomic_stream, sweep, write_text
 from bindtune.training.binding import files
 
 FOLDS, METRICS, OOF, ARRAYS, THRESHOLDS, SUMMARY, PLOTS = (
@@ -50,8 +50,8 @@ def merge_folds(run: Path) -> str:
         return f"the language model is adapted: {folders[0]}"
     table = pa.concat_tables([files.read_out_of_fold(folder / files.OOF) for folder in folders])
     _check_complete(table, run)
-    with atomic_path(run / OOF) as temporary:
-        pq.write_table(table, temporary)
+    with atomic_stream(run / OOF) as stream:
+        pq.write_table(table, stream)
     _write_arrays(table, run / ARRAYS)
     return _summarise(table, config, run)
 
@@ -100,7 +100,7 @@ def _write_arrays(table: pa.Table, path: Path) -> None:
     """
     proteins = np.array(table["protein"].to_pylist(), dtype=np.str_)
     positions = (table["position"].to_numpy() - 1).astype(np.str_)
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+    with atomic_stream(path) as stream:
         np.savez_compressed(
             stream,
             ids=np.char.add(np.char.add(proteins, ":"), positions),
