@@ -8,8 +8,9 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
-from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
+from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
+import bindtune.auto
 from bindtune import (
     DNABert2Config,
     DNABert2ForMaskedLM,
@@ -18,9 +19,11 @@ from bindtune import (
     E1BatchPreparer,
     E1Config,
     E1ForMaskedLM,
+    E1ForResidueClassification,
 )
 from bindtune.models.hub_layout import write_hub_layout
 
+assert bindtune.auto.REGISTERED  # the auto classes know them now
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "transformers-and-peft.md"
 PROTEINS = ["MKTAYIAKQR", "MFCATEEKLMCCASDF", "ACDEFGHIKL", "MK,WYVACDEF"] * 3
 # PEFT and Trainer ask models for their checkpointing by a name that transformers 5 has given up.
@@ -159,6 +162,21 @@ class TestTrainer:
             expected = model(**collate_proteins(PROTEINS)).loss.item()
         assert trainer.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-5)
 
+    def test_ion_heads(self, tmp_path: Path) -> None:
+        model: Any = E1ForResidueClassification(e1(initializer_range=0.3), ["ZN"])
+
+        def collate(rows: list[str]) -> dict[str, Any]:
+            batch = collate_proteins(rows)
+            real = batch["sequence_ids"] >= 0
+            batch["labels"] = torch.where(real, batch["input_ids"] % 2, -100)[..., None]
+            return {name: tensor for name, tensor in batch.items() if isinstance(tensor, Tensor)}
+
+        trainer = Trainer(
+            model, arguments(tmp_path, remove_unused_columns=False, label_names=["labels"]),
+            train_dataset=PROTEINS, eval_dataset=PROTEINS, data_collator=collate,
+        )  # fmt: skip
+        check(trainer)
+
     def test_checkpointing_is_switched_on_by_its_argument(self, tmp_path: Path) -> None:
         changes: dict[str, Any] = {"remove_unused_columns": False, "gradient_checkpointing": True}
         trainer = Trainer(
@@ -173,8 +191,6 @@ class TestTrainer:
 @pytest.mark.slow
 def test_pipelines_fill_masks(tmp_path: Path, tokenizer: Any) -> None:
     from transformers import pipeline
-
-    import bindtune.auto  # noqa: F401
 
     dnabert2(DNABert2ForMaskedLM, len(tokenizer), initializer_range=0.3).save_pretrained(tmp_path / "dna")
     tokenizer.save_pretrained(tmp_path / "dna")
@@ -215,7 +231,10 @@ def test_adapters_of_peft_are_saved_and_come_back(encoder: str, task: str | None
         optimizer.zero_grad()
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
+    model.peft_config["default"].base_model_name_or_path = str(tmp_path / "base")
     model.eval().save_pretrained(tmp_path / "adapters")
+    automatic = AutoModelForMaskedLM.from_pretrained(tmp_path / "adapters").eval()
+    torch.testing.assert_close(automatic(**batch).logits, model(**batch).logits)
     again = PeftModel.from_pretrained(type(base).from_pretrained(tmp_path / "base"), tmp_path / "adapters").eval()
     expected: Tensor = model(**batch).logits
     assert torch.equal(again(**batch).logits, expected)

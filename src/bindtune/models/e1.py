@@ -108,7 +108,7 @@ class E1Model(E1PreTrainedModel):
             **carried: see `check_e1_arguments`; `labels` of a batch may be there too.
         """
         beside = {name: value for name, value in carried.items() if name not in ("labels", "num_items_in_batch")}
-        check_e1_arguments(beside)
+        check_e1_arguments({"output_attentions": self.config.output_attentions, **beside})
         if output_hidden_states is None:
             output_hidden_states = bool(self.config.output_hidden_states)
         if output_hidden_states and query_only:
@@ -292,7 +292,7 @@ class E1ForMaskedLM(E1PreTrainedModel):
             num_items_in_batch: what the sum of the losses is divided by, instead of the number of labels.
             **carried: see `check_e1_arguments`.
         """
-        check_e1_arguments(carried)
+        check_e1_arguments({"output_attentions": self.config.output_attentions, **carried})
         within, across, sequence = complete_ids(input_ids, within_seq_position_ids, global_position_ids, sequence_ids)
         encoded = self.model(
             input_ids,

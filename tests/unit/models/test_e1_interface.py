@@ -54,6 +54,11 @@ def test_what_e1_does_not_have_is_refused_with_advice(tiny_e1: Make, ids: dict[s
     for model in (tiny_e1(), tiny_e1(attn_implementation="eager").model):
         with pytest.raises(ValueError, match="E1 gives no attention maps"):
             model(**ids, output_attentions=True)
+        model.config._attn_implementation = "eager"
+        model.config.output_attentions = True
+        with pytest.raises(ValueError, match="E1 gives no attention maps"):
+            model(**ids)
+        model.config.output_attentions = False
         with pytest.raises(ValueError, match="sequence id of -1"):
             model(**ids, attention_mask=torch.ones_like(ids["input_ids"]))
         with pytest.raises(ValueError, match="within_seq_position_ids and global_position_ids"):
