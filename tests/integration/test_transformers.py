@@ -84,7 +84,7 @@ class TestTrainer:
     def test_masked_dna(self, tmp_path: Path, tokenizer: Any, dna_rows: list[dict[str, Any]]) -> None:
         model = dnabert2(DNABert2ForMaskedLM, len(tokenizer))
         batch = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.3, seed=0)(dna_rows)
-        rows = [{name: batch[name][place] for name in batch} for place in range(len(dna_rows))]
+        rows = [{name: batch[name][row] for name in batch} for row in range(len(dna_rows))]
         seen: list[tuple[int, ...]] = []
 
         def metrics(predicted: Any) -> dict[str, float]:
@@ -109,7 +109,7 @@ class TestTrainer:
     ) -> None:
         """The loss is divided by the labels of the whole step, which differ from batch to batch."""
         batch = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.3, seed=0)(dna_rows)
-        rows = [{name: batch[name][place] for name in batch} for place in range(len(dna_rows))]
+        rows = [{name: batch[name][row] for name in batch} for row in range(len(dna_rows))]
         weights = []
         for size, steps in ((12, 1), (4, 3)):
             model = dnabert2(DNABert2ForMaskedLM, len(tokenizer), hidden_dropout_prob=0.0)
@@ -129,8 +129,8 @@ class TestTrainer:
 
         tokens = kind is DNABert2ForTokenClassification
         rows = [
-            {**row, "labels": [number % 2 for number in row["input_ids"]] if tokens else place % 2}
-            for place, row in enumerate(dna_rows)
+            {**row, "labels": [token % 2 for token in row["input_ids"]] if tokens else number % 2}
+            for number, row in enumerate(dna_rows)
         ]
         model = dnabert2(kind, len(tokenizer), num_labels=2)
         collator = DataCollatorForTokenClassification(tokenizer) if tokens else None
@@ -195,13 +195,13 @@ def test_pipelines_fill_masks(tmp_path: Path, tokenizer: Any) -> None:
     dnabert2(DNABert2ForMaskedLM, len(tokenizer), initializer_range=0.3).save_pretrained(tmp_path / "dna")
     tokenizer.save_pretrained(tmp_path / "dna")
     e1(initializer_range=0.3).save_pretrained(tmp_path / "protein")
-    for name, text, place in (("dna", "AC[MASK]GT", 2), ("protein", "MKTAY,MK?A", 13)):
+    for name, text, position in (("dna", "AC[MASK]GT", 2), ("protein", "MKTAY,MK?A", 13)):
         fill = pipeline("fill-mask", model=str(tmp_path / name), device="cpu")
         best = fill(text, top_k=1)[0]
         ids = fill.tokenizer(text, return_tensors="pt")
-        assert ids["input_ids"][0, place] == fill.tokenizer.mask_token_id
+        assert ids["input_ids"][0, position] == fill.tokenizer.mask_token_id
         with torch.no_grad():
-            expected = fill.model(**ids).logits[0, place].softmax(-1)
+            expected = fill.model(**ids).logits[0, position].softmax(-1)
         assert best["token"] == int(expected.argmax())
         assert best["score"] == pytest.approx(float(expected.max()), rel=1e-5)
 

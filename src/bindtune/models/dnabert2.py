@@ -117,14 +117,14 @@ class DNABert2Model(DNABert2PreTrainedModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds")
-        given: Any = input_ids if inputs_embeds is None else inputs_embeds
-        shape, device = given.shape[:2], given.device
+        inputs: Any = input_ids if inputs_embeds is None else inputs_embeds
+        shape, device = inputs.shape[:2], inputs.device
         mask = torch.ones(shape, device=device) if attention_mask is None else attention_mask
         if mask.shape != shape:
             raise ValueError(f"attention_mask must be (B, T) = {tuple(shape)}, found shape {tuple(mask.shape)}")
         heads = self.config.num_attention_heads
         layout = lay_out(mask, heads=heads, dtype=self.dtype, position_ids=position_ids)
-        packed = layout.pack(given)
+        packed = layout.pack(inputs)
         types = torch.zeros(shape, dtype=torch.int64, device=device) if token_type_ids is None else token_type_ids
         words = self.embeddings.word_embeddings(packed) if inputs_embeds is None else packed
         x = self.embeddings(words, layout.pack(types))

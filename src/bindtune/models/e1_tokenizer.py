@@ -42,9 +42,9 @@ class E1Tokenizer(PreTrainedTokenizerFast):
         """
         texts = [text] if isinstance(text, str) else text or ()
         for number, one in enumerate(texts, start=1):
-            place = len(one) if not isinstance(one, str) else _TEXT.match(one).end()  # type: ignore[union-attr]
-            if place < len(one):
-                problem = f"found {one[place]!r} at character {place + 1}, expected A-Z, ? or a comma"
+            end = len(one) if not isinstance(one, str) else _TEXT.match(one).end()  # type: ignore[union-attr]
+            if end < len(one):
+                problem = f"found {one[end]!r} at character {end + 1}, expected A-Z, ? or a comma"
                 raise InputError(None, None, f"text {number}: {problem}")
         return super().__call__(text, *args, **kwargs)
 

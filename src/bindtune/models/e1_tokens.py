@@ -118,9 +118,11 @@ def complete_ids(
     if input_ids is None:
         raise ValueError("positions and sequence ids follow from input_ids alone: give all three with inputs_embeds")
     derived = row_ids(input_ids)
-    chosen = (own if given is None else given for given, own in zip((within, across, sequence), derived, strict=True))
-    within, across, sequence = chosen
-    return within, across, sequence
+    return (
+        derived[0] if within is None else within,
+        derived[1] if across is None else across,
+        derived[2] if sequence is None else sequence,
+    )
 
 
 class E1BatchPreparer:

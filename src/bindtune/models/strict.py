@@ -98,8 +98,8 @@ def _problems(model: StrictPreTrainedModel, info: dict[str, Any], *, resizes: bo
         *(f"no parameter for {key}" for key in sorted(info["unexpected_keys"])),
         *(f"nothing for parameter {key}" for key in sorted(missing)),
         *(
-            f"{key} has shape {tuple(found)}, expected {tuple(expected)}"
-            for key, found, expected in ([] if resizes else info["mismatched_keys"])
+            f"{key} has shape {tuple(stored)}, expected {tuple(expected)}"
+            for key, stored, expected in ([] if resizes else info["mismatched_keys"])
         ),
         *model.untied(),
     ]

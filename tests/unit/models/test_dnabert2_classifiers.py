@@ -164,8 +164,8 @@ class TestLoading:
     def test_a_model_of_rows_lends_a_model_of_tokens_its_encoder(self, tmp_path: Path) -> None:
         model = build(KINDS[0], num_labels=3)
         model.save_pretrained(tmp_path)
-        other = KINDS[1].from_pretrained(tmp_path)
-        assert torch.equal(other.bert.embeddings.LayerNorm.bias, model.bert.embeddings.LayerNorm.bias)
+        tokens = KINDS[1].from_pretrained(tmp_path)
+        assert torch.equal(tokens.bert.embeddings.LayerNorm.bias, model.bert.embeddings.LayerNorm.bias)
         with pytest.raises(CheckpointError, match=r"no parameter for (bert\.pooler|classifier)"):
             DNABert2ForMaskedLM.from_pretrained(tmp_path)
 

@@ -80,8 +80,8 @@ def test_embeddings_stand_for_ids(kind: type[Any], batch: dict[str, Tensor]) -> 
     model = build(kind)
     embedded = model.get_input_embeddings()(batch["input_ids"])
     expected = model(**batch)[0]
-    found = model(inputs_embeds=embedded, attention_mask=batch["attention_mask"])[0]
-    torch.testing.assert_close(found, expected, atol=0, rtol=0)
+    actual = model(inputs_embeds=embedded, attention_mask=batch["attention_mask"])[0]
+    torch.testing.assert_close(actual, expected, atol=0, rtol=0)
     for arguments in ({}, {"input_ids": batch["input_ids"], "inputs_embeds": embedded}):
         with pytest.raises(ValueError, match="either input_ids or inputs_embeds"):
             model(**arguments)
@@ -99,16 +99,16 @@ class TestPositions:
         model = build()
         expected = model(**batch).logits
         for positions in (torch.arange(9), torch.arange(9)[None] + 7, (20 - torch.arange(9)).expand(3, 9)):
-            found = model(**batch, position_ids=positions).logits
-            torch.testing.assert_close(found, expected, atol=ATOL, rtol=0)
+            actual = model(**batch, position_ids=positions).logits
+            torch.testing.assert_close(actual, expected, atol=ATOL, rtol=0)
 
     def test_a_gap_is_a_hole_of_that_width(self, batch: dict[str, Tensor]) -> None:
         model, ids = build(), batch["input_ids"][:1, :6]
         hole = torch.tensor([[1, 1, 0, 0, 1, 1]])
         expected = model(ids, hole).logits[hole.bool()]
-        found = model(ids[hole.bool()][None], position_ids=torch.tensor([[0, 1, 4, 5]])).logits[0]
-        torch.testing.assert_close(found, expected, atol=ATOL, rtol=0)
-        assert (found - model(ids[hole.bool()][None]).logits[0]).abs().max() > 1e-3
+        actual = model(ids[hole.bool()][None], position_ids=torch.tensor([[0, 1, 4, 5]])).logits[0]
+        torch.testing.assert_close(actual, expected, atol=ATOL, rtol=0)
+        assert (actual - model(ids[hole.bool()][None]).logits[0]).abs().max() > 1e-3
 
     def test_each_row_may_have_its_own(self, batch: dict[str, Tensor]) -> None:
         model, ids = build(), batch["input_ids"]

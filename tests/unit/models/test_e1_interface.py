@@ -79,8 +79,8 @@ def test_embeddings_stand_for_ids(tiny_e1: Make, ids: dict[str, Tensor]) -> None
     input_ids = ids.pop("input_ids")
     embedded = model.get_input_embeddings()(input_ids)
     expected = model(input_ids, **ids)
-    found = model(inputs_embeds=embedded, **ids)
-    assert torch.equal(found.logits, expected.logits)
+    actual = model(inputs_embeds=embedded, **ids)
+    assert torch.equal(actual.logits, expected.logits)
     assert torch.equal(model.model(inputs_embeds=embedded, **ids)[0], expected.embeddings)
     with pytest.raises(ValueError, match="follow from input_ids alone"):
         model(inputs_embeds=embedded)
@@ -146,12 +146,12 @@ class TestExport:
         rows, columns = torch.export.Dim("rows"), torch.export.Dim("columns")
         axes = {name: {0: rows, 1: columns} for name in batch}
         exported = torch.export.export(model, (), batch, dynamic_shapes=axes).module()
-        other = E1BatchPreparer().get_batch_kwargs(["ACDEFGHIKLMNPQRSTV,WY", "MK,A,C,D,E", "MKT"])
-        for inputs in (batch, {name: other[name] for name in batch}):  # type: ignore[literal-required]
-            found, expected = exported(**inputs), model(**inputs)
-            torch.testing.assert_close(found.logits, expected.logits, atol=ATOL, rtol=1e-4)
-            torch.testing.assert_close(found.embeddings, expected.embeddings, atol=ATOL, rtol=1e-4)
-            torch.testing.assert_close(found.loss, expected.loss)
+        unlike = E1BatchPreparer().get_batch_kwargs(["ACDEFGHIKLMNPQRSTV,WY", "MK,A,C,D,E", "MKT"])
+        for inputs in (batch, {name: unlike[name] for name in batch}):  # type: ignore[literal-required]
+            actual, expected = exported(**inputs), model(**inputs)
+            torch.testing.assert_close(actual.logits, expected.logits, atol=ATOL, rtol=1e-4)
+            torch.testing.assert_close(actual.embeddings, expected.embeddings, atol=ATOL, rtol=1e-4)
+            torch.testing.assert_close(actual.loss, expected.loss)
 
     def test_the_query_alone(self, tiny_e1: Make, ids: dict[str, Tensor]) -> None:
         model = tiny_e1()
@@ -163,11 +163,11 @@ class TestExport:
         model = tiny_e1()
         exported = torch.export.export(model, (), batch).module()
         exported(**batch).loss.backward()
-        found = {name: parameter.grad for name, parameter in exported.named_parameters()}
+        actual = {name: parameter.grad for name, parameter in exported.named_parameters()}
         model.zero_grad()
         model(**batch).loss.backward()
         for name, parameter in model.named_parameters():
-            torch.testing.assert_close(found[name], parameter.grad, atol=1e-5, rtol=1e-3, msg=name)
+            torch.testing.assert_close(actual[name], parameter.grad, atol=1e-5, rtol=1e-3, msg=name)
 
     def test_a_cached_context_is_refused(self, tiny_e1: Make, ids: dict[str, Tensor]) -> None:
         model = tiny_e1()

@@ -17,7 +17,7 @@ TEXTS = ["MFC,AY?", "ACDEFGHIKLMNOPQRSTUVWXYZB", "A"]
 
 def test_the_vocabulary_is_e1s() -> None:
     tokenizer = E1Tokenizer()
-    assert tokenizer.get_vocab() == {token: place for place, token in enumerate(VOCABULARY)}
+    assert tokenizer.get_vocab() == {token: number for number, token in enumerate(VOCABULARY)}
     names = ("pad_token_id", "bos_token_id", "eos_token_id", "mask_token_id")
     assert [getattr(tokenizer, name) for name in names] == [0, 1, 2, 5]
 
@@ -39,10 +39,10 @@ def test_text_comes_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "place"), [("MKt", "'t' at character 3"), ("M K", "' ' at character 2"), ("É", "'É'")]
+    ("text", "problem"), [("MKt", "'t' at character 3"), ("M K", "' ' at character 2"), ("É", "'É'")]
 )
-def test_other_characters_are_refused(text: str, place: str) -> None:
-    with pytest.raises(InputError, match=f"text 2: found {place}"):
+def test_other_characters_are_refused(text: str, problem: str) -> None:
+    with pytest.raises(InputError, match=f"text 2: found {problem}"):
         E1Tokenizer()(["MK", text])
     with pytest.raises(InputError, match="text 1: "):
         E1Tokenizer()(text)
