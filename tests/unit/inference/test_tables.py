@@ -1,14 +1,18 @@
 """Parts, the joined table, and what is written from it."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from bindtune.errors import InputError
+from bindtune.inference.embedding import write_embeddings
 from bindtune.inference.shards import NamedSequence, Scores
 from bindtune.inference.tables import join_parts, read_predictions, write_part, write_texts
+from bindtune.io.parquet import read_parquet
 
 PROTEINS = [NamedSequence("a", "MKC"), NamedSequence('b"x', "H")]
 MEAN = np.array([[0.1, 0.9], [0.5, 0.25], [0.75, 0.5], [1e-7, 1.0]])
@@ -62,6 +66,18 @@ def test_predictions_are_read_back_by_protein(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[1].probability, [0.9, 0.25, 0.5])
     assert found[0].call is not None and found[0].call.tolist() == [0, 1, 1]
     assert found[1].call is None
+
+
+def test_names_that_are_not_utf8_reach_arrow(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xfc")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this disk takes names in UTF-8 alone")
+    join_parts(write(folder), folder)
+    assert [each.sequence for each in read_predictions(folder / "predictions.parquet")][::2] == ["MKC", "H", "GGG"]
+    write_embeddings(folder / "e.parquet", {"a": torch.ones(1)}, proteins={"a": "M"}, metadata={})
+    assert read_parquet(folder / "e.parquet").to_pylist() == [{"protein": "a", "embedding": [1.0]}]
 
 
 def test_a_table_that_is_cut_short(tmp_path: Path) -> None:
