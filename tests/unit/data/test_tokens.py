@@ -1,6 +1,7 @@
 """Windows to tokens: what letters become, where peaks land, what is counted, and when the cache is used."""
 
 import copy
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -278,6 +279,16 @@ class TestRefusals:
         path.write_text(json.dumps(good) + "\n" + json.dumps({**good, "seq_len": 3}) + "\n")
         with pytest.raises(InputError, match=r"bad\.jsonl:2: seq_len is 3, but the sequence has 4 letters"):
             tokenise(path, tokenizer)
+
+    def test_a_cache_that_may_not_be_written(
+        self, tokenizer: PreTrainedTokenizerFast, write: Write, datasets_cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(folder: Path) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+        monkeypatch.setattr(tokens, "taking_turns", refuse)
+        with pytest.raises(ConfigError, match=f"^{datasets_cache}/.*: Permission denied; set HF_DATASETS_CACHE to"):
+            tokenise(write(*many(1)), tokenizer)
 
     @pytest.mark.parametrize("processes", [1, 2])
     def test_a_file_without_windows(self, tokenizer: PreTrainedTokenizerFast, write: Write, processes: int) -> None:
