@@ -14,7 +14,7 @@ from peft import PeftModel
 from bindtune import E1BatchPreparer, E1ForMaskedLM
 from bindtune.config import BindingConfig, build
 from bindtune.demo.tiny_e1 import make_tiny_e1
-from bindtune.errors import CheckpointError, ConfigError
+from bindtune.errors import BindtuneError, CheckpointError, ConfigError
 from bindtune.training.binding.run import cross_validate
 from bindtune.training.export import export_run
 
@@ -110,8 +110,8 @@ def test_what_cannot_be_exported_is_refused(adapted: tuple[Path, Path], tmp_path
         export_run(run, tmp_path / "out")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("")
-    for out in (tmp_path / "full", tmp_path / "full" / "x"):
-        with pytest.raises(ConfigError, match="is not empty"):
+    for out, reason in ((tmp_path / "full", "is not empty"), (tmp_path / "full" / "x", "is a file, expected a folder")):
+        with pytest.raises(BindtuneError, match=reason):
             export_run(run / "fold_1", out)
     before = (encoder / "config.json").read_text()
     (encoder / "config.json").write_text(json.dumps({**json.loads(before), "rope_theta_global": 99.0}))
