@@ -79,7 +79,7 @@ def test_the_public_way_gives_the_same_and_is_said_once(
             with torch.no_grad():
                 after = attention.attend_after_context(*rows, plan=packing.within, context=context)
         results.append([out.detach(), after, *(part.grad for part in parts if part.grad is not None)])
-        assert [record.levelname for record in caplog.records] == [] if usable else ["WARNING"]
+        assert [record.levelname for record in caplog.records] == ([] if usable else ["WARNING"])
     cpu_flash.tell.cache_clear()
     assert len(results[0]) == len(results[1]) == 5
     for one, another in zip(*results, strict=True):  # sums of at most 16 products, whose gradients reach some tens
