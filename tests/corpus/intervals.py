@@ -336,11 +336,34 @@ GENOME_CASES = [
             "as samtools writes it": (INDEX, _LETTERS),
             "CRLF": (INDEX.replace(b"\n", b"\r\n"), _LETTERS),
             "no last newline": (INDEX.rstrip(), _LETTERS),
+            "one line that ends with the file": (INDEX.replace(b"\t8\t9\n", b"\t8\t8\n"), _LETTERS),
         },
     ),
     *refused(
         "FASTA index",
         {
+            "lines twice as long": (
+                INDEX.replace(b"\t10\t11", b"\t20\t21"),
+                ":1: does not fit genome.fa: delete it",
+            ),
+            "lines half as long": (INDEX.replace(b"25\t6\t10\t11", b"21\t6\t5\t6"), ":1: does not fit genome.fa"),
+            "lines of one letter less": (
+                INDEX.replace(b"25\t6\t10\t11", b"25\t6\t9\t10"),
+                "(:1)?: does not fit genome.fa",
+            ),
+            "line ends in the right number at wrong places": (
+                INDEX.replace(b"25\t6\t10\t11", b"25\t6\t11\t12"),
+                ": does not fit genome.fa in chr1: delete it, or index the file again",
+            ),
+            "line ends of two bytes": (
+                INDEX.replace(b"25\t6\t10\t11", b"25\t6\t9\t11"),
+                "(:1)?: does not fit genome.fa",
+            ),
+            "a shorter sequence": (INDEX.replace(b"chr1\t25", b"chr1\t20"), ":1: does not fit genome.fa"),
+            "one letter less": (INDEX.replace(b"chr1\t25", b"chr1\t24"), ":1: does not fit genome.fa"),
+            "no letters": (INDEX.replace(b"chr1\t25", b"chr1\t0"), ":1: does not fit genome.fa"),
+            "a sequence less": (INDEX[:16], ": lacks 'chr2' of genome.fa: delete it, or index the file again"),
+            "the first sequence less": (INDEX[16:], ": lacks 'chr1' of genome.fa"),
             "blanks for tabs": (b"chr1 25 6 10 11\n", ":1: not a FASTA index: expected a name and four whole numbers"),
             "four columns": (b"chr1\t25\t6\t10\n", ":1: not a FASTA index"),
             "a negative offset": (INDEX.replace(b"\t6\t", b"\t-6\t"), ":1: not a FASTA index"),

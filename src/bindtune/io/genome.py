@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from pyfaidx import Faidx, FastaIndexingError
 
 from bindtune.errors import InputError
-from bindtune.io.intervals import read_position
-from bindtune.io.text import is_gzipped, limited_lines, open_bytes
+from bindtune.io.fasta_index import Lines, check_index, lines_fit
+from bindtune.io.text import is_gzipped, open_bytes
 
 # Upper case, and T for the U of RNA. What is no nucleotide letter (IUPAC) becomes '!', which is then looked for.
 _LETTERS = b"ACGTRYKMSWBDHVN"
@@ -164,16 +164,31 @@ class FastaGenome:
             raise InputError(where, int(line.group(1)) if line else None, f"not indexable FASTA: {problem}") from error
         self.path = path
         self.sizes = {name: record.rlen for name, record in records.items()}
-        self._lines = {name: (record.offset, record.lenc, record.lenb) for name, record in records.items()}
+        self._lines = {name: Lines(each.offset, each.rlen, each.lenc, each.lenb) for name, each in records.items()}
         self._handle = fasta.open("rb")
+        self._index = index if built_before else path
+        self._misfit = "not indexable FASTA: lines of different length in {name}"
+        if built_before:
+            self._misfit = f"does not fit {path.name} in {{name}}: delete it, or index the file again"
+        self._checked: set[str] = set()
 
     def fetch(self, name: str, *, start: int, end: int) -> bytes:
-        """Upper-case plus-strand letters of [start, end)."""
-        offset, letters, width = self._lines[name]
-        first = offset + start // letters * width + start % letters
-        last = offset + (end - 1) // letters * width + (end - 1) % letters + 1
+        """Upper-case plus-strand letters of [start, end); the lines of a sequence are checked when it is first read.
+
+        Raises:
+            InputError: the sequence's lines are not as the index says, or a character is no nucleotide letter.
+        """
+        lines = self._lines[name]
+        if name not in self._checked:
+            if not lines_fit(self._handle, lines):
+                raise InputError(self._index, None, self._misfit.format(name=name))
+            self._checked.add(name)
+        first, last = lines.byte(start), lines.byte(end - 1) + 1
         self._handle.seek(first)
-        return purify(self._handle.read(last - first), path=self.path, name=name, start=start)
+        letters = purify(self._handle.read(last - first), path=self.path, name=name, start=start)
+        if len(letters) != end - start:
+            raise InputError(self.path, None, f"{name}:{start}-{end} has {len(letters)} letters: it changed meanwhile")
+        return letters
 
     def close(self) -> None:
         """Close the file."""
@@ -215,7 +230,7 @@ class GenomeFile:
         beside = self._path.with_name(self._path.name + ".fai")
         indexed = _modified(beside)
         if not compressed and indexed is not None and indexed >= fasta.stat().st_mtime:
-            _check_index(beside, fasta)
+            check_index(beside, fasta)
             return FastaGenome(self._path, fasta=fasta, index=beside)
         if self._write_index and not compressed:
             self._notify(f"writing the index {beside}")
@@ -269,30 +284,3 @@ def _check_first_line(path: Path, fasta: Path) -> None:
                     raise InputError(path, number, f"not FASTA or 2bit: expected '>', found {found!r}")
                 return
     raise InputError(path, 1, "holds no FASTA records")
-
-
-def _check_index(index: Path, fasta: Path) -> None:
-    """Refuse an index that belongs to another file: before every offset a header of that name must stand."""
-    size, names = fasta.stat().st_size, set[str]()
-    with fasta.open("rb") as handle, index.open("rb") as content, limited_lines(content, index) as lines:
-        for number, raw in enumerate(lines, start=1):
-            line = raw.decode("latin-1")
-            fields = line.rstrip("\r\n").split("\t")
-            if len(fields) != 5 or not all(field.isdecimal() and field.isascii() for field in fields[1:]):
-                raise InputError(index, number, "not a FASTA index: expected a name and four whole numbers")
-            length, offset, letters, width = (
-                read_position(index, number, name=name, text=text)
-                for name, text in zip(("length", "offset", "letters", "width"), fields[1:], strict=True)
-            )
-            if letters > width or (length and not letters):
-                raise InputError(index, number, f"not a FASTA index: {letters} letters in a line of {width} bytes")
-            if fields[0] in names:
-                raise InputError(index, number, f"{fields[0]!r} comes twice, expected each sequence once")
-            names.add(fields[0])
-            last = offset + (length - 1) // letters * width + (length - 1) % letters + 1 if length else offset
-            handle.seek(max(0, offset - 4096))
-            before = handle.read(min(offset, 4096))
-            header = before.rstrip(b"\r\n").rsplit(b"\n", 1)[-1]
-            fits = before.endswith(b"\n") and header[1:].split()[:1] == [fields[0].encode("latin-1")]
-            if last > size or not fits:
-                raise InputError(index, number, f"does not fit {fasta.name}: delete it, or index the file again")

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from bindtune.errors import CheckError
 from bindtune.io.intervals import STRAND_LETTERS
 
 WindowFormat = Literal["parquet", "jsonl", "jsonl.gz", "json", "json.gz"]
@@ -86,7 +87,11 @@ class WindowWriter(Protocol):
     """Takes windows and writes them; closes its file at the end of a `with` block."""
 
     def write(self, windows: WindowColumns) -> None:
-        """Append windows."""
+        """Append windows.
+
+        Raises:
+            CheckError: a sequence has not the length that is written beside it, or a peak lies outside it.
+        """
 
     def __enter__(self) -> Self: ...
 
@@ -173,7 +178,22 @@ class JsonWindowWriter:
         self._file.close()
 
 
+def _check(windows: WindowColumns) -> None:
+    """Refuse windows that break what a record promises: `seq_len` letters, and peaks within them."""
+    lengths = np.fromiter(map(len, windows.sequence), np.int64, len(windows))
+    owner = np.repeat(np.arange(len(windows)), windows.peak_count)
+    broken = lengths != windows.end - windows.start
+    outside = (windows.peak_start < 0) | (windows.peak_end > lengths[owner]) | (windows.peak_end < windows.peak_start)
+    broken[owner[outside]] = True
+    if broken.any():
+        first = int(broken.argmax())
+        size = int(windows.end[first] - windows.start[first])
+        problem = f"a window of {size} nucleotides has {lengths[first]} letters or a peak beyond them"
+        raise CheckError(f"{windows.seq_id[first]}: {problem}; nothing was written")
+
+
 def _table(windows: WindowColumns) -> pa.Table:
+    _check(windows)
     places = np.zeros(len(windows) + 1, np.int32)
     np.cumsum(windows.peak_count, out=places[1:])
     peaks = pa.StructArray.from_arrays(

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bindtune.errors import CheckError
 from bindtune.io.window_files import WindowColumns, WindowFormat, window_writer
 
 RECORDS = [
@@ -82,3 +83,23 @@ def test_records_come_back(tmp_path: Path, format: WindowFormat, batches: list[l
         for batch in batches:
             writer.write(columns(batch))
     assert read(path, format) == [record for batch in batches for record in batch]
+
+
+@pytest.mark.parametrize("format", ["parquet", "jsonl", "json.gz"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"sequence": "ACG"},
+        {"sequence": "ACGTA"},
+        {"eclip_regions": [{"peak_start": 1, "peak_end": 5, "genomic_start": 2, "genomic_end": 9}] * 2},
+        {"eclip_regions": [{"peak_start": -1, "peak_end": 2, "genomic_start": 2, "genomic_end": 9}] * 2},
+    ],
+)
+def test_a_window_that_is_not_what_it_promises_is_not_written(
+    tmp_path: Path, format: WindowFormat, broken: dict[str, Any]
+) -> None:
+    with (
+        pytest.raises(CheckError, match=r"chr\"1.*a window of 4 nucleotides has [345] letters or a peak beyond them"),
+        window_writer(tmp_path / "train", format=format) as writer,
+    ):
+        writer.write(columns([RECORDS[1], RECORDS[0] | broken]))
