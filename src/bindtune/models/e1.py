@@ -23,6 +23,7 @@ from bindtune.models.e1_outputs import (
     check_e1_arguments,
     masked_lm_loss,
     masked_lm_targets,
+    unmasked_ids,
 )
 from bindtune.models.e1_tokens import PAD, complete_ids, last_sequence_mask
 from bindtune.models.fused import rotary_angles
@@ -293,7 +294,9 @@ class E1ForMaskedLM(E1PreTrainedModel):
             **carried: see `check_e1_arguments`.
         """
         check_e1_arguments({"output_attentions": self.config.output_attentions, **carried})
-        within, across, sequence = complete_ids(input_ids, within_seq_position_ids, global_position_ids, sequence_ids)
+        # A collator may replace a masked token by any, <pad> and <bos> too: positions are those of the true tokens.
+        true_ids = input_ids if input_ids is None or labels is None else unmasked_ids(input_ids, labels)
+        within, across, sequence = complete_ids(true_ids, within_seq_position_ids, global_position_ids, sequence_ids)
         encoded = self.model(
             input_ids,
             within,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers.utils.generic import ModelOutput
 
@@ -84,6 +85,12 @@ def masked_lm_loss(
 def masked_lm_targets(labels: Tensor) -> Tensor:
     """Labels (B, T) with -100 in the place of 0, the id of padding, which is no target either."""
     return labels.masked_fill(labels == PAD, IGNORED)
+
+
+def unmasked_ids(input_ids: Tensor, labels: Tensor) -> Tensor:
+    """Token ids (B, T) with the true ones, which the labels hold, in the place of those that a collator put there."""
+    targets = masked_lm_targets(labels)
+    return torch.where(targets == IGNORED, input_ids, targets)
 
 
 def check_e1_arguments(carried: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers.utils.generic import find_labels
 
-from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM, E1Model
+from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM, E1Model, E1Tokenizer
 
 Make = Callable[..., E1ForMaskedLM]
 TEXTS = ["MFCATEEKL,MCCASDF,MFCC?SEF", "ACD", "MK,ACDEFGHIKL", "MKTAYIAKQR"]
@@ -48,6 +48,22 @@ def test_what_peers_pass_is_taken_and_changes_nothing(tiny_e1: Make, ids: dict[s
         model.config.return_dict = False
         assert torch.equal(model(**ids)[0], plain[0])
         model.config.return_dict = True
+
+
+@pytest.mark.parametrize("token", ["<pad>", "<bos>", "<eos>", "1", "?", "A"])
+def test_a_token_that_a_collator_put_there_moves_no_position(
+    tiny_e1: Make, batch: dict[str, Tensor], token: str
+) -> None:
+    model, column = tiny_e1(), 5
+    changed = batch["input_ids"].clone()
+    changed[:, column] = E1Tokenizer().convert_tokens_to_ids(token)
+    labels = torch.full_like(changed, -100)
+    labels[:, column] = batch["input_ids"][:, column]
+    beside = {name: tensor for name, tensor in batch.items() if name not in ("input_ids", "labels")}
+    expected = model(changed, **beside, labels=labels)
+    derived = model(changed, labels=labels)
+    assert torch.equal(derived.logits, expected.logits)
+    assert torch.equal(derived.loss, expected.loss)
 
 
 def test_what_e1_does_not_have_is_refused_with_advice(tiny_e1: Make, ids: dict[str, Tensor]) -> None:
