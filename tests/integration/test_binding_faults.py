@@ -511,10 +511,23 @@ def test_long_proteins_and_settings_without_effect_are_told(
     )
     assert "1 validation proteins, predicted in overlapping stretches of 60" in said
     assert "model.freeze_backbone: adapters are trained" in said
+    assert "1 of 2 proteins have an alignment, 1 give no homolog" in said and "none of 2" not in said
     # The only homolog equals the protein, and more than 0.95 alike is not allowed.
     assert "1 validation rows are read alone: msa_sampling allows no homolog of their alignment" in said
     log = (tmp_path / "run" / "training.log").read_text()
     assert "base rate" in log and "minutes" in log
+
+
+def test_alignments_that_match_no_protein_are_told(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "msa").mkdir()
+    (tmp_path / "msa" / "1.a3m").write_text(">1\nMKTAY\n")
+    with caplog.at_level(logging.INFO, "bindtune"):
+        cross_validate(make("training.epochs=1", f"data.msa_dir={tmp_path}/msa"))
+    (warned,) = [record for record in caplog.records if "has an alignment" in record.getMessage()]
+    assert warned.levelno == logging.WARNING and "1.a3m" in warned.getMessage()
+    assert "0 of " in (tmp_path / "run" / "training.log").read_text()
 
 
 def test_alignments_alone_adapt_the_language_model(make: Make, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from biotite.sequence import ProteinSequence
 
 from bindtune import load_ensemble_models
@@ -115,6 +116,37 @@ def test_ions_contexts_and_chunks(run: Run, binding_run: Path, tmp_path: Path) -
     assert pq.read_table("chunked/predictions.parquet").drop_columns(["probability", "spread", "call"]) == (
         alone.drop_columns(["probability", "spread", "call"])
     )
+
+
+def test_alignments_are_counted_and_found_by_their_short_names(
+    run: Run, binding_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    sequence = "MKTAYIAKQRQISFVKSHFSRQ"
+    names = ("sp|P1|A_X", "tr|Q2|B_X", "lonely", "barren")
+    Path("p.fa").write_text("".join(f">{name}\n{sequence}\n" for name in names))
+    Path("ZN_test.fa").write_text("".join(f">{name}\n{sequence}\n{'0' * 21}1\n" for name in names))
+    Path("msa").mkdir()
+    homolog = "MRSAYLAKNRQVTFVRAHYSKQ"
+    for stem in ("P1", "tr_Q2_B_X"):
+        Path(f"msa/{stem}.a3m").write_text(f">{stem}\n{sequence}\n>h\n{homolog}\n")
+    Path("msa/barren.a3m").write_text(f">barren\n{sequence}\n>again\n{sequence}\n")
+    line = "3 of 4 proteins have an alignment, 1 give no homolog"
+    counts = {"proteins": 4, "with_alignment": 3, "without_homolog": 1}
+    options = ("--run", binding_run, "--msa-dir", "msa")
+    for _ in range(2):  # the second time from the manifest
+        assert run("predict", *options, "--fasta", "p.fa", "--shard-proteins", 3, "--out", "predicted") == 0
+        assert line in capsys.readouterr().out
+        assert json.loads(Path("predicted/summary.json").read_text())["alignments"] == counts
+    assert run("evaluate", *options, "--fasta", "{ION}_test.fa", "--ions", "ZN", "--out", "tested") == 0
+    assert line in capsys.readouterr().out
+    assert yaml.safe_load(Path("tested/summary.yaml").read_text())["alignments"] == counts
+    assert "none of" not in caplog.text
+    Path("numbered").mkdir()
+    Path("numbered/0.a3m").write_text(f">x\n{sequence}\n")
+    assert run("predict", "--run", binding_run, "--msa-dir", "numbered", "--fasta", "p.fa", "--out", "none") == 0
+    assert "0 of 4 proteins have an alignment, 0 give no homolog" in capsys.readouterr().out
+    assert "numbered: none of 4 proteins has an alignment, all are read alone: looked for sp|P1|A_X.a3m" in caplog.text
+    assert "the folder holds '0.a3m'" in caplog.text
 
 
 def write_alignments(folder: Path, fasta: Path, *, seed: int = 0) -> None:

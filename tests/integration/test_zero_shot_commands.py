@@ -1,5 +1,6 @@
 """`bindtune embed` and `bindtune score` as a user runs them."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,28 @@ def test_embed_writes_means_and_residues(run_line: Callable[[str], int], folder:
         contexts = [model(**E1BatchPreparer().get_batch_kwargs([row])).embeddings[0, 31:41] for row in rows]
     assert any(torch.allclose(vectors[:10], context, atol=1e-4) for context in contexts)
     assert len(list(Path("cache").iterdir())) == 1
+
+
+def test_alignments_are_counted(
+    run_line: Callable[[str], int], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    Path("p.fa").write_text(f">sp|P1|A_X\n{PROTEIN}\n>barren\n{PROTEIN}\n>alone\nACD\n")
+    Path("msa/p1.a3m").rename("msa/P1.a3m")
+    Path("msa/barren.a3m").write_text(f">q\n{PROTEIN}\n>copy\n{PROTEIN}\n")
+    for more in ("", " --max-query-similarity 1"):
+        assert run_line(f"embed --model model --fasta p.fa --msa-dir msa --out e.parquet{more}") == 0
+        assert "2 of 3 proteins have an alignment, 1 give no homolog" in capsys.readouterr().out
+    held = pq.read_schema("e.parquet").metadata[b"alignments"]
+    assert json.loads(held) == {"proteins": 3, "with_alignment": 2, "without_homolog": 1}
+    Path("empty").mkdir()
+    assert run_line("embed --model model --fasta p.fa --msa-dir empty --out e.parquet") == 0
+    assert "0 of 3 proteins have an alignment, 0 give no homolog" in capsys.readouterr().out
+    assert "empty: none of 3 proteins has an alignment" in caplog.text and "P1.a3m" in caplog.text
+    score = "score --model model --parent parent.fa --variants variants.txt --out s.tsv --max-query-similarity 1 --msa "
+    assert run_line(f"{score}msa/P1.a3m") == 0
+    assert "1 of 1 proteins have an alignment, 0 give no homolog" in capsys.readouterr().out
+    assert run_line(f"{score}msa/barren.a3m") == 2
+    assert "msa/barren.a3m: no context: it holds no homolog beside the protein itself" in capsys.readouterr().err
 
 
 def test_score_writes_a_table(run_line: Callable[[str], int]) -> None:

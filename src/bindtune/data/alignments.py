@@ -2,10 +2,42 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from bindtune.data.context import Context, ContextSpec, Homologs, cache_entry, draw_context, read_entry, read_homologs
+from bindtune.data.context import (
+    Context,
+    ContextSpec,
+    Homologs,
+    cache_entry,
+    draw_context,
+    gives_homolog,
+    read_entry,
+    read_homologs,
+)
 from bindtune.errors import InputError, Problems
+
+
+@dataclass(frozen=True)
+class AlignmentCounts:
+    """How many proteins are read with homologs.
+
+    Args:
+        proteins: all of them.
+        with_alignment: those with a file.
+        without_homolog: of these, those whose file holds no row that may be drawn.
+    """
+
+    proteins: int
+    with_alignment: int
+    without_homolog: int
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.with_alignment:,} of {self.proteins:,} proteins have an alignment, "
+            f"{self.without_homolog:,} give no homolog"
+        )
 
 
 class Alignments:
@@ -85,6 +117,12 @@ class Alignments:
         if name not in self._entries:
             return Context("", [], "there is no alignment")
         return draw_context(self._homologs(name, spec.neighbor_similarity_lower_bound), spec)
+
+    def gives_homolog(self, name: str, spec: ContextSpec) -> bool:
+        """Whether a context of a protein that was prepared can hold anything but the protein itself."""
+        if name not in self._entries:
+            return False
+        return gives_homolog(self._homologs(name, spec.neighbor_similarity_lower_bound), spec)
 
     def _homologs(self, name: str, bound: float) -> Homologs:
         entry = read_entry(self._entries[name][bound])

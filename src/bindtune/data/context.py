@@ -6,7 +6,7 @@ All shares are float32, as the golden draws have them, and are compared as float
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -178,6 +178,12 @@ def draw_context(homologs: Homologs, spec: ContextSpec) -> Context:
         found = f"the first row drawn has {lengths[0]}" if len(order) else "max_num_samples is 0"
         return Context("", [], f"at most {spec.max_token_length} residues fit; {found}")
     return Context(",".join(map(homologs.residues, chosen)), [homologs.names[row] for row in chosen])
+
+
+def gives_homolog(homologs: Homologs, spec: ContextSpec) -> bool:
+    """Whether any row beside the query itself may be drawn and fits into the budget."""
+    fits = np.diff(homologs.bounds) + spec.frame <= spec.max_token_length
+    return spec.max_num_samples > 0 and bool((_kept(homologs, replace(spec, exclude_query=True)) & fits).any())
 
 
 def _kept(homologs: Homologs, spec: ContextSpec) -> NDArray[np.bool_]:

@@ -1,5 +1,7 @@
 """Proteins with the residues that bind each ion: one table from a file an ion; groups such as REE = LREE or HREE."""
 
+import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,10 +16,14 @@ from bindtune.io.a3m import read_a3m, residues
 from bindtune.io.labels import LabelledProtein, read_labels
 from bindtune.io.proteins import read_proteins
 
+log = logging.getLogger(__name__)
+
 UNKNOWN = -1
 _ION = "{ION}"
 _LABEL_SUFFIXES = (".fasta", ".fa", ".fasta.gz", ".fa.gz")
 _ALIGNMENT_SUFFIXES = (".a3m", ".a3m.gz")
+_ACCESSION = re.compile(r"(?:sp|tr|ref|gb|emb|dbj)\|([^|]+)\|.*")
+_ODD_IN_FILES = re.compile(r"[^\w.-]")
 _LONGEST_NAME = 255  # bytes of the name of a file
 
 Labels = NDArray[np.int8]
@@ -198,8 +204,8 @@ def alignment_files(
     """Find the alignment of each protein.
 
     Args:
-        msa_dir: a folder that holds `<protein>.a3m` or `.a3m.gz`, or folders with the names of ions that do; or a path
-            with `{ION}` that stands for such folders. None where there are no alignments.
+        msa_dir: a folder of alignments, named as `find_alignment` has them, or of folders with the names of ions that
+            hold them; or a path with `{ION}` that stands for such folders. None where there are no alignments.
         looked_for: protein -> ions whose folders may hold its alignment (`Proteins.looked_for`).
         groups: group ion -> its members, whose folders count for the group.
 
@@ -231,10 +237,33 @@ def alignment_files(
 
 
 def find_alignment(name: str, folders: Iterable[Path]) -> Path | None:
-    """The alignment of a protein in the first of some folders that has one; an id too long for a file has none."""
-    names = [f"{name}{suffix}" for suffix in _ALIGNMENT_SUFFIXES]
+    """The alignment of a protein in the first of some folders that has one; an id too long for a file has none.
+
+    The file is named after the id, or as programs that make alignments shorten it: ``sp|P00918|CAH2_HUMAN`` finds
+    ``P00918.a3m`` (MMseqs2) and ``sp_P00918_CAH2_HUMAN.a3m`` (ColabFold). The id itself comes first.
+    """
+    names = [f"{stem}{suffix}" for stem in _stems(name) for suffix in _ALIGNMENT_SUFFIXES]
     paths = (folder / each for folder in folders for each in names if len(each.encode()) <= _LONGEST_NAME)
     return next((path for path in paths if path.is_file()), None)
+
+
+def warn_unmatched(msa_dir: str | Path, names: Sequence[str]) -> None:
+    """Say that no protein has an alignment: what was looked for, and what there is."""
+    folder = Path(msa_dir)
+    there = sorted(path.name for path in folder.iterdir())[:1] if folder.is_dir() else []
+    held = f"; the folder holds {there[0]!r}" if there else "; the folder is empty" if folder.is_dir() else ""
+    looked = " or ".join(f"{stem}.a3m" for stem in _stems(names[0]))
+    log.warning(
+        "%s: none of %d proteins has an alignment, all are read alone: looked for %s and the like%s",
+        msa_dir, len(names), looked, held,
+    )  # fmt: skip
+
+
+def _stems(name: str) -> list[str]:
+    """What the alignment of a protein may be called, without the suffix, the likeliest first."""
+    accession = _ACCESSION.fullmatch(name)
+    short = [] if accession is None else [accession[1]]
+    return list(dict.fromkeys([name, *short, _ODD_IN_FILES.sub("_", name)]))
 
 
 def check_file_name(name: str, msa_dir: str | Path) -> None:

@@ -1,6 +1,6 @@
 """Proteins as rows of a batch: a stretch of the sequence, homologs before it, labels on its residues."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple, Protocol
@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from torch.utils.data import Dataset
 
-from bindtune.data.alignments import Alignments
+from bindtune.data.alignments import AlignmentCounts, Alignments
 from bindtune.data.context import ContextSpec
 from bindtune.data.draws import digest
 from bindtune.data.proteins import Labels, Proteins
@@ -84,6 +84,19 @@ def with_context(query: str, name: str, *, spec: RowSpec, alignments: Alignments
     drawn = replace(spec.context, max_token_length=budget, frame=spec.frame, seed=key)
     context = alignments.draw(name, drawn).sequences
     return f"{context},{query}" if context else query
+
+
+def count_aligned(proteins: Iterable[tuple[str, str]], *, spec: RowSpec, alignments: Alignments) -> AlignmentCounts:
+    """Count those of some proteins, (name, sequence), that have an alignment and those that it gives no homolog."""
+    count, aligned, without = 0, 0, 0
+    for name, sequence in proteins:
+        count += 1
+        if name in alignments:
+            budget = max(spec.max_tokens - min(len(sequence), spec.max_residues) - spec.frame, 0)
+            drawn = replace(spec.context, max_token_length=budget, frame=spec.frame)
+            aligned += 1
+            without += not alignments.gives_homolog(name, drawn)
+    return AlignmentCounts(count, aligned, without)
 
 
 def most_tokens(length: int, name: str, *, spec: RowSpec, alignments: Alignments | None) -> int:

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from bindtune.config import EvaluateConfig
+from bindtune.data.alignments import AlignmentCounts
 from bindtune.data.protein_leaks import TEST, ProteinLeaks, audit_test_set
 from bindtune.data.proteins import UNKNOWN, Proteins, label_files, label_sources, load_proteins
 from bindtune.errors import CheckError
@@ -70,11 +72,13 @@ def evaluate(settings: EvaluateConfig) -> str:
         if leaks.total and settings.leaks == "fail":
             raise CheckError(f"{told}; see {settings.out / AUDIT}; --leaks allow evaluates nevertheless")
         source = _source(proteins, {f"labels of {name}": path for name, path in files.items()})
-        run_job(settings, run, source, tsv=False, processes=processes)
+        counts = run_job(settings, run, source, tsv=False, processes=processes)
         if not processes.is_first:
             return ""
         scored = _score_residues(settings.out / PARQUET, proteins, odds, ions=run.ions)
-        return "\n".join([*_report(settings, run, scored, leaks), told])
+        aligned = counts.aligned()
+        lines = _report(settings, run, scored, leaks, aligned)
+        return "\n".join([*lines, *([] if aligned is None else [str(aligned)]), told])
 
 
 def _label_files(settings: EvaluateConfig, run: TrainedRun) -> tuple[tuple[str, ...], dict[str, Path]]:
@@ -163,7 +167,13 @@ def _score_residues(
     return found
 
 
-def _report(settings: EvaluateConfig, run: TrainedRun, scored: dict[str, _Scored], leaks: ProteinLeaks) -> list[str]:
+def _report(
+    settings: EvaluateConfig,
+    run: TrainedRun,
+    scored: dict[str, _Scored],
+    leaks: ProteinLeaks,
+    aligned: AlignmentCounts | None,
+) -> list[str]:
     """Write figures, arrays and pictures, and return the table of figures."""
     out = settings.out
     with atomic_stream(out / ARRAYS) as stream:
@@ -184,7 +194,7 @@ def _report(settings: EvaluateConfig, run: TrainedRun, scored: dict[str, _Scored
         level=settings.level,
     )
     _write_metrics(out / METRICS, figures)
-    write_text(out / SUMMARY, yaml.safe_dump(_summary(settings, run, figures, leaks), sort_keys=False))
+    write_text(out / SUMMARY, yaml.safe_dump(_summary(settings, run, figures, leaks, aligned), sort_keys=False))
     for ion, each in scored.items():
         _draw(ion, each.residues, run, out / "plots")
     notes = [
@@ -207,7 +217,11 @@ def _write_metrics(path: Path, figures: dict[str, dict[str, Any]]) -> None:
 
 
 def _summary(
-    settings: EvaluateConfig, run: TrainedRun, figures: dict[str, dict[str, Any]], leaks: ProteinLeaks
+    settings: EvaluateConfig,
+    run: TrainedRun,
+    figures: dict[str, dict[str, Any]],
+    leaks: ProteinLeaks,
+    aligned: AlignmentCounts | None,
 ) -> dict[str, Any]:
     mean = figures["mean"]
     return {
@@ -219,6 +233,7 @@ def _summary(
         "draws": settings.draws,
         "contexts": settings.contexts,
         "folds": run.config.training.num_folds,
+        "alignments": None if aligned is None else asdict(aligned),
         "leaks": {"identical_pairs": leaks.identical_pairs, "similar_pairs": leaks.similar_pairs},
     }
 

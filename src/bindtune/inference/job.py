@@ -21,8 +21,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig, InferenceConfig, load_binding
 from bindtune.data.alignments import Alignments
-from bindtune.data.proteins import alignment_files
-from bindtune.data.residue_rows import row_spec
+from bindtune.data.proteins import alignment_files, warn_unmatched
+from bindtune.data.residue_rows import RowSpec, count_aligned, row_spec
 from bindtune.documents import read_document, read_json
 from bindtune.errors import CheckpointError, ConfigError, InputError
 from bindtune.evaluation.calibration import calibrate, fit_calibration
@@ -178,6 +178,8 @@ def run_job(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: 
     if absent:
         raise CheckpointError(f"{settings.run}: no head for {', '.join(absent)} in {', '.join(ensemble.files())}")
     preparer = ensemble.preparer()
+    if settings.msa_dir is not None and not preparer.reads_homologs:
+        log.warning("the encoder reads one protein at a time: msa_dir has no effect")
     wanted = _manifest(settings, run, source, ensemble, preparer)
     done = _compare(manifest, wanted)
     processes.wait()  # every process has looked before the first one writes
@@ -195,6 +197,7 @@ def run_job(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: 
     counts = Counts()
     if processes.is_first:
         counts = _join(settings, run, source, tsv=tsv)
+        _count_aligned(counts, settings, run, source, preparer=preparer, rows=spec.rows)
         write_text(manifest, json.dumps({**wanted, "done": vars(counts)}, indent=2) + "\n")
         _clean(settings.out)
     return counts
@@ -339,10 +342,33 @@ def _digest(settings: InferenceConfig, run: TrainedRun, source: Source, preparer
     if not _reads_alignments(settings, preparer):
         return None
     content = hashlib.sha256()
+    names, matched = list[str](), False
     for _, shard in _shards(settings, source):
+        names += [protein.name for protein in shard]
         for name, path in _alignment_paths(settings, run, shard).items():
+            matched = True
             content.update(f"{name}\t{sha256(path)}\n".encode())
+    if not matched:
+        warn_unmatched(str(settings.msa_dir), names)
     return content.hexdigest()
+
+
+def _count_aligned(
+    counts: Counts,
+    settings: InferenceConfig,
+    run: TrainedRun,
+    source: Source,
+    *,
+    preparer: BatchPreparer,
+    rows: RowSpec,
+) -> None:
+    """Note how many proteins have an alignment, where alignments are read, and how many of these give no homolog."""
+    for _, shard in _shards(settings, source):
+        alignments = _alignments(settings, run, shard, preparer)
+        if alignments is not None:
+            found = count_aligned(shard, spec=rows, alignments=alignments)
+            counts.with_alignment = (counts.with_alignment or 0) + found.with_alignment
+            counts.without_homolog = (counts.without_homolog or 0) + found.without_homolog
 
 
 def _reads_alignments(settings: InferenceConfig, preparer: BatchPreparer) -> bool:

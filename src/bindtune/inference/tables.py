@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from bindtune.data.alignments import AlignmentCounts
 from bindtune.errors import InputError
 from bindtune.inference.shards import NamedSequence, Scores
 from bindtune.io.parquet import read_parquet
@@ -54,12 +55,20 @@ class Predicted(NamedTuple):
 
 @dataclass
 class Counts:
-    """What was predicted."""
+    """What was predicted; the last two are None where no alignments were read."""
 
     proteins: int = 0
     residues: int = 0
     called_residues: dict[str, int] = field(default_factory=dict)
     called_proteins: dict[str, int] = field(default_factory=dict)
+    with_alignment: int | None = None
+    without_homolog: int | None = None
+
+    def aligned(self) -> AlignmentCounts | None:
+        """How many were read with homologs; None where no alignments were read."""
+        if self.with_alignment is None or self.without_homolog is None:
+            return None
+        return AlignmentCounts(self.proteins, self.with_alignment, self.without_homolog)
 
 
 def write_part(

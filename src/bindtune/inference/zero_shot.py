@@ -1,14 +1,19 @@
 """E1 as it is, from files to files: `bindtune embed` and `bindtune score`."""
 
+import json
 import re
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from bindtune.config import EmbedConfig, ScoreConfig
-from bindtune.data.context import Context, ContextSpec, draw_context, read_homologs
+from bindtune.data.alignments import AlignmentCounts
+from bindtune.data.context import Context, ContextSpec, draw_context, gives_homolog, read_homologs
 from bindtune.data.draws import digest
-from bindtune.data.proteins import check_file_name, find_alignment
+from bindtune.data.proteins import check_file_name, find_alignment, warn_unmatched
 from bindtune.errors import ConfigError, InputError
 from bindtune.inference.embedding import embed_proteins, write_embeddings
 from bindtune.inference.variants import VariantScore, score_variants
@@ -33,22 +38,28 @@ def embed(settings: EmbedConfig) -> str:
     out = output_file(settings.out)
     sweep(out.parent, out.name)
     proteins = _sequences(settings.fasta)
-    contexts, alone = {}, []
+    contexts, with_alignment, without_homolog = dict.fromkeys(proteins, ""), 0, 0
     for name, sequence in proteins.items():
         path = _alignment(settings.msa_dir, name)
-        context = None if path is None else _draw(settings, path, query=sequence, seed=digest(settings.seed, name))
-        contexts[name] = "" if context is None else context.sequences
-        if not contexts[name]:
-            alone.append(name)
+        if path is not None:
+            drawn = _draw(settings, path, query=sequence, seeds=[digest(settings.seed, name)])
+            contexts[name] = drawn.contexts[0].sequences
+            with_alignment += 1
+            without_homolog += not drawn.holds_homolog
+    aligned = AlignmentCounts(len(proteins), with_alignment, without_homolog)
+    if settings.msa_dir is not None and not with_alignment:
+        warn_unmatched(settings.msa_dir, list(proteins))
     model = _loaded(settings)
     embeddings = embed_proteins(
         model, proteins, contexts=contexts, per=settings.per, max_batch_tokens=settings.max_batch_tokens
     )
     about = {"model": settings.model, "per": settings.per, "settings": settings.model_dump_json()}
+    if settings.msa_dir is not None:
+        about["alignments"] = json.dumps(asdict(aligned))
     write_embeddings(settings.out, embeddings, proteins=proteins, metadata=about)
     summary = f"{len(proteins)} proteins embedded ({model.config.hidden_size} numbers a {settings.per}): {settings.out}"
     if settings.msa_dir is not None:
-        summary += f"\nwith homologs: {len(proteins) - len(alone)}, without: {len(alone)}"
+        summary += f"\n{aligned}"
     return summary
 
 
@@ -68,11 +79,14 @@ def score(settings: ScoreConfig) -> str:
     variants = read_variants(settings.variants, parent=parent)
     contexts = {}
     if settings.msa is not None:
-        for number in range(settings.num_contexts):
-            drawn = _draw(settings, settings.msa, query=parent, seed=settings.seed + number)
-            if drawn.reason:
-                raise InputError(settings.msa, None, f"no context: {drawn.reason}")
-            contexts[f"seed {settings.seed + number}"] = drawn.sequences
+        seeds = range(settings.seed, settings.seed + settings.num_contexts)
+        drawn = _draw(settings, settings.msa, query=parent, seeds=seeds)
+        for seed, context in zip(seeds, drawn.contexts, strict=True):
+            if context.reason:
+                raise InputError(settings.msa, None, f"no context: {context.reason}")
+            contexts[f"seed {seed}"] = context.sequences
+        if not drawn.holds_homolog:
+            raise InputError(settings.msa, None, "no context: it holds no homolog beside the protein itself")
     scores = score_variants(
         _loaded(settings),
         parent,
@@ -83,7 +97,8 @@ def score(settings: ScoreConfig) -> str:
         max_batch_tokens=settings.max_batch_tokens,
     )
     write_text(out, "variant\tcontext\tscore\n" + "".join(map(_line, scores)))
-    return f"{len(variants)} variants scored: {settings.out}"
+    summary = f"{len(variants)} variants scored: {settings.out}"
+    return summary if settings.msa is None else f"{summary}\n{AlignmentCounts(1, 1, 0)}"
 
 
 def read_variants(path: Path, *, parent: str) -> dict[str, str]:
@@ -144,20 +159,27 @@ def _alignment(folder: Path | None, name: str) -> Path | None:
     return find_alignment(name, [folder])
 
 
-def _draw(settings: EmbedConfig | ScoreConfig, path: Path, *, query: str, seed: int) -> Context:
+class _Drawn(NamedTuple):
+    """Contexts of a protein, and whether its alignment holds a homolog that may be drawn."""
+
+    contexts: list[Context]
+    holds_homolog: bool
+
+
+def _draw(settings: EmbedConfig | ScoreConfig, path: Path, *, query: str, seeds: Iterable[int]) -> _Drawn:
     spec = ContextSpec(
         max_num_samples=settings.max_num_samples,
         max_token_length=settings.max_token_length,
         max_query_similarity=settings.max_query_similarity,
         min_query_similarity=settings.min_query_similarity,
         neighbor_similarity_lower_bound=settings.neighbor_similarity_lower_bound,
-        seed=seed,
     )
     bound = spec.neighbor_similarity_lower_bound
     homologs = read_homologs(path, neighbor_similarity_lower_bound=bound, cache_dir=settings.cache_dir)
     if homologs.residues(0) != query:
         raise InputError(path, None, "the first row is not the protein that the alignment is for")
-    return draw_context(homologs, spec)
+    contexts = [draw_context(homologs, replace(spec, seed=seed)) for seed in seeds]
+    return _Drawn(contexts, gives_homolog(homologs, spec) and all(context.sequences for context in contexts))
 
 
 def _line(score: VariantScore) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bindtune.data.proteins import UNKNOWN, Proteins, alignment_files, label_files, load_proteins
+from bindtune.data.proteins import UNKNOWN, Proteins, alignment_files, find_alignment, label_files, load_proteins
 from bindtune.errors import InputError
 
 REE = {"REE": ["LREE", "HREE"]}
@@ -200,6 +200,27 @@ def test_alignments_are_found_flat_by_ion_and_by_pattern(write: Write, tmp_path:
     assert found == {"b": nested, "c": heavy}
     assert without == ("a", "d", "e")
     assert alignment_files(None, looked_for=looked_for, groups=REE) == ({}, tuple(looked_for))
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "expected"),
+    [
+        ("sp|P00918|CAH2_HUMAN", ["P00918.a3m"], "P00918.a3m"),
+        ("tr|A0A024|A0A024_HUMAN", ["A0A024.a3m.gz"], "A0A024.a3m.gz"),
+        ("sp|P00918-2|CAH2_HUMAN", ["P00918-2.a3m", "P00918.a3m"], "P00918-2.a3m"),
+        ("sp|P00918|CAH2_HUMAN", ["sp_P00918_CAH2_HUMAN.a3m"], "sp_P00918_CAH2_HUMAN.a3m"),
+        ("sp|P00918|CAH2_HUMAN", ["P00918.a3m", "sp|P00918|CAH2_HUMAN.a3m"], "sp|P00918|CAH2_HUMAN.a3m"),
+        ("1abc:A", ["1abc_A.a3m"], "1abc_A.a3m"),
+        ("P00918", ["sp|P00918|CAH2_HUMAN.a3m"], None),
+        ("my|P00918|x", ["P00918.a3m"], None),
+    ],
+)
+def test_names_that_programs_shorten(
+    write: Write, tmp_path: Path, name: str, files: list[str], expected: str | None
+) -> None:
+    for file in files:
+        write(f"msa/{file}", "")
+    assert find_alignment(name, [tmp_path / "msa"]) == (None if expected is None else tmp_path / "msa" / expected)
 
 
 @pytest.mark.parametrize("name", ["../secret", "a/b", "/etc/x", "..", "a\\b"])

@@ -12,6 +12,9 @@ from accelerate.utils import broadcast_object_list
 from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig
+from bindtune.data.context import ContextSpec
+from bindtune.data.proteins import warn_unmatched
+from bindtune.data.residue_rows import RowSpec, count_aligned
 from bindtune.errors import ConfigError
 from bindtune.models.adapters import count_parameters
 from bindtune.models.backbones import find_backbone
@@ -155,11 +158,19 @@ def _tell(config: BindingConfig, inputs: RunInputs, sentences: list[str]) -> Non
     if proteins.also_unlabelled:
         log.info("%d proteins are labelled and listed as unlabelled: their labels count", proteins.also_unlabelled)
     if inputs.alignments is not None:
-        alone = len(inputs.alone)
-        level = logging.WARNING if alone == len(proteins) else logging.INFO
-        log.log(level, "%d of %d proteins have no alignment and are read alone", alone, len(proteins))
+        pairs = zip(proteins.names, proteins.sequences, strict=True)
+        log.info("%s", count_aligned(pairs, spec=_sampled_rows(config), alignments=inputs.alignments))
+        if not len(inputs.alignments):
+            warn_unmatched(str(config.data.msa_dir), proteins.names)
     for sentence in sentences:
         log.info("%s", sentence)
+
+
+def _sampled_rows(config: BindingConfig) -> RowSpec:
+    """How training draws homologs, whatever the encoder reads."""
+    sampling = config.training.msa_sampling.model_dump()
+    most_tokens, most_residues = sampling.pop("max_token_length"), sampling.pop("max_query_length")
+    return RowSpec(max_residues=most_residues, max_tokens=most_tokens, frame=0, context=ContextSpec(**sampling))
 
 
 def _tell_rows(trainer: E1BindingTrainer, inputs: RunInputs) -> None:
