@@ -331,6 +331,9 @@ def test_broken_runs(
     heads.unlink()
     assert "the fold is not trained" in refused()
     heads.write_bytes(content)
+    (folder / "global_thresholds.yaml").write_text("thresholds: {ZN: {threshold: .nan}}\n")
+    assert run("predict", "--run", folder, "--fasta", fasta, "--out", "o") == 2
+    assert capsys.readouterr().err.endswith("thresholds: ZN: expected a number or null, found nan\n")
     (folder / "global_thresholds.yaml").write_text("- 1\n")
     assert "no thresholds of a run" in refused()
 

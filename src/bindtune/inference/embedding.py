@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bindtune.data.budgets import budgeted
+from bindtune.errors import BindtuneError
 from bindtune.inference.batches import ids_of
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_tokens import FRAME, E1BatchPreparer, query_residue_mask
@@ -40,6 +41,9 @@ def embed_proteins(
 
     Returns:
         Post-norm hidden states in fp32 on the CPU, by name, in the order of `proteins`.
+
+    Raises:
+        BindtuneError: an output is not finite.
     """
     preparer, names = E1BatchPreparer.for_model(model.config), list(proteins)
     texts = [f"{contexts[name]},{proteins[name]}" if contexts.get(name) else proteins[name] for name in names]
@@ -54,6 +58,8 @@ def embed_proteins(
         residues = query_residue_mask(inputs["input_ids"], inputs["sequence_ids"])
         for index, states, kept in zip(batch, hidden, residues, strict=True):
             vectors = states[kept].float().cpu()
+            if not bool(vectors.isfinite().all()):
+                raise BindtuneError(f"{names[index]}: the model's output is not finite")
             found[names[index]] = vectors if per == "residue" else vectors.mean(dim=0)
     return {name: found[name] for name in names}
 

@@ -7,6 +7,7 @@ all, so that whatever part is there is right.
 import hashlib
 import json
 import logging
+import math
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -119,9 +120,13 @@ def _thresholds(path: Path, ions: tuple[str, ...]) -> dict[str, float]:
     try:
         entries = read_document(path)["thresholds"]
         found = {ion: entries.get(ion, {}).get("threshold") for ion in ions}
-        return {ion: float(value) for ion, value in found.items() if value is not None}
+        thresholds = {ion: float(value) for ion, value in found.items() if value is not None}
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise InputError(path, None, f"no thresholds of a run: {' '.join(str(error).split())}") from error
+    for ion, threshold in thresholds.items():
+        if not math.isfinite(threshold):
+            raise InputError(path, None, f"thresholds: {ion}: expected a number or null, found {threshold}")
+    return thresholds
 
 
 def _calibrations(settings: InferenceConfig, ions: tuple[str, ...]) -> dict[str, dict[str, Any]]:

@@ -113,7 +113,7 @@ def predict_shard(
         progress: told as it goes how many residues of how many models are done, as their product.
 
     Raises:
-        BindtuneError: the device is out of memory.
+        BindtuneError: the device is out of memory, or an output is not finite.
     """
     rows = _rows(proteins, spec, alignments)
     sums = _Sums(sum(len(protein.sequence) for protein in proteins), len(spec.ions))
@@ -167,13 +167,27 @@ def _members(
     with torch.autocast(spec.device.type, torch.bfloat16, enabled=spec.bf16):
         for model, own in zip(models, columns, strict=True):
             logits: Tensor = model(**tensors).logits[residues]  # (residues of the batch, all ions)
-            found.append(logits[:, own].double().sigmoid())
-    scores = torch.stack(found).cpu().numpy()  # one transfer a batch
+            found.append(logits[:, own].double())
+    stacked = torch.stack(found)
+    scores = stacked.sigmoid().where(stacked.isfinite(), torch.nan).cpu().numpy()  # one transfer a batch
+    if np.isnan(scores).any():
+        raise BindtuneError(f"{_first_odd(scores, rows, spec)}: the model's output is not finite")
     ends = np.cumsum([row.chunk.end - row.chunk.start for row in rows]).tolist()
     return [
         scores[:, end - (row.chunk.end - row.chunk.first) : end - (row.chunk.end - row.chunk.last)]
         for row, end in zip(rows, ends, strict=True)
     ]
+
+
+def _first_odd(scores: Floats, rows: Sequence[_Row], spec: PredictionSpec) -> str:
+    """The first place (protein, residue, ion) without a number; `scores` (M, residues of all rows, K) has one."""
+    _, place, ion = map(int, np.argwhere(np.isnan(scores))[0])
+    for row in rows:
+        length = row.chunk.end - row.chunk.start
+        if place < length:
+            return f"{row.protein.name}, residue {row.chunk.start + place + 1}, {spec.ions[ion]}"
+        place -= length
+    raise RuntimeError("a score belongs to no residue")
 
 
 def _text(row: _Row, spec: PredictionSpec, alignments: Alignments | None) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bindtune.data.budgets import budgeted
-from bindtune.errors import InputError
+from bindtune.errors import BindtuneError, InputError
 from bindtune.inference.batches import cached, ids_of
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_tokens import FRAME, TOKEN_ID, E1BatchPreparer, query_residue_mask
@@ -92,6 +92,10 @@ def position_scores(
         contexts: by name; without any there is one table, that of the parent alone.
         method: see `score_variants`.
         max_batch_tokens: query tokens computed at a time.
+
+    Raises:
+        InputError: X stands in the parent.
+        BindtuneError: an output is not finite.
     """
     if "X" in parent:
         raise InputError(None, None, f"parent: X at residue {parent.index('X') + 1} cannot be scored")
@@ -102,6 +106,9 @@ def position_scores(
         table = _log_probabilities(
             model, preparer, parent, positions=positions, context=context, method=method, budget=max_batch_tokens
         )
+        odd = (~table.isfinite().all(dim=1)).nonzero()
+        if len(odd):
+            raise BindtuneError(f"residue {positions[int(odd[0])] + 1}: the model's output is not finite")
         tables.append(table - table.gather(1, letters[:, None]))
     return torch.stack(tables)
 

@@ -21,6 +21,7 @@ from bindtune.io.proteins import read_proteins
 from bindtune.io.text import numbered_lines
 from bindtune.models.base_files import check_reachable
 from bindtune.models.e1 import E1ForMaskedLM
+from bindtune.models.finite import check_finite_model
 from bindtune.outputs import output_file
 from bindtune.runs import sweep, write_text
 
@@ -146,6 +147,7 @@ def _loaded(settings: EmbedConfig | ScoreConfig) -> E1ForMaskedLM:
         raise ConfigError(f"device: '{settings.device}' is not there; this torch finds no CUDA")
     check_reachable(settings.model)
     model = E1ForMaskedLM.from_pretrained(settings.model, dtype=settings.dtype)
+    check_finite_model(model, settings.model)
     model.to(device)  # type: ignore[arg-type]  # transformers wraps the method, and loses its types
     return model
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from bindtune.errors import CheckpointError, ConfigError
 from bindtune.models.damage import check_documents, loading
+from bindtune.models.finite import check_finite
 from bindtune.models.fused import Dropout
 from bindtune.models.sharded import divided
 
@@ -186,11 +187,13 @@ def read_adapters(folder: Path) -> dict[str, Tensor]:
     """Adapter weights of a folder.
 
     Raises:
-        CheckpointError: they are missing or damaged.
+        CheckpointError: they are missing or damaged, or hold nan or infinity.
     """
     path = folder / ADAPTER_FILES[1]
     with loading(path, "no adapters' weights"):
-        return load_file(path)
+        weights = load_file(path)
+    check_finite(path, weights.items())
+    return weights
 
 
 def read_adapter_config(folder: Path) -> Any:

@@ -15,6 +15,7 @@ from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_config import E1Config
 from bindtune.models.e1_tokens import E1BatchPreparer
 from bindtune.models.esm2 import Esm2BatchPreparer, Esm2ForMaskedLM
+from bindtune.models.finite import check_finite_model
 
 
 class Encoder(Protocol):
@@ -70,30 +71,36 @@ def find_backbone(name: str) -> dict[str, Any]:
     return found
 
 
-def load_backbone(name: str) -> tuple[Any, BatchPreparer]:
+def load_backbone(name: str, *, finite: bool = True) -> tuple[Any, BatchPreparer]:
     """Load an encoder with its masked-LM head in fp32, and what prepares its batches; no code from the hub is run.
 
     Args:
         name: hub name or folder.
+        finite: refuse weights that are nan or infinity.
 
     Raises:
         CheckpointError: as in `load_encoder`, or there is no tokenizer.
     """
-    model = load_encoder(name)
+    model = load_encoder(name, finite=finite)
     return model, preparer_for(model, name)
 
 
-def load_encoder(name: str) -> Any:
+def load_encoder(name: str, *, finite: bool = True) -> Any:
     """Load an encoder with its masked-LM head in fp32; no code from the hub is run.
 
     Args:
         name: hub name or folder.
+        finite: refuse weights that are nan or infinity.
 
     Raises:
-        CheckpointError: there is no such model, it is of another kind, or its weights are missing or damaged.
+        CheckpointError: there is no such model, it is of another kind, or its weights are missing, damaged
+            or not finite.
     """
     kind = find_backbone(name).get("model_type")
-    return (Esm2ForMaskedLM if kind == "esm" else E1ForMaskedLM).from_pretrained(name)
+    model = (Esm2ForMaskedLM if kind == "esm" else E1ForMaskedLM).from_pretrained(name)
+    if finite:
+        check_finite_model(model, name)
+    return model
 
 
 def empty_encoder(name: str) -> Any:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bindtune.errors import CheckpointError
 from bindtune.models.adapters import has_adapters, read_adapters, restore_adapters, save_adapters
 from bindtune.models.damage import loading
+from bindtune.models.finite import check_finite, check_finite_model
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.models.sharded import divided
 from bindtune.runs import atomic_stream, writing
@@ -54,7 +56,7 @@ def read_heads(path: Path) -> dict[str, Any]:
     """The heads file of a fold.
 
     Raises:
-        CheckpointError: it is missing, damaged or of another kind.
+        CheckpointError: it is missing, damaged or of another kind, or a weight is nan or infinity.
     """
     with loading(path, "no heads of a binding model"):
         content = load_weights(path)
@@ -66,6 +68,7 @@ def read_heads(path: Path) -> dict[str, Any]:
     if problems:
         raise CheckpointError(f"{path}: no heads of a binding model: {', '.join(problems)}")
     found: dict[str, Any] = content
+    check_finite(path, ((name, each) for name, each in found["classifier_heads"].items() if isinstance(each, Tensor)))
     return found
 
 
@@ -110,4 +113,5 @@ def restore_best(folder: Path, model: E1ForResidueClassification) -> None:
     elif not is_untrained(heads):
         encoder = model._original_model
         saved = type(encoder).from_pretrained(folder / BEST)
+        check_finite_model(saved, str(folder / BEST))
         encoder.load_state_dict(divided(saved.state_dict(), encoder.state_dict()))

@@ -10,21 +10,34 @@ from bindtune.models.base_files import check_reachable
 from bindtune.models.damage import MODEL_DOCUMENTS, check_documents, loading
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.finite import check_finite_model
 
 
-def load_masked_lm(name: str) -> PreTrainedModel:
+def load_masked_lm(name: str, *, finite: bool = True) -> PreTrainedModel:
     """Load a masked language model in fp32; no code from the hub is run.
 
     DNABERT-2 is recognised by its configuration, which in the hub's file names no model type, and takes the native
     implementation. Everything else goes through `AutoModelForMaskedLM`.
 
+    Args:
+        name: hub name or folder.
+        finite: refuse weights that are nan or infinity.
+
     Raises:
-        CheckpointError: there is no such model, it has no masked-LM head, or weights are missing.
+        CheckpointError: there is no such model, it has no masked-LM head, or weights are missing or not finite.
     """
+    model = _loaded(name)
+    if finite:
+        check_finite_model(model, name)
+    return model
+
+
+def _loaded(name: str) -> PreTrainedModel:
     check_reachable(name)
     with loading(name, "no masked language model could be loaded"):
         if _is_dnabert2(name):
-            return DNABert2ForMaskedLM.from_pretrained(name)
+            native: PreTrainedModel = DNABert2ForMaskedLM.from_pretrained(name)
+            return native
         loaded: Any = AutoModelForMaskedLM.from_pretrained(
             name, dtype="float32", output_loading_info=True, trust_remote_code=False
         )

@@ -79,7 +79,7 @@ class ProteinModel(Subject):
     )
 
     def __init__(self, name: str) -> None:
-        self.model, self._preparer = load_backbone(name)
+        self.model, self._preparer = load_backbone(name, finite=False)  # a check of its own looks at the values
         self.model.eval()
         is_e1 = self.model.config.model_type == "E1"
         self.vocabulary = len(VOCABULARY) if is_e1 else 1 + max(self._preparer.mask_id, *self._preparer.amino_acids)
@@ -105,7 +105,7 @@ class DnaModel(Subject):
     sequences = ("ACGATTAAGTCACAACCAAACCATGGATTAGCTTAGCATCGATCGGATATCTAGC", "ACGTAGCATCGGATTAGC", "ACGT")
 
     def __init__(self, name: str) -> None:
-        self.model = load_masked_lm(name)
+        self.model = load_masked_lm(name, finite=False)
         self.model.train(False)
         self._tokenizer = load_tokenizer(name)
         self.vocabulary = len(self._tokenizer)
@@ -122,7 +122,7 @@ class DnaModel(Subject):
 
     def read(self, folder: Path) -> Any:
         """See `Subject`."""
-        return load_masked_lm(str(folder))
+        return load_masked_lm(str(folder), finite=False)
 
 
 def load_subject(name: str) -> Subject:

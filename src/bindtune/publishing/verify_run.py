@@ -34,9 +34,6 @@ def check_run(run: Path) -> Iterator[Check]:
 
 @torch.no_grad()
 def _check_fold(name: str, model: Any, inputs: dict[str, Tensor]) -> Check:
-    broken = [each for each, tensor in model.named_parameters() if not bool(torch.isfinite(tensor).all())]
-    if broken:
-        return Check(name, False, f"not finite: {', '.join(broken[:5])}")
     logits = model(**inputs).logits[inputs["sequence_ids"] >= 0]
     passed = bool(torch.isfinite(logits).all())
     detail = f"{logits.shape[-1]} ions, {len(logits)} tokens, all finite" if passed else "logits are not finite"

@@ -17,6 +17,7 @@ from bindtune.models.backbones import load_backbone
 from bindtune.models.base_files import base_files
 from bindtune.models.binding_checkpoint import BEST, is_untrained, read_heads
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.models.finite import check_finite_model
 from bindtune.models.hub_layout import write_hub_layout
 from bindtune.outputs import output_folder
 from bindtune.runs import atomic_folder, sha256, sweep, write_text
@@ -57,7 +58,9 @@ def _export(model: Path, out: Path) -> None:
         return
     if any(model.glob(f"fold_*/{BEST}_heads.pt")):
         raise ConfigError(f"{model} is a binding run: name one of its folds, such as {model / 'fold_1'}")
-    write_hub_layout(DNABert2ForMaskedLM.from_pretrained(model), out)
+    trained = DNABert2ForMaskedLM.from_pretrained(model)
+    check_finite_model(trained, str(model))
+    write_hub_layout(trained, out)
     load_tokenizer(str(model)).save_pretrained(out)
     run = next((folder for folder in (model, model.resolve().parent) if (folder / "config.yaml").is_file()), None)
     if run is not None:

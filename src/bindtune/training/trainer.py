@@ -22,6 +22,7 @@ from bindtune.data.masking import IGNORED
 from bindtune.data.workers import reading
 from bindtune.evaluation.record_losses import RecordLosses
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.models.finite import check_finite_model
 from bindtune.runs import atomic_path, write_text, writing
 from bindtune.training import checkpoints, sharding
 from bindtune.training.callbacks import FollowEpoch, KeepLowest
@@ -230,7 +231,9 @@ class RegionTrainer(Trainer):
     def restore(self, folder: Path) -> None:
         """Take over the weights of a checkpoint, strictly, under the names that its class has in memory."""
         module: Any = self.accelerator.unwrap_model(self.model)
-        sharding.load_whole(module, self._kind.from_pretrained(folder).state_dict())
+        saved = self._kind.from_pretrained(folder)
+        check_finite_model(saved, str(folder))
+        sharding.load_whole(module, saved.state_dict())
 
     def save_model(self, output_dir: str | None = None, *_: Any, **__: Any) -> None:
         """Write the model for `from_pretrained`, and what a resume needs into a checkpoint; all processes take part."""

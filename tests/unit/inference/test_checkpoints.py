@@ -1,6 +1,7 @@
 """Models of a run: one fold and all folds give the same; what is wrong is said."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import rounding
@@ -63,6 +65,31 @@ def test_merging_in_passing_leaves_the_encoder_as_it_was(binding_run: Path) -> N
 def test_any_name_of_a_fold_will_do(binding_run: Path, given: str) -> None:
     expected = load_lora_checkpoint(binding_run / "fold_2" / BEST)(**batch()).logits
     assert torch.equal(load_lora_checkpoint(str(binding_run / "fold_2" / given))(**batch()).logits, expected)
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(run: Path, odd: float) -> None:
+    """They would predict, in silence, that nothing binds."""
+    fold = run / "fold_2"
+    adapters = fold / f"{BEST}_lora/adapter_model.safetensors"
+    weights = load_file(adapters)
+    name = sorted(weights)[-1]
+    before = weights[name][0, 0].item()
+    weights[name][0, 0] = odd
+    save_file(weights, adapters)
+    count = f"nan or infinity in 1 of {weights[name].numel()} places"
+    with pytest.raises(CheckpointError, match=re.escape(f"{adapters}: {name} is not finite: {count}")):
+        load_ensemble_models(run)
+    weights[name][0, 0] = before
+    save_file(weights, adapters)
+    load_ensemble_models(run)
+    heads = fold / f"{BEST}_heads.pt"
+    content = torch.load(heads, weights_only=True)
+    name = next(iter(content["classifier_heads"]))
+    content["classifier_heads"][name].view(-1)[0] = odd
+    torch.save(content, heads)
+    with pytest.raises(CheckpointError, match=re.escape(f"{heads}: {name} is not finite")):
+        load_lora_checkpoint(fold / BEST)
 
 
 def test_loading_leaves_the_random_state_alone(binding_run: Path) -> None:

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 
 import rounding
 from bindtune import E1BatchPreparer, E1ForMaskedLM
+from bindtune.demo.tiny_e1 import make_tiny_e1
+from bindtune.errors import BindtuneError
 from bindtune.inference.embedding import embed_proteins, write_embeddings
 
 
@@ -75,3 +77,11 @@ def test_files_hold_what_was_computed(tmp_path: Path) -> None:
             assert list(rows) == [("p/1", 1, "M"), ("p/1", 2, "K"), ("p/1", 3, "T"), ("q", 1, "A"), ("q", 2, "C")]
         else:
             assert table["protein"].to_pylist() == ["p/1", "q"]
+
+
+def test_an_output_that_is_not_finite_is_named(tmp_path: Path) -> None:
+    model = E1ForMaskedLM.from_pretrained(make_tiny_e1(tmp_path / "e1", seed=0))
+    with torch.no_grad():
+        model.model.norm.weight[0] = torch.inf
+    with pytest.raises(BindtuneError, match=r"^p: the model's output is not finite"):
+        embed_proteins(model, {"p": "MKTAY"}, contexts={}, per="protein", max_batch_tokens=100)

@@ -16,6 +16,7 @@ from bindtune.data.alignments import Alignments
 from bindtune.data.context import ContextSpec
 from bindtune.data.draws import digest
 from bindtune.data.residue_rows import RowSpec, chunks
+from bindtune.errors import BindtuneError
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
 from bindtune.inference.shards import NamedSequence, PredictionSpec, Scores, cut_shards, predict_shard
 
@@ -40,6 +41,15 @@ def proteins() -> list[NamedSequence]:
         NamedSequence(f"p{number}", "".join(drawn.choices("ACDEFGHIKLMNPQRSTVWXY", k=length)))
         for number, length in enumerate((1, 40, 90, 17, 90, 63, 2))
     ]
+
+
+def test_an_output_that_is_not_finite_is_named(binding_run: Path, proteins: list[NamedSequence]) -> None:
+    """A threshold would make 0 of it, no binding."""
+    ensemble = load_ensemble_models(binding_run)
+    with torch.no_grad():
+        next(ensemble[2].classifier_heads["MN"].parameters()).fill_(torch.nan)
+    with pytest.raises(BindtuneError, match=r"^p2, residue 1, MN: the model's output is not finite"):
+        predict(proteins[2:3], ensemble)
 
 
 def predict(

@@ -1,7 +1,9 @@
 """Scores of substitutions, against the golden scorer and by hand."""
 
+import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from safetensors.torch import load_file
 import rounding
 from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM
 from bindtune.data.budgets import budgeted
-from bindtune.errors import InputError
+from bindtune.errors import BindtuneError, InputError
 from bindtune.inference.variants import position_scores, score_variants
 from bindtune.models.e1_tokens import TOKEN_ID
 
@@ -106,3 +108,12 @@ def test_what_cannot_be_scored(model: E1ForMaskedLM, parent: str, variant: str, 
 def test_budgets() -> None:
     assert list(budgeted([5, 1, 9, 2, 30], max_tokens=10)) == [[4], [2], [0, 3, 1]]
     assert list(budgeted([], max_tokens=10)) == []
+
+
+@pytest.mark.parametrize("method", ["masked_marginal", "wildtype_marginal"])
+def test_an_output_that_is_not_finite_is_named(model: E1ForMaskedLM, method: Any) -> None:
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        broken.mlm_head[-1].bias[TOKEN_ID["A"]] = torch.nan
+    with pytest.raises(BindtuneError, match=r"^residue 3: the model's output is not finite"):
+        position_scores(broken, "MKTAY", positions=[2, 4], method=method, max_batch_tokens=100)

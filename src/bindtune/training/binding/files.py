@@ -21,6 +21,7 @@ from bindtune.errors import CheckpointError, InputError
 from bindtune.io.parquet import read_parquet
 from bindtune.models.binding_checkpoint import load_weights
 from bindtune.models.damage import DAMAGED
+from bindtune.models.finite import check_finite
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.models.sharded import divided
 from bindtune.runs import atomic_stream, in_use, sweep, write_text
@@ -120,11 +121,12 @@ def restore_weights(model: E1ForResidueClassification, weights: Mapping[str, Ten
     """Put back what `trainable_weights` gave.
 
     Raises:
-        CheckpointError: they are not those of this model.
+        CheckpointError: they are not those of this model, or hold nan or infinity.
     """
     own = trainable_weights(model)
     if own.keys() != weights.keys() or any(own[name].shape != tensor.shape for name, tensor in weights.items()):
         raise CheckpointError(f"{source}: the saved weights are not those of this model")
+    check_finite(source, weights.items())
     with torch.no_grad():
         for name, tensor in divided(weights, own).items():
             own[name].copy_(tensor)
