@@ -21,7 +21,7 @@ from bindtune.models.damage import TOKENIZER_DOCUMENTS, check_documents, loading
 from bindtune.regions import Overlap, regions_to_token_spans
 from bindtune.runs import atomic_stream, sha256, taking_turns, writing
 
-VERSION = 2  # part of every cache name: raise it when the columns or their meaning change
+VERSION = 3  # part of every cache name: raise it when the columns, their meaning or what is refused change
 COLUMNS = ("input_ids", "eclip_token_starts", "eclip_token_ends", "length", "maskable", "record")
 _ROWS_OF_A_BATCH = 1000
 _UPPER = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
@@ -217,7 +217,7 @@ def _tokenise(
             "uracil": 0 if reads_rna else int(((codes | 32) == ord("u")).sum()),
             "tokens": len(row),
             "unknown": row.count(tokenizer.unk_token_id),
-            "truncated": int(max(end for _, end in spans) < len(clean.rstrip())),
+            "truncated": int(max(end for _, end in spans) < len(clean)),
             "peaks": len(peaks),
             "peaks_without_token": len(peaks) - len(starts),
         }

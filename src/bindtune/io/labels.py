@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.errors import Problems
-from bindtune.io.text import numbered_lines
+from bindtune.io.text import ODD_LETTER, numbered_lines
 
 _LABELS = re.compile(r"[01]+")
-_ODD_RESIDUE = re.compile(r"[^A-Za-z]")
 _ODD_LABEL = re.compile(r"[^01]")
 _SHOWN = 20
 
@@ -109,7 +108,7 @@ def _parse(lines: list[_Line], problems: Problems) -> LabelledProtein | None:
     if not name:
         problems.add(head.number, "the header holds no id")
         sound = False
-    for line, odd, expected in ((residues, _ODD_RESIDUE, "A-Z"), (labels, _ODD_LABEL, "0 or 1")):
+    for line, odd, expected in ((residues, ODD_LETTER, "A-Z"), (labels, _ODD_LABEL, "0 or 1")):
         match = odd.search(line.text)
         if match is not None:
             kind = "residue" if line is residues else "label"

@@ -1,14 +1,12 @@
 """Proteins from plain FASTA, one at a time."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from bindtune.errors import InputError, Problems
-from bindtune.io.text import LONGEST_LINE, numbered_lines
+from bindtune.io.text import LONGEST_LINE, ODD_LETTER, numbered_lines
 
-_ODD_RESIDUE = re.compile(r"[^A-Za-z]")
 _SHOWN = 20
 
 
@@ -80,7 +78,7 @@ def _sequence(name: str, line: int, *, parts: list[tuple[int, str]], problems: P
         parts[-1] = (parts[-1][0], parts[-1][1][:-1])
     before = 0
     for number, text in parts:
-        match = _ODD_RESIDUE.search(text)
+        match = ODD_LETTER.search(text)
         if match is not None:
             problems.add(number, f"{name!r}: {match.group()!r} at residue {before + match.start() + 1}, expected A-Z")
         before += len(text)

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bindtune.errors import InputError
-from bindtune.io.text import limited_lines
+from bindtune.io.text import ODD_LETTER, limited_lines
 
 _BOM = codecs.BOM_UTF8
 _SPACE = b" \t\r\n"  # of JSON
@@ -38,7 +38,7 @@ class Window:
 
     Args:
         seq_id: its name, such as "chr7:8212822-8218663_window_3584_4096".
-        sequence: its letters, as they stand in the file.
+        sequence: its letters A-Z, in either case, as they stand in the file.
         peaks: (start, end) of each peak, 0-based and half-open on the window; they may reach beyond it.
         genomic: (start, end) of the same peaks on the genome, or None where the file does not say; never checked.
     """
@@ -184,6 +184,9 @@ def _window(fields: Any) -> Window:
     if not isinstance(fields, dict):
         raise ValueError(f"expected an object with sequence, seq_id and eclip_regions, found {_shown(fields)}")
     sequence, seq_id = _text(fields, "sequence"), _text(fields, "seq_id")
+    odd = ODD_LETTER.search(sequence)
+    if odd is not None:
+        raise ValueError(f"sequence: {odd.group()!r} at letter {odd.start() + 1}, expected A-Z")
     length = fields.get("seq_len")
     if length is not None and _whole(length, "seq_len") != len(sequence):
         raise ValueError(f"seq_len is {length}, but the sequence has {len(sequence)} letters")

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import sys
 import zlib
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _BLOCK_LETTERS = 1 << 19
 _BLOCK_BYTES = 1 << 16
 STANDARD_INPUT = Path("-")
+ODD_LETTER = re.compile(r"[^A-Za-z]")
+"""What no sequence holds, of nucleotides or residues: blanks, digits, gaps, letters of other scripts."""
 LONGEST_LINE = 1 << 24
 """Bytes that a line may have, and a record that is held whole: a small gzip file may hold endless ones."""
 
