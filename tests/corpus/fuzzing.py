@@ -221,6 +221,12 @@ def _count_headers(content: bytes) -> int:
     return sum(line.decode().strip().startswith(">") for line in content.split(b"\n"))
 
 
+def _count_rows(content: bytes) -> int | None:
+    if any(mark in content for mark in (b"_pred", b"_conf", b"_dssp")):  # such rows annotate, and are left out
+        return None
+    return sum(line.translate(None, b"\0").startswith(b">") for line in content.split(b"\n"))
+
+
 def _count_windows(content: bytes) -> int | None:
     if content.lstrip()[:1] == b"[":
         try:
@@ -236,7 +242,7 @@ _COUNTERS: dict[str, Callable[[bytes], int | None]] = {
     "protein FASTA": _count_headers,
     "label FASTA": _count_headers,
     "region FASTA": lambda content: sum(line.startswith(b">") for line in content.split(b"\n")),
-    "A3M": lambda content: sum(line.translate(None, b"\0").startswith(b">") for line in content.split(b"\n")),
+    "A3M": _count_rows,
     "training records": _count_windows,
 }
 

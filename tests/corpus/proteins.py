@@ -121,6 +121,19 @@ ALIGNMENT_CASES = [
             "one name twice": (b">q\nMK\n>q\nM-\n", [("q", "MK"), ("q", "M")]),
             "no name": (b">\nMK\n", [("", "MK")]),
             "bytes that are no text in a header": (b">q\xff\nMK\n", [("q\ufffd", "MK")]),
+            "annotation rows first": (
+                b">ss_pred PSIPRED\nCHHHC\n>ss_conf PSIPRED\n98\n765\n>ss_dssp\nC-HEC\n" + ALIGNMENT,
+                _ROWS,
+            ),
+            "annotation rows last": (ALIGNMENT + b">sa_dssp\nABCDE\n>aa_dssp\nMKTAY\n>aa_pred\n-----\n", _ROWS),
+            "annotation rows within": (
+                b">q\nMK\n>ss_pred\nHH\n>sa_conf\n97\n>tm_pred\n\n>r\nMR\n",
+                [("q", "MK"), ("r", "MR")],
+            ),
+            "names that only look like annotation": (
+                b">q\nMK\n>ss_prediction\nMR\n>my_ss_pred\nMH\n>SS_PRED\nMY\n",
+                [("q", "MK"), ("ss_prediction", "MR"), ("my_ss_pred", "MH"), ("SS_PRED", "MY")],
+            ),
             "a query in lower case": (b">q\nmk\n>r\nmkt\n", [("q", "MK"), ("r", "MKT")]),
         },
     ),
@@ -128,6 +141,7 @@ ALIGNMENT_CASES = [
         "A3M",
         {
             "only a comment": (b"#5\t1\n", ": holds no sequence"),
+            "only annotation": (b">ss_pred\nHHH\n>ss_conf\n999\n", ": holds no sequence"),
             "a byte order mark": (b"\xef\xbb\xbf" + ALIGNMENT, ":1: "),
             "no header": (b"MKTAY\n", ":1: expected '>' and a header, found 'MKTAY'"),
             "an empty record": (b">q\n>r\nMK\n", ":1: record 'q' has no sequence"),

@@ -87,6 +87,15 @@ def test_alignments_are_counted(
     assert "msa/barren.a3m: no context: it holds no homolog beside the protein itself" in capsys.readouterr().err
 
 
+def test_annotation_rows_are_no_homologs(run_line: Callable[[str], int], folder: Path) -> None:
+    embed = "embed --model model --fasta parent.fa --msa-dir msa --max-num-samples 2 --per residue --out"
+    assert run_line(f"{embed} plain.parquet") == 0
+    annotated = f">ss_pred PSIPRED\nCCHHHHEEEC\n>ss_conf PSIPRED\n9876543210\n{ALIGNMENT}>sa_dssp\nABCDEABCDE\n"
+    (folder / "msa/p1.a3m").write_text(annotated)
+    assert run_line(f"{embed} annotated.parquet") == 0
+    assert pq.read_table("annotated.parquet") == pq.read_table("plain.parquet")
+
+
 def test_score_writes_a_table(run_line: Callable[[str], int]) -> None:
     assert run_line("score --model model --parent parent.fa --variants variants.txt --out s.tsv") == 0
     lines = [line.split("\t") for line in Path("s.tsv").read_text().splitlines()]

@@ -2,9 +2,11 @@
 
 A3M is FASTA in which the first record is the query. Upper-case letters and ``-`` stand in the query's columns;
 lower-case letters are insertions and have no column (HH-suite user guide). Files in the wild also hold ``#`` lines
-before the first record (ColabFold), NUL bytes between alignments, ``.`` for gaps, and may be gzipped.
+before the first record (ColabFold), NUL bytes between alignments, ``.`` for gaps, rows of the HH-suite that annotate
+columns and are no sequences (``>ss_pred``, ``>ss_conf``, ``>sa_dssp``), and may be gzipped.
 """
 
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ from bindtune.io.text import LONGEST_LINE, limited_lines, open_bytes
 _LETTERS = bytes(range(ord("A"), ord("Z") + 1)) + bytes(range(ord("a"), ord("z") + 1))
 _LOWER = bytes(range(ord("a"), ord("z") + 1))
 _ALLOWED = _LETTERS + b"-."
+# What the columns are like: secondary structure, accessibility and so on, as predicted, with confidence, or observed.
+_ANNOTATION = re.compile(rb">[a-z]{2}_(?:pred|conf|dssp)(?![A-Za-z0-9])")
 
 
 class Record(NamedTuple):
@@ -36,22 +40,26 @@ class Record(NamedTuple):
 def read_a3m(path: Path | str) -> Iterator[Record]:
     """Read the records of an A3M or FASTA file, gzipped or not, holding one at a time.
 
-    Line breaks in a sequence are joined, NUL bytes and carriage returns removed. Rows are not required to have equal
-    lengths here: see `match_columns`.
+    Line breaks in a sequence are joined, NUL bytes and carriage returns removed. Annotation rows are left out.
+    Rows are not required to have equal lengths here: see `match_columns`.
 
     Raises:
         InputError: the file cannot be read, holds no record, or a record is empty or holds anything but letters, `-`
             and `.`; with file and line.
     """
     name, first, parts, size = "", 0, list[bytes](), 0
+    annotated = found = False
     with _opened(path) as lines:
         for number, raw in enumerate(lines, 1):
             line = raw.translate(None, b"\0").rstrip()
             if line.startswith(b">"):
                 if first:
+                    found = True
                     yield _record(path, name, first, parts)
-                name, first, parts, size = line[1:].decode("utf-8", errors="replace"), number, [], 0
-            elif line.startswith(b"#") and not first:
+                annotated = _ANNOTATION.match(line) is not None
+                first = 0 if annotated else number
+                name, parts, size = line[1:].decode("utf-8", errors="replace"), [], 0
+            elif annotated or (line.startswith(b"#") and not first):
                 continue
             elif line:
                 if not first:
@@ -60,9 +68,10 @@ def read_a3m(path: Path | str) -> Iterator[Record]:
                 size += len(line)
                 if size > LONGEST_LINE:
                     raise InputError(path, first, f"record '{name[:40]}' has more than {LONGEST_LINE:,} letters")
-    if not first:
+    if first:
+        yield _record(path, name, first, parts)
+    elif not found:
         raise InputError(path, None, "holds no sequence")
-    yield _record(path, name, first, parts)
 
 
 def match_columns(record: Record, *, columns: int, path: Path | str) -> bytes:
