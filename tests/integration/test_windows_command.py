@@ -53,6 +53,7 @@ def check_sums(folder: Path) -> dict[str, Any]:
         part = summary[kind]
         assert part["read"] == sum(part["files"].values()) == part["used"] + sum(part["dropped"].values())
     assert summary["peaks"]["used"] == summary["peaks"]["in_windows"] + summary["peaks"]["in_no_window"]
+    assert summary["peaks"]["in_no_window"] == sum(summary["peaks"]["in_no_window_by_reason"].values())
     assert sum(summary["regions"]["by_method"].values()) == summary["regions"]["used"]
     windows = summary["windows"]
     assert windows["laid"] == windows["written"] + sum(windows["dropped"].values())
@@ -366,6 +367,61 @@ def repeated(tmp_path: Path) -> Path:
     path.write_text("".join(f">{name}:{n * 5000}-{n * 5000 + 100}\n{seq}\n" for n, (name, seq) in enumerate(records)))
     (tmp_path / "p.bed").write_text("chr1\t0\t50\n")
     return path
+
+
+@pytest.fixture
+def losing(tmp_path: Path) -> tuple[object, ...]:
+    """Peaks that come into no window for every reason, and two that come into one."""
+    rng = np.random.default_rng(1)
+    letters = "".join(rng.choice([*"ACGT"], size=6000))
+    (tmp_path / "g.fa").write_text(f">chr1\n{letters[:200]}{'N' * 100}{letters[300:]}\n")
+    (tmp_path / "r.bed").write_text("chr1\t0\t300\tr\t0\t+\nchr1\t1000\t1250\tr\t0\t+\n")
+    spans = [
+        *((10, 30, "+"), (40, 60, "."), (7000, 7020, "+"), (5990, 6010, "+"), (3000, 3020, "-"), (20, 40, "-")),
+        *((1095, 1105, "+"), (1110, 1130, "+"), (260, 280, "+"), (280, 290, "+")),
+    ]
+    (tmp_path / "p.bed").write_text("".join(f"chr1\t{a}\t{b}\tp\t0\t{strand}\n" for a, b, strand in spans))
+    files = ("--peaks", tmp_path / "p.bed", "--genome", tmp_path / "g.fa", "--regions", tmp_path / "r.bed")
+    return (*files, "--window", 100, "--stride", 150, "--max-n-fraction", 0.1, "--validation-fraction", 0)
+
+
+def test_why_peaks_are_in_no_window(run: Run, losing: tuple[object, ...], tmp_path: Path) -> None:
+    code, out, _ = run(*losing, "--min-peak-overlap", 10, "--out", tmp_path / "o")
+    assert code == 0
+    peaks = check_sums(tmp_path / "o")["peaks"]
+    assert peaks["in_windows"] == 2
+    assert peaks["in_no_window_by_reason"] == {
+        "past_chromosome_end": 1,
+        "outside_all_regions": 2,
+        "opposite_strand": 1,
+        "too_small_an_overlap": 1,
+        "between_windows": 1,
+        "with_a_dropped_window": 2,
+    }
+    assert "2 peaks in no window: with_a_dropped_window" in out
+    assert run(*losing, "--opposite-strand", "--out", tmp_path / "both")[0] == 0
+    peaks = check_sums(tmp_path / "both")["peaks"]
+    assert peaks["in_windows"] == 4
+    assert peaks["in_no_window_by_reason"] == {
+        "past_chromosome_end": 1,
+        "outside_all_regions": 2,
+        "between_windows": 1,
+        "with_a_dropped_window": 2,
+    }
+
+
+def test_peaks_of_another_assembly_are_said(
+    run: Run, losing: tuple[object, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run(*losing, "--out", tmp_path / "a")[0] == 0
+    genome = tmp_path / "g.fa"
+    said = f"2 of 10 peaks reach beyond the end of their chromosome in {genome}: they seem to be of another assembly"
+    assert caplog.messages == [said]
+    caplog.clear()
+    with (tmp_path / "p.bed").open("a") as peaks:
+        peaks.write("chr1\t10\t30\tp\t0\t+\n" * 10)  # a tenth is not yet many
+    assert run(*losing, "--out", tmp_path / "b")[0] == 0
+    assert caplog.messages == []
 
 
 def test_shared_sequences_are_dropped_from_the_held_out_side(run: Run, repeated: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ regions of the minus strand, turned round with the sequence.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -140,6 +140,21 @@ class WindowMaker:
             peakless = windows.take(self._kept_though_peakless(windows))
             dropped["peakless"] += len(windows) - len(peakless)
             yield self._with_sequences(peakless, keys=keys, dropped=dropped)
+
+    def held(self, index: PeakIndex, *, min_overlap: int) -> NDArray[np.bool_]:
+        """Which of some peaks (P,) lie in a window that was laid, whether or not it was written.
+
+        Args:
+            index: the peaks; those of this maker have no part in it.
+            min_overlap: nucleotides of a peak that must lie in the window.
+        """
+        regions, rules = self._regions, replace(self._rules, min_peak_overlap=min_overlap)
+        maker = WindowMaker(regions=regions, layout=self._layout, index=index, fetch=self._fetch, rules=rules)
+        chosen = np.unique(index.overlapping(regions.chrom, starts=regions.start, ends=regions.end)[0])
+        held = np.zeros(len(index.peaks), bool)
+        for bundle in self._layout.stretches(chosen, windows=_BUNDLE_WINDOWS, letters=_BUNDLE_LETTERS):
+            held[maker._with_peaks(self._layout.place(bundle)).pair_peak] = True
+        return held
 
     def _kept_though_peakless(self, windows: Windows) -> NDArray[np.bool_]:
         """Mask of the windows that have a peak or are drawn to stay; the draw hangs on seed and place alone."""

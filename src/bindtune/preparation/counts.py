@@ -51,6 +51,7 @@ def summarise(
     regions: Tally,
     layout: Layout,
     listed: NDArray[np.bool_],
+    unlisted: Mapping[str, int],
     dropped: Counter[str],
     splits: Mapping[str, SplitCount],
 ) -> dict[str, Any]:
@@ -61,6 +62,7 @@ def summarise(
         regions: rows of the region file.
         layout: the windows that were laid.
         listed: (P,) which of the peaks that were used are listed in a window that was written.
+        unlisted: how many of the others there are, by reason.
         dropped: windows that were not written, by reason.
         splits: what was written.
     """
@@ -71,6 +73,7 @@ def summarise(
             "used": len(listed),
             "in_windows": int(listed.sum()),
             "in_no_window": int((~listed).sum()),
+            "in_no_window_by_reason": dict(unlisted),
         },
         "regions": {
             **_input_counts(regions),

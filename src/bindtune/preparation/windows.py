@@ -22,6 +22,7 @@ from bindtune.outputs import output_folder
 from bindtune.preparation.counts import summarise
 from bindtune.preparation.inputs import Source, Tally, chromosome_set, open_source, place_regions, read_peaks
 from bindtune.preparation.splits import SplitFiles
+from bindtune.preparation.unlisted import chromosome_ends, count_unlisted, warn_of_another_assembly
 from bindtune.runs import atomic_path, sweep, writing
 
 _SUMMARY = "summary.json"
@@ -51,6 +52,7 @@ def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str
     with open_source(config, notify=notify) as source, writing(config.out), ExitStack() as files:
         regions, rows = place_regions(source, drop_missing=config.missing_chromosomes == "drop", tally=region_tally)
         index = PeakIndex(read_peaks(config, source, tally=peak_tally))
+        warn_of_another_assembly(index.peaks, source)
         layout = _layout(config, regions, index=index)
         fetch = _fetcher(source, regions=regions, rows=rows)
         maker = WindowMaker(regions=regions, layout=layout, index=index, fetch=fetch, rules=_rules(config))
@@ -69,11 +71,21 @@ def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str
         run.write(files, folder=config.out, format=config.format, total=int(layout.counts.sum()))
         leaks = run.findings()
         _check_leaks(leaks, config=config)
+        unlisted = count_unlisted(
+            index.peaks,
+            run.listed,
+            ends=chromosome_ends(source),
+            regions=regions,
+            maker=maker,
+            min_overlap=config.min_peak_overlap,
+            same_strand=not config.opposite_strand,
+        )
         summary = summarise(
             peaks=peak_tally,
             regions=region_tally,
             layout=layout,
             listed=run.listed,
+            unlisted=unlisted,
             dropped=run.dropped,
             splits=run.counts,
         )
@@ -174,6 +186,7 @@ def _check_leaks(leaks: Leaks, *, config: WindowsConfig) -> None:
 def _report(config: WindowsConfig, *, summary: dict[str, Any]) -> str:
     peaks, windows = summary["peaks"], summary["windows"]
     lines = [f"{peaks['read']} peaks read, {peaks['used']} used, {peaks['in_windows']} of them in windows"]
+    lines += [f"{count} peaks in no window: {reason}" for reason, count in peaks["in_no_window_by_reason"].items()]
     for kind in ("peaks", "regions", "windows"):
         lines += [f"{count} {kind} left out: {reason}" for reason, count in summary[kind]["dropped"].items()]
     lines.append(f"{windows['laid']} windows laid, {windows['written']} written")
