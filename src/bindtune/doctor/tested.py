@@ -7,7 +7,7 @@ import re
 
 TESTED = {
     "Python": ("3.11", "3.14"),
-    "torch": ("2.8", "2.13.0"),
+    "torch": ("2.8", "2.14.1"),  # the lock holds back at 2.13.0; `make test-newest` ran with this one
     "transformers": ("5.23", "5.24.0"),
     "peft": ("0.19", "0.21.2"),
     "accelerate": ("1.12", "1.15.0"),

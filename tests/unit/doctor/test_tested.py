@@ -20,13 +20,15 @@ def test_the_lowest_versions_are_those_that_may_be_installed() -> None:
     assert {name: lowest for name, (lowest, _) in TESTED.items()} == {name: bounds[name] for name in TESTED}
 
 
-def test_the_highest_versions_are_those_of_the_lock() -> None:
+def test_the_highest_versions_are_those_of_the_lock_and_torch_is_no_older() -> None:
     highest: dict[str, str] = {}
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         if match := re.match(r"([\w.-]+)==(\d+(?:\.\d+)*)", line):  # once for each Python, where that matters
             both = (match[2], highest.get(match[1], "0"))
             highest[match[1]] = max(both, key=lambda text: tuple(map(int, text.split("."))))
     claimed = {name: version for name, (_, version) in TESTED.items() if name != "Python"}
+    torch, locked = claimed.pop("torch"), highest["torch"]
+    assert tuple(map(int, torch.split("."))) >= tuple(map(int, locked.split(".")))
     assert claimed == {name: highest[name] for name in claimed}
 
 
