@@ -146,6 +146,10 @@ def train(
     from bindtune.config import load_binding
 
     run = None if resume in (None, "auto") else Path(str(resume))
+    if run is not None:
+        from bindtune.evaluation.run_kinds import require_run
+
+        require_run(run, "binding", "train --resume")
     source = run / "config.yaml" if config is None and run is not None else config
     with _naming_init("train", nothing_given=source is None and not overrides):
         settings = load_binding(source, overrides or [])

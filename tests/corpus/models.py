@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import pickle
 import struct
 import zipfile
@@ -19,6 +20,12 @@ def packed_heads() -> bytes:
             packed.writestr(part.filename, sound.read(part))
         packed.writestr("archive/data/1", bytes(64 << 20))
     return sink.getvalue()
+
+
+def _nan() -> Any:
+    import torch
+
+    return torch.full((1,), math.nan)
 
 
 def _header(length: int, text: bytes = b"{}") -> bytes:
@@ -67,6 +74,10 @@ CASES: list[Case] = [
             "a zip of something else": (lambda: _zip({"x": b"y"}), _NO_HEADS),
             "packed parts": (packed_heads, _NO_HEADS + "its parts are packed, and have 67,"),
             "a list": (lambda: _saved([1]), _NO_HEADS + "base_model_checkpoint is missing"),
+            "a weight that is no number": (
+                lambda: heads(classifier_heads={"ZN.score.bias": _nan()}),
+                ": ZN.score.bias is not finite: nan or infinity in 1 of 1 places",
+            ),
             "no ions": (lambda: heads(ions=None), _NO_HEADS + "ions is missing or is no list"),
             "heads that are a tensor": (
                 lambda: heads(classifier_heads=5),
@@ -90,6 +101,10 @@ CASES: list[Case] = [
             "empty": (b"", _NO_WEIGHTS),
             "text": (b"weights of some kind", _NO_WEIGHTS),
             "cut short": (lambda: adapters()[:-4], _NO_WEIGHTS),
+            "a weight that is infinite": (
+                lambda: adapters().replace(struct.pack("<f", 1.0), struct.pack("<f", math.inf), 1),
+                ": a.lora_A.weight is not finite: nan or infinity in 1 of 6 places",
+            ),
             "a header of 9 exabytes": (_header(2**63 - 1), _NO_WEIGHTS + ".*[Hh]eader"),
             "a header of 4 GB": (_header(2**32), _NO_WEIGHTS + ".*[Hh]eader"),
             "a header that is no JSON": (_header(4, b"\xff\xff\xff\xff"), _NO_WEIGHTS),

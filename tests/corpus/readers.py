@@ -249,12 +249,14 @@ def _run_to_predict(path: Path) -> Any:
     from bindtune.config import PredictConfig, build
     from bindtune.inference.job import read_run
 
-    run = read_run(build(PredictConfig, {"run": path.parent, "out": path.parent / "out", "fasta": "p.fa"}))
+    run = read_run(
+        build(PredictConfig, {"run": path.parent, "out": path.parent / "out", "fasta": "p.fa"}), command="predict"
+    )
     return run.ions, run.thresholds
 
 
 def _run_to_report(path: Path) -> Any:
-    from bindtune.evaluation.report_run import run_config
+    from bindtune.evaluation.run_kinds import run_config
 
     return run_config(path.parent)["training"].get("ions")
 

@@ -240,6 +240,10 @@ CASES += [
             "a threshold that is a word": (b"thresholds: {ZN: {threshold: high}}\n", _NO_THRESHOLDS + ".*'high'"),
             "a threshold beyond all numbers": (b"thresholds: {ZN: {threshold: %s}}\n" % (b"9" * 400), _NO_THRESHOLDS),
             "a threshold that is a list": (b"thresholds: {ZN: {threshold: [1]}}\n", _NO_THRESHOLDS),
+            "a threshold that is no number": (
+                b"thresholds: {ZN: {threshold: .nan}}\n",
+                ": thresholds: ZN: expected a number or null, found nan",
+            ),
             "a number for an ion": (b"thresholds: {ZN: 0.5}\n", _NO_THRESHOLDS),
             "a threshold twice": (
                 b"thresholds: {ZN: {threshold: 1, threshold: 2}}\n",
@@ -264,7 +268,7 @@ CASES += [
     *refused(
         "run folder of merge",
         {
-            "no settings": (None, "/config.yaml: cannot be read: No such file"),
+            "no settings": (None, ": holds no config.yaml, so it is not the folder of a run"),
             "no fold done": (RUN, ": folds that are not done: fold_1, fold_2"),
             "an unknown setting": (RUN + b"x: 1\n", "/config.yaml: unknown setting 'x'"),
             "more folds than can be": (

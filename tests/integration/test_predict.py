@@ -310,6 +310,7 @@ def test_broken_runs(
     folder = make_binding_run(tmp_path / "run")
     fasta = write_proteins(tmp_path / "p.fa", 2)
     options = ("predict", "--run", folder, "--fasta", fasta, "--out", "out")
+    capsys.readouterr()
 
     def refused(*more: object) -> str:
         assert run(*options, *more) == 2
@@ -322,7 +323,8 @@ def test_broken_runs(
     assert "no 'cuda:7' here" in refused("--device", "cuda:7")
     assert "no such file" in refused("--structure", "nothing.pdb")
     assert not (tmp_path / "out/predictions.parquet").exists()
-    assert "no run folder" in refused("--run", tmp_path)
+    assert "holds no config.yaml, so it is not the folder of a run\n" in refused("--run", tmp_path)
+    assert f"a run; it is a part of one, {folder}" in refused("--run", folder / "fold_1")
     assert "is no folder" in refused("--msa-dir", "nothing")
     heads = folder / "fold_2" / f"{BEST}_heads.pt"
     content = heads.read_bytes()
@@ -332,8 +334,7 @@ def test_broken_runs(
     assert "the fold is not trained" in refused()
     heads.write_bytes(content)
     (folder / "global_thresholds.yaml").write_text("thresholds: {ZN: {threshold: .nan}}\n")
-    assert run("predict", "--run", folder, "--fasta", fasta, "--out", "o") == 2
-    assert capsys.readouterr().err.endswith("thresholds: ZN: expected a number or null, found nan\n")
+    assert "thresholds: ZN: expected a number or null, found nan" in refused()
     (folder / "global_thresholds.yaml").write_text("- 1\n")
     assert "no thresholds of a run" in refused()
 

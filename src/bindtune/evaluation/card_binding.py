@@ -20,8 +20,9 @@ from bindtune.evaluation.model_card import (
     render,
 )
 from bindtune.evaluation.page import interval, number
-from bindtune.evaluation.report_run import provenance, run_config
+from bindtune.evaluation.report_run import provenance
 from bindtune.evaluation.run_files import as_number, flatten, read_csv, read_json, read_yaml
+from bindtune.evaluation.run_kinds import run_config
 from bindtune.runs import write_text
 
 ADAPTERS, ENCODER = "best_e1_binding_model_lora", "best_e1_binding_model"

@@ -16,8 +16,9 @@ from bindtune.evaluation.model_card import (
     render,
 )
 from bindtune.evaluation.page import number, percent
-from bindtune.evaluation.report_run import provenance, run_config
+from bindtune.evaluation.report_run import provenance
 from bindtune.evaluation.run_files import as_number, masking_mode, read_json, shown
+from bindtune.evaluation.run_kinds import run_config
 
 _SETTINGS = (
     "target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi", "min_flanking_prob", "eval_masking", "max_seq_length",

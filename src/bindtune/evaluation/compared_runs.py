@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from bindtune.errors import ConfigError, InputError
 from bindtune.evaluation.bootstrap import Compared, Wilcoxon
-from bindtune.evaluation.report_run import is_binding, provenance, run_config
+from bindtune.evaluation.report_run import provenance
 from bindtune.evaluation.run_files import UNDEFINED, masking_mode, shown
+from bindtune.evaluation.run_kinds import is_binding, run_config
 
 # Settings without a part in the figures, and those whose content is told by hashes or by folds.csv.
 PRETRAINING_APART = frozenset({

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bindtune.evaluation import page, report_binding, report_pretraining
-from bindtune.evaluation.report_run import is_binding, run_config
+from bindtune.evaluation.run_kinds import is_binding, run_config
 from bindtune.outputs import output_file
 
 

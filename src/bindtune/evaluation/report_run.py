@@ -4,35 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from bindtune import __version__
-from bindtune.errors import InputError
 from bindtune.evaluation.page import Block, Fold, Notice, Section, Table, Text
-from bindtune.evaluation.run_files import flatten, read_json, read_yaml, shown
+from bindtune.evaluation.run_files import flatten, read_json, shown
 
 FOOTER = (
     f"Made by bindtune {__version__} from the files in the run folder. This page is one file and loads nothing from "
     "elsewhere."
 )
-
-
-def run_config(run: Path) -> dict[str, Any]:
-    """What the config.yaml of a run folder holds.
-
-    Raises:
-        InputError: the folder is not that of a run, or the file is damaged.
-    """
-    if not run.is_dir():
-        raise InputError(run, None, "is not a folder" if run.exists() else "does not exist")
-    config = read_yaml(run / "config.yaml")
-    if config is None:
-        raise InputError(run, None, "holds no config.yaml, so it is not the folder of a run")
-    if not is_binding(config) and "target_mlm_prob" not in config:
-        raise InputError(run / "config.yaml", None, "these are not the settings of a pretraining or a binding run")
-    return config
-
-
-def is_binding(config: dict[str, Any]) -> bool:
-    """Whether these are the settings of a binding run; those of a pretraining run otherwise."""
-    return isinstance(config.get("training"), dict)
 
 
 def provenance(run: Path) -> dict[str, Any]:

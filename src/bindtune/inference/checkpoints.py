@@ -13,6 +13,7 @@ from torch import Tensor
 from bindtune.config import load_binding
 from bindtune.documents import read_json
 from bindtune.errors import CheckpointError, InputError
+from bindtune.evaluation.run_kinds import require_run
 from bindtune.models.adapters import load_adapters, merge_in_passing, read_adapter_config, use_adapter
 from bindtune.models.backbones import BatchPreparer, load_encoder, preparer_for
 from bindtune.models.binding_checkpoint import BEST, is_untrained, read_heads
@@ -62,6 +63,7 @@ def load_ensemble_models(
 
     Raises:
         CheckpointError: a fold or a file is missing or damaged, or does not fit the encoder or the other folds.
+        ConfigError: the folder holds a pretraining run.
     """
     run = Path(run_dir)
     if not run.is_dir():
@@ -256,6 +258,7 @@ def _trained_folds(run: Path) -> int:
     """How many folds a run has: what its settings say, or the folders that are there."""
     settings = run / "config.yaml"
     if settings.is_file():
+        require_run(run, "binding", "load_ensemble_models")
         training = load_binding(settings).training
         return training.num_folds if training.ions else 1
     numbers = [int(path.name[5:]) for path in run.glob("fold_*") if path.is_dir() and path.name[5:].isdecimal()]

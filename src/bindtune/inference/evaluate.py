@@ -57,7 +57,7 @@ def evaluate(settings: EvaluateConfig) -> str:
         ConfigError: settings that cannot work, or an output folder with other predictions.
         CheckError: test proteins stand among the training proteins, and that is not allowed.
     """
-    run = read_run(settings)
+    run = read_run(settings, command="evaluate")
     ions, files = _label_files(settings, run)
     run = _restricted(run, ions)
     proteins = load_proteins(files, ions=run.ions, groups=run.config.data.ion_groups)

@@ -28,6 +28,7 @@ from bindtune.documents import read_document, read_json
 from bindtune.errors import CheckpointError, ConfigError, InputError
 from bindtune.evaluation.calibration import calibrate, fit_calibration
 from bindtune.evaluation.out_of_fold import read_table
+from bindtune.evaluation.run_kinds import require_run
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
 from bindtune.inference.processes import Processes, choose_device
 from bindtune.inference.shards import NamedSequence, PredictionSpec, cut_shards, predict_shard
@@ -89,16 +90,15 @@ class TrainedRun:
     calibrations: dict[str, dict[str, Any]]
 
 
-def read_run(settings: InferenceConfig) -> TrainedRun:
-    """Read a run folder.
+def read_run(settings: InferenceConfig, *, command: str) -> TrainedRun:
+    """Read a run folder, for a command.
 
     Raises:
         InputError: a file of it is missing or damaged.
-        ConfigError: it has no such ion.
+        ConfigError: it is of the other job, or has no such ion.
     """
     folder = settings.run
-    if not (folder / "config.yaml").is_file():
-        raise InputError(folder, None, "is no run folder: it holds no config.yaml")
+    require_run(folder, "binding", command)
     config = load_binding(folder / "config.yaml")
     if not config.training.ions:
         raise ConfigError(f"{folder}: the run has no ions, and nothing to predict")

@@ -29,7 +29,7 @@ def predict(settings: PredictConfig) -> str:
         CheckpointError: the models cannot be loaded.
         ConfigError: settings that cannot work, or an output folder with other predictions.
     """
-    run = read_run(settings)
+    run = read_run(settings, command="predict")
     if settings.structure_ion is not None and settings.structure_ion not in run.ions:
         raise ConfigError(f"structure_ion: expected one of {', '.join(run.ions)}, found {settings.structure_ion!r}")
     if settings.structure is not None:

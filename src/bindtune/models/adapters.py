@@ -192,7 +192,7 @@ def read_adapters(folder: Path) -> dict[str, Tensor]:
     path = folder / ADAPTER_FILES[1]
     with loading(path, "no adapters' weights"):
         weights = load_file(path)
-    check_finite(path, weights.items())
+        check_finite(path, weights.items())
     return weights
 
 

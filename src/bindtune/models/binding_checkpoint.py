@@ -68,7 +68,9 @@ def read_heads(path: Path) -> dict[str, Any]:
     if problems:
         raise CheckpointError(f"{path}: no heads of a binding model: {', '.join(problems)}")
     found: dict[str, Any] = content
-    check_finite(path, ((name, each) for name, each in found["classifier_heads"].items() if isinstance(each, Tensor)))
+    weights = found["classifier_heads"].items()
+    with loading(path, "no heads of a binding model"):
+        check_finite(path, ((name, each) for name, each in weights if isinstance(each, Tensor)))
     return found
 
 

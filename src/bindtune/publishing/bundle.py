@@ -21,7 +21,8 @@ from bindtune.errors import CheckpointError, ConfigError
 from bindtune.evaluation.card_binding import ADAPTERS, ENCODER, encoder_of, run_card
 from bindtune.evaluation.card_pretraining import pretraining_card
 from bindtune.evaluation.model_card import NOTICE, README, base_name, e1_notice, inputs_of
-from bindtune.evaluation.report_run import is_binding, provenance, run_config
+from bindtune.evaluation.report_run import provenance
+from bindtune.evaluation.run_kinds import is_binding, run_config
 from bindtune.models.binding_checkpoint import read_heads
 from bindtune.publishing.private import find_private, without_folders
 from bindtune.publishing.releases import packaged_releases

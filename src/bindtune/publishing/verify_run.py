@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bindtune.checks import Check
+from bindtune.evaluation.run_kinds import CONFIG, is_binding, run_config
 from bindtune.inference.checkpoints import load_ensemble_models
 from bindtune.models.adapters import has_adapters
 from bindtune.models.binding_checkpoint import BEST
@@ -15,8 +16,9 @@ from bindtune.publishing.subject import POSITIONS, ProteinModel
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder holds trained folds of `bindtune train`."""
-    return any(folder.glob(f"fold_*/{BEST}_heads.pt"))
+    """Whether a folder holds a run of `bindtune train`, or trained folds of one."""
+    there = (folder / CONFIG).is_file() and is_binding(run_config(folder))
+    return there or any(folder.glob(f"fold_*/{BEST}_heads.pt"))
 
 
 def check_run(run: Path) -> Iterator[Check]:

@@ -12,6 +12,7 @@ from bindtune.evaluation.card_binding import merged_card
 from bindtune.evaluation.card_pretraining import pretraining_card
 from bindtune.evaluation.model_card import NOTICE, README, e1_notice
 from bindtune.evaluation.report_run import provenance
+from bindtune.evaluation.run_kinds import CONFIG, is_binding, run_config
 from bindtune.models.adapters import merge_adapters
 from bindtune.models.backbones import load_backbone
 from bindtune.models.base_files import base_files
@@ -56,7 +57,7 @@ def _export(model: Path, out: Path) -> None:
     if any((model / f"{BEST}{part}").exists() for part in ("_heads.pt", "_lora", "")):
         _export_fold(model, out)
         return
-    if any(model.glob(f"fold_*/{BEST}_heads.pt")):
+    if (model / CONFIG).is_file() and is_binding(run_config(model)):
         raise ConfigError(f"{model} is a binding run: name one of its folds, such as {model / 'fold_1'}")
     trained = DNABert2ForMaskedLM.from_pretrained(model)
     check_finite_model(trained, str(model))

@@ -25,6 +25,7 @@ from bindtune.errors import ConfigError, InputError, Interrupted
 from bindtune.evaluation.card_pretraining import pretraining_card
 from bindtune.evaluation.model_card import README
 from bindtune.evaluation.record_losses import EVAL_RECORDS, write_record_losses
+from bindtune.evaluation.run_kinds import refuse_other_job
 from bindtune.models.base_files import base_files
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.loading import load_masked_lm
@@ -174,6 +175,7 @@ def find_checkpoint(config: PretrainConfig) -> Path | None:
     """
     run = config.output_dir
     output_folder(run)
+    refuse_other_job(run, "pretraining", "pretrain")
     checkpoint = checkpoints.to_resume(run, config.resume_from_checkpoint)
     occupied = run.is_dir() and any(path.name != LOCK for path in run.iterdir())
     if config.resume_from_checkpoint is None and occupied:

@@ -10,6 +10,7 @@ from bindtune.config import BindingConfig, dump, read_yaml
 from bindtune.documents import read_json
 from bindtune.errors import CheckError, ConfigError
 from bindtune.evaluation.run_files import read_csv
+from bindtune.evaluation.run_kinds import refuse_other_job
 from bindtune.models.base_files import base_files
 from bindtune.outputs import output_folder
 from bindtune.runs import provenance, refuse_other_inputs, taking_turns, write_text
@@ -42,6 +43,7 @@ def check_folder(config: BindingConfig, run: Path, *, fold: int | None, resumed:
     be begun again with other settings.
     """
     output_folder(run)
+    refuse_other_job(run, "binding", "train")
     settings = run / CONFIG
     if _has_begun(run):
         if not settings.is_file():

@@ -17,6 +17,7 @@ from bindtune.evaluation.baseline import out_of_fold_residues
 from bindtune.evaluation.card_binding import write_run_card
 from bindtune.evaluation.plots import calibration_figure, save_png, threshold_figure
 from bindtune.evaluation.run_files import read_csv
+from bindtune.evaluation.run_kinds import require_run
 from bindtune.evaluation.scored import ScoredResidues, by_ion
 from bindtune.evaluation.summary import out_of_fold_summary, summary_table
 from bindtune.evaluation.thresholds import METHODS, global_thresholds
@@ -33,8 +34,11 @@ def merge_folds(run: Path) -> str:
     """Join the folds of a run folder, and say what was reached.
 
     Raises:
-        InputError: a fold is not done, or the folds do not hold every labelled protein exactly once.
+        ConfigError: the folder holds a pretraining run.
+        InputError: the folder holds no run, a fold is not done, or the folds do not hold every labelled protein
+            exactly once.
     """
+    require_run(run, "binding", "merge")
     config = load_binding(run / "config.yaml")
     for folder in (run, run / PLOTS):
         sweep(folder)
