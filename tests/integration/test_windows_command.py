@@ -236,12 +236,12 @@ def test_the_leading_run_of_n(run: Run, chr9: dict[str, Path], tmp_path: Path) -
     (tmp_path / "peak.bed").write_text("9\t9990\t10010\n")
     inputs = ("--peaks", tmp_path / "peak.bed", "--genome", chr9["genome"], "--regions", tmp_path / "start.bed")
     options = ("--validation-fraction", 0, "--format", "jsonl")
-    code, _, _ = run(*inputs, "--out", tmp_path / "all", *options)
+    code, _, _ = run(*inputs, "--out", tmp_path / "all", *options, "--max-n-fraction", 1)
     assert code == 0
     whole = read(tmp_path / "all")
     assert len(whole) == 47
     assert whole[0]["sequence"] == "N" * 512
-    assert run(*inputs, "--out", tmp_path / "some", *options, "--max-n-fraction", 0.5)[0] == 0
+    assert run(*inputs, "--out", tmp_path / "some", *options)[0] == 0
     kept = read(tmp_path / "some")
     assert [r["seq_id"] for r in kept] == [r["seq_id"] for r in whole if r["sequence"].count("N") <= 256]
     summary = check_sums(tmp_path / "some")
@@ -408,6 +408,18 @@ def test_why_peaks_are_in_no_window(run: Run, losing: tuple[object, ...], tmp_pa
         "between_windows": 1,
         "with_a_dropped_window": 2,
     }
+
+
+def test_windows_of_n_alone_are_left_out_by_default(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.bed").write_text("chr1\t0\t5\n")
+    records = {"chr1:0-20": "ACGTG" * 2 + "N" * 10, "chr1:30-50": "ACGTA" + "A" * 4 + "N" * 11, "chr1:60-80": "n" * 20}
+    (tmp_path / "r.fa").write_text("".join(f">{name}\n{letters}\n" for name, letters in records.items()))
+    inputs = ("--peaks", tmp_path / "p.bed", "--region-fasta", tmp_path / "r.fa", "--validation-fraction", 0)
+    assert run(*inputs, "--out", tmp_path / "o", "--format", "jsonl")[0] == 0
+    assert [record["seq_id"] for record in read(tmp_path / "o")] == ["chr1:0-20"]
+    assert check_sums(tmp_path / "o")["windows"]["dropped"] == {"too_many_n": 2}
+    assert run(*inputs, "--out", tmp_path / "all", "--format", "jsonl", "--max-n-fraction", 1)[0] == 0
+    assert [record["seq_id"] for record in read(tmp_path / "all")] == list(records)
 
 
 def test_peaks_of_another_assembly_are_said(

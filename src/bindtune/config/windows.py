@@ -64,8 +64,8 @@ class WindowsConfig(Settings):
 
     reverse_complement: bool = True
     """Read windows of minus-strand regions along that strand, and turn their peaks with them."""
-    max_n_fraction: Fraction = 1.0
-    """Leave out windows with a greater share of letters other than A, C, G and T."""
+    max_n_fraction: Fraction = 0.5
+    """Leave out windows with a greater share of letters other than A, C, G and T; 1 keeps windows of N alone too."""
     keep_peakless: Fraction = 1.0
     """Share of the windows without a peak to keep: 1 keeps all, 0 none; drawn by the seed."""
     deduplicate: bool = False
