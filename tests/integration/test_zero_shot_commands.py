@@ -96,6 +96,18 @@ def test_annotation_rows_are_no_homologs(run_line: Callable[[str], int], folder:
     assert pq.read_table("annotated.parquet") == pq.read_table("plain.parquet")
 
 
+def test_the_rows_that_mmseqs2_rewrites_are_read(run_line: Callable[[str], int], folder: Path) -> None:
+    (folder / "parent.fa").write_text(">p1\nMUTXYIBKQZ\n")
+    (folder / "msa/p1.a3m").write_text(">p1\nMXT-YIDKQE\n>far\nMK-AWWWWaaQW\n")
+    assert run_line("embed --model model --fasta parent.fa --out e.parquet --per residue --msa-dir msa") == 0
+    assert "".join(pq.read_table("e.parquet")["residue"].to_pylist()) == "MUTXYIBKQZ"
+    (folder / "variants.txt").write_text("M1A\n")
+    (folder / "parent.fa").write_text(">p1\nMKTAYIBKQZ\n")
+    (folder / "msa/p1.a3m").write_text(">p1\nMKTAYIDKQE\n>far\nMK-AWWWWaaQW\n")
+    score = "score --model model --parent parent.fa --variants variants.txt --out s.tsv --msa msa/p1.a3m"
+    assert run_line(score) == 0
+
+
 def test_score_writes_a_table(run_line: Callable[[str], int]) -> None:
     assert run_line("score --model model --parent parent.fa --variants variants.txt --out s.tsv") == 0
     lines = [line.split("\t") for line in Path("s.tsv").read_text().splitlines()]
@@ -119,7 +131,10 @@ def test_score_writes_a_table(run_line: Callable[[str], int]) -> None:
         ("embed --model model --fasta gap.fa --out e.parquet", "gap.fa:2: 'p1': '-' at residue 3, expected A-Z"),
         ("embed --model model --fasta twice.fa --out e.parquet", "twice.fa:3: 'p1' comes twice"),
         ("embed --model model --fasta nameless.fa --out e.parquet", "nameless.fa:1: the header holds no name"),
-        ("embed --model model --fasta other.fa --out e.parquet --msa-dir msa", "the first row is not the protein"),
+        (
+            "embed --model model --fasta other.fa --out e.parquet --msa-dir msa",
+            "the first row is not 'p1', for which the alignment is: at position 10 the row has R",
+        ),
         ("score --model model --parent p.fa --variants variants.txt --out s.tsv", "p.fa: holds 2 proteins"),
         ("score --model model --parent parent.fa --variants wrong.txt --out s.tsv", "wrong.txt:2: 'K1A': residue 1"),
         (

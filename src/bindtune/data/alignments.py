@@ -12,6 +12,7 @@ from bindtune.data.context import (
     cache_entry,
     draw_context,
     gives_homolog,
+    of_protein,
     read_entry,
     read_homologs,
 )
@@ -57,6 +58,7 @@ class Alignments:
         self._cache_dir = cache_dir
         self._bounds = sorted(set(neighbor_similarity_lower_bounds))
         self._entries: dict[str, dict[float, Path]] = {}
+        self._sequences: dict[str, str] = {}
         self.residues: dict[str, int] = {}
         """Residues of all homologs of a protein, once prepared."""
 
@@ -90,11 +92,10 @@ class Alignments:
         path, entries = self._paths[name], dict[float, Path]()
         for bound in self._bounds:
             homologs = read_homologs(path, neighbor_similarity_lower_bound=bound, cache_dir=self._cache_dir)
-            if homologs.residues(0) != sequence:
-                raise InputError(path, None, f"the first row is not '{name}', for which the alignment is")
+            homologs = of_protein(homologs, sequence, name=name, path=path)
             entries[bound] = cache_entry(path, bound, self._cache_dir)
             self.residues[name] = int(homologs.bounds[-1])
-        self._entries[name] = entries
+        self._entries[name], self._sequences[name] = entries, sequence
 
     def digest(self) -> str:
         """Hash of what all prepared alignments hold, and of whose they are."""
@@ -125,7 +126,7 @@ class Alignments:
         return gives_homolog(self._homologs(name, spec.neighbor_similarity_lower_bound), spec)
 
     def _homologs(self, name: str, bound: float) -> Homologs:
-        entry = read_entry(self._entries[name][bound])
-        if entry is not None:
-            return entry
-        return read_homologs(self._paths[name], neighbor_similarity_lower_bound=bound, cache_dir=self._cache_dir)
+        path, homologs = self._paths[name], read_entry(self._entries[name][bound])
+        if homologs is None:
+            homologs = read_homologs(path, neighbor_similarity_lower_bound=bound, cache_dir=self._cache_dir)
+        return of_protein(homologs, self._sequences[name], name=name, path=path)

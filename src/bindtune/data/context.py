@@ -7,6 +7,7 @@ All shares are float32, as the golden draws have them, and are compared as float
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from bindtune.errors import InputError
 from bindtune.io.a3m import match_columns, read_a3m, residues
 from bindtune.runs import atomic_path, sha256
 
@@ -31,8 +33,12 @@ _CLASSES = 5
 """Classes of letters in the first, rough comparison."""
 _FEW = 0.08
 """Share of a block's pairs up to which comparing them one by one is faster than a product of all."""
-_FORMAT = "2"
+_FORMAT = "3"
 """Part of the cache's key: to be changed with what is stored."""
+
+
+_REWRITTEN = {"U": "X-", "O": "X-", "X": "-", "B": "D", "Z": "E", "J": "L"}
+"""Letters of a protein, and what MMseqs2 writes for them in the first row of its alignment."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ class Homologs:
         bounds: where each row begins and ends in `text` (N + 1,).
         similarity: share of the query's columns in which a row is equal to it (N,).
         neighbours: near neighbours of each row, itself included (N,).
+        query: the first row in upper case, its gaps included.
     """
 
     names: tuple[str, ...]
@@ -101,6 +108,7 @@ class Homologs:
     bounds: Ints
     similarity: Floats
     neighbours: Ints
+    query: Bytes
 
     def residues(self, row: int | np.integer) -> str:
         """One row as a protein."""
@@ -227,12 +235,51 @@ def read_homologs(
     return homologs
 
 
+def of_protein(homologs: Homologs, sequence: str, *, name: str, path: Path | str) -> Homologs:
+    """The same rows, the first of which is a protein letter by letter.
+
+    MMseqs2 rewrites the first row: U and O as X, X as a gap, B as D, Z as E, J as L. A row that differs from the
+    protein only so gets the protein's letters.
+
+    Args:
+        homologs: of the protein's alignment.
+        sequence: the protein, in upper case.
+        name: its name, for messages.
+        path: the alignment, for messages.
+
+    Raises:
+        InputError: the first row is another protein; says where the first difference is.
+    """
+    if homologs.residues(0) == sequence:
+        return homologs
+    row = homologs.query.tobytes().decode("ascii")
+    differing = (
+        place
+        for place, (letter, own) in enumerate(zip_longest(row, sequence, fillvalue=""))
+        if letter != own and (not letter or letter not in _REWRITTEN.get(own, ""))
+    )
+    place = next(differing, None)
+    if place is not None:
+        letter, own = row[place : place + 1] or "its end", sequence[place : place + 1] or "its end"
+        raise InputError(
+            path,
+            None,
+            f"the first row is not {name!r}, for which the alignment is: at position {place + 1} the row has {letter} "
+            f"and the protein {own}; they have {len(row)} and {len(sequence)} letters",
+        )
+    own_text = np.frombuffer(sequence.encode("ascii"), dtype=np.uint8)
+    bounds = homologs.bounds + (len(sequence) - homologs.bounds[1])
+    bounds[0] = 0
+    return replace(homologs, text=np.concatenate([own_text, homologs.text[homologs.bounds[1] :]]), bounds=bounds)
+
+
 def _read(path: Path | str, bound: float) -> Homologs:
-    names, rows, proteins, columns = list[str](), bytearray(), bytearray(), 0
+    names, rows, proteins, columns, query = list[str](), bytearray(), bytearray(), 0, b""
     lengths = [0]
     for record in read_a3m(path):
         if not names:
             columns = sum(not (97 <= letter <= 122) for letter in record.sequence)
+            query = record.sequence.translate(None, b".").upper()
         rows += match_columns(record, columns=columns, path=path)
         proteins += residues(record)
         lengths.append(len(proteins))
@@ -244,6 +291,7 @@ def _read(path: Path | str, bound: float) -> Homologs:
         bounds=np.array(lengths, dtype=np.int64),
         similarity=query_similarity(aligned),
         neighbours=neighbour_counts(aligned, lower_bound=bound),
+        query=np.frombuffer(query, dtype=np.uint8),
     )
 
 
@@ -339,10 +387,11 @@ def _flatten(homologs: Homologs) -> dict[str, NDArray[np.generic]]:
         "bounds": homologs.bounds,
         "similarity": homologs.similarity,
         "neighbours": homologs.neighbours,
+        "query": homologs.query,
     }
 
 
 def _unflatten(arrays: dict[str, NDArray[np.generic]]) -> Homologs:
     names = tuple(arrays["names"].tobytes().decode().split("\n"))
-    parts = {name: arrays[name] for name in ("text", "bounds", "similarity", "neighbours")}
+    parts = {name: arrays[name] for name in ("text", "bounds", "similarity", "neighbours", "query")}
     return Homologs(names=names, **parts)  # type: ignore[arg-type]

@@ -11,11 +11,12 @@ import torch
 
 from bindtune.config import EmbedConfig, ScoreConfig
 from bindtune.data.alignments import AlignmentCounts
-from bindtune.data.context import Context, ContextSpec, draw_context, gives_homolog, read_homologs
+from bindtune.data.context import Context, ContextSpec, draw_context, gives_homolog, of_protein, read_homologs
 from bindtune.data.draws import digest
 from bindtune.data.proteins import check_file_name, find_alignment, warn_unmatched
 from bindtune.errors import ConfigError, InputError
 from bindtune.inference.embedding import embed_proteins, write_embeddings
+from bindtune.inference.shards import NamedSequence
 from bindtune.inference.variants import VariantScore, score_variants
 from bindtune.io.proteins import read_proteins
 from bindtune.io.text import numbered_lines
@@ -43,7 +44,7 @@ def embed(settings: EmbedConfig) -> str:
     for name, sequence in proteins.items():
         path = _alignment(settings.msa_dir, name)
         if path is not None:
-            drawn = _draw(settings, path, query=sequence, seeds=[digest(settings.seed, name)])
+            drawn = _draw(settings, path, query=NamedSequence(name, sequence), seeds=[digest(settings.seed, name)])
             contexts[name] = drawn.contexts[0].sequences
             with_alignment += 1
             without_homolog += not drawn.holds_homolog
@@ -76,12 +77,12 @@ def score(settings: ScoreConfig) -> str:
     parents = _sequences(settings.parent)
     if len(parents) > 1:
         raise InputError(settings.parent, None, f"holds {len(parents)} proteins, expected the parent alone")
-    (parent,) = parents.values()
+    ((name, parent),) = parents.items()
     variants = read_variants(settings.variants, parent=parent)
     contexts = {}
     if settings.msa is not None:
         seeds = range(settings.seed, settings.seed + settings.num_contexts)
-        drawn = _draw(settings, settings.msa, query=parent, seeds=seeds)
+        drawn = _draw(settings, settings.msa, query=NamedSequence(name, parent), seeds=seeds)
         for seed, context in zip(seeds, drawn.contexts, strict=True):
             if context.reason:
                 raise InputError(settings.msa, None, f"no context: {context.reason}")
@@ -168,7 +169,7 @@ class _Drawn(NamedTuple):
     holds_homolog: bool
 
 
-def _draw(settings: EmbedConfig | ScoreConfig, path: Path, *, query: str, seeds: Iterable[int]) -> _Drawn:
+def _draw(settings: EmbedConfig | ScoreConfig, path: Path, *, query: NamedSequence, seeds: Iterable[int]) -> _Drawn:
     spec = ContextSpec(
         max_num_samples=settings.max_num_samples,
         max_token_length=settings.max_token_length,
@@ -178,8 +179,7 @@ def _draw(settings: EmbedConfig | ScoreConfig, path: Path, *, query: str, seeds:
     )
     bound = spec.neighbor_similarity_lower_bound
     homologs = read_homologs(path, neighbor_similarity_lower_bound=bound, cache_dir=settings.cache_dir)
-    if homologs.residues(0) != query:
-        raise InputError(path, None, "the first row is not the protein that the alignment is for")
+    homologs = of_protein(homologs, query.sequence, name=query.name, path=path)
     contexts = [draw_context(homologs, replace(spec, seed=seed)) for seed in seeds]
     return _Drawn(contexts, gives_homolog(homologs, spec) and all(context.sequences for context in contexts))
 

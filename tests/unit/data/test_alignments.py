@@ -46,6 +46,45 @@ def test_an_alignment_of_another_protein_is_refused(tmp_path: Path) -> None:
         made(tmp_path).prepare({"P1": QUERY[:-1] + "K"})
 
 
+@pytest.mark.parametrize(
+    ("protein", "row"),
+    [
+        ("MUTOYIBKQZ", "MXTXYIDKQE"),
+        ("MUTXYIJKQR", "M-T-YILKQR"),
+        ("XMTAYIXKQX", "-MTAYI-KQ-"),
+        ("MUTAYIBKQR", "MUTAYIDKQR"),
+    ],
+)
+def test_letters_that_mmseqs2_rewrites_are_the_protein_s(tmp_path: Path, protein: str, row: str) -> None:
+    found = made(tmp_path, f">query\n{row}\n>a\nMKTAY-AKQK\n>b\nMKSAYIaaAKQR\n")
+    found.prepare({"P1": protein})
+    everything = ContextSpec(seed=3)
+    for _ in range(2):  # the second time without the cache
+        drawn = found.draw("P1", everything)
+        assert dict(zip(drawn.names, drawn.sequences.split(","), strict=True)) == {
+            "query": protein, "a": "MKTAYAKQK", "b": "MKSAYIAAAKQR",
+        }  # fmt: skip
+        for entry in entries(tmp_path):
+            entry.unlink()
+
+
+@pytest.mark.parametrize(
+    ("protein", "row", "problem"),
+    [
+        ("MKTAYIAKQR", "MKTAYIDKQR", "at position 7 the row has D and the protein A; they have 10 and 10 letters"),
+        ("MKTAYIDKQR", "MKTAYIBKQR", "at position 7 the row has B and the protein D; they"),  # not the other way round
+        ("MKTAYIXKQR", "MKTAYIAKQR", "at position 7 the row has A and the protein X; they"),
+        ("MKTAYIAKQR", "MKTAYI-KQR", "at position 7 the row has - and the protein A; they"),
+        ("MUTAYIAKQR", "MXTAYIAKQ", "at position 10 the row has its end and the protein R; they have 9 and 10"),
+        ("MUTAYIAKQ", "MXTAYIAKQR", "at position 10 the row has R and the protein its end; they have 10 and 9"),
+        ("MKTA", "M", "at position 2 the row has its end and the protein K; they have 1 and 4 letters"),
+    ],
+)
+def test_any_other_difference_is_refused_with_its_place(tmp_path: Path, protein: str, row: str, problem: str) -> None:
+    with pytest.raises(InputError, match=f"P1.a3m: the first row is not 'P1', for which the alignment is: {problem}"):
+        made(tmp_path, f">query\n{row}\n").prepare({"P1": protein})
+
+
 def test_one_that_is_not_asked_for_is_not_read(tmp_path: Path) -> None:
     found = made(tmp_path, "no alignment at all")
     found.prepare({"P2": QUERY})
