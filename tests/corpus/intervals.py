@@ -25,6 +25,10 @@ from corpus.valid import (
 _ROWS = [("chr1", 10, 20, 1, 1), ("chr2", 0, 8, -1, 2), ("chr1", 5, 9, 0, 3)]
 _PEAKS = (_ROWS, {"score": [3.5, -1000.0, 0.0]})
 _HEADED = [(*row[:-1], row[-1] + 4) for row in _ROWS]
+IDR = (
+    b"chr1\t10\t20\t.\t540\t.\t4.5\t-1\t1.5\t5\t1.20\t2.31\t11\t20\t4.5\t15\t10\t19\t5.5\t14\n"
+    b"chr2\t0\t8\t.\t1000\t+\t7.0\t3.0\t-1\t4\tinf\t5.00\t0\t8\t7.0\t4\t0\t7\t6.5\t3.25\n"
+)
 _ONE = ([("chr1", 1, 9, 0, 1)], {})
 _GENES = [("chr1", 10, 20, 1, 2), ("chr2", 0, 8, -1, 4)]
 _REGIONS = [("chr1", 0, 20, 1, 1), ("chr2", 1, 7, -1, 2)]
@@ -67,6 +71,25 @@ PEAK_CASES = [
                 BROAD,
                 (_ROWS[:1], {"score": [100.0], "enrichment": [4.5], "p_value": [3.1], "q_value": [-1.0]}),
             ),
+            "twenty columns are IDR's narrowPeak": (
+                IDR,
+                (
+                    [("chr1", 10, 20, 0, 1), ("chr2", 0, 8, 1, 2)],
+                    {
+                        "score": [540.0, 1000.0],
+                        "enrichment": [4.5, 7.0],
+                        "p_value": [-1.0, 3.0],
+                        "q_value": [1.5, -1.0],
+                    },
+                ),
+            ),
+            "seventeen columns are IDR's broadPeak": (
+                b"chr1\t10\t20\t.\t540\t.\t4.5\t3.1\t1.5\t1.2\t2.3\t11\t20\t4.5\t10\t19\t5.5\n",
+                (
+                    [("chr1", 10, 20, 0, 1)],
+                    {"score": [540.0], "enrichment": [4.5], "p_value": [3.1], "q_value": [1.5]},
+                ),
+            ),
             "leading zeros": (b"chr1\t0001\t0009\n", _ONE),
             "the last position": (f"chr1\t1\t{10**12}\n", ([("chr1", 1, 10**12, 0, 1)], {})),
             "the same line twice": (b"chr1\t1\t9\nchr1\t1\t9\n", ([("chr1", 1, 9, 0, 1), ("chr1", 1, 9, 0, 2)], {})),
@@ -99,8 +122,13 @@ PEAK_CASES = [
                 ":1: start is not a whole number: 'start'; a header line must begin with '#'",
             ),
             "two columns": (b"# x\nchr1\t5\n", ":2: expected at least 3 columns .* found 2"),
-            "thirteen columns": (b"chr1\t5\t9" + b"\t0" * 10, ":1: BED has at most 12 columns, found 13"),
+            "thirteen columns": (
+                b"chr1\t5\t9" + b"\t0" * 10,
+                ":1: BED has at most 12 columns, found 13; .* --peak-format",
+            ),
             "a line with fewer columns": (PEAKS + b"chr1\t5\t9\n", ":4: 3 columns, where the first line has 6"),
+            "IDR's columns with a word": (IDR.replace(b"7.0", b"high"), ":2: column 7 is not a number: 'high'"),
+            "IDR's columns cut in a line": (IDR[:-6], ":2: 19 columns, where the first line has 20"),
             "a line with more columns": (b"chr1\t5\t9\nchr1\t5\t9\tn\n", ":2: 4 columns, where the first line has 3"),
             "a cut last line": (PEAKS[:-5], ":3: 4 columns, where the first line has 6"),
             "commas for tabs": (b"chr1,10,20\n", ":1: expected at least 3 columns .* found 1"),

@@ -12,7 +12,7 @@ class WindowsConfig(Settings):
     """Training windows from peaks, a genome and regions. Lengths, strides and distances are in nucleotides."""
 
     peaks: Annotated[tuple[Path, ...], Field(min_length=1)]
-    """Peaks: BED3 to BED12, narrowPeak or broadPeak, plain or gzipped; the peaks of all files count together."""
+    """Peaks: BED3 to BED12, narrowPeak, broadPeak or IDR's, plain or gzipped; the peaks of all files count together."""
     genome: Path | None = None
     """Genome: FASTA (plain, gzip or bgzip) or 2bit; needs --regions or --genes."""
     regions: Path | None = None
@@ -42,7 +42,7 @@ class WindowsConfig(Settings):
     """With --long-regions sample: a window's centre lies at most this far from its peak's."""
 
     peak_format: Literal["auto", "bed", "narrowPeak", "broadPeak"] = "auto"
-    """Format of the peak files; auto goes by name and columns."""
+    """Format of the peak files; auto goes by name and columns. A named format may have more columns behind."""
     min_score: float | None = None
     """Leave out peaks with a lower score (column 5)."""
     min_enrichment: float | None = None

@@ -1,7 +1,8 @@
-"""BED3 to BED12, ENCODE narrowPeak and broadPeak; plain or gzipped.
+"""BED3 to BED12, ENCODE narrowPeak and broadPeak, and what IDR writes; plain or gzipped.
 
-Format: https://genome.ucsc.edu/FAQ/FAQformat.html. Two departures that files in the wild need: the score may be any
-number (eCLIP peak files keep a log2 fold change there), and columns may be separated by blanks where a line has no tab.
+Formats: https://genome.ucsc.edu/FAQ/FAQformat.html, https://github.com/nboley/idr (narrowPeak or broadPeak, then
+columns of its own, which are not read). Two departures that files in the wild need: the score may be any number (eCLIP
+peak files keep a log2 fold change there), and columns may be separated by blanks where a line has no tab.
 """
 
 import math
@@ -31,6 +32,8 @@ _WORDS = pa.dictionary(pa.int32(), pa.string())
 _ARROW_ALONE = ("\t ", " \t", "\t0x", "\t0X", "\t-0")
 """Where these stand, Arrow would read numbers that are none: blanks around them, hexadecimal ones, -0."""
 _WIDTH = {"narrowPeak": 10, "broadPeak": 9}
+_IDR_WIDTH: dict[int, PeakFormat] = {20: "narrowPeak", 17: "broadPeak"}
+"""Columns that IDR writes of two replicates: those of the format, two of IDR, and four or three of each replicate."""
 
 
 def read_bed(path: Path, *, kind: PeakFormat = "auto", numbers: bool = True) -> Intervals:
@@ -38,7 +41,8 @@ def read_bed(path: Path, *, kind: PeakFormat = "auto", numbers: bool = True) -> 
 
     Args:
         path: the file, plain or gzipped whatever its name; blocks of BED12 are not read, the whole span is.
-        kind: the format; "auto" goes by the name, then by the columns of the first line.
+        kind: the format, whose columns may be followed by any others; "auto" goes by the name, then by the columns of
+            the first line.
         numbers: read the score and its kin; without them column 5 may hold anything.
 
     Returns:
@@ -77,8 +81,12 @@ class _Shape(NamedTuple):
 
 
 def _shape(path: Path, line: int, *, fields: list[str], kind: PeakFormat, numbers: bool) -> _Shape:
-    kind = _detect(path, fields, kind=kind)
     width = len(fields)
+    if kind == "auto":
+        kind = _detect(path, fields)
+        if kind == "bed" and width > 12:
+            problem = f"BED has at most 12 columns, found {width}"
+            raise InputError(path, line, f"{problem}; where more follow, name the format with --peak-format")
     _check_width(path, line, width=width, kind=kind)
     values = {name: place for name, place in _VALUES[kind].items() if numbers and place < width}
     return _Shape(width, tuple(values), tuple(values.values()))
@@ -145,9 +153,7 @@ def _words(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
 
-def _detect(path: Path, fields: list[str], *, kind: PeakFormat) -> PeakFormat:
-    if kind != "auto":
-        return kind
+def _detect(path: Path, fields: list[str]) -> PeakFormat:
     name = path.name.lower()
     suffixed: tuple[PeakFormat, ...] = ("narrowPeak", "broadPeak")
     for known in suffixed:
@@ -155,6 +161,8 @@ def _detect(path: Path, fields: list[str], *, kind: PeakFormat) -> PeakFormat:
             return known
     if len(fields) == 10:
         return "narrowPeak"
+    if len(fields) in _IDR_WIDTH:
+        return _IDR_WIDTH[len(fields)]
     # Nine columns are BED9 (two positions, a colour) or broadPeak (three numbers, p and q among them).
     thick = len(fields) == 9 and not (fields[6].isdigit() and fields[7].isdigit())
     return "broadPeak" if thick else "bed"
@@ -165,8 +173,6 @@ def _check_width(path: Path, line: int, *, width: int, kind: PeakFormat) -> None
         raise InputError(path, line, f"expected at least 3 columns (chromosome, start, end), found {width}")
     if width < _WIDTH.get(kind, 3):
         raise InputError(path, line, f"{kind} has {_WIDTH[kind]} columns, found {width}")
-    if width > 12:
-        raise InputError(path, line, f"BED has at most 12 columns, found {width}")
 
 
 def _span(path: Path, line: int, *, fields: list[str]) -> tuple[int, int]:

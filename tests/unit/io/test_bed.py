@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bindtune.errors import InputError
-from bindtune.io.bed import read_bed
+from bindtune.io.bed import PeakFormat, read_bed
 from bindtune.io.intervals import Intervals
 
 LINES = ["chr1\t10\t20\tx\t3.65\t+", "chr2\t5\t9\ty\t-1e3\t-", "chr1\t0\t4\tz\t0\t."]
@@ -129,3 +129,33 @@ def test_real_files_parse_whole(shared: Path, folder: str, name: str, count: int
     assert len(table) == count == len(fields)
     assert table.values["score"].tolist() == [float(row[4]) for row in fields]
     assert table.end.sum() - table.start.sum() == sum(int(row[2]) - int(row[1]) for row in fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "width", "values"),
+    [
+        ("bed", 10, ["score"]),
+        ("bed", 13, ["score"]),
+        ("bed", 20, ["score"]),
+        ("narrowPeak", 12, ["score", "enrichment", "p_value", "q_value"]),
+        ("narrowPeak", 20, ["score", "enrichment", "p_value", "q_value"]),
+        ("broadPeak", 17, ["score", "enrichment", "p_value", "q_value"]),
+    ],
+)
+def test_the_named_format_wins_over_the_number_of_columns(
+    tmp_path: Path, kind: PeakFormat, width: int, values: list[str]
+) -> None:
+    path = tmp_path / "p.bed"
+    fields = ["chr1", "10", "20", "x", "5", "+", "1.5", "2.5", "3.5", *["word"] * 20]
+    path.write_text("\t".join(fields[:width]) + "\n")
+    table = read_bed(path, kind=kind)
+    assert rows(table) == [("chr1", 10, 20, 1)]
+    assert list(table.values) == values
+    assert [column.tolist() for column in table.values.values()] == [[5.0], [1.5], [2.5], [3.5]][: len(values)]
+
+
+def test_a_named_format_needs_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "p.bed"
+    path.write_text(LINES[0] + "\n")
+    with pytest.raises(InputError, match=r"p\.bed:1: narrowPeak has 10 columns, found 6"):
+        read_bed(path, kind="narrowPeak")
