@@ -222,9 +222,10 @@ def _count_headers(content: bytes) -> int:
 
 
 def _count_rows(content: bytes) -> int | None:
-    if any(mark in content for mark in (b"_pred", b"_conf", b"_dssp")):  # such rows annotate, and are left out
+    # Rows that annotate are left out, and so are alignments of other queries after NUL.
+    if any(mark in content for mark in (b"_pred", b"_conf", b"_dssp", b"\0")):
         return None
-    return sum(line.translate(None, b"\0").startswith(b">") for line in content.split(b"\n"))
+    return sum(line.startswith(b">") for line in content.split(b"\n"))
 
 
 def _count_windows(content: bytes) -> int | None:

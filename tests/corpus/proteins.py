@@ -117,6 +117,12 @@ ALIGNMENT_CASES = [
         "A3M",
         {
             "NUL bytes between alignments": (ALIGNMENT + b"\0", _ROWS),
+            "the query again after NUL": (
+                b">q\nMK\n>r\nMR\n\0>q2\nMK\n>s\nMH\n\0",
+                [("q", "MK"), ("r", "MR"), ("q2", "MK"), ("s", "MH")],
+            ),
+            "another query after NUL": (b">q\nMK\n>r\nMR\n\0>q2\nMW\n>s\nMH\n\0", [("q", "MK"), ("r", "MR")]),
+            "another query after NUL, of another length": (b">q\nMK\n\0>q2\nMWKL\n>s\nMHKL\n\0", [("q", "MK")]),
             "wrapped lines": (b">q\nMK\nTAY\n\n>r\nM-\nxTAY\n", [("q", "MKTAY"), ("r", "MXTAY")]),
             "one name twice": (b">q\nMK\n>q\nM-\n", [("q", "MK"), ("q", "M")]),
             "no name": (b">\nMK\n", [("", "MK")]),

@@ -33,7 +33,7 @@ _CLASSES = 5
 """Classes of letters in the first, rough comparison."""
 _FEW = 0.08
 """Share of a block's pairs up to which comparing them one by one is faster than a product of all."""
-_FORMAT = "3"
+_FORMAT = "4"
 """Part of the cache's key: to be changed with what is stored."""
 
 

@@ -6,6 +6,7 @@ before the first record (ColabFold), NUL bytes between alignments, ``.`` for gap
 columns and are no sequences (``>ss_pred``, ``>ss_conf``, ``>sa_dssp``), and may be gzipped.
 """
 
+import logging
 import re
 import zlib
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from typing import BinaryIO, NamedTuple
 
 from bindtune.errors import InputError
 from bindtune.io.text import LONGEST_LINE, limited_lines, open_bytes
+
+log = logging.getLogger(__name__)
 
 _LETTERS = bytes(range(ord("A"), ord("Z") + 1)) + bytes(range(ord("a"), ord("z") + 1))
 _LOWER = bytes(range(ord("a"), ord("z") + 1))
@@ -40,22 +43,51 @@ class Record(NamedTuple):
 def read_a3m(path: Path | str) -> Iterator[Record]:
     """Read the records of an A3M or FASTA file, gzipped or not, holding one at a time.
 
-    Line breaks in a sequence are joined, NUL bytes and carriage returns removed. Annotation rows are left out.
-    Rows are not required to have equal lengths here: see `match_columns`.
+    Line breaks in a sequence are joined, NUL bytes and carriage returns removed. Annotation rows are left out. A NUL
+    byte parts alignments: one that does not begin with the query of the first is of another protein, and is left out
+    with a warning. Rows are not required to have equal lengths here: see `match_columns`.
 
     Raises:
         InputError: the file cannot be read, holds no record, or a record is empty or holds anything but letters, `-`
             and `.`; with file and line.
     """
+    query: bytes | None = None
+    stranger: Record | None = None
+    same, strangers, left_out = True, 0, 0
+    for record, begins in _rows(path):
+        if query is None:
+            query = residues(record)
+        elif begins:
+            same = residues(record) == query
+            if not same:
+                stranger, strangers = stranger or record, strangers + 1
+        if same:
+            yield record
+        else:
+            left_out += 1
+    if stranger is not None:
+        log.warning(
+            "%s:%d: the alignment after a NUL byte begins with %r, which is not the query of the first; alignments "
+            "of other queries are left out: %d, with %d rows",
+            path, stranger.line, stranger.name[:40], strangers, left_out,
+        )  # fmt: skip
+
+
+def _rows(path: Path | str) -> Iterator[tuple[Record, bool]]:
+    """Yield each row that is a sequence, and whether it is the first one after a NUL byte between lines."""
     name, first, parts, size = "", 0, list[bytes](), 0
+    parted = begins = False
     annotated = found = False
     with _opened(path) as lines:
         for number, raw in enumerate(lines, 1):
-            line = raw.translate(None, b"\0").rstrip()
+            line, whole = raw.translate(None, b"\0").rstrip(), raw.rstrip()
+            parted |= whole.startswith(b"\0")
             if line.startswith(b">"):
                 if first:
                     found = True
-                    yield _record(path, name, first, parts)
+                    yield _record(path, name, first, parts), begins
+                    begins = False
+                begins, parted = begins or parted, False
                 annotated = _ANNOTATION.match(line) is not None
                 first = 0 if annotated else number
                 name, parts, size = line[1:].decode("utf-8", errors="replace"), [], 0
@@ -68,8 +100,9 @@ def read_a3m(path: Path | str) -> Iterator[Record]:
                 size += len(line)
                 if size > LONGEST_LINE:
                     raise InputError(path, first, f"record '{name[:40]}' has more than {LONGEST_LINE:,} letters")
+            parted |= whole.endswith(b"\0")
     if first:
-        yield _record(path, name, first, parts)
+        yield _record(path, name, first, parts), begins
     elif not found:
         raise InputError(path, None, "holds no sequence")
 

@@ -42,6 +42,30 @@ def test_lines_are_counted(tmp_path: Path) -> None:
     assert [record.line for record in read_a3m(path)] == [2, 5]
 
 
+@pytest.mark.parametrize("between", [b"\0", b"\0\n", b"\n\0\n\n", b"\0\r\n"])
+def test_alignments_of_other_queries_after_nul_are_left_out(
+    tmp_path: Path, between: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocks = [
+        b">q\nMKTAY\n>a\nMK-AY\n",
+        b">other\nMKTAW\n>b\nMKTAW\n",
+        b">q again\nmktay\n>c\nMKTVY\n",
+        b">ss_pred\nHHHHH\n>third\nWKTAY\n>d\nMKTAH\n>e\nMKTAH\n",
+        b">ss_pred\nHHHHH\n>q\nMKTAY\n>f\nMKTAF\n",
+    ]
+    path = written(tmp_path, between.join(blocks) + b"\0\n")
+    assert [record.name for record in read_a3m(path)] == ["q", "a", "q again", "c", "q", "f"]
+    (warned,) = caplog.messages
+    assert "the alignment after a NUL byte begins with 'other', which is not the query" in warned
+    assert "are left out: 2, with 5 rows" in warned
+
+
+def test_a_nul_byte_within_a_header_parts_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = written(tmp_path, b"\0>q\nMKTAY\n>a\0b\nMKTAV\n>c\nMKTAF\n")
+    assert [record.name for record in read_a3m(path)] == ["q", "ab", "c"]
+    assert not caplog.messages
+
+
 def test_forms_of_a_row() -> None:
     for sequence, columns, protein in (
         (b"MK-aaAYx", b"MK-AY", b"MKAAAYX"),
