@@ -334,9 +334,12 @@ def test_a_run_in_use(push: Push, trained: Path) -> None:
         assert "is in use by another process" in push(trained)[2]
 
 
-def test_a_name_that_no_repository_can_have(push: Push, hub: Hub, trained: Path) -> None:
-    code, _, err = push(trained, repo="me/model/more")
-    assert (code, len(err.splitlines())) == (2, 1)
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+@pytest.mark.parametrize("name", ["me/model/more", "two words", "", "me/..", "ü"])
+def test_a_name_that_no_repository_can_have(push: Push, hub: Hub, trained: Path, name: str, words: list[str]) -> None:
+    code, out, err = push(trained, *words, repo=name)
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert hub.repositories == {}
 
 
 def test_verify_downloads_and_finds_another_model_under_the_name(

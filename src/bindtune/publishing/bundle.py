@@ -89,12 +89,13 @@ def collect(source: Path, *, repo: str = "", base_model: str | None = None) -> B
         base_model: hub name of the model that the run began with, where the run knows a folder only.
 
     Raises:
-        ConfigError: it is no such folder, is not finished, or holds a secret.
+        ConfigError: it is no such folder, is not finished, or holds a secret or a link to a file elsewhere.
         InputError: a file of it is damaged.
         CheckpointError: a file of it is damaged.
     """
     if not source.is_dir():
         raise ConfigError(f"{source} is not a folder")
+    _listed(source, (_CONFIG, _PROVENANCE))
     if any(source.glob(_HEADS)):
         fold = source.resolve()
         raise ConfigError(
@@ -125,11 +126,11 @@ def _binding_run(run: Path, repo: str, base_model: str | None) -> Bundle:
     _refuse_unfinished_folds(run, config)
     base = base_model or _base(run, config.get("model", {}).get("checkpoint"))
     cleaned = _settings(run, base, section="model", key="checkpoint")
-    names = [_THRESHOLDS, "summary.yaml", "metrics.csv"]
-    files: dict[str, Path | bytes] = {name: run / name for name in names if (run / name).is_file()}
+    names = (_THRESHOLDS, "summary.yaml", "metrics.csv")
+    files: dict[str, Path | bytes] = {path.name: path for path in _listed(run, names)}
     for number in _folds(config):
         fold = run / f"fold_{number}"
-        for path in _listed(fold, _FOLD):
+        for path in _listed(fold, _FOLD, run=run):
             name = f"{fold.name}/{path.relative_to(fold)}"
             files[name] = _heads(path, base) if path.name == _HEADS else _cleaned(path, base)
     files |= cleaned
@@ -185,9 +186,19 @@ def _bundle(kind: str, source: Path, files: dict[str, Path | bytes], base: str |
     return Bundle(kind, files, tuple(sorted(there - files.keys())), base)
 
 
-def _listed(folder: Path, patterns: Iterable[str]) -> list[Path]:
-    """The files of a folder that are on the list."""
-    return [path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file()]
+def _listed(folder: Path, patterns: Iterable[str], *, run: Path | None = None) -> list[Path]:
+    """The files of a folder that are on the list.
+
+    Raises:
+        ConfigError: one is, through a symbolic link, a file outside `run`, by default of `folder`.
+    """
+    listed = [path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file()]
+    for path in listed:
+        if not path.resolve().is_relative_to((run or folder).resolve()):
+            raise ConfigError(
+                f"{path} is a symbolic link to {path.resolve()}, outside what is published: put the file itself there"
+            )
+    return listed
 
 
 def _folds(config: dict[str, Any]) -> range:

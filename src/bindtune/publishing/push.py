@@ -12,7 +12,7 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+from huggingface_hub.utils import disable_progress_bars, validate_repo_id  # type: ignore[attr-defined]
 
 from bindtune import __version__
 from bindtune.errors import ConfigError
@@ -52,6 +52,8 @@ def push(
     Raises:
         ConfigError: nothing can be published, or the hub does not take it.
     """
+    with _hub_errors(repo):
+        validate_repo_id(repo)
     bundle = collect(source, repo=repo, base_model=base_model)
     _announce(bundle, notify)
     if dry_run:

@@ -207,7 +207,7 @@ def _check_padding(subject: Subject, together: dict[str, Tensor]) -> Check:
     for name, tensor in together.items():
         apart = torch.cat([each[name] for each in alone])
         difference = float((tensor - apart).abs().max())
-        allowed = _EXTREME * spread * float(apart.square().mean().sqrt())
+        allowed = _EXTREME * spread * float(apart.double().square().mean().sqrt())
         passed = passed and difference <= allowed
         details.append(f"{name} largest difference {difference:.3g} (allowed {allowed:.3g})")
     return Check("alone and beside longer ones", passed, ", ".join(details))

@@ -58,3 +58,34 @@ def test_a_file_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
     with pytest.raises(ConfigError, match="is not a folder"):
         collect(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "summary.yaml",
+        "config.yaml",
+        "provenance.json",
+        "fold_2",
+        "fold_2/best_e1_binding_model_heads.pt",
+        "fold_2/best_e1_binding_model_lora/adapter_config.json",
+    ],
+)
+def test_links_to_files_elsewhere_are_refused(make_binding_run: Callable[..., Path], tmp_path: Path, name: str) -> None:
+    run = make_binding_run(tmp_path / "home" / "run")
+    for each in ("summary.yaml", "provenance.json"):
+        (run / each).write_text("{}")
+    (run / name).rename(tmp_path / "elsewhere")
+    (run / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match=r"is a symbolic link to .*elsewhere"):
+        collect(run)
+
+
+def test_links_inside_a_run_and_to_it_are_followed(make_binding_run: Callable[..., Path], tmp_path: Path) -> None:
+    run = make_binding_run(tmp_path / "home" / "run")
+    (run / "fold_2").rename(run / "moved")
+    (run / "fold_2").symlink_to("moved")
+    (tmp_path / "link").symlink_to(run)
+    assert collect(tmp_path / "link").files.keys() == collect(run).files.keys()
+    (run / "log").symlink_to("/etc/hostname")  # is not published
+    assert "log" not in collect(run).files

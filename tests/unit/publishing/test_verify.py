@@ -331,3 +331,15 @@ def test_a_binding_run(check: Callable[..., Verified], binding_run: Path, tmp_pa
     assert (passed, failed(checks)) == (False, ["fold 2"])
     with pytest.raises(ConfigError, match="no release"):
         check(binding_run)
+
+
+def test_what_is_allowed_is_finite_where_outputs_are_large(
+    weights: Path, tmp_path: Path, check: Callable[..., Verified]
+) -> None:
+    folder = shutil.copytree(weights, tmp_path / "large")
+    tensors = load_file(folder / "model.safetensors")
+    tensors["mlm_head.3.weight"] *= 1e30
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    outcome, detail = check(folder, release=None)[1]["alone and beside longer ones"]
+    assert outcome == "passed"
+    assert "inf" not in detail
