@@ -111,7 +111,9 @@ class Killed(BaseException):
 # -------------------------------------------------------------------- folders
 
 
-def test_a_run_that_failed_before_its_first_fold_is_begun_again_with_other_settings(make: Make, tmp_path: Path) -> None:
+def test_a_run_that_failed_before_its_first_fold_is_begun_again_with_other_settings(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "twins.fa").write_text(">a\nACDC\n0101\n>b\nACDC\n0101\n>c\nGHKC\n0001\n")
     (tmp_path / "folds.csv").write_text("protein,fold\na,1\nb,2\nc,2\n")
     leaky = (f"data.fasta_path={tmp_path}/twins.fa", f"data.folds={tmp_path}/folds.csv", "training.epochs=1")
@@ -123,6 +125,8 @@ def test_a_run_that_failed_before_its_first_fold_is_begun_again_with_other_setti
     with pytest.raises(CheckpointError, match="no model"):
         cross_validate(make(*leaky, "data.leaks=allow", "model.checkpoint=/not/there"))
     cross_validate(make(*leaky, "data.leaks=allow"))
+    text = "folds share 1 pairs of identical sequences: a, b"
+    assert [one.levelname for one in caplog.records if one.getMessage() == text] == ["WARNING"] * 2
     with pytest.raises(ConfigError, match="not empty"):
         cross_validate(make(*leaky, "data.leaks=allow"))
 

@@ -125,7 +125,11 @@ def test_thresholds_never_come_from_the_test_set(run: Run, binding_run: Path, tm
 
 
 def test_training_proteins_in_the_test_set(
-    run: Run, binding_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Run,
+    binding_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     oof = pq.read_table(binding_run / "oof.parquet").to_pandas()
     own = oof[(oof.protein == "t2") & (oof.ion == "ZN")]
@@ -136,16 +140,19 @@ def test_training_proteins_in_the_test_set(
     write_labels(tmp_path / "tests/ZN_test.fa", first=0, extra=leaked + near_copy)
     options = ("evaluate", "--run", binding_run, "--fasta", "tests", "--draws", 5, "--out", "out")
     assert run(*options, "--leaks", "fail") == 1
-    assert "1 of 12 test proteins have the sequence of a training protein" in capsys.readouterr().err
+    assert "1 of 12 test proteins have the sequence of a training protein: other_name; see" in capsys.readouterr().err
     audit = json.loads(Path("out/audit.json").read_text())
     (example,) = audit["test"]["examples"]
     assert {example["first"], example["second"]} == {"other_name", "t2"} and audit["leaks"] == 1
     assert not Path("out/predictions.parquet").exists()
+    caplog.clear()
     assert run(*options) == 0
-    assert "1 of 12 test proteins" in capsys.readouterr().out
+    assert "1 of 12 test proteins have the sequence of a training protein: other_name\n" in capsys.readouterr().out
+    (warned,) = (one for one in caplog.records if "flatter" in one.getMessage())
+    assert warned.levelname == "WARNING" and "training protein: other_name; see" in warned.getMessage()
     assert yaml.safe_load(Path("out/summary.yaml").read_text())["leaks"]["identical_pairs"] == 1
     assert run(*options[:-1], "other", "--audit-identity", 0.5) == 0
-    assert "1 others are similar to one (identity at least 0.5)" in capsys.readouterr().out
+    assert "1 others are similar to one (identity at least 0.5): other_name, near\n" in capsys.readouterr().out
 
 
 def test_what_cannot_be_evaluated(

@@ -444,7 +444,9 @@ def test_shared_sequences_are_dropped_from_the_held_out_side(run: Run, repeated:
     assert check_sums(tmp_path / "o")["windows"]["dropped"] == {"sequence_in_another_split": 2}
 
 
-def test_the_audit_fails_the_command_unless_told_otherwise(run: Run, repeated: Path, tmp_path: Path) -> None:
+def test_the_audit_fails_the_command_unless_told_otherwise(
+    run: Run, repeated: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     inputs = ("--peaks", tmp_path / "p.bed", "--region-fasta", repeated, "--validation-chromosomes", "chr2")
     inputs += ("--shared-sequences", "keep", "--out", tmp_path / "o", "--format", "jsonl")
     code, _, err = run(*inputs)
@@ -452,6 +454,8 @@ def test_the_audit_fails_the_command_unless_told_otherwise(run: Run, repeated: P
     assert "1 held-out windows have a sequence of another split, 1 the reverse complement of one" in err
     assert list((tmp_path / "o").iterdir()) == []
     assert run(*inputs, "--leaks", "allow")[0] == 0
+    (warned,) = (one for one in caplog.records if one.getMessage().startswith("the splits leak: "))
+    assert warned.levelname == "WARNING"
     audit = check_sums(tmp_path / "o")["audit"]
     assert (audit["identical_sequences"], audit["reverse_complements"]) == (1, 1)
 

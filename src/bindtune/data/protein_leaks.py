@@ -1,7 +1,7 @@
 """Proteins that stand on both sides of a split: identical ones, too similar ones, and those of one group."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from bindtune.data.similarity import MOST_SEQUENCES, align, candidate_pairs
 Ints = NDArray[np.int64]
 
 _EXAMPLES = 20
+_SHOWN = 5
 TRAIN, TEST = "train", "test"
 
 
@@ -47,12 +48,14 @@ class PartLeaks:
         proteins: all of its proteins.
         identical: those with the sequence of a protein elsewhere.
         similar: those that are not identical but similar to a protein elsewhere; None where this was not looked for.
+        names: all of these proteins, identical ones first.
     """
 
     part: str
     proteins: int
     identical: int
     similar: int | None
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,11 @@ def _audit(
                 None
                 if identity is None
                 else _count(in_similar - in_identical, nodes=nodes, weights=weights, part=part),
+                tuple(
+                    name
+                    for places in (in_identical, in_similar - in_identical)
+                    for name in sorted(_named(places, nodes=nodes, members=members, part=part))
+                ),
             )
             for part in sorted(sizes, key=_in_order)
         ),
@@ -258,6 +266,20 @@ def _similar(nodes: Sequence[_Node], *, identity: float, coverage: float) -> lis
         if alignment.identity >= identity and alignment.coverage >= coverage:
             found.append((one, other, alignment.identity, alignment.coverage))
     return sorted(found, key=lambda pair: (-pair[2], pair[0], pair[1]))
+
+
+def _named(places: set[int], *, nodes: Sequence[_Node], members: Mapping[_Node, list[str]], part: str) -> Iterator[str]:
+    return (name for place in places if nodes[place].part == part for name in members[nodes[place]])
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first names, and how many more there are, as messages say it.
+
+    >>> shortened(["a", "b"]), shortened(list("abcdefg"))
+    ('a, b', 'a, b, c, d, e and 2 more')
+    """
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
 
 
 def _count(places: set[int], *, nodes: Sequence[_Node], weights: Sequence[int], part: str) -> int:

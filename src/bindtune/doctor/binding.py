@@ -183,11 +183,12 @@ def _audit(config: BindingConfig, inputs: RunInputs) -> list[Finding]:
     fix = f"{together}; data.leaks=allow trains nevertheless"
     leaks = problem("folds", "audit", said["leaks"], fix, text=first) if refused else noted(
         "folds", "audit", said["leaks"], first)  # fmt: skip
-    empty = set(said["folds_without_sites"])
+    fixes = dict.fromkeys(said["folds_without_sites"], "fewer folds, or more proteins")
+    fixes |= dict.fromkeys(said["warnings"], "leave these proteins out of one of the sides")
     return [leaks] + [
-        warning("folds", "audit", text, "fewer folds, or more proteins") if text in empty else noted(
-            "folds", "audit", text) for text in others
-    ]  # fmt: skip
+        warning("folds", "audit", text, fixes[text]) if text in fixes else noted("folds", "audit", text)
+        for text in others
+    ]
 
 
 def _batches(config: BindingConfig, inputs: RunInputs, preparer: BatchPreparer, found: list[Finding]) -> BatchShape:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bindtune.config import EvaluateConfig
 from bindtune.data.alignments import AlignmentCounts
-from bindtune.data.protein_leaks import TEST, ProteinLeaks, audit_test_set
+from bindtune.data.protein_leaks import TEST, ProteinLeaks, audit_test_set, shortened
 from bindtune.data.proteins import UNKNOWN, Proteins, label_files, label_sources, load_proteins
 from bindtune.errors import CheckError
 from bindtune.evaluation import baseline
@@ -71,6 +71,8 @@ def evaluate(settings: EvaluateConfig) -> str:
             )
         if leaks.total and settings.leaks == "fail":
             raise CheckError(f"{told}; see {settings.out / AUDIT}; --leaks allow evaluates nevertheless")
+        if leaks.total and processes.is_first:
+            log.warning("figures flatter where training has a test protein: %s; see %s", told, settings.out / AUDIT)
         source = _source(proteins, {f"labels of {name}": path for name, path in files.items()})
         counts = run_job(settings, run, source, tsv=False, processes=processes)
         if not processes.is_first:
@@ -138,8 +140,12 @@ def _sentence(leaks: ProteinLeaks, wanted: float | None) -> str:
     part = next(part for part in leaks.parts if part.part == TEST)
     text = f"{part.identical} of {part.proteins} test proteins have the sequence of a training protein"
     if part.similar is not None:
-        return f"{text}, {part.similar} others are similar to one (identity at least {leaks.identity})"
-    return text if wanted is None else f"{text}; too many proteins to look for similar ones"
+        text += f", {part.similar} others are similar to one (identity at least {leaks.identity})"
+    if part.names:
+        text += f": {shortened(part.names)}"
+    if part.similar is None and wanted is not None:
+        text += "; too many proteins to look for similar ones"
+    return text
 
 
 def _score_residues(

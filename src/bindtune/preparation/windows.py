@@ -1,6 +1,7 @@
 """`bindtune windows`: from peaks, a genome and regions to train, validation and test files and their summary."""
 
 import json
+import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -24,6 +25,8 @@ from bindtune.preparation.inputs import Source, Tally, chromosome_set, open_sour
 from bindtune.preparation.splits import SplitFiles
 from bindtune.preparation.unlisted import chromosome_ends, count_unlisted, warn_of_another_assembly
 from bindtune.runs import atomic_path, sweep, writing
+
+log = logging.getLogger(__name__)
 
 _SUMMARY = "summary.json"
 _FORMATS = ("parquet", "jsonl", "jsonl.gz", "json", "json.gz")
@@ -174,13 +177,19 @@ def _plan(config: WindowsConfig, source: Source, *, regions: Regions, layout: La
 
 
 def _check_leaks(leaks: Leaks, *, config: WindowsConfig) -> None:
-    if leaks.total and config.leaks == "fail":
+    if not leaks.total:
+        return
+    found = (
+        f"{leaks.shared_coordinates} held-out stretches overlap another split or lie within {config.split_distance} "
+        f"nucleotides of it, {leaks.identical_sequences} held-out windows have a sequence of another split, "
+        f"{leaks.reverse_complements} the reverse complement of one"
+    )
+    if config.leaks == "fail":
         raise CheckError(
-            f"the splits leak, so nothing was written: {leaks.shared_coordinates} held-out stretches overlap another "
-            f"split or lie within {config.split_distance} nucleotides of it, {leaks.identical_sequences} held-out "
-            f"windows have a sequence of another split, {leaks.reverse_complements} the reverse complement of one; "
-            "--shared-sequences drop leaves such windows out, --leaks allow writes them all the same"
+            f"the splits leak, so nothing was written: {found}; --shared-sequences drop leaves such windows out, "
+            "--leaks allow writes them all the same"
         )
+    log.warning("the splits leak: %s", found)
 
 
 def _report(config: WindowsConfig, *, summary: dict[str, Any]) -> str:

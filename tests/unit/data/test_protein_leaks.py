@@ -8,7 +8,7 @@ import pytest
 
 from bindtune.data import protein_leaks
 from bindtune.data.folds import read_folds
-from bindtune.data.protein_leaks import LeakedPair, PartLeaks, SplitGroup, audit_folds, audit_test_set
+from bindtune.data.protein_leaks import LeakedPair, PartLeaks, SplitGroup, audit_folds, audit_test_set, shortened
 from bindtune.data.proteins import Proteins, load_proteins
 
 GENERATOR = np.random.default_rng(0)
@@ -27,11 +27,20 @@ def test_pairs_across_folds_are_counted() -> None:
     found = audit_folds(proteins, folds, identity=0.8)
     # a-c, b-c, d-f have one sequence; a-d, b-d, a-f, b-f, c-f are near; c-d and e-g lie within one fold.
     assert (found.identical_pairs, found.similar_pairs, found.total) == (3, 5, 8)
-    assert found.parts == (PartLeaks("1", 2, 2, 0), PartLeaks("2", 4, 2, 0), PartLeaks("3", 1, 1, 0))
+    assert found.parts == (
+        PartLeaks("1", 2, 2, 0, ("a", "b")),
+        PartLeaks("2", 4, 2, 0, ("c", "d")),
+        PartLeaks("3", 1, 1, 0, ("f",)),
+    )
     assert found.examples[0].identity == found.examples[1].identity == 1.0
     near = LeakedPair("a", "1", "d", "2", identity=0.9, coverage=1.0)
     assert near in found.examples or LeakedPair("d", "2", "a", "1", identity=0.9, coverage=1.0) in found.examples
     assert json.loads(json.dumps(found.as_dict()))["parts"][0]["identical"] == 2
+
+
+def test_names_are_shortened_when_there_are_many() -> None:
+    assert shortened(["a", "b", "c", "d", "e"]) == "a, b, c, d, e"
+    assert shortened([f"p{number}" for number in range(8)]) == "p0, p1, p2, p3, p4 and 3 more"
 
 
 def test_the_identity_and_its_absence_are_honoured() -> None:
@@ -40,7 +49,7 @@ def test_the_identity_and_its_absence_are_honoured() -> None:
     strict = audit_folds(proteins, folds, identity=0.95)
     assert (strict.total, strict.similar_pairs) == (0, 0)
     loose = audit_folds(proteins, folds, identity=0.85)
-    assert loose.parts == (PartLeaks("1", 1, 0, 1), PartLeaks("2", 2, 0, 1))
+    assert loose.parts == (PartLeaks("1", 1, 0, 1, ("a",)), PartLeaks("2", 2, 0, 1, ("d",)))
     nothing = audit_folds(proteins, folds, identity=None)
     assert (nothing.identical_pairs, nothing.similar_pairs, nothing.total) == (0, None, 0)
     assert nothing.parts[0].similar is None
@@ -65,7 +74,10 @@ def test_groups_across_folds_are_counted_but_no_pair_twice() -> None:
 def test_a_test_set_is_held_against_training() -> None:
     found = audit_test_set(table(a=ONE, b=OTHER), table(a=ONE, x=NEAR[:110]), identity=0.5)
     assert (found.same_names, found.identical_pairs, found.similar_pairs) == (1, 1, 1)
-    assert found.parts == (PartLeaks("test", 2, 1, 1), PartLeaks("train", 2, 1, 0))
+    assert found.parts == (
+        PartLeaks("test", 2, 1, 1, ("a", "x")),
+        PartLeaks("train", 2, 1, 0, ("a",)),
+    )
     assert found.examples[0] == LeakedPair("a", "test", "a", "train", 1.0, 1.0)
 
 

@@ -16,6 +16,7 @@ def test_a_folder_of_training_and_test_files_is_compared_part_by_part(tmp_path: 
     }
     config = build(BindingConfig, settings)
     found = audit(config, read_run(config, tmp_path / "run"))
-    assert "training and test sets share 1 pairs of identical sequences" in found["sentences"]
+    assert found["warnings"] == ["training and test sets share 1 pairs of identical sequences: t"]
+    assert found["sentences"][:2] == ["folds share 0 pairs of identical sequences", *found["warnings"]]
     (part,) = (part for part in found["test"]["parts"] if part["part"] == "test")
-    assert (part["proteins"], part["identical"]) == (2, 1)
+    assert (part["proteins"], part["identical"], part["names"]) == (2, 1, ("t",))

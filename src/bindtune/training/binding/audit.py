@@ -4,7 +4,7 @@ from typing import Any
 
 from bindtune.config import BindingConfig
 from bindtune.data.folds import count_folds
-from bindtune.data.protein_leaks import ProteinLeaks, audit_folds, audit_test_set
+from bindtune.data.protein_leaks import TEST, ProteinLeaks, audit_folds, audit_test_set, shortened
 from bindtune.data.proteins import Proteins, label_files, load_proteins
 from bindtune.training.binding.inputs import RunInputs
 
@@ -15,7 +15,8 @@ def audit(config: BindingConfig, inputs: RunInputs) -> dict[str, Any]:
     """What stands on both sides of a fold, what test sets share with training, and which folds lack an ion's sites.
 
     Returns:
-        Plain values: `leaks` (pairs across folds), `sentences` for the log, and the records behind them.
+        Plain values: `leaks` (pairs across folds), `sentences` for the log, those of them that are `warnings` as they
+        name proteins on both sides, and the records behind them.
 
     Raises:
         InputError: a test set cannot be read.
@@ -24,13 +25,15 @@ def audit(config: BindingConfig, inputs: RunInputs) -> dict[str, Any]:
     folds = audit_folds(inputs.proteins, inputs.fold, groups=inputs.group, identity=identity)
     sentences = [_sentence("folds", folds, wanted=identity) + _split_groups(folds, clusters=config.data.clusters)]
     found: dict[str, Any] = {"leaks": folds.total, "folds": folds.as_dict()}
+    warnings = sentences[:] if folds.total else []
     test = _test_set(config)
     if test is not None:
         shared = audit_test_set(inputs.proteins, test, identity=identity)
         sentences.append(_sentence("training and test sets", shared, wanted=identity))
+        warnings += sentences[1:] if shared.total else []
         found["test"] = shared.as_dict()
     found["folds_without_sites"] = _empty_folds(inputs)
-    return {**found, "sentences": sentences + found["folds_without_sites"]}
+    return {**found, "sentences": sentences + found["folds_without_sites"], "warnings": warnings}
 
 
 def _test_set(config: BindingConfig) -> Proteins | None:
@@ -44,8 +47,18 @@ def _test_set(config: BindingConfig) -> Proteins | None:
 def _sentence(what: str, leaks: ProteinLeaks, *, wanted: float | None) -> str:
     text = f"{what} share {leaks.identical_pairs} pairs of identical sequences"
     if leaks.similar_pairs is not None:
-        return f"{text} and {leaks.similar_pairs} other pairs with an identity of at least {leaks.identity}"
-    return text if wanted is None else f"{text}; too many proteins to look for similar ones: cluster them with mmseqs"
+        text += f" and {leaks.similar_pairs} other pairs with an identity of at least {leaks.identity}"
+    if names := _names(leaks):
+        text += f": {shortened(names)}"
+    if leaks.similar_pairs is None and wanted is not None:
+        text += "; too many proteins to look for similar ones: cluster them with mmseqs"
+    return text
+
+
+def _names(leaks: ProteinLeaks) -> list[str]:
+    """The proteins of the test set that training has too; without a test set, those of all folds."""
+    test = [part.names for part in leaks.parts if part.part == TEST]
+    return list(dict.fromkeys(name for names in test or [part.names for part in leaks.parts] for name in names))
 
 
 def _split_groups(leaks: ProteinLeaks, *, clusters: str) -> str:

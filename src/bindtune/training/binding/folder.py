@@ -99,8 +99,8 @@ def _pairs(values: Any, earlier: Any) -> Iterator[tuple[str, Any, dict[str, Any]
         yield name, value, earlier
 
 
-def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int) -> list[str]:
-    """Leave the settings, the folds, the audit, and where everything came from; returns what the audit says.
+def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int) -> dict[str, Any]:
+    """Leave the settings, the folds, the audit, and where everything came from; returns what `audit` does.
 
     The settings are written last: where they are, everything is.
     """
@@ -124,7 +124,7 @@ def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int)
     notice = resources("bindtune.models").joinpath("PROFLUENT_E1_NOTICE.txt").read_text(encoding="utf-8")
     write_text(run / NOTICE, notice)
     write_text(run / CONFIG, dump(config))
-    return list(found["sentences"])
+    return found
 
 
 def _origin(config: BindingConfig, inputs: RunInputs) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
@@ -69,9 +70,9 @@ def _cross_validate(
     )
     divided = [None if prepared is None else (prepared[0].fold, prepared[0].group)]
     broadcast_object_list(divided)
-    inputs, sentences = prepared or (read_run(config, run, divided=divided[0]), [])
+    inputs, audited = prepared or (read_run(config, run, divided=divided[0]), {})
     with _logging_to(run / LOG if accelerator.is_main_process else None) as note:
-        _tell(config, inputs, sentences)
+        _tell(config, inputs, audited)
         wanted = _wanted(config, fold)
         for number in wanted:
             _train_fold(config, run, inputs, number, accelerator=accelerator, resumed=resumed)
@@ -90,8 +91,8 @@ def _cross_validate(
 
 def _prepare(
     config: BindingConfig, run: Path, *, fold: int | None, resumed: bool, processes: int
-) -> tuple[RunInputs, list[str]]:
-    """Read the inputs, sign the run folder, and return them with what the audit says."""
+) -> tuple[RunInputs, dict[str, Any]]:
+    """Read the inputs, sign the run folder, and return them with what `audit` does."""
     inputs = read_run(config, run)
     with taking_turns(run):
         check_folder(config, run, fold=fold, resumed=resumed)
@@ -145,7 +146,7 @@ def _train_fold(
     accelerator.free_memory()
 
 
-def _tell(config: BindingConfig, inputs: RunInputs, sentences: list[str]) -> None:
+def _tell(config: BindingConfig, inputs: RunInputs, audited: dict[str, Any]) -> None:
     for setting in config.without_effect:
         log.warning("setting without effect: %s", setting)
     proteins = inputs.proteins
@@ -162,8 +163,8 @@ def _tell(config: BindingConfig, inputs: RunInputs, sentences: list[str]) -> Non
         log.info("%s", count_aligned(pairs, spec=_sampled_rows(config), alignments=inputs.alignments))
         if not len(inputs.alignments):
             warn_unmatched(str(config.data.msa_dir), proteins.names)
-    for sentence in sentences:
-        log.info("%s", sentence)
+    for sentence in audited.get("sentences", ()):
+        log.log(logging.WARNING if sentence in audited["warnings"] else logging.INFO, "%s", sentence)
 
 
 def _sampled_rows(config: BindingConfig) -> RowSpec:
