@@ -61,7 +61,7 @@ class Windows:
         pair_peak: (P,) index of the peak, in the order of the window's sequence.
         sequence: N sequences; empty until they are read.
         key: (N,) hash that a sequence shares with its reverse complement alone, but for the last bit, which says which
-            of the two it is; empty unless asked for.
+            of the two it is; empty until they are read.
     """
 
     placed: Placed
@@ -123,7 +123,6 @@ class WindowMaker:
         chosen: Ints,
         *,
         wanted: Callable[[Placed], NDArray[np.bool_]],
-        keys: bool,
         dropped: Counter[str],
     ) -> Iterator[Windows]:
         """Windows of the chosen regions that are wanted and that the rules keep.
@@ -131,7 +130,6 @@ class WindowMaker:
         Args:
             chosen: indices of regions, ascending.
             wanted: which windows of a bundle belong to this pass at all.
-            keys: compute the hashes.
             dropped: counts the windows that the rules drop, by reason.
         """
         for bundle in self._layout.stretches(chosen, windows=_BUNDLE_WINDOWS, letters=_BUNDLE_LETTERS):
@@ -139,7 +137,7 @@ class WindowMaker:
             windows = self._with_peaks(placed.take(wanted(placed)))
             peakless = windows.take(self._kept_though_peakless(windows))
             dropped["peakless"] += len(windows) - len(peakless)
-            yield self._with_sequences(peakless, keys=keys, dropped=dropped)
+            yield self._with_sequences(peakless, dropped=dropped)
 
     def held(self, index: PeakIndex, *, min_overlap: int) -> NDArray[np.bool_]:
         """Which of some peaks (P,) lie in a window that was laid, whether or not it was written.
@@ -217,7 +215,7 @@ class WindowMaker:
         order = order[counts[order]]
         return Windows(placed, window[order], peak[order], [], np.empty(0, np.uint64))
 
-    def _with_sequences(self, windows: Windows, *, keys: bool, dropped: Counter[str]) -> Windows:
+    def _with_sequences(self, windows: Windows, *, dropped: Counter[str]) -> Windows:
         placed, sequences, hashes = windows.placed, list[str](), list[int]()
         clear = np.ones(len(placed), bool)
         turned = self._turned(placed)
@@ -231,15 +229,14 @@ class WindowMaker:
                 clear[a:b] = _n_fraction(letters, starts=starts - low, ends=ends - low) <= self._rules.max_n_fraction
             spans = (starts - low, ends - low)
             text, size = letters.decode("ascii"), high - low
-            twin = reverse_complement(letters).decode("ascii") if turned[a] or keys else ""
+            twin = reverse_complement(letters).decode("ascii")
             if turned[a]:
                 text, twin, spans = twin, text, reverse(*spans, length=size)
             pairs = list(zip(spans[0].tolist(), spans[1].tolist(), strict=True))
             texts = [text[start:end] for start, end in pairs]
             sequences += texts
-            if keys:
-                twins = [twin[size - end : size - start] for start, end in pairs]
-                hashes += sequence_keys(texts, twins)
+            twins = [twin[size - end : size - start] for start, end in pairs]
+            hashes += sequence_keys(texts, twins)
         key = np.array(hashes, np.int64).view(np.uint64)
         read = Windows(placed, windows.pair_window, windows.pair_peak, sequences, key).take(clear)
         dropped["too_many_n"] += len(windows) - len(read)

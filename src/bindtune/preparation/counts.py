@@ -53,6 +53,7 @@ def summarise(
     listed: NDArray[np.bool_],
     unlisted: Mapping[str, int],
     dropped: Counter[str],
+    twins: Mapping[str, int],
     splits: Mapping[str, SplitCount],
 ) -> dict[str, Any]:
     """The summary's counts.
@@ -64,6 +65,7 @@ def summarise(
         listed: (P,) which of the peaks that were used are listed in a window that was written.
         unlisted: how many of the others there are, by reason.
         dropped: windows that were not written, by reason.
+        twins: windows that were written and have another's name, or another's sequence without its peaks.
         splits: what was written.
     """
     written = sum(count.windows for count in splits.values())
@@ -83,7 +85,7 @@ def summarise(
                 method: int(count) for method, count in zip(METHODS, layout.regions_by_method(), strict=True)
             },
         },
-        "windows": {"laid": int(layout.counts.sum()), "dropped": _nonzero(dropped), "written": written},
+        "windows": {"laid": int(layout.counts.sum()), "dropped": _nonzero(dropped), "written": written, **twins},
         "splits": {name: vars(count) | {"fraction": _share(count.windows, written)} for name, count in splits.items()},
     }
 

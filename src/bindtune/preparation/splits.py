@@ -16,6 +16,7 @@ from bindtune.data.splits import SPLITS, TRAIN, SplitPlan
 from bindtune.data.windows import WindowMaker, Windows
 from bindtune.io.window_files import WindowFormat, window_writer
 from bindtune.preparation.counts import SplitCount
+from bindtune.preparation.twins import Twins
 from bindtune.runs import atomic_path
 
 
@@ -49,6 +50,7 @@ class SplitFiles:
         self._maker, self._plan, self._regions, self._splits = maker, plan, regions, splits
         self._drop_shared, self._drop_repeated = drop_shared, drop_repeated
         self._written_keys: set[int] = set()
+        self._twins = Twins(regions)
         self._audit = LeakAudit(plan.distance)
         self.dropped: Counter[str] = Counter()
         self.counts = {SPLITS[split]: SplitCount() for split in sorted(splits)}
@@ -75,16 +77,19 @@ class SplitFiles:
                         columns = self._maker.columns(windows)
                         self.counts[SPLITS[split]].add(columns)
                         self.listed[windows.pair_peak] = True
+                        self._twins.add(windows, peak_count=columns.peak_count)
                         writer.write(columns)
 
     def findings(self) -> Leaks:
         """What the audit of the written windows found."""
         return self._audit.findings()
 
+    def twins(self) -> dict[str, int]:
+        """How many written windows have another's name, or another's sequence without its peaks."""
+        return self._twins.counts()
+
     def _keys_of(self, split: int) -> HeldOutKeys:
-        passes = self._maker.complete(
-            self._plan.regions_of(split), wanted=self._chooser(split), keys=True, dropped=Counter()
-        )
+        passes = self._maker.complete(self._plan.regions_of(split), wanted=self._chooser(split), dropped=Counter())
         return HeldOutKeys(np.concatenate([np.empty(0, np.uint64), *(windows.key for windows in passes)]))
 
     def _chooser(self, split: int) -> Callable[[Placed], NDArray[np.bool_]]:
@@ -102,9 +107,8 @@ class SplitFiles:
             progress.update(int(chosen.sum()) + near_border)
             return chosen
 
-        keys = len(self._splits) > 1 or self._drop_repeated
         regions = self._plan.regions_of(split)
-        for windows in self._maker.complete(regions, wanted=choose, keys=keys, dropped=self.dropped):
+        for windows in self._maker.complete(regions, wanted=choose, dropped=self.dropped):
             kept = self._without_shared(windows, own=own)
             kept = self._without_repeated(kept)
             starts, ends = self._maker.on_chromosome(kept.placed)

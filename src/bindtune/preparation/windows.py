@@ -23,6 +23,7 @@ from bindtune.outputs import output_folder
 from bindtune.preparation.counts import summarise
 from bindtune.preparation.inputs import Source, Tally, chromosome_set, open_source, place_regions, read_peaks
 from bindtune.preparation.splits import SplitFiles
+from bindtune.preparation.twins import PEAKLESS_TWIN, REPEATED_NAME
 from bindtune.preparation.unlisted import chromosome_ends, count_unlisted, warn_of_another_assembly
 from bindtune.runs import atomic_path, sweep, writing
 
@@ -90,6 +91,7 @@ def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str
             listed=run.listed,
             unlisted=unlisted,
             dropped=run.dropped,
+            twins=run.twins(),
             splits=run.counts,
         )
         summary["audit"] = asdict(leaks) | {"distance": plan.distance}
@@ -199,6 +201,11 @@ def _report(config: WindowsConfig, *, summary: dict[str, Any]) -> str:
     for kind in ("peaks", "regions", "windows"):
         lines += [f"{count} {kind} left out: {reason}" for reason, count in summary[kind]["dropped"].items()]
     lines.append(f"{windows['laid']} windows laid, {windows['written']} written")
+    if windows[REPEATED_NAME]:
+        lines.append(f"{windows[REPEATED_NAME]} windows have a seq_id that an earlier one has: regions come twice")
+    if windows[PEAKLESS_TWIN]:
+        advice = "--deduplicate keeps the first of equal sequences"
+        lines.append(f"{windows[PEAKLESS_TWIN]} windows without a peak have the sequence of one with peaks: {advice}")
     for name, count in summary["splits"].items():
         lines.append(f"{config.out / name}.{config.format}: {count['windows']} windows")
         if not count["windows"]:
