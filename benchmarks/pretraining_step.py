@@ -19,9 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM, alibi_slopes
 from bindtune.models.dnabert2_config import DNABert2Config
-from bindtune.models.dnabert2_layers import alibi_slopes
 from rows import Row, add_json_option, peak_resident, write_rows
 
 LENGTH = 512

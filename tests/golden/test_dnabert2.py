@@ -11,9 +11,8 @@ from torch import Tensor
 
 import rounding
 from bindtune.data.tokens import load_tokenizer
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM, alibi_slopes, lay_out
 from bindtune.models.dnabert2_config import DNABert2Config
-from bindtune.models.dnabert2_layers import alibi_slopes, lay_out
 
 # fp32 and fp64 differ by 7e-6 on these weights: seven times that. The smallest of the tried mistakes makes 4e-4.
 TOLERANCE = 5e-5

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import rounding
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM, DNABert2Model
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM, DNABert2Model, Layer, alibi_slopes, lay_out
 from bindtune.models.dnabert2_config import DNABert2Config
-from bindtune.models.dnabert2_layers import Layer, alibi_slopes, lay_out
 from bindtune.models.fused import dropout, gated_gelu
 from bindtune.models.hub_layout import write_hub_layout
 
@@ -341,7 +340,7 @@ class TestDropout:
             seen.append(x.shape[-1])
             return x
 
-        monkeypatch.setattr("bindtune.models.dnabert2_layers.dropout", note)
+        monkeypatch.setattr("bindtune.models.dnabert2.dropout", note)
         build().train()(*rows(5))
         assert seen == [24, 24, 40, 24, 40]
 
