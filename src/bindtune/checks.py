@@ -60,7 +60,7 @@ def run_checks(checks: Iterable[Check], *, notify: Callable[[str], None]) -> boo
     results = []
     for check in checks:
         notify(f"{_WORDS[check.passed]}  {check.name}: {check.detail}")
-        results.append(check.passed)
-    made = [result for result in results if result is not None]
-    notify(f"{sum(made)} of {len(made)} checks passed")
-    return all(made)
+        if check.passed is not None:
+            results.append(check.passed)
+    notify(f"{sum(results)} of {len(results)} checks passed")
+    return all(results)

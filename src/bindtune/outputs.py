@@ -7,6 +7,9 @@ from pathlib import Path
 
 from bindtune.errors import InputError
 
+LONGEST_NAME = 255
+"""Bytes of the name of a file, on most disks."""
+
 
 def output_folder(path: Path) -> Path:
     """The folder to write into; it need not be there.

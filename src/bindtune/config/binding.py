@@ -159,6 +159,11 @@ class TrainingSettings(Settings):
         """How contexts are drawn where nothing is learned."""
         return self.validation_msa_sampling or self.msa_sampling
 
+    @property
+    def precision(self) -> Literal["bf16", "no"]:
+        """What a GPU computes in, by accelerate's names."""
+        return "bf16" if self.use_bf16 else "no"
+
 
 class ModelSettings(Settings):
     """The encoder and the heads."""

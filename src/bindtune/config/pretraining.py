@@ -134,6 +134,11 @@ class PretrainConfig(Settings):
         """How training masks are drawn."""
         return self.masking or ("adaptive" if self.use_adaptive_masking else "uniform")
 
+    @property
+    def precision(self) -> Literal["fp16", "bf16", "no"]:
+        """What is computed in, by accelerate's names."""
+        return "fp16" if self.fp16 else "bf16" if self.bf16 else "no"
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if self.fp16 and self.bf16:

@@ -13,7 +13,6 @@ from transformers import PreTrainedTokenizerBase
 from bindtune.data.draws import Keys, derive, digest
 from bindtune.data.masking import (
     FLANK,
-    IGNORED,
     PEAK,
     Ints,
     Masking,
@@ -24,6 +23,7 @@ from bindtune.data.masking import (
 )
 from bindtune.data.tokens import special_ids
 from bindtune.errors import ConfigError
+from bindtune.models.token_loss import IGNORED
 from bindtune.regions import span_mask
 
 Example = Mapping[str, Any]

@@ -18,7 +18,6 @@ Ints = NDArray[np.int64]
 
 Masking = Literal["adaptive", "uniform", "peak-only"]
 
-IGNORED = -100  # the label of a token that is not asked for
 FLANK, PEAK = 1, 2  # where a maskable token stands; 0 is what can never be masked
 
 

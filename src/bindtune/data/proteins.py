@@ -15,6 +15,7 @@ from bindtune.errors import InputError, Problems
 from bindtune.io.a3m import read_a3m, residues
 from bindtune.io.labels import LabelledProtein, read_labels
 from bindtune.io.proteins import read_proteins
+from bindtune.outputs import LONGEST_NAME
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,6 @@ _LABEL_SUFFIXES = (".fasta", ".fa", ".fasta.gz", ".fa.gz")
 _ALIGNMENT_SUFFIXES = (".a3m", ".a3m.gz")
 _ACCESSION = re.compile(r"(?:sp|tr|ref|gb|emb|dbj)\|([^|]+)\|.*")
 _ODD_IN_FILES = re.compile(r"[^\w.-]")
-_LONGEST_NAME = 255  # bytes of the name of a file
 
 Labels = NDArray[np.int8]
 
@@ -243,7 +243,7 @@ def find_alignment(name: str, folders: Iterable[Path]) -> Path | None:
     ``P00918.a3m`` (MMseqs2) and ``sp_P00918_CAH2_HUMAN.a3m`` (ColabFold). The id itself comes first.
     """
     names = [f"{stem}{suffix}" for stem in _stems(name) for suffix in _ALIGNMENT_SUFFIXES]
-    paths = (folder / each for folder in folders for each in names if len(each.encode()) <= _LONGEST_NAME)
+    paths = (folder / each for folder in folders for each in names if len(each.encode()) <= LONGEST_NAME)
     return next((path for path in paths if path.is_file()), None)
 
 

@@ -8,9 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bindtune.data.masking import IGNORED, MaskingRates, Replacement, choose_masked, replace_selected
+from bindtune.data.masking import MaskingRates, Replacement, choose_masked, replace_selected
 from bindtune.data.proteins import UNKNOWN
 from bindtune.data.residue_rows import ResidueRow
+from bindtune.models.e1_tokens import IDS
+from bindtune.models.token_loss import IGNORED
 
 _UNINFORMATIVE = frozenset("X?")
 
@@ -43,10 +45,7 @@ class ResidueCollator:
     def __call__(self, rows: Sequence[ResidueRow]) -> dict[str, Any]:
         """Collate; `rows` of the result are those given."""
         batch = self.preparer.get_batch_kwargs([row.text for row in rows], names=[row.name for row in rows])
-        tensors = {
-            name: batch[name]
-            for name in ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
-        }
+        tensors = {name: batch[name] for name in IDS}
         residues = self.preparer.residue_mask(tensors["input_ids"], tensors["sequence_ids"])
         wanted = torch.from_numpy(np.concatenate([row.labels for row in rows])).long()
         labels = torch.full((*residues.shape, wanted.shape[1]), IGNORED)

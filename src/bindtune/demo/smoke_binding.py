@@ -15,14 +15,17 @@ from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.errors import CheckError
 from bindtune.inference.checkpoints import load_lora_checkpoint
 from bindtune.inference.predict import predict
+from bindtune.inference.tables import PARQUET
 from bindtune.io.proteins import read_proteins
+from bindtune.models.adapter_check import adapter_effect
 from bindtune.models.backbones import load_backbone
+from bindtune.models.e1_tokens import IDS
 from bindtune.training.binding.lora_check import check
+from bindtune.training.binding.merge import OOF
 from bindtune.training.binding.run import cross_validate
 from bindtune.training.export import export_run
 
 _IONS = ("ZN", "CA")
-_INPUTS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
 
 
 def smoke_binding(folder: Path, *, notify: Callable[[str], None]) -> Iterator[Check]:
@@ -67,7 +70,7 @@ def _run(config: BindingConfig) -> Check:
     run = config.training.output_dir
     for fold in (1, 2):
         cross_validate(config, fold=fold)  # the second one joins them
-    table = pq.read_table(run / "oof.parquet")
+    table = pq.read_table(run / OOF)
     probabilities = table["probability"].to_numpy()
     finite = bool(np.isfinite(probabilities).all())
     pairs = len({*zip(table["protein"].to_pylist(), table["ion"].to_pylist(), strict=True)})
@@ -85,11 +88,9 @@ def _learned(config: BindingConfig, merged: Path) -> Check:
     export_run(fold, merged)
     whole, preparer = load_backbone(str(merged))
     batch = preparer.get_batch_kwargs(["MSHHWGYGKHNGPEHWHKDFPIAKGERQSP", "HWGYGKH"])
-    inputs = {name: batch[name] for name in _INPUTS}
-    adapted = encoder.encode(**inputs)
-    with encoder.disable_adapter():
-        change = float((adapted - encoder.encode(**inputs)).abs().max())
-    apart = float((whole.encode(**inputs) - adapted).abs().max())
+    inputs = {name: batch[name] for name in IDS}
+    change = adapter_effect(encoder, inputs)
+    apart = float((whole.encode(**inputs) - encoder.encode(**inputs)).abs().max())
     # Sums of W + B A are rounded once more than those of W and of B A: far less than any adapter that counts.
     passed = change > 0 and apart < 0.01 * change
     detail = f"adapters change hidden states by up to {change:.3g}; merged weights give the same up to {apart:.2g}"
@@ -100,7 +101,7 @@ def _prediction(config: BindingConfig, fasta: Path, out: Path) -> Check:
     """Predict further proteins with both folds."""
     predict(build(PredictConfig, {"run": config.training.output_dir, "fasta": fasta, "out": out}))
     residues = sum(len(protein.sequence) for protein in read_proteins(fasta))
-    probabilities = pq.read_table(out / "predictions.parquet")["probability"].to_numpy()
+    probabilities = pq.read_table(out / PARQUET)["probability"].to_numpy()
     fits = bool(((probabilities >= 0) & (probabilities <= 1)).all())  # what is not finite is in no order
     passed = fits and len(probabilities) == residues * len(_IONS)
     detail = (

@@ -49,8 +49,7 @@ def check_binding(config: BindingConfig, *, place: Callable[[], Place]) -> list[
         place: says where it would be trained, once everything is read.
     """
     found: list[Finding] = [warning("settings", "without effect", one, "leave it out") for one in config.without_effect]
-    precision = "bf16" if config.training.use_bf16 else "no"
-    attempt("settings", "launcher", lambda: check_launcher(precision=precision), found)
+    attempt("settings", "launcher", lambda: check_launcher(precision=config.training.precision), found)
     found += _folder(config)
     empty = _model(config, found)
     inputs = _inputs(config, found)

@@ -7,15 +7,9 @@ from huggingface_hub import constants
 from safetensors import safe_open
 
 from bindtune.doctor.findings import Finding, attempt, noted, problem, warning
-from bindtune.documents import read_json
 from bindtune.errors import CheckpointError
-from bindtune.models.base_files import base_files, no_network
+from bindtune.models.base_files import no_network, weight_files
 from bindtune.models.damage import loading
-
-# In the order in which transformers looks for them: the first that is there is read.
-_WEIGHTS = (
-    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
-)  # fmt: skip
 
 
 def check_weights(name: str) -> list[Finding]:
@@ -51,19 +45,10 @@ def _weights(name: str) -> list[Path]:
         CheckpointError: one of several parts is missing, or a file is cut off.
         InputError: an index is damaged.
     """
-    files = {what.removeprefix("base "): path for what, path in base_files(name).items()}
-    first = next((each for each in _WEIGHTS if each in files), None)
-    if first is None:
-        return []
-    parts = [first]
-    if first.endswith(".index.json"):
-        parts = sorted(set(read_json(files[first])["weight_map"].values()))
-        missing = [part for part in parts if part not in files]
-        if missing:
-            raise CheckpointError(f"{files[first]}: {len(missing)} of {len(parts)} parts are missing: {missing[0]}")
-    for part in parts:
-        _check_whole(files[part])
-    return [files[part] for part in parts]
+    paths = list(weight_files(name).values())
+    for path in paths:
+        _check_whole(path)
+    return paths
 
 
 def _check_whole(path: Path) -> None:

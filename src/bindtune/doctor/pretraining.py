@@ -39,12 +39,7 @@ def check_pretraining(config: PretrainConfig, *, place: Callable[[], Place]) -> 
     """
     found: list[Finding] = []
     attempt("settings", "masking rates", lambda: check_rates(config), found)
-    attempt(
-        "settings",
-        "launcher",
-        lambda: check_launcher(precision="fp16" if config.fp16 else "bf16" if config.bf16 else "no"),
-        found,
-    )
+    attempt("settings", "launcher", lambda: check_launcher(precision=config.precision), found)
     arguments = attempt("settings", "training", lambda: training_arguments(config), found)
     if arguments is not None and arguments.n_gpu > 1:
         fix = (

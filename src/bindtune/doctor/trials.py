@@ -12,18 +12,17 @@ from bindtune.doctor.findings import Finding, attempt, noted, problem
 
 FIX = "bindtune works with the versions named above as tested: pip install -U bindtune, or a new environment"
 _SEQUENCES = ("MSHHWGYGKHNGPEHWHKDFPIAKGERQSP,MSHHWGYGKHNGPEHWHRDFPIAEGERQSP", "HWGYGKH")
-_POSITIONS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
 
 
 def try_jobs() -> list[Finding]:
     """Try both jobs on the CPU and, where there is one, on the first GPU, there in bfloat16 where it has that."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
         for name, trial in {"pretraining": _try_pretraining, "binding sites": _try_binding}.items():
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                found += _try(f"{name}, {device}", partial(trial, device))
-    return found
+                findings += _try(f"{name}, {device}", partial(trial, device))
+    return findings
 
 
 def _try(name: str, trial: Callable[[], Check]) -> list[Finding]:
@@ -57,13 +56,13 @@ def _try_binding(device: str) -> Check:
     from bindtune.demo.tiny_e1 import tiny_e1
     from bindtune.models.adapter_check import check_lora
     from bindtune.models.adapters import add_lora
-    from bindtune.models.e1_tokens import E1BatchPreparer
+    from bindtune.models.e1_tokens import IDS, E1BatchPreparer
     from bindtune.models.residue import E1ForJointBindingMLM
 
     encoder = add_lora(tiny_e1(1), r=4, alpha=8, dropout=0.0, target_modules=["q_proj", "v_proj", "w1", "w2"])
     model = E1ForJointBindingMLM(encoder, ["ZN"], dropout=0.0).train().to(device)
     batch = E1BatchPreparer().get_batch_kwargs(_SEQUENCES, device)
-    inputs: dict[str, Tensor] = {name: batch[name] for name in _POSITIONS}  # type: ignore[literal-required]
+    inputs: dict[str, Tensor] = {name: batch[name] for name in IDS}  # type: ignore[literal-required]
     live = check_lora(encoder, inputs)
     with _precision(device):
         loss = model(**inputs, labels=(inputs["input_ids"] % 2)[..., None], mlm_labels=inputs["input_ids"]).loss

@@ -34,12 +34,12 @@ def compare_runs(folders: Sequence[Path], out: Path) -> str:
         ConfigError: there are too few runs, or they are of different jobs.
         InputError: a run is not finished, the runs are not comparable, or `out` is no file that can be written.
     """
-    written = output_file(out)
+    page_file = output_file(out)
     runs, binding = read_runs(folders)
     job = compare_binding if binding else compare_pretraining
     found = job.compare(runs, draws=DRAWS, seed=_SEED)
     changed = {run.name: differing_settings(runs[0], run) for run in runs[1:]}
-    page.write(_page(runs, found, changed, "Binding-site" if binding else "Pretraining"), written)
+    page.write(_page(runs, found, changed, "Binding-site" if binding else "Pretraining"), page_file)
     return _text(runs, found, changed)
 
 

@@ -25,6 +25,6 @@ def write_report(run: Path, out: Path | None = None) -> Path:
     config = run_config(run)
     build = report_binding.build if is_binding(config) else report_pretraining.build
     target = out or run / "report.html"
-    written = output_file(target)
-    page.write(build(run, config), written)
+    page_file = output_file(target)
+    page.write(build(run, config), page_file)
     return target

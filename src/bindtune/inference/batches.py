@@ -7,9 +7,7 @@ from torch import Tensor
 
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_outputs import E1ContextCache
-from bindtune.models.e1_tokens import E1Batch, E1BatchPreparer
-
-IDS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
+from bindtune.models.e1_tokens import IDS, E1Batch, E1BatchPreparer
 
 
 def ids_of(batch: E1Batch) -> dict[str, Tensor]:

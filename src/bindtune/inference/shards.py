@@ -19,9 +19,9 @@ from bindtune.data.residue_rows import Chunk, RowSpec, chunks, most_tokens, with
 from bindtune.errors import BindtuneError
 from bindtune.inference.checkpoints import Ensemble
 from bindtune.models.backbones import BatchPreparer
+from bindtune.models.e1_tokens import IDS
 
 Floats = NDArray[np.float64]
-_TENSORS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
 
 
 class NamedSequence(NamedTuple):
@@ -161,7 +161,7 @@ def _members(
     """Probabilities (M, l, K) of the kept residues of each row."""
     texts = [_text(row, spec, alignments) for row in rows]
     whole: Any = preparer.get_batch_kwargs(texts, spec.device, names=[row.protein.name for row in rows])
-    tensors: dict[str, Tensor] = {name: whole[name] for name in _TENSORS}
+    tensors: dict[str, Tensor] = {name: whole[name] for name in IDS}
     residues = preparer.residue_mask(tensors["input_ids"], tensors["sequence_ids"])
     found = []
     with torch.autocast(spec.device.type, torch.bfloat16, enabled=spec.bf16):

@@ -22,9 +22,10 @@ from bindtune.io.structure import (
     write_b_factors,
     write_pymol,
 )
+from bindtune.outputs import LONGEST_NAME
 
 _LEAST_IDENTITY, _LEAST_COVERAGE = 0.9, 0.5
-_ATTRIBUTES, _LONGEST_NAME = ".defattr", 255
+_ATTRIBUTES = ".defattr"
 FOLDER = "structures"
 
 
@@ -112,8 +113,8 @@ def find_structures(settings: PredictConfig) -> dict[str, Path]:
 def _check_length(path: Path, name: str) -> None:
     """Refuse a name that has no room for the endings of the files that are written."""
     size = len(os.fsencode(name + _ATTRIBUTES))
-    if size > _LONGEST_NAME:
-        raise InputError(path, None, f"its copies would have names of {size} bytes, expected at most {_LONGEST_NAME}")
+    if size > LONGEST_NAME:
+        raise InputError(path, None, f"its copies would have names of {size} bytes, expected at most {LONGEST_NAME}")
 
 
 def _proteins(table: Path, names: set[str]) -> Iterator[tuple[str, list[Predicted]]]:

@@ -53,6 +53,19 @@ class LoraCheck:
         )
 
 
+@torch.no_grad()
+def adapter_effect(model: Any, batch: Mapping[str, Tensor]) -> float:
+    """The largest difference that adapters make to a hidden state.
+
+    Args:
+        model: an encoder with adapters.
+        batch: input_ids, positions and sequence_ids, as `encode` takes them.
+    """
+    adapted = model.encode(**batch)
+    with model.disable_adapter():
+        return float((adapted - model.encode(**batch)).abs().max())
+
+
 def check_lora(model: Any, batch: Mapping[str, Tensor]) -> LoraCheck:
     """Try the adapters of a model that was just given them; its weights are left as they were.
 

@@ -13,17 +13,41 @@ from bindtune.errors import CheckpointError
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _INDICES = tuple(f"{name}.index.json" for name in _WEIGHTS)
+_IN_ORDER = tuple(name for pair in zip(_WEIGHTS, _INDICES, strict=True) for name in pair)
+"""The forms of weights, as transformers looks for them: the first that is there is read."""
 _NAMES = ("config.json", *_WEIGHTS, *_INDICES, "tokenizer.json")
 
 
 def base_files(checkpoint: str) -> dict[str, Path]:
     """The files of a folder, or of a hub model that was downloaded, by what they are: "base config.json" and so on."""
-    found = {name: path for name in _NAMES if (path := _file(checkpoint, name)) is not None}
+    return {f"base {name}": path for name, path in _files(checkpoint).items()}
+
+
+def weight_files(checkpoint: str) -> dict[str, Path]:
+    """The files that loading reads weights from, by name; none where a hub model was not downloaded.
+
+    Raises:
+        CheckpointError: one of several parts is missing.
+        InputError: an index is damaged.
+    """
+    files = _files(checkpoint)
+    first = next((name for name in _IN_ORDER if name in files), None)
+    if first is None:
+        return {}
+    parts = sorted(_parts(files[first])) if first in _INDICES else [first]
+    missing = [part for part in parts if part not in files]
+    if missing:
+        raise CheckpointError(f"{files[first]}: {len(missing)} of {len(parts)} parts are missing: {missing[0]}")
+    return {part: files[part] for part in parts}
+
+
+def _files(checkpoint: str) -> dict[str, Path]:
+    files = {name: path for name in _NAMES if (path := _file(checkpoint, name)) is not None}
     for index in _INDICES:
-        if index in found:  # weights in several parts
-            parts = _parts(found[index])
-            found |= {part: path for part in sorted(parts) if (path := _file(checkpoint, part)) is not None}
-    return {f"base {name}": path for name, path in found.items()}
+        if index in files:  # weights in several parts
+            parts = sorted(_parts(files[index]))
+            files |= {part: path for part in parts if (path := _file(checkpoint, part)) is not None}
+    return files
 
 
 def check_reachable(checkpoint: str) -> None:

@@ -18,6 +18,7 @@ from bindtune.models.sharded import divided
 from bindtune.runs import atomic_stream, writing
 
 BEST = "best_e1_binding_model"
+HEADS, ADAPTERS = f"{BEST}_heads.pt", f"{BEST}_lora"
 UNTRAINED = "base"
 """What the file of heads says of an encoder that was not trained, and is not written."""
 
@@ -33,7 +34,7 @@ def save_best(folder: Path, model: E1ForResidueClassification, *, base: str, abo
     """
     adapted = has_adapters(model._original_model)
     trained = any(parameter.requires_grad for parameter in model._original_model.parameters())
-    target = folder / (f"{BEST}_lora" if adapted else BEST)
+    target = folder / (ADAPTERS if adapted else BEST)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".best-") as made, writing(target):
         new = Path(made) / "model"
@@ -48,7 +49,7 @@ def save_best(folder: Path, model: E1ForResidueClassification, *, base: str, abo
     content = {"base_model_checkpoint": base, "ions": list(model.ion_types), "classifier_heads": heads, **about}
     if not trained:
         content["encoder"] = UNTRAINED
-    with atomic_stream(folder / f"{BEST}_heads.pt") as stream:
+    with atomic_stream(folder / HEADS) as stream:
         torch.save(content, stream)  # to a path it would write that name into the file
 
 
@@ -103,14 +104,14 @@ def restore_best(folder: Path, model: E1ForResidueClassification) -> None:
     Raises:
         CheckpointError: they are missing, damaged or of another model.
     """
-    heads = read_heads(folder / f"{BEST}_heads.pt")
+    heads = read_heads(folder / HEADS)
     try:
         own = model.classifier_heads
         own.load_state_dict(divided(heads["classifier_heads"], own.state_dict()))
     except RuntimeError as error:
         raise CheckpointError(f"{folder}: the heads do not fit: {' '.join(str(error).split())}") from error
     if has_adapters(model._original_model):
-        source = folder / f"{BEST}_lora"
+        source = folder / ADAPTERS
         restore_adapters(model._original_model, read_adapters(source), source=source)
     elif not is_untrained(heads):
         encoder = model._original_model

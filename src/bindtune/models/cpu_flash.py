@@ -44,12 +44,12 @@ def is_as_expected() -> bool:
     try:
         row = [part[None, None] for part in (query, key, value)]
         first, sums = flash(row[0], row[1], row[2])
-        found = (first, sums, *flash_backward(grad[None, None], row[0], row[1], row[2], first, sums))
+        computed = (first, sums, *flash_backward(grad[None, None], row[0], row[1], row[2], first, sums))
     except (AttributeError, RuntimeError, TypeError, ValueError):  # no such operator, or one with other arguments
         return False
     return all(
         part.shape == (1, 1, *of.shape) and torch.allclose(part[0, 0], of, atol=1e-5)
-        for part, of in zip(found, expected, strict=True)
+        for part, of in zip(computed, expected, strict=True)
     )
 
 

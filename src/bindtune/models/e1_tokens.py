@@ -24,6 +24,8 @@ FRAME = 4
 """Tokens that a sequence has beside its residues."""
 NO_SEQUENCE = -1
 """Fills position and sequence ids where a row is padded."""
+IDS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
+"""The tensors that an encoder of proteins is called with, (B, T) each."""
 
 Ints = NDArray[np.int64]
 _ID_OF_BYTE = np.full(256, -1, dtype=np.int64)

@@ -22,34 +22,30 @@ from bindtune.evaluation.card_binding import ADAPTERS, ENCODER, encoder_of, run_
 from bindtune.evaluation.card_pretraining import pretraining_card
 from bindtune.evaluation.model_card import NOTICE, README, base_name, e1_notice, inputs_of
 from bindtune.evaluation.report_run import provenance
-from bindtune.evaluation.run_kinds import is_binding, run_config
-from bindtune.models.binding_checkpoint import read_heads
+from bindtune.evaluation.run_kinds import CONFIG, is_binding, run_config
+from bindtune.models.adapters import ADAPTER_FILES
+from bindtune.models.binding_checkpoint import HEADS, read_heads
 from bindtune.publishing.private import find_private, without_folders
 from bindtune.publishing.releases import packaged_releases
 from bindtune.runs import in_use, sha256
+from bindtune.training.binding.folder import PROVENANCE
+from bindtune.training.binding.merge import METRICS, SUMMARY, THRESHOLDS
+from bindtune.training.checkpoints import STATE
 
 MANIFEST = "manifest.json"
-_CONFIG, _PROVENANCE, _STATE, _THRESHOLDS = (
-    "config.yaml",
-    "provenance.json",
-    "trainer_state.json",
-    "global_thresholds.yaml",
-)
-_HEADS = f"{ENCODER}_heads.pt"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors", "pytorch_model.bin")
 _MODEL = (
     "config.json", "generation_config.json", *_WEIGHTS, "tokenizer.json", "tokenizer_config.json",
     "special_tokens_map.json", "added_tokens.json", "vocab.txt",
 )  # fmt: skip
 _RESULTS = ("all_results.json", "train_results.json", "eval_results.json")
-_ADAPTERS = ("adapter_config.json", "adapter_model.safetensors")
 _FOLD = (
-    _HEADS,
-    *(f"{ADAPTERS}/{name}" for name in (*_ADAPTERS, README, NOTICE)),
+    HEADS,
+    *(f"{ADAPTERS}/{name}" for name in (*ADAPTER_FILES, README, NOTICE)),
     *(f"{ENCODER}/{name}" for name in (*_MODEL, README, NOTICE)),
 )
 # Those that may hold paths; weights, vocabularies and figures hold none.
-_CLEANED = ("config.json", "adapter_config.json", "tokenizer_config.json", _CONFIG, _PROVENANCE)
+_CLEANED = ("config.json", "adapter_config.json", "tokenizer_config.json", CONFIG, PROVENANCE)
 
 
 @dataclass(frozen=True)
@@ -95,16 +91,16 @@ def collect(source: Path, *, repo: str = "", base_model: str | None = None) -> B
     """
     if not source.is_dir():
         raise ConfigError(f"{source} is not a folder")
-    _listed(source, (_CONFIG, _PROVENANCE))
-    if any(source.glob(_HEADS)):
+    _listed(source, (CONFIG, PROVENANCE))
+    if any(source.glob(HEADS)):
         fold = source.resolve()
         raise ConfigError(
             f"{source} is one fold: push the run, {fold.parent}, or what `bindtune export {source}` writes"
         )
-    if (source / _CONFIG).is_file():
+    if (source / CONFIG).is_file():
         binding = is_binding(run_config(source))
         bundle = _binding_run(source, repo, base_model) if binding else _pretraining(source, source, repo, base_model)
-    elif (source / _STATE).is_file() and (source.resolve().parent / _CONFIG).is_file():
+    elif (source / STATE).is_file() and (source.resolve().parent / CONFIG).is_file():
         bundle = _pretraining(source.resolve().parent, source, repo, base_model)
     else:
         bundle = _exported(source, repo)
@@ -126,13 +122,12 @@ def _binding_run(run: Path, repo: str, base_model: str | None) -> Bundle:
     _refuse_unfinished_folds(run, config)
     base = base_model or _base(run, config.get("model", {}).get("checkpoint"))
     cleaned = _settings(run, base, section="model", key="checkpoint")
-    names = (_THRESHOLDS, "summary.yaml", "metrics.csv")
-    files: dict[str, Path | bytes] = {path.name: path for path in _listed(run, names)}
+    files: dict[str, Path | bytes] = {path.name: path for path in _listed(run, (THRESHOLDS, SUMMARY, METRICS))}
     for number in _folds(config):
         fold = run / f"fold_{number}"
         for path in _listed(fold, _FOLD, run=run):
             name = f"{fold.name}/{path.relative_to(fold)}"
-            files[name] = _heads(path, base) if path.name == _HEADS else _cleaned(path, base)
+            files[name] = _heads(path, base) if path.name == HEADS else _cleaned(path, base)
     files |= cleaned
     with tempfile.TemporaryDirectory(prefix="bindtune-push-") as folder:
         small = {name: each for name, each in files.items() if not name.endswith((".pt", ".safetensors", ".bin"))}
@@ -210,13 +205,13 @@ def _refuse_unfinished_folds(run: Path, config: dict[str, Any]) -> None:
     folds = [run / f"fold_{number}" for number in _folds(config)]
     if any(in_use(folder) for folder in (run, *folds)):
         raise ConfigError(f"{run} is in use by another process: push it when the run has ended")
-    done = [fold for fold in folds if (fold / _HEADS).is_file()]
+    done = [fold for fold in folds if (fold / HEADS).is_file()]
     if len(done) < len(folds):
         raise ConfigError(
             f"{run} is not finished: {len(done)} of {len(folds)} folds are trained; go on with bindtune train "
             f"--resume {run}"
         )
-    if config["training"].get("ions") and not (run / _THRESHOLDS).is_file():
+    if config["training"].get("ions") and not (run / THRESHOLDS).is_file():
         raise ConfigError(f"{run} is not finished: its folds were not joined; bindtune merge {run} does it")
 
 
@@ -231,12 +226,8 @@ def _base(run: Path, checkpoint: object) -> str | None:
     digests = {
         each.get("sha256") for name, each in inputs.items() if name.startswith("base ") and isinstance(each, dict)
     }
-    by_hash = (release.name for release in packaged_releases() if digests & _weights_of(release.hashes))
+    by_hash = (release.name for release in packaged_releases() if digests & set(release.weight_hashes.values()))
     return base_name(checkpoint, inputs) or next(by_hash, None)
-
-
-def _weights_of(hashes: Mapping[str, str]) -> set[str]:
-    return {digest for name, digest in hashes.items() if name != "tokenizer.json"}
 
 
 def _settings(run: Path, base: str | None, *, section: str | None, key: str) -> dict[str, Path | bytes]:
@@ -248,9 +239,9 @@ def _settings(run: Path, base: str | None, *, section: str | None, key: str) -> 
         for name, each in inputs_of(origin).items():
             if name.startswith("base ") and isinstance(each, dict):
                 each["path"] = f"models--{base.replace('/', '--')}/{name.removeprefix('base ')}"
-    made: dict[str, Path | bytes] = {_CONFIG: yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()}
+    made: dict[str, Path | bytes] = {CONFIG: yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()}
     if origin:
-        made[_PROVENANCE] = (json.dumps(origin, indent=2) + "\n").encode()
+        made[PROVENANCE] = (json.dumps(origin, indent=2) + "\n").encode()
     return made
 
 

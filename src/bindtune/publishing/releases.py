@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 RECORDS, TENSORS = "releases.json", "releases.safetensors"
+TOKENIZER = "tokenizer.json"
+"""The one file with a hash that holds no weights."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Release:
     outputs: dict[str, Tensor]
     rows: dict[str, tuple[int, ...]]
     source: str
+
+    @property
+    def weight_hashes(self) -> dict[str, str]:
+        """SHA-256 of the files of weights alone."""
+        return {name: digest for name, digest in self.hashes.items() if name != TOKENIZER}
 
     def is_called(self, name: str) -> bool:
         """Whether a hub name means this release or a copy of it; the hub does not tell capitals apart."""

@@ -11,12 +11,10 @@ from transformers import PreTrainedConfig
 
 from bindtune.data.tokens import load_tokenizer
 from bindtune.models.backbones import find_backbone, load_backbone
-from bindtune.models.e1_tokens import VOCABULARY
+from bindtune.models.e1_tokens import IDS, VOCABULARY
 from bindtune.models.loading import load_masked_lm
 
 LOGITS, HIDDEN = "logits", "hidden states"
-POSITIONS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
-"""What an encoder of proteins is called with."""
 
 
 class Subject(ABC):
@@ -87,7 +85,7 @@ class ProteinModel(Subject):
     def tokens(self, sequences: Sequence[str]) -> tuple[dict[str, Tensor], Tensor]:
         """See `Subject`."""
         batch = self._preparer.get_batch_kwargs(sequences)
-        return {name: batch[name] for name in POSITIONS}, batch["sequence_ids"] >= 0
+        return {name: batch[name] for name in IDS}, batch["sequence_ids"] >= 0
 
     def run(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See `Subject`."""

@@ -15,16 +15,12 @@ from transformers.utils.logging import disable_progress_bar
 
 from bindtune.checks import Check, run_checks
 from bindtune.errors import ConfigError
-from bindtune.models.base_files import base_files
-from bindtune.publishing.releases import Release, packaged_releases
+from bindtune.models.base_files import base_files, weight_files
+from bindtune.publishing.releases import TOKENIZER, Release, packaged_releases
 from bindtune.publishing.subject import LOGITS, Subject, load_subject
 from bindtune.publishing.verify_run import check_run, is_run
 from bindtune.runs import sha256, writing
 
-# In the order in which transformers looks for them: the first that is there is read.
-_WEIGHTS = (
-    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
-)  # fmt: skip
 _HALF, _SINGLE = 2.0**-8, 2.0**-24
 """The largest relative error of one rounding: bfloat16 has 8 bits of significand, fp32 24."""
 _ROUNDINGS = 8
@@ -86,39 +82,41 @@ def _named(name: str, table: Sequence[Release]) -> Release:
 
 def _digests(name: str) -> dict[str, str]:
     """SHA-256 of the files that weights and tokens were read from, by file name."""
-    files = {what.removeprefix("base "): path for what, path in base_files(name).items()}
-    first = next((each for each in _WEIGHTS if each in files), None)
-    parts = [each for each in files if Path(each).suffix in (".safetensors", ".bin") and each not in _WEIGHTS]
-    read = [*(parts if first is not None and first.endswith(".index.json") else [first]), "tokenizer.json"]
-    return {each: sha256(files[each]) for each in read if each is not None and each in files}
+    files = weight_files(name)
+    tokenizer = base_files(name).get(f"base {TOKENIZER}")
+    if tokenizer is not None:
+        files[TOKENIZER] = tokenizer
+    return {each: sha256(path) for each, path in files.items()}
 
 
 def _checks(subject: Subject, name: str, digests: dict[str, str], release: Release) -> Iterator[Check]:
     yield _check_hash(name, digests, release)
-    if "tokenizer.json" in release.hashes:
-        digest = digests.get("tokenizer.json", "missing")
-        yield Check("tokenizer file", digest == release.hashes["tokenizer.json"], f"tokenizer.json {digest}")
+    if TOKENIZER in release.hashes:
+        digest = digests.get(TOKENIZER, "missing")
+        yield Check("tokenizer file", digest == release.hashes[TOKENIZER], f"{TOKENIZER} {digest}")
     if subject.architecture != release.architecture:
         detail = f"{_shape(subject.architecture)}; expected {_shape(release.architecture)}"
         yield Check("architecture", False, detail)
         return
     ids = [list(row) for row in release.input_ids]
-    made = subject.ids(release.sequences)
+    computed = subject.ids(release.sequences)
     count = sum(map(len, ids))
-    yield Check("tokens", made == ids, f"{len(ids)} reference sequences, {count} tokens{_first_other(made, ids)}")
-    if release.outputs and made == ids:
+    yield Check(
+        "tokens", computed == ids, f"{len(ids)} reference sequences, {count} tokens{_first_difference(computed, ids)}"
+    )
+    if release.outputs and computed == ids:
         yield from compare(subject, release)
     yield from _own_checks(subject)
 
 
 def _check_hash(name: str, digests: dict[str, str], release: Release) -> Check:
-    weights = {each: digest for each, digest in digests.items() if each != "tokenizer.json"}
+    weights = {each: digest for each, digest in digests.items() if each != TOKENIZER}
     listed = ", ".join(f"{each} {digest}" for each, digest in weights.items())
     comparable = [each for each in weights if each in release.hashes]
     if any(each.casefold() == name.casefold() for each in release.copies):
         return Check("hash", None, f"a copy in another form, whose hash is not known: {listed}")
     if not comparable:
-        one = ", ".join(each for each in release.hashes if each != "tokenizer.json")
+        one = ", ".join(release.weight_hashes)
         return Check("hash", None, f"the release is one file, {one}, and this is another form of it: {listed}")
     wrong = [each for each in comparable if weights[each] != release.hashes[each]]
     if wrong:
@@ -213,11 +211,11 @@ def _check_padding(subject: Subject, together: dict[str, Tensor]) -> Check:
     return Check("alone and beside longer ones", passed, ", ".join(details))
 
 
-def _first_other(made: list[list[int]], ids: list[list[int]]) -> str:
-    number = next((number for number, (one, two) in enumerate(zip(made, ids, strict=True)) if one != two), None)
+def _first_difference(computed: list[list[int]], ids: list[list[int]]) -> str:
+    number = next((number for number, (one, two) in enumerate(zip(computed, ids, strict=True)) if one != two), None)
     if number is None:
         return " as in the original"
-    return f"; sequence {number + 1}: {made[number]}, expected {ids[number]}"
+    return f"; sequence {number + 1}: {computed[number]}, expected {ids[number]}"
 
 
 def _shape(architecture: tuple[str, int, int, int]) -> str:

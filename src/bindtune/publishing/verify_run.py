@@ -10,15 +10,17 @@ from torch import Tensor
 from bindtune.checks import Check
 from bindtune.evaluation.run_kinds import CONFIG, is_binding, run_config
 from bindtune.inference.checkpoints import load_ensemble_models
+from bindtune.models.adapter_check import adapter_effect
 from bindtune.models.adapters import has_adapters
-from bindtune.models.binding_checkpoint import BEST
-from bindtune.publishing.subject import POSITIONS, ProteinModel
+from bindtune.models.binding_checkpoint import HEADS
+from bindtune.models.e1_tokens import IDS
+from bindtune.publishing.subject import ProteinModel
 
 
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run of `bindtune train`, or trained folds of one."""
     there = (folder / CONFIG).is_file() and is_binding(run_config(folder))
-    return there or any(folder.glob(f"fold_*/{BEST}_heads.pt"))
+    return there or any(folder.glob(f"fold_*/{HEADS}"))
 
 
 def check_run(run: Path) -> Iterator[Check]:
@@ -29,7 +31,7 @@ def check_run(run: Path) -> Iterator[Check]:
     """
     ensemble = load_ensemble_models(run)
     batch = ensemble.preparer().get_batch_kwargs(ProteinModel.sequences)
-    inputs = {name: batch[name] for name in POSITIONS}
+    inputs = {name: batch[name] for name in IDS}
     for number, model in enumerate(ensemble, start=1):
         yield _check_fold(f"fold {number}", model, inputs)
 
@@ -41,9 +43,7 @@ def _check_fold(name: str, model: Any, inputs: dict[str, Tensor]) -> Check:
     detail = f"{logits.shape[-1]} ions, {len(logits)} tokens, all finite" if passed else "logits are not finite"
     encoder = model._original_model
     if has_adapters(encoder):
-        adapted = encoder.encode(**inputs)
-        with encoder.disable_adapter():
-            change = float((adapted - encoder.encode(**inputs)).abs().max())
+        change = adapter_effect(encoder, inputs)
         passed = passed and change > 0
         detail += f"; adapters change hidden states by up to {change:.3g}"
     return Check(name, passed, detail)

@@ -65,7 +65,7 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
         disable_progress_bars()
         disable_progress_bar()  # type: ignore[no-untyped-call]
     check_rates(config)
-    sharding.check_launcher(precision="fp16" if config.fp16 else "bf16" if config.bf16 else "no")
+    sharding.check_launcher(precision=config.precision)
     sharding.check_gpus()
     with peers_told("--resume_from_checkpoint auto"):
         return _pretrain(config)

@@ -11,9 +11,10 @@ import numpy as np
 from bindtune.checks import Check, attempt_check
 from bindtune.config import PretrainConfig, build
 from bindtune.data.batching import KeyedRows
-from bindtune.data.masking import FLANK, IGNORED, PEAK, total_counts
+from bindtune.data.masking import FLANK, PEAK, total_counts
 from bindtune.data.tokens import load_tokenizer, tokenise_file
 from bindtune.models.loading import load_masked_lm
+from bindtune.models.token_loss import IGNORED
 from bindtune.training.pretrain import collator, pretrain
 
 _STEPS = 20

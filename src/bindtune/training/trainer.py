@@ -18,11 +18,11 @@ from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from bindtune.data.batching import LengthGroupedSampler
 from bindtune.data.collate import EclipAdaptiveMLMCollator
-from bindtune.data.masking import IGNORED
 from bindtune.data.workers import reading
 from bindtune.evaluation.record_losses import RecordLosses
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.finite import check_finite_model
+from bindtune.models.token_loss import IGNORED
 from bindtune.runs import atomic_path, write_text, writing
 from bindtune.training import checkpoints, sharding
 from bindtune.training.callbacks import FollowEpoch, KeepLowest
@@ -214,8 +214,8 @@ class RegionTrainer(Trainer):
             OSError: something cannot be written; no half-written checkpoint is left.
         """
         run = Path(str(self.args.output_dir))
-        wanted = "auto" if resume_from_checkpoint is True else resume_from_checkpoint or None
-        checkpoint = checkpoints.to_resume(run, wanted)
+        source = "auto" if resume_from_checkpoint is True else resume_from_checkpoint or None
+        checkpoint = checkpoints.to_resume(run, source)
         try:
             if checkpoint is None:
                 return super().train(None, *args, **kwargs)

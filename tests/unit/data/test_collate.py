@@ -14,8 +14,9 @@ from transformers import PreTrainedTokenizerFast
 
 from bindtune import EclipAdaptiveMLMCollator
 from bindtune.config import PretrainConfig
-from bindtune.data.masking import FLANK, IGNORED, PEAK
+from bindtune.data.masking import FLANK, PEAK
 from bindtune.errors import ConfigError
+from bindtune.models.token_loss import IGNORED
 
 SPECIAL = range(5)
 Example = dict[str, Any]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 from torch import Tensor
 
-from bindtune.models.binding_loss import IGNORED, BindingLoss, known_labels
+from bindtune.models.binding_loss import BindingLoss, known_labels
+from bindtune.models.token_loss import IGNORED
 
 
 def loss(logits: list[float], labels: list[int], *, training: bool = False, weight: float = 1.0, **kind: Any) -> float:

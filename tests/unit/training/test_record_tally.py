@@ -7,9 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from bindtune.data.masking import FLANK, IGNORED, PEAK
+from bindtune.data.masking import FLANK, PEAK
 from bindtune.errors import InputError
 from bindtune.evaluation.record_losses import RecordLosses, read_record_losses, write_record_losses
+from bindtune.models.token_loss import IGNORED
 from bindtune.training.record_tally import RecordTally
 
 

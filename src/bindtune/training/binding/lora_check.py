@@ -9,6 +9,7 @@ from bindtune.config import BindingConfig
 from bindtune.errors import CheckError, ConfigError
 from bindtune.models.adapter_check import check_lora
 from bindtune.models.adapters import count_parameters
+from bindtune.models.e1_tokens import IDS
 from bindtune.training.binding.model import build_model
 
 # A stretch of human carbonic anhydrase 2 (P00918), whose histidines hold a zinc.
@@ -30,9 +31,8 @@ def check(config: BindingConfig) -> str:
     if not sys.stderr.isatty():
         disable_progress_bar()  # type: ignore[no-untyped-call]
     model, preparer = build_model(config)
-    names = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
     whole: Any = preparer.get_batch_kwargs([_PROTEIN])
-    found = check_lora(model._original_model, {name: whole[name] for name in names})
+    found = check_lora(model._original_model, {name: whole[name] for name in IDS})
     lines = [f"{'yes' if holds else 'NO '}  {statement}" for statement, holds in found.statements.items()]
     lines.append(str(count_parameters(model)))
     if not all(found.statements.values()):

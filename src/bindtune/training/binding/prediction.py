@@ -13,10 +13,11 @@ from tqdm import tqdm
 
 from bindtune.data.residue_rows import ResidueRows
 from bindtune.errors import BindtuneError
+from bindtune.models.e1_tokens import IDS
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.training.binding.batches import FoldBatches
 
-INPUTS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids", "label_mask", "mlm_labels")
+INPUTS = (*IDS, "label_mask", "mlm_labels")
 
 
 class Predictor:

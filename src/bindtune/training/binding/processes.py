@@ -31,12 +31,12 @@ def make_accelerator(conf: BindingConfig, device: torch.device | str | None = No
         ConfigError: the environment asks for what is not supported.
     """
     on_cpu = torch.device(device).type == "cpu" if device is not None else not torch.cuda.is_available()
-    precision = "bf16" if conf.training.use_bf16 and not on_cpu else "no"
+    precision = "no" if on_cpu else conf.training.precision
     handlers = [
         DistributedDataParallelKwargs(find_unused_parameters=False),
         InitProcessGroupKwargs(timeout=_patience()),
     ]
-    check_launcher(precision="bf16" if conf.training.use_bf16 else "no")
+    check_launcher(precision=conf.training.precision)
     if not on_cpu:
         check_gpus()
     forget_earlier_runs()
