@@ -49,13 +49,13 @@ model: {{checkpoint: "{folder}/encoder{mark}"}}
 
 def commands(mark: str) -> Iterator[list[str]]:
     """The words of each command."""
-    given = {name: f"in{mark}/{name}{mark}" for name in ("windows", "genome", "model", "encoder", "msa")}
-    genome = [f"{given['genome']}/{name}" for name in (f"peaks{mark}.bed", f"genome{mark}.fa", "genes.bed")]
+    inputs = {name: f"in{mark}/{name}{mark}" for name in ("windows", "genome", "model", "encoder", "msa")}
+    genome = [f"{inputs['genome']}/{name}" for name in (f"peaks{mark}.bed", f"genome{mark}.fa", "genes.bed")]
     yield ["windows", "--peaks", genome[0], "--genome", genome[1], "--regions", genome[2], "--out", f"windows{mark}",
            "--validation-fraction", "0.1", "--stride", "256", "--write-index"]  # fmt: skip
-    yield ["pretrain", "--model_name_or_path", given["model"], "--output_dir", f"pretraining{mark}",
-           "--train_file", f"{given['windows']}/train{mark}.parquet",
-           "--validation_file", f"{given['windows']}/validation.parquet",
+    yield ["pretrain", "--model_name_or_path", inputs["model"], "--output_dir", f"pretraining{mark}",
+           "--train_file", f"{inputs['windows']}/train{mark}.parquet",
+           "--validation_file", f"{inputs['windows']}/validation.parquet",
            "--max_steps", "2", "--eval_steps", "1", "--save_steps", "1", "--logging_steps", "1",
            "--max_eval_samples", "8", "--max_train_samples", "40",
            "--per_device_train_batch_size", "4", "--gradient_accumulation_steps", "1",
@@ -63,7 +63,7 @@ def commands(mark: str) -> Iterator[list[str]]:
     for fold in ("1", "2"):
         yield ["train", "--config", f"in{mark}/binding{mark}.yaml", f"training.output_dir=run{mark}", "--fold", fold]
     yield ["merge", f"run{mark}"]
-    tested = ["--run", f"run{mark}", "--msa-dir", given["msa"]]
+    tested = ["--run", f"run{mark}", "--msa-dir", inputs["msa"]]
     yield ["predict", *tested, "--fasta", f"in{mark}/proteins{mark}.fa", "--out", f"predicted{mark}"]
     yield ["evaluate", *tested, "--fasta", f"in{mark}/{{ION}}{mark}.fa", "--out", f"evaluated{mark}"]
     shutil.copytree(f"run{mark}", "other")
@@ -75,10 +75,10 @@ def commands(mark: str) -> Iterator[list[str]]:
     yield ["export", f"run{mark}/fold_1", "--out", f"merged{mark}"]
     yield ["export", f"pretraining{mark}", "--out", f"exported{mark}"]
     for suffix in (".safetensors", ".parquet"):
-        yield ["embed", "--model", given["encoder"], "--fasta", f"in{mark}/proteins{mark}.fa",
-               "--msa-dir", given["msa"], "--out", f"embeddings{mark}{suffix}"]  # fmt: skip
-    yield ["score", "--model", given["encoder"], "--parent", f"in{mark}/parent{mark}.fa", "--cache-dir", f"cache{mark}",
-           "--variants", f"in{mark}/variants{mark}.txt", "--msa", f"{given['msa']}/prötein0.a3m",
+        yield ["embed", "--model", inputs["encoder"], "--fasta", f"in{mark}/proteins{mark}.fa",
+               "--msa-dir", inputs["msa"], "--out", f"embeddings{mark}{suffix}"]  # fmt: skip
+    yield ["score", "--model", inputs["encoder"], "--parent", f"in{mark}/parent{mark}.fa",
+           "--cache-dir", f"cache{mark}", "--variants", f"in{mark}/variants{mark}.txt", "--msa", f"{inputs['msa']}/prötein0.a3m",
            "--out", f"scores{mark}.tsv"]  # fmt: skip
 
 

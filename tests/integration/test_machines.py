@@ -145,8 +145,8 @@ def test_names_of_255_bytes(run: Callable[..., int], inputs: Path, binding_run: 
     (tmp_path / f"{long}.bed").write_text("chr1\t100\t130\n")
     (tmp_path / f"{'g' * 252}.fa").write_text(">chr1\n" + "ACGTTGCAAC" * 60 + "\n")
     (tmp_path / "regions.bed").write_text("chr1\t0\t600\tr\t0\t+\n")
-    given = ["--peaks", f"{long}.bed", "--genome", f"{'g' * 252}.fa", "--regions", "regions.bed"]
-    assert run("windows", *given, "--validation-fraction", "0", "--out", "w" * 255) == 0
+    arguments = ["--peaks", f"{long}.bed", "--genome", f"{'g' * 252}.fa", "--regions", "regions.bed"]
+    assert run("windows", *arguments, "--validation-fraction", "0", "--out", "w" * 255) == 0
     assert pq.read_table(tmp_path / ("w" * 255) / "train.parquet").num_rows == 2
     protein = "i" * 300  # an id may be longer than any file's name: it has no alignment
     (tmp_path / f"{'p' * 252}.fa").write_text(f">{protein}\nMKTCHHDE\n")
@@ -171,8 +171,8 @@ def test_what_becomes_a_file_name_is_looked_at_first(
     assert "has at most 100 bytes, and 'üüüüüüüüüüüüüüüüüüüü...' has 102" in said and said.count("\n") == 1
     structure = tmp_path / f"{'s' * 248}.pdb"
     structure.touch()
-    given = ["--run", binding_run, "--fasta", "none.fa", "--structure", structure.name, "--out", "out"]
-    assert run("predict", *given) == 2
+    arguments = ["--run", binding_run, "--fasta", "none.fa", "--structure", structure.name, "--out", "out"]
+    assert run("predict", *arguments) == 2
     said = capsys.readouterr().err
     assert said == f"bindtune: {structure.name}: its copies would have names of 256 bytes, expected at most 255\n"
     assert not (tmp_path / "run").exists() and not (tmp_path / "out").exists()

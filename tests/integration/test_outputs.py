@@ -33,8 +33,8 @@ def refusal(
     """Runs a command that must be refused, and gives the one line that it says."""
 
     def refuse(words: str, out: str) -> str:
-        given = words.format(run=binding_run, written=pretraining_run).split()
-        assert run(*given, out) == 2
+        arguments = words.format(run=binding_run, written=pretraining_run).split()
+        assert run(*arguments, out) == 2
         said = capsys.readouterr().err
         assert said.count("\n") == 1
         return said

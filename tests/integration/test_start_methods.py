@@ -33,9 +33,9 @@ def test_tokenising_in_processes(
     generated: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokenizer = load_tokenizer(str(generated[2]))
-    found = []
+    results = []
     for processes in (2, 1):
         monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / str(processes))
         rows, report = tokenise_file(generated[1], tokenizer, max_length=64, overlap="any", processes=processes)
-        found.append((rows.to_dict(), report))
-    assert found[0] == found[1]
+        results.append((rows.to_dict(), report))
+    assert results[0] == results[1]

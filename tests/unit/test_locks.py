@@ -37,18 +37,18 @@ if len(sys.argv) > 2:
     except ConfigError as error:
         print(json.dumps(str(error)))
     sys.exit()
-found = {}
+answers = {}
 with only_writer(folder / "run"), atomic_path(folder / "file") as file, atomic_folder(folder / "folder") as new:
-    found["in use"] = in_use(folder / "run")
+    answers["in use"] = in_use(folder / "run")
     second = subprocess.run([sys.executable, *sys.orig_argv[1:], "second"], capture_output=True, text=True, check=True)
-    found["second"] = json.loads(second.stdout)
+    answers["second"] = json.loads(second.stdout)
     file.write_text("file", encoding="utf-8")
     write_text(new / "part", "part")
 with taking_turns(folder / "run"):
-    found["written"] = [(folder / "file").read_text(encoding="utf-8"), (folder / "folder" / "part").read_text()]
-found["in use after"] = in_use(folder / "run")
-found["names"] = sorted(path.name for path in folder.iterdir())
-print(json.dumps(found))
+    answers["written"] = [(folder / "file").read_text(encoding="utf-8"), (folder / "folder" / "part").read_text()]
+answers["in use after"] = in_use(folder / "run")
+answers["names"] = sorted(path.name for path in folder.iterdir())
+print(json.dumps(answers))
 """
 
 
@@ -79,18 +79,18 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path], tupl
 def test_every_use_of_a_lock_works_on_every_disk(
     disk: Callable[[str, Path], tuple[dict[str, object], str]], tmp_path: Path, kind: str
 ) -> None:
-    found, said = disk(kind, tmp_path)
-    assert found["written"] == ["file", "part"]
-    assert found["names"] == ["file", "folder", "run"]
-    assert found["in use after"] is False
+    answers, said = disk(kind, tmp_path)
+    assert answers["written"] == ["file", "part"]
+    assert answers["names"] == ["file", "folder", "run"]
+    assert answers["in use after"] is False
     if kind == "none":
-        assert found["in use"] is False
-        assert found["second"] == "let in"
+        assert answers["in use"] is False
+        assert answers["second"] == "let in"
         assert said.count("\n") == 1
         assert said.startswith(f"{tmp_path / 'run'}: this disk has no file locks (No locks available)")
     else:
-        assert found["in use"] is True
-        assert found["second"] == f"{tmp_path / 'run'} is in use by another process"
+        assert answers["in use"] is True
+        assert answers["second"] == f"{tmp_path / 'run'} is in use by another process"
         assert said == ""
 
 
@@ -218,9 +218,9 @@ def test_names_may_be_as_long_as_a_disk_has_them(tmp_path: Path, length: int) ->
 
 
 def test_a_name_too_long_for_the_disk_is_told_whole(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="File name too long") as told, atomic_path(tmp_path / ("n" * 256)):
+    with pytest.raises(OSError, match="File name too long") as excinfo, atomic_path(tmp_path / ("n" * 256)):
         pass
-    assert told.value.filename == str(tmp_path / ("n" * 256))
+    assert excinfo.value.filename == str(tmp_path / ("n" * 256))
 
 
 def test_wildcards_in_a_name_are_letters(tmp_path: Path) -> None:
@@ -234,9 +234,9 @@ def test_a_library_that_puts_its_own_file_there_does_not_change_the_rights(tmp_p
     before = os.umask(0o027)
     try:
         with atomic_path(tmp_path / "a") as temporary:
-            other = tmp_path / "other"
-            other.touch(0o600)
-            other.replace(temporary)
+            replacement = tmp_path / "other"
+            replacement.touch(0o600)
+            replacement.replace(temporary)
     finally:
         os.umask(before)
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640

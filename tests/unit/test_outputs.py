@@ -44,12 +44,12 @@ def test_new_and_present_outputs(folder: Path) -> None:
     ],
 )
 def test_what_is_no_folder_is_named(folder: Path, name: str, problem: str) -> None:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as excinfo:
         output_folder(Path(name))
-    assert str(told.value).startswith(problem)
-    with pytest.raises(InputError) as told, only_writer(Path(name)):
+    assert str(excinfo.value).startswith(problem)
+    with pytest.raises(InputError) as excinfo, only_writer(Path(name)):
         pass
-    assert str(told.value).startswith(problem)
+    assert str(excinfo.value).startswith(problem)
 
 
 @pytest.mark.parametrize(
@@ -64,25 +64,25 @@ def test_what_is_no_folder_is_named(folder: Path, name: str, problem: str) -> No
     ],
 )
 def test_what_is_no_file_is_named(folder: Path, name: str, problem: str) -> None:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as excinfo:
         output_file(Path(name))
-    assert str(told.value).startswith(problem)
+    assert str(excinfo.value).startswith(problem)
 
 
 def test_links_in_a_circle_and_long_names_are_errors_of_the_disk(folder: Path) -> None:
     for name, number in {"loop": errno.ELOOP, "n" * 256: errno.ENAMETOOLONG}.items():
         for look in (output_file, output_folder):
-            with pytest.raises(OSError, match=r"symbolic links|too long") as told:
+            with pytest.raises(OSError, match=r"symbolic links|too long") as excinfo:
                 look(Path(name))
-            assert told.value.errno == number
+            assert excinfo.value.errno == number
 
 
 def test_a_folder_that_may_not_be_written_is_named_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != Path("real"))
     for name in ("real", "real/new/newer"):
-        with pytest.raises(OSError, match="Permission denied") as told:
+        with pytest.raises(OSError, match="Permission denied") as excinfo:
             output_folder(Path(name))
-        assert told.value.filename == name
+        assert excinfo.value.filename == name
     with pytest.raises(OSError, match="Permission denied"):
         output_file(Path("real/a.html"))
     output_folder(Path("new"))

@@ -132,17 +132,17 @@ def classes() -> list[type]:
 
 
 def test_private_names_stand_behind_their_fence() -> None:
-    found = {path.relative_to(SOURCE): private_in(path.read_text("utf-8")) for path in SOURCE.rglob("*.py")}
+    uses = {path.relative_to(SOURCE): private_in(path.read_text("utf-8")) for path in SOURCE.rglob("*.py")}
     beyond = {
-        str(path): names - (MODEL_CONTRACT if path.parts[0] == "models" else set()) for path, names in found.items()
+        str(path): names - (MODEL_CONTRACT if path.parts[0] == "models" else set()) for path, names in uses.items()
     }
     assert {path: names for path, names in beyond.items() if names} == FENCES
 
 
 def test_no_class_overrides_or_reads_what_its_foreign_bases_keep_private() -> None:
-    found = {f"{cls.__module__}.{cls.__qualname__}": inherited_in(cls) for cls in classes()}
-    assert len(found) > 50
-    assert {cls: names for cls, names in found.items() if names} == {}
+    uses = {f"{cls.__module__}.{cls.__qualname__}": inherited_in(cls) for cls in classes()}
+    assert len(uses) > 50
+    assert {cls: names for cls, names in uses.items() if names} == {}
 
 
 def test_the_contract_of_models_is_the_one_that_transformers_reads() -> None:

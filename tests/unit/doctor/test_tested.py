@@ -58,13 +58,13 @@ def test_doctor_names_what_was_tested_and_warns_outside(monkeypatch: pytest.Monk
         "transformers": "5.99.0",
     }
     monkeypatch.setattr(machine, "version", installed.__getitem__)
-    found = {one.name: one for one in machine.check_versions()}
-    assert found["peft"].status == "ok"
-    assert found["peft"].text == f"{TESTED['peft'][1]}, tested {' to '.join(TESTED['peft'])}"
-    assert found["transformers"].status == "warning"
-    assert found["transformers"].text.startswith("5.99.0, tested 5.23 to ")
-    assert found["transformers"].text.endswith(": newer than what was tested")
-    assert found.keys() == {"bindtune", *TESTED}
+    findings = {one.name: one for one in machine.check_versions()}
+    assert findings["peft"].status == "ok"
+    assert findings["peft"].text == f"{TESTED['peft'][1]}, tested {' to '.join(TESTED['peft'])}"
+    assert findings["transformers"].status == "warning"
+    assert findings["transformers"].text.startswith("5.99.0, tested 5.23 to ")
+    assert findings["transformers"].text.endswith(": newer than what was tested")
+    assert findings.keys() == {"bindtune", *TESTED}
 
 
 def test_the_examples() -> None:

@@ -24,11 +24,11 @@ def problems() -> list[str]:
 
 def test_both_jobs_work_here() -> None:
     before = torch.random.get_rng_state()
-    found = tried()
-    assert list(found) == NAMES
-    assert {one.status for one in found.values()} == {"ok"}
-    assert "a step of a small DNABERT-2: loss 4." in found[NAMES[0]].text
-    assert found[NAMES[1]].text.endswith("gradients finite, adapters live")
+    findings = tried()
+    assert list(findings) == NAMES
+    assert {one.status for one in findings.values()} == {"ok"}
+    assert "a step of a small DNABERT-2: loss 4." in findings[NAMES[0]].text
+    assert findings[NAMES[1]].text.endswith("gradients finite, adapters live")
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -37,9 +37,9 @@ def test_a_library_that_renames_an_argument(monkeypatch: pytest.MonkeyPatch) -> 
         raise TypeError("E1ModelOutput.__init__() got an unexpected keyword argument 'cache'")
 
     monkeypatch.setattr(E1ForResidueClassification, "forward", refuse)
-    found = tried()[NAMES[1]]
-    assert found.status == "problem"
-    assert found.text.startswith("TypeError: E1ModelOutput.__init__() got an unexpected keyword argument 'cache' (")
+    finding = tried()[NAMES[1]]
+    assert finding.status == "problem"
+    assert finding.text.startswith("TypeError: E1ModelOutput.__init__() got an unexpected keyword argument 'cache' (")
     assert problems() == [NAMES[1]]
 
 
@@ -47,10 +47,10 @@ def test_a_library_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> N
     import sys
 
     monkeypatch.setitem(sys.modules, "bindtune.models.dnabert2", None)
-    found = tried()[NAMES[0]]
-    assert found.status == "problem"
-    assert found.text.startswith("ModuleNotFoundError: import of bindtune.models.dnabert2 halted")
-    assert found.fix
+    finding = tried()[NAMES[0]]
+    assert finding.status == "problem"
+    assert finding.text.startswith("ModuleNotFoundError: import of bindtune.models.dnabert2 halted")
+    assert finding.fix
 
 
 @pytest.mark.parametrize("factor", [float("nan"), 0.0])
@@ -63,8 +63,8 @@ def test_gradients_that_nothing_can_be_learned_from(monkeypatch: pytest.MonkeyPa
         return output
 
     monkeypatch.setattr(DNABert2ForMaskedLM, "forward", scaled)
-    found = tried()[NAMES[0]]
-    assert (found.status, found.text.endswith("not finite" if factor else "all 0")) == ("problem", True)
+    finding = tried()[NAMES[0]]
+    assert (finding.status, finding.text.endswith("not finite" if factor else "all 0")) == ("problem", True)
 
 
 def test_adapters_that_are_not_live(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_adapters_that_are_not_live(monkeypatch: pytest.MonkeyPatch) -> None:
         return adapted
 
     monkeypatch.setattr(adapters, "add_lora", neutral)
-    found = tried()[NAMES[1]]
-    assert found.status == "problem"
-    assert found.text.startswith("adapters are not live: filled A and B change it (largest difference 0)")
-    assert adapter_check.version("peft") in found.text
+    finding = tried()[NAMES[1]]
+    assert finding.status == "problem"
+    assert finding.text.startswith("adapters are not live: filled A and B change it (largest difference 0)")
+    assert adapter_check.version("peft") in finding.text

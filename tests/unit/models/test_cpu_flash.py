@@ -27,8 +27,8 @@ def test_operators_give_attention_its_sums_and_its_gradients(queries: int, keys:
     bound = 4 * torch.finfo(torch.float32).eps * (queries + keys + 16)
     torch.testing.assert_close(out.double(), expected.detach(), atol=bound, rtol=0)
     torch.testing.assert_close(sums.double(), expected_sums.detach(), atol=bound, rtol=0)
-    found = cpu_flash.flash_backward(grad, query, key, value, out, sums)
-    for part, gradient in zip(found, torch.autograd.grad(expected, parts, grad.double()), strict=True):
+    computed = cpu_flash.flash_backward(grad, query, key, value, out, sums)
+    for part, gradient in zip(computed, torch.autograd.grad(expected, parts, grad.double()), strict=True):
         torch.testing.assert_close(part.double(), gradient, atol=bound, rtol=0)
 
 
@@ -50,9 +50,9 @@ def missing(*_: Any) -> Any:
     raise AttributeError("no such operator")
 
 
-@pytest.mark.parametrize("other", [without_scale, without_sums, missing])
-def test_other_operators_are_not_used(monkeypatch: pytest.MonkeyPatch, other: Any) -> None:
-    monkeypatch.setattr(cpu_flash, "flash", other)
+@pytest.mark.parametrize("operator", [without_scale, without_sums, missing])
+def test_other_operators_are_not_used(monkeypatch: pytest.MonkeyPatch, operator: Any) -> None:
+    monkeypatch.setattr(cpu_flash, "flash", operator)
     assert not cpu_flash.is_as_expected()
 
 

@@ -15,21 +15,14 @@ from bindtune.models.dnabert2 import DNABert2ForMaskedLM, DNABert2Model, Layer, 
 from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.models.fused import dropout, gated_gelu
 from bindtune.models.hub_layout import write_hub_layout
+from tiny_dnabert2 import SIZES
 
-SMALL: dict[str, Any] = {
-    "vocab_size": 60,
-    "hidden_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 6,
-    "intermediate_size": 40,
-    "initializer_range": 0.3,
-}
 DECODER, EMBEDDINGS = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"
 
 
 def build(seed: int = 0, **changes: Any) -> DNABert2ForMaskedLM:
     torch.manual_seed(seed)
-    return DNABert2ForMaskedLM(DNABert2Config(**{**SMALL, **changes})).eval()
+    return DNABert2ForMaskedLM(DNABert2Config(**{**SIZES, **changes})).eval()
 
 
 def rows(*lengths: int, left: bool = False, seed: int = 1) -> tuple[Tensor, Tensor]:
@@ -486,7 +479,7 @@ class TestStoredForms:
         assert sum(p.numel() for p in model.parameters()) == 117_074_176
 
     def test_fresh_weights(self) -> None:
-        model = DNABert2ForMaskedLM(DNABert2Config(**{**SMALL, "hidden_size": 96, "initializer_range": 0.02}))
+        model = DNABert2ForMaskedLM(DNABert2Config(**{**SIZES, "hidden_size": 96, "initializer_range": 0.02}))
         for name, parameter in model.named_parameters():
             values = parameter.detach()
             if "layernorm" in name.lower():
@@ -510,7 +503,7 @@ class TestStoredForms:
         config = json.loads((tmp_path / "hub" / "config.json").read_text())
         assert not {"model_type", "pad_token_id", "tie_word_embeddings"} & set(config)
         assert config["alibi_starting_size"] == 16
-        assert {name: config[name] for name in SMALL} == SMALL
+        assert {name: config[name] for name in SIZES} == SIZES
         loaded = DNABert2ForMaskedLM.from_pretrained(tmp_path / "hub")
         ids, mask = rows(9, 4)
         assert torch.equal(loaded(ids, mask).logits, model(ids, mask).logits)
@@ -549,7 +542,7 @@ class TestStoredForms:
 
     def test_heads_must_divide_the_width(self) -> None:
         with pytest.raises(ValueError, match="hidden_size 24 is not a multiple of num_attention_heads 5"):
-            DNABert2Config(**{**SMALL, "num_attention_heads": 5})
+            DNABert2Config(**{**SIZES, "num_attention_heads": 5})
 
 
 def test_attention_matches_the_formula() -> None:

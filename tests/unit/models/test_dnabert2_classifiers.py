@@ -12,24 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bindtune import (
-    DNABert2Config,
     DNABert2ForMaskedLM,
     DNABert2ForSequenceClassification,
     DNABert2ForTokenClassification,
 )
 from bindtune.errors import CheckpointError
+from tiny_dnabert2 import build
 
-SIZES: dict[str, Any] = {
-    "vocab_size": 60, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 6, "intermediate_size": 40,
-    "initializer_range": 0.3,
-}  # fmt: skip
 KINDS = (DNABert2ForSequenceClassification, DNABert2ForTokenClassification)
-
-
-def build(kind: type[Any], **changes: Any) -> Any:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return kind(DNABert2Config(**{**SIZES, **changes})).eval()
 
 
 @pytest.fixture

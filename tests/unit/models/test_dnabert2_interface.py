@@ -10,17 +10,13 @@ from torch import Tensor
 from transformers.utils.generic import find_labels
 
 from bindtune import (
-    DNABert2Config,
     DNABert2ForMaskedLM,
     DNABert2ForSequenceClassification,
     DNABert2ForTokenClassification,
     DNABert2Model,
 )
+from tiny_dnabert2 import build
 
-SIZES: dict[str, Any] = {
-    "vocab_size": 60, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 6, "intermediate_size": 40,
-    "initializer_range": 0.3,
-}  # fmt: skip
 CLASSES = (
     DNABert2Model,
     DNABert2ForMaskedLM,
@@ -29,12 +25,6 @@ CLASSES = (
 )
 # Sums of at most 40 products of numbers of about 10 in fp32, in another order: 40 * 10 * 2^-24 is 2.4e-5.
 ATOL = 3e-5
-
-
-def build(kind: type[Any] = DNABert2ForMaskedLM, **changes: Any) -> Any:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return kind(DNABert2Config(**{**SIZES, **changes})).eval()
 
 
 @pytest.fixture

@@ -275,13 +275,13 @@ def test_no_room_for_a_copy(check: Callable[..., Verified], weights: Path, monke
 def test_a_copy_that_is_another_model(
     check: Callable[..., Verified], weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def other(self: ProteinModel, folder: Path) -> E1ForMaskedLM:
+    def read_another(self: ProteinModel, folder: Path) -> E1ForMaskedLM:
         model = E1ForMaskedLM.from_pretrained(folder)
         with torch.no_grad():
             model.model.norm.weight[0] += 1e-6
         return model
 
-    monkeypatch.setattr(ProteinModel, "read", other)
+    monkeypatch.setattr(ProteinModel, "read", read_another)
     passed, checks, _ = check(weights)
     assert (passed, failed(checks)) == (False, ["saved and loaded again"])
 
