@@ -262,8 +262,8 @@ def push(
 ) -> None:
     """Upload a run or a model to the Hugging Face hub, with its card, notices and a manifest.
 
-    What is uploaded is on a list; no states of optimisers, no logs, no names of proteins, no paths of this machine. The
-    token is that of `hf auth login` or HF_TOKEN.
+    It uploads the files of a list: no states of optimisers, no logs, no names of proteins, no paths of this machine.
+    The token comes from `hf auth login` or HF_TOKEN.
     """
     from bindtune.publishing.push import push
 
@@ -278,7 +278,7 @@ def verify(
         str | None, typer.Option(metavar="NAME", help="Released model that it has to be; its hub name.")
     ] = None,
 ) -> None:
-    """Load a model and check it: hash and outputs of a released one, and what any model must do."""
+    """Load a model and check it: a released one by its hash and outputs, any model against itself."""
     from bindtune.publishing.verify import verify
 
     raise typer.Exit(0 if verify(model, release=release, notify=typer.echo) else 1)

@@ -78,8 +78,13 @@ def commands(mark: str) -> Iterator[list[str]]:
         yield ["embed", "--model", inputs["encoder"], "--fasta", f"in{mark}/proteins{mark}.fa",
                "--msa-dir", inputs["msa"], "--out", f"embeddings{mark}{suffix}"]  # fmt: skip
     yield ["score", "--model", inputs["encoder"], "--parent", f"in{mark}/parent{mark}.fa",
-           "--cache-dir", f"cache{mark}", "--variants", f"in{mark}/variants{mark}.txt", "--msa", f"{inputs['msa']}/prötein0.a3m",
-           "--out", f"scores{mark}.tsv"]  # fmt: skip
+           "--cache-dir", f"cache{mark}", "--variants", f"in{mark}/variants{mark}.txt",
+           "--msa", f"{inputs['msa']}/prötein0.a3m", "--out", f"scores{mark}.tsv"]  # fmt: skip
+    yield ["init", "train", "--out", f"init{mark}"]
+    yield ["schema", "train", "--out", f"schema{mark}.json"]
+    yield ["check-lora", "--config", f"in{mark}/binding{mark}.yaml"]
+    yield ["verify", f"run{mark}"]
+    yield ["push", f"run{mark}", "--repo", "example/run", "--dry-run"]
 
 
 def answer_as(disk: str) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bindtune.checks import Check, attempt_check
 from bindtune.doctor.findings import Finding, attempt, noted, problem
 
-FIX = "bindtune works with the versions named above as tested: pip install -U bindtune, or a new environment"
+FIX = "install the tested versions that are named above, or a newer bindtune: pip install -U bindtune"
 _SEQUENCES = ("MSHHWGYGKHNGPEHWHKDFPIAKGERQSP,MSHHWGYGKHNGPEHWHRDFPIAEGERQSP", "HWGYGKH")
 
 

@@ -58,9 +58,9 @@ USABLE = is_as_expected()
 
 @cache
 def tell() -> None:
-    """Say once that the public way is taken."""
+    """Say once that the public function is used."""
     log.warning(
-        "torch %s has no flash attention for CPUs of the kind that is known here: attention takes the public way, "
-        "with the same results, more time and more memory",
+        "torch %s: its operators of flash attention for CPUs are missing or have changed; attention takes the public "
+        "function instead, with the same results, more time and more memory",
         torch.__version__,
     )

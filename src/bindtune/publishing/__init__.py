@@ -1,1 +1,1 @@
-"""What goes out to others and comes in from them: released weights are verified, trained models are pushed to a hub."""
+"""Verifies released weights, and uploads trained models to a hub."""

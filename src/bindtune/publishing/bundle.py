@@ -1,4 +1,4 @@
-"""What of a run is published: the files of a list, with a card, notices and a manifest, without paths of this machine.
+"""The files of a run that are published: those of a list, a card, notices, a manifest; without paths of this machine.
 
 Never published are optimiser states, logs, checkpoints beside the model, and tables that name proteins or windows.
 """
@@ -284,10 +284,13 @@ def _refuse_private(bundle: Bundle, source: Path) -> None:
     for name, content in bundle.files.items():
         if name.endswith((".safetensors", ".bin")):
             continue
-        try:
-            text = content if isinstance(content, bytes) else content.read_bytes()
-        except OSError as error:
-            raise CheckpointError(f"{content}: cannot be read: {error.strerror}") from error  # type: ignore[str-bytes-safe]
-        secret = find_private(text, folders)
+        secret = find_private(content if isinstance(content, bytes) else _read(content), folders)
         if secret is not None:
             raise ConfigError(f"{source}: {name} would be published with {secret}: take it out first")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""What stays at home: folders of this machine are taken out of what is published, and secrets stop it."""
+"""What is private: folders of this machine are removed from published files, and a secret stops the upload."""
 
 import re
 from pathlib import Path, PurePosixPath
@@ -34,7 +34,7 @@ def without_folders(value: Any) -> Any:
 
 
 def find_private(content: bytes, folders: tuple[Path, ...]) -> str | None:
-    """What of a file's content must not be published: a secret, or one of the folders; None where there is nothing."""
+    """The first secret in the content of a file, or the first of the folders; None where it may be published."""
     for what, pattern in _SECRETS.items():
         if pattern.search(content):
             return what
