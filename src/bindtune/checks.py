@@ -22,7 +22,7 @@ class Check(NamedTuple):
 _FAULTS = (
     RuntimeError, TypeError, ValueError, AttributeError, LookupError, ImportError, ArithmeticError, AssertionError,
 )  # fmt: skip
-"""What libraries raise that do not work together, or not on this machine; not what a user can fix, nor a full disk."""
+"""Errors of libraries that do not work together or not here. Errors that a user can fix are not among them."""
 
 
 def attempt_check(name: str, work: Callable[[], Check]) -> Check:

@@ -10,8 +10,8 @@ from bindtune.errors import InputError
 def use_utf8() -> None:
     """Start the interpreter again in Python's UTF-8 mode where the locale gives file names another encoding.
 
-    Libraries in C++ and Rust take names as UTF-8 and cannot open what Python names in another way. Python 3.15 is in
-    UTF-8 mode by itself (PEP 686). A program that calls the command line itself keeps its process.
+    Libraries in C++ and Rust take names as UTF-8 and cannot open files that Python names in another encoding. Python
+    3.15 is in UTF-8 mode by itself (PEP 686). A program that calls the command line itself keeps its process.
     """
     words = sys.argv[1:]
     is_own = bool(words) and sys.orig_argv[-len(words) :] == words and bool(sys.executable)
@@ -43,6 +43,6 @@ def refuse_other_encodings(words: list[str]) -> None:
 
 
 def not_utf8(name: str) -> str:
-    """What to say of a name that is not UTF-8."""
+    """The message about a name that is not UTF-8."""
     shown = name.encode("utf-8", "backslashreplace").decode()[:300]
     return f"'{shown}' is not UTF-8, expected names in UTF-8: rename the file or folder, or name a link to it"

@@ -1,6 +1,6 @@
-"""The versions that bindtune was tested with, and what to say of others.
+"""The versions that bindtune was tested with, and warnings about others.
 
-This table is the one home of what is claimed; a test holds it to the lower bounds in pyproject.toml and to the lock.
+No other place claims tested versions. A test holds it to the lower bounds in pyproject.toml and to the lock.
 """
 
 import re
@@ -23,20 +23,20 @@ TESTED = {
 
 
 def doubt(name: str, version: str) -> str | None:
-    """What is the matter with a version; None where it lies within what was tested.
+    """What is wrong with a version; None where it lies between the tested ones.
 
     Examples:
         >>> doubt("torch", "2.13.0+cpu")
         >>> doubt("torch", "2.7.1")
-        'older than what was tested'
+        'older than the tested versions'
         >>> doubt("Python", "3.15.0")
-        'newer than what was tested'
+        'newer than the tested versions'
     """
     lowest, highest = TESTED[name]
     if _numbers(version) < _numbers(lowest):
-        return "older than what was tested"
+        return "older than the tested versions"
     if _numbers(version)[: len(highest.split("."))] > _numbers(highest):
-        return "newer than what was tested"
+        return "newer than the tested versions"
     return None
 
 

@@ -1,4 +1,4 @@
-"""What a settings file that `bindtune init` writes sets, beside the defaults: the one table of such files."""
+"""The settings that a file of `bindtune init` sets, beside the defaults: one table for all such files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

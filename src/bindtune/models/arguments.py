@@ -14,7 +14,7 @@ _SWITCHES = frozenset({
 def check_carried(
     carried: dict[str, Any], *, harmless: Collection[str] = (), advice: dict[str, str] | None = None
 ) -> None:
-    """Let pass what has no effect, and refuse the rest: a misspelt argument must not be lost in silence.
+    """Ignore arguments without effect, and refuse all others: a misspelt argument must not be lost in silence.
 
     Args:
         carried: arguments of `forward` that the model does not name.

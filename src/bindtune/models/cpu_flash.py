@@ -5,7 +5,8 @@ Shapes: B rows, H heads, N queries, S keys, d the size of a head.
 The public `scaled_dot_product_attention` runs the same kernel and does not return its log-sum-exp. Without it a
 backward pass computes attention again, and each row reads a cached context again. Steps of E1 then take at least 1.05
 times as long (rows of 100 to 600 tokens, and a row of 3,200), and attention to a cached context 1.33 times as long.
-`USABLE` says whether the operators are there and mean what they meant. Where not, `attention.py` takes the public way.
+`USABLE` says whether the operators are there and compute attention. Where not, `attention.py` takes the public
+function.
 """
 
 import logging
@@ -26,14 +27,14 @@ def flash(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
 def flash_backward(
     grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, sums: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of query, key and value from that of the output, and from what `flash` returned."""
+    """Gradients of query, key and value, from the gradient of the output and the values that `flash` returned."""
     operator = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
     grad_query, grad_key, grad_value = operator(grad, query, key, value, out, sums, 0.0, False)
     return grad_query, grad_key, grad_value
 
 
 def is_as_expected() -> bool:
-    """Whether the operators give what the formula of attention gives, on a few numbers."""
+    """Whether the operators agree with the formula of attention on a few numbers."""
     numbers = torch.arange(60, dtype=torch.float32, device="cpu").mul(0.7).sin().view(5, 3, 4)
     query, key, value, grad = numbers[0], numbers[1:3].flatten(0, 1), numbers[3:].flatten(0, 1), numbers[0].cos()
     scores = query @ key.T / 2

@@ -1,7 +1,7 @@
 """E1's vocabulary as a tokenizer of transformers, for `AutoTokenizer`, pipelines and collators of that library.
 
 The released models come without tokenizer files: one character is one token. `E1BatchPreparer` makes the same ids, and
-checks what it reads.
+checks its input.
 """
 
 import re

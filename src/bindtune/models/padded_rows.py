@@ -1,4 +1,4 @@
-"""Rows of sequences with their padding, for `torch.export`: no shape and no branch depends on what a batch holds.
+"""Rows of sequences with their padding, for `torch.export`: no shape and no branch depends on the content of a batch.
 
 The same numbers as `packing.py` for more work: padding goes through every layer, and attention is dense with a mask.
 """

@@ -77,7 +77,7 @@ def measure(content: Path | bytes) -> tuple[int, str]:
 
 
 def collect(source: Path, *, repo: str = "", base_model: str | None = None) -> Bundle:
-    """Gather what is published of a run, a checkpoint or an exported model.
+    """Gather the files that are published of a run, a checkpoint or an exported model.
 
     Args:
         source: run folder of `bindtune pretrain` or `bindtune train`, a checkpoint, or a folder of `bindtune export`.
@@ -221,7 +221,7 @@ def _refuse_weightless(folder: Path, files: Mapping[str, object]) -> None:
 
 
 def _base(run: Path, checkpoint: object) -> str | None:
-    """Hub name of the model that a run began with: what its settings say, or whose weights its files are."""
+    """Hub name of the model that a run began with, from its settings or from the hash of its weights."""
     inputs = inputs_of(provenance(run))
     digests = {
         each.get("sha256") for name, each in inputs.items() if name.startswith("base ") and isinstance(each, dict)

@@ -132,7 +132,7 @@ def _is_equal(stored: RepoFile, content: Path | bytes) -> bool:
 
 @contextmanager
 def _hub_errors(repo: str) -> Iterator[None]:
-    """Say in one line what the hub or the way to it did not allow.
+    """Report a refusal of the hub, or a fault on the way to it, in one line.
 
     Raises:
         ConfigError: something did.

@@ -1,4 +1,4 @@
-"""Released models and what they must give: revision, hashes, token ids, and some outputs of the official code.
+"""Facts about released models: revision, hashes, token ids, and some outputs of the official code.
 
 The facts lie beside this file. `tests/golden/make_releases.py` makes them from reference outputs; each release names
 its source. They are facts about weights, and no weights.
@@ -29,9 +29,9 @@ class Release:
         copies: names of repositories that hold the same weights in another form, whose hashes are not known here.
         revision: commit that the hashes are of.
         hashes: SHA-256 by file name.
-        architecture: model type, layers, width and size of the vocabulary: what a copy under another name shares.
+        architecture: model type, layers, width and size of the vocabulary, which a copy under another name shares.
         sequences: reference inputs.
-        input_ids: what the original tokeniser makes of each.
+        input_ids: of each sequence, by the original tokeniser.
         outputs: (N, width) by name: rows of tokens of all sequences, one after another.
         rows: for each output the token that each row is of.
         source: who computed the outputs, and how.

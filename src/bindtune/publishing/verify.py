@@ -1,4 +1,4 @@
-"""`bindtune verify`: is this model what it should be, and does it compute here what it computes elsewhere.
+"""`bindtune verify`: whether a model is the released one, and whether it computes here as it does elsewhere.
 
 A released model is compared with hashes and with outputs of the official code; any model is tried against itself.
 """
@@ -40,7 +40,7 @@ def verify(
 
     Args:
         name: hub name, folder of a model, or run folder of `bindtune train`.
-        release: the released model that it has to be; by default what `name` or the hash of its weights says.
+        release: the released model that it has to be; by default the one that `name` or the hash of its weights names.
         releases: those that are known; the package's by default.
         notify: is told each line.
 

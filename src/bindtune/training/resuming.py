@@ -1,7 +1,7 @@
 """What a pretraining checkpoint holds beside weights and counters: optimiser, schedule, loss scale, random numbers.
 
-transformers writes and reads the counters, `trainer_state.json`. Everything else is written and put back here, through
-what its Trainer offers to everyone: its attributes and callbacks.
+transformers writes and reads the counters, `trainer_state.json`. This module writes and restores the rest, with public
+attributes and callbacks of its Trainer.
 """
 
 import logging

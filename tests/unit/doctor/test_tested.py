@@ -49,7 +49,7 @@ def test_the_highest_versions_are_those_of_the_lock_and_torch_is_no_older() -> N
     ],
 )
 def test_versions_outside_of_what_was_tested(name: str, version: str, word: str | None) -> None:
-    assert doubt(name, version) == (None if word is None else f"{word} than what was tested")
+    assert doubt(name, version) == (None if word is None else f"{word} than the tested versions")
 
 
 def test_doctor_names_what_was_tested_and_warns_outside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +63,7 @@ def test_doctor_names_what_was_tested_and_warns_outside(monkeypatch: pytest.Monk
     assert findings["peft"].text == f"{TESTED['peft'][1]}, tested {' to '.join(TESTED['peft'])}"
     assert findings["transformers"].status == "warning"
     assert findings["transformers"].text.startswith("5.99.0, tested 5.23 to ")
-    assert findings["transformers"].text.endswith(": newer than what was tested")
+    assert findings["transformers"].text.endswith(": newer than the tested versions")
     assert findings.keys() == {"bindtune", *TESTED}
 
 
