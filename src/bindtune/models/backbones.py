@@ -1,6 +1,6 @@
 """Encoders that can be adapted, and what each must offer. A further one is a file like `esm2.py` and a line here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -69,6 +69,11 @@ def find_backbone(name: str) -> dict[str, Any]:
         config, _ = PreTrainedConfig.get_config_dict(name)
     found: dict[str, Any] = config
     return found
+
+
+def is_protein_encoder(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration is of one of the encoders here."""
+    return config.get("model_type") == EsmConfig.model_type or E1Config.describes(config)
 
 
 def load_backbone(name: str, *, finite: bool = True) -> tuple[Any, BatchPreparer]:

@@ -1,5 +1,6 @@
 """The settings of a Profluent-E1 model, as the hub's config.json has them."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from transformers import PreTrainedConfig
@@ -101,17 +102,23 @@ class E1Config(PreTrainedConfig):
         }
 
     @classmethod
+    def describes(cls, content: Mapping[str, Any]) -> bool:
+        """Whether the content of a config.json is of an E1: by its model type, or by settings that only E1 has."""
+        kind = content.get("model_type")
+        return kind == cls.model_type or (kind is None and "rope_theta_within_seq" in content)
+
+    @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Self:
         """Build from the content of a config.json.
 
         Raises:
             CheckpointError: the file describes a model of another kind.
         """
-        found = config_dict.get("model_type")
-        if found is None and "rope_theta_within_seq" not in config_dict:
-            raise CheckpointError("the configuration names no model type and has none of the settings of E1")
-        if found not in (None, cls.model_type):
-            raise CheckpointError(f"the checkpoint is a '{found}' model, expected '{cls.model_type}'")
+        if not cls.describes(config_dict):
+            kind = config_dict.get("model_type")
+            if kind is None:
+                raise CheckpointError("the configuration names no model type and has none of the settings of E1")
+            raise CheckpointError(f"the checkpoint is a '{kind}' model, expected '{cls.model_type}'")
         own = {key: value for key, value in config_dict.items() if key not in _IGNORED_IN_FILES}
         config: Self = super().from_dict(own, **kwargs)
         return config

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
 from bindtune.data.tokens import load_tokenizer
-from bindtune.models.backbones import find_backbone, load_backbone
+from bindtune.models.backbones import find_backbone, is_protein_encoder, load_backbone
 from bindtune.models.e1_tokens import IDS, VOCABULARY
 from bindtune.models.loading import load_masked_lm
 
@@ -129,6 +129,4 @@ def load_subject(name: str) -> Subject:
     Raises:
         CheckpointError: there is no such model, it does not load completely, or it has no tokenizer.
     """
-    config = find_backbone(name)
-    is_protein = config.get("model_type") in ("E1", "esm") or "rope_theta_within_seq" in config
-    return ProteinModel(name) if is_protein else DnaModel(name)
+    return ProteinModel(name) if is_protein_encoder(find_backbone(name)) else DnaModel(name)
