@@ -445,8 +445,18 @@ TWO_BIT_CASES = [
                 ": damaged 2bit file: it is of .* bytes and holds 4,294,967,295 sequences",
             ),
             "three sequences, not two": (_words_at(8, 3), ": damaged 2bit file"),
-            "64-bit offsets": (_words_at(4, 1), ": 2bit of another byte order or version"),
-            "big-endian": (_SOUND[3::-1] + _SOUND[4:], ": 2bit of another byte order"),
+            "64-bit offsets": (
+                _words_at(4, 1),
+                ": 2bit that is of version 1; little-endian .* version 0 .* `twoBitToFa`",
+            ),
+            "big-endian": (
+                _SOUND[3::-1] + _SOUND[4:],
+                ": 2bit that is big-endian; little-endian .* `twoBitToFa` makes",
+            ),
+            "big-endian and of version 1": (
+                struct.pack(">IIII", 0x1A412743, 1, 1, 0) + _SOUND[16:],
+                ": 2bit that is big-endian;",
+            ),
             "an offset out of the file": (_words_at(21, 0x7FFFFFFF), ": damaged 2bit file: it ends too early"),
             "two billion letters": (_words_at(34, 0x7FFFFFFF), ": damaged 2bit file: chr1 does not fit"),
             "four billion runs of N": (_words_at(34, 28, 0xFFFFFFFF), ": damaged 2bit file: it ends too early"),

@@ -112,7 +112,9 @@ def _check_two_bit(path: Path) -> None:
     with path.open("rb") as handle:
         magic, version, count, _ = _words(path, handle, 4).tolist()
         if magic != _TWO_BIT_NUMBER or version:
-            raise InputError(path, None, "2bit of another byte order or version than py2bit reads (little-endian, 0)")
+            kind = "is big-endian" if magic != _TWO_BIT_NUMBER else f"is of version {version}"
+            advice = "`twoBitToFa` makes a FASTA of it"
+            raise InputError(path, None, f"2bit that {kind}; little-endian files of version 0 are read, {advice}")
         if not count or count * _LEAST_ENTRY > size:
             raise InputError(path, None, f"damaged 2bit file: it is of {size:,} bytes and holds {count:,} sequences")
         places: dict[str, int] = {}
