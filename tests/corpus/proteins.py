@@ -117,6 +117,11 @@ ALIGNMENT_CASES = [
         "A3M",
         {
             "NUL bytes between alignments": (ALIGNMENT + b"\0", _ROWS),
+            "A2M": (
+                b">q\nMKT..AY.\n>r\nMRTkkAYm\n>s\nM-TkcAW.\n>t\n--T..AY.\n",
+                [("q", "MKTAY"), ("r", "MRTKKAYM"), ("s", "MTKCAW"), ("t", "TAY")],
+            ),
+            "A2M without padding in some rows": (b">q\nMKT..AY\n>r\nMRTkAY\n", [("q", "MKTAY"), ("r", "MRTKAY")]),
             "the query again after NUL": (
                 b">q\nMK\n>r\nMR\n\0>q2\nMK\n>s\nMH\n\0",
                 [("q", "MK"), ("r", "MR"), ("q2", "MK"), ("s", "MH")],

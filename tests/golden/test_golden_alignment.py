@@ -27,7 +27,7 @@ def test_records(alignment: Path, golden: dict[str, Any]) -> None:
     records = list(read_a3m(alignment))
     found = [{"id": record.name, "sequence": record.sequence.decode().replace(".", "-")} for record in records]
     assert found == golden["parsed"]
-    columns = [match_columns(record, columns=20, path=alignment).decode() for record in records]
+    columns = [match_columns(record, query=records[0].sequence, path=alignment).decode() for record in records]
     assert columns == golden["aligned_without_insertions"]
     assert [residues(record).decode() for record in records] == golden["ungapped_context_strings"]
 

@@ -33,7 +33,7 @@ _CLASSES = 5
 """Classes of letters in the first, rough comparison."""
 _FEW = 0.08
 """Share of a block's pairs up to which comparing them one by one is faster than a product of all."""
-_FORMAT = "4"
+_FORMAT = "5"
 """Part of the cache's key: to be changed with what is stored."""
 
 
@@ -274,24 +274,23 @@ def of_protein(homologs: Homologs, sequence: str, *, name: str, path: Path | str
 
 
 def _read(path: Path | str, bound: float) -> Homologs:
-    names, rows, proteins, columns, query = list[str](), bytearray(), bytearray(), 0, b""
+    names, rows, proteins, query = list[str](), bytearray(), bytearray(), b""
     lengths = [0]
     for record in read_a3m(path):
         if not names:
-            columns = sum(not (97 <= letter <= 122) for letter in record.sequence)
-            query = record.sequence.translate(None, b".").upper()
-        rows += match_columns(record, columns=columns, path=path)
+            query = record.sequence
+        rows += match_columns(record, query=query, path=path)
         proteins += residues(record)
         lengths.append(len(proteins))
         names.append(record.name)
-    aligned = np.frombuffer(rows, dtype=np.uint8).reshape(len(names), columns)
+    aligned = np.frombuffer(rows, dtype=np.uint8).reshape(len(names), len(rows) // max(len(names), 1))
     return Homologs(
         names=tuple(names),
         text=np.frombuffer(proteins, dtype=np.uint8),
         bounds=np.array(lengths, dtype=np.int64),
         similarity=query_similarity(aligned),
         neighbours=neighbour_counts(aligned, lower_bound=bound),
-        query=np.frombuffer(query, dtype=np.uint8),
+        query=np.frombuffer(query.translate(None, b".").upper(), dtype=np.uint8),
     )
 
 

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 _LETTERS = bytes(range(ord("A"), ord("Z") + 1)) + bytes(range(ord("a"), ord("z") + 1))
 _LOWER = bytes(range(ord("a"), ord("z") + 1))
 _ALLOWED = _LETTERS + b"-."
+_DOT = ord(".")
 # What the columns are like: secondary structure, accessibility and so on, as predicted, with confidence, or observed.
 _ANNOTATION = re.compile(rb">[a-z]{2}_(?:pred|conf|dssp)(?![A-Za-z0-9])")
 
@@ -107,26 +108,30 @@ def _rows(path: Path | str) -> Iterator[tuple[Record, bool]]:
         raise InputError(path, None, "holds no sequence")
 
 
-def match_columns(record: Record, *, columns: int, path: Path | str) -> bytes:
-    """The row without its insertions, as long as the query's, gaps written as `-`.
+def match_columns(record: Record, *, query: bytes, path: Path | str) -> bytes:
+    """The row without its insertions, as long as the query without its dots, gaps written as `-`.
 
-    A `.` is a gap in a column, or pads an insertion of another row (A2M); the number of columns tells which.
+    In A3M, a `.` is a gap in a column. In A2M, it pads an insertion that another row has there, so that all rows are
+    equally long; a `.` in the query is always that, for the query has no gaps. The number of columns tells which.
 
     Args:
         record: the row.
-        columns: letters and gaps that the query has.
+        query: the first row as it stands.
         path: the file, for messages.
 
     Raises:
         InputError: the row has another number of columns.
     """
-    row = record.sequence.translate(None, _LOWER)
-    if len(row) == columns:
+    row, first = record.sequence.translate(None, _LOWER), query.translate(None, _LOWER)
+    columns = len(first) - first.count(b".")
+    if len(row) == len(first):
+        if columns < len(first):
+            row = bytes(letter for letter, own in zip(row, first, strict=True) if own != _DOT)
         return row.replace(b".", b"-")
     unpadded = row.replace(b".", b"")
     if len(unpadded) == columns:
         return unpadded
-    raise InputError(path, record.line, f"{len(row)} columns without insertions, the query has {columns}")
+    raise InputError(path, record.line, f"{len(unpadded)} columns without insertions, the query has {columns}")
 
 
 def residues(record: Record) -> bytes:

@@ -1,6 +1,7 @@
 """Weights, filters, draws and the cache of alignments."""
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,39 @@ def test_neighbours_in_blocks(monkeypatch: pytest.MonkeyPatch, few: float) -> No
     found = neighbour_counts(aligned, lower_bound=0.8).tolist()
     assert found == counted_one_by_one(aligned, 0.8)
     assert max(found) > 10
+
+
+def as_a2m(text: str) -> str:
+    """The alignment with each insertion padded with dots to the longest of its place, as A2M has it."""
+    names, rows = text.splitlines()[::2], text.splitlines()[1::2]
+    pieces = [re.findall(r"[a-z]*[A-Z-]|[a-z]+$", row) for row in rows]
+    columns = sum(not letter.islower() for letter in rows[0])
+    inserted = [[piece.rstrip("ABCDEFGHIKLMNPQRSTVWXYZ-") for piece in row] for row in pieces]
+    inserted = [row + [""] * (columns + 1 - len(row)) for row in inserted]
+    widths = [max(map(len, place)) for place in zip(*inserted, strict=True)]
+    padded = []
+    for row, own in zip(rows, inserted, strict=True):
+        letters = [letter for letter in row if not letter.islower()] + [""]
+        padded.append("".join(
+            part.ljust(width, ".") + letter for part, width, letter in zip(own, widths, letters, strict=True)
+        ))  # fmt: skip
+    assert len(set(map(len, padded))) == 1
+    return "".join(f"{name}\n{row}\n" for name, row in zip(names, padded, strict=True))
+
+
+def test_a2m_files_are_the_same_alignment(tmp_path: Path) -> None:
+    text = ALIGNMENT + ">more\nwMK-AYcIAccKQRd\n>end\nMKTAYIAKQRdef\n"
+    a2m = as_a2m(text)
+    assert a2m.splitlines()[1] == ".MKTA..Y.IA..KQR..." and "MK-A..YcIAccKQRd.." in a2m
+    (tmp_path / "p.a3m").write_text(text)
+    (tmp_path / "p2.a3m").write_text(a2m)
+    expected, found = (
+        read_homologs(tmp_path / name, neighbor_similarity_lower_bound=0.8) for name in ("p.a3m", "p2.a3m")
+    )
+    assert found.names == expected.names
+    for part in ("text", "bounds", "similarity", "neighbours", "query"):
+        np.testing.assert_array_equal(getattr(found, part), getattr(expected, part))
+    assert found.similarity[7] == np.float32(0.9) and found.residues(7) == "WMKAYCIACCKQRD"
 
 
 def test_similarity_counts_a_gap_as_equal_to_a_gap() -> None:

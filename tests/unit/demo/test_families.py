@@ -126,7 +126,7 @@ def test_alignments_belong_to_labelled_proteins_and_hold_their_family(
         assert {member for member in groups if groups[member] == groups[name]} < set(members)
         assert all(member.startswith(groups[name]) for member in members)
         for row in rows:
-            match_columns(row, columns=len(sequence), path=path)
+            match_columns(row, query=sequence.encode(), path=path)
             if row.name in sequences:
                 assert residues(row).decode() == sequences[row.name]
 
@@ -137,7 +137,7 @@ def test_bound_columns_are_conserved_in_alignments_and_most_others_are_not(
     conserved = {"0": [], "1": []}
     for name, (sequence, marks) in labelled["train/CA"].items():
         path = files.alignments / f"{name}.a3m"
-        rows = [match_columns(row, columns=len(sequence), path=path) for row in read_a3m(path)]
+        rows = [match_columns(row, query=sequence.encode(), path=path) for row in read_a3m(path)]
         for column, mark in enumerate(marks):
             conserved[mark].append(len({row[column] for row in rows}) == 1)
     assert all(conserved["1"])

@@ -75,15 +75,31 @@ def test_forms_of_a_row() -> None:
         (b"-----", b"-----", b""),
     ):
         record = Record("r", sequence, 3)
-        assert match_columns(record, columns=5, path="a.a3m") == columns
+        assert match_columns(record, query=b"MKTAY", path="a.a3m") == columns
         assert residues(record) == protein
+
+
+def test_rows_of_a2m() -> None:
+    for sequence, columns in (
+        (b"MKTCD..EFG", b"MKTCDEFG"),
+        (b"MRTCDkkEAG", b"MRTCDEAG"),
+        (b"MRTCDk.EAG", b"MRTCDEAG"),
+        (b"M--CD.kE-G", b"M--CDE-G"),
+        (b"--------", b"--------"),
+        (b"MRTCDKKEAG", b"MRTCDEAG"),  # residues where the query has none are in no column of it
+        (b"M.TCD..EAG", b"M-TCDEAG"),
+    ):
+        record = Record("r", sequence, 3)
+        assert match_columns(record, query=b"MKTCD..EFG", path="a.a3m") == columns
+    with pytest.raises(InputError, match=r"a\.a3m:3: 7 columns without insertions, the query has 8"):
+        match_columns(Record("r", b"MRTCDkkEA", 3), query=b"MKTCD..EFG", path="a.a3m")
 
 
 def test_a_missing_file_and_a_short_row(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.a3m: cannot be read"):
         list(read_a3m(tmp_path / "none.a3m"))
     with pytest.raises(InputError, match=r"b\.a3m:7: 4 columns without insertions, the query has 5"):
-        match_columns(Record("r", b"MKaTA", 7), columns=5, path="b.a3m")
+        match_columns(Record("r", b"MKaTA", 7), query=b"MKTAY", path="b.a3m")
 
 
 @given(rows=st.lists(st.text("ACDxyX-", min_size=1, max_size=30), min_size=1, max_size=8), width=st.integers(1, 9))
