@@ -1,7 +1,9 @@
 """Loading that is strict both ways, shared by the native encoders."""
 
+import logging
 import re
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -56,17 +58,18 @@ class StrictPreTrainedModel(PreTrainedModel):
         resizes = kwargs.pop("ignore_mismatched_sizes", False)
         kwargs["ignore_mismatched_sizes"] = True  # reported below, all of them at once
         misused = torch.get_default_device().type == "meta"  # which transformers refuses: no fault of the files
-        with nullcontext() if misused else loading(name, "no model"):
-            if name is not None:  # weights are given as `state_dict`
-                check_documents(name, MODEL_DOCUMENTS)
-            loaded: Any = super().from_pretrained(name, *args, output_loading_info=True, **kwargs)
-        model, info = loaded
-        problems = _problems(model, info, resizes=resizes)
-        if problems:
-            raise MisfitError(
-                f"{name} does not fit {cls.__name__}: {'; '.join(problems[:10])}"
-                + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
-            )
+        with _table_held_back():
+            with nullcontext() if misused else loading(name, "no model"):
+                if name is not None:  # weights are given as `state_dict`
+                    check_documents(name, MODEL_DOCUMENTS)
+                loaded: Any = super().from_pretrained(name, *args, output_loading_info=True, **kwargs)
+            model, info = loaded
+            problems = _problems(model, info, resizes=resizes)
+            if problems:
+                raise MisfitError(
+                    f"{name} does not fit {cls.__name__}: {'; '.join(problems[:10])}"
+                    + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
+                )
         return (model, info) if wants_info else model
 
     def tie_weights(self, missing_keys: set[str] | None = None, recompute_mapping: bool = True) -> None:
@@ -84,6 +87,28 @@ class StrictPreTrainedModel(PreTrainedModel):
             for copy, original in wanted.items()
             if self.get_parameter(copy) is not self.get_parameter(original)
         ]
+
+
+@contextmanager
+def _table_held_back() -> Iterator[None]:
+    """Print what transformers says of keys after the block, unless it raises MisfitError, which says it in one line."""
+    logger = logging.getLogger(PreTrainedModel.__module__)
+    held: list[logging.LogRecord] = []
+
+    def hold(record: logging.LogRecord) -> bool:
+        held.append(record)
+        return False
+
+    logger.addFilter(hold)
+    try:
+        yield
+    except MisfitError:
+        held.clear()
+        raise
+    finally:
+        logger.removeFilter(hold)
+        for record in held:
+            logger.handle(record)
 
 
 def _problems(model: StrictPreTrainedModel, info: dict[str, Any], *, resizes: bool) -> list[str]:

@@ -1,6 +1,7 @@
 """Weights load completely or not at all, and what does not fit is named."""
 
 import json
+import logging
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
+from transformers.utils import logging as transformers_logging
 
 from bindtune.errors import CheckpointError
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM, DNABert2Model
+from bindtune.models.dnabert2_classifiers import DNABert2ForSequenceClassification
 from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.models.hub_layout import write_hub_layout
 
@@ -136,6 +139,25 @@ def test_another_vocabulary_size_is_named(store: Store, model: DNABert2ForMasked
     message = refusal(store(weights))
     for name in names:
         assert f"{name} has shape (31, 12), expected (30, 12)" in message
+
+
+def test_a_misfit_is_said_once_and_new_heads_still_are(store: Store, model: DNABert2ForMaskedLM) -> None:
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    transformers_logging.add_handler(handler)
+    try:
+        weights = weights_of(model)
+        folder = store(weights)
+        DNABert2ForSequenceClassification.from_pretrained(folder)
+        assert ["classifier.weight" in record.getMessage() for record in records] == [True]
+        records.clear()
+        folder = store({name: tensor for name, tensor in weights.items() if "layer.1" not in name})
+        with pytest.raises(CheckpointError, match="nothing for parameter"):
+            DNABert2ForMaskedLM.from_pretrained(folder)
+        assert records == []
+    finally:
+        transformers_logging.remove_handler(handler)
 
 
 def test_many_problems_are_counted(store: Store, model: DNABert2ForMaskedLM) -> None:
