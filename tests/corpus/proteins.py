@@ -40,7 +40,7 @@ PROTEIN_CASES = [
             "one name twice": (b">a\nMK\n>a x\nMK\n", ":3: 'a' comes twice, first in line 1"),
             "a line before the first header": (b"MK\nMK\n>a\nMK\n", ":1: expected '>' and a header, found 'MK'"),
             "letters of another script": (">a\n\u041c\u041a\n", ":2: 'a': '\u041c' at residue 1"),
-            "lone carriage returns": (b">a\rMK\r", ":1: 'a' has no sequence"),
+            "lone carriage returns": (b">a\rMK\r", ":1: lines end in carriage returns alone, expected LF or CRLF"),
             "several problems at once": (b">a\nM1\n>a\nM-\n>\n", r": 5 problems\n[^\n]*:2: 'a': '1' at residue 2"),
             "a sequence of 17 million letters": (lambda: b">a\n" + b"A" * 17_000_000, ":2: a line of more than"),
             "a sequence of 17 million letters on many lines": (
@@ -81,6 +81,7 @@ LABEL_CASES = [
             "a letter of another script": (">a\nMß\n01\n", ":2: 'a': residue 2 is 'ß'"),
             "a blank in the sequence": (b">a\nM K\n010\n", ":2: 'a': residue 2 is ' '"),
             "no id": (b"> \nMK\n01\n", ":1: the header holds no id"),
+            "lone carriage returns": (LABELS.replace(b"\n", b"\r"), ":1: lines end in carriage returns alone"),
             "no labels": (
                 b">a\nMK\n>b\nMK\n01\n",
                 ":1: 'a': the label line is missing, found the next header in line 3",
@@ -111,7 +112,7 @@ LABEL_CASES = [
 _ROWS = [("q", "MKTAY"), ("hit\t215\t0.9", "MKAAAY"), ("r", "MKTAY"), ("s", "")]
 _CUT_A3M = ": cannot be read: |: holds no"
 ALIGNMENT_CASES = [
-    *looks("A3M", ALIGNMENT, _ROWS, mark=False),
+    *looks("A3M", ALIGNMENT, _ROWS),
     *wrecks("A3M", ALIGNMENT, empty=": holds no sequence", binary=r":9: '.*' at column 6", cut=": cannot be read: "),
     *read(
         "A3M",
@@ -122,6 +123,15 @@ ALIGNMENT_CASES = [
                 [("q", "MKTAY"), ("r", "MRTKKAYM"), ("s", "MTKCAW"), ("t", "TAY")],
             ),
             "A2M without padding in some rows": (b">q\nMKT..AY\n>r\nMRTkAY\n", [("q", "MKTAY"), ("r", "MRTKAY")]),
+            "stops": (
+                b">q\nMKTAY*\n>r\nMK*-Y*\n>s\nMK-AW-\n",
+                [("q", "MKTAY"), ("r", "MKXY"), ("s", "MKAW")],
+            ),
+            "stops behind the last column": (
+                b">q\nMKT\n>r\nM*T*\n>s\nMKa*\n",
+                [("q", "MKT"), ("r", "MXT"), ("s", "MKA")],
+            ),
+            "comments between records": (b"#a\n>q\nMK\n# late\nTA\n#\n>r\nMRTA\n#", [("q", "MKTA"), ("r", "MRTA")]),
             "the query again after NUL": (
                 b">q\nMK\n>r\nMR\n\0>q2\nMK\n>s\nMH\n\0",
                 [("q", "MK"), ("r", "MR"), ("q2", "MK"), ("s", "MH")],
@@ -153,12 +163,12 @@ ALIGNMENT_CASES = [
         {
             "only a comment": (b"#5\t1\n", ": holds no sequence"),
             "only annotation": (b">ss_pred\nHHH\n>ss_conf\n999\n", ": holds no sequence"),
-            "a byte order mark": (b"\xef\xbb\xbf" + ALIGNMENT, ":1: "),
+            "a byte order mark within": (b">q\nMK\n\xef\xbb\xbf>r\nMK\n", ":3: "),
+            "lone carriage returns": (ALIGNMENT.replace(b"\n", b"\r"), r":\d: lines end in carriage returns alone"),
+            "a stop in excess": (b">q\nMKTAY\n>r\nMKT*AY\n", ":3: 6 columns without insertions, the query has 5"),
             "no header": (b"MKTAY\n", ":1: expected '>' and a header, found 'MKTAY'"),
             "an empty record": (b">q\n>r\nMK\n", ":1: record 'q' has no sequence"),
             "an empty record at the end": (b">q\nMK\n>r\n", ":3: record 'r' has no sequence"),
-            "a stop": (b">q\nMKTAY\n>r\nMK*AY\n", r":4: '\*' at column 3, expected a letter"),
-            "a comment between records": (b">q\nMKTAY\n# late\n", ":3: '#' at column 1"),
             "a blank": (b">q\nMK TAY\n", ":2: ' ' at column 3"),
             "a row that is too short": (b">q\nMKTAY\n>r\nMKaTA\n", ":3: 4 columns without insertions, the query has 5"),
             "a row that is too long": (b">q\nMK\n>r\nMKT\n", ":3: 3 columns without insertions, the query has 2"),
@@ -306,6 +316,9 @@ STRUCTURE_CASES = [
             ),
         },
     ),
+    *read("PDB", {"mmCIF by another name": (cif, (LETTERS, NAMES))}),
+    *read("mmCIF", {"PDB by another name": (pdb, (LETTERS, NAMES))}),
+    *read("PDB", {"mmCIF after comments": (lambda: b"# a\n\n" + cif(), (LETTERS, NAMES))}),
     *refused(
         "PDB",
         {
@@ -320,7 +333,6 @@ STRUCTURE_CASES = [
                 _pdb(b" A  10 ", b" A 1_0 "),
                 ":3: expected a residue number in columns 23-26, found '1_0'",
             ),
-            "mmCIF by another name": (cif, r":\d+: expected a residue number"),
         },
     ),
     *refused(
@@ -352,7 +364,6 @@ STRUCTURE_CASES = [
                 .replace(b" 90 ZN", b" x ZN"),
                 ": holds no atom of an amino acid",
             ),
-            "PDB by another name": (pdb, ": no structure in mmCIF"),
         },
     ),
 ]

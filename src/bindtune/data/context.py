@@ -33,7 +33,7 @@ _CLASSES = 5
 """Classes of letters in the first, rough comparison."""
 _FEW = 0.08
 """Share of a block's pairs up to which comparing them one by one is faster than a product of all."""
-_FORMAT = "5"
+_FORMAT = "6"
 """Part of the cache's key: to be changed with what is stored."""
 
 
@@ -290,7 +290,7 @@ def _read(path: Path | str, bound: float) -> Homologs:
         bounds=np.array(lengths, dtype=np.int64),
         similarity=query_similarity(aligned),
         neighbours=neighbour_counts(aligned, lower_bound=bound),
-        query=np.frombuffer(query.translate(None, b".").upper(), dtype=np.uint8),
+        query=np.frombuffer(query.translate(None, b".").removesuffix(b"*").upper(), dtype=np.uint8),
     )
 
 

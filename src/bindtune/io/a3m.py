@@ -2,8 +2,8 @@
 
 A3M is FASTA in which the first record is the query. Upper-case letters and ``-`` stand in the query's columns;
 lower-case letters are insertions and have no column (HH-suite user guide). Files in the wild also hold ``#`` lines
-before the first record (ColabFold), NUL bytes between alignments, ``.`` for gaps, rows of the HH-suite that annotate
-columns and are no sequences (``>ss_pred``, ``>ss_conf``, ``>sa_dssp``), and may be gzipped.
+(ColabFold), a byte order mark, NUL bytes between alignments, ``.`` for gaps, rows of the HH-suite that annotate
+columns and are no sequences (``>ss_pred``, ``>ss_conf``, ``>sa_dssp``), ``*`` for stops, and may be gzipped.
 """
 
 import logging
@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from bindtune.errors import InputError
-from bindtune.io.text import LONGEST_LINE, limited_lines, open_bytes
+from bindtune.io.text import LONGEST_LINE, check_header_end, limited_lines, open_bytes
 
 log = logging.getLogger(__name__)
 
 _LETTERS = bytes(range(ord("A"), ord("Z") + 1)) + bytes(range(ord("a"), ord("z") + 1))
 _LOWER = bytes(range(ord("a"), ord("z") + 1))
-_ALLOWED = _LETTERS + b"-."
+_ALLOWED = _LETTERS + b"-.*"
 _DOT = ord(".")
+_STOP_AS_UNKNOWN = bytes.maketrans(b"*", b"X")
+_MARK = b"\xef\xbb\xbf"
 # What the columns are like: secondary structure, accessibility and so on, as predicted, with confidence, or observed.
 _ANNOTATION = re.compile(rb">[a-z]{2}_(?:pred|conf|dssp)(?![A-Za-z0-9])")
 
@@ -32,7 +34,7 @@ class Record(NamedTuple):
 
     Args:
         name: the header line without ">", tabs and blanks in it kept.
-        sequence: the row as it stands: letters, ``-`` and ``.``.
+        sequence: the row as it stands: letters, ``-``, ``.`` and ``*``.
         line: 1-based line of the header.
     """
 
@@ -49,8 +51,8 @@ def read_a3m(path: Path | str) -> Iterator[Record]:
     with a warning. Rows are not required to have equal lengths here: see `match_columns`.
 
     Raises:
-        InputError: the file cannot be read, holds no record, or a record is empty or holds anything but letters, `-`
-            and `.`; with file and line.
+        InputError: the file cannot be read, holds no record, or a record is empty or holds anything but letters, `-`,
+            `.` and `*`; with file and line.
     """
     query: bytes | None = None
     stranger: Record | None = None
@@ -81,6 +83,8 @@ def _rows(path: Path | str) -> Iterator[tuple[Record, bool]]:
     annotated = found = False
     with _opened(path) as lines:
         for number, raw in enumerate(lines, 1):
+            if number == 1:
+                raw = raw.removeprefix(_MARK)
             line, whole = raw.translate(None, b"\0").rstrip(), raw.rstrip()
             parted |= whole.startswith(b"\0")
             if line.startswith(b">"):
@@ -92,8 +96,9 @@ def _rows(path: Path | str) -> Iterator[tuple[Record, bool]]:
                 annotated = _ANNOTATION.match(line) is not None
                 first = 0 if annotated else number
                 name, parts, size = line[1:].decode("utf-8", errors="replace"), [], 0
-            elif annotated or (line.startswith(b"#") and not first):
-                continue
+                check_header_end(path, number, name)
+            elif annotated or line.startswith(b"#"):
+                check_header_end(path, number, line.decode("latin-1"))
             elif line:
                 if not first:
                     raise InputError(path, number, f"expected '>' and a header, found {_shown(line)}")
@@ -113,6 +118,7 @@ def match_columns(record: Record, *, query: bytes, path: Path | str) -> bytes:
 
     In A3M, a `.` is a gap in a column. In A2M, it pads an insertion that another row has there, so that all rows are
     equally long; a `.` in the query is always that, for the query has no gaps. The number of columns tells which.
+    A stop within a row is an unknown residue, `X`; one behind the last column is dropped.
 
     Args:
         record: the row.
@@ -124,6 +130,9 @@ def match_columns(record: Record, *, query: bytes, path: Path | str) -> bytes:
     """
     row, first = record.sequence.translate(None, _LOWER), query.translate(None, _LOWER)
     columns = len(first) - first.count(b".")
+    if row.endswith(b"*") and len(row) - 1 in (len(first), columns):
+        row = row[:-1]
+    row = row.translate(_STOP_AS_UNKNOWN)
     if len(row) == len(first):
         if columns < len(first):
             row = bytes(letter for letter, own in zip(row, first, strict=True) if own != _DOT)
@@ -135,8 +144,8 @@ def match_columns(record: Record, *, query: bytes, path: Path | str) -> bytes:
 
 
 def residues(record: Record) -> bytes:
-    """The row as a protein: insertions kept and written in upper case, gaps removed."""
-    return record.sequence.translate(None, b"-.").upper()
+    """The row as a protein: insertions kept and written in upper case, gaps and a stop at the end removed."""
+    return record.sequence.translate(None, b"-.").removesuffix(b"*").translate(_STOP_AS_UNKNOWN).upper()
 
 
 def _record(path: Path | str, name: str, line: int, parts: list[bytes]) -> Record:
@@ -149,7 +158,7 @@ def _checked(path: Path | str, number: int, line: bytes) -> bytes:
     odd = line.translate(None, _ALLOWED)
     if odd:
         place = line.index(odd[:1]) + 1
-        raise InputError(path, number, f"{_shown(odd[:1])} at column {place}, expected a letter, '-' or '.'")
+        raise InputError(path, number, f"{_shown(odd[:1])} at column {place}, expected a letter, '-', '.' or '*'")
     return line
 
 

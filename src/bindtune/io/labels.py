@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.errors import Problems
-from bindtune.io.text import ODD_LETTER, numbered_lines
+from bindtune.io.text import ODD_LETTER, check_header_end, numbered_lines
 
 _LABELS = re.compile(r"[01]+")
 _ODD_LABEL = re.compile(r"[^01]")
@@ -75,6 +75,7 @@ def _records(path: Path, problems: Problems) -> Iterator[list[_Line]]:
         if not text:
             continue
         if text.startswith(">"):
+            check_header_end(path, number, text)
             _note_missing(record, problems, found=f"the next header in line {number}")
             record, stray = [_Line(number, text)], False
         elif record:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bindtune.errors import InputError, Problems
-from bindtune.io.text import LONGEST_LINE, ODD_LETTER, numbered_lines
+from bindtune.io.text import LONGEST_LINE, ODD_LETTER, check_header_end, numbered_lines
 
 _SHOWN = 20
 
@@ -59,6 +59,7 @@ def _records(path: Path, problems: Problems) -> Iterator[tuple[int, str, list[tu
         if text.startswith(">"):
             if first:
                 yield first, header, parts
+            check_header_end(path, number, text)
             header, first, parts, size = text[1:], number, [], 0
         elif text and first:
             parts.append((number, text))

@@ -11,7 +11,7 @@ from pathlib import Path
 from bindtune.errors import InputError
 from bindtune.io.genome import purify, reverse_complement
 from bindtune.io.intervals import STRANDS, IntervalColumns, Intervals, read_position
-from bindtune.io.text import numbered_lines
+from bindtune.io.text import check_header_end, numbered_lines
 
 _LONGEST = 1 << 28
 """Letters that a region may have, on one line or more: more than the longest human chromosome."""
@@ -63,6 +63,7 @@ def _records(path: Path) -> Iterator[tuple[int, str, bytes]]:
         if line.startswith(">"):
             if at:
                 yield at, header, "".join(parts).encode("latin-1", "replace")
+            check_header_end(path, number, line)
             header, at, parts, size = line[1:].strip(), number, [], 0
         elif at:
             parts.append(line.strip())

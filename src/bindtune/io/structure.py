@@ -86,14 +86,13 @@ def structure_name(path: Path) -> str | None:
 
 
 def read_structure(path: Path) -> Structure:
-    """Read a PDB or mmCIF file, gzipped or not.
+    """Read a PDB or mmCIF file, gzipped or not; the content tells which, whatever the file is called.
 
     Raises:
         InputError: it is missing or malformed, or holds no amino acid.
     """
     lines = [line for _, line in numbered_lines(path)]
-    is_cif = path.name.removesuffix(".gz").lower().endswith((".cif", ".mmcif"))
-    content, atoms = _cif(path, lines) if is_cif else _pdb(path, lines)
+    content, atoms = _cif(path, lines) if _is_cif(path, lines) else _pdb(path, lines)
     names: dict[str, list[ResidueName]] = {}
     letters: dict[str, list[str]] = {}
     seen: set[ResidueName] = set()
@@ -196,6 +195,15 @@ def write_pymol(path: Path, structure: Path, *, chain: str, sites: Iterable[Resi
         f"orient {name}",
     ]
     write_text(path, "\n".join([*lines, ""]))
+
+
+def _is_cif(path: Path, lines: Sequence[str]) -> bool:
+    """Whether the first line that is no comment begins a data block; else what the name says, if no line is an atom."""
+    first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
+    if first.strip().lower().startswith("data_"):
+        return True
+    named = path.name.removesuffix(".gz").lower().endswith((".cif", ".mmcif"))
+    return named and not any(line.startswith(_ATOMS) for line in lines)
 
 
 def _pdb(path: Path, lines: Sequence[str]) -> tuple[list[str], list[tuple[ResidueName, str] | None]]:

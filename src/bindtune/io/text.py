@@ -114,6 +114,18 @@ def line_blocks(path: Path, *, longest: int = LONGEST_LINE) -> Iterator[tuple[in
             raise InputError(path, None, f"cannot be read: {error.strerror or error}") from error
 
 
+def check_header_end(path: Path | str, number: int, header: str) -> None:
+    """Refuse a header or comment of FASTA that goes on behind a carriage return: the whole file is then one line.
+
+    Raises:
+        InputError: it does.
+    """
+    if "\r" in header.rstrip("\r\n"):
+        raise InputError(
+            path, number, "lines end in carriage returns alone, expected LF or CRLF: write it anew with tr '\\r' '\\n'"
+        )
+
+
 def numbered_lines(path: Path, *, longest: int = LONGEST_LINE) -> Iterator[tuple[int, str]]:
     """Yield (1-based number, line) as `line_blocks` does, one by one."""
     for first, lines in line_blocks(path, longest=longest):

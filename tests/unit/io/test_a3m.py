@@ -73,6 +73,10 @@ def test_forms_of_a_row() -> None:
         (b"MK..TA.Y", b"MKTAY", b"MKTAY"),  # dots that pad insertions of other rows
         (b"MX-XY", b"MX-XY", b"MXXY"),
         (b"-----", b"-----", b""),
+        (b"MK*AY", b"MKXAY", b"MKXAY"),
+        (b"MKTA*", b"MKTAX", b"MKTA"),
+        (b"MKTAY*", b"MKTAY", b"MKTAY"),
+        (b"MK*aTA*", b"MKXTA", b"MKXATA"),
     ):
         record = Record("r", sequence, 3)
         assert match_columns(record, query=b"MKTAY", path="a.a3m") == columns
