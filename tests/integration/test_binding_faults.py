@@ -1,5 +1,6 @@
 """What `bindtune train` does where something goes wrong: half-written runs, signals, full disks, odd proteins."""
 
+import csv
 import json
 import logging
 import os
@@ -24,10 +25,11 @@ from torch.nn import functional as F
 
 from bindtune.config import BindingConfig, dump, load_binding
 from bindtune.errors import BindtuneError, CheckError, CheckpointError, ConfigError, InputError, Interrupted
+from bindtune.evaluation import kept_epoch
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_config import E1Config
 from bindtune.runs import only_writer
-from bindtune.training.binding import board, files, inputs, merge, run, scoring, trainer
+from bindtune.training.binding import board, files, inputs, merge, run, trainer
 from bindtune.training.binding.model import build_model
 from bindtune.training.binding.prediction import Predictor
 from bindtune.training.binding.processes import make_accelerator
@@ -361,7 +363,7 @@ def test_a_kill_around_the_best_epoch_changes_nothing(
 def test_an_unsettled_best_epoch_is_written_again_whatever_it_scores(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "score_of", lambda mean: -1.0)
+    monkeypatch.setattr(kept_epoch, "score_of", lambda mean, metric: -1.0)
     step, seen = E1BindingTrainer._step, [0]
 
     def stop_in_the_second_epoch(self: E1BindingTrainer, *arguments: Any, **named: Any) -> None:
@@ -598,3 +600,28 @@ def test_the_rate_rises_from_the_first_step_and_ends_at_its_lowest(make: Make, m
     rise = [3e-3 * (number + 1) / steps for number in range(steps)]
     angles = np.pi * np.arange(1, 2 * steps + 1) / (2 * steps)
     assert rates == pytest.approx([*rise, *(1e-5 + (3e-3 - 1e-5) * (1 + np.cos(angles)) / 2)])
+
+
+@pytest.mark.parametrize(("metric", "min_delta"), [("auprc", 0.0), ("loss", 0.0), ("loss", 100.0)])
+def test_the_epoch_is_kept_by_the_metric_and_a_better_later_one_is_said(
+    make: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    metric: Any,
+    min_delta: float,
+) -> None:
+    later = kept_epoch.Later(3, 0.2, 0.1)
+    monkeypatch.setattr(kept_epoch, "clearly_better_later", lambda means, chosen: later if len(means) == 3 else None)
+    chosen = (f"training.selection_metric={metric}", f"training.min_delta={min_delta}")
+    cross_validate(make("training.epochs=3", "training.patience=0", "training.learning_rate=0.01", *chosen), fold=1)
+    with (tmp_path / "run" / "fold_1" / files.HISTORY).open() as table:
+        means = [row for row in csv.DictReader(table) if (row["split"], row["ion"]) == ("validation", "mean")]
+    heads = torch.load(tmp_path / "run" / "fold_1" / "best_e1_binding_model_heads.pt", weights_only=True)
+    best = max(means, key=lambda row: float(row[metric]) * (-1 if metric == "loss" else 1))
+    assert heads["epoch"] == (1 if min_delta else int(best["epoch"]))
+    (said,) = (one for one in caplog.records if "has a mean AUPRC of" in one.getMessage())
+    assert said.levelname == "WARNING" and said.getMessage() == (
+        f"fold 1: epoch 3 has a mean AUPRC of 0.2000 in validation, the kept epoch {heads['epoch']} of 0.1000: it was "
+        f"chosen by {kept_epoch.NAMES[metric]} (training.selection_metric={metric}, training.min_delta={min_delta:g})"
+    )

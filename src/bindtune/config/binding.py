@@ -93,7 +93,11 @@ class TrainingSettings(Settings):
     max_grad_norm: NotNegative = 1.0
     """Gradients are scaled down to this norm; 0 leaves them."""
     patience: Annotated[int, Field(ge=0)] = 7
-    """Epochs without a better mean HRA after which a fold stops; 0 never stops early."""
+    """Epochs without a better one after which a fold stops; 0 never stops early."""
+    selection_metric: Literal["hra", "auprc", "loss"] = "hra"
+    """What the best epoch is chosen by in validation: mean HRA as in the original, mean AUPRC, or the lowest loss."""
+    min_delta: NotNegative = 0.0
+    """An epoch that is better by less than this is not better: it is not kept, and patience goes on counting."""
 
     mlm_weight: NotNegative = 0.4
     """Weight of the masked-LM loss beside that of the binding sites; 0 masks nothing."""

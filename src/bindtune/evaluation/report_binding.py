@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bindtune.errors import InputError
+from bindtune.evaluation.kept_epoch import metric_of
 from bindtune.evaluation.metrics import residue_metrics
 from bindtune.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bindtune.evaluation.page import Block, Notice, Page, Preformatted, Section, Table, Text, Tile, number, percent
@@ -57,7 +58,13 @@ def build(run: Path, config: dict[str, Any]) -> Page:
             curves_section(predictions, ions, thresholds),
             _thresholds_section(run, chosen, ions),
             examples_section(predictions, ions, thresholds),
-            learning_section(rows, ions, inner=as_number(training.get("inner_validation_fraction")) > 0),
+            learning_section(
+                rows,
+                ions,
+                inner=as_number(training.get("inner_validation_fraction")) > 0,
+                metric=metric_of(training),
+                min_delta=max(0.0, as_number(training.get("min_delta", 0))),
+            ),
             folds_section(run, predictions, ions),
             inputs_section(origin, _data(predictions, ions)),
             settings_section(config),

@@ -7,6 +7,7 @@ from pathlib import Path
 from bindtune.errors import InputError
 from bindtune.evaluation import charts
 from bindtune.evaluation.charts import Line
+from bindtune.evaluation.kept_epoch import NAMES, Metric, kept_epoch, score_of
 from bindtune.evaluation.page import Block, Chart, Charts, Fold, Notice, Section, Table, Text, number
 from bindtune.evaluation.run_files import UNDEFINED, as_number, read_csv
 
@@ -31,13 +32,17 @@ def read_metrics(run: Path) -> list[Row]:
     return found
 
 
-def learning_section(rows: Sequence[Row], ions: tuple[str, ...], *, inner: bool) -> Section:
+def learning_section(
+    rows: Sequence[Row], ions: tuple[str, ...], *, inner: bool, metric: Metric, min_delta: float
+) -> Section:
     """Losses and validation figures against epochs, one line a fold.
 
     Args:
         rows: of metrics.csv.
         ions: what to show, in this order.
         inner: whether the epoch is chosen on a part of the training proteins instead of the held-out fold.
+        metric: what it is chosen by.
+        min_delta: an improvement smaller than this was none.
     """
     if not rows:
         return Section("learning", "Learning curves", (Notice("No epoch is done yet: there are no curves."),))
@@ -45,7 +50,8 @@ def learning_section(rows: Sequence[Row], ions: tuple[str, ...], *, inner: bool)
     blocks: list[Block] = [
         Text(
             f"One colour a fold. Dashed lines are training, solid ones validation on {held}. "
-            "The epoch that is kept is the one with the highest mean HRA in validation."
+            f"The epoch that is kept is the one with the {'lowest' if metric == 'loss' else 'highest'} {NAMES[metric]} "
+            f"in validation{f'; it had to be better by {number(min_delta)} at least' if min_delta else ''}."
         )
     ]
     drawn = [
@@ -59,7 +65,7 @@ def learning_section(rows: Sequence[Row], ions: tuple[str, ...], *, inner: bool)
     kept = tuple(chart for chart in by_ion if chart)
     if kept:
         blocks.append(Fold("AUPRC of each ion", (Charts(kept),)))
-    blocks.append(_best_epochs(rows, inner=inner))
+    blocks.append(_best_epochs(rows, inner=inner, metric=metric, min_delta=min_delta))
     return Section("learning", "Learning curves", tuple(blocks))
 
 
@@ -101,17 +107,18 @@ def _chart(
     return Chart(title, charts.lines(curves, x_label="epoch", y_label=label), f"{title}: {'; '.join(told)}.")
 
 
-def _best_epochs(rows: Sequence[Row], *, inner: bool) -> Block:
+def _best_epochs(rows: Sequence[Row], *, inner: bool, metric: Metric, min_delta: float) -> Block:
     found = []
     for fold in folds_of(rows):
-        epochs, values = _points(rows, fold=fold, split="validation", ion=MEAN, name="hra")
-        if not epochs:
+        means = [row for row in rows if (int(row["fold"]), row["split"], row["ion"]) == (fold, "validation", MEAN)]
+        means = [row for row in means if not math.isnan(score_of(row, metric))]
+        best = kept_epoch(means, metric, min_delta=min_delta)
+        if not best:
             found.append((str(fold), str(last_epoch(rows, fold)), "not defined", UNDEFINED, UNDEFINED))
             continue
-        best = epochs[values.index(max(values))]
-        at, scores = _points(rows, fold=fold, split="validation", ion=MEAN, name="auprc")
-        auprc = dict(zip(at, scores, strict=True)).get(best, math.nan)
-        found.append((str(fold), str(last_epoch(rows, fold)), str(best), number(max(values)), number(auprc)))
+        (row,) = (row for row in means if int(row["epoch"]) == best)
+        hra, auprc = (number(as_number(row.get(name))) for name in ("hra", "auprc"))
+        found.append((str(fold), str(last_epoch(rows, fold)), str(best), hra, auprc))
     heads = ("Fold", "Epochs", "Best epoch", "HRA there, mean over ions", "AUPRC there, mean over ions")
     note = "These epochs were chosen for these figures, which flatters them"
     note += "." if inner else "; the out-of-fold figures share that choice, since the held-out fold made it."

@@ -63,12 +63,6 @@ def training_rows(losses: Mapping[str, float], ions: Iterable[str]) -> list[Row]
     return [*by_ion, {"split": "train", "ion": MEAN, **mean}]
 
 
-def score_of(mean: Row) -> float:
-    """What the best epoch is chosen by: mean HRA; where no ion has one, the loss."""
-    score = mean["hra"]
-    return float(-mean["loss"] if math.isnan(score) else score)
-
-
 def progress(losses: Mapping[str, float], mean: Row) -> str:
     """An epoch in a few words."""
     figures = {"loss": losses["loss"], "validation": mean["loss"], "mean AUPRC": mean["auprc"], "mean HRA": mean["hra"]}

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from bindtune.config import BindingConfig, build
 from bindtune.data.residue_rows import ResidueRows
 from bindtune.errors import BindtuneError, CheckpointError, ConfigError, Interrupted
+from bindtune.evaluation import kept_epoch
 from bindtune.evaluation.card_binding import write_fold_card
 from bindtune.evaluation.thresholds import Method
 from bindtune.models.backbones import BatchPreparer, preparer_for
@@ -247,6 +248,8 @@ class E1BindingTrainer:
                 rows = self._epoch()
                 if self.accelerator.is_main_process:
                     on_epoch(rows)
+            if self.accelerator.is_main_process:
+                self._tell_later()
             self._predict_held_out()
             if self._stop.asked():
                 raise Interrupted(self._way_on)
@@ -267,10 +270,12 @@ class E1BindingTrainer:
     def _epoch(self) -> list[Row]:
         told = len(self.state.history)
         losses, validation = self.train_epoch(), self.validate_epoch()
-        score = scoring.score_of(validation[-1])
-        # Where there is nothing to choose by, the last epoch is taken; where best weights may have been written by a
-        # process that was killed before it saved its state, they are written again.
-        better = score > self.state.best_score or math.isnan(score) or not self.state.best_epoch or self._unsettled
+        training = self.conf.training
+        score = kept_epoch.score_of(validation[-1], training.selection_metric)
+        better = kept_epoch.is_better(score, self.state.best_score, min_delta=training.min_delta)
+        # Best weights that may have been written by a process that was killed before it saved its state are written
+        # again.
+        better = better or not self.state.best_epoch or self._unsettled
         self._unsettled = False
         if better:
             if self.accelerator.is_main_process:
@@ -289,6 +294,18 @@ class E1BindingTrainer:
                 self.fold, self.predictor.without_context,
             )  # fmt: skip
 
+    def _tell_later(self) -> None:
+        """Say where a later epoch than the kept one has a clearly better AUPRC."""
+        means = [row for row in self.state.history if (row["split"], row["ion"]) == ("validation", scoring.MEAN)]
+        metric = self.conf.training.selection_metric
+        later = kept_epoch.clearly_better_later(means, self.state.best_epoch)
+        if later is not None:
+            log.warning(
+                "fold %d: epoch %d has a mean AUPRC of %.4f in validation, the kept epoch %d of %.4f: it was chosen by "
+                "%s (training.selection_metric=%s, training.min_delta=%g)", self.fold, later.epoch, later.auprc,
+                self.state.best_epoch, later.auprc_kept, kept_epoch.NAMES[metric], metric, self.conf.training.min_delta,
+            )  # fmt: skip
+
     def save_checkpoint(self) -> None:
         """Write the present weights as the fold's best: heads, and adapters or, where it is trained, the encoder.
 
@@ -296,7 +313,7 @@ class E1BindingTrainer:
         """
         self.state.best_epoch = self.state.epoch
         if mean := self._last_mean():
-            self.state.best_score = scoring.score_of(mean)
+            self.state.best_score = kept_epoch.score_of(mean, self.conf.training.selection_metric)
         with sharding.whole(self.bare):
             self._write_best()
         self.accelerator.wait_for_everyone()
