@@ -275,6 +275,10 @@ _FETCHED = (
     ["ACGTNN", "GGTT", "GT"],
 )
 REGION_FASTA_CASES = [
+    *refused(
+        "region FASTA",
+        {"lone carriage returns": (b">chr1:0-4\rACGT\r", ":1: lines end in carriage returns alone, expected LF")},
+    ),
     *looks("region FASTA", REGION_FASTA.replace(b"\r\n", b"\n"), _FETCHED),
     *wrecks(
         "region FASTA",

@@ -373,9 +373,23 @@ def cache_entry(path: Path | str, bound: float, cache_dir: Path) -> Path:
 def read_entry(entry: Path) -> Homologs | None:
     """What a cache holds of an alignment, or None where that is damaged or gone."""
     try:
-        return _unflatten(load_file(entry))
-    except (OSError, SafetensorError, KeyError):
+        homologs = _unflatten(load_file(entry))
+    except (OSError, SafetensorError, KeyError, ValueError):  # ValueError: names that are no text
         return None
+    return homologs if _fits_together(homologs) else None
+
+
+def _fits_together(homologs: Homologs) -> bool:
+    """Whether the parts are of one alignment: as many numbers as rows, of the right kind, within the text."""
+    count, bounds = len(homologs.names), homologs.bounds
+    kinds = (("text", np.uint8), ("bounds", np.int64), ("similarity", np.float32), ("neighbours", np.int64),
+             ("query", np.uint8))  # fmt: skip
+    return (
+        all(getattr(homologs, name).dtype == kind and getattr(homologs, name).ndim == 1 for name, kind in kinds)
+        and (len(bounds), len(homologs.similarity), len(homologs.neighbours)) == (count + 1, count, count)
+        and bool(bounds[0] == 0 and bounds[-1] == len(homologs.text) and (np.diff(bounds) >= 0).all())
+        and bool(np.isfinite(homologs.similarity).all() and (homologs.neighbours > 0).all())
+    )
 
 
 def _flatten(homologs: Homologs) -> dict[str, NDArray[np.generic]]:

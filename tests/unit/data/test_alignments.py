@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from bindtune.data.alignments import Alignments
 from bindtune.data.context import Context, ContextSpec
@@ -124,7 +124,10 @@ def test_a_draw_counts_neighbours_by_its_own_bound(tmp_path: Path) -> None:
         found.draw("P1", ContextSpec(neighbor_similarity_lower_bound=0.9))
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "empty", "other", "partial", "bytes"])
+@pytest.mark.parametrize(
+    "damage",
+    ["missing", "truncated", "empty", "other", "partial", "bytes", "names", "text", "bounds", "neighbours", "kind"],
+)
 def test_a_missing_or_damaged_cache_entry_is_read_again(tmp_path: Path, damage: str) -> None:
     found = made(tmp_path)
     found.prepare({"P1": QUERY})
@@ -137,6 +140,16 @@ def test_a_missing_or_damaged_cache_entry_is_read_again(tmp_path: Path, damage: 
         save_file({"something": np.zeros(3)}, entry)
     elif damage == "partial":
         save_file({"names": np.frombuffer(b"query", np.uint8)}, entry)
+    elif damage in ("names", "text", "bounds", "neighbours", "kind"):
+        parts = load_file(entry)
+        parts |= {
+            "names": {"names": np.frombuffer(b"query\xff\na\nb\nc", np.uint8)},
+            "text": {"text": parts["text"][:-3]},
+            "bounds": {"bounds": parts["bounds"][[0, 2, 1, 3, 4]]},
+            "neighbours": {"neighbours": parts["neighbours"] * 0},
+            "kind": {"similarity": parts["similarity"].astype(np.float64)},
+        }[damage]
+        save_file(parts, entry)
     else:
         entry.write_bytes({"truncated": whole[:-5], "empty": b"", "bytes": b"\xff" * 400}[damage])
     assert found.draw("P1", SPEC) == expected
