@@ -21,8 +21,8 @@ from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig, InferenceConfig, load_binding
+from bindtune.data.alignment_files import alignment_files, warn_unmatched
 from bindtune.data.alignments import Alignments
-from bindtune.data.proteins import alignment_files, warn_unmatched
 from bindtune.data.residue_rows import RowSpec, count_aligned, row_spec
 from bindtune.documents import read_document, read_json
 from bindtune.errors import CheckpointError, ConfigError, InputError

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch
 
 from bindtune.config import EmbedConfig, ScoreConfig
+from bindtune.data.alignment_files import check_file_name, find_alignment, warn_unmatched
 from bindtune.data.alignments import AlignmentCounts
 from bindtune.data.context import Context, ContextSpec, draw_context, gives_homolog, of_protein, read_homologs
 from bindtune.data.draws import digest
-from bindtune.data.proteins import check_file_name, find_alignment, warn_unmatched
 from bindtune.errors import ConfigError, InputError
 from bindtune.inference.embedding import embed_proteins, write_embeddings
 from bindtune.inference.shards import NamedSequence

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bindtune.config import BindingConfig
+from bindtune.data.alignment_files import alignment_files
 from bindtune.data.alignments import Alignments
 from bindtune.data.clusters import cluster_proteins, read_clusters
 from bindtune.data.folds import assign_folds, inner_validation, read_folds, write_folds
-from bindtune.data.proteins import Proteins, aligned_proteins, alignment_files, label_files, load_proteins
+from bindtune.data.proteins import Proteins, aligned_proteins, label_files, load_proteins
 from bindtune.errors import ConfigError
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from accelerate.utils import broadcast_object_list
 from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig
+from bindtune.data.alignment_files import warn_unmatched
 from bindtune.data.context import ContextSpec
-from bindtune.data.proteins import warn_unmatched
 from bindtune.data.residue_rows import RowSpec, count_aligned
 from bindtune.errors import ConfigError
 from bindtune.models.adapters import count_parameters
