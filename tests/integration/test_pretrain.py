@@ -24,6 +24,7 @@ from transformers import (
     BertForMaskedLM,
     EsmConfig,
     EsmForMaskedLM,
+    RobertaForMaskedLM,
     TrainingArguments,
     get_scheduler,
 )
@@ -31,6 +32,8 @@ from transformers.trainer_utils import SchedulerType
 
 import bindtune
 from bindtune.config import PretrainConfig, build
+from bindtune.doctor.pretraining import check_pretraining
+from bindtune.doctor.room import find_place
 from bindtune.errors import CheckpointError, ConfigError, InputError, Interrupted
 from bindtune.evaluation.record_losses import read_record_losses
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
@@ -505,6 +508,26 @@ def test_a_tokenizer_that_the_model_does_not_know_is_refused(settings: Make, gen
         (tmp_path / "small" / name).write_bytes((generated[2] / name).read_bytes())
     with pytest.raises(ConfigError, match=r"the tokenizer has \d+ tokens, the model only 50"):
         run(settings(model_name_or_path=str(tmp_path / "small")))
+
+
+@pytest.mark.parametrize("kind", [BertForMaskedLM, RobertaForMaskedLM])
+def test_windows_with_more_tokens_than_positions_are_refused(
+    settings: Make, generated: Files, tmp_path: Path, kind: Any
+) -> None:
+    size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    model = kind(kind.config_class(vocab_size=256, pad_token_id=3, max_position_embeddings=32, **size))
+    model.save_pretrained(tmp_path / "short")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "short" / name).write_bytes((generated[2] / name).read_bytes())
+    room = 32 if kind is BertForMaskedLM else 28
+    options = settings(model_name_or_path=str(tmp_path / "short"), max_steps=2, eval_strategy="no")
+    with pytest.raises(ConfigError, match=rf"the longest window has \d+ tokens, .*short has positions for {room}: set"):
+        run(options)
+    assert not (tmp_path / "run").exists()
+    found = check_pretraining(build(PretrainConfig, options), place=find_place)
+    (problem,) = (one for one in found if one.status == "problem")
+    assert (problem.section, problem.name) == ("encoder", "positions")
+    run({**options, "max_seq_length": room})
 
 
 def test_a_folder_in_use_is_refused(settings: Make, tmp_path: Path) -> None:

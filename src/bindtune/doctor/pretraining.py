@@ -18,6 +18,7 @@ from bindtune.models.kept import WIDE, Arithmetic, BatchShape
 from bindtune.models.loading import empty_masked_lm
 from bindtune.training.pretrain import (
     check_inputs,
+    check_positions,
     check_rates,
     check_vocabulary,
     doubts,
@@ -56,10 +57,14 @@ def check_pretraining(config: PretrainConfig, *, place: Callable[[], Place]) -> 
     if tokenizer is None:
         return found
     train = _windows(config, tokenizer, config.train_file, config.max_train_samples, found)
+    read: dict[Path | None, Dataset | None] = {config.train_file: train}
     if config.validation_file is not None:
         held_out = _windows(config, tokenizer, config.validation_file, config.max_eval_samples, found)
+        read[config.validation_file] = held_out
         if train is not None and held_out is not None:
             found.append(_shared(train, held_out))
+    if model is not None:
+        attempt("encoder", "positions", lambda: check_positions(config, model, read), found)
     if train is None:
         return found
     batch = _batches(config, train, found)

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,7 @@ from bindtune.evaluation.run_kinds import refuse_other_job
 from bindtune.models.base_files import base_files
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.loading import load_masked_lm
+from bindtune.models.positions import usable_positions
 from bindtune.outputs import output_folder
 from bindtune.runs import LOCK, only_writer, provenance, refuse_other_inputs, write_text, writing
 from bindtune.training import checkpoints, sharding
@@ -86,6 +88,7 @@ def _pretrain(config: PretrainConfig) -> dict[str, float]:
         if config.validation_file is not None:
             validation = _told_rows(config, tokenizer, config.validation_file, config.max_eval_samples)
     model = _model(config, tokenizer)
+    check_positions(config, model, {config.train_file: train, config.validation_file: validation})
     origin = _origin(config, checkpoint, processes=arguments.world_size)
     if arguments.distributed_state is not None:
         arguments.distributed_state.wait_for_everyone()  # every process has looked before the first one writes
@@ -252,6 +255,29 @@ def check_vocabulary(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase,
             f"{config.model_name_or_path}: the tokenizer has {len(tokenizer)} tokens, the model only "
             f"{embeddings.weight.shape[0]}"
         )
+
+
+def check_positions(
+    config: PretrainConfig, model: PreTrainedModel, windows: Mapping[Path | None, Dataset | None]
+) -> None:
+    """Refuse windows with more tokens than the model has positions for.
+
+    Args:
+        config: the settings.
+        model: with or without weights.
+        windows: tokenised, by file; None for a file that is not there.
+
+    Raises:
+        ConfigError: names the file, its longest window and what would fit.
+    """
+    most = usable_positions(model)
+    for path, rows in windows.items():
+        longest = 0 if rows is None else int(np.asarray(rows["length"]).max())
+        if most is not None and longest > most:
+            raise ConfigError(
+                f"{path}: the longest window has {longest} tokens, and {config.model_name_or_path} has positions for "
+                f"{most}: set max_seq_length to {most}, or cut shorter windows"
+            )
 
 
 def _refuse_changes(config: PretrainConfig, earlier: dict[str, Any], settings: Path) -> None:
