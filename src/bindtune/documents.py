@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from bindtune.errors import InputError
+from bindtune.wrong_files import refuse_wrong_file
 
 _LARGEST = 1 << 26
 _MOST_VALUES = 100_000
@@ -66,6 +67,7 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: the file cannot be read, is not text, or is too large to be a document.
     """
+    refuse_wrong_file(path)
     try:
         with path.open("rb") as handle:
             content = handle.read(_LARGEST + 1)

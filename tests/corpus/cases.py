@@ -1,5 +1,5 @@
 """All cases."""
 
-from corpus import intervals, models, proteins, runs, settings, windows
+from corpus import intervals, models, proteins, runs, settings, windows, wrong
 
-CASES = [*intervals.CASES, *windows.CASES, *proteins.CASES, *settings.CASES, *models.CASES, *runs.CASES]
+CASES = [*intervals.CASES, *windows.CASES, *proteins.CASES, *settings.CASES, *models.CASES, *runs.CASES, *wrong.CASES]

@@ -137,7 +137,18 @@ PEAK_CASES = [
             "an infinite score": (b"chr1\t5\t9\tp\tinf\t+\n", ":1: column 5 is not a number: 'inf'"),
             "a score with an underscore": (b"chr1\t5\t9\tp\t1_0\t+\n", ":1: column 5 is not a number: '1_0'"),
             "no chromosome": (PEAKS + b"\t5\t9\tp\t1\t+\n", ":4: the chromosome name is empty"),
-            "UTF-16": ("chr1\t1\t9\n".encode("utf-16"), ":1: not text"),
+            "a UCSC table with a bin column": (
+                b"#bin\tchrom\tchromStart\tchromEnd\n585\tchr1\t10\t20\tx\t0\t+\n",
+                ":2: a table of UCSC's browser with a bin column in front, .* `cut -f 2-` removes it",
+            ),
+            "a bin column and three others": (
+                b"585\tchr1\t10\t20\n",
+                ":1: a table of UCSC's browser with a bin column",
+            ),
+            "genes with a bin column": (
+                b"585\tNR_046018\tchr1\t+\t11873\t14409\t14409\t14409\t3\t1,2,3,\t4,5,6,\t0\tDDX\tunk\tunk\t-1,\n",
+                ":1: a table of UCSC's browser with a bin column",
+            ),
             "lone carriage returns": (PEAKS.replace(b"\n", b"\r"), ":1: "),
             "a line of 17 million letters": (
                 lambda: b"chr1\t1\t9\t" + b"A" * 17_000_000,

@@ -11,6 +11,7 @@ from bindtune.errors import BindtuneError
 from corpus.case import Case, counts
 from corpus.cases import CASES
 from corpus.readers import READERS
+from corpus.wrong import READ_AS_TEXT
 
 
 def _plain(value: Any) -> Any:
@@ -41,6 +42,15 @@ def test_a_file(case: Case, tmp_path: Path) -> None:
         assert "\n" not in told or told.splitlines()[0].endswith(" problems")
         assert len(told) < 1000
     assert _files(tmp_path) == before
+
+
+@pytest.mark.parametrize("format", READ_AS_TEXT)
+def test_a_folder(format: str, tmp_path: Path) -> None:
+    reader = READERS[format]
+    path = tmp_path / reader.file
+    path.mkdir()
+    with pytest.raises(BindtuneError, match=f"^{re.escape(str(path))}: is a folder, expected a file$"):
+        reader.read(path)
 
 
 def test_every_format_has_cases() -> None:

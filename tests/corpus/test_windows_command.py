@@ -45,7 +45,7 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, str | bytes], str]] = {
         r"p\.bed:\d+: gzip data is damaged or cut short",
     ),
     "missing peaks": (("--peaks", "none.bed", *BED[2:]), {}, r"none\.bed: cannot be read: No such file"),
-    "a folder": (("--peaks", ".", *BED[2:]), {}, r"\.: cannot be read: Is a directory"),
+    "a folder": (("--peaks", ".", *BED[2:]), {}, r"\.: is a folder, expected a file"),
     "peaks elsewhere": (
         BED,
         {"p.bed": "chr7\t1\t9\n"},

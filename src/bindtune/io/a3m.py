@@ -6,6 +6,7 @@ lower-case letters are insertions and have no column (HH-suite user guide). File
 columns and are no sequences (``>ss_pred``, ``>ss_conf``, ``>sa_dssp``), ``*`` for stops, and may be gzipped.
 """
 
+import gzip
 import logging
 import re
 import zlib
@@ -16,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 from bindtune.errors import InputError
 from bindtune.io.text import LONGEST_LINE, check_header_end, limited_lines, open_bytes
+from bindtune.wrong_files import refuse_wrong_file
 
 log = logging.getLogger(__name__)
 
@@ -169,8 +171,11 @@ def _shown(text: bytes) -> str:
 @contextmanager
 def _opened(path: Path | str) -> Iterator[BinaryIO]:
     """The lines of a plain or gzipped file; damage becomes an InputError."""
+    refuse_wrong_file(Path(path))
     try:
         with open_bytes(Path(path)) as content, limited_lines(content, path) as lines:
             yield lines
-    except (OSError, EOFError, zlib.error) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(path, None, f"gzip data is damaged or cut short: {error}") from error
+    except OSError as error:
         raise InputError(path, None, f"cannot be read: {error}") from error

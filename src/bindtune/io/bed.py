@@ -18,6 +18,7 @@ from pyarrow import csv
 from bindtune.errors import InputError
 from bindtune.io.intervals import LAST_POSITION, STRANDS, IntervalColumns, Intervals, read_position
 from bindtune.io.text import line_blocks
+from bindtune.wrong_files import refuse_bin_column
 
 PeakFormat = Literal["auto", "bed", "narrowPeak", "broadPeak"]
 
@@ -82,6 +83,7 @@ class _Shape(NamedTuple):
 
 def _shape(path: Path, line: int, *, fields: list[str], kind: PeakFormat, numbers: bool) -> _Shape:
     width = len(fields)
+    refuse_bin_column(path, line, "\t".join(fields))
     if kind == "auto":
         kind = _detect(path, fields)
         if kind == "bed" and width > 12:

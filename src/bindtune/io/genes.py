@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from bindtune.errors import InputError
 from bindtune.io.intervals import STRANDS, IntervalColumns, Intervals, read_position
 from bindtune.io.text import numbered_lines
+from bindtune.wrong_files import refuse_bin_column
 
 # GTF: `gene_type "lncRNA"; level 2;` (a quoted value may hold a semicolon). GFF3: `biotype=lncRNA;Name=a%3Bb`.
 _GTF = re.compile(r'\s*([^\s;="]+)\s+(?:"([^"]*)"|([^;"]*))\s*(?:;|$)')
@@ -44,6 +45,7 @@ def read_genes(path: Path, *, features: Collection[str], types: Collection[str] 
             continue
         fields = line.split("\t")
         if len(fields) != 9:
+            refuse_bin_column(path, number, line)
             raise InputError(path, number, f"expected 9 columns separated by tabs, found {len(fields)}")
         seen[fields[2]] += 1
         if fields[2] not in features:

@@ -23,6 +23,7 @@ from pyfaidx import Faidx, FastaIndexingError
 from bindtune.errors import InputError
 from bindtune.io.fasta_index import Lines, check_index, lines_fit
 from bindtune.io.text import is_gzipped, open_bytes
+from bindtune.wrong_files import refuse_wrong_file
 
 # Upper case, and T for the U of RNA. What is no nucleotide letter (IUPAC) becomes '!', which is then looked for.
 _LETTERS = b"ACGTRYKMSWBDHVN"
@@ -222,6 +223,7 @@ class GenomeFile:
         self._genome.close()
 
     def _open(self) -> Genome:
+        refuse_wrong_file(self._path)
         compressed = is_gzipped(self._path)
         with self._path.open("rb") as handle:
             start = handle.read(4)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from bindtune.errors import InputError
 from bindtune.io.text import ODD_LETTER, limited_lines
+from bindtune.wrong_files import refuse_wrong_file
 
 _BOM = codecs.BOM_UTF8
 _SPACE = b" \t\r\n"  # of JSON
@@ -64,6 +65,7 @@ def read_windows(path: Path) -> Iterator[Window]:
 
 def _raw(path: Path) -> Iterator[tuple[int, str, Any]]:
     """Every record as the file has it, with its 1-based number and what that counts."""
+    refuse_wrong_file(path)
     try:
         with path.open("rb") as raw:
             zipped = raw.read(2) == b"\x1f\x8b"
@@ -76,7 +78,9 @@ def _raw(path: Path) -> Iterator[tuple[int, str, Any]]:
                 text = more.lstrip(_SPACE)
             stream.seek(body)
             yield from _recognised(text, stream, path, zipped)
-    except (OSError, EOFError, zlib.error, pa.ArrowException, UnicodeDecodeError) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(path, None, f"gzip data is damaged or cut short: {error}") from error
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(path, None, f"cannot be read: {error}") from error
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from bindtune.errors import InputError
+from bindtune.wrong_files import refuse_wrong_file
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BLOCK_LETTERS = 1 << 19
@@ -135,6 +136,7 @@ def numbered_lines(path: Path, *, longest: int = LONGEST_LINE) -> Iterator[tuple
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     if path != STANDARD_INPUT:
+        refuse_wrong_file(path)
         with open_bytes(path) as handle:
             yield handle
         return
