@@ -8,6 +8,7 @@ import io
 import json
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -280,7 +281,9 @@ def _refuse_private(bundle: Bundle, source: Path) -> None:
         ConfigError: a file holds a secret or a folder of this machine.
         CheckpointError: a file went while it was read.
     """
-    folders = (source.resolve().parent, Path.home())
+    folders = [source.resolve().parent]
+    with suppress(RuntimeError):  # no HOME, and a user that the machine does not know, as in a container
+        folders.append(Path.home())
     for name, content in bundle.files.items():
         if name.endswith((".safetensors", ".bin")):
             continue

@@ -89,3 +89,20 @@ def test_links_inside_a_run_and_to_it_are_followed(make_binding_run: Callable[..
     assert collect(tmp_path / "link").files.keys() == collect(run).files.keys()
     (run / "log").symlink_to("/etc/hostname")  # is not published
     assert "log" not in collect(run).files
+
+
+def test_a_user_without_a_home(
+    make_binding_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError("uid not found")
+
+    run = make_binding_run(tmp_path / "home" / "run")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(RuntimeError):
+        Path.home()
+    assert README in collect(run).files
+    (run / "summary.yaml").write_text(f"path: {run.parent}")
+    with pytest.raises(ConfigError, match="would be published with the path"):
+        collect(run)
