@@ -287,7 +287,7 @@ def _refuse_private(bundle: Bundle, source: Path) -> None:
     for name, content in bundle.files.items():
         if name.endswith((".safetensors", ".bin")):
             continue
-        secret = find_private(content if isinstance(content, bytes) else _read(content), folders)
+        secret = find_private(content if isinstance(content, bytes) else _read(content), tuple(folders))
         if secret is not None:
             raise ConfigError(f"{source}: {name} would be published with {secret}: take it out first")
 
