@@ -47,10 +47,14 @@ _PACKED = {
     "gzip of a page": (gzip.compress(_KINDS["a page"][0]), ": is a page of HTML or XML"),
     "BAM": (gzip.compress(b"BAM\x01" + bytes(90)), ": is a BAM file, expected text"),
 }
+_POINTER = "a pointer of Git LFS"
 CASES = [
-    Case(format, name, content, problem)
-    for format in READ_AS_TEXT
-    for name, (content, problem) in (_KINDS | _PACKED).items()
-    # Documents are never packed.
-    if name not in _PACKED or not format.startswith(("settings", "run"))
+    *(Case(format, _POINTER, *_KINDS[_POINTER]) for format in ("out-of-fold table", "record losses", "predictions")),
+    *(
+        Case(format, name, content, problem)
+        for format in READ_AS_TEXT
+        for name, (content, problem) in (_KINDS | _PACKED).items()
+        # Documents are never packed.
+        if name not in _PACKED or not format.startswith(("settings", "run"))
+    ),
 ]

@@ -17,6 +17,7 @@ from bindtune.errors import InputError
 from bindtune.inference.shards import NamedSequence, Scores
 from bindtune.io.parquet import read_parquet
 from bindtune.runs import atomic_path, atomic_stream
+from bindtune.wrong_files import refuse_wrong_file
 
 PARQUET, TSV = "predictions.parquet", "predictions.tsv"
 _SCHEMA = pa.schema(
@@ -181,6 +182,7 @@ def read_predictions(path: Path) -> Iterator[Predicted]:
 
 
 def _shards(path: Path) -> Iterator[pa.Table]:
+    refuse_wrong_file(path)
     try:
         with path.open("rb") as stream, pq.ParquetFile(stream) as table:
             for group in range(table.num_row_groups):

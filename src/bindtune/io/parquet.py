@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bindtune.errors import InputError
+from bindtune.wrong_files import refuse_wrong_file
 
 
 def read_parquet(path: Path) -> pa.Table:
@@ -14,6 +15,7 @@ def read_parquet(path: Path) -> pa.Table:
     Raises:
         InputError: the file is missing or damaged.
     """
+    refuse_wrong_file(path)
     try:
         with path.open("rb") as stream, pq.ParquetFile(stream) as file:
             table = file.read()
