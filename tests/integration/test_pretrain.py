@@ -530,6 +530,55 @@ def test_windows_with_more_tokens_than_positions_are_refused(
     run({**options, "max_seq_length": room})
 
 
+def test_a_tokenizer_without_a_mask_token_is_refused_before_anything_is_written(
+    settings: Make, generated: Files, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(generated[2], model)
+    about = read(model / "tokenizer_config.json")
+    (model / "tokenizer_config.json").write_text(json.dumps({**about, "mask_token": None}))
+    options = settings(model_name_or_path=str(model), max_steps=2, eval_strategy="no")
+    with pytest.raises(ConfigError, match="the tokenizer has no mask token"):
+        run(options)
+    assert not (tmp_path / "run").exists()
+    found = check_pretraining(build(PretrainConfig, options), place=find_place)
+    assert ("encoder", "special tokens") in {(one.section, one.name) for one in found if one.status == "problem"}
+
+
+@pytest.mark.parametrize("resume", [None, "auto"])
+def test_a_run_that_failed_before_its_first_checkpoint_is_begun_anew(
+    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: str | None
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise ConfigError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RegionTrainer, "train", fail)
+        with pytest.raises(ConfigError, match=r"^no$"):
+            run(settings(max_steps=4))
+    folder = tmp_path / "run"
+    assert {path.name for path in folder.iterdir()} >= {"config.yaml", "provenance.json", ".lock"}
+    (folder / "logs").mkdir(exist_ok=True)
+    (folder / "logs" / "events.of.the.first").touch()
+    run(settings(max_steps=4, learning_rate=2e-3, resume_from_checkpoint=resume))
+    assert "learning_rate: 0.002" in (folder / "config.yaml").read_text()
+    assert not (folder / "logs" / "events.of.the.first").exists()
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "model.safetensors", "checkpoint-4"])
+def test_a_signed_folder_with_anything_else_is_not_begun_anew(settings: Make, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "run"
+    run(settings(max_steps=4))
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in ("config.yaml", "provenance.json"):
+            path.unlink()
+    (folder / name).mkdir()
+    with pytest.raises(ConfigError, match="is not empty"):
+        run(settings(max_steps=4))
+
+
 def test_a_folder_in_use_is_refused(settings: Make, tmp_path: Path) -> None:
     with only_writer(tmp_path / "run"), pytest.raises(ConfigError, match="in use by another process"):
         run(settings(max_steps=2, eval_strategy="no"))

@@ -20,7 +20,7 @@ class PretrainConfig(Settings):
     validation_file: Path | None = None
     """Windows to evaluate on, in the same formats; without it nothing is evaluated."""
     output_dir: Path = Path("models/dnabert2_tapt_eclip")
-    """Run folder; it must be empty unless the run is resumed."""
+    """Run folder; unless the run is resumed, it must be empty or of a run without a checkpoint, which is begun anew."""
 
     use_adaptive_masking: bool = False
     """Mask peaks more often than flanks, with the same total; off masks uniformly."""

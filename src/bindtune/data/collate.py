@@ -29,6 +29,17 @@ from bindtune.regions import span_mask
 Example = Mapping[str, Any]
 
 
+def check_special_tokens(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer without a mask or a padding token.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    for name in ("mask_token_id", "pad_token_id"):
+        if getattr(tokenizer, name) is None:
+            raise ConfigError(f"the tokenizer has no {name.removesuffix('_id').replace('_', ' ')}")
+
+
 class EclipAdaptiveMLMCollator:
     """Pad examples and mask them: more inside peaks, less in the flanks, exactly `target_mlm_prob` in all.
 
@@ -82,9 +93,7 @@ class EclipAdaptiveMLMCollator:
             peak_only=masking == "peak-only",
         )
         self.replacement = Replacement(mask=mask_replace_prob, random=random_replace_prob)
-        for name in ("mask_token_id", "pad_token_id"):
-            if getattr(tokenizer, name) is None:
-                raise ConfigError(f"the tokenizer has no {name.removesuffix('_id').replace('_', ' ')}")
+        check_special_tokens(tokenizer)
         self.mask_id, self.pad_id = int(tokenizer.mask_token_id), int(tokenizer.pad_token_id)
         special = np.zeros(len(tokenizer), bool)
         special[[token for token in special_ids(tokenizer) if token < len(special)]] = True

@@ -9,6 +9,7 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bindtune.config import PretrainConfig
+from bindtune.data.collate import check_special_tokens
 from bindtune.data.tokens import load_tokenizer
 from bindtune.doctor.encoders import check_weights
 from bindtune.doctor.findings import Finding, attempt, noted, warning
@@ -56,6 +57,7 @@ def check_pretraining(config: PretrainConfig, *, place: Callable[[], Place]) -> 
     model = _model(config, tokenizer, found)
     if tokenizer is None:
         return found
+    attempt("encoder", "special tokens", lambda: check_special_tokens(tokenizer), found)
     train = _windows(config, tokenizer, config.train_file, config.max_train_samples, found)
     read: dict[Path | None, Dataset | None] = {config.train_file: train}
     if config.validation_file is not None:

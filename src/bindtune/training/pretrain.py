@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 
 _WAY_ON = "--resume_from_checkpoint auto"
 CONFIG, PROVENANCE, TRAIN_RESULTS = "config.yaml", "provenance.json", "train_results.json"
+_LOGS = "logs"
 # Settings that may change when a run is resumed: they have no part in the weights.
 _FREE = {
     "output_dir", "preprocessing_num_workers", "per_device_eval_batch_size", "save_total_limit", "logging_steps",
@@ -82,6 +84,7 @@ def _pretrain(config: PretrainConfig) -> dict[str, float]:
         )
     checkpoint = find_checkpoint(config)
     tokenizer = load_tokenizer(config.model_name_or_path)
+    collators = make_collators(config, tokenizer)
     with arguments.main_process_first(desc="tokenising"):
         train = _told_rows(config, tokenizer, config.train_file, config.max_train_samples)
         validation = None
@@ -95,7 +98,9 @@ def _pretrain(config: PretrainConfig) -> dict[str, float]:
     with only_writer(config.output_dir) if arguments.should_save else nullcontext(), writing(config.output_dir):
         if arguments.should_save:
             _sign(config, origin)
-        trainer = _trainer(config, arguments, model, tokenizer=tokenizer, train=train, validation=validation)
+        trainer = _trainer(
+            config, arguments, model, tokenizer=tokenizer, collators=collators, train=train, validation=validation
+        )
         return _run(trainer, config, checkpoint)
 
 
@@ -180,6 +185,8 @@ def find_checkpoint(config: PretrainConfig) -> Path | None:
     output_folder(run)
     refuse_other_job(run, "pretraining", "pretrain")
     checkpoint = checkpoints.to_resume(run, config.resume_from_checkpoint)
+    if checkpoint is None and _has_only_begun(run):
+        return None
     occupied = run.is_dir() and any(path.name != LOCK for path in run.iterdir())
     if config.resume_from_checkpoint is None and occupied:
         raise ConfigError(f"{run} is not empty; choose another output_dir, or go on with --resume_from_checkpoint auto")
@@ -189,6 +196,13 @@ def find_checkpoint(config: PretrainConfig) -> Path | None:
         if settings.is_file():
             _refuse_changes(config, read_yaml(settings), settings)
     return checkpoint
+
+
+def _has_only_begun(run: Path) -> bool:
+    """Whether a folder holds what a run leaves before its first checkpoint, and nothing else: it may be begun anew."""
+    names = {path.name for path in run.iterdir() if path.name != LOCK} if run.is_dir() else set()
+    signed = {CONFIG, PROVENANCE} <= names or names == {PROVENANCE}
+    return signed and all(name in (CONFIG, PROVENANCE, _LOGS) or name.startswith(".") for name in names)
 
 
 def _origin(config: PretrainConfig, checkpoint: Path | None, *, processes: int) -> dict[str, Any]:
@@ -231,6 +245,8 @@ def _refuse_other_processes(signed: Path, now: int) -> None:
 
 def _sign(config: PretrainConfig, origin: dict[str, Any]) -> None:
     """Tidy the run folder, and leave the settings and where everything came from."""
+    if _has_only_begun(config.output_dir):  # curves of a run that learned nothing that is left
+        shutil.rmtree(config.output_dir / _LOGS, ignore_errors=True)
     for broken in checkpoints.remove_incomplete(config.output_dir):
         log.warning("removed %s, which a kill left unfinished", broken)
     write_text(config.output_dir / PROVENANCE, json.dumps(origin, indent=2) + "\n")
@@ -351,6 +367,7 @@ def _trainer(
     model: PreTrainedModel,
     *,
     tokenizer: PreTrainedTokenizerBase,
+    collators: tuple[EclipAdaptiveMLMCollator, EclipAdaptiveMLMCollator],
     train: Dataset,
     validation: Dataset | None,
 ) -> RegionTrainer:
@@ -359,7 +376,7 @@ def _trainer(
     callbacks: list[Any] = [LogAsAsked(), StopWhenStale(config.early_stopping_patience)]
     if "tensorboard" in config.report_to:
         board = TensorBoardCallback()  # type: ignore[no-untyped-call]
-        board.logging_dir = str(config.output_dir / "logs")
+        board.logging_dir = str(config.output_dir / _LOGS)
         callbacks.append(board)
     return RegionTrainer(
         model=model,
@@ -367,11 +384,25 @@ def _trainer(
         processing_class=tokenizer,
         train_dataset=KeyedRows(train, seed=("training", config.seed)),
         eval_dataset=None if validation is None else KeyedRows(validation, seed=("evaluation", config.seed)),
-        data_collator=collator(config, tokenizer, masking=config.masking_mode),
-        eval_collator=collator(config, tokenizer, masking=config.eval_masking),
+        data_collator=collators[0],
+        eval_collator=collators[1],
         group_by_length=config.group_by_length,
         keep=config.save_total_limit,
         callbacks=callbacks,
+    )
+
+
+def make_collators(
+    config: PretrainConfig, tokenizer: PreTrainedTokenizerBase
+) -> tuple[EclipAdaptiveMLMCollator, EclipAdaptiveMLMCollator]:
+    """What makes the batches of training and of evaluation.
+
+    Raises:
+        ConfigError: the tokenizer has no mask or padding token.
+    """
+    return (
+        collator(config, tokenizer, masking=config.masking_mode),
+        collator(config, tokenizer, masking=config.eval_masking),
     )
 
 
