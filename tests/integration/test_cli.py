@@ -105,7 +105,7 @@ def test_what_a_user_can_fix_is_one_line_and_exit_code_2(
         (["pretrain", "--train_file", "a"], "the same command and --resume_from_checkpoint auto"),
         (["pretrain", "--train_file", "a", "--resume-from-checkpoint=auto"], "the same command"),
         (["train"], "the same command and --resume auto"),
-        (["train", "--resume", "run"], "the same command"),
+        (["train", "--resume", "auto"], "the same command"),
     ],
 )
 @pytest.mark.parametrize("wrapped", [False, True])
