@@ -3,8 +3,8 @@
 #   CPU:          docker build -t bindtune .
 #   NVIDIA GPUs:  docker build --build-arg TORCH_INDEX= -t bindtune:gpu .
 #
-#   docker run --rm -v "$PWD:/work" --user "$(id -u):$(id -g)" bindtune demo --small
-#   docker run --rm --gpus all --ipc=host -v "$PWD:/work" --user "$(id -u):$(id -g)" bindtune:gpu doctor
+#   docker run --rm -v "$PWD:/data" --user "$(id -u):$(id -g)" bindtune demo --small
+#   docker run --rm --gpus all --ipc=host -v "$PWD:/data" --user "$(id -u):$(id -g)" bindtune:gpu doctor
 FROM python:3.13-slim
 
 # Where PyTorch comes from: its builds for CPUs, or with an empty value PyPI's, which have CUDA.
@@ -32,10 +32,10 @@ RUN if [ -n "$TORCH_INDEX" ]; then \
     && pip install -c constraints.txt --no-build-isolation '.[clusters]'
 
 # Caches lie in the mounted folder: weights are fetched once, and a user without an account can run the image.
-ENV HOME=/work USER=bindtune
-RUN useradd --home-dir /work --uid 1000 bindtune && install -d -o bindtune -g bindtune /work
+ENV HOME=/data USER=bindtune
+RUN useradd --home-dir /data --uid 1000 bindtune && install -d -o bindtune -g bindtune /data
 USER 1000
-WORKDIR /work
+WORKDIR /data
 
 ENTRYPOINT ["bindtune"]
 CMD ["--help"]

@@ -18,15 +18,14 @@ from bindtune.doctor.room import Place, check_memory
 from bindtune.models.kept import WIDE, Arithmetic, BatchShape
 from bindtune.models.loading import empty_masked_lm
 from bindtune.training.pretrain import (
-    check_inputs,
     check_positions,
     check_rates,
     check_vocabulary,
     doubts,
-    find_checkpoint,
     read_rows,
     training_arguments,
 )
+from bindtune.training.pretraining_folder import check_inputs, find_checkpoint
 from bindtune.training.sharding import check_launcher
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -18,7 +17,7 @@ from transformers.integrations import TensorBoardCallback  # type: ignore[attr-d
 from transformers.trainer_utils import SchedulerType
 from transformers.utils.logging import disable_progress_bar
 
-from bindtune.config import PretrainConfig, dump, read_yaml
+from bindtune.config import PretrainConfig
 from bindtune.data.batching import KeyedRows
 from bindtune.data.collate import EclipAdaptiveMLMCollator
 from bindtune.data.masking import Masking, MaskingRates, Replacement, total_counts
@@ -27,28 +26,20 @@ from bindtune.errors import ConfigError, InputError, Interrupted
 from bindtune.evaluation.card_pretraining import pretraining_card
 from bindtune.evaluation.model_card import README
 from bindtune.evaluation.record_losses import EVAL_RECORDS, write_record_losses
-from bindtune.evaluation.run_kinds import refuse_other_job
-from bindtune.models.base_files import base_files
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.loading import load_masked_lm
 from bindtune.models.positions import usable_positions
-from bindtune.outputs import output_folder
-from bindtune.runs import LOCK, only_writer, provenance, refuse_other_inputs, write_text, writing
+from bindtune.runs import only_writer, write_text, writing
 from bindtune.training import checkpoints, sharding
 from bindtune.training.callbacks import LogAsAsked, SaveOnSigterm, StopWhenStale
+from bindtune.training.pretraining_folder import LOGS, find_checkpoint, find_origin, sign
 from bindtune.training.processes import peers_told
 from bindtune.training.trainer import RegionTrainer
 
 log = logging.getLogger(__name__)
 
 _WAY_ON = "--resume_from_checkpoint auto"
-CONFIG, PROVENANCE, TRAIN_RESULTS = "config.yaml", "provenance.json", "train_results.json"
-_LOGS = "logs"
-# Settings that may change when a run is resumed: they have no part in the weights.
-_FREE = {
-    "output_dir", "preprocessing_num_workers", "per_device_eval_batch_size", "save_total_limit", "logging_steps",
-    "report_to", "dataloader_num_workers", "dataloader_pin_memory", "resume_from_checkpoint",
-}  # fmt: skip
+TRAIN_RESULTS = "train_results.json"
 # Schedules that want arguments of their own, which are no settings here.
 _NOT_BY_NAME = {"cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay"}
 
@@ -92,12 +83,12 @@ def _pretrain(config: PretrainConfig) -> dict[str, float]:
             validation = _told_rows(config, tokenizer, config.validation_file, config.max_eval_samples)
     model = _model(config, tokenizer)
     check_positions(config, model, {config.train_file: train, config.validation_file: validation})
-    origin = _origin(config, checkpoint, processes=arguments.world_size)
+    origin = find_origin(config, checkpoint, processes=arguments.world_size)
     if arguments.distributed_state is not None:
         arguments.distributed_state.wait_for_everyone()  # every process has looked before the first one writes
     with only_writer(config.output_dir) if arguments.should_save else nullcontext(), writing(config.output_dir):
         if arguments.should_save:
-            _sign(config, origin)
+            sign(config, origin)
         trainer = _trainer(
             config, arguments, model, tokenizer=tokenizer, collators=collators, train=train, validation=validation
         )
@@ -175,84 +166,6 @@ def training_arguments(config: PretrainConfig) -> TrainingArguments:
         raise ConfigError(" ".join(str(error).split())) from error
 
 
-def find_checkpoint(config: PretrainConfig) -> Path | None:
-    """The checkpoint to go on from, or None.
-
-    Raises:
-        ConfigError: the run folder holds something else, or a run with other settings.
-    """
-    run = config.output_dir
-    output_folder(run)
-    refuse_other_job(run, "pretraining", "pretrain")
-    checkpoint = checkpoints.to_resume(run, config.resume_from_checkpoint)
-    if checkpoint is None and _has_only_begun(run):
-        return None
-    occupied = run.is_dir() and any(path.name != LOCK for path in run.iterdir())
-    if config.resume_from_checkpoint is None and occupied:
-        raise ConfigError(f"{run} is not empty; choose another output_dir, or go on with --resume_from_checkpoint auto")
-    if occupied and not (run / CONFIG).is_file() and checkpoint is None:
-        raise ConfigError(f"{run} is not empty and holds no run to resume")
-    for settings in {run / CONFIG, (checkpoint or run / "none").parent / CONFIG}:
-        if settings.is_file():
-            _refuse_changes(config, read_yaml(settings), settings)
-    return checkpoint
-
-
-def _has_only_begun(run: Path) -> bool:
-    """Whether a folder holds what a run leaves before its first checkpoint, and nothing else: it may be begun anew."""
-    names = {path.name for path in run.iterdir() if path.name != LOCK} if run.is_dir() else set()
-    signed = {CONFIG, PROVENANCE} <= names or names == {PROVENANCE}
-    return signed and all(name in (CONFIG, PROVENANCE, _LOGS) or name.startswith(".") for name in names)
-
-
-def _origin(config: PretrainConfig, checkpoint: Path | None, *, processes: int) -> dict[str, Any]:
-    """Where everything comes from; refuses other inputs, or other processes, than the checkpoint to go on from had."""
-    origin = check_inputs(config, checkpoint)
-    origin["processes"] = processes
-    for run in {config.output_dir, checkpoint.parent} if checkpoint is not None else ():
-        if (run / PROVENANCE).is_file():
-            _refuse_other_processes(run / PROVENANCE, processes)
-    return origin
-
-
-def check_inputs(config: PretrainConfig, checkpoint: Path | None) -> dict[str, Any]:
-    """Where the inputs come from.
-
-    Raises:
-        ConfigError: the checkpoint to go on from had others.
-        InputError: a file cannot be read, or what a run said is damaged.
-    """
-    inputs = {"train_file": config.train_file, "validation_file": config.validation_file}
-    named = {name: path for name, path in inputs.items() if path is not None}
-    origin = provenance(
-        {**named, **base_files(config.model_name_or_path)}, ("torch", "transformers", "tokenizers", "datasets", "numpy")
-    )
-    for run in {config.output_dir, checkpoint.parent} if checkpoint is not None else ():
-        if (run / PROVENANCE).is_file():
-            refuse_other_inputs(run / PROVENANCE, origin)
-    return origin
-
-
-def _refuse_other_processes(signed: Path, now: int) -> None:
-    """Steps of another size would count windows twice, and let the learning rate jump."""
-    before = json.loads(signed.read_text(encoding="utf-8")).get("processes", now)
-    if before != now:
-        raise ConfigError(
-            f"{signed}: a resumed run keeps its number of processes, of all nodes together: "
-            f"it was {before} and is now {now}"
-        )
-
-
-def _sign(config: PretrainConfig, origin: dict[str, Any]) -> None:
-    """Tidy the run folder, and leave the settings and where everything came from."""
-    if _has_only_begun(config.output_dir):  # curves of a run that learned nothing that is left
-        shutil.rmtree(config.output_dir / _LOGS, ignore_errors=True)
-    for broken in checkpoints.remove_incomplete(config.output_dir):
-        log.warning("removed %s, which a kill left unfinished", broken)
-    write_text(config.output_dir / PROVENANCE, json.dumps(origin, indent=2) + "\n")
-    write_text(config.output_dir / CONFIG, dump(config))
-
-
 def _model(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
     model = load_masked_lm(config.model_name_or_path)
     check_vocabulary(config, tokenizer, model)
@@ -294,14 +207,6 @@ def check_positions(
                 f"{path}: the longest window has {longest} tokens, and {config.model_name_or_path} has positions for "
                 f"{most}: set max_seq_length to {most}, or cut shorter windows"
             )
-
-
-def _refuse_changes(config: PretrainConfig, earlier: dict[str, Any], settings: Path) -> None:
-    now = config.model_dump(mode="json")
-    changed = [name for name in now if name not in _FREE and name in earlier and now[name] != earlier[name]]
-    if changed:
-        told = ", ".join(f"{name} was {earlier[name]!r} and is now {now[name]!r}" for name in changed)
-        raise ConfigError(f"{settings}: a resumed run keeps its settings: {told}")
 
 
 def read_rows(
@@ -376,7 +281,7 @@ def _trainer(
     callbacks: list[Any] = [LogAsAsked(), StopWhenStale(config.early_stopping_patience)]
     if "tensorboard" in config.report_to:
         board = TensorBoardCallback()  # type: ignore[no-untyped-call]
-        board.logging_dir = str(config.output_dir / _LOGS)
+        board.logging_dir = str(config.output_dir / LOGS)
         callbacks.append(board)
     return RegionTrainer(
         model=model,
