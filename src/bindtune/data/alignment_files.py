@@ -44,15 +44,15 @@ def alignment_files(
     if not present and not any(folder.is_dir() for folder in flat):
         looked = "" if flat else f"; looked for {', '.join(map(str, nested.values()))}"
         raise InputError(msa_dir, None, f"is no folder{looked}")
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for name, own in looked_for.items():
         check_file_name(name, msa_dir)
         members = dict.fromkeys(member for ion in own for member in (ion, *groups.get(ion, ())))
         folders = [*flat, *(present[ion] for ion in members if ion in present)]
         path = find_alignment(name, folders)
         if path is not None:
-            found[name] = path
-    return found, tuple(name for name in looked_for if name not in found)
+            paths[name] = path
+    return paths, tuple(name for name in looked_for if name not in paths)
 
 
 def find_alignment(name: str, folders: Iterable[Path]) -> Path | None:

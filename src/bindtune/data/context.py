@@ -254,17 +254,17 @@ def of_protein(homologs: Homologs, sequence: str, *, name: str, path: Path | str
         return homologs
     row = homologs.query.tobytes().decode("ascii")
     differing = (
-        place
-        for place, (letter, own) in enumerate(zip_longest(row, sequence, fillvalue=""))
+        index
+        for index, (letter, own) in enumerate(zip_longest(row, sequence, fillvalue=""))
         if letter != own and (not letter or letter not in _REWRITTEN.get(own, ""))
     )
-    place = next(differing, None)
-    if place is not None:
-        letter, own = row[place : place + 1] or "its end", sequence[place : place + 1] or "its end"
+    index = next(differing, None)
+    if index is not None:
+        letter, own = row[index : index + 1] or "its end", sequence[index : index + 1] or "its end"
         raise InputError(
             path,
             None,
-            f"the first row is not {name!r}, for which the alignment is: at position {place + 1} the row has {letter} "
+            f"the first row is not {name!r}, for which the alignment is: at position {index + 1} the row has {letter} "
             f"and the protein {own}; they have {len(row)} and {len(sequence)} letters",
         )
     own_text = np.frombuffer(sequence.encode("ascii"), dtype=np.uint8)
