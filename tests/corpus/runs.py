@@ -171,6 +171,8 @@ CASES: list[Case] = [
             "a list": (b"[1]", ": expected names and values, found list"),
             "cut short": (b'{"a": 1,\n"b"', ":2: not JSON"),
             "no UTF-8": (b'{"a":\n"\xff"}', ":2: cannot be read: not text"),
+            "a name twice": (b'{"a": 1, "b": {"c": 1, "c": 2}}', ": not JSON: 'c' comes twice"),
+            "6 million values": (lambda: b"[" + b"[]," * 3_000_000 + b"[]]", ": cannot be read: more than 5,000,000"),
             "100,000 brackets": (b"[" * 100_000, ": not JSON: too many brackets are open"),
             "a number of 5000 digits": (b'{"a": ' + b"9" * 5000 + b"}", ": not JSON: Exceeds the limit"),
             "gzip": (gzip.compress(b"{}"), ":1: cannot be read: not text"),
@@ -187,7 +189,7 @@ CASES: list[Case] = [
             "a list": (b"- a\n", ": expected names and values, found list"),
             "a setting twice": (b"a: 1\nb: 2\na: 3\n", ":3: not YAML: 'a' comes twice"),
             "a bracket left open": (b"a: 1\nb: [\n", r":\d: not YAML"),
-            "a date that is none": (b"a: 2001-99-99\n", ": not YAML: month must be"),
+            "a date that is none": (b"a: !!timestamp 2001-99-99\n", ": not YAML: month must be"),
             "a Python object": (b"a: !!python/object/apply:os.getcwd []\n", ":1: not YAML: could not determine"),
         },
     ),
@@ -228,6 +230,7 @@ CASES += [
         "run folder of predict",
         {
             "a threshold": (b"thresholds: {ZN: {threshold: 0.25}}\n", (["ZN"], {"ZN": 0.25})),
+            "a threshold with an exponent": (b"thresholds: {ZN: {threshold: 1e-4}}\n", (["ZN"], {"ZN": 0.0001})),
             "no threshold": (b"thresholds: {ZN: {threshold: null}}\n", (["ZN"], {})),
             "thresholds of other ions": (b"thresholds: {CA: {threshold: 0.5}}\n", (["ZN"], {})),
         },
@@ -237,12 +240,31 @@ CASES += [
         {
             "empty": (b"", _NO_THRESHOLDS),
             "a list": (b"- 1\n", _NO_THRESHOLDS),
-            "a threshold that is a word": (b"thresholds: {ZN: {threshold: high}}\n", _NO_THRESHOLDS + ".*'high'"),
-            "a threshold beyond all numbers": (b"thresholds: {ZN: {threshold: %s}}\n" % (b"9" * 400), _NO_THRESHOLDS),
-            "a threshold that is a list": (b"thresholds: {ZN: {threshold: [1]}}\n", _NO_THRESHOLDS),
-            "a threshold that is no number": (
-                b"thresholds: {ZN: {threshold: .nan}}\n",
-                ": thresholds: ZN: expected a number or null, found nan",
+            **{
+                f"a threshold of {value.decode()[:20]}": (
+                    b"thresholds: {ZN: {threshold: %s}}\n" % value,
+                    ": thresholds.ZN.threshold: expected a number from 0 to 1, found ",
+                )
+                for value in (
+                    b"high",
+                    b"9" * 400,
+                    b"[1]",
+                    b".nan",
+                    b"-.inf",
+                    b"-5",
+                    b"1.0e+9",
+                    b"'0.5'",
+                    b"true",
+                    b"1.0e+999",
+                )
+            },
+            "a figure beyond its range": (
+                b"thresholds: {ZN: {threshold: 0.5, f1: 1.5}}\n",
+                ": thresholds.ZN.f1: expected a number from 0 to 1, found 1.5",
+            ),
+            "a cross-fitted figure that is no number": (
+                b"thresholds: {ZN: {threshold: 0.5, cross_fitted: {mcc: .nan}}}\n",
+                ": thresholds.ZN.cross_fitted.mcc: expected a number from -1 to 1, found nan",
             ),
             "a number for an ion": (b"thresholds: {ZN: 0.5}\n", _NO_THRESHOLDS),
             "a threshold twice": (

@@ -12,6 +12,10 @@ from corpus.valid import YAML
 _LAUGHS = b"a: &a [x, x, x, x, x, x, x, x, x, x]\n" + b"".join(
     b"%c: &%c [%s]\n" % (name, name, b", ".join([b"*%c" % (name - 1)] * 10)) for name in range(ord("b"), ord("k"))
 )
+_MERGED = b"a: &a {%s}\nb: {<<: [%s]}\n" % (
+    b", ".join(b"k%d: 1" % number for number in range(200)),
+    b", ".join([b"*a"] * 1000),
+)
 
 
 def _value(format: str) -> Any:
@@ -37,11 +41,17 @@ def _every(format: str) -> Iterator[Case]:
         "no UTF-8": (plain + b"x: \xff\n", rf":{plain.count(10) + 1}: cannot be read: not text"),
         "gzip": (gzip.compress(plain), r":\d+: cannot be read: not text"),
         "a Python object": (plain + b"x: !!python/object/apply:os.getcwd []\n", r":\d+: not YAML: could not determine"),
-        "a date that is none": (plain + b"x: 2001-99-99\n", ": not YAML: month must be in 1..12"),
+        "a date that is none": (plain + b"x: !!timestamp 2001-99-99\n", ": not YAML: month must be in 1..12"),
         "a number of 5000 digits": (plain + b"x: " + b"9" * 5000, ": not YAML: Exceeds the limit"),
-        "a hexadecimal number without digits": (plain + b"x: 0x_\n", ": not YAML: invalid literal"),
+        "a hexadecimal number without digits": (plain + b"x: !!int 0x_\n", ": not YAML: invalid literal"),
         "a value that holds itself": (plain + b"x: &x [*x]\n", ": not settings: more than 100,000 values"),
         "ten billion values by aliases": (_LAUGHS, ": not settings: more than 100,000 values"),
+        "a list of 300,000 values": (
+            plain + b"x: [" + b"1," * 300_000 + b"1]\n",
+            ": not YAML: more than 100,000 values",
+        ),
+        "200,000 values by merging": (_MERGED, ": not YAML: more than 100,000 values, merged"),
+        "9 MB of comments": (plain + b"#" * 9_000_000, ": cannot be read: more than 8,388,608 bytes"),
         "names that are no text": (plain + b"1: 2\n", ": unknown setting '1'|: .*1"),
     }
     sound: dict[str, tuple[Content, Any]] = {
@@ -88,7 +98,20 @@ _ONE: dict[str, dict[str, tuple[Content | None, str]]] = {
             _changed(_TRAIN, b"[ZN, CA]", b"[../ZN]"),
             ": training.ions: the name of an ion is letters",
         ),
-        "an ion that is false": (_changed(_TRAIN, b"[ZN, CA]", b"[no, CA]"), ": training.ions.0: "),
+        "an ion that is false": (
+            _changed(_TRAIN, b"[ZN, CA]", b"[false, CA]"),
+            r": training.ions.0: .*valid string \(a name that .* needs quotes\), found False",
+        ),
+        "an ion that is a number": (_changed(_TRAIN, b"[ZN, CA]", b"[ZN, 1.50]"), ": training.ions.1: .*needs quotes"),
+        "a truth value for a number": (_changed(_TRAIN, b"{r: 4}", b"{r: true}"), ": lora.r: expected no truth value"),
+        "a truth value in a rate": (
+            _changed(_TRAIN, b"{r: 4}", b"{r: 4, dropout: false}"),
+            ": lora.dropout: expected no truth value, found False",
+        ),
+        "a number beyond all numbers": (
+            _changed(_TRAIN, b"{r: 4}", b"{r: 4, alpha: 1.0e+999}"),
+            ": lora.alpha: .*finite",
+        ),
         "a section that is a number": (_changed(_TRAIN, b"{r: 4}", b"5"), ": lora: "),
         "an unknown setting of a section": (
             _changed(_TRAIN, b"epochs", b"epoch"),
@@ -128,12 +151,32 @@ _ONE: dict[str, dict[str, tuple[Content | None, str]]] = {
     },
 }
 
+_NAMES = b"training: {ions: %s, use_bf16: %s}\ndata: {fasta_path: x}\n"
+
+
+def _read_names(ions: bytes, flag: bytes, names: list[str], value: bool) -> tuple[bytes, Any]:
+    return _NAMES % (ions, flag), {"training": {"ions": names, "use_bf16": value}, "data": {"fasta_path": "x"}}
+
+
 CASES = [
-    case
-    for format in YAML
-    for case in (
-        *looks(format, YAML[format], _value(format), packed=False),
-        *_every(format),
-        *refused(format, _ONE[format]),
-    )
+    *read(
+        _TRAIN,
+        {
+            "nitric oxide and other truth values of YAML 1.1": _read_names(
+                b"[NO, ZN, Y, on, Off]", b"no", ["NO", "ZN", "Y", "on", "Off"], False
+            ),
+            "names that look like numbers": _read_names(
+                b"[1E10, 007, 0x10, 0o10, 1_000]", b"TRUE", ["1E10", "007", "0x10", "0o10", "1_000"], True
+            ),
+        },
+    ),
+    *(
+        case
+        for format in YAML
+        for case in (
+            *looks(format, YAML[format], _value(format), packed=False),
+            *_every(format),
+            *refused(format, _ONE[format]),
+        )
+    ),
 ]

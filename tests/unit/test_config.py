@@ -154,7 +154,7 @@ def test_text_becomes_what_it_says() -> None:
 def test_yaml_numbers_without_a_point_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("train_file: a.json\nlearning_rate: 1e-6\nadam_epsilon: 1E-8\nreport_to: [tensorboard, wandb]\n")
-    assert read_yaml(path)["learning_rate"] == "1e-6"  # YAML 1.1 takes it for text
+    assert read_yaml(path)["learning_rate"] == 1e-6  # YAML 1.1 takes it for text
     found = load(PretrainConfig, config=path, given={})
     assert (found.learning_rate, found.adam_epsilon) == (1e-6, 1e-8)
     assert found.report_to == ["tensorboard", "wandb"]

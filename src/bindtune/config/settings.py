@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from bindtune.errors import ConfigError, InputError
 
@@ -21,6 +21,15 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         defer_build=True,  # until it is used: a command needs one model, and its help none
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python takes true for 1."""
+        field = cls.model_fields[str(info.field_name)]
+        if isinstance(value, bool) and not _takes_truth_values(field.annotation):
+            raise ValueError("expected no truth value")
+        return value
 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -68,7 +77,7 @@ def read_yaml(path: Path, *, notes: bool = False) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, is not YAML, or does not hold names and values.
     """
-    from bindtune.documents import read_document  # here, as yaml below: --help comes without
+    from bindtune.documents import read_document  # here and below: --help comes without yaml
 
     content = read_document(path, notes=notes)
     if content is None:
@@ -87,12 +96,12 @@ def read_override(override: str, *, example: str) -> tuple[str, Any]:
     name, equals, text = override.partition("=")
     if not equals or not name:
         raise ConfigError(f"'{override}' is no setting, expected {example}")
-    import yaml
+    from bindtune.documents import read_value
 
     try:
-        return name, yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"'{override}': the value is not YAML") from error
+        return name, read_value(text)
+    except ValueError as error:
+        raise ConfigError(f"'{override}': the value is not YAML: {error}") from error
 
 
 def load(model: type[S], *, config: Path | None, given: Mapping[str, Any]) -> S:
@@ -104,10 +113,14 @@ def load(model: type[S], *, config: Path | None, given: Mapping[str, Any]) -> S:
 
 def dump(settings: Settings) -> str:
     """The resolved settings as YAML, every default written out."""
-    import yaml
+    from bindtune.documents import write_document
 
-    text: str = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    return text
+    return write_document(settings.model_dump(mode="json"))
+
+
+def _takes_truth_values(annotation: Any) -> bool:
+    """Whether a field may be true or false, or holds text, of which pydantic says better what is wrong."""
+    return annotation in (bool, str) or any(map(_takes_truth_values, get_args(annotation)))
 
 
 def _is_given(location: tuple[Any, ...], given: Collection[str]) -> bool:
@@ -123,6 +136,8 @@ def _problem(model: type[Settings], detail: Any) -> str:
     if detail["type"] == "missing":
         return f"{name} is required"
     message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] == "string_type" and isinstance(detail["input"], bool | int | float):
+        message += " (a name that looks like a number or a truth value needs quotes)"
     return f"{name}: {message}, found {_shortened.repr(detail['input'])}" if name else message
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bindtune.documents import checked_number
 from bindtune.errors import InputError
 from bindtune.evaluation.kept_epoch import metric_of
 from bindtune.evaluation.metrics import residue_metrics
@@ -17,6 +18,7 @@ from bindtune.evaluation.report_learning import Row, last_epoch, learning_sectio
 from bindtune.evaluation.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
 from bindtune.evaluation.report_sites import examples_section
 from bindtune.evaluation.run_files import UNDEFINED, as_number, read_text, read_yaml
+from bindtune.evaluation.thresholds import read_thresholds
 
 THRESHOLDS = "global_thresholds.yaml"
 
@@ -36,7 +38,7 @@ def build(run: Path, config: dict[str, Any]) -> Page:
     predictions = read_out_of_fold(run)
     rows = read_metrics(run)
     ions = _ions(run, training, predictions)
-    chosen = _thresholds(run)
+    chosen = read_thresholds(run / THRESHOLDS) if (run / THRESHOLDS).exists() else {}
     thresholds = {ion: as_number(found.get("threshold")) for ion, found in chosen.items()}
     done = [] if predictions is None else np.unique(predictions.fold).tolist()
     planned = _planned(run, training)
@@ -56,7 +58,7 @@ def build(run: Path, config: dict[str, Any]) -> Page:
         sections=(
             results_section(predictions, ions, thresholds, _summary(run)),
             curves_section(predictions, ions, thresholds),
-            _thresholds_section(run, chosen, ions),
+            _thresholds_section(chosen, ions),
             examples_section(predictions, ions, thresholds),
             learning_section(
                 rows,
@@ -86,10 +88,7 @@ def _planned(run: Path, training: dict[str, Any]) -> int:
     """Folds that are to be scored; none where no ion is learned."""
     if not training.get("ions"):
         return 0
-    folds = as_number(training.get("num_folds"))
-    if math.isnan(folds):
-        raise InputError(run / "config.yaml", None, "training.num_folds is missing or no number")
-    return int(folds)
+    return int(checked_number(run / "config.yaml", "training.num_folds", training.get("num_folds"), low=1, high=1000))
 
 
 def _lead(config: dict[str, Any], predictions: OutOfFold | None, ions: tuple[str, ...]) -> str:
@@ -155,18 +154,7 @@ def _summary(run: Path) -> dict[str, Any]:
     return found
 
 
-def _thresholds(run: Path) -> dict[str, dict[str, Any]]:
-    content = read_yaml(run / THRESHOLDS)
-    if content is None:
-        return {}
-    found = content.get("thresholds")
-    if not isinstance(found, dict) or not all(isinstance(each, dict) for each in found.values()):
-        raise InputError(run / THRESHOLDS, None, "'thresholds' does not hold a mapping for each ion")
-    method = str(content.get("threshold_method"))
-    return {str(ion): {**each, "method": method} for ion, each in found.items()}
-
-
-def _thresholds_section(run: Path, chosen: dict[str, dict[str, Any]], ions: tuple[str, ...]) -> Section:
+def _thresholds_section(chosen: dict[str, dict[str, Any]], ions: tuple[str, ...]) -> Section:
     if not chosen:
         missing = Notice(
             f"{THRESHOLDS} is missing: thresholds are chosen when the folds are merged. Nothing is called yet."
@@ -175,8 +163,7 @@ def _thresholds_section(run: Path, chosen: dict[str, dict[str, Any]], ions: tupl
     rows = []
     for ion in ions:
         found = chosen.get(ion, {})
-        honest = found.get("cross_fitted")
-        honest = honest if isinstance(honest, dict) else {}
+        honest = found.get("cross_fitted", {})
         names = ("f1", "mcc", "precision", "recall")
         same = [number(as_number(found.get(name))) for name in names]
         fitted = [number(as_number(honest.get(name))) for name in names]

@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bindtune.documents import checked_number, read_document
+from bindtune.errors import InputError
 from bindtune.evaluation import confusion
 from bindtune.evaluation.metrics import call_figures
 from bindtune.evaluation.ranking import Ranking, Sorted, sort
@@ -89,6 +92,33 @@ def global_thresholds(scored: Mapping[str, ScoredResidues], *, method: Method, c
     """
     thresholds = {ion: ion_thresholds(residues, method) for ion, residues in scored.items()}
     return {"threshold_method": method, "computed_from": computed_from, "thresholds": thresholds}
+
+
+def read_thresholds(path: Path) -> dict[str, dict[str, Any]]:
+    """What `global_thresholds` wrote for each ion, with "method" beside it: figures are numbers or None.
+
+    Raises:
+        InputError: the file is damaged, or a threshold or a figure is no number that it can be.
+    """
+    content = read_document(path)
+    entries = content.get("thresholds") if isinstance(content, dict) else None
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise InputError(path, None, "no thresholds of a run: 'thresholds' does not hold a mapping for each ion")
+    method = str(content.get("threshold_method"))
+    return {str(ion): {**_checked_entry(path, str(ion), entry), "method": method} for ion, entry in entries.items()}
+
+
+def _checked_entry(path: Path, ion: str, entry: dict[str, Any]) -> dict[str, Any]:
+    judged = entry.get("cross_fitted")
+    if judged is not None and not isinstance(judged, dict):
+        raise InputError(path, None, f"thresholds.{ion}.cross_fitted: expected figures, found {judged!r}")
+    figures = {name: entry.get(name) for name in ("threshold", *FIGURES)}
+    figures |= {f"cross_fitted.{name}": (judged or {}).get(name) for name in FIGURES}
+    for name, value in figures.items():
+        if value is not None:
+            low = -1 if name.endswith("mcc") else 0
+            checked_number(path, f"thresholds.{ion}.{name}", value, low=low, high=1)
+    return {**entry, "cross_fitted": judged or {}}
 
 
 def defined(value: float) -> float | None:

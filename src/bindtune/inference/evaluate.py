@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from bindtune.config import EvaluateConfig
 from bindtune.data.alignments import AlignmentCounts
 from bindtune.data.protein_leaks import TEST, ProteinLeaks, audit_test_set, shortened
 from bindtune.data.proteins import UNKNOWN, Proteins, label_files, label_sources, load_proteins
+from bindtune.documents import write_document
 from bindtune.errors import CheckError
 from bindtune.evaluation import baseline
 from bindtune.evaluation.held_out import LabelledResidues, figures_table, score_test_set
@@ -200,7 +200,7 @@ def _report(
         level=settings.level,
     )
     _write_metrics(out / METRICS, figures)
-    write_text(out / SUMMARY, yaml.safe_dump(_summary(settings, run, figures, leaks, aligned), sort_keys=False))
+    write_text(out / SUMMARY, write_document(_summary(settings, run, figures, leaks, aligned)))
     for ion, each in scored.items():
         _draw(ion, each.residues, run, out / "plots")
     notes = [

@@ -7,7 +7,6 @@ all, so that whatever part is there is right.
 import hashlib
 import json
 import logging
-import math
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -24,11 +23,12 @@ from bindtune.config import BindingConfig, InferenceConfig, load_binding
 from bindtune.data.alignment_files import alignment_files, warn_unmatched
 from bindtune.data.alignments import Alignments
 from bindtune.data.residue_rows import RowSpec, count_aligned, row_spec
-from bindtune.documents import read_document, read_json
+from bindtune.documents import read_json
 from bindtune.errors import CheckpointError, ConfigError, InputError
 from bindtune.evaluation.calibration import calibrate, fit_calibration
 from bindtune.evaluation.out_of_fold import read_table
 from bindtune.evaluation.run_kinds import require_run
+from bindtune.evaluation.thresholds import read_thresholds
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
 from bindtune.inference.processes import Processes, choose_device
 from bindtune.inference.shards import NamedSequence, PredictionSpec, cut_shards, predict_shard
@@ -117,16 +117,12 @@ def _thresholds(path: Path, ions: tuple[str, ...]) -> dict[str, float]:
     if not path.is_file():
         log.warning("%s: no such file: nothing is called", path)
         return {}
-    try:
-        entries = read_document(path)["thresholds"]
-        found = {ion: entries.get(ion, {}).get("threshold") for ion in ions}
-        thresholds = {ion: float(value) for ion, value in found.items() if value is not None}
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise InputError(path, None, f"no thresholds of a run: {' '.join(str(error).split())}") from error
-    for ion, threshold in thresholds.items():
-        if not math.isfinite(threshold):
-            raise InputError(path, None, f"thresholds: {ion}: expected a number or null, found {threshold}")
-    return thresholds
+    entries = read_thresholds(path)
+    thresholds = {ion: entries.get(ion, {}).get("threshold") for ion in ions}
+    for ion in ions:
+        if ion not in entries:
+            log.warning("%s: no threshold of %s, it has %s: nothing is called", path, ion, ", ".join(entries) or "none")
+    return {ion: float(value) for ion, value in thresholds.items() if value is not None}
 
 
 def _calibrations(settings: InferenceConfig, ions: tuple[str, ...]) -> dict[str, dict[str, Any]]:

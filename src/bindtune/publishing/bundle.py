@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from bindtune import __version__
-from bindtune.documents import read_json, read_text
+from bindtune.documents import read_json, read_text, write_document
 from bindtune.errors import CheckpointError, ConfigError
 from bindtune.evaluation.card_binding import ADAPTERS, ENCODER, encoder_of, run_card
 from bindtune.evaluation.card_pretraining import pretraining_card
@@ -240,7 +239,7 @@ def _settings(run: Path, base: str | None, *, section: str | None, key: str) -> 
         for name, each in inputs_of(origin).items():
             if name.startswith("base ") and isinstance(each, dict):
                 each["path"] = f"models--{base.replace('/', '--')}/{name.removeprefix('base ')}"
-    made: dict[str, Path | bytes] = {CONFIG: yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()}
+    made: dict[str, Path | bytes] = {CONFIG: write_document(config).encode()}
     if origin:
         made[PROVENANCE] = (json.dumps(origin, indent=2) + "\n").encode()
     return made

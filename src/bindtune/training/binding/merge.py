@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import yaml
 from numpy.typing import NDArray
 
 from bindtune.config import BindingConfig, load_binding
+from bindtune.documents import write_document
 from bindtune.errors import InputError
 from bindtune.evaluation.baseline import out_of_fold_residues
 from bindtune.evaluation.card_binding import write_run_card
@@ -127,8 +127,8 @@ def _summarise(table: pa.Table, config: BindingConfig, run: Path) -> str:
     }
     summary = out_of_fold_summary(scored, baseline=baseline, method=method, draws=_DRAWS, seed=config.training.seed)
     thresholds = global_thresholds(scored, method=method, computed_from=OOF)
-    write_text(run / THRESHOLDS, yaml.safe_dump(thresholds, sort_keys=False))
-    write_text(run / SUMMARY, yaml.safe_dump({"out_of_fold": summary}, sort_keys=False))
+    write_text(run / THRESHOLDS, write_document(thresholds))
+    write_text(run / SUMMARY, write_document({"out_of_fold": summary}))
     for ion, residues in scored.items():
         _draw(ion, residues, thresholds["thresholds"][ion]["methods"], run / PLOTS)
     write_run_card(run)
