@@ -277,6 +277,17 @@ def test_broken_pretraining_settings(doctor: Doctor, pretrain_config: Path, tmp_
     assert (code, problems(found)) == (1, [("output", "run folder")])
 
 
+def test_few_validation_windows_with_peaks(
+    doctor: Doctor, pretrain_config: Path, generated: tuple[Path, Path, Path]
+) -> None:
+    code, found = doctor(pretrain_config, f"validation_file={generated[0]}", "max_eval_samples=5")
+    doubt = named(found, "windows", "validation peaks")
+    assert (code, doubt["status"], doubt["fix"]) == (0, "warning", "raise max_eval_samples")
+    assert doubt["value"] <= 5
+    code, found = doctor(pretrain_config, f"validation_file={generated[0]}")
+    assert not [one for one in found["sections"]["windows"] if one["name"] == "validation peaks"]
+
+
 def test_validation_windows_that_are_learned_from(
     doctor: Doctor, pretrain_config: Path, generated: tuple[Path, Path, Path]
 ) -> None:

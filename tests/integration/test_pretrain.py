@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -582,6 +583,41 @@ def test_a_signed_folder_with_anything_else_is_not_begun_anew(settings: Make, tm
 def test_a_folder_in_use_is_refused(settings: Make, tmp_path: Path) -> None:
     with only_writer(tmp_path / "run"), pytest.raises(ConfigError, match="in use by another process"):
         run(settings(max_steps=2, eval_strategy="no"))
+
+
+def test_few_validation_windows_with_peaks_are_said(
+    settings: Make, generated: Files, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def peakless(path: Path, *, but: int) -> Path:
+        """A copy of a training file in which all windows but a few have lost their peaks."""
+        windows = pq.read_table(path).to_pylist()
+        with_peaks = [window for window in windows if window["eclip_regions"]]
+        for window in with_peaks[but:]:
+            window |= {"eclip_regions": [], "num_peaks_in_window": 0, "peak_clipped": []}
+        copy = tmp_path / f"{path.stem}-{but}.jsonl"
+        copy.write_text("".join(json.dumps(window) + "\n" for window in windows))
+        return copy
+
+    def warnings(name: str, **changed: Any) -> list[str]:
+        caplog.clear()
+        run(settings(max_steps=1, eval_strategy="no", output_dir=str(tmp_path / name), **changed))
+        return [message for message in caplog.messages if "have a peak" in message or "has a peak" in message]
+
+    train, validation, _ = generated
+    few = peakless(validation, but=1)
+    count = len(few.read_text().splitlines())
+    doubt = "fewer than 30: the loss in peaks rests on few tokens"
+    assert warnings("a", validation_file=str(few), max_eval_samples=None) == [
+        f"{few}: 1 of {count} windows has a peak, {doubt}; hold out more windows"
+    ]
+    drawn = warnings("b", validation_file=str(peakless(validation, but=0)))
+    assert drawn == [
+        f"{tmp_path / validation.stem}-0.jsonl: 0 of 20 windows have a peak, {doubt}; raise max_eval_samples"
+    ]
+    enough = {"validation_file": str(train), "max_eval_samples": None}
+    assert warnings("c", **enough) == []
+    # Who trains without peaks misses none in validation.
+    assert warnings("d", train_file=str(peakless(train, but=0)), validation_file=str(few)) == []
 
 
 def test_settings_hold_for_a_checkpoint_taken_elsewhere(settings: Make, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from bindtune.cli import main
 from bindtune.config import WindowsConfig, build, read_yaml
 
+Caplog = pytest.LogCaptureFixture
 Run = Callable[..., tuple[int, str, str]]
 COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 
@@ -330,6 +331,52 @@ def test_named_chromosomes_and_a_test_set(run: Run, small: dict[str, Path], tmp_
     assert {r["seq_id"].split(":")[0] for r in read(tmp_path / "o", "train")} == {"chr1"}
     assert read(tmp_path / "o", "validation")
     check_sums(tmp_path / "o")
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        (("--validation-fraction", 0.2), "raise --validation-fraction"),
+        (("--split", "chromosome", "--validation-fraction", 0.55), "raise --validation-fraction"),
+        (("--validation-chromosomes", "chr2", "--keep-peakless", 0.5), "name more with --validation-chromosomes"),
+        (("--window", 5000, "--split-distance", 10**6, "--validation-fraction", 0.3), "raise --validation-fraction"),
+    ],
+)
+def test_few_validation_windows_with_peaks_are_said_whatever_the_split(
+    run: Run, small: dict[str, Path], tmp_path: Path, caplog: Caplog, options: tuple[object, ...], advice: str
+) -> None:
+    assert run(*options_of(small), "--out", tmp_path / "o", *options)[0] == 0
+    count = check_sums(tmp_path / "o")["splits"]["validation"]
+    assert 1 < count["windows_with_peaks"] < 30
+    share = f"{count['windows_with_peaks']} of {count['windows']} windows have a peak, fewer than 30"
+    doubt = f"{share}: the loss in peaks rests on few tokens; {advice}, or give more peaks"
+    assert caplog.messages == [f"{tmp_path / 'o/validation.parquet'}: {doubt}"]
+
+
+def test_enough_validation_windows_with_peaks_need_no_word(
+    run: Run, small: dict[str, Path], tmp_path: Path, caplog: Caplog
+) -> None:
+    options = ("--validation-chromosomes", "chr2", "--window", 60, "--stride", 10)
+    assert run(*options_of(small), "--out", tmp_path / "o", *options)[0] == 0
+    assert check_sums(tmp_path / "o")["splits"]["validation"]["windows_with_peaks"] >= 30
+    assert not caplog.messages
+    # A test set is looked at like the validation set, and a set that nobody asked for is not.
+    assert run(*options_of(small), "--out", tmp_path / "p", "--test-fraction", 0.1, "--validation-fraction", 0)[0] == 0
+    assert [message.split(":")[0] for message in caplog.messages] == [str(tmp_path / "p/test.parquet")]
+
+
+def test_the_default_split_of_one_protein_holds_its_share_of_peaks(
+    run: Run, shared: Path, tmp_path: Path, caplog: Caplog
+) -> None:
+    data = shared / "data/eclip_hg38_peakhood"
+    for protein, share in (("SERBP1", 2), ("SUPV3L1", 1)):  # 101 and 28 of 947 windows have a peak
+        for seed in range(5):
+            out = tmp_path / f"{protein}-{seed}"
+            peaks = ("--peaks", data / f"{protein}_K562.hg38.bed")
+            assert run(*peaks, "--region-fasta", data / "exon_blocks.hg38.fa.gz", "--out", out, "--seed", seed)[0] == 0
+            count = json.loads((out / "summary.json").read_text())["splits"]["validation"]
+            assert (count["windows"], count["windows_with_peaks"]) == (19, share)
+    assert len(caplog.messages) == 10
 
 
 def test_filters_merging_sampling_and_thinning_add_up(run: Run, small: dict[str, Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +12,64 @@ from bindtune.errors import ConfigError
 from bindtune.regions import begin_anew
 
 Ints = NDArray[np.int64]
-KeptOf = Callable[[Ints], Iterator[Placed]]
+KeptOf = Callable[[Ints], Iterator[tuple[Placed, NDArray[np.bool_]]]]
+"""Indices of regions -> their windows, and which of these have a peak."""
 TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLITS = ("train", "validation", "test")
 # Codes beside the three: a region whose windows are told apart one by one, and a window too near to a border.
 _CUT, _BORDER = 3, -1
+FEWEST_WITH_PEAKS = 30
+"""Fewer held-out windows with a peak get a warning; of so many, about 75 tokens in peaks are masked."""
 _SHUFFLES = 64
 _PLACES = 32
+
+
+class Amount(NamedTuple):
+    """How many windows, and how many of them have a peak."""
+
+    windows: int
+    with_peaks: int
+
+
+def few_peaks(held_out: Amount) -> str | None:
+    """What is wrong with held-out windows of which too few have a peak, in words; None where enough have one.
+
+    Example:
+        >>> few_peaks(Amount(windows=33, with_peaks=2))
+        '2 of 33 windows have a peak, fewer than 30: the loss in peaks rests on few tokens'
+    """
+    if held_out.with_peaks >= FEWEST_WITH_PEAKS:
+        return None
+    verb = "has" if held_out.with_peaks == 1 else "have"
+    share = f"{held_out.with_peaks} of {held_out.windows:,} windows {verb} a peak"
+    return f"{share}, fewer than {FEWEST_WITH_PEAKS}: the loss in peaks rests on few tokens"
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How many windows each of N regions or groups has.
+
+    Args:
+        windows: (N,) all of them.
+        with_peaks: (N,) those that have a peak.
+    """
+
+    windows: Ints
+    with_peaks: Ints
+
+    def by_group(self, group: Ints) -> "Amounts":
+        """Sums over groups, given the number of each region's (N,)."""
+        windows, with_peaks = (np.bincount(group, weights=part) for part in (self.windows, self.with_peaks))
+        return Amounts(windows.astype(np.int64), with_peaks.astype(np.int64))
+
+    def where(self, mask: NDArray[np.bool_]) -> "Amounts":
+        """The same, with none outside of the mask (N,)."""
+        return Amounts(self.windows * mask, self.with_peaks * mask)
+
+    def total(self, chosen: Ints | None = None) -> Amount:
+        """The sum, or that of chosen regions or groups."""
+        some = slice(None) if chosen is None else chosen
+        return Amount(int(self.windows[some].sum()), int(self.with_peaks[some].sum()))
 
 
 @dataclass(frozen=True)
@@ -28,6 +80,13 @@ class Cut:
     start: int
     end: int
     split: int
+
+
+class _PlacedCut(NamedTuple):
+    """A cut, and how far what it holds out lies from the target."""
+
+    cut: Cut
+    miss: tuple[bool, bool, float]
 
 
 @dataclass
@@ -73,7 +132,7 @@ class SplitPlan:
 def plan_splits(
     regions: Regions,
     *,
-    weights: Ints,
+    amounts: Amounts,
     kept_of: KeptOf,
     chromosomes: Mapping[int, set[int]],
     fractions: Mapping[int, float],
@@ -84,13 +143,14 @@ def plan_splits(
     """Hold out regions.
 
     Regions within `distance` of one another stay together, or all regions of a chromosome. Such groups are drawn until
-    their windows make up the fraction. Where no choice of whole neighbourhoods comes near it (one long region, say), a
-    stretch of the largest neighbourhood is cut out, at the price of the windows across its borders.
+    they make up the fraction of the windows, and of the windows with peaks. Where no choice of whole neighbourhoods
+    comes near the two (one long region, say), a stretch of a large neighbourhood is cut out, at the price of the
+    windows across its borders.
 
     Args:
         regions: all regions.
-        weights: (R,) windows that each region will bring.
-        kept_of: gives the places of these windows for some regions, a few thousand at a time.
+        amounts: (R,) windows that each region will bring.
+        kept_of: gives these windows for some regions, a few thousand at a time.
         chromosomes: split -> numbers of the chromosomes that form it.
         fractions: split -> share of the windows, for the splits that no chromosomes are named for.
         whole_chromosomes: draw chromosomes instead of neighbourhoods.
@@ -98,7 +158,7 @@ def plan_splits(
         seed: decides what is drawn.
 
     Raises:
-        ConfigError: no choice of whole chromosomes comes near the fraction.
+        ConfigError: no choice of whole chromosomes comes near the fraction of the windows.
     """
     plan = SplitPlan(regions, np.full(len(regions), TRAIN, np.int8), distance)
     for split, numbers in chromosomes.items():
@@ -106,19 +166,18 @@ def plan_splits(
     group = regions.chrom.astype(np.int64) if whole_chromosomes else neighbourhoods(regions, distance=distance)
     generator = np.random.default_rng(seed)
     for split, fraction in fractions.items():
-        target = max(1, round(fraction * int(weights.sum())))
         # Whole groups only: one that another split already has a part of is out of the question.
-        sizes = np.bincount(group, weights=weights).astype(np.int64)
-        sizes[group[plan.region_split != TRAIN]] = 0
-        # At least one window stays for training.
-        chosen = _fill(sizes, target=min(target, int(sizes.sum()) - 1), generator=generator)
-        found = int(sizes[chosen].sum())
-        near = abs(found - target) <= target / 2
+        taken = np.isin(np.arange(group.max(initial=-1) + 1), group[plan.region_split != TRAIN])
+        sizes = amounts.by_group(group).where(~taken)
+        target = _target(fraction, whole=amounts.total())
+        chosen = _fill(sizes, target=target, generator=generator)
+        held_out = sizes.total(chosen)
+        near = abs(held_out.windows - target.windows) <= target.windows / 2
         if whole_chromosomes and not near:
-            _refuse_chromosomes(found, target=target, total=int(weights.sum()), split=split)
-        elif not near:
+            _refuse_chromosomes(held_out.windows, target=target.windows, total=amounts.total().windows, split=split)
+        elif not whole_chromosomes and not (near and held_out.with_peaks >= target.with_peaks / 2):
             cut = _place_cut(
-                plan, weights=weights, kept_of=kept_of, group=group, target=target, split=split, generator=generator
+                plan, amounts=amounts, kept_of=kept_of, group=group, target=target, split=split, generator=generator
             )
             chosen = _more_or_cut(plan, sizes=sizes, chosen=chosen, target=target, cut=cut, group=group)
         plan.region_split[np.isin(group, chosen)] = split
@@ -134,21 +193,61 @@ def neighbourhoods(regions: Regions, *, distance: int) -> Ints:
     return group
 
 
-def _fill(sizes: Ints, *, target: int, generator: np.random.Generator) -> Ints:
-    """Groups that together reach the target as nearly as some shuffled orders show, without passing it."""
-    groups = np.flatnonzero((sizes > 0) & (sizes <= target))
-    best, best_left = np.empty(0, np.int64), target
+def _target(fraction: float, *, whole: Amount) -> Amount:
+    """How much to hold out: at least one window, and one with peaks unless there is only one."""
+    windows, with_peaks = (max(1, round(fraction * amount)) for amount in whole)
+    return Amount(windows, min(with_peaks, max(0, whole.with_peaks - 1)))
+
+
+def _fill(sizes: Amounts, *, target: Amount, generator: np.random.Generator) -> Ints:
+    """Groups that together come as near to the target as some shuffled orders show, without passing its windows."""
+    # At least one window, and one with peaks, stays for training.
+    target = Amount(*(min(part, max(0, amount - 1)) for part, amount in zip(target, sizes.total(), strict=True)))
+    groups = np.flatnonzero((sizes.windows > 0) & (sizes.windows <= target.windows))
+    peaks = sizes.with_peaks[groups]
+    least = int(peaks[peaks > 0].min(initial=np.iinfo(np.int64).max))
+    if target.with_peaks and least <= sizes.total().with_peaks / 2:  # some peaks too many rather than none
+        target = target._replace(with_peaks=max(target.with_peaks, least))
+    best, best_miss = np.empty(0, np.int64), _miss(Amount(0, 0), target)
     for _ in range(_SHUFFLES if len(groups) else 0):
-        order, left, chosen = generator.permutation(groups), target, []
-        for group, size in zip(order.tolist(), sizes[order].tolist(), strict=True):
-            if size <= left:
-                chosen.append(group)
-                left -= size
-        if left < best_left:
-            best, best_left = np.array(chosen, np.int64), left
-        if best_left <= target // 100:
+        chosen = _fill_in_order(generator.permutation(groups), sizes=sizes, target=target)
+        amount = sizes.total(chosen)
+        miss = _miss(amount, target)
+        if miss < best_miss:
+            best, best_miss = chosen, miss
+        if all(abs(part - whole) <= whole // 100 for part, whole in zip(amount, target, strict=True)):
             break
     return best
+
+
+def _fill_in_order(order: Ints, *, sizes: Amounts, target: Amount) -> Ints:
+    """Groups with peaks up to their share, then groups without, and where windows lack still, any."""
+    with_peaks = sizes.with_peaks[order] > 0
+    chosen = _take(order[with_peaks], sizes=sizes, room=target)
+    for others in (order[~with_peaks], order[with_peaks & ~np.isin(order, chosen)]):
+        left = target.windows - sizes.total(chosen).windows
+        chosen = np.concatenate([chosen, _take(others, sizes=sizes, room=Amount(left, left))])
+    return chosen
+
+
+def _take(order: Ints, *, sizes: Amounts, room: Amount) -> Ints:
+    """The groups that fit into the room, one after the other."""
+    chosen = []
+    windows_left, peaks_left = room
+    windows, with_peaks = sizes.windows[order].tolist(), sizes.with_peaks[order].tolist()
+    for group, size, peaks in zip(order.tolist(), windows, with_peaks, strict=True):
+        if size <= windows_left and peaks <= peaks_left:
+            chosen.append(group)
+            windows_left -= size
+            peaks_left -= peaks
+    return np.array(chosen, np.int64)
+
+
+def _miss(amount: Amount, target: Amount, *, lost: int = 0) -> tuple[bool, bool, float]:
+    """How far an amount lies from the target: without windows, without peaks, then by what factors; less is better."""
+    factors = [abs(np.log(part / whole)) for part, whole in zip(amount, target, strict=True) if part and whole]
+    lacking = [bool(whole) and not part for part, whole in zip(amount, target, strict=True)]
+    return lacking[0], lacking[1], float(sum(factors)) + lost / max(1, target.windows)
 
 
 def _refuse_chromosomes(found: int, *, target: int, total: int, split: int) -> None:
@@ -161,74 +260,101 @@ def _refuse_chromosomes(found: int, *, target: int, total: int, split: int) -> N
 def _place_cut(
     plan: SplitPlan,
     *,
-    weights: Ints,
+    amounts: Amounts,
     kept_of: KeptOf,
     group: Ints,
-    target: int,
+    target: Amount,
     split: int,
     generator: np.random.Generator,
-) -> tuple[Cut, int] | None:
-    """Where to cut the largest neighbourhood to have the target's windows in the cut, and how many that costs."""
+) -> _PlacedCut | None:
+    """Where to cut a large neighbourhood to have the target's windows in the cut."""
     open_regions = (plan.region_split == TRAIN) | (plan.region_split == _CUT)
-    sizes = np.bincount(group, weights=weights * open_regions).astype(np.int64)
-    if not sizes.any():
+    sizes = amounts.where(open_regions).by_group(group)
+    if not sizes.windows.any():
         return None
-    members = np.flatnonzero(group == sizes.argmax())
+    # The one with the most peaks of those that are large enough; the largest where none is.
+    large = sizes.windows >= min(2 * target.windows, int(sizes.windows.max()))
+    members = np.flatnonzero(group == np.lexsort((sizes.windows, sizes.with_peaks * large, large))[-1])
     chrom = int(plan.regions.chrom[members[0]])
-    starts, ends = _on_chromosome(plan.regions, kept_of(members))
+    starts, ends, peaked = _on_chromosome(plan.regions, kept_of(members))
     taken = np.zeros(len(starts), bool)  # by the cuts that are there already, and their borders
     for cut in plan.cuts:
         if cut.chrom == chrom:
             taken |= (starts < cut.end + plan.distance) & (ends > cut.start - plan.distance)
-    best: tuple[Cut, int] | None = None
-    for first in generator.integers(0, max(len(starts) - target, 0) + 1, size=_PLACES).tolist():
+    best: _PlacedCut | None = None
+    for first in _cut_begins(peaked, target=target, generator=generator):
         later = ends[first:]
-        if len(later) < target:
-            break
-        low, high = int(starts[first]), int(np.partition(later, target - 1)[target - 1])
+        if len(later) < target.windows:
+            continue
+        low, high = int(starts[first]), int(np.partition(later, target.windows - 1)[target.windows - 1])
         near = (starts < high + plan.distance) & (ends > low - plan.distance)
         inside = (starts >= low) & (ends <= high)
-        lost = int(near.sum() - inside.sum())
+        amount = Amount(int(inside.sum()), int((inside & peaked).sum()))
         crowded = any(
             cut.chrom == chrom and low - plan.distance < cut.end and high + plan.distance > cut.start
             for cut in plan.cuts
         )
         fits = not crowded and near.sum() <= len(starts) / 2 and not (near | taken).all()
-        if fits and (best is None or lost < best[1]):
-            best = (Cut(chrom, low, high, split), lost)
+        miss = _miss(amount, target, lost=int(near.sum()) - amount.windows)
+        if fits and (best is None or miss < best.miss):
+            best = _PlacedCut(Cut(chrom, low, high, split), miss)
     return best
 
 
-def _on_chromosome(regions: Regions, windows: Iterator[Placed]) -> tuple[Ints, Ints]:
-    """(starts, ends) of windows on their chromosome, sorted by start."""
-    starts, ends = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for placed in windows:
+def _cut_begins(peaked: NDArray[np.bool_], *, target: Amount, generator: np.random.Generator) -> list[int]:
+    """First windows of cuts: some anywhere, and where peaks are to be held out some before a window with a peak."""
+    last = max(len(peaked) - target.windows, 0)
+    begins = generator.integers(0, last + 1, size=_PLACES)
+    with_peaks = np.flatnonzero(peaked)
+    if target.with_peaks and len(with_peaks):
+        before = generator.choice(with_peaks, size=_PLACES) - generator.integers(0, target.windows, size=_PLACES)
+        begins = np.concatenate([begins, np.clip(before, 0, last)])
+    return list(begins.tolist())
+
+
+def _on_chromosome(
+    regions: Regions, windows: Iterator[tuple[Placed, NDArray[np.bool_]]]
+) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+    """(starts, ends, whether they have a peak) of windows on their chromosome, sorted by start."""
+    starts, ends, peaked = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, bool)]
+    for placed, with_peaks in windows:
         starts.append(regions.start[placed.region] + placed.start)
         ends.append(regions.start[placed.region] + placed.end)
-    start, end = np.concatenate(starts), np.concatenate(ends)
+        peaked.append(with_peaks)
+    start = np.concatenate(starts)
     order = np.argsort(start, kind="stable")
-    return start[order], end[order]
+    return start[order], np.concatenate(ends)[order], np.concatenate(peaked)[order]
 
 
 def _more_or_cut(
-    plan: SplitPlan, *, sizes: Ints, chosen: Ints, target: int, cut: tuple[Cut, int] | None, group: Ints
+    plan: SplitPlan, *, sizes: Amounts, chosen: Ints, target: Amount, cut: _PlacedCut | None, group: Ints
 ) -> Ints:
-    """Too few windows, too many, or a cut and the windows it costs: whichever misses the target by least."""
-    found = int(sizes[chosen].sum())
-    costs = {"less": float(target - found) if found else np.inf}
-    others = np.setdiff1d(np.flatnonzero(sizes), chosen)
-    least = others[sizes[others].argmin()] if len(others) else -1
-    if least >= 0 and found + sizes[least] <= sizes.sum() / 2:
-        costs["more"] = float(found + sizes[least] - target)
-    if cut is not None:
-        costs["cut"] = float(cut[1])
-    choice = min(costs, key=lambda name: costs[name])
-    if choice == "cut" and cut is not None:
-        divided = group == _group_at(plan.regions, group=group, cut=cut[0])
-        plan.cuts.append(cut[0])
-        plan.region_split[divided] = _CUT
-        return np.empty(0, np.int64)
-    return np.append(chosen, least) if choice == "more" else chosen
+    """What is nearest the target: the chosen groups, a small one more or instead, or a cut and the windows it costs."""
+    choices = [chosen]
+    for new in _small_groups(sizes, target=target, chosen=chosen):
+        choices += [
+            choice
+            for choice in (np.append(chosen, new), np.array([new], np.int64))
+            if all(part <= whole / 2 for part, whole in zip(sizes.total(choice), sizes.total(), strict=True) if whole)
+        ]
+    misses = [_miss(sizes.total(choice), target) for choice in choices]
+    best = min(range(len(choices)), key=misses.__getitem__)
+    if cut is None or misses[best] <= cut.miss:
+        return choices[best]
+    plan.cuts.append(cut.cut)
+    plan.region_split[group == _group_at(plan.regions, group=group, cut=cut.cut)] = _CUT
+    return np.empty(0, np.int64)
+
+
+def _small_groups(sizes: Amounts, *, target: Amount, chosen: Ints) -> list[int]:
+    """The smallest group that is not chosen, and the smallest with peaks where that is not much too large."""
+    others = np.setdiff1d(np.flatnonzero(sizes.windows), chosen)
+    if not len(others):
+        return []
+    least = others[sizes.windows[others].argmin()]
+    with_peaks = others[sizes.with_peaks[others] > 0]
+    with_peaks = with_peaks[sizes.windows[with_peaks] <= max(1.5 * target.windows, sizes.windows[least])]
+    return [int(least), *(with_peaks[[sizes.windows[with_peaks].argmin()]].tolist() if len(with_peaks) else [])]
 
 
 def _group_at(regions: Regions, *, group: Ints, cut: Cut) -> int:

@@ -55,6 +55,8 @@ class TokenReport:
     peaks_without_token: int
 
 
+_ROWS = 8192
+"""Windows whose peaks are counted at once."""
 _COUNTED = tuple(field.name for field in fields(TokenReport) if field.name != "windows")
 _WINDOW_FEATURES = datasets.Features(
     {
@@ -117,6 +119,15 @@ def tokenise_file(
         tokenised = _tokenised(path, content, tokenizer, max_length=max_length, overlap=overlap, processes=processes)
     sums = {name: pc.sum(tokenised.data.column(name)).as_py() or 0 for name in _COUNTED}
     return tokenised.select_columns(list(COLUMNS)), TokenReport(windows=len(tokenised), **sums)
+
+
+def windows_with_peaks(rows: datasets.Dataset) -> int:
+    """How many tokenised windows have a token in a peak."""
+    starts = rows.select_columns(["eclip_token_starts"]).with_format("arrow")
+    return sum(
+        pc.sum(pc.greater(pc.list_value_length(some["eclip_token_starts"]), 0)).as_py() or 0
+        for some in starts.iter(batch_size=_ROWS)
+    )
 
 
 def _tokenised(

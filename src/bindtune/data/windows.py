@@ -110,13 +110,21 @@ class WindowMaker:
     ) -> None:
         self._regions, self._layout, self._index, self._fetch, self._rules = regions, layout, index, fetch, rules
 
-    def kept(self, chosen: Ints) -> Iterator[Placed]:
-        """Places of the windows of the chosen regions that have a peak or are drawn to stay; no sequence is read."""
+    def kept(self, chosen: Ints) -> Iterator[tuple[Placed, NDArray[np.bool_]]]:
+        """Places of the windows of the chosen regions that have a peak or are drawn to stay; no sequence is read.
+
+        Args:
+            chosen: indices of regions, ascending.
+
+        Yields:
+            N windows, and which of them have a peak (N,).
+        """
         for bundle in self._layout.stretches(chosen, windows=_BUNDLE_WINDOWS, letters=_BUNDLE_LETTERS):
-            placed = self._layout.place(bundle)
-            if self._rules.keep_peakless < 1:  # else peaks need not be looked for
-                placed = placed.take(self._kept_though_peakless(self._with_peaks(placed)))
-            yield placed
+            windows = self._with_peaks(self._layout.place(bundle))
+            windows = windows.take(self._kept_though_peakless(windows))
+            with_peaks = np.zeros(len(windows), bool)
+            with_peaks[windows.pair_window] = True
+            yield windows.placed, with_peaks
 
     def complete(
         self,

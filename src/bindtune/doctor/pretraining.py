@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bindtune.config import PretrainConfig
 from bindtune.data.collate import check_special_tokens
-from bindtune.data.tokens import load_tokenizer
+from bindtune.data.tokens import load_tokenizer, windows_with_peaks
 from bindtune.doctor.encoders import check_weights
 from bindtune.doctor.findings import Finding, attempt, noted, warning
 from bindtune.doctor.machine import check_room
@@ -22,6 +22,7 @@ from bindtune.training.pretrain import (
     check_rates,
     check_vocabulary,
     doubts,
+    peak_doubt,
     read_rows,
     training_arguments,
 )
@@ -64,6 +65,10 @@ def check_pretraining(config: PretrainConfig, *, place: Callable[[], Place]) -> 
         read[config.validation_file] = held_out
         if train is not None and held_out is not None:
             found.append(_shared(train, held_out))
+            doubt = peak_doubt(train, held_out)
+            if doubt:
+                fix = "hold out more windows" if config.max_eval_samples is None else "raise max_eval_samples"
+                found.append(warning("windows", "validation peaks", windows_with_peaks(held_out), fix, text=doubt))
     if model is not None:
         attempt("encoder", "positions", lambda: check_positions(config, model, read), found)
     if train is None:

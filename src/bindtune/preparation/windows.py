@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -16,11 +16,11 @@ from bindtune.config import WindowsConfig
 from bindtune.data.layout import Layout, Regions, sample_long_regions
 from bindtune.data.leaks import Leaks
 from bindtune.data.peaks import PeakIndex
-from bindtune.data.splits import SPLITS, TEST, TRAIN, VALIDATION, SplitPlan, plan_splits
+from bindtune.data.splits import SPLITS, TEST, TRAIN, VALIDATION, Amount, Amounts, SplitPlan, few_peaks, plan_splits
 from bindtune.data.windows import WindowMaker, WindowRules
 from bindtune.errors import CheckError, InputError
 from bindtune.outputs import output_folder
-from bindtune.preparation.counts import summarise
+from bindtune.preparation.counts import SplitCount, summarise
 from bindtune.preparation.inputs import Source, Tally, chromosome_set, open_source, place_regions, read_peaks
 from bindtune.preparation.splits import SplitFiles
 from bindtune.preparation.twins import PEAKLESS_TWIN, REPEATED_NAME
@@ -60,7 +60,7 @@ def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str
         layout = _layout(config, regions, index=index)
         fetch = _fetcher(source, regions=regions, rows=rows)
         maker = WindowMaker(regions=regions, layout=layout, index=index, fetch=fetch, rules=_rules(config))
-        plan = _plan(config, source, regions=regions, layout=layout, maker=maker)
+        plan = _plan(config, source, regions=regions, maker=maker)
         # The first to be opened takes its name last: where the summary stands, the other files stand too.
         summary_path = files.enter_context(atomic_path(config.out / _SUMMARY))
         run = SplitFiles(
@@ -99,6 +99,7 @@ def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str
         summary_path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         for path in old:
             path.unlink(missing_ok=True)
+    _warn_of_few_peaks(config, counts=run.counts)
     return _report(config, summary=summary)
 
 
@@ -158,17 +159,16 @@ def _layout(config: WindowsConfig, regions: Regions, *, index: PeakIndex) -> Lay
     return Layout(regions.end - regions.start, window=config.window, stride=config.stride, sampled=sampled)
 
 
-def _plan(config: WindowsConfig, source: Source, *, regions: Regions, layout: Layout, maker: WindowMaker) -> SplitPlan:
+def _plan(config: WindowsConfig, source: Source, *, regions: Regions, maker: WindowMaker) -> SplitPlan:
     named = {TEST: config.test_chromosomes, VALIDATION: config.validation_chromosomes}
     shares = {TEST: config.test_fraction, VALIDATION: config.validation_fraction}
-    weights = layout.counts
-    if config.keep_peakless < 1:
-        weights = np.zeros(len(regions), np.int64)
-        for placed in maker.kept(np.arange(len(regions))):
-            weights += np.bincount(placed.region, minlength=len(regions))
+    windows, with_peaks = np.zeros((2, len(regions)), np.int64)
+    for placed, peaked in maker.kept(np.arange(len(regions))):
+        windows += np.bincount(placed.region, minlength=len(regions))
+        with_peaks += np.bincount(placed.region[peaked], minlength=len(regions))
     return plan_splits(
         regions,
-        weights=weights,
+        amounts=Amounts(windows, with_peaks),
         kept_of=maker.kept,
         chromosomes={split: chromosome_set(names, source, regions=regions) for split, names in named.items() if names},
         fractions={split: share for split, share in shares.items() if share > 0 and not named[split]},
@@ -192,6 +192,17 @@ def _check_leaks(leaks: Leaks, *, config: WindowsConfig) -> None:
             "--leaks allow writes them all the same"
         )
     log.warning("the splits leak: %s", found)
+
+
+def _warn_of_few_peaks(config: WindowsConfig, *, counts: Mapping[str, SplitCount]) -> None:
+    """Say aloud that a held-out split cannot tell how well peaks are learned, and what would help."""
+    for split, count in counts.items():
+        doubt = few_peaks(Amount(count.windows, count.windows_with_peaks))
+        if split == SPLITS[TRAIN] or not count.windows or doubt is None:
+            continue
+        named = getattr(config, f"{split}_chromosomes")
+        ways = f"name more with --{split}-chromosomes" if named else f"raise --{split}-fraction"
+        log.warning("%s.%s: %s; %s, or give more peaks", config.out / split, config.format, doubt, ways)
 
 
 def _report(config: WindowsConfig, *, summary: dict[str, Any]) -> str:

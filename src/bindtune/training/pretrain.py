@@ -21,7 +21,8 @@ from bindtune.config import PretrainConfig
 from bindtune.data.batching import KeyedRows
 from bindtune.data.collate import EclipAdaptiveMLMCollator
 from bindtune.data.masking import Masking, MaskingRates, Replacement, total_counts
-from bindtune.data.tokens import TokenReport, load_tokenizer, tokenise_file
+from bindtune.data.splits import Amount, few_peaks
+from bindtune.data.tokens import TokenReport, load_tokenizer, tokenise_file, windows_with_peaks
 from bindtune.errors import ConfigError, InputError, Interrupted
 from bindtune.evaluation.card_pretraining import pretraining_card
 from bindtune.evaluation.model_card import README
@@ -81,6 +82,10 @@ def _pretrain(config: PretrainConfig) -> dict[str, float]:
         validation = None
         if config.validation_file is not None:
             validation = _told_rows(config, tokenizer, config.validation_file, config.max_eval_samples)
+            doubt = peak_doubt(train, validation)
+            if doubt:
+                more = "hold out more windows" if config.max_eval_samples is None else "raise max_eval_samples"
+                log.warning("%s: %s; %s", config.validation_file, doubt, more)
     model = _model(config, tokenizer)
     check_positions(config, model, {config.train_file: train, config.validation_file: validation})
     origin = find_origin(config, checkpoint, processes=arguments.world_size)
@@ -264,6 +269,20 @@ def doubts(report: TokenReport) -> str:
         "peaks touch no token": report.peaks_without_token,
     }
     return "; ".join(f"{number} {what}" for what, number in found.items() if number)
+
+
+def peak_doubt(train: Dataset, validation: Dataset) -> str | None:
+    """What is wrong with validation windows of which too few have a peak, in words.
+
+    Args:
+        train: tokenised windows to train on.
+        validation: tokenised windows to evaluate on.
+
+    Returns:
+        None where enough have one, and where no training window has one either.
+    """
+    doubt = few_peaks(Amount(len(validation), windows_with_peaks(validation)))
+    return doubt if doubt and windows_with_peaks(train) else None
 
 
 def _trainer(

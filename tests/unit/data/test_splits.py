@@ -9,10 +9,21 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bindtune.data.layout import Layout, Placed, Regions
-from bindtune.data.splits import SPLITS, TEST, TRAIN, VALIDATION, SplitPlan, neighbourhoods, plan_splits
+from bindtune.data.splits import (
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Amount,
+    Amounts,
+    SplitPlan,
+    neighbourhoods,
+    plan_splits,
+)  # fmt: skip
 from bindtune.errors import ConfigError
 
 Row = tuple[int, int, int]
+Chooser = Callable[[Placed], Any]
 
 
 def regions_of(rows: list[Row]) -> Regions:
@@ -24,20 +35,44 @@ def everything(placed: Placed) -> Any:
     return np.ones(len(placed), bool)
 
 
-def plan_of(rows: list[Row], *, kept: Callable[[Placed], Any] = everything, **options: Any) -> tuple[SplitPlan, Layout]:
+def nothing(placed: Placed) -> Any:
+    return np.zeros(len(placed), bool)
+
+
+def plan_of(
+    rows: list[Row],
+    *,
+    kept: Chooser = everything,
+    peaked: Chooser = nothing,
+    **options: Any,
+) -> tuple[SplitPlan, Layout]:
     regions = regions_of(rows)
     layout = Layout(regions.end - regions.start, window=50, stride=25)
 
-    def kept_of(chosen: Any) -> Iterator[Placed]:
+    def kept_of(chosen: Any) -> Iterator[tuple[Placed, Any]]:
         for bundle in layout.stretches(chosen, windows=7, letters=10**9):
             placed = layout.place(bundle)
-            yield placed.take(kept(placed))
+            placed = placed.take(kept(placed))
+            yield placed, peaked(placed)
 
-    weights = np.zeros(len(regions), np.int64)
-    for placed in kept_of(np.arange(len(regions))):
-        weights += np.bincount(placed.region, minlength=len(regions))
+    windows, with_peaks = np.zeros((2, len(regions)), np.int64)
+    for placed, mask in kept_of(np.arange(len(regions))):
+        windows += np.bincount(placed.region, minlength=len(regions))
+        with_peaks += np.bincount(placed.region[mask], minlength=len(regions))
     settings: dict[str, Any] = {"chromosomes": {}, "whole_chromosomes": False, "distance": 100, "seed": 1}
-    return plan_splits(regions, weights=weights, kept_of=kept_of, **(settings | options)), layout
+    amounts = Amounts(windows, with_peaks)
+    return plan_splits(regions, amounts=amounts, kept_of=kept_of, **(settings | options)), layout
+
+
+def held_out(plan: SplitPlan, layout: Layout, peaked: Chooser, *, split: int = VALIDATION) -> Amount:
+    """Windows of a split, and those with peaks among them."""
+    windows = with_peaks = 0
+    for bundle in layout.stretches(np.arange(len(plan.regions)), windows=10**6, letters=10**9):
+        placed = layout.place(bundle)
+        mine = plan.split_of(placed) == split
+        windows += int(mine.sum())
+        with_peaks += int((mine & peaked(placed)).sum())
+    return Amount(windows, with_peaks)
 
 
 def spans(plan: SplitPlan, layout: Layout) -> dict[int, list[Row]]:
@@ -164,3 +199,60 @@ def test_neighbourhoods_reach_over_the_longest_region_before() -> None:
     regions = regions_of([(0, 500, 600), (0, 0, 1000), (0, 1099, 1200), (0, 1300, 1400), (1, 1000, 1100)])
     assert neighbourhoods(regions, distance=100).tolist() == [0, 0, 0, 1, 2]
     assert SPLITS == ("train", "validation", "test")
+
+
+def in_regions(numbers: Any) -> Chooser:
+    """Windows with a peak: those of some regions."""
+    return lambda placed: np.isin(placed.region, numbers)
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("whole_chromosomes", [False, True])
+def test_a_split_holds_its_share_of_the_windows_with_peaks(seed: int, whole_chromosomes: bool) -> None:
+    # One region in twenty has peaks; without an eye on them, a split of two in a hundred would have 0 to 5 of the 10.
+    generator = np.random.default_rng(0)
+    rows = [
+        (number if whole_chromosomes else 0, 2000 * number, 2000 * number + int(generator.integers(1, 21)) * 25 + 25)
+        for number in range(400)
+    ]
+    peaked = in_regions(np.arange(0, 400, 20))
+    options: dict[str, Any] = {"whole_chromosomes": whole_chromosomes, "seed": seed, "peaked": peaked}
+    plan, layout = plan_of(rows, fractions={TEST: 0.2, VALIDATION: 0.1}, **options)
+    whole = Amount(int(layout.counts.sum()), int(layout.counts[::20].sum()))
+    for split, fraction in ((TEST, 0.2), (VALIDATION, 0.1)):
+        amount = held_out(plan, layout, peaked, split=split)
+        assert amount.windows == pytest.approx(fraction * whole.windows, rel=0.02)
+        assert amount.with_peaks == pytest.approx(fraction * whole.with_peaks, rel=0.1)
+    assert not plan.cuts
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_peaks_of_one_neighbourhood_are_held_out_whole_rather_than_not_at_all(seed: int) -> None:
+    # Fifty regions of three windows; three of them have peaks, in all their windows. Two windows are asked for.
+    rows = [(0, 2000 * number, 2000 * number + 100) for number in range(50)]
+    peaked = in_regions([7, 20, 41])
+    plan, layout = plan_of(rows, fractions={VALIDATION: 0.02}, peaked=peaked, seed=seed)
+    assert held_out(plan, layout, peaked) == Amount(3, 3)
+    assert not plan.cuts
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_cut_lies_where_peaks_are(seed: int) -> None:
+    # Small regions alone would make up the fraction, but all peaks lie in the long one, 40 of its 4,000 windows.
+    rows = [(0, 0, 100_000), *((0, 200_000 + 2000 * number, 200_100 + 2000 * number) for number in range(100))]
+
+    def peaked(placed: Placed) -> Any:
+        return (placed.region == 0) & (placed.start % 2500 == 0)
+
+    plan, layout = plan_of(rows, fractions={VALIDATION: 0.05}, peaked=peaked, seed=seed)
+    amount, whole = held_out(plan, layout, peaked), int(layout.counts.sum())
+    assert amount.windows == pytest.approx(0.05 * whole, rel=0.05)
+    assert 1 <= amount.with_peaks <= 3  # a twentieth of 40
+    assert nearest(spans(plan, layout)[VALIDATION], spans(plan, layout)[TRAIN]) >= 100
+
+
+def test_the_only_peak_stays_in_training() -> None:
+    rows = [(0, 2000 * number, 2000 * number + 50) for number in range(50)]
+    for seed in range(10):
+        plan, layout = plan_of(rows, fractions={VALIDATION: 0.5}, peaked=in_regions([3]), seed=seed)
+        assert held_out(plan, layout, in_regions([3])) == Amount(25, 0)
