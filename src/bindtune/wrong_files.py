@@ -25,6 +25,8 @@ _BINARY: tuple[tuple[bytes, str], ...] = (
     (b"\x28\xb5\x2f\xfd", "is packed by zstd, expected text or gzip: `zstd -d` unpacks it"),
     (b"%PDF-", "is a PDF, expected text"),
 )
+# A map of MessagePack with the keys of https://github.com/molstar/BinaryCIF, in any order.
+_BINARY_CIF = re.compile(rb"[\x81-\x8f]\xa7(?:encoder|version)|[\x81-\x8f]\xaadataBlocks")
 _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s|html[\s>]|head[\s>]|\?xml\s)", re.IGNORECASE)
 _UTF_16 = re.compile(rb"(?:\xff\xfe|\xfe\xff)?(?:(?:[^\0]\0){3}|(?:\0[^\0]){3})")
 # bin chrom start end, or bin name chrom strand start end: the tables of UCSC's browser as they are dumped.
@@ -52,6 +54,8 @@ def refuse_wrong_file(path: Path) -> None:
     for start, problem in _BINARY:
         if head.startswith(start):
             raise InputError(path, None, problem)
+    if _BINARY_CIF.match(head):
+        raise InputError(path, None, "is BinaryCIF, expected text: the same databases have mmCIF (.cif) and PDB files")
     if _UTF_16.match(head):
         raise InputError(path, None, "is text in UTF-16, expected UTF-8: `iconv -f UTF-16 -t UTF-8` writes it anew")
     if _PAGE.match(head):

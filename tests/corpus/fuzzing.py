@@ -72,6 +72,8 @@ _TOKENS = (
     b"9" * 5000,
     b"0x10",
     b"1_0",
+    b"A000",
+    b"*****",
     b"\xef\xbb\xbf",
     b"\xff",
     b"\xc2\xa0",

@@ -312,9 +312,55 @@ STRUCTURE_CASES = [
             "one atom": (_PDB_LINE, ({"A": "A"}, {"A": [("A", 1, "")]})),
             "no chain name": (_PDB_LINE.replace(b"ALA A", b"ALA  "), ({"": "A"}, {"": [("", 1, "")]})),
             "short lines": (_PDB_LINE[:30], ({"A": "A"}, {"A": [("A", 1, "")]})),
+            "numbers in hybrid-36": (
+                _PDB_LINE.replace(b"    1  CA", b"A0000  CA").replace(b"A   1 ", b"AA000 ")
+                + _PDB_LINE.replace(b"    1  CA", b"*****  CA").replace(b"A   1 ", b"Aa001 "),
+                ({"A": "AA"}, {"A": [("A", 10_000, ""), ("A", 1_223_057, "")]}),
+            ),
+            "water and ions with odd numbers": (
+                _PDB_LINE
+                + b"HETATM*****  O   HOH AA000       0.000   0.000   0.000\n"
+                + b"HETATMA0000  O   HOH A****       0.000   0.000   0.000\n"
+                + b"HETATM    4 ZN    ZN A 1_0\nHETATM    5\nATOM      6  P   DA  B  xx\nCONECT*****A0000    1\n"
+                + b"TER   *****      ALA A   x\nMASTER   odd\n",
+                ({"A": "A"}, {"A": [("A", 1, "")]}),
+            ),
+            "no element, no B-factor, a charge": (
+                _PDB_LINE[:54] + b"\n" + _PDB_LINE.replace(b"A   1 ", b"A  -2B").rstrip() + b"           O1-\n",
+                ({"A": "AA"}, {"A": [("A", 1, ""), ("A", -2, "B")]}),
+            ),
+            "chains that are signs": (
+                _PDB_LINE.replace(b"ALA A", b"ALA ;") + _PDB_LINE.replace(b"ALA A", b"ALA '"),
+                ({";": "A", "'": "A"}, {";": [(";", 1, "")], "'": [("'", 1, "")]}),
+            ),
             "two models": (
                 b"MODEL        1\n" + _PDB_LINE + b"ENDMDL\nMODEL        2\n" + _PDB_LINE + b"ENDMDL\n",
                 ({"A": "A"}, {"A": [("A", 1, "")]}),
+            ),
+        },
+    ),
+    *read(
+        "mmCIF",
+        {
+            "no insertion codes and no B-factors": (
+                b"data_x\n_atom_site.auth_asym_id A\n_atom_site.auth_seq_id 1\n_atom_site.label_comp_id ALA\n",
+                ({"A": "A"}, {"A": [("A", 1, "")]}),
+            ),
+            "a block of ligands before the atoms": (
+                lambda: b"data_comp_ZN\n_chem_comp.id ZN\n#\n" + cif(),
+                (LETTERS, NAMES),
+            ),
+            "a block after the atoms": (lambda: cif() + b"data_comp_ZN\n_chem_comp.id ZN\n", (LETTERS, NAMES)),
+            "a chain with a command": (
+                cif().replace(b" MET A ", b" MET 'A; quit' ").replace(b" MSE A ", b" MSE 'A; quit' "),
+                (
+                    {"A; quit": "MM", "A": "CK", "B": "H"},
+                    {
+                        "A; quit": [("A; quit", 10, ""), ("A; quit", 11, "")],
+                        "A": [("A", 11, "A"), ("A", -1, "")],
+                        "B": [("B", 10, "")],
+                    },
+                ),
             ),
         },
     ),
@@ -330,7 +376,18 @@ STRUCTURE_CASES = [
                 _pdb(b" A  10 ", b" A  xx "),
                 ":3: expected a residue number in columns 23-26, found 'xx'",
             ),
-            "no residue number": (b"ATOM  \n", ":1: expected a residue number in columns 23-26, found ''"),
+            "no residue number": (
+                _PDB_LINE.replace(b"A   1 ", b"A     "),
+                ":1: expected a residue number in columns 23-26, found ''",
+            ),
+            "a residue number that did not fit": (
+                _PDB_LINE.replace(b"A   1 ", b"A**** "),
+                ":1: expected a residue number in columns 23-26, found '\\*\\*\\*\\*'",
+            ),
+            "hybrid-36 of both cases": (
+                _PDB_LINE.replace(b"A   1 ", b"AAa00 "),
+                ":1: expected a residue number in columns 23-26, found 'Aa00'",
+            ),
             "a number with an underscore": (
                 _pdb(b" A  10 ", b" A 1_0 "),
                 ":3: expected a residue number in columns 23-26, found '1_0'",
@@ -349,7 +406,7 @@ STRUCTURE_CASES = [
             ),
             "columns of different length": (
                 b"data_x\n_atom_site.auth_asym_id A\n_atom_site.auth_seq_id 1\n"
-                b"_atom_site.label_comp_id ALA\n_atom_site.B_iso_or_equiv 0\n",
+                b"loop_\n_atom_site.label_comp_id\nALA\nGLY\n",
                 ": no structure in mmCIF",
             ),
             "a column that comes twice": (

@@ -39,6 +39,10 @@ _KINDS: dict[str, tuple[bytes, str]] = {
         b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n",
         ": is a pointer of Git LFS, not the file: `git lfs pull`",
     ),
+    "BinaryCIF": (
+        b"\x83\xa7encoder\xb6mol*/ciftools cif2bcif\xa7version\xa50.3.0\xaadataBlocks\x91",
+        ": is BinaryCIF, expected text: .*mmCIF",
+    ),
     "a spreadsheet": (b"PK\x03\x04\x14\x00" + bytes(90), ": is a zip archive"),
     "xz": (b"\xfd7zXZ\x00\x00\x04" + bytes(90), ": is packed by xz, expected text or gzip"),
     "bzip2": (b"BZh91AY&SY" + bytes(90), ": is packed by bzip2"),

@@ -371,9 +371,25 @@ def test_structures_are_coloured(
     highest = table[table.protein == "p2"].groupby("position").probability.max()
     factors = [float(line[60:66]) for line in Path("out/structures/p2.pdb").read_text().splitlines()[:-1]]
     np.testing.assert_allclose(factors, highest, atol=0.0005001)
+    (tmp_path / "pdbs/p2.cif").write_text("data_x\n")
+    capsys.readouterr()
+    assert run(*options, "--structure", "pdbs") == 2
+    assert "p2.pdb: is a second structure of protein 'p2', beside p2.cif" in capsys.readouterr().err
     assert run(*options, "--structure", "1abc.pdb", "--protein", "p3") == 2
     assert "expected at least 50% and 90%" in capsys.readouterr().err
     assert run(*options, "--structure", "1abc.pdb", "--protein", "p9") == 2
     assert "no protein was predicted that is called p9" in capsys.readouterr().err
     assert run(*options, "--structure", "1abc.pdb", "--protein", "p1", "--chain", "B") == 2
     assert "has no chain 'B' of amino acids, it has A" in capsys.readouterr().err
+    odd = Path("1abc.pdb").read_text().replace(" A ", " ; ")
+    (tmp_path / "1abc.pdb").write_text(odd)
+    assert run(*options, "--structure", "1abc.pdb", "--protein", "p1") == 0
+    told = capsys.readouterr().out
+    assert "no file for ChimeraX or PyMOL, which would take the name ';' for commands" in told
+    assert [path.name for path in Path("out/structures").glob("1abc.*")] == ["1abc.pdb"]
+    assert json.loads(Path("out/summary.json").read_text())["structures"][0]["unsafe_name"] == ";"
+    (tmp_path / "1abc.pdb").rename(tmp_path / "a;system touch X.pdb")
+    write_structure(tmp_path / "a;system touch X.pdb", proteins["p1"])
+    assert run(*options, "--structure", "a;system touch X.pdb", "--protein", "p1") == 0
+    assert "no file for PyMOL, which would take the name 'a;system touch X.pdb'" in capsys.readouterr().out
+    assert {path.suffix for path in Path("out/structures").glob("a;*")} == {".pdb", ".defattr"}

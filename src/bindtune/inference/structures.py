@@ -1,7 +1,7 @@
 """Predictions on structures: copies with probabilities as B-factors, ChimeraX attributes, PyMOL scripts."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,18 +14,19 @@ from bindtune.errors import ConfigError, InputError
 from bindtune.inference.tables import PARQUET, Predicted, read_predictions
 from bindtune.io.structure import (
     Mapped,
+    ResidueName,
     Structure,
     map_residues,
     read_structure,
     structure_name,
-    write_attributes,
     write_b_factors,
-    write_pymol,
 )
+from bindtune.io.structure_scripts import unsafe_names, write_attributes, write_pymol
 from bindtune.outputs import LONGEST_NAME
+from bindtune.wrong_files import refuse_wrong_file
 
 _LEAST_IDENTITY, _LEAST_COVERAGE = 0.9, 0.5
-_ATTRIBUTES = ".defattr"
+_ATTRIBUTES, _SCRIPT = ".defattr", ".pml"
 FOLDER = "structures"
 
 
@@ -39,6 +40,8 @@ class Coloured:
         chain: the chain that has them.
         identity: of chain and protein.
         residues: of the chain, and those of them that have a prediction.
+        unsafe: a name that kept the files for ChimeraX and PyMOL, or for PyMOL alone, from being written; None where
+            both were.
     """
 
     path: Path
@@ -46,12 +49,17 @@ class Coloured:
     chain: str
     identity: float
     residues: tuple[int, int]
+    unsafe: str | None = None
 
     def text(self) -> str:
         """One line."""
         whole, mapped = self.residues
         alike = f"{mapped} of {whole} residues, {self.identity:.0%} identity"
-        return f"{self.protein}: chain {self.chain}, {alike}: {self.path}"
+        line = f"{self.protein}: chain {self.chain}, {alike}: {self.path}"
+        if self.unsafe is None:
+            return line
+        programs = "ChimeraX or PyMOL" if self.unsafe != self.path.name else "PyMOL"
+        return f"{line}; no file for {programs}, which would take the name {self.unsafe!r} for commands"
 
     def summary(self) -> dict[str, Any]:
         """Plain values."""
@@ -63,6 +71,7 @@ class Coloured:
             "identity": self.identity,
             "residues": whole,
             "predicted": mapped,
+            "unsafe_name": self.unsafe,
         }
 
 
@@ -96,13 +105,17 @@ def find_structures(settings: PredictConfig) -> dict[str, Path]:
     if place.is_file():
         name = structure_name(place)
         if name is None:
+            refuse_wrong_file(place)
             raise InputError(place, None, "expected a name that ends in .pdb, .cif or either and .gz")
         _check_length(place, name)
         return {settings.protein or name: place}
     if settings.protein is not None:
         raise ConfigError("protein: the files of a folder of structures have the names of their proteins")
-    files = {structure_name(path): path for path in sorted(place.iterdir())}
-    named = {name: path for name, path in files.items() if name is not None}
+    named: dict[str, Path] = {}
+    for path in sorted(place.iterdir()):
+        name = structure_name(path)
+        if name is not None and named.setdefault(name, path) != path:
+            raise InputError(path, None, f"is a second structure of protein {name!r}, beside {named[name].name}")
     if not named:
         raise InputError(place, None, "holds no PDB or mmCIF file")
     for name, path in named.items():
@@ -143,9 +156,26 @@ def _colour(path: Path, predicted: list[Predicted], settings: PredictConfig) -> 
     attributes = {
         f"bindtune_{ion}": {key: float(each.probability[at]) for key, at in there} for ion, each in by_ion.items()
     }
-    write_attributes(target.with_suffix(_ATTRIBUTES), attributes)
-    write_pymol(target.with_suffix(".pml"), target, chain=chain, sites=[key for key, at in there if called[at]])
-    return Coloured(target, name, chain, mapped.identity, (len(residues), len(there)))
+    sites = [key for key, at in there if called[at]]
+    unsafe = _write_scripts(target, attributes, chain=chain, sites=sites)
+    return Coloured(target, name, chain, mapped.identity, (len(residues), len(there)), unsafe)
+
+
+def _write_scripts(
+    target: Path, attributes: Mapping[str, Mapping[ResidueName, float]], *, chain: str, sites: list[ResidueName]
+) -> str | None:
+    """Write the files for ChimeraX and PyMOL, as far as names allow; returns a name that does not."""
+    residues = [key for values in attributes.values() for key in values]
+    unsafe = unsafe_names([ResidueName(chain, 0, ""), *residues], file=target.name)
+    if unsafe in ([], [target.name]):
+        write_attributes(target.with_suffix(_ATTRIBUTES), attributes)
+    else:
+        target.with_suffix(_ATTRIBUTES).unlink(missing_ok=True)  # of an earlier structure
+    if not unsafe:
+        write_pymol(target.with_suffix(_SCRIPT), target, chain=chain, sites=sites)
+    else:
+        target.with_suffix(_SCRIPT).unlink(missing_ok=True)
+    return unsafe[0] if unsafe else None
 
 
 def _chain(structure: Structure, sequence: str, chain: str | None, *, name: str) -> tuple[str, Mapped]:

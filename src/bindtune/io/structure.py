@@ -1,10 +1,11 @@
-"""Protein structures: numbers for residues into the B-factors of PDB and mmCIF files, ChimeraX and PyMOL files.
+"""Protein structures: numbers for residues into the B-factors of PDB and mmCIF files.
 
-A residue is named as the files' authors did: chain, number, insertion code.
+A residue is named as the files' authors did: chain, number, insertion code. Only atoms of amino acids have to be sound;
+what a file says about waters, ions and ligands is copied as it is.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,8 @@ from biotite.file import DeserializationError, InvalidFileError
 from biotite.sequence import ProteinSequence
 from biotite.sequence.align import SubstitutionMatrix, align_optimal
 from biotite.structure.info import amino_acid_names, one_letter_code
-from biotite.structure.io.pdbx import CIFColumn, CIFFile
+from biotite.structure.io.pdb.hybrid36 import decode_hybrid36
+from biotite.structure.io.pdbx import CIFBlock, CIFColumn, CIFFile
 from numpy.typing import NDArray
 
 from bindtune.errors import InputError
@@ -30,6 +32,12 @@ _GAP_PENALTY = (-11, -1)
 _MOST_CELLS = 200_000_000
 """Cells of an alignment, of some bytes each."""
 _MISSING = ("?", ".")
+_B_COLUMN = "B_iso_or_equiv"
+_CONFIDENCES = "ma_qa_metric"
+"""Categories of mmCIF with a model's confidence begin so: viewers colour by them instead of B-factors."""
+_NUMBER = re.compile(r"-?[0-9]+")
+_HYBRID_36 = re.compile(r"[A-Z][A-Z0-9]{3}|[a-z][a-z0-9]{3}")
+"""Residue numbers above 9999 in the four columns that PDB files have: https://cci.lbl.gov/hybrid_36/"""
 
 
 class ResidueName(NamedTuple):
@@ -137,6 +145,9 @@ def map_residues(letters: str, sequence: str) -> Mapped:
 def write_b_factors(path: Path, structure: Structure, values: Mapping[ResidueName, float]) -> None:
     """Copy a structure with these numbers as B-factors; residues without one and everything else stay as they are.
 
+    A copy in mmCIF lacks the categories `_ma_qa_metric*`, the confidences of a predicted model: viewers colour by them,
+    whatever the B-factors say.
+
     Args:
         path: PDB or mmCIF file, as the structure was.
         structure: what is copied.
@@ -150,51 +161,19 @@ def write_b_factors(path: Path, structure: Structure, values: Mapping[ResidueNam
         ]
         write_text(path, "\n".join([*lines, ""]))
         return
-    sites = structure.content.block["atom_site"]
-    before = sites["B_iso_or_equiv"].as_array(str)
+    block = _atom_block(structure.content)
+    sites = block["atom_site"]
+    before = _b_factors(sites, len(numbers))
     after = [old if number is None else f"{number:.3f}" for old, number in zip(before, numbers, strict=True)]
-    sites["B_iso_or_equiv"] = CIFColumn(np.array(after))
+    confidences = {name: block[name] for name in block if name.startswith(_CONFIDENCES)}
+    for name in confidences:
+        del block[name]
+    sites[_B_COLUMN] = CIFColumn(np.array(after))
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as text:
         structure.content.write(text)
-    sites["B_iso_or_equiv"] = CIFColumn(before)
-
-
-def write_attributes(path: Path, attributes: Mapping[str, Mapping[ResidueName, float]]) -> None:
-    """Write numbers as a ChimeraX attribute file (`open FILE.defattr`), a residue attribute each.
-
-    Args:
-        path: file to write.
-        attributes: by name; what ChimeraX takes for no name becomes an underscore.
-    """
-    lines = []
-    for name, values in attributes.items():
-        lines += [f"attribute: {re.sub(r'[^A-Za-z0-9_]', '_', name)}", "match mode: 1-to-1", "recipient: residues"]
-        lines += [f"\t/{key.chain}:{key.number}{key.insertion}\t{value:.6g}" for key, value in values.items()]
-    write_text(path, "\n".join([*lines, ""]))
-
-
-def write_pymol(path: Path, structure: Path, *, chain: str, sites: Iterable[ResidueName]) -> None:
-    """Write a PyMOL script that colours a chain by its B-factors, from 0 to 1, and shows sites as sticks.
-
-    Args:
-        path: file to write, beside the structure.
-        structure: what `write_b_factors` wrote.
-        chain: the chain with numbers.
-        sites: residues to show.
-    """
-    name = re.sub(r"[^A-Za-z0-9_]", "_", structure.stem)
-    whole = f"{name} and chain {chain} and polymer"
-    numbers = "+".join(f"{key.number}{key.insertion}".replace("-", "\\-") for key in sites)
-    lines = [
-        f"load {structure.name}, {name}",
-        f"hide everything, {name}",
-        f"show cartoon, {name}",
-        f"color grey80, {name}",
-        f"spectrum b, grey80 yellow red, {whole}, minimum=0, maximum=1",
-        *([f"select {name}_sites, {whole} and resi {numbers}", f"show sticks, {name}_sites"] if numbers else []),
-        f"orient {name}",
-    ]
-    write_text(path, "\n".join([*lines, ""]))
+    sites[_B_COLUMN] = CIFColumn(before)
+    for name, category in confidences.items():
+        block[name] = category
 
 
 def _is_cif(path: Path, lines: Sequence[str]) -> bool:
@@ -207,57 +186,73 @@ def _is_cif(path: Path, lines: Sequence[str]) -> bool:
 
 
 def _pdb(path: Path, lines: Sequence[str]) -> tuple[list[str], list[tuple[ResidueName, str] | None]]:
-    """The lines, and residue and kind of each that is an atom."""
+    """The lines, and residue and kind of each that is an atom of an amino acid."""
     atoms: list[tuple[ResidueName, str] | None] = []
     for number, line in enumerate(lines, start=1):
-        if not line.startswith(_ATOMS):
+        kind = line[17:20].strip()
+        if not line.startswith(_ATOMS) or not _is_amino_acid(kind):
             atoms.append(None)
             continue
-        try:
-            name = ResidueName(line[21:22].strip(), _residue_number(line[22:26]), line[26:27].strip())
-        except ValueError as error:
+        residue = _residue_number(line[22:26].strip())
+        if residue is None:
             found = line[22:26].strip()
-            raise InputError(path, number, f"expected a residue number in columns 23-26, found {found!r}") from error
-        atoms.append((name, line[17:20].strip()))
+            raise InputError(path, number, f"expected a residue number in columns 23-26, found {found!r}")
+        atoms.append((ResidueName(line[21:22].strip(), residue, line[26:27].strip()), kind))
     return list(lines), atoms
 
 
-def _residue_number(text: str) -> int:
-    if "_" in text:  # Python reads 1_0 as 10
-        raise ValueError(text)
-    return int(text)
+def _residue_number(text: str) -> int | None:
+    """A number of four columns, in hybrid-36 above 9999; None where it is none."""
+    if _HYBRID_36.fullmatch(text):
+        return int(decode_hybrid36(text))
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def _cif(path: Path, lines: Sequence[str]) -> tuple[Any, list[tuple[ResidueName, str] | None]]:
     """What biotite read, and residue and kind of each atom."""
     try:
         content = CIFFile.deserialize("\n".join([*lines, ""]))
-        sites = content.block["atom_site"]
+        sites = _atom_block(content)["atom_site"]
         sizes = {name: len(column.as_array(str)) for name, column in sites.items()}
         if len(set(sizes.values())) > 1:  # a column that comes twice has twice as many
             raise ValueError(f"columns of atom_site have different lengths: {sizes}")
-        chains, numbers, insertions, kinds = (
+        chains, numbers, kinds = (
             next(sites[name].as_array(str).tolist() for name in names if name in sites)
-            for names in (
-                ("auth_asym_id", "label_asym_id"),
-                ("auth_seq_id", "label_seq_id"),
-                ("pdbx_PDB_ins_code", "group_PDB"),
-                ("label_comp_id",),
-            )
+            for names in (("auth_asym_id", "label_asym_id"), ("auth_seq_id", "label_seq_id"), ("label_comp_id",))
         )
-        factors = sites["B_iso_or_equiv"].as_array(str)
-        rows = list(zip(chains, numbers, insertions, kinds, factors, strict=True))
-        has_insertions = "pdbx_PDB_ins_code" in sites
+        insertions = ["?"] * len(kinds)
+        if "pdbx_PDB_ins_code" in sites:
+            insertions = sites["pdbx_PDB_ins_code"].as_array(str).tolist()
+        rows = list(zip(chains, numbers, insertions, kinds, strict=True))
     except (LookupError, ValueError, TypeError, RuntimeError, DeserializationError, InvalidFileError) as error:
         raise InputError(path, None, f"no structure in mmCIF: {' '.join(str(error).split())[:200]}") from error
     atoms: list[tuple[ResidueName, str] | None] = []
-    for chain, number, insertion, kind, _ in rows:
+    for chain, number, insertion, kind in rows:
         if not re.fullmatch(r"-?[0-9]{1,9}", number):
             atoms.append(None)  # no residue of a chain
             continue
-        code = insertion if has_insertions and insertion not in _MISSING else ""
-        atoms.append((ResidueName(chain, int(number), code), kind))
+        atoms.append((ResidueName(chain, int(number), "" if insertion in _MISSING else insertion), kind))
     return content, atoms
+
+
+def _atom_block(content: CIFFile) -> CIFBlock:
+    """The first data block with atoms; dictionaries of ligands may stand beside it.
+
+    Raises:
+        KeyError: there is none.
+    """
+    name = next((name for name in content if "atom_site" in content[name]), None)
+    if name is None:
+        raise KeyError("there is no atom_site")
+    return content[name]
+
+
+def _b_factors(sites: Any, count: int) -> NDArray[np.str_]:
+    """B-factors as they stand in the file, unknown ones where it has no column of them."""
+    if _B_COLUMN not in sites:
+        return np.full(count, "?")
+    factors: NDArray[np.str_] = sites[_B_COLUMN].as_array(str)
+    return factors
 
 
 @cache

@@ -13,10 +13,9 @@ from bindtune.io.structure import (
     map_residues,
     read_structure,
     structure_name,
-    write_attributes,
     write_b_factors,
-    write_pymol,
 )
+from bindtune.io.structure_scripts import unsafe_names, write_attributes, write_pymol
 from corpus.structures import LETTERS, NAMES, cif, pdb
 
 VALUES = {ResidueName("A", 10, ""): 0.5, ResidueName("A", 11, "A"): 0.123, ResidueName("A", -1, ""): 1.0}
@@ -117,6 +116,89 @@ def test_attributes_and_script(tmp_path: Path) -> None:
     assert "load 1abc-x.pdb, 1abc_x\n" in text
     assert "spectrum b, grey80 yellow red, 1abc_x and chain A and polymer, minimum=0, maximum=1\n" in text
     assert "select 1abc_x_sites, 1abc_x and chain A and polymer and resi 11A+\\-1\n" in text
+
+
+_ODD = ("A; system touch X; select y, chain A", "A\nquit", "A'", "$(id)", "`id`", "A B", "/A", "A-2", "A,B", "\u0410")
+
+
+@pytest.mark.parametrize("name", _ODD)
+def test_names_that_could_be_commands_stay_out_of_scripts(name: str, tmp_path: Path) -> None:
+    for residue in (ResidueName(name, 1, ""), ResidueName("A", 1, name)):
+        assert unsafe_names([ResidueName("A", 1, ""), residue]) == [name]
+        with pytest.raises(ValueError, match="must not stand in a file"):
+            write_attributes(tmp_path / "x.defattr", {"ZN": {residue: 0.5}})
+        with pytest.raises(ValueError, match="must not stand in a file"):
+            write_pymol(tmp_path / "x.pml", tmp_path / "x.pdb", chain="A", sites=[residue])
+    with pytest.raises(ValueError, match="must not stand in a file"):
+        write_pymol(tmp_path / "x.pml", tmp_path / "x.pdb", chain=name, sites=[])
+    assert not list(tmp_path.iterdir())
+
+
+_ODD_FILES = ("a;quit.pdb", "a\nquit.pdb", "'a.pdb", "a`id`.pdb", "$(id).pdb", "@run.pdb", "a,b.pdb")
+
+
+@pytest.mark.parametrize("file", _ODD_FILES)
+def test_file_names_that_could_be_commands_stay_out_of_scripts(file: str, tmp_path: Path) -> None:
+    assert unsafe_names([], file=file) == [file]
+    with pytest.raises(ValueError, match="must not stand in a file"):
+        write_pymol(tmp_path / "x.pml", tmp_path / file, chain="A", sites=[])
+    assert unsafe_names([], file="my protein-1.v2+x.pdb") == []
+
+
+def test_a_chain_without_a_name_is_written_as_programs_expect_it(tmp_path: Path) -> None:
+    values = {ResidueName("", 10, ""): 0.5}
+    write_attributes(tmp_path / "x.defattr", {"Fe+": values, "Fe_": values})
+    lines = (tmp_path / "x.defattr").read_text().splitlines()
+    assert [line for line in lines if "attribute" in line or ":10" in line] == [
+        "attribute: Fe_", "\t:10\t0.5", "attribute: Fe__2", "\t:10\t0.5",
+    ]  # fmt: skip
+    write_pymol(tmp_path / "x.pml", tmp_path / "x.pdb", chain="", sites=list(values))
+    assert "select x_sites, x and chain '' and polymer and resi 10\n" in (tmp_path / "x.pml").read_text()
+
+
+_CONFIDENCES = """loop_
+_ma_qa_metric.id
+_ma_qa_metric.mode
+_ma_qa_metric.name
+_ma_qa_metric.type
+1 global pLDDT pLDDT
+2 local pLDDT pLDDT
+#
+_ma_qa_metric_global.metric_id 1
+_ma_qa_metric_global.metric_value 91.5
+#
+loop_
+_ma_qa_metric_local.label_asym_id
+_ma_qa_metric_local.label_seq_id
+_ma_qa_metric_local.metric_value
+A 1 97.5
+A 2 96.5
+#
+_ma_qa_metric_local_pairwise.metric_value 3.5
+#
+"""
+
+
+def test_a_copy_has_no_confidences_that_viewers_colour_by(tmp_path: Path) -> None:
+    path = tmp_path / "af.cif"
+    path.write_text(cif().decode() + _CONFIDENCES)
+    structure = read_structure(path)
+    for _ in range(2):
+        write_b_factors(tmp_path / "out.cif", structure, VALUES)
+        text = (tmp_path / "out.cif").read_text()
+        assert "ma_qa_metric" not in text
+        block = CIFFile.read(str(tmp_path / "out.cif")).block
+        assert {"atom_site", "exptl", "entry", "struct"} == set(block)
+        factors = block["atom_site"]["B_iso_or_equiv"].as_array(float)
+        np.testing.assert_allclose(factors, EXPECTED)
+
+
+def test_a_file_without_b_factors_gets_them(tmp_path: Path) -> None:
+    path = tmp_path / "x.cif"
+    path.write_text("data_x\n_atom_site.auth_asym_id A\n_atom_site.auth_seq_id 1\n_atom_site.label_comp_id ALA\n")
+    write_b_factors(tmp_path / "out.cif", read_structure(path), {ResidueName("A", 1, ""): 0.25})
+    sites = CIFFile.read(str(tmp_path / "out.cif")).block["atom_site"]
+    assert sites["B_iso_or_equiv"].as_array(str).tolist() == ["0.250"]
 
 
 def test_names() -> None:
