@@ -16,9 +16,12 @@ from bindtune.errors import BindtuneError
 from corpus.readers import Reader
 
 SECONDS = 10
+_PEAKS = ("peaks", "peaks of eCLIP")
+"""Formats that give intervals and their values."""
 _PLAIN_TEXT = frozenset(
     {
         "peaks",
+        "peaks of eCLIP",
         "regions BED",
         "genes",
         "genes of a type",
@@ -182,7 +185,7 @@ def _more_than_read(reader: Reader, content: bytes, folder: Path, found: Any) ->
     counted = _count(reader.format, content)
     if counted is not None and counted != (number := _records(reader.format, value)):
         return Finding("records lost", f"{number} records were read, the file has {counted}: {value}")
-    if reader.format in ("peaks", "regions BED"):
+    if reader.format in (*_PEAKS, "regions BED"):
         # A comment before the first line sends the file down another path: line by line.
         slow = _outcome(reader, b"#\n" + content.removeprefix(b"\xef\xbb\xbf"), folder)
         moved = None if isinstance(slow, Finding) or slow[0] is None else _earlier(reader.format, slow[0])
@@ -197,12 +200,12 @@ def _same(one: Any, other: Any) -> bool:
 
 def _earlier(format: str, value: Any) -> Any:
     """Intervals with line numbers that are one less."""
-    moved = [(*row[:-1], row[-1] - 1) for row in (value[0] if format == "peaks" else value)]
-    return (moved, value[1]) if format == "peaks" else moved
+    moved = [(*row[:-1], row[-1] - 1) for row in (value[0] if format in _PEAKS else value)]
+    return (moved, value[1]) if format in _PEAKS else moved
 
 
 def _records(format: str, value: Any) -> int:
-    return len(value[0] if format in ("peaks", "region FASTA") else value)
+    return len(value[0] if format in (*_PEAKS, "region FASTA") else value)
 
 
 def _count(format: str, content: bytes) -> int | None:
@@ -240,7 +243,7 @@ def _count_windows(content: bytes) -> int | None:
 
 
 _COUNTERS: dict[str, Callable[[bytes], int | None]] = {
-    "peaks": _count_intervals,
+    **dict.fromkeys(_PEAKS, _count_intervals),
     "regions BED": _count_intervals,
     "protein FASTA": _count_headers,
     "label FASTA": _count_headers,

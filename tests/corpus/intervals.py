@@ -10,6 +10,7 @@ from corpus.valid import (
     ALIASES,
     BED12,
     BROAD,
+    ECLIP,
     GFF3,
     GTF,
     INDEX,
@@ -171,6 +172,46 @@ PEAK_CASES = [
         "peaks",
         {"eight columns": (b"chr1\t1\t9\tn\t0\t.\t1\t2\n", ":1: broadPeak has 9 columns, found 8")},
         file="p.broadPeak",
+    ),
+]
+_ECLIP_ROWS = [("chr1", 10, 20, 1, 1), ("chr2", 0, 8, -1, 2)]
+_FOLDS = [3.5, -0.001]
+
+ECLIP_CASES = [
+    *looks("peaks of eCLIP", ECLIP, (_ECLIP_ROWS, {"score": _FOLDS, "p_value": [400.0, 2.75], "enrichment": _FOLDS})),
+    *read(
+        "peaks of eCLIP",
+        {
+            "columns that narrowPeak has elsewhere": (
+                b"chr1\t10\t20\t5.5\t100\t+\t4.5\t3.1\t-1\t4\n",
+                (_ROWS[:1], {"score": [100.0], "enrichment": [100.0], "p_value": [5.5], "q_value": [-1.0]}),
+            ),
+            "a value that is missing": (
+                b"chr1\t10\t20\t.\t1\t+\n",
+                (_ROWS[:1], {"score": [1.0], "p_value": [math.nan], "enrichment": [1.0]}),
+            ),
+        },
+    ),
+    *refused(
+        "peaks of eCLIP",
+        {
+            "names for p values": (PEAKS, ":1: column 4 is not a number: 'p1'; --p-value-column says that the p_value"),
+            "a name in the last line": (
+                ECLIP + b"chr1\t5\t9\tx\t0\t.\n",
+                ":3: column 4 is not a number: 'x'; --p-value-column says",
+            ),
+            "an empty name": (ECLIP + b"chr1\t5\t9\t\t0\t.\n", ":3: column 4 is not a number: ''; --p-value-column"),
+            "a name of 1,000 letters": (
+                b"chr1\t5\t9\t" + b"A" * 1000 + b"\t0\t.\n",
+                r":1: column 4 is not a number: 'A{50}'; --p-value-column",
+            ),
+            "an infinite p value": (ECLIP.replace(b"400.0", b"inf"), ":1: column 4 is not a number: 'inf'; --p-value"),
+            "a word for the fold change": (ECLIP.replace(b"3.5", b"high"), ":1: column 5 is not a number: 'high'"),
+            "four columns": (
+                b"chr1\t5\t9\t3\n",
+                ":1: found 4 columns, expected the enrichment in column 5: see --enrichment-column",
+            ),
+        },
     ),
 ]
 # Peaks may be missing here (the command says so); an empty table is a value, and stands above.
@@ -507,6 +548,7 @@ ALIAS_CASES = [
 
 CASES = [
     *PEAK_CASES,
+    *ECLIP_CASES,
     *REGION_CASES,
     *GENE_CASES,
     *REGION_FASTA_CASES,

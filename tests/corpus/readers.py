@@ -49,6 +49,13 @@ def _peaks(path: Path) -> Any:
     return rows(table), {name: values.tolist() for name, values in table.values.items()}
 
 
+def _peaks_of_eclip(path: Path) -> Any:
+    from bindtune.io.bed import read_bed
+
+    table = read_bed(path, named={"p_value": 4, "enrichment": 5})
+    return rows(table), {name: values.tolist() for name, values in table.values.items()}
+
+
 def _regions(path: Path) -> Any:
     from bindtune.io.bed import read_bed
 
@@ -282,6 +289,7 @@ def _run_to_compare(path: Path) -> Any:
 
 _ALL = (
     Reader("peaks", "p.bed", _peaks),
+    Reader("peaks of eCLIP", "p.bed", _peaks_of_eclip),
     Reader("regions BED", "r.bed", _regions),
     Reader("genes", "g.gtf", _genes),
     Reader("genes of a type", "g.gff3", _typed_genes),

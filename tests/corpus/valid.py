@@ -13,6 +13,8 @@ from corpus.structures import cif, pdb
 
 PEAKS = b"chr1\t10\t20\tp1\t3.5\t+\nchr2\t0\t8\tp2\t-1e3\t-\nchr1\t5\t9\tp3\t0\t.\n"
 NARROW = b"chr1\t10\t20\tp\t1000\t+\t4.5\t3.1\t-1\t4\nchr2\t0\t8\tq\t0\t.\t1.5\t2\t0.5\t-1\n"
+# As eCLIP's pipelines write BED6: -log10 p and log2 fold change for the name and the score.
+ECLIP = b"chr1\t10\t20\t400.0\t3.5\t+\nchr2\t0\t8\t2.75\t-1e-3\t-\n"
 BROAD = b"chr1\t10\t20\tp\t100\t+\t4.5\t3.1\t-1\n"
 BED12 = b"chr1\t100\t200\tn\t7.5\t-\t110\t190\t0,0,255\t2\t10,20\t0,80\n"
 REGIONS = b"chr1\t0\t20\tENSG1\tlncRNA\t+\nchr2\t1\t7\tENSG2\t\t-\n"
@@ -193,6 +195,7 @@ def seeds(format: str) -> tuple[bytes, ...]:
         return (RUN_FILES[format],)
     plain = {
         "peaks": (PEAKS, NARROW, BROAD, BED12, b"track name=x\n" + PEAKS),
+        "peaks of eCLIP": (ECLIP, NARROW),
         "regions BED": (REGIONS, BED12),
         "genes": (GTF,),
         "genes of a type": (GFF3, GTF),

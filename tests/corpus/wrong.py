@@ -6,6 +6,7 @@ from corpus.case import Case
 
 READ_AS_TEXT = (
     "peaks",
+    "peaks of eCLIP",
     "regions BED",
     "genes",
     "region FASTA",

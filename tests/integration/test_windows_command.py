@@ -379,6 +379,29 @@ def test_the_default_split_of_one_protein_holds_its_share_of_peaks(
     assert len(caplog.messages) == 10
 
 
+def test_values_stand_in_columns_that_the_user_names(run: Run, small: dict[str, Path], tmp_path: Path) -> None:
+    # BED6 as eCLIP's pipelines write it: -log10 p in column 4, log2 fold change in column 5.
+    lines = [line.split("\t") for line in small["peaks"].read_text().splitlines()]
+    for number, fields in enumerate(lines):
+        fields[3:5] = [f"{number % 8}.25", f"{number % 5 - 1}.5"]
+    small["peaks"].write_text("".join("\t".join(fields) + "\n" for fields in lines))
+    options = (*options_of(small), "--format", "jsonl", "--keep-peakless", 0, "--validation-fraction", 0)
+    columns = ("--min-p-value", 3, "--p-value-column", 4, "--min-enrichment", 1, "--enrichment-column", 5)
+    assert run(*options, *columns, "--out", tmp_path / "o")[0] == 0
+    strong = {int(fields[1]) for fields in lines if float(fields[3]) >= 3 and float(fields[4]) >= 1}
+    listed = {peak["genomic_start"] for record in read(tmp_path / "o") for peak in record["eclip_regions"]}
+    assert listed == strong
+    dropped = check_sums(tmp_path / "o")["peaks"]["dropped"]
+    little = sum(float(fields[4]) < 1 for fields in lines)
+    assert dropped == {"enrichment_below_1": little, "p_value_below_3": len(lines) - little - len(strong)}
+    settings = tmp_path / "windows.yaml"
+    settings.write_text("min_score: 3\nscore_column: 4\nmin_q_value: 3\nq_value_column: 4\n")
+    assert run("--config", settings, *options, "--out", tmp_path / "p")[0] == 0
+    assert check_sums(tmp_path / "p")["peaks"]["dropped"] == {
+        "score_below_3": sum(float(fields[3]) < 3 for fields in lines)
+    }
+
+
 def test_filters_merging_sampling_and_thinning_add_up(run: Run, small: dict[str, Path], tmp_path: Path) -> None:
     code, out, _ = run(
         *options_of(small),

@@ -7,6 +7,10 @@ from pydantic import Field, field_validator, model_validator
 
 from bindtune.config.settings import Fraction, Settings
 
+Column = Annotated[int, Field(ge=4)]
+"""Counted from 1; the first three are the position."""
+_VALUES = ("score", "enrichment", "p_value", "q_value")
+
 
 class WindowsConfig(Settings):
     """Training windows from peaks, a genome and regions. Lengths, strides and distances are in nucleotides."""
@@ -44,13 +48,21 @@ class WindowsConfig(Settings):
     peak_format: Literal["auto", "bed", "narrowPeak", "broadPeak"] = "auto"
     """Format of the peak files; auto goes by name and columns. A named format may have more columns behind."""
     min_score: float | None = None
-    """Leave out peaks with a lower score (column 5)."""
+    """Leave out peaks with a lower score (column 5, or score_column)."""
     min_enrichment: float | None = None
-    """Leave out peaks with a lower enrichment (narrowPeak and broadPeak, column 7)."""
+    """Leave out peaks with a lower enrichment (narrowPeak and broadPeak: column 7; else enrichment_column)."""
     min_p_value: float | None = None
-    """Leave out peaks with a lower -log10 p value (narrowPeak and broadPeak, column 8)."""
+    """Leave out peaks with a lower -log10 p value (narrowPeak and broadPeak: column 8; else p_value_column)."""
     min_q_value: float | None = None
-    """Leave out peaks with a lower -log10 q value (narrowPeak and broadPeak, column 9)."""
+    """Leave out peaks with a lower -log10 q value (narrowPeak and broadPeak: column 9; else q_value_column)."""
+    score_column: Column | None = None
+    """With --min-score: the column of the score, counted from 1, where the format has it elsewhere or not at all."""
+    enrichment_column: Column | None = None
+    """With --min-enrichment: the column of the enrichment, such as 5 for the log2 fold change of eCLIP's BED6."""
+    p_value_column: Column | None = None
+    """With --min-p-value: the column of the -log10 p value, such as 4 for eCLIP's BED6."""
+    q_value_column: Column | None = None
+    """With --min-q-value: the column of the -log10 q value."""
     merge_peaks: bool = False
     """Join peaks of one strand that overlap."""
     merge_distance: Annotated[int, Field(ge=0)] | None = None
@@ -146,8 +158,20 @@ class WindowsConfig(Settings):
             raise ValueError("merge_distance and merge_strands need merge_peaks")
         return self
 
+    @model_validator(mode="after")
+    def _columns_are_filtered_by(self) -> Self:
+        for name in self.columns.keys() - self.floors.keys():
+            raise ValueError(f"{name}_column needs min_{name}")
+        return self
+
     @property
     def floors(self) -> dict[str, float]:
         """The least value of each kind that a peak must have."""
-        values = {name: getattr(self, f"min_{name}") for name in ("score", "enrichment", "p_value", "q_value")}
+        values = {name: getattr(self, f"min_{name}") for name in _VALUES}
         return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def columns(self) -> dict[str, int]:
+        """The column of each kind of value that does not stand where the format has it, counted from 1."""
+        columns = {name: getattr(self, f"{name}_column") for name in _VALUES}
+        return {name: column for name, column in columns.items() if column is not None}

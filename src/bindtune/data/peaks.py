@@ -56,7 +56,8 @@ def strong_enough(table: Intervals, *, floors: Mapping[str, float], dropped: Cou
     for name, floor in floors.items():
         if name not in table.values:
             have = ", ".join(table.values) or "none"
-            raise InputError(table.path, None, f"has no {name} to filter by (it has: {have}); see --peak-format")
+            ways = f"see --peak-format, or name its column with --{name.replace('_', '-')}-column"
+            raise InputError(table.path, None, f"has no {name} to filter by (it has: {have}); {ways}")
         values = table.values[name]
         missing = np.isnan(values) | ((values == -1) if name in ("p_value", "q_value") else False)
         if missing.any():

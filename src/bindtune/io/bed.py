@@ -6,8 +6,9 @@ peak files keep a log2 fold change there), and columns may be separated by blank
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -37,7 +38,9 @@ _IDR_WIDTH: dict[int, PeakFormat] = {20: "narrowPeak", 17: "broadPeak"}
 """Columns that IDR writes of two replicates: those of the format, two of IDR, and four or three of each replicate."""
 
 
-def read_bed(path: Path, *, kind: PeakFormat = "auto", numbers: bool = True) -> Intervals:
+def read_bed(
+    path: Path, *, kind: PeakFormat = "auto", numbers: bool = True, named: Mapping[str, int] = MappingProxyType({})
+) -> Intervals:
     """Read intervals; blank, comment, `track` and `browser` lines are passed over.
 
     Args:
@@ -45,10 +48,12 @@ def read_bed(path: Path, *, kind: PeakFormat = "auto", numbers: bool = True) -> 
         kind: the format, whose columns may be followed by any others; "auto" goes by the name, then by the columns of
             the first line.
         numbers: read the score and its kin; without them column 5 may hold anything.
+        named: the column of a value, from 1, where it is not the format's: {"p_value": 4} for the BED6 of eCLIP's
+            pipelines, whose names are -log10 p values.
 
     Returns:
-        The intervals, with the values "score" and, from narrowPeak and broadPeak, "enrichment", "p_value" and
-        "q_value" (the latter two as -log10, -1 where the file does not give them).
+        The intervals, with the values "score", those that are named and, from narrowPeak and broadPeak, "enrichment",
+        "p_value" and "q_value" (the latter two as -log10, -1 where the file does not give them).
 
     Raises:
         InputError: names the first line that is not what the format says.
@@ -59,7 +64,7 @@ def read_bed(path: Path, *, kind: PeakFormat = "auto", numbers: bool = True) -> 
         if shape is None:
             shape = next(
                 (
-                    _shape(path, line, fields=fields, kind=kind, numbers=numbers)
+                    _shape(path, line, fields=fields, kind=kind, numbers=numbers, named=named)
                     for line, fields in _rows(lines, first=first)
                 ),
                 None,
@@ -74,14 +79,24 @@ def read_bed(path: Path, *, kind: PeakFormat = "auto", numbers: bool = True) -> 
 
 
 class _Shape(NamedTuple):
-    """What the first line says of all: how many columns, and which of them hold numbers."""
+    """What the first line says of all: how many columns, and which of them hold numbers.
+
+    Args:
+        width: columns.
+        names: of the values.
+        places: column of each value, from 0.
+        named: the values whose columns the user named.
+    """
 
     width: int
     names: tuple[str, ...]
     places: tuple[int, ...]
+    named: Collection[str]
 
 
-def _shape(path: Path, line: int, *, fields: list[str], kind: PeakFormat, numbers: bool) -> _Shape:
+def _shape(
+    path: Path, line: int, *, fields: list[str], kind: PeakFormat, numbers: bool, named: Mapping[str, int]
+) -> _Shape:
     width = len(fields)
     refuse_bin_column(path, line, "\t".join(fields))
     if kind == "auto":
@@ -91,7 +106,17 @@ def _shape(path: Path, line: int, *, fields: list[str], kind: PeakFormat, number
             raise InputError(path, line, f"{problem}; where more follow, name the format with --peak-format")
     _check_width(path, line, width=width, kind=kind)
     values = {name: place for name, place in _VALUES[kind].items() if numbers and place < width}
-    return _Shape(width, tuple(values), tuple(values.values()))
+    for name, column in named.items():
+        if column > width:
+            raise InputError(
+                path, line, f"found {width} columns, expected the {name} in column {column}: see {_option(name)}"
+            )
+        values[name] = column - 1
+    return _Shape(width, tuple(values), tuple(values.values()), named.keys())
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}-column"
 
 
 def _rows(lines: list[str], *, first: int) -> Iterator[tuple[int, list[str]]]:
@@ -109,7 +134,10 @@ def _add_row(columns: IntervalColumns, path: Path, *, number: int, fields: list[
     if len(fields) != shape.width:
         raise InputError(path, number, f"{len(fields)} columns, where the first line has {shape.width}")
     span, strand = _span(path, number, fields=fields), _strand(path, number, fields=fields)
-    values = [_value(path, number, fields=fields, place=place) for place in shape.places]
+    values = [
+        _value(path, number, fields=fields, place=place, named=name if name in shape.named else None)
+        for name, place in zip(shape.names, shape.places, strict=True)
+    ]
     columns.add(fields[0], span, strand=strand, line=number, values=values)
 
 
@@ -205,7 +233,7 @@ def _strand(path: Path, line: int, *, fields: list[str]) -> int:
     return strand
 
 
-def _value(path: Path, line: int, *, fields: list[str], place: int) -> float:
+def _value(path: Path, line: int, *, fields: list[str], place: int, named: str | None) -> float:
     text = fields[place]
     if text == ".":
         return math.nan
@@ -214,5 +242,6 @@ def _value(path: Path, line: int, *, fields: list[str], place: int) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise InputError(path, line, f"column {place + 1} is not a number: {text!r}")
+        reason = f"; {_option(named)} says that the {named} stands there" if named else ""
+        raise InputError(path, line, f"column {place + 1} is not a number: {text[:50]!r}{reason}")
     return value

@@ -141,7 +141,7 @@ def read_peaks(config: WindowsConfig, source: Source, *, tally: Tally) -> Peaks:
 
 
 def _peaks_of(path: Path, *, config: WindowsConfig, source: Source, tally: Tally) -> Peaks:
-    table = read_bed(path, kind=config.peak_format)
+    table = read_bed(path, kind=config.peak_format, named=config.columns)
     if not len(table):
         raise InputError(path, None, "holds no peaks")
     tally.read[str(path)] = tally.read.get(str(path), 0) + len(table)
