@@ -29,6 +29,7 @@ from bindtune.errors import BindtuneError, CheckError, ConfigError, Interrupted
 from bindtune.fault_messages import resume_hint, system_error
 from bindtune.init.files import KINDS, write_files
 from bindtune.options import with_options
+from bindtune.printable import PrintableFormatter, printable
 
 # Options may be written --like-this or, as the original scripts had them, --like_this.
 _CONTEXT = {"token_normalize_func": lambda token: token.replace("_", "-"), "help_option_names": ["-h", "--help"]}
@@ -53,9 +54,16 @@ def _root(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     """Options that stand before the command."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("bindtune").setLevel(logging.INFO)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # the error that follows says it in one line
+
+
+def _say(text: str) -> None:
+    if text:  # several processes run the command, and one has something to say
+        typer.echo(printable(text))
 
 
 @contextmanager
@@ -78,7 +86,7 @@ def init(
 ) -> None:
     """Write files to begin with: commented settings of a command, or job scripts for SLURM."""
     for path in write_files(kind, out):
-        typer.echo(f"wrote {path}")
+        _say(f"wrote {path}")
 
 
 @app.command()
@@ -112,7 +120,7 @@ def windows(config: Path | None, given: dict[str, Any]) -> None:
         settings = load(WindowsConfig, config=config, given=given)
     from bindtune.preparation.windows import make_windows
 
-    typer.echo(make_windows(settings, notify=typer.echo))
+    _say(make_windows(settings, notify=_say))
 
 
 @app.command()
@@ -165,7 +173,7 @@ def merge(run: Annotated[Path, typer.Argument(help="A run folder whose folds are
     """Join folds that were trained apart: out-of-fold predictions, thresholds, summary."""
     from bindtune.training.binding.merge import merge_folds
 
-    typer.echo(merge_folds(run))
+    _say(merge_folds(run))
 
 
 @app.command(name="check-lora")
@@ -177,12 +185,7 @@ def check_lora(config: _Config = None, overrides: _Overrides = None) -> None:
         settings = load_binding(config, overrides or [])
     from bindtune.training.binding.lora_check import check
 
-    typer.echo(check(settings))
-
-
-def _say(text: str) -> None:
-    if text:  # several processes run the command, and one has something to say
-        typer.echo(text)
+    _say(check(settings))
 
 
 @app.command()
@@ -212,7 +215,7 @@ def embed(config: Path | None, given: dict[str, Any]) -> None:
     settings = load(EmbedConfig, config=config, given=given)
     from bindtune.inference.zero_shot import embed
 
-    typer.echo(embed(settings))
+    _say(embed(settings))
 
 
 @app.command()
@@ -222,7 +225,7 @@ def score(config: Path | None, given: dict[str, Any]) -> None:
     settings = load(ScoreConfig, config=config, given=given)
     from bindtune.inference.zero_shot import score
 
-    typer.echo(score(settings))
+    _say(score(settings))
 
 
 def _print_metrics(metrics: dict[str, float]) -> None:
@@ -268,7 +271,7 @@ def push(
     from bindtune.publishing.push import push
 
     push(run, repo, private=private, revision=revision, commit_message=commit_message, base_model=base_model,
-         overwrite=overwrite, dry_run=dry_run, notify=typer.echo)  # fmt: skip
+         overwrite=overwrite, dry_run=dry_run, notify=_say)  # fmt: skip
 
 
 @app.command()
@@ -281,7 +284,7 @@ def verify(
     """Load a model and check it: a released one by its hash and outputs, any model against itself."""
     from bindtune.publishing.verify import verify
 
-    raise typer.Exit(0 if verify(model, release=release, notify=typer.echo) else 1)
+    raise typer.Exit(0 if verify(model, release=release, notify=_say) else 1)
 
 
 @app.command()
@@ -292,7 +295,7 @@ def report(
     """Write the report of a run: one HTML page that needs no network."""
     from bindtune.evaluation.report import write_report
 
-    typer.echo(write_report(run, out))
+    _say(str(write_report(run, out)))
 
 
 @app.command()
@@ -303,8 +306,8 @@ def compare(
     """Set runs that differ in one setting beside each other: paired differences with intervals, and a page of them."""
     from bindtune.evaluation.compare import compare_runs
 
-    typer.echo(compare_runs(runs, out))
-    typer.echo(f"page: {out}")
+    _say(compare_runs(runs, out))
+    _say(f"page: {out}")
 
 
 @app.command()
@@ -324,7 +327,7 @@ def doctor(
     from bindtune.doctor.job import diagnose
 
     found = diagnose(config, overrides or [], job=job)
-    typer.echo(as_json(found) if json else as_text(found))
+    _say(as_json(found) if json else as_text(found))
     raise typer.Exit(0 if passes(found) else 1)
 
 
@@ -341,7 +344,7 @@ def smoke(
     """
     from bindtune.demo.smoke import run_smoke
 
-    passed = run_smoke(train_file, model_name_or_path, out=out, notify=typer.echo)
+    passed = run_smoke(train_file, model_name_or_path, out=out, notify=_say)
     raise typer.Exit(0 if passed else 1)
 
 
@@ -357,10 +360,10 @@ def demo(
     from bindtune.outputs import output_folder
 
     output_folder(out)
-    typer.echo(run_pretraining(out / "pretraining", notify=typer.echo, small=small))
-    typer.echo(run_binding(out / "binding", notify=typer.echo, small=small))
+    _say(run_pretraining(out / "pretraining", notify=_say, small=small))
+    _say(run_binding(out / "binding", notify=_say, small=small))
     for run in (out / "pretraining" / "adaptive", out / "binding" / "run"):
-        typer.echo(f"report: {write_report(run, None)}")
+        _say(f"report: {write_report(run, None)}")
 
 
 def main() -> None:
@@ -395,13 +398,13 @@ def _run() -> None:
         refuse_other_encodings(sys.argv[1:])
         app()
     except BindtuneError as error:
-        sys.stderr.write(f"bindtune: {error}\n")
+        sys.stderr.write(f"bindtune: {printable(str(error))}\n")
         sys.exit(1 if isinstance(error, CheckError) else 2)
     except Interrupted as stop:
-        sys.stderr.write(f"bindtune: stopped by SIGTERM; go on with {stop}\n")
+        sys.stderr.write(f"bindtune: stopped by SIGTERM; go on with {printable(str(stop))}\n")
         sys.exit(143)
     except OSError as error:  # a full disk, a folder that may not be written
-        sys.stderr.write(f"bindtune: {system_error(error)}\n")
+        sys.stderr.write(f"bindtune: {printable(system_error(error))}\n")
         sys.exit(2)
     except UnicodeEncodeError as error:
         if error.reason != "surrogates not allowed":

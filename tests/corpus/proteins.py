@@ -23,6 +23,7 @@ PROTEIN_CASES = [
             "a stop at the end": (b">a\nMKTA*\n", [("a", "MKTA", 1)]),
             "two of one sequence": (b">a\nMK\n>b\nMK\n", [("a", "MK", 1), ("b", "MK", 3)]),
             "paths in a name": (b">../../x\nMK\n", [("../../x", "MK", 1)]),
+            "a formula for a name": (b">=1+1\nMK\n", [("=1+1", "MK", 1)]),
             "markup in a name": (b"><script>alert(1)</script>\nMK\n", [("<script>alert(1)</script>", "MK", 1)]),
         },
     ),
@@ -37,6 +38,11 @@ PROTEIN_CASES = [
             "no sequence": (b">a\n>b\nMK\n", ":1: 'a' has no sequence"),
             "no sequence at the end": (b">a\nMK\n>b\n", ":3: 'b' has no sequence"),
             "no name": (b">\nMK\n", ":1: the header holds no name"),
+            "a name that a terminal obeys": (
+                b">a\x1b]0;x\x07\nMK\n",
+                r":1: 'a\\x1b\]0;x\\x07' holds a control character, expected a name that can be printed",
+            ),
+            "a name that turns the writing": (">a\u202eb\nMK\n", r":1: 'a\\u202eb' holds a control character"),
             "one name twice": (b">a\nMK\n>a x\nMK\n", ":3: 'a' comes twice, first in line 1"),
             "a line before the first header": (b"MK\nMK\n>a\nMK\n", ":1: expected '>' and a header, found 'MK'"),
             "letters of another script": (">a\n\u041c\u041a\n", ":2: 'a': '\u041c' at residue 1"),
@@ -70,6 +76,8 @@ LABEL_CASES = [
     *refused(
         "label FASTA",
         {
+            "an id that a terminal obeys": (b">a\x9b2J\nMK\n01\n", ":1: not text"),
+            "an id with an escape": (b">a\x1b[2J\nMK\n01\n", r":1: 'a\\x1b\[2J' holds a control character"),
             "too few labels": (b">a\nMKT\n01\n", ":3: 'a': 2 labels for 3 residues"),
             "too many labels": (b">a\nMK\n0101\n", ":3: 'a': 4 labels for 2 residues"),
             "an unknown label": (b">a\nMK\n0?\n", r":3: 'a': label 2 is '\?', expected 0 or 1"),

@@ -148,6 +148,8 @@ class TrainingSettings(Settings):
             raise ValueError("an ion comes twice")
         if bad := [ion for ion in value if not ion.replace("_", "").replace("+", "").isalnum()]:
             raise ValueError(f"the name of an ion is letters, digits, _ and +, which {bad[0]!r} is not")
+        if signs := [ion for ion in value if ion.startswith("+")]:
+            raise ValueError(f"{signs[0]!r} begins with +, which spreadsheets take for a formula")
         if long := [ion for ion in value if len(ion.encode()) > _LONGEST_ION]:
             size = len(long[0].encode())
             raise ValueError(

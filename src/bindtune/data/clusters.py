@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bindtune.data.similarity import MOST_SEQUENCES, align, candidate_pairs
 from bindtune.errors import ConfigError, Problems
+from bindtune.io.cells import read_cell
 from bindtune.io.text import numbered_lines
 
 Ints = NDArray[np.int64]
@@ -197,7 +198,7 @@ def _read_table(path: Path, problems: Problems) -> dict[str, str]:
             member = 1 if header is None else header
             if header is not None:
                 continue
-        name, cluster = words[member], words[1 - member]
+        name, cluster = read_cell(words[member]), read_cell(words[1 - member])
         if clusters.setdefault(name, cluster) != cluster:
             problems.add(number, f"protein {name!r} is in cluster {cluster!r}, and in {clusters[name]!r} before")
     if not clusters and not problems:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bindtune.data.draws import digest, fractions
 from bindtune.data.proteins import Proteins
 from bindtune.errors import ConfigError, Problems
+from bindtune.io.cells import name_cell, read_cell
 from bindtune.io.text import numbered_lines
 from bindtune.runs import write_text
 
@@ -169,13 +170,17 @@ def read_folds(path: Path, *, names: Sequence[str]) -> Ints:
 
 
 def write_folds(path: Path, proteins: Proteins, *, folds: Ints, groups: Ints) -> None:
-    """Write `protein,fold,group,ions`, which `read_folds` reads; ions are those that the protein has labels of."""
+    """Write `protein,fold,group,ions`, which `read_folds` reads; ions are those that the protein has labels of.
+
+    A protein whose name begins like a formula gets an apostrophe in front, as `io.cells` says.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("protein", "fold", "group", "ions"))
     known = proteins.known().tolist()
     ions = [" ".join(ion for ion, there in zip(proteins.ions, row, strict=True) if there) for row in known]
-    writer.writerows(zip(proteins.names, folds.tolist(), groups.tolist(), ions, strict=True))
+    names = map(name_cell, proteins.names)
+    writer.writerows(zip(names, folds.tolist(), groups.tolist(), ions, strict=True))
     write_text(path, text.getvalue())
 
 
@@ -245,7 +250,7 @@ def _rows(path: Path, problems: Problems) -> list[tuple[int, str, str]]:
         elif len(words) <= max(columns) or not words[columns[0]]:
             problems.add(number, f"expected a protein and a fold, found {line[:40]!r}")
         else:
-            rows.append((number, words[columns[0]], words[columns[1]]))
+            rows.append((number, read_cell(words[columns[0]]), words[columns[1]]))
     return rows
 
 

@@ -1,5 +1,6 @@
 """The files of a `bindtune train`: read by the readers that training uses, and counted."""
 
+import shlex
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +80,8 @@ def _folder(config: BindingConfig) -> list[Finding]:
     attempt("output", "run folder", lambda: check_folder(config, run, fold=None, resumed=False), refused)
     attempt("output", "run folder", lambda: check_folder(config, run, fold=None, resumed=True), found)
     if refused and not found:
-        fix = f"bindtune train --resume {run} goes on there; another training.output_dir begins anew"
+        resume = shlex.join(["bindtune", "train", "--resume", str(run)])
+        fix = f"{resume} goes on there; another training.output_dir begins anew"
         found.append(warning("output", "run folder", str(run), fix, text=f"{run} holds this run"))
     return found
 

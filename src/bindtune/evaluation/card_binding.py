@@ -72,10 +72,9 @@ def run_card(run: Path) -> str:
     summary = (read_yaml(run / "summary.yaml") or {}).get("out_of_fold", {})
     if not isinstance(summary, dict) or not all(isinstance(each, dict) for each in summary.values()):
         raise InputError(run / "summary.yaml", None, "'out_of_fold' does not hold a mapping for each ion")
-    what = _what(config, origin)
+    what, folds = _what(config, origin), number(as_number(_training(config).get("num_folds")), 0)
     about = (
-        f"{what}, in {_training(config).get('num_folds')} folds: each `fold_K` holds the {_weights(config)} and the "
-        "ion heads of its best epoch.",
+        f"{what}, in {folds} folds: each `fold_K` holds the {_weights(config)} and the ion heads of its best epoch.",
     )
     if not _training(config).get("ions"):
         about = (f"{what}. The {_weights(config)} of the best epoch: `fold_1`.",)

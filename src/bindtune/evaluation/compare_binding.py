@@ -1,5 +1,6 @@
 """Binding runs beside each other: out-of-fold predictions of the same residues in the same folds."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -84,7 +85,7 @@ def _same_data(reference: Run, other: Run) -> None:
             other.folder / "folds.csv",
             None,
             f"{len(moved)} proteins are in other folds than in {reference.folder}, such as {moved[0]!r}; train with "
-            f"data.folds={reference.folder / 'folds.csv'} to compare",
+            f"{shlex.quote(f'data.folds={reference.folder}/folds.csv')} to compare",
         )
 
 

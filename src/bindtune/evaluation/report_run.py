@@ -1,5 +1,6 @@
 """The sections that the reports of both jobs share: inputs, versions, settings."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def inputs_section(origin: dict[str, Any], first: tuple[Block, ...] = ()) -> Sec
         blocks.append(Table("Input files", ("Setting", "File", "SHA-256"), tuple(rows), code=frozenset({0, 1, 2})))
     versions = {"python": origin.get("python"), **_dict(origin.get("versions"))}
     software = tuple((name, shown(version)) for name, version in versions.items())
-    told = Text(f"Command: {' '.join(map(str, origin.get('command') or ['not recorded']))}")
+    told = Text(f"Command: {_command(origin.get('command'))}")
     where = Text(f"Started {shown(origin.get('started'))} on {shown(origin.get('platform'))}.")
     table = Table("Versions", ("Package", "Version"), software, code=frozenset({0}))
     return Section("inputs", "Inputs and versions", (*blocks, Fold("Versions and command", (where, told, table))))
@@ -50,6 +51,11 @@ def started(origin: dict[str, Any]) -> str:
 def version(origin: dict[str, Any]) -> str:
     """The version of bindtune that made the run."""
     return shown(_dict(origin.get("versions")).get("bindtune"))
+
+
+def _command(words: Any) -> str:
+    """The command as a shell takes it."""
+    return shlex.join(map(str, words)) if isinstance(words, list) and words else "not recorded"
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bindtune import documents
 from bindtune.errors import InputError
+from bindtune.io.cells import read_cell
 
 UNDEFINED = "\u2013"  # stands where there is no value
 
@@ -31,7 +32,7 @@ def read_yaml(path: Path) -> dict[str, Any] | None:
 
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]] | None:
-    """Rows of a CSV file with a header, or None where the file is missing.
+    """Rows of a CSV file with a header, or None where the file is missing; names are read as `io.cells` wrote them.
 
     Args:
         path: the file.
@@ -52,7 +53,7 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]] | Non
         for row in reader:
             if None in row or None in row.values():
                 raise InputError(path, reader.line_num, f"has not {len(reader.fieldnames or ())} fields")
-            rows.append(row)
+            rows.append({name: read_cell(cell) for name, cell in row.items()})
     except csv.Error as error:
         raise InputError(path, reader.line_num, f"is not CSV: {error}") from error
     return rows

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bindtune.data.alignments import AlignmentCounts
 from bindtune.errors import InputError
 from bindtune.inference.shards import NamedSequence, Scores
+from bindtune.io.cells import tsv_name
 from bindtune.io.parquet import read_parquet
 from bindtune.runs import atomic_path, atomic_stream
 from bindtune.wrong_files import refuse_wrong_file
@@ -226,8 +227,14 @@ def _by_protein(rows: pa.Table) -> Iterator[Predicted]:
 
 
 def _write_text(rows: pa.Table, text: IO[str]) -> None:
-    """Rows as text: numbers with as many digits as they need to be read back, nothing for no call."""
-    columns = [rows[name].combine_chunks().cast(pa.string()) for name in COLUMNS]
+    """Rows as text: numbers with as many digits as they need to be read back, nothing for no call.
+
+    A protein's name is written as `tsv_name` does; those of ions begin with a letter or a digit.
+    """
+    names = rows["protein"].combine_chunks().dictionary_encode()
+    cells = pa.array([tsv_name(name) for name in names.dictionary.to_pylist()], pa.string())
+    proteins = pa.DictionaryArray.from_arrays(names.indices, cells).cast(pa.string())
+    columns = [proteins, *(rows[name].combine_chunks().cast(pa.string()) for name in COLUMNS[1:])]
     lines = pc.binary_join_element_wise(*columns, "\t", null_handling="replace", null_replacement="")
     text.write("\n".join([*lines.to_pylist(), ""]))
 

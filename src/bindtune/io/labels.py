@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.errors import Problems
-from bindtune.io.text import ODD_LETTER, check_header_end, numbered_lines
+from bindtune.io.text import ODD_LETTER, check_header_end, name_problem, numbered_lines
 
 _LABELS = re.compile(r"[01]+")
 _ODD_LABEL = re.compile(r"[^01]")
@@ -108,6 +108,9 @@ def _parse(lines: list[_Line], problems: Problems) -> LabelledProtein | None:
     name, sound = _id(head.text), True
     if not name:
         problems.add(head.number, "the header holds no id")
+        sound = False
+    if problem := name_problem(name):
+        problems.add(head.number, problem)
         sound = False
     for line, odd, expected in ((residues, ODD_LETTER, "A-Z"), (labels, _ODD_LABEL, "0 or 1")):
         match = odd.search(line.text)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bindtune.errors import InputError, Problems
-from bindtune.io.text import LONGEST_LINE, ODD_LETTER, check_header_end, numbered_lines
+from bindtune.io.text import LONGEST_LINE, ODD_LETTER, check_header_end, name_problem, numbered_lines
 
 _SHOWN = 20
 
@@ -40,6 +40,8 @@ def read_proteins(path: Path) -> Iterator[Protein]:
         name = _name(header)
         if not name:
             problems.add(line, "the header holds no name")
+        elif problem := name_problem(name):
+            problems.add(line, problem)
         elif name in names:
             problems.add(line, f"{name!r} comes twice, first in line {names[name]}")
         names.setdefault(name, line)

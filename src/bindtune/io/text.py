@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from bindtune.errors import InputError
+from bindtune.printable import CONTROL
 from bindtune.wrong_files import refuse_wrong_file
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -125,6 +126,11 @@ def check_header_end(path: Path | str, number: int, header: str) -> None:
         raise InputError(
             path, number, "lines end in carriage returns alone, expected LF or CRLF: write it anew with tr '\\r' '\\n'"
         )
+
+
+def name_problem(name: str) -> str | None:
+    """What is wrong with the name of a sequence, which enters tables, pages and terminals; None where nothing is."""
+    return f"{name!r} holds a control character, expected a name that can be printed" if CONTROL.search(name) else None
 
 
 def numbered_lines(path: Path, *, longest: int = LONGEST_LINE) -> Iterator[tuple[int, str]]:

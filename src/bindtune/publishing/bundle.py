@@ -6,6 +6,7 @@ Never published are optimiser states, logs, checkpoints beside the model, and ta
 import hashlib
 import io
 import json
+import shlex
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -93,9 +94,9 @@ def collect(source: Path, *, repo: str = "", base_model: str | None = None) -> B
         raise ConfigError(f"{source} is not a folder")
     _listed(source, (CONFIG, PROVENANCE))
     if any(source.glob(HEADS)):
-        fold = source.resolve()
+        fold, quoted = source.resolve(), shlex.quote(str(source))
         raise ConfigError(
-            f"{source} is one fold: push the run, {fold.parent}, or what `bindtune export {source}` writes"
+            f"{source} is one fold: push the run, {fold.parent}, or what `bindtune export {quoted}` writes"
         )
     if (source / CONFIG).is_file():
         binding = is_binding(run_config(source))
@@ -209,10 +210,11 @@ def _refuse_unfinished_folds(run: Path, config: dict[str, Any]) -> None:
     if len(done) < len(folds):
         raise ConfigError(
             f"{run} is not finished: {len(done)} of {len(folds)} folds are trained; go on with bindtune train "
-            f"--resume {run}"
+            f"--resume {shlex.quote(str(run))}"
         )
     if config["training"].get("ions") and not (run / THRESHOLDS).is_file():
-        raise ConfigError(f"{run} is not finished: its folds were not joined; bindtune merge {run} does it")
+        merge = shlex.join(["bindtune", "merge", str(run)])
+        raise ConfigError(f"{run} is not finished: its folds were not joined; {merge} does it")
 
 
 def _refuse_weightless(folder: Path, files: Mapping[str, object]) -> None:

@@ -273,6 +273,7 @@ def test_the_forms_of_fasta_path() -> None:
         ),
         ({"training": {"ions": ["ZN", "ZN"]}}, "an ion comes twice"),
         ({"training": {"ions": ["../ZN"]}}, "the name of an ion is letters"),
+        ({"training": {"ions": ["+ZN"]}}, "'+ZN' begins with +, which spreadsheets take for a formula"),
         ({"training": {"learning_rate": "fast"}}, "training.learning_rate"),
         ({"training": {"label_smoothing": 0.5}}, "training.label_smoothing"),
         ({"training": {"mlm_probability": 1.0}}, "training.mlm_probability"),

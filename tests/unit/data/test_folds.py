@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bindtune.data.folds import FoldCounts, assign_folds, count_folds, inner_validation, read_folds, write_folds
 from bindtune.data.proteins import UNKNOWN, Proteins, label_files, load_proteins
 from bindtune.errors import ConfigError, InputError
+from bindtune.evaluation.run_files import read_csv
 
 
 def table(lengths: list[int], seed: int, ions: int = 2) -> Proteins:
@@ -112,6 +113,17 @@ def test_folds_are_written_and_read(tmp_path: Path) -> None:
     write_folds(path, proteins, folds=np.array([2, 1, 2]), groups=np.array([0, 5, 7]))
     assert path.read_text() == 'protein,fold,group,ions\n"a,b",2,0,ZN\n"q""",1,5,\nc,2,7,ZN CA\n'
     assert read_folds(path, names=["c", "a,b", 'q"']).tolist() == [2, 2, 1]
+
+
+def test_names_that_begin_like_formulas_are_quoted_and_read_back(tmp_path: Path) -> None:
+    path, names = tmp_path / "folds.csv", ("=1+1", "'=1", '-2"x', "@a", "+3,4")
+    labels = tuple(np.array([[1]], np.int8) for _ in names)
+    proteins = Proteins(names=names, sequences=("A",) * 5, ions=("ZN",), labels=labels)
+    write_folds(path, proteins, folds=np.array([1, 2, 1, 2, 2]), groups=np.arange(5))
+    rows = path.read_text().splitlines()[1:]
+    assert rows == ["'=1+1,1,0,ZN", "''=1,2,1,ZN", '"\'-2""x",1,2,ZN', "'@a,2,3,ZN", '"\'+3,4",2,4,ZN']
+    assert read_folds(path, names=names).tolist() == [1, 2, 1, 2, 2]
+    assert [row["protein"] for row in read_csv(path, ("protein", "fold")) or ()] == list(names)
 
 
 def test_a_published_table_is_read(shared: Path) -> None:

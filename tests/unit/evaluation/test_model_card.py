@@ -199,6 +199,7 @@ class TestBinding:
 
     def test_a_run(self, tmp_path: Path) -> None:
         config = binding_config(training={"ions": ["ZN"]}, model={"checkpoint": EVIL})
+        config["training"]["num_folds"] = EVIL
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
         (tmp_path / "provenance.json").write_text(json.dumps(origin({"labels of ZN": EVIL})))
         auprc = {"value": 0.4, "low": 0.3, "high": 0.5, "level": 0.95, "draws": 500}

@@ -1,5 +1,6 @@
 """Parts, the joined table, and what is written from it."""
 
+import csv
 import os
 from pathlib import Path
 
@@ -30,7 +31,8 @@ def write(folder: Path) -> list[Path]:
 def test_rows_run_by_protein_ion_and_position(tmp_path: Path) -> None:
     join_parts(write(tmp_path), tmp_path)
     counts = write_texts(tmp_path, ions=["ZN", "MN"], tsv=True, called=["ZN"])
-    lines = [line.split("\t") for line in (tmp_path / "predictions.tsv").read_text().splitlines()]
+    with (tmp_path / "predictions.tsv").open(newline="") as text:
+        lines = list(csv.reader(text, "excel-tab"))
     assert lines[0] == ["protein", "position", "residue", "ion", "probability", "spread", "call"]
     assert lines[1:9] == [
         ["a", "1", "M", "ZN", "0.1", "0.05", "0"],
@@ -52,6 +54,23 @@ def test_rows_run_by_protein_ion_and_position(tmp_path: Path) -> None:
     assert (counts.called_residues, counts.called_proteins) == ({"ZN": 2}, {"ZN": 1})
     assert (tmp_path / "calls_ZN.fa").read_text() == '>a\nMKC\n011\n>b"x\nH\n0\n>c\nGGG\n000\n'
     assert not (tmp_path / "calls_MN.fa").exists()
+
+
+def test_no_name_is_a_formula_in_the_table(tmp_path: Path) -> None:
+    proteins = [NamedSequence(name, "M") for name in ("=1+1", "-2", "@x", "+3", "a")]
+    scores = Scores(np.full((5, 1), 0.5), np.zeros((5, 1)))
+    write_part(tmp_path / "1.parquet", proteins, scores, ions=["ZN"], thresholds={}, about={})
+    join_parts([tmp_path / "1.parquet"], tmp_path)
+    write_texts(tmp_path, ions=["ZN"], tsv=True, called=[])
+    cells = [line.split("\t")[0] for line in (tmp_path / "predictions.tsv").read_text().splitlines()[1:]]
+    assert cells == ["'=1+1", "'-2", "'@x", "'+3", "a"]
+    assert [each.protein for each in read_predictions(tmp_path / "predictions.parquet")] == [
+        "=1+1",
+        "-2",
+        "@x",
+        "+3",
+        "a",
+    ]
 
 
 def test_predictions_are_read_back_by_protein(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The folder of a run: who may write into it, and the record of what it was begun with."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from importlib.resources import files as resources
 from pathlib import Path
@@ -51,7 +52,8 @@ def check_folder(config: BindingConfig, run: Path, *, fold: int | None, resumed:
         _refuse_changes(config, read_yaml(settings), settings)
         begun = files.fold_folder(run, fold) if fold is not None else run
         if not resumed and (fold is None or files.has_begun(begun)):
-            raise ConfigError(f"{begun} is not empty: go on with --resume {run}, or choose another training.output_dir")
+            resume = f"--resume {shlex.quote(str(run))}"
+            raise ConfigError(f"{begun} is not empty: go on with {resume}, or choose another training.output_dir")
     elif resumed and not settings.is_file():
         raise ConfigError(f"{run} holds no run to resume")
 
@@ -173,5 +175,5 @@ def _refuse_other_folds(config: BindingConfig, path: Path, inputs: RunInputs) ->
                 raise ConfigError(
                     f"{path}: the {what} of {name!r} was {found} and is now {now[what][place]}: a run keeps its folds; "
                     "go on with the versions of MMseqs2 and bindtune that it began with, or begin anew in another "
-                    f"training.output_dir with data.folds={path}"
+                    f"training.output_dir with {shlex.quote(f'data.folds={path}')}"
                 )

@@ -1,6 +1,7 @@
 """`bindtune train`: a cross-validated run, from labelled files to a run folder, fold by fold."""
 
 import logging
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from bindtune.data.residue_rows import RowSpec, count_aligned
 from bindtune.errors import ConfigError
 from bindtune.models.adapters import count_parameters
 from bindtune.models.backbones import find_backbone
+from bindtune.printable import PrintableFormatter
 from bindtune.runs import only_writer, taking_turns, writing
 from bindtune.training.binding import files
 from bindtune.training.binding.board import Board
@@ -54,7 +56,7 @@ def cross_validate(config: BindingConfig, *, fold: int | None = None, resume: Pa
     run = resume or config.training.output_dir
     if not sys.stderr.isatty():
         disable_progress_bar()  # type: ignore[no-untyped-call]
-    with peers_told(f"bindtune train --resume {run}"), writing(run):
+    with peers_told(shlex.join(["bindtune", "train", "--resume", str(run)])), writing(run):
         return _cross_validate(config, run, make_accelerator(config), fold=fold, resumed=resume is not None)
 
 
@@ -223,7 +225,7 @@ def _logging_to(path: Path | None) -> Iterator[Callable[[str], None]]:
     handler: logging.Handler = logging.NullHandler()
     if path is not None:
         handler = _LogFile(path, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        handler.setFormatter(PrintableFormatter("%(asctime)s %(message)s"))
     package.setLevel(logging.ERROR if path is None else logging.INFO)
     package.addHandler(handler)
     try:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -411,7 +412,7 @@ class E1BindingTrainer:
 
     @property
     def _way_on(self) -> str:
-        return f"bindtune train --resume {self.run}"
+        return shlex.join(["bindtune", "train", "--resume", str(self.run)])
 
     def _progress(self, label: str, *, total: int) -> Any:
         quiet = not (self.accelerator.is_main_process and sys.stderr.isatty())
