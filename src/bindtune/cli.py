@@ -358,12 +358,14 @@ def demo(
     from bindtune.demo.pretraining import run_pretraining
     from bindtune.evaluation.report import write_report
     from bindtune.outputs import output_folder
+    from bindtune.runs import only_writer
 
     output_folder(out)
-    _say(run_pretraining(out / "pretraining", notify=_say, small=small))
-    _say(run_binding(out / "binding", notify=_say, small=small))
-    for run in (out / "pretraining" / "adaptive", out / "binding" / "run"):
-        _say(f"report: {write_report(run, None)}")
+    with only_writer(out, tidy=True):
+        _say(run_pretraining(out / "pretraining", notify=_say, small=small))
+        _say(run_binding(out / "binding", notify=_say, small=small))
+        for run in (out / "pretraining" / "adaptive", out / "binding" / "run"):
+            _say(f"report: {write_report(run, None)}")
 
 
 def main() -> None:

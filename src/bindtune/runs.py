@@ -1,6 +1,7 @@
 """Run folders: files that are written whole or not at all, and the record of what was run."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -77,10 +78,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         path: the folder to be made, which is not there or is empty.
 
     Raises:
+        ConfigError: another process is making it.
         OSError: something in it cannot be written.
     """
     with writing(path):
         _make_folder(path.parent)
+        _refuse_twin(path)
         outer = _temporary(path)
         outer.mkdir()
         try:
@@ -91,6 +94,17 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 new.replace(path)
         finally:
             shutil.rmtree(outer, ignore_errors=True)
+
+
+def _refuse_twin(path: Path) -> None:
+    """Refuse to make a folder that another process is making; nobody knows on a disk without locks."""
+    for temporary in path.parent.glob(f"{glob.escape(_beginning(path.name))}*{_PART}"):
+        try:
+            with suppress(FileNotFoundError, PermissionError):
+                if temporary.is_dir() and not temporary.is_symlink():
+                    _is_abandoned(temporary)
+        except BlockingIOError as error:
+            raise ConfigError(f"{path} is in use by another process") from error
 
 
 def _make_folder(folder: Path) -> None:
@@ -268,25 +282,47 @@ def _lock_file(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a run folder while the block runs; the folder is made where it is missing.
+def only_writer(folder: Path, *, tidy: bool = False) -> Iterator[None]:
+    """Keep other processes out of a folder while the block runs; the folder is made where it is missing.
 
     The lock goes with the process, so a kill leaves nothing behind that would have to be removed. On a disk without
     locks nothing keeps them out.
 
+    Args:
+        folder: that files are written to.
+        tidy: remove the lock's file at the end, and the folder where it was made and nothing came into it.
+
     Raises:
         ConfigError: another process has the folder.
     """
-    with _lock_file(folder) as descriptor:
-        for left in reversed(range(_TRIES)):
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for _ in range(_TRIES):
+        with _lock_file(folder) as descriptor:
             try:
                 lock(descriptor, folder / LOCK)
-                break
-            except BlockingIOError as error:
-                if not left:
-                    raise ConfigError(f"{folder} is in use by another process") from error
+            except BlockingIOError:
                 time.sleep(0.05)  # `in_use` holds the lock for a moment
-        yield
+                continue
+            if not _is_at(descriptor, folder / LOCK):
+                continue  # a process that ended has just removed the file
+            try:
+                yield
+            finally:
+                if tidy:
+                    (folder / LOCK).unlink(missing_ok=True)
+                    for one in missing:
+                        with suppress(OSError):  # it holds something
+                            one.rmdir()
+            return
+    raise ConfigError(f"{folder} is in use by another process")
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file has still its name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def sha256(path: Path) -> str:

@@ -15,6 +15,7 @@ import pytest
 from bindtune.cli import main
 from bindtune.config import PretrainConfig, WindowsConfig, load, load_binding
 from bindtune.demo.tiny_e1 import make_tiny_e1
+from bindtune.runs import only_writer
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,6 +56,16 @@ def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     with pytest.raises(SystemExit) as stop:
         main()
     return int(stop.value.code or 0)
+
+
+@pytest.mark.parametrize("command", ["demo", "smoke"])
+def test_a_folder_that_another_process_writes_is_refused(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with only_writer(tmp_path / "out"):
+        assert call(monkeypatch, command, "--out", str(tmp_path / "out")) == 2
+        assert capsys.readouterr() == ("", f"bindtune: {tmp_path / 'out'} is in use by another process\n")
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("spelling", ["--train_file", "--train-file"])

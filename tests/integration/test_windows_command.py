@@ -16,6 +16,7 @@ import pytest
 
 from bindtune.cli import main
 from bindtune.config import WindowsConfig, build, read_yaml
+from bindtune.runs import only_writer
 
 Caplog = pytest.LogCaptureFixture
 Run = Callable[..., tuple[int, str, str]]
@@ -569,6 +570,32 @@ def test_identical_sequences_are_removed_on_request(run: Run, repeated: Path, tm
     assert (windows["laid"], windows["dropped"], windows["written"]) == (5, {"repeated_sequence": 1}, 4)
 
 
+def test_a_second_command_in_the_same_folder_is_refused(run: Run, small: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    with only_writer(out):
+        for more in ((), ("--overwrite",)):
+            assert run(*options_of(small), "--out", out, *more) == (
+                2,
+                "",
+                f"bindtune: {out} is in use by another process\n",
+            )
+        assert [path.name for path in out.iterdir()] == [".lock"]
+    assert run(*options_of(small), "--out", out)[0] == 0
+    assert sorted(path.name for path in out.iterdir()) == ["summary.json", "train.parquet", "validation.parquet"]
+
+
+def test_commands_that_begin_at_once_write_one_set(small: dict[str, Path], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bindtune", "windows", *map(str, options_of(small)), "--out", "o", "--write-index"]
+    runs = [subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    answers = [(each.communicate()[1], each.returncode) for each in runs]
+    assert sorted(code for _, code in answers) == [0, 2, 2, 2]
+    refused = {error for error, code in answers if code}
+    assert refused <= {
+        "bindtune: o is in use by another process\n",
+        "bindtune: o/summary.json: is there already; --overwrite replaces the files of an earlier run\n",
+    }
+
+
 def test_earlier_files_are_kept_unless_told_otherwise(run: Run, small: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "o"
     assert run(*options_of(small), "--out", out, "--format", "jsonl")[0] == 0
@@ -607,7 +634,7 @@ def test_an_interrupted_run_leaves_no_file_of_that_name(tmp_path: Path, number: 
         time.sleep(0.02)
     process.send_signal(number)
     assert process.wait(60) == (130 if number == signal.SIGINT else -signal.SIGKILL)
-    left = [path.name for path in out.iterdir()]
+    left = [path.name for path in out.glob("*")]
     assert all(name.startswith(".") for name in left)
     if number == signal.SIGINT:
         assert left == []

@@ -12,10 +12,15 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
+from bindtune import runs
 from bindtune.errors import ConfigError, InputError
+from bindtune.locks import lock
 from bindtune.runs import (
+    LOCK,
     atomic_folder,
     atomic_path,
+    in_use,
+    only_writer,
     provenance,
     refuse_other_inputs,
     sha256,
@@ -154,3 +159,43 @@ def test_other_inputs_are_named(tmp_path: Path) -> None:
     signed.write_text("{")
     with pytest.raises(InputError, match="is damaged"):
         refuse_other_inputs(signed, {"inputs": {}})
+
+
+def test_a_tidy_lock_leaves_only_what_was_written(tmp_path: Path) -> None:
+    new = tmp_path / "a" / "b"
+    with pytest.raises(RuntimeError), only_writer(new, tidy=True):
+        assert [path.name for path in new.iterdir()] == [LOCK]
+        raise RuntimeError
+    assert not (tmp_path / "a").exists()
+    with only_writer(new, tidy=True):
+        (new / "file").touch()
+    assert [path.name for path in new.iterdir()] == ["file"]
+    with only_writer(new):
+        pass
+    assert sorted(path.name for path in new.iterdir()) == [LOCK, "file"]
+
+
+def test_a_lock_whose_file_was_removed_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lock_removed(descriptor: int, path: Path, **options: bool) -> bool:
+        path.unlink()  # as the process does that had the folder until now
+        monkeypatch.undo()
+        return lock(descriptor, path, **options)
+
+    monkeypatch.setattr(runs, "lock", lock_removed)
+    with only_writer(tmp_path):
+        assert in_use(tmp_path)
+        with pytest.raises(ConfigError, match="is in use by another process"), only_writer(tmp_path):
+            pass
+
+
+def test_a_folder_that_is_being_made_is_not_made_twice(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "new") as folder:
+        (folder / "part").touch()
+        with pytest.raises(ConfigError, match=r"new is in use by another process"), atomic_folder(tmp_path / "new"):
+            pass
+        with atomic_folder(tmp_path / "newer"):  # another name
+            pass
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["part"]
+    (tmp_path / "new" / "part").unlink()
+    with atomic_folder(tmp_path / "new"):
+        pass

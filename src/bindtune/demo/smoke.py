@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from bindtune.demo.pretraining import make_windows_and_model
 from bindtune.demo.smoke_binding import smoke_binding
 from bindtune.errors import ConfigError
 from bindtune.outputs import output_folder
+from bindtune.runs import LOCK, only_writer
 from bindtune.training.smoke import smoke
 
 
@@ -19,11 +21,12 @@ def run_smoke(
     """Run every check, tell its figures, and say whether all of them passed.
 
     Raises:
-        ConfigError: `out` is not empty.
+        ConfigError: `out` is not empty, or another process writes into it.
     """
-    if out is not None and output_folder(out).is_dir() and any(out.iterdir()):
-        raise ConfigError(f"{out} is not empty")
-    with tempfile.TemporaryDirectory() as temporary:
+    alone = nullcontext() if out is None else only_writer(output_folder(out), tidy=True)
+    with tempfile.TemporaryDirectory() as temporary, alone:
+        if out is not None and any(path.name != LOCK for path in out.iterdir()):
+            raise ConfigError(f"{out} is not empty")
         folder = out or Path(temporary)
         validation = None
         if train_file is None or model_name_or_path is None:

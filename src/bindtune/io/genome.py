@@ -23,6 +23,7 @@ from pyfaidx import Faidx, FastaIndexingError
 from bindtune.errors import InputError
 from bindtune.io.fasta_index import Lines, check_index, lines_fit
 from bindtune.io.text import is_gzipped, open_bytes
+from bindtune.runs import atomic_path
 from bindtune.wrong_files import refuse_wrong_file
 
 # Upper case, and T for the U of RNA. What is no nucleotide letter (IUPAC) becomes '!', which is then looked for.
@@ -249,7 +250,8 @@ class GenomeFile:
         genome = FastaGenome(self._path, fasta=fasta, index=index)
         if keep is not None:
             try:
-                shutil.copyfile(index, keep)
+                with atomic_path(keep) as temporary:
+                    shutil.copyfile(index, temporary)
             except OSError as error:
                 raise InputError(keep, None, f"cannot be written: {error.strerror or error}") from error
         return genome

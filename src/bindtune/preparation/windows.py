@@ -25,7 +25,7 @@ from bindtune.preparation.inputs import Source, Tally, chromosome_set, open_sour
 from bindtune.preparation.splits import SplitFiles
 from bindtune.preparation.twins import PEAKLESS_TWIN, REPEATED_NAME
 from bindtune.preparation.unlisted import chromosome_ends, count_unlisted, warn_of_another_assembly
-from bindtune.runs import atomic_path, sweep, writing
+from bindtune.runs import atomic_path, only_writer, sweep, writing
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +45,15 @@ def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str
 
     Raises:
         InputError: a file is not what it should be, or stands in the way.
-        ConfigError: the settings do not fit the files.
+        ConfigError: the settings do not fit the files, or another process writes into the folder.
         CheckError: the audit found that splits share something; nothing was written.
     """
+    output_folder(config.out)
+    with only_writer(config.out, tidy=True):
+        return _make_windows(config, notify=notify)
+
+
+def _make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str:
     old = _old_files(config.out)
     if old and not config.overwrite:
         raise InputError(old[0], None, "is there already; --overwrite replaces the files of an earlier run")
@@ -104,7 +110,6 @@ def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str
 
 
 def _old_files(folder: Path) -> list[Path]:
-    output_folder(folder)
     names = [_SUMMARY, *(f"{split}.{format}" for split in SPLITS for format in _FORMATS)]
     return [folder / name for name in names if (folder / name).exists()]
 

@@ -36,7 +36,7 @@ def export_run(model: Path, out: Path) -> None:
         out: a folder that does not exist, or is empty.
 
     Raises:
-        ConfigError: `out` holds something, or `model` is a binding run and no fold.
+        ConfigError: `out` holds something or is written by another process, or `model` is a binding run and no fold.
         CheckpointError: `model` holds no DNABERT-2 and no fold, or the encoder is not the one that was adapted.
     """
     if not sys.stderr.isatty():

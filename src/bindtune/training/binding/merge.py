@@ -21,7 +21,7 @@ from bindtune.evaluation.run_kinds import require_run
 from bindtune.evaluation.scored import ScoredResidues, by_ion
 from bindtune.evaluation.summary import out_of_fold_summary, summary_table
 from bindtune.evaluation.thresholds import METHODS, global_thresholds
-from bindtune.runs import atomic_stream, sweep, write_text
+from bindtune.runs import atomic_stream, sweep, taking_turns, write_text
 from bindtune.training.binding import files
 
 FOLDS, METRICS, OOF, ARRAYS, THRESHOLDS, SUMMARY, PLOTS = (
@@ -39,7 +39,11 @@ def merge_folds(run: Path) -> str:
             exactly once.
     """
     require_run(run, "binding", "merge")
-    config = load_binding(run / "config.yaml")
+    with taking_turns(run):  # folds that are trained apart may end at the same moment
+        return _merge_folds(run, load_binding(run / "config.yaml"))
+
+
+def _merge_folds(run: Path, config: BindingConfig) -> str:
     for folder in (run, run / PLOTS):
         sweep(folder)
     training = config.training
