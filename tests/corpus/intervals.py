@@ -412,6 +412,30 @@ GENOME_CASES = [
             "bgzip cut in a block": (bgzip(GENOME)[:-15], ": gzip data is damaged or cut short"),
             "bytes of another kind": (bytes(range(1, 256)), ":1: not FASTA or 2bit"),
             "no newline in 2 MB": (lambda: b"ACGT" * 500_000, ":1: not FASTA or 2bit"),
+            "lone carriage returns": (
+                GENOME.replace(b"\n", b"\r"),
+                ":1: lines end in carriage returns alone, expected LF",
+            ),
+            "lone carriage returns in gzip": (
+                gzip.compress(GENOME.replace(b"\n", b"\r")),
+                ":1: lines end in carriage returns alone, expected LF",
+            ),
+            "lone carriage returns behind blank lines": (
+                b"\n\n>a\rACGT\r",
+                ":3: lines end in carriage returns alone, expected LF",
+            ),
+            "lone carriage returns from the second record on": (
+                GENOME + b">chr3\rACGT\r",
+                ": chr3: lines end in carriage returns alone, expected LF",
+            ),
+            "lone carriage returns in 9,000 letters": (
+                GENOME + b">chr3\r" + b"ACGTACGT\r" * 1000 + b">chr4\rACGT\r",
+                ": chr3: lines end in carriage returns alone, expected LF",
+            ),
+            "a lone carriage return in the letters": (
+                GENOME.replace(b"ACGTACGTAC\nA", b"ACGTACGTAC\rA", 1),
+                r"(:\d)?: not indexable FASTA",
+            ),
         },
     ),
     *read(

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from pyfaidx import Faidx, FastaIndexingError
 
 from bindtune.errors import InputError
-from bindtune.io.fasta_index import Lines, check_index, lines_fit
-from bindtune.io.text import is_gzipped, open_bytes
+from bindtune.io.fasta_index import Lines, check_index, header_line, lines_fit
+from bindtune.io.text import LONE_RETURNS, check_header_end, is_gzipped, open_bytes
 from bindtune.runs import atomic_path
 from bindtune.wrong_files import refuse_wrong_file
 
@@ -170,6 +170,12 @@ class FastaGenome:
         self.sizes = {name: record.rlen for name, record in records.items()}
         self._lines = {name: Lines(each.offset, each.rlen, each.lenc, each.lenb) for name, each in records.items()}
         self._handle = fasta.open("rb")
+        for name, lines in self._lines.items():
+            if not lines.letters and b"\r" in header_line(self._handle, lines.offset).rstrip(
+                b"\r\n"
+            ):  # the sequence is taken for its header
+                self._handle.close()
+                raise InputError(path, None, f"{name}: {LONE_RETURNS}")
         self._index = index if built_before else path
         self._misfit = "not indexable FASTA: lines of different length in {name}"
         if built_before:
@@ -288,5 +294,6 @@ def _check_first_line(path: Path, fasta: Path) -> None:
                 if not line.startswith(b">"):
                     found = line[:20].decode("latin-1").rstrip()
                     raise InputError(path, number, f"not FASTA or 2bit: expected '>', found {found!r}")
+                check_header_end(path, number, line.decode("latin-1"))
                 return
     raise InputError(path, 1, "holds no FASTA records")

@@ -116,6 +116,10 @@ def line_blocks(path: Path, *, longest: int = LONGEST_LINE) -> Iterator[tuple[in
             raise InputError(path, None, f"cannot be read: {error.strerror or error}") from error
 
 
+LONE_RETURNS = "lines end in carriage returns alone, expected LF or CRLF: write it anew with tr '\\r' '\\n'"
+"""What is said of files of early Macintosh computers."""
+
+
 def check_header_end(path: Path | str, number: int, header: str) -> None:
     """Refuse a header or comment of FASTA that goes on behind a carriage return: the whole file is then one line.
 
@@ -123,9 +127,7 @@ def check_header_end(path: Path | str, number: int, header: str) -> None:
         InputError: it does.
     """
     if "\r" in header.rstrip("\r\n"):
-        raise InputError(
-            path, number, "lines end in carriage returns alone, expected LF or CRLF: write it anew with tr '\\r' '\\n'"
-        )
+        raise InputError(path, number, LONE_RETURNS)
 
 
 def name_problem(name: str) -> str | None:
