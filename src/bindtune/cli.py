@@ -129,8 +129,12 @@ def pretrain(config: Path | None, given: dict[str, Any]) -> None:
     """Continue masked-LM pretraining on windows with binding regions."""
     with _naming_init("pretrain", nothing_given=config is None and not given):
         settings = load(PretrainConfig, config=config, given=given)
+    from bindtune.training.moved_run import find_pretraining_files, run_of
     from bindtune.training.pretrain import pretrain
 
+    run = run_of(config)
+    if run is not None and settings.resume_from_checkpoint is not None:
+        settings = find_pretraining_files(settings, run)
     _print_metrics(pretrain(settings))
 
 
@@ -161,6 +165,10 @@ def train(
     source = run / "config.yaml" if config is None and run is not None else config
     with _naming_init("train", nothing_given=source is None and not overrides):
         settings = load_binding(source, overrides or [])
+    if run is not None and config is None:
+        from bindtune.training.moved_run import find_binding_files
+
+        settings = find_binding_files(settings, run)
     if resume == "auto" and (settings.training.output_dir / "config.yaml").is_file():
         run = settings.training.output_dir
     from bindtune.training.binding.run import cross_validate
@@ -233,10 +241,17 @@ def _print_metrics(metrics: dict[str, float]) -> None:
         typer.echo(f"{name}\t{value:.6g}")
 
 
+_BaseModel = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Hub name or folder of a run's encoder; what the run names by default."),
+]
+
+
 @app.command()
 def export(
     model: Annotated[Path, typer.Argument(help="A pretraining run or checkpoint, or RUN/fold_K of a binding run.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
+    base_model: _BaseModel = None,
 ) -> None:
     """Write a trained model to a folder of its own, with its card.
 
@@ -245,7 +260,7 @@ def export(
     """
     from bindtune.training.export import export_run
 
-    export_run(model, out)
+    export_run(model, out, base_model=base_model)
 
 
 @app.command()
@@ -280,11 +295,12 @@ def verify(
     release: Annotated[
         str | None, typer.Option(metavar="NAME", help="Released model that it has to be; its hub name.")
     ] = None,
+    base_model: _BaseModel = None,
 ) -> None:
     """Load a model and check it: a released one by its hash and outputs, any model against itself."""
     from bindtune.publishing.verify import verify
 
-    raise typer.Exit(0 if verify(model, release=release, notify=_say) else 1)
+    raise typer.Exit(0 if verify(model, release=release, base_model=base_model, notify=_say) else 1)
 
 
 @app.command()

@@ -116,7 +116,7 @@ def test_what_cannot_be_exported_is_refused(adapted: tuple[Path, Path], tmp_path
     before = (encoder / "config.json").read_text()
     (encoder / "config.json").write_text(json.dumps({**json.loads(before), "rope_theta_global": 99.0}))
     try:
-        with pytest.raises(CheckpointError, match=r"not the encoder that .* was trained on: base config.json changed"):
+        with pytest.raises(CheckpointError, match=r"not the encoder that .* was trained on: config.json changed since"):
             export_run(run / "fold_1", tmp_path / "out")
     finally:
         (encoder / "config.json").write_text(before)

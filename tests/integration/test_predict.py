@@ -5,6 +5,7 @@ import io
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -180,6 +181,9 @@ def test_other_alignments_are_not_mixed(
     (msa / "other.a3m").write_text("of no protein of these")
     (msa / "p3.a3m").touch()
     assert run(*options, "out") == 0  # none of these has changed
+    elsewhere = shutil.copytree(binding_run.parent / "encoder", tmp_path / "another place")
+    same = ("predict", "--run", binding_run, "--fasta", tmp_path / "." / fasta.name, "--msa-dir", f"{msa}/../msa")
+    assert run(*same, "--shard-proteins", 2, "--base-model", elsewhere, "--out", "out") == 0  # hashes decide
     origin, manifest = (json.loads(Path(f"out/{name}.json").read_text()) for name in ("provenance", "manifest"))
     assert origin["inputs"]["alignments"] == {"path": str(msa), "sha256": manifest["alignments"]}
     text = (msa / "p3.a3m").read_text()

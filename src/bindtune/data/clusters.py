@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from bindtune.io.text import numbered_lines
 
 Ints = NDArray[np.int64]
 Method = Literal["identical", "kmer", "mmseqs"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 _HEADERS = {
     ("protein", "cluster"): 0,

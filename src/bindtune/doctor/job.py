@@ -40,18 +40,34 @@ def diagnose(config: Path | None, overrides: Sequence[str], *, job: Job | None) 
         from bindtune.doctor.binding import check_binding
         from bindtune.doctor.room import find_place
 
-        binding = attempt("settings", str(config), lambda: load_binding(config, overrides), problems)
+        binding = attempt("settings", str(config), lambda: _binding_settings(config, overrides), problems)
         output = Path() if binding is None else binding.training.output_dir
         checked = problems if binding is None else check_binding(binding, place=find_place)
     else:
         from bindtune.doctor.pretraining import check_pretraining
         from bindtune.doctor.room import find_place
 
-        settings = attempt("settings", str(config), lambda: load_pretraining(config, overrides), problems)
+        settings = attempt("settings", str(config), lambda: _pretraining_settings(config, overrides), problems)
         output = Path() if settings is None else settings.output_dir
         checked = problems if settings is None else check_pretraining(settings, place=find_place)
     machine = [one for one in check_machine(output) if one.section != "output" or one.name == LOCKS]
     return [*machine, noted("settings", "command", wanted, f"bindtune {wanted}"), *checked]
+
+
+def _binding_settings(config: Path, overrides: Sequence[str]) -> BindingConfig:
+    """Settings of training; those of a run that was moved name the places where its files lie now."""
+    from bindtune.training.moved_run import find_binding_files, run_of
+
+    settings, run = load_binding(config, overrides), run_of(config)
+    return settings if run is None else find_binding_files(settings, run)
+
+
+def _pretraining_settings(config: Path, overrides: Sequence[str]) -> PretrainConfig:
+    """Settings of pretraining; those of a run that was moved name the places where its files lie now."""
+    from bindtune.training.moved_run import find_pretraining_files, run_of
+
+    settings, run = load_pretraining(config, overrides), run_of(config)
+    return settings if run is None else find_pretraining_files(settings, run)
 
 
 def _import_jobs() -> Check:

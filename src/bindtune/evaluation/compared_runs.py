@@ -24,7 +24,7 @@ BINDING_APART = frozenset({
     "data.audit_identity", "data.leaks", "ignored_keys",
 })  # fmt: skip
 # Files of provenance.json that a run is not refused for, by the setting that names them.
-_FILES = {"unlabelled proteins": "data.unlabelled_fasta", "clusters": "data.clusters"}
+_FILES = {"unlabelled proteins": "data.unlabelled_fasta", "clusters": "data.clusters", "alignments": "data.msa_dir"}
 
 
 class Run(NamedTuple):
@@ -159,6 +159,12 @@ def differing_settings(reference: Run, other: Run) -> list[Setting]:
     model = "model.checkpoint" if binding else "model_name_or_path"
     if _same_base(reference, other):
         apart |= {model}
+    first_hashes, second_hashes = reference.input_hashes(), other.input_hashes()
+    apart |= {
+        setting
+        for name, setting in _FILES.items()
+        if name in first_hashes and first_hashes[name] == second_hashes.get(name)
+    }
     as_one = _with_step if binding else _with_masking
     first, second = (as_one(run) for run in (reference, other))
     found = [each for each in _differences(first, second) if each.name not in apart]

@@ -2,22 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import try_to_load_from_cache
 from torch import Tensor
 
 from bindtune.config import load_binding
-from bindtune.documents import read_json
-from bindtune.errors import CheckpointError, InputError
+from bindtune.errors import CheckpointError
 from bindtune.evaluation.run_kinds import require_run
 from bindtune.models.adapters import load_adapters, merge_in_passing, read_adapter_config, use_adapter
 from bindtune.models.backbones import BatchPreparer, load_encoder, preparer_for
+from bindtune.models.base_files import weight_files
 from bindtune.models.binding_checkpoint import BEST, is_untrained, read_heads
 from bindtune.models.residue import E1ForResidueClassification, E1ResidueClassificationOutput
+from bindtune.models.run_encoder import find_encoder, same_weights
 from bindtune.runs import sha256
 
 _ADAPTERS, _HEADS = "_lora", "_heads.pt"
@@ -91,13 +90,14 @@ class Ensemble:
         first = folds[0]
         for other in folds[1:]:
             for name in ("base_model_checkpoint", "ions"):
-                if other.heads[name] != first.heads[name]:
+                if other.heads[name] != first.heads[name] and (
+                    name == "ions" or not _same_base(first, other, base_model)
+                ):
                     raise CheckpointError(
                         f"{other.heads_path}: {name} is {other.heads[name]!r}, in {first.heads_path} it is "
                         f"{first.heads[name]!r}"
                     )
         self.ion_types: tuple[str, ...] = tuple(first.heads["ions"])
-        self.base = base_model or str(first.heads["base_model_checkpoint"])
         self._models: list[E1ForResidueClassification] | None = None
         if all(fold.is_shareable() for fold in folds):
             adapters = {fold.folder.name: fold.adapters for fold in folds}
@@ -131,7 +131,16 @@ class Ensemble:
 
     def preparer(self) -> BatchPreparer:
         """What prepares the batches of the models."""
-        return preparer_for(next(iter(self))._original_model, self.base)
+        encoder = next(iter(self))._original_model
+        is_esm = encoder.config.model_type == "esm"  # its tokenizer lies beside the encoder that it began with
+        return preparer_for(encoder, self._folds[0].base(self._base_model) if is_esm else "")
+
+    def base_hashes(self) -> dict[str, str]:
+        """The weights of the encoder that the folds share, by file; none where folds have encoders of their own."""
+        first = self._folds[0]
+        if first.has_own_encoder():
+            return {}
+        return {name: sha256(path) for name, path in weight_files(first.base(self._base_model)).items()}
 
     def files(self) -> dict[str, Path]:
         """The files that were trained, by fold and name."""
@@ -201,6 +210,10 @@ class _FoldFiles:
         """The folder of adapters, whether there is one or not."""
         return self.prefix.with_name(f"{self.prefix.name}{_ADAPTERS}")
 
+    def base(self, base_model: str | None) -> str:
+        """The encoder that the fold was trained on; `base_model` is the user's word for it."""
+        return find_encoder(self.folder.parent, str(self.heads["base_model_checkpoint"]), base_model=base_model)
+
     def is_shareable(self) -> bool:
         """Whether the fold has adapters that can lie beside others."""
         return not self.is_whole() and read_adapter_config(self.adapters).bias == "none"
@@ -208,6 +221,10 @@ class _FoldFiles:
     def is_whole(self) -> bool:
         """Whether there are heads and an encoder without adapters."""
         return not self.adapters.is_dir() and (self.prefix / "config.json").is_file()
+
+    def has_own_encoder(self) -> bool:
+        """Whether the encoder itself was trained, and lies in the fold's folder."""
+        return self.is_whole() and not is_untrained(self.heads)
 
     def files(self) -> list[Path]:
         """What was trained."""
@@ -227,18 +244,23 @@ class _FoldFiles:
 
 def _trained_encoder(files: _FoldFiles, adapters: dict[str, Path], base_model: str | None) -> Any:
     """The encoder with adapters, or the one that was trained itself, frozen and in evaluation mode."""
-    heads_alone = is_untrained(files.heads)
-    if files.is_whole() and not heads_alone:
+    if files.has_own_encoder():
         return load_encoder(str(files.prefix)).requires_grad_(False).eval()
-    base = base_model or str(files.heads["base_model_checkpoint"])
+    base = files.base(base_model)
     try:
         encoder = load_encoder(base)
     except CheckpointError as error:
         raise CheckpointError(f"the base model of {files.folder}: {error}; base_model names another place") from error
-    _check_base(files.folder.parent, base)
-    if heads_alone:
+    if is_untrained(files.heads):
         return encoder.requires_grad_(False).eval()
     return load_adapters(encoder, adapters)
+
+
+def _same_base(first: _FoldFiles, second: _FoldFiles, base_model: str | None) -> bool:
+    """Whether two folds were trained on one encoder, whatever they call it."""
+    if first.has_own_encoder() and second.has_own_encoder():
+        return True
+    return base_model is not None or same_weights(first.base(None), second.base(None))
 
 
 def _with_heads(encoder: Any, files: _FoldFiles, *, adapter: str) -> E1ForResidueClassification:
@@ -263,33 +285,3 @@ def _trained_folds(run: Path) -> int:
         return training.num_folds if training.ions else 1
     numbers = [int(path.name[5:]) for path in run.glob("fold_*") if path.is_dir() and path.name[5:].isdecimal()]
     return max(numbers, default=0)
-
-
-def _check_base(run: Path, base: str) -> None:
-    """Compare the encoder's weights with those that the run began with, where it noted them."""
-    path = run / "provenance.json"
-    if not path.is_file():
-        return
-    try:
-        noted = read_json(path)["inputs"]
-        bases = {name: each["sha256"] for name, each in noted.items() if name.startswith("base ")}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(path, None, f"no provenance of a run: {error!r}") from error
-    for noted_name, expected in bases.items():
-        name = noted_name.removeprefix("base ")
-        found = _base_file(base, name)
-        if found is not None and name != "config.json" and _hash(found, found.stat().st_mtime_ns) != expected:
-            raise CheckpointError(f"{found}: not the base model of {run}: its hash is not the one in {path}")
-
-
-def _base_file(base: str, name: str) -> Path | None:
-    """A file of an encoder, in its folder or the hub's cache; None where it has no file of this name."""
-    if Path(base).is_dir():
-        return Path(base) / name if (Path(base) / name).is_file() else None
-    cached = try_to_load_from_cache(base, name)
-    return Path(cached) if isinstance(cached, str) else None
-
-
-@cache
-def _hash(path: Path, changed: int) -> str:
-    return sha256(path)

@@ -45,10 +45,10 @@ AUDIT = "audit.json"
 OOF = "oof.parquet"
 _LEFT_BEFORE = (AUDIT, NOTICE, PROVENANCE)  # what a command may leave before it has a manifest
 _PACKAGES = ("torch", "transformers", "peft", "numpy")
-# Settings that what is predicted follows from, beside the input and the models.
+# Settings that what is predicted follows from, beside the input, the alignments and the models, whose hashes are noted.
 _BINDING = (
     "ions", "contexts", "seed", "bf16", "max_query_length", "max_token_length", "max_num_samples", "overlap",
-    "calibration", "msa_dir", "shard_proteins", "shard_residues",
+    "calibration", "shard_proteins", "shard_residues",
 )  # fmt: skip
 
 
@@ -220,7 +220,7 @@ def _manifest(
         "input": {"sha256": source.sha256, "proteins": source.count, "residues": source.residues},
         "alignments": _digest(settings, run, source, preparer),
         "models": models,
-        "base_model": ensemble.base,
+        "base_model": ensemble.base_hashes(),
         "thresholds": run.thresholds,
         "settings": {**{name: values[name] for name in _BINDING}, "ions": list(run.ions)},
     }
@@ -257,7 +257,8 @@ def _sign(settings: InferenceConfig, run: TrainedRun, source: Source, ensemble: 
     inputs = {**source.files, "run settings": run.folder / "config.yaml", **ensemble.files()}
     origin = {**provenance(inputs, _PACKAGES), "settings": settings.model_dump(mode="json")}
     if wanted["alignments"] is not None:
-        origin["inputs"]["alignments"] = {"path": settings.msa_dir, "sha256": wanted["alignments"]}
+        path = Path(str(settings.msa_dir)).absolute()
+        origin["inputs"]["alignments"] = {"path": str(path), "sha256": wanted["alignments"]}
     notice = resources("bindtune.models").joinpath("PROFLUENT_E1_NOTICE.txt").read_text(encoding="utf-8")
     write_text(out / NOTICE, notice)
     if not any((out / PARTS).glob("part-*")):

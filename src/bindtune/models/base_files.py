@@ -91,10 +91,19 @@ def _parts(index: Path) -> set[str]:
     return set(parts)
 
 
+def in_hub_cache(checkpoint: str) -> bool:
+    """Whether a hub model was downloaded."""
+    return _cached(checkpoint, "config.json") is not None
+
+
 def _file(checkpoint: str, name: str) -> Path | None:
     folder = Path(checkpoint)
     if folder.is_dir():
         return folder / name if (folder / name).is_file() else None
+    return _cached(checkpoint, name)
+
+
+def _cached(checkpoint: str, name: str) -> Path | None:
     try:
         cached = try_to_load_from_cache(checkpoint, name)
     except HFValidationError:  # neither a folder nor the name of a model: loading says so

@@ -28,8 +28,7 @@ from bindtune.models.adapters import ADAPTER_FILES
 from bindtune.models.binding_checkpoint import HEADS, read_heads
 from bindtune.publishing.private import find_private, without_folders
 from bindtune.publishing.releases import packaged_releases
-from bindtune.runs import in_use, sha256
-from bindtune.training.binding.folder import PROVENANCE
+from bindtune.runs import PROVENANCE, in_use, sha256
 from bindtune.training.binding.merge import METRICS, SUMMARY, THRESHOLDS
 from bindtune.training.checkpoints import STATE
 

@@ -33,6 +33,7 @@ def verify(
     name: str,
     *,
     release: str | None = None,
+    base_model: str | None = None,
     releases: Sequence[Release] | None = None,
     notify: Callable[[str], None],
 ) -> bool:
@@ -41,11 +42,12 @@ def verify(
     Args:
         name: hub name, folder of a model, or run folder of `bindtune train`.
         release: the released model that it has to be; by default the one that `name` or the hash of its weights names.
+        base_model: hub name or folder of the encoder of a run; what the run names by default.
         releases: those that are known; the package's by default.
         notify: is told each line.
 
     Raises:
-        ConfigError: no release is called `release`.
+        ConfigError: no release is called `release`, or `base_model` is given for a model that is no run.
         CheckpointError: the model cannot be loaded.
     """
     if not sys.stderr.isatty():
@@ -55,7 +57,9 @@ def verify(
     if is_run(Path(name)):
         if expected is not None:
             raise ConfigError(f"{name} is a run of bindtune train, and no release")
-        return run_checks(check_run(Path(name)), notify=notify)
+        return run_checks(check_run(Path(name), base_model=base_model), notify=notify)
+    if base_model is not None:
+        raise ConfigError(f"--base-model names the encoder of a run, and {name} is no run of bindtune train")
     subject = load_subject(name)
     kind, layers, width, _ = subject.architecture
     parameters = sum(one.numel() for one in subject.model.parameters())

@@ -23,13 +23,17 @@ def is_run(folder: Path) -> bool:
     return there or any(folder.glob(f"fold_*/{HEADS}"))
 
 
-def check_run(run: Path) -> Iterator[Check]:
+def check_run(run: Path, *, base_model: str | None = None) -> Iterator[Check]:
     """Check each fold of a run.
+
+    Args:
+        run: the run folder.
+        base_model: hub name or folder of the encoder; what the run names by default.
 
     Raises:
         CheckpointError: a fold or its encoder cannot be loaded, or the encoder is not the one of the run.
     """
-    ensemble = load_ensemble_models(run)
+    ensemble = load_ensemble_models(run, base_model=base_model)
     batch = ensemble.preparer().get_batch_kwargs(ProteinModel.sequences)
     inputs = {name: batch[name] for name in IDS}
     for number, model in enumerate(ensemble, start=1):

@@ -11,20 +11,19 @@ from bindtune.errors import CheckpointError, ConfigError
 from bindtune.evaluation.card_binding import merged_card
 from bindtune.evaluation.card_pretraining import pretraining_card
 from bindtune.evaluation.model_card import NOTICE, README, e1_notice
-from bindtune.evaluation.report_run import provenance
 from bindtune.evaluation.run_kinds import CONFIG, is_binding, run_config
 from bindtune.models.adapters import merge_adapters
-from bindtune.models.backbones import load_backbone
-from bindtune.models.base_files import base_files
+from bindtune.models.backbones import load_encoder
 from bindtune.models.binding_checkpoint import BEST, is_untrained, read_heads
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.finite import check_finite_model
 from bindtune.models.hub_layout import write_hub_layout
+from bindtune.models.run_encoder import find_encoder
 from bindtune.outputs import output_folder
-from bindtune.runs import atomic_folder, sha256, sweep, write_text
+from bindtune.runs import atomic_folder, sweep, write_text
 
 
-def export_run(model: Path, out: Path) -> None:
+def export_run(model: Path, out: Path, *, base_model: str | None = None) -> None:
     """Write a model with its card.
 
     A pretraining run or checkpoint becomes `config.json`, `pytorch_model.bin` and the tokenizer, as the hub has
@@ -34,6 +33,7 @@ def export_run(model: Path, out: Path) -> None:
     Args:
         model: a pretraining run folder or checkpoint, or the folder of a fold.
         out: a folder that does not exist, or is empty.
+        base_model: hub name or folder of the encoder of a fold; what its run names by default.
 
     Raises:
         ConfigError: `out` holds something or is written by another process, or `model` is a binding run and no fold.
@@ -50,13 +50,15 @@ def export_run(model: Path, out: Path) -> None:
         raise ConfigError(f"{out} is not empty")
     sweep(out.parent, out.name)
     with atomic_folder(out) as new:
-        _export(model, new)
+        _export(model, new, base_model)
 
 
-def _export(model: Path, out: Path) -> None:
+def _export(model: Path, out: Path, base_model: str | None) -> None:
     if any((model / f"{BEST}{part}").exists() for part in ("_heads.pt", "_lora", "")):
-        _export_fold(model, out)
+        _export_fold(model, out, base_model)
         return
+    if base_model is not None:
+        raise ConfigError(f"--base-model names the encoder of a fold, and {model} is none")
     if (model / CONFIG).is_file() and is_binding(run_config(model)):
         raise ConfigError(f"{model} is a binding run: name one of its folds, such as {model / 'fold_1'}")
     trained = DNABert2ForMaskedLM.from_pretrained(model)
@@ -68,21 +70,20 @@ def _export(model: Path, out: Path) -> None:
         write_text(out / README, pretraining_card(run, model=model, exported=True))
 
 
-def _export_fold(folder: Path, out: Path) -> None:
+def _export_fold(folder: Path, out: Path, base_model: str | None) -> None:
     heads = read_heads(folder / f"{BEST}_heads.pt")
     base, run = str(heads["base_model_checkpoint"]), folder.resolve().parent
     adapters = folder / f"{BEST}_lora"
-    if adapters.is_dir() or is_untrained(heads):
-        _check_base(base, run)
     if adapters.is_dir():
-        encoder, _ = load_backbone(base)
+        encoder = load_encoder(find_encoder(run, base, base_model=base_model))
         merged = merge_adapters(encoder, adapters)
     else:
-        merged, _ = load_backbone(base if is_untrained(heads) else str(folder / BEST))
+        own = not is_untrained(heads)
+        merged = load_encoder(str(folder / BEST) if own else find_encoder(run, base, base_model=base_model))
     merged.save_pretrained(out)
     kind = str(merged.config.model_type)
     if kind == "esm":
-        load_tokenizer(base).save_pretrained(out)
+        load_tokenizer(find_encoder(run, base, base_model=base_model)).save_pretrained(out)
     card = merged_card(run, fold=_fold(heads, folder), epoch=int(heads.get("epoch") or 0), base=base, encoder=kind)
     write_text(out / README, card)
     if kind == "E1":
@@ -94,21 +95,3 @@ def _fold(heads: dict[str, Any], folder: Path) -> int:
     if not number.isdigit():
         raise CheckpointError(f"{folder}: the heads do not say which fold this is")
     return int(number)
-
-
-def _check_base(base: str, run: Path) -> None:
-    """Refuse an encoder whose files have changed since the run: adapters belong to the weights they were trained on.
-
-    Raises:
-        CheckpointError: a file differs.
-    """
-    inputs = provenance(run).get("inputs")
-    recorded = {
-        name: each.get("sha256")
-        for name, each in (inputs.items() if isinstance(inputs, dict) else ())
-        if name.startswith("base ") and isinstance(each, dict)
-    }
-    found = base_files(base)
-    changed = [name for name, path in found.items() if name in recorded and sha256(path) != recorded[name]]
-    if changed:
-        raise CheckpointError(f"{base}: not the encoder that {run} was trained on: {', '.join(changed)} changed")

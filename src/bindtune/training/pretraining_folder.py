@@ -11,17 +11,20 @@ from bindtune.errors import ConfigError
 from bindtune.evaluation.run_kinds import refuse_other_job
 from bindtune.models.base_files import base_files
 from bindtune.outputs import output_folder
-from bindtune.runs import LOCK, provenance, refuse_other_inputs, write_text
+from bindtune.runs import FOLDER, LOCK, PROVENANCE, provenance, read_inputs, refuse_other_inputs, write_text
 from bindtune.training import checkpoints
 
 log = logging.getLogger(__name__)
 
-CONFIG, PROVENANCE, LOGS = "config.yaml", "provenance.json", "logs"
+CONFIG, LOGS = "config.yaml", "logs"
 # Settings that may change when a run is resumed: they have no part in the weights.
 MAY_CHANGE = {
     "output_dir", "preprocessing_num_workers", "per_device_eval_batch_size", "save_total_limit", "logging_steps",
     "report_to", "dataloader_num_workers", "dataloader_pin_memory", "resume_from_checkpoint",
 }  # fmt: skip
+
+# Settings that name files, and how the noted names of these files begin.
+_HASHED = {"train_file": "train_file", "validation_file": "validation_file", "model_name_or_path": "base "}
 
 
 def find_checkpoint(config: PretrainConfig) -> Path | None:
@@ -44,7 +47,21 @@ def find_checkpoint(config: PretrainConfig) -> Path | None:
     for settings in {run / CONFIG, (checkpoint or run / "none").parent / CONFIG}:
         if settings.is_file():
             _refuse_changes(config, read_yaml(settings), settings)
+            _refuse_other_windows(config, settings.parent / PROVENANCE)
     return checkpoint
+
+
+def _refuse_other_windows(config: PretrainConfig, signed: Path) -> None:
+    """Refuse other training files before they are tokenised, which may take long."""
+    noted = read_inputs(signed)
+    origin = provenance(_named_inputs(config), ())
+    refuse_other_inputs(signed, origin, names=noted.keys() & _HASHED.keys())
+
+
+def _named_inputs(config: PretrainConfig) -> dict[str, Path]:
+    """The training files by the setting that names them."""
+    files = {"train_file": config.train_file, "validation_file": config.validation_file}
+    return {name: path for name, path in files.items() if path is not None}
 
 
 def _has_only_begun(run: Path) -> bool:
@@ -62,7 +79,7 @@ def find_origin(config: PretrainConfig, checkpoint: Path | None, *, processes: i
         InputError: a file cannot be read, or what a run said is damaged.
     """
     origin = check_inputs(config, checkpoint)
-    origin["processes"] = processes
+    origin |= {"processes": processes, FOLDER: str(config.output_dir.absolute())}
     for run in {config.output_dir, checkpoint.parent} if checkpoint is not None else ():
         if (run / PROVENANCE).is_file():
             _refuse_other_processes(run / PROVENANCE, processes)
@@ -76,10 +93,9 @@ def check_inputs(config: PretrainConfig, checkpoint: Path | None) -> dict[str, A
         ConfigError: the checkpoint to go on from had others.
         InputError: a file cannot be read, or what a run said is damaged.
     """
-    inputs = {"train_file": config.train_file, "validation_file": config.validation_file}
-    named = {name: path for name, path in inputs.items() if path is not None}
     origin = provenance(
-        {**named, **base_files(config.model_name_or_path)}, ("torch", "transformers", "tokenizers", "datasets", "numpy")
+        {**_named_inputs(config), **base_files(config.model_name_or_path)},
+        ("torch", "transformers", "tokenizers", "datasets", "numpy"),
     )
     for run in {config.output_dir, checkpoint.parent} if checkpoint is not None else ():
         if (run / PROVENANCE).is_file():
@@ -108,8 +124,11 @@ def sign(config: PretrainConfig, origin: dict[str, Any]) -> None:
 
 
 def _refuse_changes(config: PretrainConfig, earlier: dict[str, Any], settings: Path) -> None:
-    now = config.model_dump(mode="json")
-    changed = [name for name in now if name not in MAY_CHANGE and name in earlier and now[name] != earlier[name]]
+    now, noted = config.model_dump(mode="json"), read_inputs(settings.parent / PROVENANCE)
+    # Hashes decide about files that were noted, and not how they are called.
+    hashed = {name for name, what in _HASHED.items() if any(key.startswith(what) for key in noted)}
+    apart = MAY_CHANGE | hashed
+    changed = [name for name in now if name not in apart and name in earlier and now[name] != earlier[name]]
     if changed:
         told = ", ".join(f"{name} was {earlier[name]!r} and is now {now[name]!r}" for name in changed)
         raise ConfigError(f"{settings}: a resumed run keeps its settings: {told}")

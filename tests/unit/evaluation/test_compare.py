@@ -306,6 +306,17 @@ class TestBinding:
             ("model.checkpoint", *(f"base model.safetensors with SHA-256 {each * 6}..." for each in ("cc", "ee")))
         ]
 
+    def test_a_file_of_another_place_is_no_difference(self, binding: Callable[..., Path]) -> None:
+        table, inputs = rows(signal=1.0), {**INPUTS, "unlabelled proteins": "aa" * 32, "alignments": "bb" * 32}
+        data = [
+            {"fasta_path": "x", "unlabelled_fasta": f"{place}/u.fa", "msa_dir": f"{place}/msa"} for place in ("a", "b")
+        ]
+        folders = [binding(name, table, data=each, inputs=inputs) for name, each in zip("ab", data, strict=True)]
+        other = binding("c", table, data=data[1], inputs={**inputs, "alignments": "cc" * 32})
+        runs, _ = read_runs([*folders, other])
+        assert differing_settings(runs[0], runs[1]) == []
+        assert [each.name for each in differing_settings(runs[0], runs[2])] == ["data.msa_dir"]
+
 
 def test_settings_that_are_left_out_are_those_that_a_resume_may_change() -> None:
     from bindtune.training.binding import folder

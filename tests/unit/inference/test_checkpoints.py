@@ -103,7 +103,9 @@ def test_loading_leaves_the_random_state_alone(binding_run: Path) -> None:
 def test_the_encoder_may_lie_elsewhere(run: Path) -> None:
     expected = load_lora_checkpoint(run / "fold_1" / BEST)(**batch()).logits
     (run.parent / "encoder").rename(run.parent / "moved")
-    with pytest.raises(CheckpointError, match=r"the base model of .*fold_1.*base_model"):
+    with pytest.raises(
+        CheckpointError, match=r"the base model of .*run, '.*encoder', is not here; looked for .*base_model"
+    ):
         load_lora_checkpoint(run / "fold_1" / BEST)
     moved = str(run.parent / "moved")
     assert torch.equal(load_lora_checkpoint(run / "fold_1" / BEST, base_model=moved)(**batch()).logits, expected)
@@ -147,7 +149,7 @@ def change_heads(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
     [
         (lambda heads: heads["ions"].append("CA"), "no head for CA"),
         (lambda heads: heads.update(ions=["MN", "ZN"]), "ions is"),
-        (lambda heads: heads.update(base_model_checkpoint="x"), "base_model_checkpoint is 'x'"),
+        (lambda heads: heads.update(base_model_checkpoint="x"), "the base model of .*, 'x', is not here"),
         (lambda heads: heads.pop("ions"), "ions is missing"),
         (lambda heads: heads["classifier_heads"].update({"ZN.score.weight": torch.zeros(1, 3)}), "heads do not fit"),
     ],

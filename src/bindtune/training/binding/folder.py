@@ -2,38 +2,45 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
 from bindtune.config import BindingConfig, dump, read_yaml
+from bindtune.data.clusters import METHODS
 from bindtune.documents import read_json
 from bindtune.errors import CheckError, ConfigError
 from bindtune.evaluation.run_files import read_csv
 from bindtune.evaluation.run_kinds import refuse_other_job
 from bindtune.models.base_files import base_files
 from bindtune.outputs import output_folder
-from bindtune.runs import provenance, refuse_other_inputs, taking_turns, write_text
+from bindtune.runs import FOLDER, PROVENANCE, provenance, read_inputs, refuse_other_inputs, taking_turns, write_text
 from bindtune.training.binding import files
 from bindtune.training.binding.audit import audit
 from bindtune.training.binding.inputs import ALIGNMENTS, RunInputs
 from bindtune.training.binding.processes import other_steps
 
-CONFIG, PROVENANCE, AUDIT, FOLDS, LOG, NOTICE = (
-    "config.yaml", "provenance.json", "audit.json", "folds.csv", "training.log", "NOTICE",
+CONFIG, AUDIT, FOLDS, LOG, NOTICE = (
+    "config.yaml", "audit.json", "folds.csv", "training.log", "NOTICE",
 )  # fmt: skip
 # What stands in a run folder before its first fold begins, and after a fold that failed at once.
 _BEFORE = {CONFIG, PROVENANCE, AUDIT, FOLDS, LOG, NOTICE, ALIGNMENTS, "logs"}
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "scikit-learn")
 # Settings that may change when a run is resumed: they have no part in what is learned. The number of proteins of a step
 # has, and is kept: batch_size and accum_steps may change where their product with the processes does not.
-_FREE = {("data", "cache_dir")} | {
+_FREE = {("data", "cache_dir"), ("data", "test_fasta")} | {
     ("training", name)
     for name in (
         "output_dir", "num_workers", "save_steps", "batch_size", "accum_steps", "max_batch_tokens",
         "gradient_checkpointing",
     )
+}  # fmt: skip
+# Settings that name files, and how the noted names of these files begin.
+_HASHED = {
+    ("data", "fasta_path"): "labels of ", ("data", "unlabelled_fasta"): "unlabelled proteins",
+    ("data", "clusters"): "clusters", ("data", "folds"): "folds", ("data", "msa_dir"): "alignments",
+    ("model", "checkpoint"): "base ",
 }  # fmt: skip
 
 
@@ -81,16 +88,24 @@ def _has_begun(run: Path) -> bool:
 
 
 def _refuse_changes(config: BindingConfig, earlier: dict[str, Any], settings: Path) -> None:
-    now = config.model_dump(mode="json")
+    now, noted = config.model_dump(mode="json"), read_inputs(settings.parent / PROVENANCE)
     changed = [
         f"{section}.{name} was {before.get(name)!r} and is now {value!r}"
         for section, values in now.items()
         if section != "ignored_keys"
         for name, value, before in _pairs(values, earlier.get(section))
         if (section, name) not in _FREE and before.get(name, value) != value
+        if not _is_hashed(section, name, noted, (before.get(name), value))
     ]
     if changed:
         raise ConfigError(f"{settings}: a run keeps its settings: {'; '.join(changed)}")
+
+
+def _is_hashed(section: str, name: str, noted: Mapping[str, object], values: tuple[Any, Any]) -> bool:
+    """Whether a setting names files whose hashes the run has noted: these decide, and not how the files are called."""
+    what = _HASHED.get((section, name))
+    is_method = name == "clusters" and not set(METHODS).isdisjoint(values)
+    return what is not None and not is_method and any(key.startswith(what) for key in noted)
 
 
 def _pairs(values: Any, earlier: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
@@ -106,7 +121,7 @@ def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int)
 
     The settings are written last: where they are, everything is.
     """
-    origin = _origin(config, inputs)
+    origin = {**_origin(config, inputs), FOLDER: str(run.absolute())}
     training = config.training
     origin["proteins_per_step"] = training.batch_size * training.accum_steps * processes
     signed = run / PROVENANCE
@@ -133,7 +148,8 @@ def _origin(config: BindingConfig, inputs: RunInputs) -> dict[str, Any]:
     """Where everything comes from."""
     origin = provenance({**inputs.files, **base_files(config.model.checkpoint)}, _PACKAGES)
     if inputs.alignments is not None:
-        origin["inputs"]["alignments"] = {"path": str(config.data.msa_dir), "sha256": inputs.alignments.digest()}
+        path = Path(str(config.data.msa_dir)).absolute()
+        origin["inputs"]["alignments"] = {"path": str(path), "sha256": inputs.alignments.digest()}
     return origin
 
 

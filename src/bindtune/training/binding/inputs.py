@@ -13,7 +13,7 @@ from tqdm import tqdm
 from bindtune.config import BindingConfig
 from bindtune.data.alignment_files import alignment_files
 from bindtune.data.alignments import Alignments
-from bindtune.data.clusters import cluster_proteins, read_clusters
+from bindtune.data.clusters import METHODS, cluster_proteins, read_clusters
 from bindtune.data.folds import assign_folds, inner_validation, read_folds, write_folds
 from bindtune.data.proteins import Proteins, aligned_proteins, label_files, load_proteins
 from bindtune.errors import ConfigError
@@ -119,7 +119,7 @@ def group_proteins(config: BindingConfig, proteins: Proteins, named: dict[str, P
         ConfigError: the proteins cannot be clustered as asked for.
     """
     data = config.data
-    if data.clusters in ("identical", "kmer", "mmseqs"):
+    if data.clusters in METHODS:
         method: Any = data.clusters
         return cluster_proteins(proteins.names, proteins.sequences, method=method, identity=data.cluster_identity)
     named["clusters"] = Path(data.clusters)

@@ -27,6 +27,7 @@ from bindtune.evaluation.thresholds import Method
 from bindtune.models.backbones import BatchPreparer, preparer_for
 from bindtune.models.binding_checkpoint import restore_best, save_best
 from bindtune.models.residue import E1ForResidueClassification
+from bindtune.models.run_encoder import lasting_name
 from bindtune.training import sharding
 from bindtune.training.binding import files, scoring
 from bindtune.training.binding.batches import FoldBatches
@@ -324,7 +325,7 @@ class E1BindingTrainer:
             figures = {name: self._last_mean().get(name, math.nan) for name in ("auprc", "hra")}
             lora = None if self.conf.lora is None else self.conf.lora.model_dump(mode="json")
             about = {"epoch": self.state.best_epoch, "fold": self.fold, "lora_config": lora, "metrics": figures}
-            save_best(self.folder, self.bare, base=self.conf.model.checkpoint, about=about)
+            save_best(self.folder, self.bare, base=lasting_name(self.conf.model.checkpoint), about=about)
             self._write_card()
 
     def _last_mean(self) -> Row:

@@ -1,0 +1,128 @@
+"""Where the encoder of a binding run lies: adapters and heads are only right on the weights that they were trained on.
+
+A run notes the absolute path of its encoder, the folder of the run at that time, and the hashes of the encoder's files.
+So the encoder is found again where it was, where it moved together with the run, and beside the run. Hashes decide.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from bindtune.errors import CheckpointError
+from bindtune.models.base_files import base_files, in_hub_cache, weight_files
+from bindtune.runs import PROVENANCE, places, read_inputs, sha256
+
+log = logging.getLogger(__name__)
+
+CONFIG, _BASE = "config.json", "base "
+
+
+def lasting_name(checkpoint: str) -> str:
+    """The absolute path of an encoder in a folder, which means the same everywhere; a hub name as it is.
+
+    Examples:
+        >>> lasting_name("Profluent-Bio/E1-150m")
+        'Profluent-Bio/E1-150m'
+    """
+    return str(Path(checkpoint).absolute()) if Path(checkpoint).is_dir() else checkpoint
+
+
+def find_encoder(run: Path, name: str, *, base_model: str | None = None) -> str:
+    """The encoder of a run: its folder or hub name, with the weights that the run began with.
+
+    Args:
+        run: the run folder, which may have been moved or copied.
+        name: what the run calls its encoder: a hub name or a folder.
+        base_model: the user's word for it; then nothing is looked for.
+
+    Returns:
+        A name to load the encoder by.
+
+    Raises:
+        CheckpointError: it is nowhere, or has other weights than the run began with; says where it was looked for.
+        InputError: provenance.json is damaged.
+    """
+    noted = {
+        key.removeprefix(_BASE): each["sha256"]
+        for key, each in read_inputs(run / PROVENANCE).items()
+        if key.startswith(_BASE)
+    }
+    if base_model is not None:
+        _refuse_other_weights(run, base_model, noted)
+        return base_model
+    if in_hub_cache(name) and not Path(name).is_dir():
+        _refuse_other_weights(run, name, noted)
+        return name
+    folders = list(dict.fromkeys(_folders(run, name)))
+    differing = {}
+    for folder in filter(_is_model, folders):
+        changed = _changed(str(folder), noted)
+        if not changed:
+            return str(folder)
+        differing[folder] = changed
+    if differing:
+        folder, changed = next(iter(differing.items()))
+        raise CheckpointError(
+            f"{folder}: not the encoder that {run} was trained on: {', '.join(changed)} changed since, by the hashes "
+            f"in {run / PROVENANCE}; base_model (--base-model) names another place"
+        )
+    if not _was_folder(run, name):
+        return name
+    raise CheckpointError(
+        f"the base model of {run}, '{name}', is not here; looked for {', '.join(map(str, folders))}: copy it beside "
+        "the run, or name its folder with base_model (--base-model)"
+    )
+
+
+def _folders(run: Path, name: str) -> Iterator[Path]:
+    """Where the encoder may lie, the likeliest places first."""
+    path, noted = Path(name), read_inputs(run / PROVENANCE).get(_BASE + CONFIG, {}).get("path")
+    originals = [path, *([] if noted is None else [Path(noted).parent])]
+    for original in originals:
+        if original.is_absolute():
+            yield from places(run, original)
+    if not path.is_absolute():
+        yield path.absolute()
+        # A run of an older version: the path is relative to a folder that was not noted, and often held the run.
+        yield from (Path(os.path.normpath(folder / path)) for folder in (run.absolute(), *run.absolute().parents[:3]))
+        yield run.absolute().parent / path.name
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / CONFIG).is_file()
+
+
+def _was_folder(run: Path, name: str) -> bool:
+    """Whether the encoder was a folder, and no model of the hub, as far as can be told."""
+    path = read_inputs(run / PROVENANCE).get(_BASE + CONFIG, {}).get("path")
+    if path is not None:
+        return f"models--{name.replace('/', '--')}" not in Path(path).parts
+    return Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") != 1
+
+
+def _changed(model: str, noted: dict[str, str]) -> list[str]:
+    """The files of a model that are not those that were noted; files that one of the two lacks are not compared."""
+    files = {key.removeprefix(_BASE): path for key, path in base_files(model).items()}
+    return [name for name, path in files.items() if name in noted and sha256(path) != noted[name]]
+
+
+def _refuse_other_weights(run: Path, model: str, noted: dict[str, str]) -> None:
+    """Refuse other weights; another config.json is told, as copies of released models have it."""
+    changed = _changed(model, noted)
+    if changed == [CONFIG]:
+        log.warning("%s: its config.json is not the one that %s began with; its weights are", model, run)
+    elif changed:
+        raise CheckpointError(
+            f"{model}: not the base model of {run}: the hash of {', '.join(changed)} is not the one in "
+            f"{run / PROVENANCE}"
+        )
+
+
+def same_weights(first: str, second: str) -> bool:
+    """Whether two names are of one encoder: of one folder, or of files with the same content."""
+    if first == second or Path(first).resolve() == Path(second).resolve():
+        return True
+    files = [weight_files(name) for name in (first, second)]
+    digests = [{name: sha256(path) for name, path in each.items()} for each in files]
+    return bool(digests[0]) and digests[0] == digests[1]
