@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bindtune.errors import InputError
+from bindtune.evaluation.kept_epoch import NAMES, metric_of
 from bindtune.evaluation.model_card import (
     AUTO_CLASSES,
     NOTICE,
@@ -21,16 +22,20 @@ from bindtune.evaluation.model_card import (
 )
 from bindtune.evaluation.page import interval, number
 from bindtune.evaluation.report_run import provenance
-from bindtune.evaluation.run_files import as_number, flatten, read_csv, read_json, read_yaml
+from bindtune.evaluation.run_files import UNDEFINED, as_number, flatten, read_csv, read_json, read_yaml
 from bindtune.evaluation.run_kinds import run_config
+from bindtune.evaluation.settings_in_effect import (
+    binding_settings,
+    chooses_epoch,
+    section,
+    stops_early,
+    training_words,
+    trains_encoder,
+    trains_mlm_head,
+)
 from bindtune.runs import write_text
 
 ADAPTERS, ENCODER = "best_e1_binding_model_lora", "best_e1_binding_model"
-_SETTINGS = (
-    "training.ions", "training.num_folds", "training.epochs", "training.learning_rate", "training.mlm_weight",
-    "training.mlm_probability", "training.loss_type", "training.pos_weight_mode", "training.seed", "lora.r",
-    "lora.alpha", "lora.dropout", "lora.target_modules",
-)  # fmt: skip
 _FOLD_HEADS = ("ion", "base rate", "AUPRC", "AUROC", "HRA")
 _RUN_HEADS = (
     "ion", "proteins", "residues", "base rate", "AUPRC (95 % interval)", "AUPRC of letters alone", "AUROC", "HRA",
@@ -73,20 +78,24 @@ def run_card(run: Path) -> str:
     if not isinstance(summary, dict) or not all(isinstance(each, dict) for each in summary.values()):
         raise InputError(run / "summary.yaml", None, "'out_of_fold' does not hold a mapping for each ion")
     what, folds = _what(config, origin), number(as_number(_training(config).get("num_folds")), 0)
+    learns_sites = bool(_training(config).get("ions"))
     about = (
-        f"{what}, in {folds} folds: each `fold_K` holds the {_weights(config)} and the ion heads of its best epoch.",
+        f"{what}, in {folds} folds: each `fold_K` holds the {_weights(config)} and the ion heads of "
+        f"{_epoch_words(config)}.",
     )
-    if not _training(config).get("ions"):
-        about = (f"{what}. The {_weights(config)} of the best epoch: `fold_1`.",)
+    if not learns_sites:
+        about = (f"{what}. `fold_1` holds the {_weights(config)} of {_epoch_words(config)}.",)
     note = (
         "Out of fold: each protein is predicted by the fold that did not train on it. A random order of residues has "
         "the base rate as its AUPRC; the interval is a bootstrap over proteins."
     )
     loading = "```\nbindtune predict --run FOLDER --fasta proteins.fa --out predictions\n```"
     if not summary:
+        note = "The folds are not joined yet, so nothing was scored."
+    if not learns_sites:
         note, loading = "No ion was learned, so there are no sites to score.", "See `fold_1`."
     return _card(
-        "Binding sites of proteins, residue by residue",
+        "Binding sites of proteins, residue by residue" if learns_sites else "A language model of proteins, adapted",
         config,
         origin,
         encoder=encoder_of(run),
@@ -129,16 +138,17 @@ def fold_card(
     shown = tested or [row for row in held_out if row.get("split") == "validation"]
     what = "The adapters" if adapters else "The encoder with the adapters merged" if merged else "The encoder"
     what = "The heads" if heads_alone else what
+    learns_sites = bool(_training(config).get("ions"))
+    heads = (
+        f" The ion heads are in the run's `fold_{fold}/{ENCODER}_heads.pt`: without them this is a masked language "
+        "model with hidden states, and marks no sites."
+    )
     return _card(
-        f"{what} of fold {fold} of a binding-site run",
+        f"{what} of fold {fold} of a binding-site run" if learns_sites else f"{what} of an adapted language model",
         config,
         origin,
         encoder=encoder,
-        about=(
-            f"{_what(config, origin)}: fold {fold}, epoch {epoch}. The ion heads are in the run's "
-            f"`fold_{fold}/{ENCODER}_heads.pt`: without them this is a masked language model with hidden states, and "
-            "marks no sites.",
-        ),
+        about=(f"{_what(config, origin)}: fold {fold}, epoch {epoch}.{heads if learns_sites else ''}",),
         loading="\n".join(lines),
         figures=tuple(_fold_row(row) for row in shown),
         heads=_FOLD_HEADS,
@@ -149,9 +159,7 @@ def fold_card(
 
 
 def _trains_heads_alone(config: Mapping[str, Any]) -> bool:
-    training, model = _training(config), config.get("model") or {}
-    learns_mlm_head = bool(training.get("train_mlm_head") and training.get("mlm_weight"))
-    return bool(model.get("freeze_backbone")) and not config.get("lora") and not learns_mlm_head
+    return not trains_encoder(config) and not config.get("lora") and not trains_mlm_head(config)
 
 
 def merged_card(run: Path, *, fold: int, epoch: int, base: str, encoder: str) -> str:
@@ -201,8 +209,10 @@ def _card(
     header: dict[str, Any] = {
         "library_name": library,
         "pipeline_tag": task,
-        "tags": ["bindtune", "biology", "protein", "binding-sites", *(["lora"] if config.get("lora") else [])],
+        "tags": ["bindtune", "biology", "protein"],
     }
+    header["tags"] += ["binding-sites"] if _training(config).get("ions") else []
+    header["tags"] += ["lora"] if config.get("lora") else []
     if encoder == "E1":
         header["tags"].append("profluent-e1")
     if figures:
@@ -217,7 +227,9 @@ def _card(
             about=about,
             loading=loading,
             inputs=input_rows(inputs),
-            settings=tuple((name, leaves[name]) for name in _SETTINGS if name in leaves),
+            settings=tuple(
+                (name, leaves[name]) for name in binding_settings(config) if leaves.get(name, UNDEFINED) != UNDEFINED
+            ),
             figures=figures,
             figure_heads=heads,
             figure_note=note,
@@ -228,8 +240,7 @@ def _card(
 
 
 def _training(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = config.get("training")
-    return found if isinstance(found, Mapping) else {}
+    return section(config, "training")
 
 
 def _checkpoint(config: Mapping[str, Any]) -> object:
@@ -241,16 +252,22 @@ def _weights(config: Mapping[str, Any]) -> str:
     return "LoRA adapters" if config.get("lora") else "encoder's settings" if _trains_heads_alone(config) else "encoder"
 
 
+def _epoch_words(config: Mapping[str, Any]) -> str:
+    """The epoch that a fold keeps."""
+    if not chooses_epoch(config):
+        return "its only epoch"
+    metric = metric_of(_training(config)) if _training(config).get("ions") else "loss"
+    return f"its best epoch, judged by {NAMES[metric]} in validation"
+
+
 def _what(config: Mapping[str, Any], origin: dict[str, Any]) -> str:
     checkpoint = _checkpoint(config)
     words = base_words(checkpoint, base_name(checkpoint, inputs_of(origin)))
     encoder = words[0].upper() + words[1:]
-    how = "adapted with LoRA" if config.get("lora") else "fine-tuned"
-    how = "left as it is, with heads trained on it" if _trains_heads_alone(config) else how
     ions = _training(config).get("ions") or ()
     if not ions:
-        return f"{encoder}, {how} as a language model of proteins, without labels"
-    return f"{encoder}, {how} to mark the residues that bind {', '.join(code(ion) for ion in ions)}"
+        return f"{encoder}, {training_words(config)} as a language model of proteins, without labels"
+    return f"{encoder}, {training_words(config)} to mark the residues that bind {', '.join(code(ion) for ion in ions)}"
 
 
 def _summary_row(ion: str, found: Mapping[str, Any]) -> tuple[str, ...]:
@@ -280,31 +297,46 @@ def _fold_note(*, held_out: bool, tested: bool, config: Mapping[str, Any]) -> st
     if not held_out:
         learned = bool(_training(config).get("ions"))
         return "No figures of this epoch." if learned else "No ion was learned, so there are no sites to score."
-    note = "Of the held-out fold's proteins. A random order of residues has the base rate as its AUPRC."
-    return note if tested else f"{note} The same proteins picked the epoch, so the figures may be too high."
+    inner = as_number(_training(config).get("inner_validation_fraction")) > 0 and not tested
+    proteins = (
+        "the inner validation proteins, which the fold did not train on" if inner else "the held-out fold's proteins"
+    )
+    note = f"Of {proteins}. A random order of residues has the base rate as its AUPRC."
+    if tested or not chooses_epoch(config):
+        return note
+    return f"{note} The same proteins picked the epoch, so the figures may be too high."
 
 
 def _limits(config: Mapping[str, Any]) -> tuple[str, ...]:
-    data = config.get("data")
-    clusters = Path(str(data.get("clusters"))).name if isinstance(data, Mapping) else ""
     limits = []
     if _training(config).get("ions"):
         limits.append(
             "A residue that is not marked counts as not binding in every protein with labels of the ion: sites that "
             "nobody has seen yet are learned as negatives."
         )
-        if clusters == "identical":
-            limits.append(
-                "Only identical sequences were kept in one fold: similar proteins may stand on both sides, and figures "
-                "for proteins unlike all of these may be lower."
-            )
-        else:
-            limits.append(
-                f"Proteins were kept in one fold by {code(clusters or 'not recorded')}; what stands on both sides "
-                "nevertheless is listed in the run's audit.json."
-            )
-        if not as_number(_training(config).get("inner_validation_fraction")) > 0:
-            limits.append("The held-out fold picked the epoch and stopped training: its figures may be too high.")
+        limits.append(_folds_limit(section(config, "data")))
+        if chooses_epoch(config) and not as_number(_training(config).get("inner_validation_fraction")) > 0:
+            stopped = " and may have stopped training" if stops_early(config) else ""
+            limits.append(f"The held-out fold picked the epoch{stopped}: its figures may be too high.")
+        limits.append("Predictions are probabilities of a model, and no experiment.")
     limits.append(f"It is one run with one seed ({code(_training(config).get('seed'))}).")
-    limits.append("Predictions are probabilities of a model, and no experiment.")
     return tuple(limits)
+
+
+def _folds_limit(data: Mapping[str, Any]) -> str:
+    """What proteins on both sides of a fold have in common."""
+    clusters = Path(str(data.get("clusters"))).name if data.get("clusters") else ""
+    if data.get("folds") is not None:
+        return (
+            f"The folds are those of a table, {code(Path(str(data['folds'])).name)}: similar proteins may stand on "
+            "both sides; those that were looked for are listed in the run's audit.json."
+        )
+    if clusters == "identical":
+        return (
+            "Only identical sequences were kept in one fold: similar proteins may stand on both sides, and figures "
+            "for proteins unlike all of these may be lower."
+        )
+    return (
+        f"Proteins were kept in one fold by {code(clusters or 'not recorded')}; what stands on both sides "
+        "nevertheless is listed in the run's audit.json."
+    )

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bindtune.evaluation.model_card import (
     AUTO_CLASSES,
@@ -15,16 +15,13 @@ from bindtune.evaluation.model_card import (
     licence_of,
     render,
 )
-from bindtune.evaluation.page import number, percent
+from bindtune.evaluation.page import exact_percent, number, percent
 from bindtune.evaluation.report_run import provenance
 from bindtune.evaluation.run_files import as_number, masking_mode, read_json, shown
 from bindtune.evaluation.run_kinds import run_config
+from bindtune.evaluation.settings_in_effect import masking_words, pretraining_settings
 
-_SETTINGS = (
-    "target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi", "min_flanking_prob", "eval_masking", "max_seq_length",
-    "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
-    "seed",
-)  # fmt: skip
+STATE = "trainer_state.json"
 _POOLS = {"": "all masked tokens", "peak_": "in peaks", "flank_": "in flanks"}
 
 
@@ -47,38 +44,88 @@ def pretraining_card(run: Path, *, model: Path | None = None, exported: bool = F
         "library_name": "transformers",
         "pipeline_tag": "fill-mask",
         "tags": ["bindtune", "biology", "dna", "masked-lm"],
-        "metrics": ["perplexity", "accuracy"],
     }
     if base is not None:
         header |= {"base_model": base, "base_model_relation": "finetune"}
     results = _results(run, model)
     rows = tuple(_row(results, kind) for kind in _POOLS if f"eval_{kind}loss" in results)
+    if rows:
+        header["metrics"] = ["perplexity", "accuracy"]
+    progress = _progress(run, model)
     return render(
         Card(
             title="A masked language model of DNA, trained further on binding regions",
             header=header,
-            about=(_about(config, checkpoint, base),),
+            about=(_about(config, checkpoint, base), *([sentence] if (sentence := _weights(progress)) else [])),
             loading=_loading(kind, exported=exported),
             inputs=input_rows(inputs),
-            settings=(("masking", masking_mode(config)), *((name, shown(config.get(name))) for name in _SETTINGS)),
+            settings=(
+                ("masking", masking_mode(config)),
+                *((name, shown(config.get(name))) for name in pretraining_settings(config)),
+            ),
             figures=rows,
             figure_heads=("masked tokens", "loss (nats)", "perplexity", "predicted right", "share masked"),
-            figure_note=_note(config, bool(rows)),
+            figure_note=_note(config, progress, evaluated=bool(rows), is_checkpoint=model is not None and model != run),
             limits=_limits(config),
             terms=licence_of(kind, base),
         )
     )
 
 
+class _Progress(NamedTuple):
+    """Where training stood.
+
+    Args:
+        step: of the weights; None where it is not recorded.
+        steps: that were trained.
+        planned: steps of the whole run.
+        evaluations: how many steps were evaluated in training.
+        chosen: whether the step was chosen by its evaluation.
+    """
+
+    step: int | None
+    steps: int | None
+    planned: int | None
+    evaluations: int
+    chosen: bool
+
+
+def _progress(run: Path, model: Path | None) -> _Progress:
+    is_checkpoint = model is not None and model.resolve() != run.resolve()
+    state = read_json((model if model is not None and is_checkpoint else run) / STATE) or {}
+    steps, planned = (_whole(state.get(name)) for name in ("global_step", "max_steps"))
+    history = state.get("log_history")
+    lines = [line for line in history if isinstance(line, dict)] if isinstance(history, list) else []
+    evaluations = len({line.get("step") for line in lines if "eval_loss" in line})
+    best = str(state.get("best_model_checkpoint") or "").rpartition("-")[2]
+    chosen = not is_checkpoint and best.isdigit()
+    return _Progress(int(best) if chosen else steps, steps, planned, evaluations, chosen and evaluations > 1)
+
+
+def _whole(value: Any) -> int | None:
+    number_ = as_number(value)
+    return None if math.isnan(number_) else int(number_)
+
+
+def _weights(progress: _Progress) -> str:
+    """Which step the weights are of."""
+    if progress.step is None or progress.steps is None or progress.planned is None:
+        return ""
+    of = f"These are the weights after step {progress.step}"
+    if progress.step == progress.planned:
+        return f"{of}, the last one."
+    if progress.step == progress.steps:
+        return f"{of} of {progress.planned}."
+    return f"{of}; training went on to step {progress.steps} of {progress.planned}."
+
+
 def _about(config: dict[str, Any], checkpoint: object, base: str | None) -> str:
-    how = {
-        "adaptive": "Tokens in binding regions were masked more often than those in the flanks",
-        "peak-only": "Tokens in binding regions were masked, and flanks only where the regions were too short",
-    }.get(masking_mode(config), "Tokens in binding regions and flanks were masked alike")
-    target = percent(as_number(config.get("target_mlm_prob")), 0)
+    limit = config.get("max_train_samples")
+    windows = "genomic windows" if limit is None else f"at most {shown(limit)} genomic windows, drawn at random,"
     return (
-        f"Continued masked-language-model training of {base_words(checkpoint, base)} on genomic windows with binding "
-        f"regions (peaks). {how}, with an exact total of {target} of every sequence."
+        f"Continued masked-language-model training of {base_words(checkpoint, base)} on {windows} with binding "
+        f"regions (peaks). {masking_words(config)}, with an exact total of "
+        f"{exact_percent(as_number(config.get('target_mlm_prob')))} of every sequence."
     )
 
 
@@ -112,20 +159,32 @@ def _row(results: dict[str, Any], kind: str) -> tuple[str, ...]:
     return (_POOLS[kind], number(loss, 4), number(math.exp(min(loss, 20.0)), 2), percent(accuracy, 1), percent(rate))
 
 
-def _note(config: dict[str, Any], evaluated: bool) -> str:
+def _note(config: dict[str, Any], progress: _Progress, *, evaluated: bool, is_checkpoint: bool) -> str:
     if not evaluated:
-        return "It was not evaluated."
-    return (
-        f"Of the validation windows under fixed {code(config.get('eval_masking', 'uniform'))} masks; means over masked "
-        "tokens. The windows chose the checkpoint, so the figures are of data that took part in a choice."
-    )
+        return "These weights were not evaluated." if config.get("validation_file") else "It was not evaluated."
+    limit = config.get("max_eval_samples")
+    windows = "the validation windows" if limit is None else f"at most {shown(limit)} validation windows"
+    note = f"Of {windows} under fixed {code(config.get('eval_masking', 'uniform'))} masks; means over masked tokens. "
+    if progress.steps is None:
+        return f"{note}Whether the windows chose the checkpoint is not recorded."
+    if progress.evaluations > 1 and is_checkpoint:
+        return f"{note}Checkpoints with the lowest losses are kept, so the windows may have taken part in a choice."
+    if progress.chosen:
+        number_ = f"the one with the lowest loss of {progress.evaluations} evaluations"
+        return f"{note}The windows chose the checkpoint, {number_}: the figures are of data that took part in a choice."
+    if progress.step != progress.steps:
+        return f"{note}The windows chose nothing: this is the only checkpoint that was evaluated."
+    return f"{note}The windows chose nothing: these are the weights that training ended with."
 
 
 def _limits(config: dict[str, Any]) -> tuple[str, ...]:
-    return (
-        "Losses of masked tokens say little about any other task: nothing of the kind was measured here.",
+    divided = (
         "Whether validation windows overlap or resemble training windows follows from how they were divided, which "
         "this run did not see (`bindtune windows` writes it into summary.json).",
+    )
+    return (
+        "Losses of masked tokens say little about any other task: nothing of the kind was measured here.",
+        *(divided if config.get("validation_file") is not None else ()),
         f"It is one run with one seed ({code(config.get('seed'))}).",
         "It is meant for sequences like those in the training file: the organism, the peaks and the window length "
         "matter.",

@@ -6,12 +6,13 @@ header as PyYAML quotes it. Files are named without their folders, which may tel
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from bindtune import __version__
 
@@ -84,14 +85,19 @@ class Card:
 
 def render(card: Card) -> str:
     """The card as Markdown."""
+    header = yaml.safe_dump({**card.terms.header, **card.header}, sort_keys=False, allow_unicode=False, width=1000)
+    text = _template().render(card=card, header=header)
+    return text.rstrip() + f"\n\nWritten by bindtune {__version__}.\n"
+
+
+@cache
+def _template() -> Template:
     # Nothing is escaped for HTML, as this is none: code spans and YAML quoting do it.
     environment = Environment(  # noqa: S701
         loader=PackageLoader("bindtune.evaluation"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["cell"] = lambda value: code(value).replace("|", "\\|")
-    header = yaml.safe_dump({**card.terms.header, **card.header}, sort_keys=False, allow_unicode=False, width=1000)
-    text = environment.get_template("model_card.md.j2").render(card=card, header=header)
-    return text.rstrip() + f"\n\nWritten by bindtune {__version__}.\n"
+    return environment.get_template("model_card.md.j2")
 
 
 def code(value: object) -> str:

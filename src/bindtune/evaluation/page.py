@@ -4,8 +4,10 @@ Everything a page is given is text, and is shown as text: the template escapes i
 makes them and puts no name of a user's into them.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -223,3 +225,16 @@ def interval(value: float | None, bounds: Sequence[float] | None, digits: int = 
 def percent(value: float | None, digits: int = 2) -> str:
     """A share as a percentage."""
     return UNDEFINED if value is None or value != value else f"{100 * value:.{digits}f} %"
+
+
+def exact_percent(share: float | None) -> str:
+    """A share that a user gave, as a percentage with all of its digits.
+
+    Examples:
+        >>> exact_percent(0.125), exact_percent(0.15), exact_percent(1e-05)
+        ('12.5 %', '15 %', '0.001 %')
+    """
+    if share is None or not math.isfinite(share):
+        return UNDEFINED
+    digits = (100 * Decimal(repr(float(share)))).normalize()
+    return f"{digits:f} %"

@@ -18,6 +18,7 @@ from bindtune.evaluation.report_learning import Row, last_epoch, learning_sectio
 from bindtune.evaluation.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
 from bindtune.evaluation.report_sites import examples_section
 from bindtune.evaluation.run_files import UNDEFINED, as_number, read_text, read_yaml
+from bindtune.evaluation.settings_in_effect import training_words
 from bindtune.evaluation.thresholds import read_thresholds
 
 THRESHOLDS = "global_thresholds.yaml"
@@ -94,7 +95,7 @@ def _planned(run: Path, training: dict[str, Any]) -> int:
 def _lead(config: dict[str, Any], predictions: OutOfFold | None, ions: tuple[str, ...]) -> str:
     model = config.get("model")
     name = Path(str(model.get("checkpoint"))).name if isinstance(model, dict) else "a protein encoder"
-    how = "adapted with LoRA" if config.get("lora") else "fine-tuned"
+    how = training_words(config)
     if not ions:
         return f"{name} {how} as a language model of proteins, without labels."
     what = f"{name} {how} to mark the residues that bind {_joined(ions)}"

@@ -18,11 +18,13 @@ from bindtune.evaluation.page import (
     Table,
     Text,
     Tile,
+    exact_percent,
     number,
     percent,
 )
 from bindtune.evaluation.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
 from bindtune.evaluation.run_files import UNDEFINED, as_number, masking_mode, read_json
+from bindtune.evaluation.settings_in_effect import masking_words
 
 STATE = "trainer_state.json"
 _ALL, _FLANK, _PEAK = 0, 1, 2  # colours
@@ -54,7 +56,7 @@ def build(run: Path, config: dict[str, Any]) -> Page:
     mode = masking_mode(config)
     return Page(
         title=f"Pretraining run {run.resolve().name}",
-        lead=_lead(config, mode),
+        lead=_lead(config),
         facts=(
             ("Status", _status(state, results)),
             ("Started", started(origin)),
@@ -75,18 +77,16 @@ def build(run: Path, config: dict[str, Any]) -> Page:
     )
 
 
-def _lead(config: dict[str, Any], mode: str) -> str:
+def _lead(config: dict[str, Any]) -> str:
     model = Path(str(config.get("model_name_or_path"))).name
     windows = Path(str(config.get("train_file"))).name
-    target, lo, hi = (
-        percent(as_number(config.get(name)), 0) for name in ("target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi")
+    limit = config.get("max_train_samples")
+    windows = f"the windows of {windows}" if limit is None else f"at most {limit} windows of {windows}"
+    target = exact_percent(as_number(config.get("target_mlm_prob")))
+    return (
+        f"Continued masked-language-model training of {model} on {windows}. {masking_words(config)}, with an exact "
+        f"total of {target} of every sequence."
     )
-    how = {
-        "adaptive": f"Peaks were masked at {lo} to {hi}, flanks at the rate that keeps the total at {target}.",
-        "peak-only": f"Tokens were masked in peaks, {target} of the whole, and in flanks where peaks are too short.",
-    }
-    plain = f"Tokens were masked at {target}, in peaks and flanks alike."
-    return f"Continued masked-language-model training of {model} on the windows of {windows}. {how.get(mode, plain)}"
 
 
 def _state(run: Path) -> tuple[dict[str, Any], Path]:
@@ -142,6 +142,7 @@ def _tiles(results: dict[str, Any], evaluated: Rows, config: dict[str, Any]) -> 
         # Where not every evaluation has a checkpoint, the model that is kept may not be the best that was seen.
         lowest = math.isclose(loss, as_number(best.get("eval_loss", loss)), rel_tol=1e-5)
         told = f"lowest, at step {best.get('step', UNDEFINED)}" if lowest else "lowest of the checkpoints"
+        told = f"at step {best.get('step', UNDEFINED)}, the only evaluation" if len(evaluated) == 1 else told
         tiles += [
             Tile("Evaluation loss", number(loss), told),
             Tile("Perplexity", number(as_number(source.get("eval_perplexity")), 2), "exp of that loss"),
@@ -149,7 +150,7 @@ def _tiles(results: dict[str, Any], evaluated: Rows, config: dict[str, Any]) -> 
             Tile("Loss in flanks", number(as_number(source.get("eval_flank_loss"))), _accuracy(source, "flank")),
         ]
     if "train_masked_rate" in results:
-        target = percent(as_number(config.get("target_mlm_prob")))
+        target = exact_percent(as_number(config.get("target_mlm_prob")))
         tiles.append(Tile("Masked in all", percent(as_number(results["train_masked_rate"])), f"target {target}"))
     if "train_padding_efficiency" in results:
         share = percent(as_number(results["train_padding_efficiency"]), 1)
@@ -193,11 +194,14 @@ def _losses(trained: Rows, evaluated: Rows) -> Section:
         _loss_chart("Loss in flanks", trained, evaluated, "flank_"),
         _accuracy_chart(evaluated),
     ]
+    same_masks = (
+        "Evaluation uses the same windows under the same masks each time, so its curves are not blurred by the draw of "
+        "masks. "
+    )
     blocks: list[Block] = [
         Text(
-            "Cross entropy in nats, the mean over masked tokens; lower is better. Evaluation uses the same windows "
-            "under the same masks each time, so its curves are not blurred by the draw of masks. Training losses are "
-            "of the steps since the log line before."
+            "Cross entropy in nats, the mean over masked tokens; lower is better. "
+            f"{same_masks if evaluated else ''}Training losses are of the steps since the log line before."
         ),
         Charts(tuple(chart for chart in drawn if chart)),
     ]
@@ -296,18 +300,19 @@ def _rates_chart(trained: Rows, results: dict[str, Any], config: dict[str, Any],
 
 def _rates_table(results: dict[str, Any], config: dict[str, Any], mode: str) -> Table:
     target, lo, hi, floor = (
-        percent(as_number(config.get(name)))
+        exact_percent(as_number(config.get(name)))
         for name in ("target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi", "min_flanking_prob")
     )
     of_regions = {
-        "adaptive": (f"{lo} to {hi}", f"what is left, at least {floor}"),
+        "adaptive": (lo if lo == hi else f"{lo} to {hi}", f"what is left, at least {floor}"),
         "peak-only": ("the whole total, if they hold it", "what peaks are too short for"),
     }
     in_peaks, in_flanks = of_regions.get(mode, (target, target))
     wanted = {"": f"{target} of every sequence", "peak_": in_peaks, "flank_": in_flanks}
     rows = [(name, wanted[kind], *_both(results, f"{kind}masked_rate")) for kind, (name, _) in _KINDS.items()]
     rows.append(("sequences relaxed", "0, where windows allow it", *_both(results, "relaxed_sequences")))
-    evaluation = f"evaluation ({config.get('eval_masking', 'uniform')} masks)"
+    was_evaluated = "eval_loss" in results
+    evaluation = f"evaluation ({config.get('eval_masking', 'uniform')} masks)" if was_evaluated else "evaluation (none)"
     return Table(
         "Masked tokens against their targets",
         ("Tokens", "Wanted in training", "Realised in training", f"Realised in {evaluation}"),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bindtune.evaluation.bootstrap import Compared, Interval, interval, paired_interval, protein_codes
+from bindtune.evaluation.page import exact_percent
 from bindtune.evaluation.ranking import (
     MOST_HIGH_RECALL_AREA,
     area_under_roc,
@@ -81,7 +82,7 @@ def summary_table(summary: Mapping[str, Mapping[str, Any]]) -> str:
         for pairs in (list(zip(row, widths, strict=True)) for row in rows)
     ]
     lines.insert(1, "-" * len(lines[0]))
-    levels = [f"{entry['auprc']['level']:.0%}" for entry in summary.values()]
+    levels = [exact_percent(entry["auprc"]["level"]) for entry in summary.values()]
     notes = [
         *[f"interval: {level} bootstrap of AUPRC by protein" for level in levels[:1]],
         "baseline: AUPRC of the residue's letter alone; a random order has the base rate",

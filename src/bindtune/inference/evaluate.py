@@ -22,6 +22,7 @@ from bindtune.errors import CheckError
 from bindtune.evaluation import baseline
 from bindtune.evaluation.held_out import LabelledResidues, figures_table, score_test_set
 from bindtune.evaluation.out_of_fold import read_table
+from bindtune.evaluation.page import exact_percent
 from bindtune.evaluation.plots import calibration_figure, save_png, threshold_figure
 from bindtune.inference.job import AUDIT, OOF, Source, TrainedRun, claimed, read_run, run_job
 from bindtune.inference.processes import launched
@@ -204,7 +205,7 @@ def _report(
     for ion, each in scored.items():
         _draw(ion, each.residues, run, out / "plots")
     notes = [
-        f"interval: {settings.level:.0%} bootstrap of AUPRC by protein",
+        f"interval: {exact_percent(settings.level)} bootstrap of AUPRC by protein",
         "baseline: AUPRC of the residue's letter alone, fitted on training proteins; a random order has the base rate",
         "F1 and MCC: at the threshold that was chosen on the out-of-fold residues of the run; -: not defined",
     ]

@@ -152,7 +152,8 @@ def _pretraining(run: Path, model: Path, repo: str, base_model: str | None) -> B
     files |= _settings(run, base, section=None, key="model_name_or_path")
     with tempfile.TemporaryDirectory(prefix="bindtune-push-") as folder:
         small = {name: each for name, each in files.items() if name.endswith((".json", ".yaml"))}
-        _write(Path(folder), small)
+        # The card says what the trainer's state tells of the weights; the state itself is not published.
+        _write(Path(folder), small | {path.name: path for path in _listed(run, (STATE,))})
         files[README] = _card(pretraining_card(Path(folder), model=None if model == run else model), repo)
     what = "a run of bindtune pretrain" if model == run else f"{model.name} of a run of bindtune pretrain"
     return _bundle(what, model, files, base)

@@ -47,7 +47,8 @@ def find_checkpoint(config: PretrainConfig) -> Path | None:
     for settings in {run / CONFIG, (checkpoint or run / "none").parent / CONFIG}:
         if settings.is_file():
             _refuse_changes(config, read_yaml(settings), settings)
-            _refuse_other_windows(config, settings.parent / PROVENANCE)
+            if checkpoint is not None:
+                _refuse_other_windows(config, settings.parent / PROVENANCE)
     return checkpoint
 
 
