@@ -26,7 +26,7 @@ SERIES: dict[str, tuple[tuple[int, ...], str, str]] = {
     "windows": ((30, 100, 300), "windows of a genome of {:,} million nt", "windows"),
     "length": ((64, 256, 1024, 2048), "DNABERT-2 117M, forward + backward, sequences of {:,} tokens", "tokens"),
     "protein": ((128, 512, 2048, 5000), "E1-150M, forward, proteins of {:,} residues", "residues"),
-    "depth": ((1000, 3000, 10000, 30000), "neighbour weights of {:,} rows of 300 columns", "rows"),
+    "depth": ((1000, 10_000, 20_000, 30_000, 100_000), "reading an alignment of {:,} rows of 1,000 columns", "rows"),
     "ions": ((1, 4, 16), "small E1 with adapters, forward + backward, {:,} ions", "residues"),
     "folds": ((1, 5, 10), "small E1, prediction by {:,} folds of 6 ions", "residues"),
 }
@@ -81,13 +81,15 @@ def protein(residues: int, folder: Path) -> tuple[float, int, float]:
 
 
 def depth(rows: int, folder: Path) -> tuple[float, int, float]:
-    """Neighbour weights of one alignment."""
+    """An alignment from a file to neighbour weights; more than 20,000 rows have estimated ones."""
     import neighbours as script
+    from bindtune.data.context import read_homologs
 
-    del folder
-    aligned = script.alignment(rows, 300)
+    with (folder / "a.a3m").open("wb") as file:
+        for number, row in enumerate(script.family(rows, 1000)):
+            file.write(b">row %d\n%b\n" % (number, row.tobytes()))
     start = time.perf_counter()
-    script.neighbour_counts(aligned, lower_bound=0.8)
+    read_homologs(folder / "a.a3m", neighbor_similarity_lower_bound=0.8)
     return time.perf_counter() - start, rows, peak_resident()
 
 

@@ -5,10 +5,11 @@ OMP_NUM_THREADS=2 python benchmarks/neighbours.py
 
 import argparse
 import time
+from collections.abc import Iterator
 
 import numpy as np
 
-from bindtune.data.context import neighbour_counts
+from bindtune.data.neighbours import neighbour_counts
 from rows import Row, add_json_option, peak_resident, write_rows
 
 
@@ -19,6 +20,28 @@ def alignment(rows: int, columns: int) -> np.ndarray:
     query = letters[generator.integers(20, size=columns)]
     changed = generator.random((rows, columns)) < generator.random((rows, 1))
     return np.where(changed, letters[generator.integers(len(letters), size=(rows, columns))], query)
+
+
+def family(rows: int, columns: int) -> Iterator[np.ndarray]:
+    """Rows of clusters of all sizes, around distant relatives of one query; one in five is a stretch of a protein."""
+    generator = np.random.default_rng(0)
+    letters = np.frombuffer(b"ACDEFGHIKLMNPQRSTVWY", dtype=np.uint8)
+    query = letters[generator.integers(20, size=columns)]
+    clusters = 2000
+    changed = generator.random((clusters, columns)) < generator.uniform(0.4, 0.9, (clusters, 1))
+    relatives = np.where(changed, letters[generator.integers(20, size=(clusters, columns))], query)
+    sizes = generator.pareto(1.0, clusters) + 1
+    owners = generator.choice(clusters, rows, p=sizes / sizes.sum())
+    yield query
+    for owner in owners[1:]:
+        row = relatives[owner].copy()
+        changed = np.flatnonzero(generator.random(columns) < generator.uniform(0, 0.3))
+        row[changed] = letters[generator.integers(20, size=len(changed))]
+        row[generator.random(columns) < 0.05] = ord("-")
+        if generator.random() < 0.2:
+            start = int(generator.integers(columns // 2))
+            row[:start], row[start + int(generator.integers(columns // 10, columns // 2)) :] = ord("-"), ord("-")
+        yield row
 
 
 def main() -> None:

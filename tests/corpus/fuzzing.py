@@ -227,8 +227,8 @@ def _count_headers(content: bytes) -> int:
 
 
 def _count_rows(content: bytes) -> int | None:
-    # Rows that annotate are left out, and so are alignments of other queries after NUL.
-    if any(mark in content for mark in (b"_pred", b"_conf", b"_dssp", b"\0")):
+    # Rows that annotate or are a consensus are left out, and so are alignments of other queries after NUL.
+    if any(mark in content for mark in (b"_pred", b"_conf", b"_dssp", b">ss_", b">sa_", b">aa_", b"onsensus", b"\0")):
         return None
     return sum(line.startswith(b">") for line in content.split(b"\n"))
 

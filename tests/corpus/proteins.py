@@ -162,9 +162,19 @@ ALIGNMENT_CASES = [
                 [("q", "MK"), ("r", "MR")],
             ),
             "names that only look like annotation": (
-                b">q\nMK\n>ss_prediction\nMR\n>my_ss_pred\nMH\n>SS_PRED\nMY\n",
-                [("q", "MK"), ("ss_prediction", "MR"), ("my_ss_pred", "MH"), ("SS_PRED", "MY")],
+                b">q\nMK\n>tm_prediction\nMR\n>my_ss_pred\nMH\n>SS_PRED\nMY\n>aa\nMV\n",
+                [("q", "MK"), ("tm_prediction", "MR"), ("my_ss_pred", "MH"), ("SS_PRED", "MY"), ("aa", "MV")],
             ),
+            "names that the HH-suite takes for annotation by their beginning": (
+                b">q\nMK\n>ss_prediction\n()\n>sa_4\n09\n>aa_astr\nMK\n>ss_\n\n>r\nMR\n",
+                [("q", "MK"), ("r", "MR")],
+            ),
+            "a consensus first": (
+                b">q_consensus x\nMK\n>r\nMR\n>s\nMH\n".replace(b"q_", b"p_"),
+                [("r", "MR"), ("s", "MH")],
+            ),
+            "a consensus within": (b">q\nMK\n>q1_consensus\nMR\n>Consensus\nMW\n>s\nMH\n", [("q", "MK"), ("s", "MH")]),
+            "a consensus alone": (b">ss_dssp\nHH\n>Consensus\nMK\n", [("Consensus", "MK")]),
             "a query in lower case": (b">q\nmk\n>r\nmkt\n", [("q", "MK"), ("r", "MKT")]),
         },
     ),

@@ -509,8 +509,11 @@ def test_long_proteins_and_settings_without_effect_are_told(
         "model.freeze_backbone=true", f"data.msa_dir={tmp_path}/msa",
     )  # fmt: skip
     with caplog.at_level(logging.INFO, "bindtune"):
-        cross_validate(config)
+        merged = cross_validate(config)
     said = caplog.text
+    assert merged.endswith("1 of 2 proteins have an alignment, 1 give no homolog")
+    counts = yaml.safe_load((tmp_path / "run" / "summary.yaml").read_text())["alignments"]
+    assert (counts["proteins"], counts["with_alignment"], counts["without_homolog"]) == (2, 1, 1)
     assert (
         "0 training proteins" in said
         and "1 training proteins, of which each epoch learns a random stretch of 60" in said

@@ -1,6 +1,7 @@
 """`bindtune doctor`: what it finds on good and broken settings of both jobs, exit codes, JSON."""
 
 import errno
+import itertools
 import json
 import math
 import os
@@ -27,6 +28,7 @@ from bindtune.doctor.encoders import check_weights
 from bindtune.doctor.machine import check_room, check_threads, host_memory, usable_cores
 from bindtune.doctor.room import HEAP, THRESHOLD, Place, check_heap, most_tokens, scaled
 from bindtune.errors import CheckpointError
+from bindtune.io.a3m import read_a3m
 from bindtune.models.backbones import load_encoder
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_config import DNABert2Config
@@ -139,7 +141,7 @@ def test_good_binding_settings(doctor: Doctor, proteins: Path, tmp_path: Path) -
     }
     count = named(found, "proteins", "proteins")["value"]
     aligned = named(found, "alignments", "alignments")["value"]
-    assert aligned["found"] + aligned["missing"] == count
+    assert aligned["proteins"] == count and aligned["with_alignment"] > 0 and aligned["without_homolog"] == 0
     folds = [one["value"] for one in found["sections"]["folds"] if one["name"].startswith("fold ")]
     assert sum(fold["proteins"] for fold in folds) == count
     assert sum(fold["residues"] for fold in folds) == named(found, "proteins", "residues")["value"]
@@ -149,6 +151,27 @@ def test_good_binding_settings(doctor: Doctor, proteins: Path, tmp_path: Path) -
     peaks = [named(found, "memory", f"peak {how}")["value"] for how in ("without it", "with checkpointing")]
     assert peaks[0] > peaks[1]
     assert not (tmp_path / "run").exists()  # nothing is left behind
+
+
+def test_alignments_that_give_no_homolog_are_counted(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:
+    shutil.copytree(proteins, tmp_path / "copy")
+    config = binding_config(tmp_path / "copy", tmp_path)
+    folder = tmp_path / "copy" / "proteins" / "msa"
+    paths = sorted(folder.glob("*.a3m*"))
+    for path in paths:
+        query = "".join(f">{row.name}\n{row.sequence.decode()}\n" for row in itertools.islice(read_a3m(path), 1))
+        path.write_text(query)
+        if path == paths[1]:
+            break
+    code, found = doctor(config)
+    value = named(found, "alignments", "alignments")["value"]
+    assert (code, value["without_homolog"]) == (0, 2) and value["with_alignment"] > 2
+    for path in paths:
+        path.rename(folder / f"{paths.index(path)}.txt")
+    code, found = doctor(config)
+    finding = named(found, "alignments", "alignments")
+    assert (code, finding["value"]["with_alignment"]) == (0, 0)
+    assert "has an alignment, all are read alone: looked for" in finding["fix"] and "'0.txt'" in finding["fix"]
 
 
 def test_all_that_is_wrong_with_binding_files_is_listed_at_once(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:

@@ -130,9 +130,16 @@ def test_alignments_are_counted_and_found_by_their_short_names(
     homolog = "MRSAYLAKNRQVTFVRAHYSKQ"
     for stem in ("P1", "tr_Q2_B_X"):
         Path(f"msa/{stem}.a3m").write_text(f">{stem}\n{sequence}\n>h\n{homolog}\n")
-    Path("msa/barren.a3m").write_text(f">barren\n{sequence}\n>again\n{sequence}\n")
-    line = "3 of 4 proteins have an alignment, 1 give no homolog"
-    counts = {"proteins": 4, "with_alignment": 3, "without_homolog": 1}
+    rows = f">ss_pred\n{'H' * 22}\n>barren\n{sequence}\n>barren_consensus\n{homolog}\n>again\n{sequence}\n"
+    Path("msa/barren.a2m").write_text(f"{rows}\0>other\n{homolog}\n")
+    line = (
+        "3 of 4 proteins have an alignment, 1 give no homolog; rows left out: 1 annotate, 1 are a consensus, "
+        "1 stand below another query"
+    )
+    counts = {
+        "proteins": 4, "with_alignment": 3, "without_homolog": 1, "annotation_rows": 1, "consensus_rows": 1,
+        "other_query_rows": 1, "estimated": 0,
+    }  # fmt: skip
     options = ("--run", binding_run, "--msa-dir", "msa")
     for _ in range(2):  # the second time from the manifest
         assert run("predict", *options, "--fasta", "p.fa", "--shard-proteins", 3, "--out", "predicted") == 0

@@ -70,12 +70,16 @@ def test_alignments_are_counted(
 ) -> None:
     Path("p.fa").write_text(f">sp|P1|A_X\n{PROTEIN}\n>barren\n{PROTEIN}\n>alone\nACD\n")
     Path("msa/p1.a3m").rename("msa/P1.a3m")
-    Path("msa/barren.a3m").write_text(f">q\n{PROTEIN}\n>copy\n{PROTEIN}\n")
+    Path("msa/barren.a3m").write_text(f">Consensus\n{PROTEIN}\n>q\n{PROTEIN}\n>sa_pred\n0123456789\n>copy\n{PROTEIN}\n")
     for more in ("", " --max-query-similarity 1"):
         assert run_line(f"embed --model model --fasta p.fa --msa-dir msa --out e.parquet{more}") == 0
-        assert "2 of 3 proteins have an alignment, 1 give no homolog" in capsys.readouterr().out
+        line = "2 of 3 proteins have an alignment, 1 give no homolog; rows left out: 1 annotate, 1 are a consensus\n"
+        assert line in capsys.readouterr().out
     held = pq.read_schema("e.parquet").metadata[b"alignments"]
-    assert json.loads(held) == {"proteins": 3, "with_alignment": 2, "without_homolog": 1}
+    assert json.loads(held) == {
+        "proteins": 3, "with_alignment": 2, "without_homolog": 1, "annotation_rows": 1, "consensus_rows": 1,
+        "other_query_rows": 0, "estimated": 0,
+    }  # fmt: skip
     Path("empty").mkdir()
     assert run_line("embed --model model --fasta p.fa --msa-dir empty --out e.parquet") == 0
     assert "0 of 3 proteins have an alignment, 0 give no homolog" in capsys.readouterr().out

@@ -40,7 +40,8 @@ class DataSettings(Settings):
     """Labelled proteins, 3-line FASTA: a path with {ION} in it, a folder of ION_train.fasta files, a file for each ion
     by its name, or a list of files in the order of training.ions."""
     msa_dir: str | None = None
-    """Alignments ID.a3m or ID.a3m.gz: a folder, a folder with a folder for each ion, or a path with {ION} in it."""
+    """Alignments ID.a3m or ID.a2m, gzipped or not: a folder, a folder with a folder for each ion, or a path with {ION}
+    in it."""
     unlabelled_fasta: Path | None = None
     """Proteins without labels, which take part in the masked-LM loss alone. Without training.ions it may be left out:
     those of the alignments in msa_dir are learned from."""

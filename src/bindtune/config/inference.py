@@ -16,8 +16,8 @@ class InferenceConfig(Settings):
     out: Path
     """Folder to write; what a killed command left there is gone on with."""
     msa_dir: str | None = None
-    """Alignments ID.a3m or ID.a3m.gz: a folder, or a folder with a folder for each ion; proteins without one are read
-    alone."""
+    """Alignments ID.a3m or ID.a2m, gzipped or not: a folder, or a folder with a folder for each ion; proteins without
+    one are read alone."""
     ions: list[str] | None = None
     """Ions to predict, parted by commas; those of the run by default."""
     contexts: Count = 1

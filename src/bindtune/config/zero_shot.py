@@ -47,7 +47,7 @@ class EmbedConfig(_ZeroShotConfig):
     per: Literal["protein", "residue"] = "protein"
     """One vector a protein, the mean over its residues, or one a residue."""
     msa_dir: Path | None = None
-    """Folder of alignments NAME.a3m or NAME.a3m.gz; a protein without one is embedded alone."""
+    """Folder of alignments NAME.a3m or NAME.a2m, gzipped or not; a protein without one is embedded alone."""
 
     @field_validator("out")
     @classmethod

@@ -1,6 +1,5 @@
 """Where the alignment of each protein lies: names of files, and folders by ion."""
 
-import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,11 +7,11 @@ from pathlib import Path
 from bindtune.errors import InputError
 from bindtune.outputs import LONGEST_NAME
 
-log = logging.getLogger(__name__)
-
 ION = "{ION}"
 """Stands for an ion in the path of a file or folder."""
-SUFFIXES = (".a3m", ".a3m.gz")
+SUFFIXES = (".a3m", ".a3m.gz", ".a2m", ".a2m.gz")
+"""What the names of alignments end in, the likeliest first."""
+_STOCKHOLM = (".sto", ".stk", ".stockholm")
 _ACCESSION = re.compile(r"(?:sp|tr|ref|gb|emb|dbj)\|([^|]+)\|.*")
 _ODD_IN_FILES = re.compile(r"[^\w.-]")
 
@@ -32,7 +31,7 @@ def alignment_files(
         The alignments by protein, and the proteins that have none.
 
     Raises:
-        InputError: the folder is not there, or a name would lead out of it.
+        InputError: the folder is not there, a name would lead out of it, or a protein has several alignments.
     """
     if msa_dir is None:
         return {}, tuple(looked_for)
@@ -59,23 +58,54 @@ def find_alignment(name: str, folders: Iterable[Path]) -> Path | None:
     """The alignment of a protein in the first of some folders that has one; an id too long for a file has none.
 
     The file is named after the id, or as programs that make alignments shorten it: ``sp|P00918|CAH2_HUMAN`` finds
-    ``P00918.a3m`` (MMseqs2) and ``sp_P00918_CAH2_HUMAN.a3m`` (ColabFold). The id itself comes first.
+    ``P00918.a3m`` (MMseqs2) and ``sp_P00918_CAH2_HUMAN.a3m`` (ColabFold). The id itself comes first. A folder with such
+    a name may hold the alignment too, whatever the file is called there.
+
+    Raises:
+        InputError: the folder of the protein holds several alignments.
     """
-    names = [f"{stem}{suffix}" for stem in _stems(name) for suffix in SUFFIXES]
-    paths = (folder / each for folder in folders for each in names if len(each.encode()) <= LONGEST_NAME)
-    return next((path for path in paths if path.is_file()), None)
+    stems = _stems(name)
+    for folder in folders:
+        for stem in stems:
+            for suffix in SUFFIXES:
+                path = folder / f"{stem}{suffix}"
+                if len(path.name.encode()) <= LONGEST_NAME and path.is_file():
+                    return path
+        for stem in stems:
+            own = folder / stem
+            alone = _alignment_within(own) if len(own.name.encode()) <= LONGEST_NAME and own.is_dir() else None
+            if alone is not None:
+                return alone
+    return None
 
 
-def warn_unmatched(msa_dir: str | Path, names: Sequence[str]) -> None:
+def alignment_name(path: Path) -> str | None:
+    """The id that the name of an alignment stands for, None where it is not named as one."""
+    suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
+    return None if suffix is None else path.name.removesuffix(suffix)
+
+
+def _alignment_within(folder: Path) -> Path | None:
+    paths = sorted(path for path in folder.iterdir() if alignment_name(path) is not None and path.is_file())
+    if len(paths) > 1:
+        names = ", ".join(path.name for path in paths[:3])
+        raise InputError(folder, None, f"holds {len(paths)} alignments of one protein, expected one: {names}")
+    return paths[0] if paths else None
+
+
+def unmatched(msa_dir: str | Path, names: Sequence[str]) -> str:
     """Say that no protein has an alignment: what was looked for, and what there is."""
     folder = Path(msa_dir)
-    there = sorted(path.name for path in folder.iterdir())[:1] if folder.is_dir() else []
-    held = f"; the folder holds {there[0]!r}" if there else "; the folder is empty" if folder.is_dir() else ""
-    looked = " or ".join(f"{stem}.a3m" for stem in _stems(names[0]))
-    log.warning(
-        "%s: none of %d proteins has an alignment, all are read alone: looked for %s and the like%s",
-        msa_dir, len(names), looked, held,
-    )  # fmt: skip
+    present = sorted(folder.iterdir()) if folder.is_dir() else []
+    first = next((path for path in present if alignment_name(path) is not None), present[0] if present else None)
+    held = f"; the folder holds {first.name!r}" if first else "; the folder is empty" if folder.is_dir() else ""
+    if first is not None and first.suffix in _STOCKHOLM:
+        held += ": Stockholm is not read, write it as A2M (esl-reformat a2m)"
+    looked = " or ".join(f"{stem}{SUFFIXES[0]}" for stem in _stems(names[0]))
+    return (
+        f"{msa_dir}: none of {len(names)} proteins has an alignment, all are read alone: looked for {looked} and the "
+        f"like{held}"
+    )
 
 
 def _stems(name: str) -> list[str]:

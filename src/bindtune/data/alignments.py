@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from bindtune.data.context import (
@@ -15,30 +15,65 @@ from bindtune.data.context import (
     of_protein,
     read_entry,
     read_homologs,
+    warn_of_other_queries,
 )
+from bindtune.data.neighbours import EXACT_ROWS
 from bindtune.errors import InputError, Problems
+from bindtune.runs import sha256
 
 
 @dataclass(frozen=True)
 class AlignmentCounts:
-    """How many proteins are read with homologs.
+    """How many proteins are read with homologs, and what of their alignments is not.
 
     Args:
         proteins: all of them.
         with_alignment: those with a file.
         without_homolog: of these, those whose file holds no row that may be drawn.
+        annotation_rows: rows of the files that annotate columns, as the HH-suite writes them.
+        consensus_rows: rows that are the consensus of an alignment.
+        other_query_rows: rows after a NUL byte, below another query.
+        estimated: alignments with more than `EXACT_ROWS` rows, whose near neighbours are estimated.
     """
 
-    proteins: int
-    with_alignment: int
-    without_homolog: int
+    proteins: int = 0
+    with_alignment: int = 0
+    without_homolog: int = 0
+    annotation_rows: int = 0
+    consensus_rows: int = 0
+    other_query_rows: int = 0
+    estimated: int = 0
+
+    def __add__(self, more: "AlignmentCounts") -> "AlignmentCounts":
+        """The counts of two sets of proteins together."""
+        return AlignmentCounts(*(one + two for one, two in zip(astuple(self), astuple(more), strict=True)))
 
     def __str__(self) -> str:
         """One line for people."""
-        return (
+        parts = [
             f"{self.with_alignment:,} of {self.proteins:,} proteins have an alignment, "
             f"{self.without_homolog:,} give no homolog"
-        )
+        ]
+        rows = {"annotate": self.annotation_rows, "are a consensus": self.consensus_rows,
+                "stand below another query": self.other_query_rows}  # fmt: skip
+        if any(rows.values()):
+            parts.append("rows left out: " + ", ".join(f"{count:,} {what}" for what, count in rows.items() if count))
+        if self.estimated:
+            parts.append(f"near neighbours are estimated in {self.estimated:,} with more than {EXACT_ROWS:,} rows")
+        return "; ".join(parts)
+
+
+def count_homologs(homologs: Homologs | None, *, gives_homolog: bool) -> AlignmentCounts:
+    """The counts of one protein.
+
+    Args:
+        homologs: of its alignment, None where there is none.
+        gives_homolog: whether any of them may be drawn.
+    """
+    if homologs is None:
+        return AlignmentCounts(proteins=1)
+    annotations, consensus, other_queries = homologs.left_out.tolist()
+    return AlignmentCounts(1, 1, int(not gives_homolog), annotations, consensus, other_queries, int(homologs.estimated))
 
 
 class Alignments:
@@ -59,6 +94,7 @@ class Alignments:
         self._bounds = sorted(set(neighbor_similarity_lower_bounds))
         self._entries: dict[str, dict[float, Path]] = {}
         self._sequences: dict[str, str] = {}
+        self._hashes: dict[str, str] = {}
         self.residues: dict[str, int] = {}
         """Residues of all homologs of a protein, once prepared."""
 
@@ -95,14 +131,13 @@ class Alignments:
             homologs = of_protein(homologs, sequence, name=name, path=path)
             entries[bound] = cache_entry(path, bound, self._cache_dir)
             self.residues[name] = int(homologs.bounds[-1])
-        self._entries[name], self._sequences[name] = entries, sequence
+        self._entries[name], self._sequences[name], self._hashes[name] = entries, sequence, sha256(path)
 
     def digest(self) -> str:
         """Hash of what all prepared alignments hold, and of whose they are."""
         content = hashlib.sha256()
-        for name, entries in sorted(self._entries.items()):
-            for entry in entries.values():
-                content.update(f"{name}\t{entry.name}\n".encode())
+        for name in sorted(self._entries):
+            content.update(f"{name}\t{self._hashes[name]}\n".encode())
         return content.hexdigest()
 
     def __len__(self) -> int:
@@ -119,14 +154,22 @@ class Alignments:
             return Context("", [], "there is no alignment")
         return draw_context(self._homologs(name, spec.neighbor_similarity_lower_bound), spec)
 
-    def gives_homolog(self, name: str, spec: ContextSpec) -> bool:
-        """Whether a context of a protein that was prepared can hold anything but the protein itself."""
+    def count(self, name: str, spec: ContextSpec) -> AlignmentCounts:
+        """The counts of one protein, and a warning where rows stand below another query.
+
+        A protein that was not prepared has no alignment.
+        """
         if name not in self._entries:
-            return False
-        return gives_homolog(self._homologs(name, spec.neighbor_similarity_lower_bound), spec)
+            return AlignmentCounts(proteins=1)
+        homologs = self._homologs(name, spec.neighbor_similarity_lower_bound)
+        warn_of_other_queries(homologs, self._paths[name])
+        return count_homologs(homologs, gives_homolog=gives_homolog(homologs, spec))
 
     def _homologs(self, name: str, bound: float) -> Homologs:
-        path, homologs = self._paths[name], read_entry(self._entries[name][bound])
+        path, entry = self._paths[name], self._entries[name][bound]
+        homologs = read_entry(entry)
         if homologs is None:
+            if cache_entry(path, bound, self._cache_dir) != entry:
+                raise InputError(path, None, "has changed since it was first read")
             homologs = read_homologs(path, neighbor_similarity_lower_bound=bound, cache_dir=self._cache_dir)
         return of_protein(homologs, self._sequences[name], name=name, path=path)

@@ -5,7 +5,9 @@ All shares are float32, as the golden draws have them, and are compared as float
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+import zlib
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -16,27 +18,19 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from bindtune.data.neighbours import EXACT_ROWS, Bytes, Floats, Ints, neighbour_counts, query_similarity
 from bindtune.errors import InputError
-from bindtune.io.a3m import match_columns, read_a3m, residues
+from bindtune.io.a3m import ANNOTATION, CONSENSUS, OTHER_QUERY, match_columns, read_rows, residues
 from bindtune.runs import atomic_path, sha256
 
 log = logging.getLogger(__name__)
 
-Bytes = NDArray[np.uint8]
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float32]
-
-_GAP = ord("-")
-_BLOCK_BYTES = 48 * 2**20
-"""Size of one block of one-hot rows; two of them and their product are held at a time."""
-_CLASSES = 5
-"""Classes of letters in the first, rough comparison."""
-_FEW = 0.08
-"""Share of a block's pairs up to which comparing them one by one is faster than a product of all."""
-_FORMAT = "6"
+_LEFT_OUT = (ANNOTATION, CONSENSUS, OTHER_QUERY)
+"""Why rows are no homologs, in the order in which `Homologs` counts them."""
+_FORMAT = "7"
 """Part of the cache's key: to be changed with what is stored."""
-
-
+_CHECKSUM = "checksum"
+_ARRAYS = ("text", "bounds", "similarity", "neighbours", "query", "left_out")
 _REWRITTEN = {"U": "X-", "O": "X-", "X": "-", "B": "D", "Z": "E", "J": "L"}
 """Letters of a protein, and what MMseqs2 writes for them in the first row of its alignment."""
 
@@ -101,6 +95,8 @@ class Homologs:
         similarity: share of the query's columns in which a row is equal to it (N,).
         neighbours: near neighbours of each row, itself included (N,).
         query: the first row in upper case, its gaps included.
+        left_out: rows of the file that are no homologs (3,): they annotate columns, are a consensus, or stand below
+            another query.
     """
 
     names: tuple[str, ...]
@@ -109,6 +105,12 @@ class Homologs:
     similarity: Floats
     neighbours: Ints
     query: Bytes
+    left_out: Ints
+
+    @property
+    def estimated(self) -> bool:
+        """Whether there are too many rows to count near neighbours exactly."""
+        return len(self.names) > EXACT_ROWS
 
     def residues(self, row: int | np.integer) -> str:
         """One row as a protein."""
@@ -158,6 +160,7 @@ def sample_context(
     homologs = read_homologs(
         msa_path, neighbor_similarity_lower_bound=neighbor_similarity_lower_bound, cache_dir=cache_dir
     )
+    warn_of_other_queries(homologs, msa_path)
     context = draw_context(homologs, spec)
     if context.reason:
         log.warning("%s: no context: %s", msa_path, context.reason)
@@ -276,7 +279,11 @@ def of_protein(homologs: Homologs, sequence: str, *, name: str, path: Path | str
 def _read(path: Path | str, bound: float) -> Homologs:
     names, rows, proteins, query = list[str](), bytearray(), bytearray(), b""
     lengths = [0]
-    for record in read_a3m(path):
+    left_out = Counter[str]()
+    for record, reason in read_rows(path):
+        if reason:
+            left_out[reason] += 1
+            continue
         if not names:
             query = record.sequence
         rows += match_columns(record, query=query, path=path)
@@ -291,78 +298,15 @@ def _read(path: Path | str, bound: float) -> Homologs:
         similarity=query_similarity(aligned),
         neighbours=neighbour_counts(aligned, lower_bound=bound),
         query=np.frombuffer(query.translate(None, b".").removesuffix(b"*").upper(), dtype=np.uint8),
+        left_out=np.array([left_out[reason] for reason in _LEFT_OUT], dtype=np.int64),
     )
 
 
-def query_similarity(aligned: Bytes) -> Floats:
-    """Share of columns in which each row equals the first, a gap being equal to a gap: (N, L) to (N,)."""
-    equal: Ints = (aligned == aligned[0]).sum(axis=1)
-    return equal.astype(np.float32) / np.float32(max(aligned.shape[1], 1))
-
-
-def neighbour_counts(aligned: Bytes, *, lower_bound: float) -> Ints:
-    """Near neighbours of each row, itself included: (N, L) to (N,).
-
-    Row j is a near neighbour of row i where the columns in which both have the same letter are at least `lower_bound`
-    of the letters of j. That is not symmetric, but the equal columns are: each pair of blocks is compared once. Time
-    grows with N squared times L, memory with N times L.
-    """
-    letters, frequencies = np.unique(aligned[aligned != _GAP], return_counts=True)
-    # Letters in a few classes of about equal frequency: the commonest go to different classes.
-    classes = [letters[np.argsort(-frequencies)][first::_CLASSES] for first in range(min(_CLASSES, len(letters)))]
-    needed = _needed(np.count_nonzero(aligned != _GAP, axis=1), lower_bound)
-    counts = np.zeros(len(aligned), dtype=np.int64)
-    size = max(64, _BLOCK_BYTES // (4 * max(aligned.shape[1] * len(letters), 1)))
-    for block in _slices(len(aligned), size):
-        rough = _one_hot(aligned[block], classes)
-        for other in _slices(len(aligned), size, start=block.start):
-            # Columns equal in class are at least as many as those equal in letter: few pairs need a closer look.
-            most = rough @ (rough if other == block else _one_hot(aligned[other], classes)).T
-            likely = most >= np.minimum(needed[other], needed[block, None])
-            equal = _equal_columns(aligned[block], aligned[other], letters, likely=likely)
-            counts[block] += np.count_nonzero(equal >= needed[other], axis=1)
-            if other != block:
-                counts[other] += np.count_nonzero(equal >= needed[block, None], axis=0)
-    # A row of gaps has no letter to share, not even with itself.
-    return np.maximum(counts, 1)
-
-
-def _equal_columns(left: Bytes, right: Bytes, letters: Bytes, *, likely: NDArray[np.bool_]) -> Floats:
-    """Columns with the same letter (n, m), exact where `likely` and 0 or exact elsewhere."""
-    rows, columns = np.nonzero(likely)
-    if len(rows) > _FEW * likely.size:
-        hot = [letters[index : index + 1] for index in range(len(letters))]
-        return _one_hot(left, hot) @ _one_hot(right, hot).T
-    equal = np.zeros(likely.shape, dtype=np.float32)
-    for part in _slices(len(rows), max(1, _BLOCK_BYTES // (4 * max(left.shape[1], 1)))):
-        one, two = left[rows[part]], right[columns[part]]
-        equal[rows[part], columns[part]] = np.count_nonzero((one == two) & (one != _GAP), axis=1)
-    return equal
-
-
-def _needed(lengths: Ints, lower_bound: float) -> Floats:
-    """Fewest equal columns with which a row of so many letters is a neighbour (N,); the division is float32's."""
-    distinct, place = np.unique(lengths, return_inverse=True)
-    fewest = np.full(len(distinct), np.inf, dtype=np.float32)
-    for index, length in enumerate(distinct):
-        if length:
-            shares = np.arange(length + 1, dtype=np.float32) / np.float32(length)
-            fewest[index] = np.searchsorted(shares, np.float32(lower_bound))
-    return fewest[place]
-
-
-def _one_hot(aligned: Bytes, classes: Sequence[Bytes]) -> Floats:
-    """(n, L) letters to (n, K * L) zeros and ones, K classes of letters; a gap is all zeros."""
-    hot = np.empty((len(aligned), len(classes), aligned.shape[1]), dtype=np.float32)
-    for index, letters in enumerate(classes):
-        members = np.zeros(256, dtype=np.float32)
-        members[letters] = 1.0
-        np.take(members, aligned, out=hot[:, index])
-    return hot.reshape(len(aligned), -1)
-
-
-def _slices(stop: int, size: int, *, start: int = 0) -> Iterator[slice]:
-    return (slice(first, min(first + size, stop)) for first in range(start, stop, size))
+def warn_of_other_queries(homologs: Homologs, path: Path | str) -> None:
+    """Say that rows of an alignment are not used because they stand below other queries."""
+    rows = int(homologs.left_out[_LEFT_OUT.index(OTHER_QUERY)])
+    if rows:
+        log.warning("%s: %d rows stand after a NUL byte below another query; they are left out", path, rows)
 
 
 def cache_entry(path: Path | str, bound: float, cache_dir: Path) -> Path:
@@ -373,38 +317,30 @@ def cache_entry(path: Path | str, bound: float, cache_dir: Path) -> Path:
 def read_entry(entry: Path) -> Homologs | None:
     """What a cache holds of an alignment, or None where that is damaged or gone."""
     try:
-        homologs = _unflatten(load_file(entry))
-    except (OSError, SafetensorError, KeyError, ValueError):  # ValueError: names that are no text
+        arrays = load_file(entry)
+        if arrays.pop(_CHECKSUM).tolist() != [_checksum(arrays)]:
+            return None
+        return _unflatten(arrays)
+    except (OSError, SafetensorError, KeyError, ValueError):
         return None
-    return homologs if _fits_together(homologs) else None
 
 
-def _fits_together(homologs: Homologs) -> bool:
-    """Whether the parts are of one alignment: as many numbers as rows, of the right kind, within the text."""
-    count, bounds = len(homologs.names), homologs.bounds
-    kinds = (("text", np.uint8), ("bounds", np.int64), ("similarity", np.float32), ("neighbours", np.int64),
-             ("query", np.uint8))  # fmt: skip
-    return (
-        all(getattr(homologs, name).dtype == kind and getattr(homologs, name).ndim == 1 for name, kind in kinds)
-        and (len(bounds), len(homologs.similarity), len(homologs.neighbours)) == (count + 1, count, count)
-        and bool(bounds[0] == 0 and bounds[-1] == len(homologs.text) and (np.diff(bounds) >= 0).all())
-        and bool(np.isfinite(homologs.similarity).all() and (homologs.neighbours > 0).all())
-    )
+def _checksum(arrays: Mapping[str, NDArray[np.generic]]) -> int:
+    """CRC-32 of names, types, shapes and values; it finds every change of a few bytes."""
+    checksum = 0
+    for name, array in sorted(arrays.items()):
+        checksum = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), checksum)
+        checksum = zlib.crc32(array.tobytes(), checksum)
+    return checksum
 
 
 def _flatten(homologs: Homologs) -> dict[str, NDArray[np.generic]]:
-    names = "\n".join(homologs.names).encode()
-    return {
-        "names": np.frombuffer(names, dtype=np.uint8),
-        "text": homologs.text,
-        "bounds": homologs.bounds,
-        "similarity": homologs.similarity,
-        "neighbours": homologs.neighbours,
-        "query": homologs.query,
-    }
+    arrays: dict[str, NDArray[np.generic]] = {name: getattr(homologs, name) for name in _ARRAYS}
+    arrays["names"] = np.frombuffer("\n".join(homologs.names).encode(), dtype=np.uint8)
+    return arrays | {_CHECKSUM: np.array([_checksum(arrays)], dtype=np.int64)}
 
 
-def _unflatten(arrays: dict[str, NDArray[np.generic]]) -> Homologs:
+def _unflatten(arrays: Mapping[str, NDArray[np.generic]]) -> Homologs:
     names = tuple(arrays["names"].tobytes().decode().split("\n"))
-    parts = {name: arrays[name] for name in ("text", "bounds", "similarity", "neighbours", "query")}
+    parts = {name: arrays[name] for name in _ARRAYS}
     return Homologs(names=names, **parts)  # type: ignore[arg-type]

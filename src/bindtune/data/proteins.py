@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bindtune.data.alignment_files import ION, SUFFIXES
+from bindtune.data.alignment_files import ION, alignment_name
 from bindtune.errors import InputError, Problems
 from bindtune.io.a3m import read_a3m, residues
 from bindtune.io.labels import LabelledProtein, read_labels
@@ -191,7 +191,7 @@ def label_sources(ion: str, *, files: Mapping[str, Path], groups: Mapping[str, S
 
 
 def aligned_proteins(msa_dir: Path) -> Proteins:
-    """The proteins of a folder of alignments, without labels: the first row of each `<protein>.a3m` or `.a3m.gz`.
+    """The proteins of a folder of alignments, without labels: the first row of each file that is named as one.
 
     Raises:
         InputError: the folder is not there or holds no alignment, one cannot be read, or a protein has two.
@@ -200,17 +200,16 @@ def aligned_proteins(msa_dir: Path) -> Proteins:
         raise InputError(msa_dir, None, "is no folder")
     found: dict[str, str] = {}
     for path in sorted(msa_dir.iterdir()):
-        suffix = next((suffix for suffix in reversed(SUFFIXES) if path.name.endswith(suffix)), None)
-        if suffix is None or not path.is_file():
+        name = alignment_name(path)
+        if name is None or not path.is_file():
             continue
-        name = path.name.removesuffix(suffix)
         if name in found:
             raise InputError(path, None, f"there is another alignment of {name!r}")
         found[name] = residues(next(read_a3m(path))).decode("ascii")
         if not found[name]:
             raise InputError(path, None, "the first row holds no residue")
     if not found:
-        raise InputError(msa_dir, None, "holds no alignment, expected files ID.a3m or ID.a3m.gz")
+        raise InputError(msa_dir, None, "holds no alignment, expected files such as ID.a3m")
     labels = tuple(np.full((len(sequence), 0), UNKNOWN, np.int8) for sequence in found.values())
     return Proteins(names=tuple(found), sequences=tuple(found.values()), ions=(), labels=labels)
 

@@ -87,16 +87,12 @@ def with_context(query: str, name: str, *, spec: RowSpec, alignments: Alignments
 
 
 def count_aligned(proteins: Iterable[tuple[str, str]], *, spec: RowSpec, alignments: Alignments) -> AlignmentCounts:
-    """Count those of some proteins, (name, sequence), that have an alignment and those that it gives no homolog."""
-    count, aligned, without = 0, 0, 0
+    """Count the alignments of some proteins, (name, sequence), and say what of them is not read."""
+    counts = AlignmentCounts()
     for name, sequence in proteins:
-        count += 1
-        if name in alignments:
-            budget = max(spec.max_tokens - min(len(sequence), spec.max_residues) - spec.frame, 0)
-            drawn = replace(spec.context, max_token_length=budget, frame=spec.frame)
-            aligned += 1
-            without += not alignments.gives_homolog(name, drawn)
-    return AlignmentCounts(count, aligned, without)
+        budget = max(spec.max_tokens - min(len(sequence), spec.max_residues) - spec.frame, 0)
+        counts += alignments.count(name, replace(spec.context, max_token_length=budget, frame=spec.frame))
+    return counts
 
 
 def most_tokens(length: int, name: str, *, spec: RowSpec, alignments: Alignments | None) -> int:

@@ -3,6 +3,7 @@
 import shlex
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ import numpy as np
 import torch
 
 from bindtune.config import BindingConfig
+from bindtune.data.alignment_files import unmatched
+from bindtune.data.alignments import AlignmentCounts
 from bindtune.data.folds import count_folds
 from bindtune.data.proteins import Proteins
 from bindtune.doctor.encoders import check_weights
@@ -128,10 +131,10 @@ def _inputs(config: BindingConfig, found: list[Finding]) -> RunInputs | None:
         )
     if aligned is None or group is None or fold is None:
         return None
-    alignments, alone = aligned
-    if alignments is not None:
-        found.append(_aligned(len(proteins) - len(alone), len(proteins), alone))
-    inputs = RunInputs(proteins, fold, group, alignments, alone, named)
+    alignments, counts = aligned
+    if counts is not None:
+        found.append(_aligned(counts, str(config.data.msa_dir), proteins))
+    inputs = RunInputs(proteins, fold, group, alignments, counts, named)
     found += _folds(inputs)
     attempt("folds", "audit", lambda: found.extend(_audit(config, inputs)), found)
     return inputs
@@ -153,13 +156,15 @@ def _counts(config: BindingConfig, proteins: Proteins, named: dict[str, Path]) -
     return found
 
 
-def _aligned(there: int, proteins: int, alone: tuple[str, ...]) -> Finding:
-    value = {"found": there, "missing": len(alone)}
-    about = f"{there:,} of {proteins:,} proteins have one"
-    if there:
-        return noted("alignments", "alignments", value, about)
-    fix = f"files are named after the proteins, such as {alone[0]}.a3m: look at data.msa_dir"
-    return warning("alignments", "alignments", value, fix, text=about)
+def _aligned(counts: AlignmentCounts, msa_dir: str, proteins: Proteins) -> Finding:
+    value = asdict(counts)
+    if counts.without_homolog < counts.with_alignment:
+        return noted("alignments", "alignments", value, str(counts))
+    if counts.with_alignment:
+        fix = "look at the files, and at training.msa_sampling: no row of them may be drawn"
+    else:
+        fix = unmatched(msa_dir, proteins.names)
+    return warning("alignments", "alignments", value, fix, text=str(counts))
 
 
 def _folds(inputs: RunInputs) -> list[Finding]:

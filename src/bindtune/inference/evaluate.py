@@ -79,7 +79,7 @@ def evaluate(settings: EvaluateConfig) -> str:
         if not processes.is_first:
             return ""
         scored = _score_residues(settings.out / PARQUET, proteins, odds, ions=run.ions)
-        aligned = counts.aligned()
+        aligned = counts.alignments
         lines = _report(settings, run, scored, leaks, aligned)
         return "\n".join([*lines, *([] if aligned is None else [str(aligned)]), told])
 

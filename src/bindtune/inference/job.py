@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig, InferenceConfig, load_binding
-from bindtune.data.alignment_files import alignment_files, warn_unmatched
-from bindtune.data.alignments import Alignments
+from bindtune.data.alignment_files import alignment_files, unmatched
+from bindtune.data.alignments import AlignmentCounts, Alignments
 from bindtune.data.residue_rows import RowSpec, count_aligned, row_spec
 from bindtune.documents import read_json
 from bindtune.errors import CheckpointError, ConfigError, InputError
@@ -199,7 +199,7 @@ def run_job(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: 
     if processes.is_first:
         counts = _join(settings, run, source, tsv=tsv)
         _count_aligned(counts, settings, run, source, preparer=preparer, rows=spec.rows)
-        write_text(manifest, json.dumps({**wanted, "done": vars(counts)}, indent=2) + "\n")
+        write_text(manifest, json.dumps({**wanted, "done": asdict(counts)}, indent=2) + "\n")
         _clean(settings.out)
     return counts
 
@@ -232,7 +232,7 @@ def _compare(path: Path, wanted: dict[str, Any]) -> Counts | None:
         return None
     try:
         found = read_json(path)
-        done = None if found.get("done") is None else Counts(**found["done"])
+        done = None if found.get("done") is None else Counts.of_document(found["done"])
         differing = [name for name, value in wanted.items() if found.get(name) != value]
     except (TypeError, AttributeError) as error:
         raise InputError(path, None, f"no manifest of predictions: {error}") from error
@@ -351,7 +351,7 @@ def _digest(settings: InferenceConfig, run: TrainedRun, source: Source, preparer
             matched = True
             content.update(f"{name}\t{sha256(path)}\n".encode())
     if not matched:
-        warn_unmatched(str(settings.msa_dir), names)
+        log.warning("%s", unmatched(str(settings.msa_dir), names))
     return content.hexdigest()
 
 
@@ -368,9 +368,8 @@ def _count_aligned(
     for _, shard in _shards(settings, source):
         alignments = _alignments(settings, run, shard, preparer)
         if alignments is not None:
-            found = count_aligned(shard, spec=rows, alignments=alignments)
-            counts.with_alignment = (counts.with_alignment or 0) + found.with_alignment
-            counts.without_homolog = (counts.without_homolog or 0) + found.without_homolog
+            counted = count_aligned(shard, spec=rows, alignments=alignments)
+            counts.alignments = (counts.alignments or AlignmentCounts()) + counted
 
 
 def _reads_alignments(settings: InferenceConfig, preparer: BatchPreparer) -> bool:

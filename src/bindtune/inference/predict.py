@@ -76,7 +76,7 @@ def _summary(run: TrainedRun, counts: Counts, settings: PredictConfig) -> dict[s
         "contexts": settings.contexts,
         "calibration": settings.calibration,
         "positions": "1-based",
-        "alignments": None if (aligned := counts.aligned()) is None else asdict(aligned),
+        "alignments": None if counts.alignments is None else asdict(counts.alignments),
         "ions": {
             ion: {
                 "threshold": run.thresholds.get(ion),
@@ -91,8 +91,8 @@ def _summary(run: TrainedRun, counts: Counts, settings: PredictConfig) -> dict[s
 def _told(run: TrainedRun, counts: Counts, settings: PredictConfig) -> list[str]:
     tables = f"{settings.out / PARQUET}{f' and {TSV}' if settings.tsv else ''}"
     lines = [f"{counts.proteins:,} proteins, {counts.residues:,} residues: {tables}"]
-    if (aligned := counts.aligned()) is not None:
-        lines.append(str(aligned))
+    if counts.alignments is not None:
+        lines.append(str(counts.alignments))
     for ion in run.ions:
         if ion in run.thresholds:
             found = f"{counts.called_residues[ion]:,} residues of {counts.called_proteins[ion]:,} proteins are called"

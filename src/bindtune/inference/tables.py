@@ -57,20 +57,23 @@ class Predicted(NamedTuple):
 
 @dataclass
 class Counts:
-    """What was predicted; the last two are None where no alignments were read."""
+    """What was predicted; `alignments` is None where no alignments were read."""
 
     proteins: int = 0
     residues: int = 0
     called_residues: dict[str, int] = field(default_factory=dict)
     called_proteins: dict[str, int] = field(default_factory=dict)
-    with_alignment: int | None = None
-    without_homolog: int | None = None
+    alignments: AlignmentCounts | None = None
 
-    def aligned(self) -> AlignmentCounts | None:
-        """How many were read with homologs; None where no alignments were read."""
-        if self.with_alignment is None or self.without_homolog is None:
-            return None
-        return AlignmentCounts(self.proteins, self.with_alignment, self.without_homolog)
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> "Counts":
+        """The counts that `dataclasses.asdict` made a document of.
+
+        Raises:
+            TypeError: the document holds anything else.
+        """
+        aligned = document.get("alignments")
+        return cls(**{**document, "alignments": None if aligned is None else AlignmentCounts(**aligned)})
 
 
 def write_part(

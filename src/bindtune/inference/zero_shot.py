@@ -1,6 +1,7 @@
 """E1 as it is, from files to files: `bindtune embed` and `bindtune score`."""
 
 import json
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -10,9 +11,17 @@ from typing import NamedTuple
 import torch
 
 from bindtune.config import EmbedConfig, ScoreConfig
-from bindtune.data.alignment_files import check_file_name, find_alignment, warn_unmatched
-from bindtune.data.alignments import AlignmentCounts
-from bindtune.data.context import Context, ContextSpec, draw_context, gives_homolog, of_protein, read_homologs
+from bindtune.data.alignment_files import check_file_name, find_alignment, unmatched
+from bindtune.data.alignments import AlignmentCounts, count_homologs
+from bindtune.data.context import (
+    Context,
+    ContextSpec,
+    draw_context,
+    gives_homolog,
+    of_protein,
+    read_homologs,
+    warn_of_other_queries,
+)
 from bindtune.data.draws import digest
 from bindtune.errors import ConfigError, InputError
 from bindtune.inference.embedding import embed_proteins, write_embeddings
@@ -25,6 +34,8 @@ from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.finite import check_finite_model
 from bindtune.outputs import output_file
 from bindtune.runs import sweep, write_text
+
+log = logging.getLogger(__name__)
 
 _SUBSTITUTION = re.compile(r"([A-Z])([1-9][0-9]*)([A-WYZ])")
 _MOST_DIGITS = 9  # of a residue's number: no protein has that many residues
@@ -40,17 +51,17 @@ def embed(settings: EmbedConfig) -> str:
     out = output_file(settings.out)
     sweep(out.parent, out.name)
     proteins = _sequences(settings.fasta)
-    contexts, with_alignment, without_homolog = dict.fromkeys(proteins, ""), 0, 0
+    contexts, aligned = dict.fromkeys(proteins, ""), AlignmentCounts()
     for name, sequence in proteins.items():
         path = _alignment(settings.msa_dir, name)
-        if path is not None:
-            drawn = _draw(settings, path, query=NamedSequence(name, sequence), seeds=[digest(settings.seed, name)])
-            contexts[name] = drawn.contexts[0].sequences
-            with_alignment += 1
-            without_homolog += not drawn.holds_homolog
-    aligned = AlignmentCounts(len(proteins), with_alignment, without_homolog)
-    if settings.msa_dir is not None and not with_alignment:
-        warn_unmatched(settings.msa_dir, list(proteins))
+        if path is None:
+            aligned += AlignmentCounts(proteins=1)
+            continue
+        drawn = _draw(settings, path, query=NamedSequence(name, sequence), seeds=[digest(settings.seed, name)])
+        contexts[name] = drawn.contexts[0].sequences
+        aligned += drawn.counts
+    if settings.msa_dir is not None and not aligned.with_alignment:
+        log.warning("%s", unmatched(settings.msa_dir, list(proteins)))
     model = _loaded(settings)
     embeddings = embed_proteins(
         model, proteins, contexts=contexts, per=settings.per, max_batch_tokens=settings.max_batch_tokens
@@ -79,7 +90,7 @@ def score(settings: ScoreConfig) -> str:
         raise InputError(settings.parent, None, f"holds {len(parents)} proteins, expected the parent alone")
     ((name, parent),) = parents.items()
     variants = read_variants(settings.variants, parent=parent)
-    contexts = {}
+    contexts, aligned = {}, AlignmentCounts()
     if settings.msa is not None:
         seeds = range(settings.seed, settings.seed + settings.num_contexts)
         drawn = _draw(settings, settings.msa, query=NamedSequence(name, parent), seeds=seeds)
@@ -87,7 +98,8 @@ def score(settings: ScoreConfig) -> str:
             if context.reason:
                 raise InputError(settings.msa, None, f"no context: {context.reason}")
             contexts[f"seed {seed}"] = context.sequences
-        if not drawn.holds_homolog:
+        aligned = drawn.counts
+        if aligned.without_homolog:
             raise InputError(settings.msa, None, "no context: it holds no homolog beside the protein itself")
     scores = score_variants(
         _loaded(settings),
@@ -100,7 +112,7 @@ def score(settings: ScoreConfig) -> str:
     )
     write_text(out, "variant\tcontext\tscore\n" + "".join(map(_line, scores)))
     summary = f"{len(variants)} variants scored: {settings.out}"
-    return summary if settings.msa is None else f"{summary}\n{AlignmentCounts(1, 1, 0)}"
+    return summary if settings.msa is None else f"{summary}\n{aligned}"
 
 
 def read_variants(path: Path, *, parent: str) -> dict[str, str]:
@@ -163,10 +175,10 @@ def _alignment(folder: Path | None, name: str) -> Path | None:
 
 
 class _Drawn(NamedTuple):
-    """Contexts of a protein, and whether its alignment holds a homolog that may be drawn."""
+    """Contexts of a protein, and what its alignment gives."""
 
     contexts: list[Context]
-    holds_homolog: bool
+    counts: AlignmentCounts
 
 
 def _draw(settings: EmbedConfig | ScoreConfig, path: Path, *, query: NamedSequence, seeds: Iterable[int]) -> _Drawn:
@@ -181,7 +193,9 @@ def _draw(settings: EmbedConfig | ScoreConfig, path: Path, *, query: NamedSequen
     homologs = read_homologs(path, neighbor_similarity_lower_bound=bound, cache_dir=settings.cache_dir)
     homologs = of_protein(homologs, query.sequence, name=query.name, path=path)
     contexts = [draw_context(homologs, replace(spec, seed=seed)) for seed in seeds]
-    return _Drawn(contexts, gives_homolog(homologs, spec) and all(context.sequences for context in contexts))
+    drawn = gives_homolog(homologs, spec) and all(context.sequences for context in contexts)
+    warn_of_other_queries(homologs, path)
+    return _Drawn(contexts, count_homologs(homologs, gives_homolog=drawn))
 
 
 def _line(score: VariantScore) -> str:

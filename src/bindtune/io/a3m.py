@@ -2,12 +2,14 @@
 
 A3M is FASTA in which the first record is the query. Upper-case letters and ``-`` stand in the query's columns;
 lower-case letters are insertions and have no column (HH-suite user guide). Files in the wild also hold ``#`` lines
-(ColabFold), a byte order mark, NUL bytes between alignments, ``.`` for gaps, rows of the HH-suite that annotate
-columns and are no sequences (``>ss_pred``, ``>ss_conf``, ``>sa_dssp``), ``*`` for stops, and may be gzipped.
+(ColabFold), a byte order mark, NUL bytes between alignments, ``.`` for gaps, ``*`` for stops, and may be gzipped.
+
+Some rows are no homologs. The HH-suite annotates columns in rows whose names begin with ``ss_``, ``sa_`` or ``aa_``
+(``>ss_pred``, ``>ss_conf``, ``>sa_dssp``) and writes the consensus of an alignment as ``>NAME_consensus``, which may
+come first (``Alignment::Read`` of its source).
 """
 
 import gzip
-import logging
 import re
 import zlib
 from collections.abc import Iterator
@@ -19,8 +21,6 @@ from bindtune.errors import InputError
 from bindtune.io.text import LONGEST_LINE, check_header_end, limited_lines, open_bytes
 from bindtune.wrong_files import refuse_wrong_file
 
-log = logging.getLogger(__name__)
-
 _LETTERS = bytes(range(ord("A"), ord("Z") + 1)) + bytes(range(ord("a"), ord("z") + 1))
 _LOWER = bytes(range(ord("a"), ord("z") + 1))
 _ALLOWED = _LETTERS + b"-.*"
@@ -28,7 +28,12 @@ _DOT = ord(".")
 _STOP_AS_UNKNOWN = bytes.maketrans(b"*", b"X")
 _MARK = b"\xef\xbb\xbf"
 # What the columns are like: secondary structure, accessibility and so on, as predicted, with confidence, or observed.
-_ANNOTATION = re.compile(rb">[a-z]{2}_(?:pred|conf|dssp)(?![A-Za-z0-9])")
+_ANNOTATION = re.compile(r"(?:ss_|sa_|aa_|[a-z]{2}_(?:pred|conf|dssp)(?![A-Za-z0-9]))")
+_CONSENSUS = re.compile(r"(?:\S*_)?[Cc]onsensus(?:\s|$)")
+_SUFFIXES = re.compile(r"\.[^.]+(?:\.gz)?$")
+
+ANNOTATION, CONSENSUS, OTHER_QUERY = "annotation", "consensus", "other query"
+"""Why a row is no homolog."""
 
 
 class Record(NamedTuple):
@@ -46,43 +51,57 @@ class Record(NamedTuple):
 
 
 def read_a3m(path: Path | str) -> Iterator[Record]:
-    """Read the records of an A3M or FASTA file, gzipped or not, holding one at a time.
-
-    Line breaks in a sequence are joined, NUL bytes and carriage returns removed. Annotation rows are left out. A NUL
-    byte parts alignments: one that does not begin with the query of the first is of another protein, and is left out
-    with a warning. Rows are not required to have equal lengths here: see `match_columns`.
+    """Read the sequences of an A3M or FASTA file, gzipped or not, holding one at a time; see `read_rows`.
 
     Raises:
-        InputError: the file cannot be read, holds no record, or a record is empty or holds anything but letters, `-`,
+        InputError: see `read_rows`.
+    """
+    return (record for record, reason in read_rows(path) if not reason)
+
+
+def read_rows(path: Path | str) -> Iterator[tuple[Record, str]]:
+    """Yield each row of an A3M or FASTA file, gzipped or not, and why it is no homolog, "" where it is one.
+
+    Line breaks in a sequence are joined, NUL bytes and carriage returns removed. The letters of `ANNOTATION` rows are
+    not kept. A row that is named as a `CONSENSUS` is the query where the file has its name too, or where it stands
+    alone. A NUL byte parts alignments; all rows of one that does not begin with the query of the first are of an
+    `OTHER_QUERY`. Rows are not required to have equal lengths here: see `match_columns`.
+
+    Raises:
+        InputError: the file cannot be read, holds no sequence, or a record is empty or holds anything but letters, `-`,
             `.` and `*`; with file and line.
     """
+    stem = _SUFFIXES.sub("", Path(path).name)
     query: bytes | None = None
-    stranger: Record | None = None
-    same, strangers, left_out = True, 0, 0
-    for record, begins in _rows(path):
+    consensus: Record | None = None
+    same = begins = False
+    for record, parted in _records(path):
+        begins |= parted
+        if _ANNOTATION.match(record.name):
+            yield record, ANNOTATION
+            continue
+        if _CONSENSUS.match(record.name) and record.name.split()[0] != stem:
+            if query is None and consensus is None:
+                consensus = record
+            else:
+                yield record, CONSENSUS
+            continue
         if query is None:
-            query = residues(record)
+            query, same = residues(record), True
         elif begins:
             same = residues(record) == query
-            if not same:
-                stranger, strangers = stranger or record, strangers + 1
-        if same:
-            yield record
-        else:
-            left_out += 1
-    if stranger is not None:
-        log.warning(
-            "%s:%d: the alignment after a NUL byte begins with %r, which is not the query of the first; alignments "
-            "of other queries are left out: %d, with %d rows",
-            path, stranger.line, stranger.name[:40], strangers, left_out,
-        )  # fmt: skip
+        begins = False
+        yield record, "" if same else OTHER_QUERY
+    if consensus is not None:
+        yield consensus, "" if query is None else CONSENSUS
+    elif query is None:
+        raise InputError(path, None, "holds no sequence")
 
 
-def _rows(path: Path | str) -> Iterator[tuple[Record, bool]]:
-    """Yield each row that is a sequence, and whether it is the first one after a NUL byte between lines."""
+def _records(path: Path | str) -> Iterator[tuple[Record, bool]]:
+    """Yield each record, and whether it is the first one after a NUL byte between lines."""
     name, first, parts, size = "", 0, list[bytes](), 0
-    parted = begins = False
-    annotated = found = False
+    parted = begins = annotated = False
     with _opened(path) as lines:
         for number, raw in enumerate(lines, 1):
             if number == 1:
@@ -91,13 +110,11 @@ def _rows(path: Path | str) -> Iterator[tuple[Record, bool]]:
             parted |= whole.startswith(b"\0")
             if line.startswith(b">"):
                 if first:
-                    found = True
-                    yield _record(path, name, first, parts), begins
-                    begins = False
-                begins, parted = begins or parted, False
-                annotated = _ANNOTATION.match(line) is not None
-                first = 0 if annotated else number
-                name, parts, size = line[1:].decode("utf-8", errors="replace"), [], 0
+                    yield _record(path, name, first, parts, annotated=annotated), begins
+                begins, parted = parted, False
+                first, parts, size = number, [], 0
+                name = line[1:].decode("utf-8", errors="replace")
+                annotated = _ANNOTATION.match(name) is not None
                 check_header_end(path, number, name)
             elif annotated or line.startswith(b"#"):
                 check_header_end(path, number, line.decode("latin-1"))
@@ -110,9 +127,7 @@ def _rows(path: Path | str) -> Iterator[tuple[Record, bool]]:
                     raise InputError(path, first, f"record '{name[:40]}' has more than {LONGEST_LINE:,} letters")
             parted |= whole.endswith(b"\0")
     if first:
-        yield _record(path, name, first, parts), begins
-    elif not found:
-        raise InputError(path, None, "holds no sequence")
+        yield _record(path, name, first, parts, annotated=annotated), begins
 
 
 def match_columns(record: Record, *, query: bytes, path: Path | str) -> bytes:
@@ -150,8 +165,8 @@ def residues(record: Record) -> bytes:
     return record.sequence.translate(None, b"-.").removesuffix(b"*").translate(_STOP_AS_UNKNOWN).upper()
 
 
-def _record(path: Path | str, name: str, line: int, parts: list[bytes]) -> Record:
-    if not parts:
+def _record(path: Path | str, name: str, line: int, parts: list[bytes], *, annotated: bool) -> Record:
+    if not parts and not annotated:
         raise InputError(path, line, f"record '{name}' has no sequence")
     return Record(name, b"".join(parts), line)
 

@@ -76,6 +76,16 @@ def is_protein_encoder(config: Mapping[str, Any]) -> bool:
     return config.get("model_type") == EsmConfig.model_type or E1Config.describes(config)
 
 
+def reads_homologs(name: str) -> bool:
+    """Whether an encoder reads homologs before a protein.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    kind = find_backbone(name).get("model_type")
+    return (Esm2BatchPreparer if kind == "esm" else E1BatchPreparer).reads_homologs
+
+
 def load_backbone(name: str, *, finite: bool = True) -> tuple[Any, BatchPreparer]:
     """Load an encoder with its masked-LM head in fp32, and what prepares its batches; no code from the hub is run.
 

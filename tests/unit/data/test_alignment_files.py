@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bindtune.data.alignment_files import alignment_files, find_alignment
+from bindtune.data.alignment_files import alignment_files, find_alignment, unmatched
 from bindtune.errors import InputError
 
 REE = {"REE": ["LREE", "HREE"]}
@@ -49,6 +49,13 @@ def test_alignments_are_found_flat_by_ion_and_by_pattern(write: Write, tmp_path:
         ("1abc:A", ["1abc_A.a3m"], "1abc_A.a3m"),
         ("P00918", ["sp|P00918|CAH2_HUMAN.a3m"], None),
         ("my|P00918|x", ["P00918.a3m"], None),
+        ("p", ["p.a2m"], "p.a2m"),
+        ("p", ["p.a2m.gz", "p.a3m.gz"], "p.a3m.gz"),
+        ("p", ["p.sto", "p.fasta", "p.a3m.txt"], None),
+        ("p", ["p/p.a3m"], "p/p.a3m"),
+        ("sp|P00918|CAH2_HUMAN", ["P00918/msa.a3m", "P00918/hits.sto"], "P00918/msa.a3m"),
+        ("p", ["p/uniref.a3m", "p.a3m"], "p.a3m"),
+        ("p", ["p/q/p.a3m", "p/notes.txt"], None),
     ],
 )
 def test_names_that_programs_shorten(
@@ -71,3 +78,29 @@ def test_a_name_cannot_lead_out_of_the_alignments(write: Write, tmp_path: Path, 
 def test_alignments_without_a_folder(tmp_path: Path, where: str) -> None:
     with pytest.raises(InputError, match="is no folder"):
         alignment_files(tmp_path / where, looked_for={"a": ("ZN",)}, groups={})
+
+
+def test_two_alignments_of_one_protein_are_refused(write: Write, tmp_path: Path) -> None:
+    write("msa/p/bfd.a3m", "")
+    write("msa/p/uniref.a3m.gz", "")
+    with pytest.raises(InputError, match=r"msa/p: holds 2 alignments of one protein, expected one: bfd\.a3m, uniref"):
+        find_alignment("p", [tmp_path / "msa"])
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "; the folder is empty"),
+        (["a.txt", "0.a3m"], "; the folder holds '0.a3m'"),
+        (["p.sto"], "; the folder holds 'p.sto': Stockholm is not read, write it as A2M (esl-reformat a2m)"),
+    ],
+)
+def test_what_is_said_where_none_matches(write: Write, tmp_path: Path, files: list[str], message: str) -> None:
+    (tmp_path / "msa").mkdir()
+    for file in files:
+        write(f"msa/{file}", "")
+    said = unmatched(tmp_path / "msa", ["sp|P1|X", "q"])
+    assert said == (
+        f"{tmp_path / 'msa'}: none of 2 proteins has an alignment, all are read alone: looked for sp|P1|X.a3m or "
+        f"P1.a3m or sp_P1_X.a3m and the like{message}"
+    )

@@ -1,14 +1,15 @@
 """Alignments of proteins: checked once, cached, and read again where the cache is damaged."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from bindtune.data.alignments import Alignments
-from bindtune.data.context import Context, ContextSpec
+from bindtune.data.alignments import AlignmentCounts, Alignments
+from bindtune.data.context import Context, ContextSpec, read_entry
 from bindtune.errors import InputError
 
 QUERY = "MKTAYIAKQR"
@@ -126,7 +127,20 @@ def test_a_draw_counts_neighbours_by_its_own_bound(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    ["missing", "truncated", "empty", "other", "partial", "bytes", "names", "text", "bounds", "neighbours", "kind"],
+    [
+        "missing",
+        "truncated",
+        "empty",
+        "other",
+        "partial",
+        "bytes",
+        "names",
+        "text",
+        "bounds",
+        "neighbours",
+        "kind",
+        "left",
+    ],
 )
 def test_a_missing_or_damaged_cache_entry_is_read_again(tmp_path: Path, damage: str) -> None:
     found = made(tmp_path)
@@ -140,7 +154,7 @@ def test_a_missing_or_damaged_cache_entry_is_read_again(tmp_path: Path, damage: 
         save_file({"something": np.zeros(3)}, entry)
     elif damage == "partial":
         save_file({"names": np.frombuffer(b"query", np.uint8)}, entry)
-    elif damage in ("names", "text", "bounds", "neighbours", "kind"):
+    elif damage in ("names", "text", "bounds", "neighbours", "kind", "left"):
         parts = load_file(entry)
         parts |= {
             "names": {"names": np.frombuffer(b"query\xff\na\nb\nc", np.uint8)},
@@ -148,6 +162,7 @@ def test_a_missing_or_damaged_cache_entry_is_read_again(tmp_path: Path, damage: 
             "bounds": {"bounds": parts["bounds"][[0, 2, 1, 3, 4]]},
             "neighbours": {"neighbours": parts["neighbours"] * 0},
             "kind": {"similarity": parts["similarity"].astype(np.float64)},
+            "left": {"left_out": parts["left_out"] + 1},
         }[damage]
         save_file(parts, entry)
     else:
@@ -159,3 +174,60 @@ def test_a_missing_or_damaged_cache_entry_is_read_again(tmp_path: Path, damage: 
     again.prepare({"P1": QUERY})
     assert again.draw("P1", SPEC) == expected
     assert entry.read_bytes() == whole
+
+
+def test_any_flipped_byte_of_a_cache_entry_is_said_and_written_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = made(tmp_path)
+    found.prepare({"P1": QUERY})
+    (entry,) = entries(tmp_path)
+    whole = entry.read_bytes()
+    for place in range(len(whole)):
+        entry.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        held = read_entry(entry)
+        # A flipped byte of the header's white space changes nothing that is read.
+        assert held is None or (held.names, held.text.tobytes()) == (("query", "a", "b", "c"), b"".join(
+            (QUERY.encode(), b"MKTAYAKQK", b"MKSAYIAAAKQR", b"WWWWWWWWWW"))), place  # fmt: skip
+    entry.write_bytes(whole.replace(b"query\na\nb\nc", b"query\nA\nb\nc"))
+    again = made(tmp_path)
+    again.prepare({"P1": QUERY})
+    assert entry.read_bytes() == whole
+    assert [f"{entry} is damaged and is written anew"] == caplog.messages
+
+
+def test_an_alignment_that_changed_since_is_not_drawn_from(tmp_path: Path) -> None:
+    found = made(tmp_path)
+    found.prepare({"P1": QUERY})
+    before = found.digest()
+    (tmp_path / "P1.a3m").write_text(TEXT.replace("WWWWW", "WWWWY"))
+    assert "c" in found.draw("P1", ContextSpec()).names  # what was read is kept
+    for entry in entries(tmp_path):
+        entry.unlink()
+    with pytest.raises(InputError, match=r"P1\.a3m: has changed since it was first read"):
+        found.draw("P1", SPEC)
+    found.prepare({"P1": QUERY})
+    assert found.digest() != before
+
+
+def test_counts_and_rows_of_other_queries_come_from_the_cache_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = f">ss_pred\nHHHHHHHHHH\n>P1_consensus\nMKTAYIAKQK\n{TEXT}\0>z\nMKTAWIAKQR\n>y\nMKTAW-AKQR\n"
+    counts = AlignmentCounts(1, 1, 0, annotation_rows=1, consensus_rows=1, other_query_rows=2)
+    for _ in range(2):
+        caplog.clear()
+        found = made(tmp_path, text)
+        found.prepare({"P1": QUERY})
+        assert found.count("P1", SPEC) == counts
+        assert sorted(found.draw("P1", ContextSpec(exclude_query=True)).names) == ["a", "b", "c"]
+        assert caplog.messages == [
+            f"{tmp_path / 'P1.a3m'}: 2 rows stand after a NUL byte below another query; they are left out"
+        ]
+    assert str(counts + found.count("P2", SPEC)) == (
+        "1 of 2 proteins have an alignment, 0 give no homolog; rows left out: 1 annotate, 1 are a consensus, "
+        "2 stand below another query"
+    )
+    assert found.count("P1", replace(SPEC, min_query_similarity=0.94)).without_homolog == 1
+    estimated = AlignmentCounts(proteins=3, with_alignment=3, estimated=2)
+    assert str(estimated).endswith("; near neighbours are estimated in 2 with more than 20,000 rows")

@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bindtune import sample_context
 from bindtune.data import context
-from bindtune.data.context import ContextSpec, draw_context, neighbour_counts, query_similarity, read_homologs
+from bindtune.data.context import ContextSpec, draw_context, read_homologs
 from bindtune.errors import InputError
 
 ALIGNMENT = """>q
@@ -37,42 +35,6 @@ def alignment(tmp_path: Path) -> Path:
     path = tmp_path / "p.a3m"
     path.write_text(ALIGNMENT)
     return path
-
-
-def counted_one_by_one(aligned: np.ndarray, bound: float) -> list[int]:
-    counts = []
-    for one in aligned:
-        near = 0
-        for two in aligned:
-            length = int((two != ord("-")).sum())
-            equal = int(((one == two) & (one != ord("-"))).sum())
-            near += length > 0 and np.float32(equal) / np.float32(length) >= np.float32(bound)
-        counts.append(max(near, 1))
-    return counts
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    rows=st.lists(st.text("ACDX-", min_size=7, max_size=7), min_size=1, max_size=12),
-    bound=st.sampled_from([0.0, 0.3, 0.5, 0.6, 0.8, 0.9, 1.0]),
-)
-def test_neighbours_are_those_of_the_definition(rows: list[str], bound: float) -> None:
-    aligned = np.array([list(row.encode()) for row in rows], dtype=np.uint8)
-    assert neighbour_counts(aligned, lower_bound=bound).tolist() == counted_one_by_one(aligned, bound)
-
-
-@pytest.mark.parametrize("few", [0.0, 0.08, 1.0])
-def test_neighbours_in_blocks(monkeypatch: pytest.MonkeyPatch, few: float) -> None:
-    generator = np.random.default_rng(0)
-    query = generator.choice(np.frombuffer(b"ACDEFGHIKLMNPQRSTVWY", np.uint8), 40)
-    changed = generator.random((150, 40)) < generator.random((150, 1)) * 0.4
-    letters = np.frombuffer(b"ACDEFGHIKLMNPQRSTVWYX-", np.uint8)
-    aligned = np.where(changed, generator.choice(letters, (150, 40)), query)
-    monkeypatch.setattr(context, "_BLOCK_BYTES", 1)  # blocks of 64 rows, pairs one by one
-    monkeypatch.setattr(context, "_FEW", few)
-    found = neighbour_counts(aligned, lower_bound=0.8).tolist()
-    assert found == counted_one_by_one(aligned, 0.8)
-    assert max(found) > 10
 
 
 def as_a2m(text: str) -> str:
@@ -106,11 +68,6 @@ def test_a2m_files_are_the_same_alignment(tmp_path: Path) -> None:
     for part in ("text", "bounds", "similarity", "neighbours", "query"):
         np.testing.assert_array_equal(getattr(found, part), getattr(expected, part))
     assert found.similarity[7] == np.float32(0.9) and found.residues(7) == "WMKAYCIACCKQRD"
-
-
-def test_similarity_counts_a_gap_as_equal_to_a_gap() -> None:
-    aligned = np.array([list(b"AC-D"), list(b"AC-E"), list(b"A--D")], dtype=np.uint8)
-    assert query_similarity(aligned).tolist() == [1.0, 0.75, 0.75]
 
 
 def test_equal_headers_are_kept_apart_and_gaps_are_never_drawn(alignment: Path) -> None:

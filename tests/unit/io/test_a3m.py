@@ -2,6 +2,7 @@
 
 import gzip
 import tracemalloc
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bindtune.errors import InputError
-from bindtune.io.a3m import Record, match_columns, read_a3m, residues
+from bindtune.io.a3m import ANNOTATION, CONSENSUS, OTHER_QUERY, Record, match_columns, read_a3m, read_rows, residues
 
 
 def written(tmp_path: Path, content: bytes, name: str = "a.a3m") -> Path:
@@ -43,9 +44,7 @@ def test_lines_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("between", [b"\0", b"\0\n", b"\n\0\n\n", b"\0\r\n"])
-def test_alignments_of_other_queries_after_nul_are_left_out(
-    tmp_path: Path, between: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_alignments_of_other_queries_after_nul_are_left_out(tmp_path: Path, between: bytes) -> None:
     blocks = [
         b">q\nMKTAY\n>a\nMK-AY\n",
         b">other\nMKTAW\n>b\nMKTAW\n",
@@ -55,15 +54,34 @@ def test_alignments_of_other_queries_after_nul_are_left_out(
     ]
     path = written(tmp_path, between.join(blocks) + b"\0\n")
     assert [record.name for record in read_a3m(path)] == ["q", "a", "q again", "c", "q", "f"]
-    (warned,) = caplog.messages
-    assert "the alignment after a NUL byte begins with 'other', which is not the query" in warned
-    assert "are left out: 2, with 5 rows" in warned
+    reasons = Counter(reason for _, reason in read_rows(path))
+    assert reasons == {"": 6, OTHER_QUERY: 5, ANNOTATION: 2}
 
 
-def test_a_nul_byte_within_a_header_parts_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_nul_byte_within_a_header_parts_nothing(tmp_path: Path) -> None:
     path = written(tmp_path, b"\0>q\nMKTAY\n>a\0b\nMKTAV\n>c\nMKTAF\n")
     assert [record.name for record in read_a3m(path)] == ["q", "ab", "c"]
-    assert not caplog.messages
+    assert not any(reason for _, reason in read_rows(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "sequences", "consensus"),
+    [
+        (b">q_consensus\nMKTAY\n>q\nMKTAW\n>h\nMRTAW\n", "q.a3m", ["q", "h"], ["q_consensus"]),
+        (b">q\nMKTAW\n>q_consensus\nMKTAY\n>h\nMRTAW\n", "q.a3m", ["q", "h"], ["q_consensus"]),
+        (b">q\nMK\n>Consensus\nMR\n>consensus of all\nMH\n", "q.a3m", ["q"], ["Consensus", "consensus of all"]),
+        (b">ss_pred\nHH\n>x_consensus more\nMK\n>ss_conf\n99\n", "q.a3m", ["x_consensus more"], []),
+        (b">d_consensus\nMK\n>h\nMR\n", "d_consensus.a3m.gz", ["d_consensus", "h"], []),
+        (b">q\nMK\n>consensus_of_two\nMR\n>nonconsensus\nMH\n", "q.a3m", ["q", "consensus_of_two", "nonconsensus"], []),
+        (b">a_consensus\nMK\n>b_consensus\nMR\n>q\nMH\n", "q.a3m", ["q"], ["b_consensus", "a_consensus"]),
+    ],
+)
+def test_the_consensus_is_no_homolog(
+    tmp_path: Path, content: bytes, name: str, sequences: list[str], consensus: list[str]
+) -> None:
+    rows = [(record.name, reason) for record, reason in read_rows(written(tmp_path, content, name))]
+    assert [name for name, reason in rows if not reason] == sequences
+    assert [name for name, reason in rows if reason == CONSENSUS] == consensus
 
 
 def test_forms_of_a_row() -> None:

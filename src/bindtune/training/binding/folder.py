@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from bindtune.documents import read_json
 from bindtune.errors import CheckError, ConfigError
 from bindtune.evaluation.run_files import read_csv
 from bindtune.evaluation.run_kinds import refuse_other_job
+from bindtune.models.backbones import reads_homologs
 from bindtune.models.base_files import base_files
 from bindtune.outputs import output_folder
 from bindtune.runs import FOLDER, PROVENANCE, provenance, read_inputs, refuse_other_inputs, taking_turns, write_text
@@ -150,6 +152,8 @@ def _origin(config: BindingConfig, inputs: RunInputs) -> dict[str, Any]:
     if inputs.alignments is not None:
         path = Path(str(config.data.msa_dir)).absolute()
         origin["inputs"]["alignments"] = {"path": str(path), "sha256": inputs.alignments.digest()}
+    if inputs.aligned is not None and reads_homologs(config.model.checkpoint):
+        origin["alignments"] = asdict(inputs.aligned)
     return origin
 
 

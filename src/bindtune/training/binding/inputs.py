@@ -12,10 +12,12 @@ from tqdm import tqdm
 
 from bindtune.config import BindingConfig
 from bindtune.data.alignment_files import alignment_files
-from bindtune.data.alignments import Alignments
+from bindtune.data.alignments import AlignmentCounts, Alignments
 from bindtune.data.clusters import METHODS, cluster_proteins, read_clusters
+from bindtune.data.context import ContextSpec
 from bindtune.data.folds import assign_folds, inner_validation, read_folds, write_folds
 from bindtune.data.proteins import Proteins, aligned_proteins, label_files, load_proteins
+from bindtune.data.residue_rows import RowSpec, count_aligned
 from bindtune.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ class RunInputs:
         fold: (N,) from 1.
         group: (N,) what was kept together.
         alignments: their homologs, or None.
-        alone: proteins without an alignment, where there are alignments.
+        aligned: how many proteins have homologs, where there are alignments.
         files: the files that were read, by what they are.
     """
 
@@ -43,7 +45,7 @@ class RunInputs:
     fold: Ints
     group: Ints
     alignments: Alignments | None
-    alone: tuple[str, ...]
+    aligned: AlignmentCounts | None
     files: dict[str, Path]
 
     def write_folds(self, path: Path) -> None:
@@ -107,8 +109,8 @@ def read_run(config: BindingConfig, run: Path, *, divided: tuple[Ints, Ints] | N
         fold = place_in_folds(config, proteins, group, named)
     else:
         fold, group = divided
-    alignments, alone = read_alignments(config, proteins, run)
-    return RunInputs(proteins, fold, group, alignments, alone, named)
+    alignments, aligned = read_alignments(config, proteins, run)
+    return RunInputs(proteins, fold, group, alignments, aligned, named)
 
 
 def group_proteins(config: BindingConfig, proteins: Proteins, named: dict[str, Path]) -> Ints:
@@ -143,8 +145,10 @@ def place_in_folds(config: BindingConfig, proteins: Proteins, group: Ints, named
     return fold
 
 
-def read_alignments(config: BindingConfig, proteins: Proteins, run: Path) -> tuple[Alignments | None, tuple[str, ...]]:
-    """The proteins' alignments, all of them read, and the proteins that have none.
+def read_alignments(
+    config: BindingConfig, proteins: Proteins, run: Path
+) -> tuple[Alignments | None, AlignmentCounts | None]:
+    """The proteins' alignments, all of them read, and how many proteins have one and get homologs from it.
 
     Args:
         config: the settings.
@@ -156,8 +160,8 @@ def read_alignments(config: BindingConfig, proteins: Proteins, run: Path) -> tup
     """
     data, training = config.data, config.training
     if data.msa_dir is None:
-        return None, ()
-    paths, alone = alignment_files(data.msa_dir, looked_for=proteins.looked_for(), groups=data.ion_groups)
+        return None, None
+    paths, _ = alignment_files(data.msa_dir, looked_for=proteins.looked_for(), groups=data.ion_groups)
     samplings = (training.msa_sampling, training.validation_context)
     bounds = [sampling.neighbor_similarity_lower_bound for sampling in samplings]
     cache = data.cache_dir or run / ALIGNMENTS
@@ -166,7 +170,15 @@ def read_alignments(config: BindingConfig, proteins: Proteins, run: Path) -> tup
     alignments.prepare(
         sequences, progress=lambda names: tqdm(names, desc="alignments", disable=not sys.stderr.isatty(), leave=False)
     )
-    return alignments, alone
+    pairs = zip(proteins.names, proteins.sequences, strict=True)
+    return alignments, count_aligned(pairs, spec=_sampled_rows(config), alignments=alignments)
+
+
+def _sampled_rows(config: BindingConfig) -> RowSpec:
+    """How training draws homologs, whatever the encoder reads."""
+    sampling = config.training.msa_sampling.model_dump()
+    most_tokens, most_residues = sampling.pop("max_token_length"), sampling.pop("max_query_length")
+    return RowSpec(max_residues=most_residues, max_tokens=most_tokens, frame=0, context=ContextSpec(**sampling))
 
 
 def divide(inputs: RunInputs, config: BindingConfig, fold: int) -> FoldProteins:

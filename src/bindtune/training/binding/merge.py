@@ -1,6 +1,7 @@
 """Join the folds of a run: out-of-fold predictions, thresholds, the summary. Needs the run folder alone."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bindtune.config import BindingConfig, load_binding
-from bindtune.documents import write_document
+from bindtune.data.alignments import AlignmentCounts
+from bindtune.documents import read_json, write_document
 from bindtune.errors import InputError
 from bindtune.evaluation.baseline import out_of_fold_residues
 from bindtune.evaluation.card_binding import write_run_card
@@ -24,8 +26,9 @@ from bindtune.evaluation.thresholds import METHODS, global_thresholds
 from bindtune.runs import atomic_stream, sweep, taking_turns, write_text
 from bindtune.training.binding import files
 
-FOLDS, METRICS, OOF, ARRAYS, THRESHOLDS, SUMMARY, PLOTS = (
-    "folds.csv", "metrics.csv", "oof.parquet", "oof_preds.npz", "global_thresholds.yaml", "summary.yaml", "plots",
+FOLDS, PROVENANCE, METRICS, OOF, ARRAYS, THRESHOLDS, SUMMARY, PLOTS = (
+    "folds.csv", "provenance.json", "metrics.csv", "oof.parquet", "oof_preds.npz", "global_thresholds.yaml",
+    "summary.yaml", "plots",
 )  # fmt: skip
 _DRAWS = 500
 
@@ -132,11 +135,24 @@ def _summarise(table: pa.Table, config: BindingConfig, run: Path) -> str:
     summary = out_of_fold_summary(scored, baseline=baseline, method=method, draws=_DRAWS, seed=config.training.seed)
     thresholds = global_thresholds(scored, method=method, computed_from=OOF)
     write_text(run / THRESHOLDS, write_document(thresholds))
-    write_text(run / SUMMARY, write_document({"out_of_fold": summary}))
+    aligned = _aligned(run / PROVENANCE)
+    counted = {} if aligned is None else {"alignments": asdict(aligned)}
+    write_text(run / SUMMARY, write_document({"out_of_fold": summary, **counted}))
     for ion, residues in scored.items():
         _draw(ion, residues, thresholds["thresholds"][ion]["methods"], run / PLOTS)
     write_run_card(run)
-    return summary_table(summary)
+    return summary_table(summary) + ("" if aligned is None else f"\n{aligned}")
+
+
+def _aligned(path: Path) -> AlignmentCounts | None:
+    """How many proteins were read with homologs, None where the run read no alignments or does not say."""
+    if not path.is_file():
+        return None
+    try:
+        counts = read_json(path).get("alignments")
+        return None if counts is None else AlignmentCounts(**counts)
+    except (AttributeError, TypeError) as error:
+        raise InputError(path, None, "is damaged") from error
 
 
 def _column(table: pa.Table, name: str) -> NDArray[Any]:

@@ -14,9 +14,7 @@ from accelerate.utils import broadcast_object_list
 from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig
-from bindtune.data.alignment_files import warn_unmatched
-from bindtune.data.context import ContextSpec
-from bindtune.data.residue_rows import RowSpec, count_aligned
+from bindtune.data.alignment_files import unmatched
 from bindtune.errors import ConfigError
 from bindtune.models.adapters import count_parameters
 from bindtune.models.backbones import find_backbone
@@ -160,20 +158,12 @@ def _tell(config: BindingConfig, inputs: RunInputs, audited: dict[str, Any]) -> 
     )
     if proteins.also_unlabelled:
         log.info("%d proteins are labelled and listed as unlabelled: their labels count", proteins.also_unlabelled)
-    if inputs.alignments is not None:
-        pairs = zip(proteins.names, proteins.sequences, strict=True)
-        log.info("%s", count_aligned(pairs, spec=_sampled_rows(config), alignments=inputs.alignments))
-        if not len(inputs.alignments):
-            warn_unmatched(str(config.data.msa_dir), proteins.names)
+    if inputs.aligned is not None:
+        log.info("%s", inputs.aligned)
+        if not inputs.aligned.with_alignment:
+            log.warning("%s", unmatched(str(config.data.msa_dir), proteins.names))
     for sentence in audited.get("sentences", ()):
         log.log(logging.WARNING if sentence in audited["warnings"] else logging.INFO, "%s", sentence)
-
-
-def _sampled_rows(config: BindingConfig) -> RowSpec:
-    """How training draws homologs, whatever the encoder reads."""
-    sampling = config.training.msa_sampling.model_dump()
-    most_tokens, most_residues = sampling.pop("max_token_length"), sampling.pop("max_query_length")
-    return RowSpec(max_residues=most_residues, max_tokens=most_tokens, frame=0, context=ContextSpec(**sampling))
 
 
 def _tell_rows(trainer: E1BindingTrainer, inputs: RunInputs) -> None:
