@@ -4,6 +4,8 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from bindtune.errors import library_text
+
 
 class Check(NamedTuple):
     """What was checked.
@@ -36,7 +38,7 @@ def attempt_check(name: str, work: Callable[[], Check]) -> Check:
         return work()
     except _FAULTS as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        text = " ".join(str(error).split())[:300]
+        text = library_text(error, 300)
         return Check(name, False, f"{type(error).__name__}: {text} ({last.filename}:{last.lineno})")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from bindtune.errors import InputError
+from bindtune.errors import InputError, library_text
 from bindtune.wrong_files import refuse_wrong_file
 
 _LARGEST = 1 << 26
@@ -49,7 +49,7 @@ def read_document(path: Path, *, notes: bool = False) -> Any:
     except RecursionError as error:
         raise InputError(path, None, f"not YAML: {_TOO_DEEP}") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no date, or thousands of digits
-        raise InputError(path, None, f"not YAML: {' '.join(str(error).split())[:200]}") from error
+        raise InputError(path, None, f"not YAML: {library_text(error)}") from error
     _check_size(path, content)
     return content
 
@@ -74,7 +74,7 @@ def read_value(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         raise ValueError(str(error.problem)) from error
     except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(library_text(error, 400)) from error
     return content
 
 
@@ -108,7 +108,19 @@ def read_json(path: Path) -> Any:
     except RecursionError as error:
         raise InputError(path, None, f"not JSON: {_TOO_DEEP}") from error
     except ValueError as error:
-        raise InputError(path, None, f"not JSON: {' '.join(str(error).split())[:200]}") from error
+        raise InputError(path, None, f"not JSON: {library_text(error)}") from error
+
+
+def read_names_and_values(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds names and values.
+
+    Raises:
+        InputError: as in `read_json`, or it holds something else.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(path, None, f"expected names and values, found {type(content).__name__}")
+    return content
 
 
 def checked_number(path: Path, name: str, value: Any, *, low: float = -math.inf, high: float = math.inf) -> float:

@@ -1,10 +1,38 @@
 """Errors that a user can fix. The command line prints their one line and exits with 2."""
 
+import re
 from pathlib import Path
+
+_ADVICE = re.compile(
+    r"weights_only|safe_globals|trust_remote_code|allow_pickle|ignore_mismatched_sizes|no[-_]verify|verify\s*=\s*False"
+    r"|use_safetensors\s*=\s*False|dangerous_deserialization|arbitrary code",
+    re.IGNORECASE,
+)
+"""What libraries advise, and what would undo a check of bindtune."""
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
 
 
 class BindtuneError(Exception):
     """The base of everything a user can fix; any other exception is a bug."""
+
+
+def library_text(error: object, most: int = 200) -> str:
+    r"""What a library says of a fault, in one line, up to the first sentence that advises to switch off a check.
+
+    Args:
+        error: of the library, or its message.
+        most: letters that are shown.
+
+    Examples:
+        >>> library_text(ValueError("The file is cut off.\nSet weights_only=False to go on."))
+        'The file is cut off.'
+    """
+    text = str(error)
+    if _ADVICE.search(text):
+        sentences = _SENTENCE.split(text)
+        end = next((n for n, sentence in enumerate(sentences) if _ADVICE.search(sentence)), len(sentences))
+        text = " ".join(sentences[:end])
+    return " ".join(text.split())[:most] or type(error).__name__
 
 
 class InputError(BindtuneError):

@@ -4,6 +4,8 @@ import errno
 import os
 import sys
 
+from bindtune.errors import library_text
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _RESUMING = {"pretrain": "--resume_from_checkpoint auto", "train": "--resume auto"}
 
@@ -20,6 +22,6 @@ def resume_hint() -> str:
 def system_error(error: OSError) -> str:
     """The file, and what is wrong with it, in one line."""
     if error.errno is None:
-        return " ".join(str(error).split())
+        return library_text(error)
     text = f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename else str(error.strerror)
     return f"{text}; make room, and go on with {resume_hint()}" if error.errno in _FULL else text

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 from safetensors import SafetensorError
 
 from bindtune.documents import read_json
-from bindtune.errors import ConfigError, InputError
+from bindtune.errors import ConfigError, InputError, library_text
 from bindtune.locks import lock, open_lock
 from bindtune.outputs import output_folder
 
@@ -157,7 +157,7 @@ def writing(path: Path) -> Iterator[None]:
         if not any(words in str(error) for words in _FAILED_WRITES):
             raise
         number = _errno(error, path)
-        reason = os.strerror(number) if number else f"cannot be written: {' '.join(str(error).split())[:200]}"
+        reason = os.strerror(number) if number else f"cannot be written: {library_text(error)}"
         raise OSError(number or errno.EIO, reason, str(path)) from error
 
 

@@ -184,7 +184,7 @@ def _adapters(path: Path) -> Any:
 
 
 def _adapter_config(path: Path) -> Any:
-    from bindtune.models.adapters import read_adapter_config
+    from bindtune.models.adapter_config import read_adapter_config
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PEFT warns of settings that it does not know

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bindtune.errors import BindtuneError, InputError
+from bindtune.errors import BindtuneError, InputError, library_text
 from corpus.models import packed_heads
 from corpus.readers import READERS
 from corpus.valid import E1_CONFIG, tokenizer
@@ -92,9 +92,11 @@ def test_no_pickle_is_executed(
 ) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
-    with pytest.raises(BindtuneError, match=re.escape(str(folder))):
+    with pytest.raises(BindtuneError, match=re.escape(str(folder))) as caught:
         load(folder, form(Payload(mark)))
     assert not mark.exists()
+    # torch and transformers say how to run it nevertheless.
+    assert not re.search("weights_only|safe_globals|trust|torch.load|documentation", str(caught.value))
 
 
 def test_no_code_of_a_folder_is_run(tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,8 +115,9 @@ def test_no_code_of_a_folder_is_run(tmp_path: Path, mark: Path, monkeypatch: pyt
     from bindtune.models.loading import load_masked_lm
 
     for load in (load_tokenizer, load_masked_lm, load_encoder):
-        with pytest.raises(BindtuneError, match=re.escape(str(tmp_path))):
+        with pytest.raises(BindtuneError, match=re.escape(str(tmp_path))) as caught:
             load(str(tmp_path))
+        assert "trust_remote_code" not in str(caught.value)
     assert not mark.exists()
 
 
@@ -128,6 +131,27 @@ def test_nothing_in_the_package_unpickles() -> None:
     torch_loads = [text for text in code.values() if "torch.load(" in re.sub(r"`.*?`", "", text)]
     assert torch_loads
     assert all("weights_only=True" in text for text in torch_loads)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Cannot load file containing pickled data when allow_pickle=False", "ValueError"),
+        ("It is cut off. Re-run with `weights_only` set to `False`. Do it only if you trust it.", "It is cut off."),
+        ("a has custom code.\nPlease pass `trust_remote_code=True`.\nThen it works.", "a has custom code."),
+        ("sizes differ; use ignore_mismatched_sizes=True", "ValueError"),
+        ("bad\n  header\t5", "bad header 5"),
+        ("x" * 1000, "x" * 200),
+        ("", "ValueError"),
+    ],
+)
+def test_advice_that_does_harm_is_not_passed_on(text: str, shown: str) -> None:
+    assert library_text(ValueError(text)) == shown
+
+
+def test_the_package_words_texts_of_libraries_in_one_place() -> None:
+    code = {path: path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")}
+    assert [path.name for path, text in code.items() if "str(error).split()" in text] == []
 
 
 def test_endless_lines_take_little_memory() -> None:

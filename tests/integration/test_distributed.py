@@ -16,7 +16,15 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from transformers import AutoModelForMaskedLM
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    EsmConfig,
+    EsmForMaskedLM,
+    EsmTokenizer,
+)
 
 import bindtune
 from bindtune.config import BindingConfig, PretrainConfig, build, load_binding
@@ -44,6 +52,22 @@ def write_proteins(folder: Path) -> None:
     (folder / "ZN.fa").write_text(text)
 
 
+def write_stock_models(bert: Path, esm: Path, *, tokenizer: Path) -> None:
+    """A BERT, whose head shares a weight and a bias, and an ESM-2, which has layers of other classes; no dropout."""
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20,
+             "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # fmt: skip
+    words = AutoTokenizer.from_pretrained(tokenizer)
+    words.save_pretrained(bert)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertForMaskedLM(BertConfig(vocab_size=len(words), **shape)).save_pretrained(bert)
+        numbers = {"pad_token_id": 1, "mask_token_id": 32, "vocab_size": 33}
+        EsmForMaskedLM(EsmConfig(**shape, **numbers, position_embedding_type="rotary")).save_pretrained(esm)
+    letters = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>"]
+    (esm / "vocab.txt").write_text("\n".join(letters) + "\n")
+    EsmTokenizer(str(esm / "vocab.txt")).save_pretrained(esm)
+
+
 class Runs:
     """Where everything lies, and what the processes told."""
 
@@ -65,6 +89,8 @@ class Runs:
         values = {"data": {"fasta_path": str(folder / "ZN.fa")}, "training": training, "model": model,
                   "lora": {"r": 2, "dropout": 0.0}}  # fmt: skip
         make_tiny_e1(folder / "encoder", seed=0)
+        self.bert, self.esm = folder / "bert", folder / "esm"
+        write_stock_models(self.bert, self.esm, tokenizer=still_model)
         self.binding = folder / "binding.yaml"
         self.binding.write_text(yaml.safe_dump(values))
 
@@ -94,6 +120,8 @@ def sharded(
         [*runs.words("checkpointing"), "--gradient_accumulation_steps", "1", "--gradient_checkpointing"],
         [*runs.words("bf16"), "--gradient_accumulation_steps", "1", "--bf16"],
         runs.binding_words("layers", "lora=null", "training.gradient_checkpointing=true"),
+        [*runs.words("bert-run"), "--gradient_accumulation_steps", "1", "--model_name_or_path", str(runs.bert)],
+        runs.binding_words("esm-run", "lora=null", f"model.checkpoint={runs.esm}"),
     ]
     (folder / "commands.json").write_text(json.dumps(commands))
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / "fsdp.yaml")]
@@ -107,9 +135,10 @@ def sharded(
 @pytest.mark.slow
 def test_each_process_holds_a_part(sharded: Runs) -> None:
     told = [json.loads((sharded.folder / f"held-{rank}.json").read_text()) for rank in (0, 1)]
-    assert [each["codes"] for each in told] == [[0, 0, 143, 0, 0, 0, 0, 0]] * 2
-    # Rows are divided as evenly as they can be: three jobs, no process with more than two thirds of one.
-    assert all(len(each["shares"]) == 3 and 0.3 < min(each["shares"]) <= max(each["shares"]) < 0.7 for each in told)
+    assert [each["codes"] for each in told] == [[0, 0, 143, 0, 0, 0, 0, 0, 0, 0]] * 2
+    # Rows are divided as evenly as they can be: five jobs, two of them in halves, no process with more than
+    # two thirds of one.
+    assert all(len(each["shares"]) == 4 and 0.3 < min(each["shares"]) <= max(each["shares"]) < 0.7 for each in told)
 
 
 def test_sharded_pretraining_gives_the_weights_and_losses_of_one_process(sharded: Runs, tmp_path: Path) -> None:
@@ -155,6 +184,24 @@ def test_sharded_binding_training_predicts_what_one_process_does(
     left, right = (load_lora_checkpoint(fold).state_dict() for fold in (one, two))
     for name, value in left.items():
         torch.testing.assert_close(right[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_stock_models_learn_what_one_process_does(sharded: Runs, tmp_path: Path) -> None:
+    settings = {**sharded.pretraining, "output_dir": tmp_path / "bert", "model_name_or_path": str(sharded.bert)}
+    pretrain(build(PretrainConfig, {**settings, "gradient_accumulation_steps": 2}))
+    own = (f"training.output_dir={tmp_path / 'esm'}", "training.accum_steps=2", "lora=null")
+    cross_validate(load_binding(sharded.binding, (*own, f"model.checkpoint={sharded.esm}")), fold=1)
+    best = "fold_1/best_e1_binding_model"
+    pairs = (
+        (sharded.bert, tmp_path / "bert", sharded.folder / "bert-run"),
+        (sharded.esm, tmp_path / "esm" / best, sharded.folder / "esm-run" / best),
+    )
+    for start, *ends in pairs:
+        begun, one, two = (load_file(folder / "model.safetensors") for folder in (start, *ends))
+        assert one.keys() == two.keys() == begun.keys()
+        for name, value in one.items():
+            torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-5)
+        assert any(not torch.allclose(two[name], value, atol=1e-3) for name, value in begun.items())
 
 
 @pytest.mark.parametrize(("plain", "other"), [("straight", "checkpointing"), ("weights", "layers")])

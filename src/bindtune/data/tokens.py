@@ -17,7 +17,8 @@ from bindtune.data.draws import digest
 from bindtune.errors import ConfigError, InputError
 from bindtune.io.records import Window, read_windows
 from bindtune.models.base_files import check_reachable
-from bindtune.models.damage import TOKENIZER_DOCUMENTS, check_documents, loading
+from bindtune.models.damage import loading
+from bindtune.models.foreign_files import check_tokenizer
 from bindtune.regions import Overlap, regions_to_token_spans
 from bindtune.runs import atomic_stream, sha256, taking_turns, writing
 
@@ -86,7 +87,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """
     check_reachable(name)
     with loading(name, "no tokenizer could be loaded"):
-        check_documents(name, TOKENIZER_DOCUMENTS)
+        check_tokenizer(name)
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     return tokenizer
 

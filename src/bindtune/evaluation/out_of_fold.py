@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from bindtune.errors import InputError
+from bindtune.errors import InputError, library_text
 from bindtune.io.parquet import read_parquet
 
 COLUMNS = ("protein", "position", "residue", "ion", "label", "probability", "fold")
@@ -108,7 +108,7 @@ def read_table(path: Path) -> pa.Table:
     try:
         table = pa.table({name: table[name].cast(kinds[name]) for name in COLUMNS})
     except pa.ArrowException as error:
-        raise InputError(path, None, f"a column has the wrong type: {' '.join(str(error).split())}") from error
+        raise InputError(path, None, f"a column has the wrong type: {library_text(error)}") from error
     holes = [name for name in COLUMNS if table[name].null_count]
     if holes:
         raise InputError(path, None, f"has empty fields in {', '.join(holes)}")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bindtune.errors import InputError
+from bindtune.errors import InputError, library_text
 from bindtune.io.parquet import read_parquet
 from bindtune.runs import atomic_stream
 
@@ -71,7 +71,7 @@ def read_record_losses(path: Path) -> RecordLosses:
     try:
         table = table.select(_SCHEMA.names).cast(_SCHEMA)
     except (pa.ArrowException, ValueError) as error:
-        raise InputError(path, None, f"a column has the wrong type: {' '.join(str(error).split())}") from error
+        raise InputError(path, None, f"a column has the wrong type: {library_text(error)}") from error
     if any(table[name].null_count for name in _SCHEMA.names):
         raise InputError(path, None, "has empty fields")
     masked, loss = (

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from bindtune.config import load_binding
-from bindtune.errors import CheckpointError
+from bindtune.errors import CheckpointError, library_text
 from bindtune.evaluation.run_kinds import require_run
-from bindtune.models.adapters import load_adapters, merge_in_passing, read_adapter_config, use_adapter
+from bindtune.models.adapter_config import read_adapter_config
+from bindtune.models.adapters import load_adapters, merge_in_passing, use_adapter
 from bindtune.models.backbones import BatchPreparer, load_encoder, preparer_for
 from bindtune.models.base_files import weight_files
 from bindtune.models.binding_checkpoint import BEST, is_untrained, read_heads
@@ -270,7 +271,7 @@ def _with_heads(encoder: Any, files: _FoldFiles, *, adapter: str) -> E1ForResidu
     try:
         model.classifier_heads.load_state_dict(weights)
     except RuntimeError as error:
-        problem = " ".join(str(error).split())
+        problem = library_text(error)
         raise CheckpointError(f"{files.heads_path}: the heads do not fit the base model: {problem}") from error
     model.requires_grad_(False)
     return model.eval()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from bindtune.errors import BindtuneError, ConfigError
+from bindtune.errors import BindtuneError, ConfigError, library_text
 
 # One process may have far more to do than another; a lost one is noticed by its closed connection.
 _PATIENCE = timedelta(days=30)
@@ -70,5 +70,5 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device: no '{name}' here: {' '.join(str(error).split())[:200]}") from error
+        raise ConfigError(f"device: no '{name}' here: {library_text(error)}") from error
     return device

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bindtune.data.alignments import AlignmentCounts
-from bindtune.errors import InputError
+from bindtune.errors import InputError, library_text
 from bindtune.inference.shards import NamedSequence, Scores
 from bindtune.io.cells import tsv_name
 from bindtune.io.parquet import read_parquet
@@ -192,7 +192,7 @@ def _shards(path: Path) -> Iterator[pa.Table]:
             for group in range(table.num_row_groups):
                 yield _checked(table.read_row_group(group), path)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise InputError(path, None, f"no table of predictions: {' '.join(str(error).split())[:200]}") from error
+        raise InputError(path, None, f"no table of predictions: {library_text(error)}") from error
 
 
 def _checked(rows: pa.Table, path: Path) -> pa.Table:

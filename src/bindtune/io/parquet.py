@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bindtune.errors import InputError
+from bindtune.errors import InputError, library_text
 from bindtune.wrong_files import refuse_wrong_file
 
 
@@ -22,5 +22,5 @@ def read_parquet(path: Path) -> pa.Table:
         table.validate(full=True)
         _ = table.schema.names  # decoded here
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise InputError(path, None, f"is not a readable Parquet file: {' '.join(str(error).split())[:200]}") from error
+        raise InputError(path, None, f"is not a readable Parquet file: {library_text(error)}") from error
     return table

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bindtune.errors import InputError
+from bindtune.errors import InputError, library_text
 from bindtune.io.text import ODD_LETTER, limited_lines
 from bindtune.wrong_files import refuse_wrong_file
 
@@ -103,7 +103,7 @@ def _array(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str, Any]]:
         for number, fields in enumerate(ijson.items(_Shallow(stream), "item", use_float=True), start=1):
             yield number, "record", fields
     except (ijson.JSONError, ValueError) as error:  # ValueError also for a number of thousands of digits
-        raise InputError(path, number + 1, f"not JSON: {_one_line(error)}", unit="record") from error
+        raise InputError(path, number + 1, f"not JSON: {library_text(error)}", unit="record") from error
 
 
 class _Shallow:
@@ -160,7 +160,7 @@ def _lines(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str, Any]]:
         try:
             yield number, "", json.loads(line)
         except (ValueError, RecursionError) as error:  # ValueError also for a number of thousands of digits
-            raise InputError(path, number, f"not JSON: {_one_line(error)}") from error
+            raise InputError(path, number, f"not JSON: {library_text(error)}") from error
 
 
 def _parquet(stream: IO[bytes]) -> Iterator[tuple[int, str, Any]]:
@@ -243,7 +243,3 @@ def _whole(value: Any, name: str) -> int:
 def _shown(value: Any) -> str:
     text = "nothing" if value is None else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -20,7 +20,7 @@ from biotite.structure.io.pdb.hybrid36 import decode_hybrid36
 from biotite.structure.io.pdbx import CIFBlock, CIFColumn, CIFFile
 from numpy.typing import NDArray
 
-from bindtune.errors import InputError
+from bindtune.errors import InputError, library_text
 from bindtune.io.text import numbered_lines
 from bindtune.runs import atomic_path, write_text
 
@@ -225,7 +225,7 @@ def _cif(path: Path, lines: Sequence[str]) -> tuple[Any, list[tuple[ResidueName,
             insertions = sites["pdbx_PDB_ins_code"].as_array(str).tolist()
         rows = list(zip(chains, numbers, insertions, kinds, strict=True))
     except (LookupError, ValueError, TypeError, RuntimeError, DeserializationError, InvalidFileError) as error:
-        raise InputError(path, None, f"no structure in mmCIF: {' '.join(str(error).split())[:200]}") from error
+        raise InputError(path, None, f"no structure in mmCIF: {library_text(error)}") from error
     atoms: list[tuple[ResidueName, str] | None] = []
     for chain, number, insertion, kind in rows:
         if not re.fullmatch(r"-?[0-9]{1,9}", number):

@@ -1,4 +1,4 @@
-"""LoRA through PEFT: put on, count, save, load, merge. The only importer of peft."""
+"""LoRA through PEFT: put on, count, save, load, merge. Only this module and adapter_config import peft."""
 
 import re
 import warnings
@@ -9,19 +9,27 @@ from types import MethodType
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import Linear as LoraLinear
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bindtune.errors import CheckpointError, ConfigError
-from bindtune.models.damage import check_documents, loading
+from bindtune.errors import CheckpointError, ConfigError, library_text
+from bindtune.models.adapter_config import (
+    ADAPTER_CONFIG,
+    ALL_LINEAR,
+    any_of,
+    matching_layers,
+    name_layers,
+    read_adapter_config,
+)
+from bindtune.models.damage import loading
 from bindtune.models.finite import check_finite
 from bindtune.models.fused import Dropout
 from bindtune.models.sharded import divided
 
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.safetensors")
 
 
 def add_lora(
@@ -61,7 +69,7 @@ def add_lora(
     settings: dict[str, Any] = {"r": r, "lora_alpha": alpha, "lora_dropout": dropout, "bias": bias}
     config = LoraConfig(
         **settings,
-        target_modules=targets,
+        target_modules=_bounded(targets, model, there),
         exclude_modules="|".join(rf"(.*\.)?{re.escape(name)}(\..*)?" for name in outside) or None,
         modules_to_save=[head] if train_mlm_head and head else None,
     )
@@ -72,8 +80,11 @@ def add_lora(
             # A head that is trained as a whole is a copy: nothing is tied to it.
             warnings.filterwarnings("ignore", ".*ensure_weight_tying", UserWarning)
             adapted = get_peft_model(model, config)
-    except (ValueError, re.error) as error:
-        raise ConfigError(f"lora.target_modules: {' '.join(str(error).split())}; {there}") from error
+    except ValueError as error:
+        raise ConfigError(f"lora.target_modules: {library_text(error)}; {there}") from error
+    if isinstance(targets, str):
+        own: Any = adapted.peft_config["default"]
+        own.target_modules = targets  # as it was asked for
     for name in unused:
         model.get_submodule(name).requires_grad_(False)  # with `bias` PEFT trains biases wherever they are
     for layer in adapted.modules():
@@ -103,6 +114,23 @@ def _missing(targets: list[str] | str, linear: Sequence[str]) -> list[str]:
     if isinstance(targets, str):
         return []
     return [target for target in targets if not any(f".{name}".endswith(f".{target}") for name in linear)]
+
+
+def _bounded(targets: list[str] | str, model: nn.Module, layers: str) -> list[str] | str:
+    """Targets without a pattern that somebody else wrote: PEFT would run it however long it takes.
+
+    Raises:
+        ConfigError: the pattern matches nothing, is none or takes too long.
+    """
+    if not isinstance(targets, str) or targets == ALL_LINEAR:
+        return targets
+    try:
+        names = matching_layers(targets, [name for name, _ in model.named_modules() if name])
+    except ConfigError as error:
+        raise ConfigError(f"lora.target_modules: {error}; {layers}") from error
+    if not names:
+        raise ConfigError(f"lora.target_modules: no layer of the model matches {targets!r}; {layers}")
+    return any_of(names)
 
 
 def has_adapters(model: nn.Module) -> bool:
@@ -196,33 +224,6 @@ def read_adapters(folder: Path) -> dict[str, Tensor]:
     return weights
 
 
-def read_adapter_config(folder: Path) -> Any:
-    """How the adapters of a folder are made: PEFT's configuration.
-
-    Raises:
-        CheckpointError: it is missing, damaged, or of adapters other than LoRA.
-    """
-    path = folder / ADAPTER_FILES[0]
-    if not path.is_file():  # PEFT would ask the hub
-        raise CheckpointError(f"{path}: no such file")
-    with loading(path, "no adapters' configuration"):
-        check_documents(folder, ADAPTER_FILES[:1])
-        config = PeftConfig.from_pretrained(str(folder))
-    if not isinstance(config, LoraConfig):
-        raise CheckpointError(f"{path}: expected LoRA, found {getattr(config, 'peft_type', None)}")
-    ranks = config.rank_pattern if isinstance(config.rank_pattern, dict) else {"": config.rank_pattern}
-    for rank in (config.r, *ranks.values()):
-        if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-            raise CheckpointError(f"{path}: expected whole numbers from 1 up as ranks, found {rank!r}")
-    targets = config.target_modules
-    named = isinstance(targets, set | list | tuple) and targets and all(isinstance(target, str) for target in targets)
-    if not isinstance(targets, str) and not named:
-        raise CheckpointError(f"{path}: target_modules: expected names of layers, found {targets!r}")
-    if not isinstance(config.lora_alpha, int | float):
-        raise CheckpointError(f"{path}: lora_alpha: expected a number, found {config.lora_alpha!r}")
-    return config
-
-
 def load_adapters(encoder: nn.Module, folders: Mapping[str, Path]) -> Any:
     """Put saved adapters on an encoder, several beside each other; the first is active, and none is trained.
 
@@ -234,8 +235,10 @@ def load_adapters(encoder: nn.Module, folders: Mapping[str, Path]) -> Any:
         CheckpointError: adapters are missing or damaged, or do not fit the encoder or each other.
     """
     model: Any = None
+    layers = [name for name, _ in encoder.named_modules() if name]
     for name, folder in folders.items():
         config, weights = read_adapter_config(folder), read_adapters(folder)
+        name_layers(config, layers, source=folder)
         config.inference_mode = True
         widest = max((len(tensor) for key, tensor in weights.items() if "lora_A" in key and tensor.ndim), default=0)
         if (rank := max(config.r, *(config.rank_pattern or {}).values(), 0)) > widest:

@@ -1,5 +1,6 @@
 """The files of a model that a run begins with: for hashes, and to tell hub names from folders."""
 
+import re
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _INDICES = tuple(f"{name}.index.json" for name in _WEIGHTS)
 _IN_ORDER = tuple(name for pair in zip(_WEIGHTS, _INDICES, strict=True) for name in pair)
 """The forms of weights, as transformers looks for them: the first that is there is read."""
+_PART = re.compile(r"[^/\\\0]{1,200}\.(?:safetensors|bin)")
+"""A file in the folder of its index."""
 _NAMES = ("config.json", *_WEIGHTS, *_INDICES, "tokenizer.json")
 
 
@@ -42,11 +45,11 @@ def weight_files(checkpoint: str) -> dict[str, Path]:
 
 
 def _files(checkpoint: str) -> dict[str, Path]:
-    files = {name: path for name in _NAMES if (path := _file(checkpoint, name)) is not None}
+    files = {name: path for name in _NAMES if (path := model_file(checkpoint, name)) is not None}
     for index in _INDICES:
         if index in files:  # weights in several parts
             parts = sorted(_parts(files[index]))
-            files |= {part: path for part in parts if (path := _file(checkpoint, part)) is not None}
+            files |= {part: path for part in parts if (path := model_file(checkpoint, part)) is not None}
     return files
 
 
@@ -56,7 +59,7 @@ def check_reachable(checkpoint: str) -> None:
     Raises:
         CheckpointError: it is no folder, was not downloaded, and the hub's name cannot be looked up.
     """
-    if Path(checkpoint).is_dir() or _file(checkpoint, "config.json") is not None:
+    if Path(checkpoint).is_dir() or model_file(checkpoint, "config.json") is not None:
         return
     reason = no_network()
     if reason is not None:
@@ -81,13 +84,15 @@ def _parts(index: Path) -> set[str]:
     """The files that weights lie in, which an index lists.
 
     Raises:
-        CheckpointError: it lists none, or some outside of its folder.
+        CheckpointError: it lists none, some outside of its folder, or files of another kind.
     """
     content = read_json(index)
     listed = content.get("weight_map") if isinstance(content, dict) else None
     parts = list(listed.values()) if isinstance(listed, dict) else []
-    if not parts or not all(isinstance(part, str) and part == Path(part).name for part in parts):
-        raise CheckpointError(f"{index}: expected the names of files with weights in weight_map")
+    odd = [part for part in parts if not isinstance(part, str) or not _PART.fullmatch(part)]
+    if odd or not parts:
+        found = repr(odd[0])[:100] if odd else "none"
+        raise CheckpointError(f"{index}: expected the names of files with weights in weight_map, found {found}")
     return set(parts)
 
 
@@ -96,7 +101,8 @@ def in_hub_cache(checkpoint: str) -> bool:
     return _cached(checkpoint, "config.json") is not None
 
 
-def _file(checkpoint: str, name: str) -> Path | None:
+def model_file(checkpoint: str, name: str) -> Path | None:
+    """A file of a folder, or of a hub model that was downloaded; None where there is none of this name."""
     folder = Path(checkpoint)
     if folder.is_dir():
         return folder / name if (folder / name).is_file() else None

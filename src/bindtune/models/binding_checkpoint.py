@@ -1,7 +1,6 @@
 """The best model of a fold on disk: heads, and adapters that plain PEFT loads or an encoder where it was trained."""
 
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bindtune.errors import CheckpointError
+from bindtune.errors import CheckpointError, library_text
 from bindtune.models.adapters import has_adapters, read_adapters, restore_adapters, save_adapters
 from bindtune.models.damage import loading
 from bindtune.models.finite import check_finite, check_finite_model
+from bindtune.models.foreign_files import read_archive
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.models.sharded import divided
 from bindtune.runs import atomic_stream, writing
@@ -60,7 +60,7 @@ def read_heads(path: Path) -> dict[str, Any]:
         CheckpointError: it is missing, damaged or of another kind, or a weight is nan or infinity.
     """
     with loading(path, "no heads of a binding model"):
-        content = load_weights(path)
+        content = read_archive(path)
     problems = [
         f"{name} is missing or is no {kind.__name__}"
         for name, kind in {"base_model_checkpoint": str, "classifier_heads": dict, "ions": list}.items()
@@ -73,24 +73,6 @@ def read_heads(path: Path) -> dict[str, Any]:
     with loading(path, "no heads of a binding model"):
         check_finite(path, ((name, each) for name, each in weights if isinstance(each, Tensor)))
     return found
-
-
-def load_weights(path: Path) -> Any:
-    """What `torch.save` wrote; nothing is unpickled but tensors and plain values.
-
-    Raises:
-        DAMAGED: as `torch.load` raises them, where there is no such file, or it is damaged.
-    """
-    if not path.is_file():
-        raise EOFError("there is no such file")
-    with path.open("rb") as stream:
-        if not zipfile.is_zipfile(stream):
-            raise EOFError("not a file of weights, or cut off")
-    with zipfile.ZipFile(path) as parts:
-        unpacked = sum(part.file_size for part in parts.infolist())
-    if unpacked > path.stat().st_size:  # torch stores its parts as they are: packed ones may unpack to any size
-        raise ValueError(f"its parts are packed, and have {unpacked:,} bytes together")
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def is_untrained(heads: Mapping[str, Any]) -> bool:
@@ -109,7 +91,7 @@ def restore_best(folder: Path, model: E1ForResidueClassification) -> None:
         own = model.classifier_heads
         own.load_state_dict(divided(heads["classifier_heads"], own.state_dict()))
     except RuntimeError as error:
-        raise CheckpointError(f"{folder}: the heads do not fit: {' '.join(str(error).split())}") from error
+        raise CheckpointError(f"{folder}: the heads do not fit: {library_text(error)}") from error
     if has_adapters(model._original_model):
         source = folder / ADAPTERS
         restore_adapters(model._original_model, read_adapters(source), source=source)

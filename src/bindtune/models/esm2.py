@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, EsmForMaskedLM
 
 from bindtune.errors import CheckpointError, InputError
-from bindtune.models.damage import MODEL_DOCUMENTS, TOKENIZER_DOCUMENTS, check_documents, loading
+from bindtune.models.damage import loading
+from bindtune.models.foreign_files import check_model, check_tokenizer
 
 _AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 _MAX_RESIDUES = 1022
@@ -31,7 +32,7 @@ class Esm2ForMaskedLM(EsmForMaskedLM):
         """
         name = pretrained_model_name_or_path
         with loading(name, "no model"):
-            check_documents(name, MODEL_DOCUMENTS)
+            check_model(str(name))
             loaded: Any = super().from_pretrained(name, *args, dtype="float32", output_loading_info=True, **kwargs)
         model, info = loaded
         if info["missing_keys"]:
@@ -77,7 +78,7 @@ class Esm2BatchPreparer:
 
     def __init__(self, name: str) -> None:
         with loading(name, "no tokenizer"):
-            check_documents(name, TOKENIZER_DOCUMENTS)
+            check_tokenizer(name)
             tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         self._tokenizer = tokenizer
         self._special = torch.tensor(sorted({tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.eos_token_id}))

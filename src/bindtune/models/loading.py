@@ -7,10 +7,11 @@ from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig, Pre
 
 from bindtune.errors import CheckpointError
 from bindtune.models.base_files import check_reachable
-from bindtune.models.damage import MODEL_DOCUMENTS, check_documents, loading
+from bindtune.models.damage import loading
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.models.finite import check_finite_model
+from bindtune.models.foreign_files import check_model
 
 
 def load_masked_lm(name: str, *, finite: bool = True) -> PreTrainedModel:
@@ -65,6 +66,6 @@ def empty_masked_lm(name: str) -> PreTrainedModel:
 
 
 def _is_dnabert2(name: str) -> bool:
-    check_documents(name, MODEL_DOCUMENTS)
+    check_model(name)
     config, _ = PreTrainedConfig.get_config_dict(name)
     return "alibi_starting_size" in config or config.get("model_type") == "dnabert2"

@@ -10,7 +10,8 @@ import torch
 from transformers import PreTrainedModel
 
 from bindtune.errors import CheckpointError
-from bindtune.models.damage import MODEL_DOCUMENTS, check_documents, loading
+from bindtune.models.damage import loading
+from bindtune.models.foreign_files import check_model
 
 
 class MisfitError(CheckpointError, RuntimeError):
@@ -61,7 +62,7 @@ class StrictPreTrainedModel(PreTrainedModel):
         with _table_held_back():
             with nullcontext() if misused else loading(name, "no model"):
                 if name is not None:  # weights are given as `state_dict`
-                    check_documents(name, MODEL_DOCUMENTS)
+                    check_model(str(name))
                 loaded: Any = super().from_pretrained(name, *args, output_loading_info=True, **kwargs)
             model, info = loaded
             problems = _problems(model, info, resizes=resizes)

@@ -15,7 +15,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import disable_progress_bars, validate_repo_id  # type: ignore[attr-defined]
 
 from bindtune import __version__
-from bindtune.errors import ConfigError
+from bindtune.errors import ConfigError, library_text
 from bindtune.publishing.bundle import Bundle, collect, measure
 
 # An upload ends with the error of the HTTP library (which one depends on the version of huggingface_hub), with OSError,
@@ -147,15 +147,16 @@ def _hub_errors(repo: str) -> Iterator[None]:
         cause = error.__cause__
         if isinstance(cause, HfHubHTTPError):
             raise ConfigError(_refusal(repo, cause)) from error
+        reason = library_text(cause or error, 300)
         raise ConfigError(
-            f"{constants.ENDPOINT}: {_line(cause or error)}; the same command goes on, and sends nothing twice"
+            f"{constants.ENDPOINT}: {reason}; the same command goes on, and sends nothing twice"
         ) from error
     except ValueError as error:
-        raise ConfigError(f"{repo}: {_line(error)}") from error
+        raise ConfigError(f"{repo}: {library_text(error, 300)}") from error
 
 
 def _refusal(repo: str, error: HfHubHTTPError) -> str:
-    status, reason = error.response.status_code, _line(error.server_message or error)
+    status, reason = error.response.status_code, library_text(error.server_message or error, 300)
     if status == 401:
         return f"{repo}: the hub does not accept the token (401): log in anew with `hf auth login`, or look at HF_TOKEN"
     if status == 403:
@@ -163,10 +164,6 @@ def _refusal(repo: str, error: HfHubHTTPError) -> str:
     if status >= 500 or status == 429:
         return f"{repo}: the hub is busy or out of order ({status}): the same command goes on, and sends nothing twice"
     return f"{repo}: the hub refuses it ({status}): {reason}"
-
-
-def _line(error: object) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ from bindtune.data.collate import EclipAdaptiveMLMCollator
 from bindtune.data.masking import Masking, MaskingRates, Replacement, total_counts
 from bindtune.data.splits import Amount, few_peaks
 from bindtune.data.tokens import TokenReport, load_tokenizer, tokenise_file, windows_with_peaks
-from bindtune.errors import ConfigError, InputError, Interrupted
+from bindtune.errors import ConfigError, InputError, Interrupted, library_text
 from bindtune.evaluation.card_pretraining import pretraining_card
 from bindtune.evaluation.model_card import README
 from bindtune.evaluation.record_losses import EVAL_RECORDS, write_record_losses
@@ -168,7 +168,7 @@ def training_arguments(config: PretrainConfig) -> TrainingArguments:
             disable_tqdm=not sys.stderr.isatty(),
         )
     except (ValueError, ImportError) as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+        raise ConfigError(library_text(error)) from error
 
 
 def _model(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:

@@ -18,6 +18,8 @@ import torch
 from safetensors.torch import save_file
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from bindtune.models.damage import loading
+from bindtune.models.foreign_files import read_archive
 from bindtune.training import checkpoints, sharding
 
 log = logging.getLogger(__name__)
@@ -94,7 +96,9 @@ class RestoreProgress(TrainerCallback):
             log.warning("%s has no %s: dropout draws other numbers than without the stop", self._checkpoint, name)
 
     def _read(self, name: str) -> Any:
-        return torch.load(self._checkpoint / name, map_location="cpu", weights_only=True)
+        path = self._checkpoint / name
+        with loading(path, "no progress of a run"):
+            return read_archive(path)
 
 
 def _random_file(args: TrainingArguments) -> str:

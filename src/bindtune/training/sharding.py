@@ -7,7 +7,7 @@ it was computed, and loads anywhere.
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch import Tensor, distributed, nn
-from torch.distributed.fsdp import FSDPModule
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -96,12 +96,49 @@ def shard_on_cpu(accelerator: Accelerator) -> None:
         PartialState().distributed_type = state.distributed_type = DistributedType.FSDP
 
 
-def shard_layers(accelerator: Accelerator, model: Any) -> None:
-    """Let the layers of a model be divided one by one, where accelerate's configuration does not name their classes."""
-    plugin = accelerator.state.fsdp_plugin if is_sharded(accelerator) else None
-    if plugin is not None and plugin.transformer_cls_names_to_wrap is None:
-        layers = {type(part).__name__ for part in model.modules() if isinstance(part, GradientCheckpointingLayer)}
-        plugin.transformer_cls_names_to_wrap = sorted(layers) or None
+def divide(accelerator: Accelerator, model: Any) -> None:
+    """Divide a model between the processes, where accelerate's configuration asks for it; before the optimiser is made.
+
+    Each layer is a group of its own, and everything else is one group: embeddings, final norm and head share weights
+    and biases in many models, and FSDP takes a shared parameter in one group only. accelerate would part embeddings and
+    head from the rest; it leaves a model alone that is divided already.
+
+    Args:
+        accelerator: of the processes.
+        model: is changed.
+    """
+    if not is_sharded(accelerator):
+        return
+    plugin = accelerator.state.fsdp_plugin
+    policy = plugin.mixed_precision_policy or MixedPrecisionPolicy()
+    names = set(plugin.transformer_cls_names_to_wrap or ())
+    layers = [
+        part
+        for part in model.modules()
+        if (type(part).__name__ in names if names else isinstance(part, GradientCheckpointingLayer))
+    ]
+    plugin.auto_wrap_policy = None  # it would look for classes that have other names once they are divided
+    for layer in layers:
+        fully_shard(layer, reshard_after_forward=plugin.reshard_after_forward, mp_policy=policy)
+    fully_shard(model, mp_policy=policy)
+
+
+def parameter_groups(optimizer: Any) -> list[list[Tensor]]:
+    """The parameters that an optimiser learns, by group."""
+    return [list(group["params"]) for group in optimizer.param_groups]
+
+
+def put_back(optimizer: Any, groups: Sequence[Sequence[Tensor]]) -> None:
+    """Give an optimiser its parameters again, after accelerate has prepared it.
+
+    accelerate looks for them by the address of their part, and all parts without a row have the same.
+
+    Args:
+        optimizer: prepared or not.
+        groups: what `parameter_groups` gave before.
+    """
+    for group, parameters in zip(optimizer.param_groups, groups, strict=True):
+        group["params"] = list(parameters)
 
 
 def is_sharded(accelerator: Accelerator) -> bool:

@@ -58,6 +58,7 @@ class RegionTrainer(Trainer):
         self.eval_collator = eval_collator
         self.group_by_length = group_by_length
         self._kind: Any = type(self.model)  # sharding puts a class of its own before it
+        sharding.divide(self.accelerator, self.model)
         self.window = Tally(self.args.device)  # since the last log line
         self.whole = Tally(self.args.device)  # since the start, or the resume
         self.records: RecordTally | None = None  # while windows are evaluated one by one
@@ -84,8 +85,19 @@ class RegionTrainer(Trainer):
         """As in transformers; sharding counts on CPUs too."""
         super().create_accelerator_and_postprocess()
         sharding.shard_on_cpu(self.accelerator)
-        sharding.shard_layers(self.accelerator, self.model)
         self.is_fsdp_enabled = sharding.is_sharded(self.accelerator)  # then no whole model is moved to the device
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """As in transformers."""
+        optimizer = super().create_optimizer(model)
+        self._groups = sharding.parameter_groups(optimizer)
+        return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """As in transformers, which comes by here when accelerate has prepared the optimiser."""
+        if sharding.is_sharded(self.accelerator):
+            sharding.put_back(self.optimizer, self._groups)
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def _summed_loss(self, model: torch.nn.Module, inputs: dict[str, Tensor], tally: Tally) -> tuple[Tensor, int]:
         chosen = inputs["labels"] != IGNORED

@@ -19,9 +19,9 @@ from torch import Tensor
 from bindtune.data.proteins import UNKNOWN, Proteins
 from bindtune.errors import CheckpointError, InputError
 from bindtune.io.parquet import read_parquet
-from bindtune.models.binding_checkpoint import load_weights
 from bindtune.models.damage import DAMAGED
 from bindtune.models.finite import check_finite
+from bindtune.models.foreign_files import read_archive
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.models.sharded import divided
 from bindtune.runs import atomic_stream, in_use, sweep, write_text
@@ -106,7 +106,7 @@ def read_state(folder: Path) -> tuple[FoldState, dict[str, Tensor], dict[str, An
     if not path.is_file():
         return None
     try:
-        content = load_weights(path)
+        content = read_archive(path)
         return FoldState(**content["state"]), content["weights"], content["optimizer"]
     except DAMAGED as error:
         raise CheckpointError(f"{path}: damaged: delete the fold's folder to begin it anew") from error

@@ -108,14 +108,17 @@ class E1BindingTrainer:
         self._unsettled = False
         self._stop = StopSignal(self.accelerator)
         training = self.conf.training
+        sharding.divide(self.accelerator, model)
         learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
         on_gpu = self.accelerator.device.type == "cuda"
         optimizer = torch.optim.AdamW(
             learned, lr=training.learning_rate, weight_decay=training.weight_decay, fused=on_gpu or None
         )
-        sharding.shard_layers(self.accelerator, model)
         self.model: Any
+        groups = sharding.parameter_groups(optimizer)
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        if sharded:
+            sharding.put_back(self.optimizer, groups)
 
     def create_dataloaders(self) -> tuple[DataLoader[Any], DataLoader[Any]]:
         """The next training epoch's batches of this process, and those of the validation."""
