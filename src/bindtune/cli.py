@@ -29,7 +29,7 @@ from bindtune.errors import BindtuneError, CheckError, ConfigError, Interrupted
 from bindtune.fault_messages import resume_hint, system_error
 from bindtune.init.files import KINDS, write_files
 from bindtune.options import with_options
-from bindtune.printable import PrintableFormatter, printable
+from bindtune.printable import PrintableFormatter, message_line, printable
 
 # Options may be written --like-this or, as the original scripts had them, --like_this.
 _CONTEXT = {"token_normalize_func": lambda token: token.replace("_", "-"), "help_option_names": ["-h", "--help"]}
@@ -419,10 +419,10 @@ def _run() -> None:
         sys.stderr.write(f"bindtune: {printable(str(error))}\n")
         sys.exit(1 if isinstance(error, CheckError) else 2)
     except Interrupted as stop:
-        sys.stderr.write(f"bindtune: stopped by SIGTERM; go on with {printable(str(stop))}\n")
+        sys.stderr.write(f"bindtune: stopped by SIGTERM; go on with {message_line(str(stop))}\n")
         sys.exit(143)
     except OSError as error:  # a full disk, a folder that may not be written
-        sys.stderr.write(f"bindtune: {printable(system_error(error))}\n")
+        sys.stderr.write(f"bindtune: {message_line(system_error(error))}\n")
         sys.exit(2)
     except UnicodeEncodeError as error:
         if error.reason != "surrogates not allowed":

@@ -1,7 +1,10 @@
 """Errors that a user can fix. The command line prints their one line and exits with 2."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+
+from bindtune.printable import message_line
 
 _ADVICE = re.compile(
     r"weights_only|safe_globals|trust_remote_code|allow_pickle|ignore_mismatched_sizes|no[-_]verify|verify\s*=\s*False"
@@ -13,7 +16,15 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
 
 
 class BindtuneError(Exception):
-    """The base of everything a user can fix; any other exception is a bug."""
+    """The base of everything a user can fix; any other exception is a bug.
+
+    Args:
+        message: one line; characters that a terminal acts upon become escapes, and long words and lines are shortened.
+        listing: further lines.
+    """
+
+    def __init__(self, message: str, *, listing: Sequence[str] = ()) -> None:
+        super().__init__("\n".join(map(message_line, [message, *listing])))
 
 
 def library_text(error: object, most: int = 200) -> str:
@@ -43,13 +54,22 @@ class InputError(BindtuneError):
         line: 1-based line or record number, or None for the file as a whole.
         problem: what was found and what was expected.
         unit: what `line` counts: "" for lines (``a.bed:17: ...``), "record" for records (``w.json: record 17: ...``).
+        listing: further lines of the message.
     """
 
-    def __init__(self, path: Path | str | None, line: int | None, problem: str, *, unit: str = "") -> None:
+    def __init__(
+        self,
+        path: Path | str | None,
+        line: int | None,
+        problem: str,
+        *,
+        unit: str = "",
+        listing: Sequence[str] = (),
+    ) -> None:
         where = "" if path is None else str(path)
         if line is not None:
             where += f": {unit} {line}" if unit else f":{line}"
-        super().__init__(f"{where}: {problem}" if where else problem)
+        super().__init__(f"{where}: {problem}" if where else problem, listing=listing)
         self.path, self.line, self.problem, self.unit = path, line, problem, unit
 
 
@@ -85,10 +105,10 @@ class Problems:
         if self._count == 1:
             raise self._first[0]
         if self._count:
-            listing = [f"{self._count} problems", *map(str, self._first)]
+            listing = list(map(str, self._first))
             if self._count > len(self._first):
                 listing.append(f"and {self._count - len(self._first)} more")
-            raise InputError(self._path, None, "\n".join(listing))
+            raise InputError(self._path, None, f"{self._count} problems", listing=listing)
 
 
 class ConfigError(BindtuneError):

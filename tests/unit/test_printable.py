@@ -14,7 +14,7 @@ from bindtune.printable import PrintableFormatter
 
 
 def test_examples() -> None:
-    assert doctest.testmod(printable) == doctest.TestResults(failed=0, attempted=1)
+    assert doctest.testmod(printable) == doctest.TestResults(failed=0, attempted=3)
 
 
 @given(text=st.text(st.sampled_from("\x1b\x9b\r\b\u202e\u2028\n\ta\u00e9") | st.characters()))

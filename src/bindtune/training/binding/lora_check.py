@@ -36,5 +36,5 @@ def check(config: BindingConfig) -> str:
     lines = [f"{'yes' if holds else 'NO '}  {statement}" for statement, holds in found.statements.items()]
     lines.append(str(count_parameters(model)))
     if not all(found.statements.values()):
-        raise CheckError("\n".join([*lines, found.advice]))
+        raise CheckError(lines[0], listing=[*lines[1:], found.advice])
     return "\n".join(lines)
