@@ -504,6 +504,15 @@ def _words_at(place: int, *values: int) -> bytes:
     return _SOUND[:place] + struct.pack(f"<{len(values)}I", *values) + _SOUND[place + 4 * len(values) :]
 
 
+def _many_that_are_one(count: int) -> bytes:
+    """Sequences that all lead to the same 1000 runs of N."""
+    index = 16 + 10 * count
+    names = b"".join(b"\5%05d" % number + struct.pack("<I", index) for number in range(count))
+    starts, sizes = range(0, 2000, 2), [1] * 1000
+    record = struct.pack("<II2000II", 2000, 1000, *starts, *sizes, 0, 0) + bytes(500)
+    return struct.pack("<IIII", 0x1A412743, 0, count, 0) + names + record
+
+
 TWO_BIT_CASES = [
     *read(
         "2bit",
@@ -523,6 +532,10 @@ TWO_BIT_CASES = [
             "four billion sequences": (
                 _words_at(8, 0xFFFFFFFF),
                 ": damaged 2bit file: it is of .* bytes and holds 4,294,967,295 sequences",
+            ),
+            "a thousand sequences in one place": (
+                lambda: _many_that_are_one(1000),
+                ": damaged 2bit file: of 18,532 bytes, 00002 and those before need more",
             ),
             "three sequences, not two": (_words_at(8, 3), ": damaged 2bit file"),
             "64-bit offsets": (

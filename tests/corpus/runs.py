@@ -116,6 +116,15 @@ CASES: list[Case] = [
             ),
             "a label of 2": (lambda: parquet(_rows(OUT_OF_FOLD, 1, label=2)), ": has labels that are neither 0 nor 1"),
             "a label of 1000": (lambda: parquet(_rows(OUT_OF_FOLD, 1, label=1000)), ": a column has the wrong type"),
+            "a position beyond all proteins": (
+                lambda: parquet(_rows(OUT_OF_FOLD, 1, position=2**40)),
+                ": position: expected numbers from 1 to 16,777,216, found 1099511627776",
+            ),
+            "a position below 1": (lambda: parquet(_rows(OUT_OF_FOLD, 1, position=0)), ": position: expected numbers"),
+            "a fold beyond all folds": (
+                lambda: parquet(_rows(OUT_OF_FOLD, 1, fold=1001)),
+                ": fold: expected numbers from 0 to 1,000, found 1001",
+            ),
             "a probability above 1": (
                 lambda: parquet(_rows(OUT_OF_FOLD, 1, probability=1.5)),
                 ": has probabilities outside 0 to 1",

@@ -25,6 +25,8 @@ from bindtune.runs import atomic_path, sha256
 
 log = logging.getLogger(__name__)
 
+_MOST_ROWS = 500_000
+"""Of an alignment; the time to weigh them grows with their square."""
 _LEFT_OUT = (ANNOTATION, CONSENSUS, OTHER_QUERY)
 """Why rows are no homologs, in the order in which `Homologs` counts them."""
 _FORMAT = "7"
@@ -284,6 +286,10 @@ def _read(path: Path | str, bound: float) -> Homologs:
         if reason:
             left_out[reason] += 1
             continue
+        if len(names) >= _MOST_ROWS:
+            raise InputError(
+                path, record.line, f"more than {_MOST_ROWS:,} rows: filter the alignment, as with hhfilter"
+            )
         if not names:
             query = record.sequence
         rows += match_columns(record, query=query, path=path)

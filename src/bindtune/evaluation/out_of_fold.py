@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from bindtune.errors import InputError, library_text
 from bindtune.io.parquet import read_parquet
+from bindtune.io.text import LONGEST_LINE
 
 COLUMNS = ("protein", "position", "residue", "ion", "label", "probability", "fold")
+_MOST_FOLDS = 1000
 _NAMES = ("protein", "residue", "ion")
 
 
@@ -99,7 +101,7 @@ def read_table(path: Path) -> pa.Table:
     Raises:
         InputError: it cannot be read, lacks a column or holds impossible values.
     """
-    table = read_parquet(path)
+    table = read_parquet(path, COLUMNS)
     missing = [name for name in COLUMNS if name not in table.column_names]
     if missing:
         raise InputError(path, None, f"lacks the columns {', '.join(missing)}")
@@ -115,6 +117,11 @@ def read_table(path: Path) -> pa.Table:
     odd = [letter for letter in pc.unique(table["residue"]).to_pylist() if len(letter) != 1 or not letter.isascii()]
     if odd:
         raise InputError(path, None, f"has {odd[0]!r} in the place of a residue's letter")
+    for name, (low, high) in {"position": (1, LONGEST_LINE), "fold": (0, _MOST_FOLDS)}.items():
+        numbers = table[name].to_numpy()
+        odd_numbers = numbers[(numbers < low) | (numbers > high)]
+        if len(odd_numbers):
+            raise InputError(path, None, f"{name}: expected numbers from {low} to {high:,}, found {odd_numbers[0]}")
     label, probability = table["label"].to_numpy(), table["probability"].to_numpy()
     if not np.isin(label, (0, 1)).all():
         raise InputError(path, None, "has labels that are neither 0 nor 1")

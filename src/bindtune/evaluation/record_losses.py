@@ -64,7 +64,7 @@ def read_record_losses(path: Path) -> RecordLosses:
     Raises:
         InputError: the file is missing or damaged, lacks a column or holds impossible values.
     """
-    table = read_parquet(path)
+    table = read_parquet(path, _SCHEMA.names)
     missing = [name for name in _SCHEMA.names if name not in table.column_names]
     if missing:
         raise InputError(path, None, f"lacks the columns {', '.join(missing)}")

@@ -13,12 +13,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bindtune.data.alignments import AlignmentCounts
-from bindtune.errors import InputError, library_text
+from bindtune.errors import InputError
 from bindtune.inference.shards import NamedSequence, Scores
 from bindtune.io.cells import tsv_name
-from bindtune.io.parquet import read_parquet
+from bindtune.io.parquet import read_parquet, read_row_groups
 from bindtune.runs import atomic_path, atomic_stream
-from bindtune.wrong_files import refuse_wrong_file
 
 PARQUET, TSV = "predictions.parquet", "predictions.tsv"
 _SCHEMA = pa.schema(
@@ -186,13 +185,7 @@ def read_predictions(path: Path) -> Iterator[Predicted]:
 
 
 def _shards(path: Path) -> Iterator[pa.Table]:
-    refuse_wrong_file(path)
-    try:
-        with path.open("rb") as stream, pq.ParquetFile(stream) as table:
-            for group in range(table.num_row_groups):
-                yield _checked(table.read_row_group(group), path)
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise InputError(path, None, f"no table of predictions: {library_text(error)}") from error
+    return (_checked(rows, path) for rows in read_row_groups(path, "no table of predictions"))
 
 
 def _checked(rows: pa.Table, path: Path) -> pa.Table:
@@ -201,7 +194,6 @@ def _checked(rows: pa.Table, path: Path) -> pa.Table:
     Raises:
         InputError: they are not.
     """
-    rows.validate(full=True)
     if rows.schema.names != list(COLUMNS) or rows.schema.types != _SCHEMA.types:
         raise InputError(path, None, f"no table of predictions: expected the columns {', '.join(COLUMNS)}")
     empty = [name for name in COLUMNS if name != "call" and rows[name].null_count]

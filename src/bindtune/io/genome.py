@@ -125,11 +125,15 @@ def _check_two_bit(path: Path) -> None:
             if not (name.isascii() and name.isprintable() and name) or name in places:
                 raise InputError(path, None, f"damaged 2bit file: {name!r} comes twice or is no name of a sequence")
             (places[name],) = _words(path, handle, 1).tolist()
+        described = 0
         for name, place in places.items():
             handle.seek(place)
             length, unknown = _words(path, handle, 2).tolist()
             starts, sizes = _words(path, handle, 2 * unknown).astype(np.int64).reshape(2, unknown)
             (masked,) = _words(path, handle, 1).tolist()
+            described += 8 * (unknown + masked) + (length + 3) // 4
+            if described > size:  # each of many entries could lead to the same large one
+                raise InputError(path, None, f"damaged 2bit file: of {size:,} bytes, {name} and those before need more")
             handle.seek(8 * masked, os.SEEK_CUR)
             _words(path, handle, 1)
             ends = starts + sizes

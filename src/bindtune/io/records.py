@@ -11,21 +11,20 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO, Any, BinaryIO, TypeGuard, cast
 
 import ijson
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bindtune.errors import InputError, library_text
-from bindtune.io.text import ODD_LETTER, limited_lines
+from bindtune.io.parquet import small_batches
+from bindtune.io.text import ODD_LETTER, is_gzipped, limited_lines, open_bytes
 from bindtune.wrong_files import refuse_wrong_file
 
 _BOM = codecs.BOM_UTF8
@@ -67,10 +66,8 @@ def _raw(path: Path) -> Iterator[tuple[int, str, Any]]:
     """Every record as the file has it, with its 1-based number and what that counts."""
     refuse_wrong_file(path)
     try:
-        with path.open("rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-        opener: Callable[[Path], Any] = gzip.open if zipped else partial(open, mode="rb")
-        with opener(path) as stream:
+        zipped = is_gzipped(path)
+        with open_bytes(path) as stream:
             head = stream.read(4096)
             body = len(_BOM) if head.startswith(_BOM) else 0
             text = head[body:].lstrip(_SPACE)
@@ -87,7 +84,7 @@ def _raw(path: Path) -> Iterator[tuple[int, str, Any]]:
 def _recognised(head: bytes, stream: IO[bytes], path: Path, zipped: bool) -> Iterator[tuple[int, str, Any]]:
     if head.startswith(b"PAR1"):
         with _seekable(stream, zipped) as table:
-            yield from _parquet(table)
+            yield from _parquet(table, path)
     elif head.startswith(b"["):
         yield from _array(stream, path)
     elif head.startswith(b"{"):
@@ -163,11 +160,9 @@ def _lines(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str, Any]]:
             raise InputError(path, number, f"not JSON: {library_text(error)}") from error
 
 
-def _parquet(stream: IO[bytes]) -> Iterator[tuple[int, str, Any]]:
+def _parquet(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str, Any]]:
     number = 0
-    table = pq.ParquetFile(stream)
-    columns = [name for name in table.schema_arrow.names if name in _FIELDS]
-    for batch in table.iter_batches(batch_size=1000, columns=columns):
+    for batch in small_batches(stream, path, columns=_FIELDS, rows=256):
         for number, fields in enumerate(batch.to_pylist(), start=number + 1):  # noqa: B020 (goes on counting)
             yield number, "record", fields
 

@@ -33,9 +33,49 @@ def is_gzipped(path: Path) -> bool:
         raise InputError(path, None, f"cannot be read: {error.strerror or error}") from error
 
 
+class BoundedGzip(gzip.GzipFile):
+    """What a gzipped file holds, as long as it does not unpack to far more than its size.
+
+    Genomes unpack to 3 or 4 times their size, alignments and labels to less than 50 times; gzip allows 1000 times.
+
+    Args:
+        packed: the file, at its start; it is closed with this one.
+        path: the file, for messages.
+    """
+
+    _ALWAYS = 1 << 26  # bytes that any file may unpack to
+    _BYTES_A_BYTE = 200
+
+    def __init__(self, packed: BinaryIO, path: Path) -> None:
+        super().__init__(fileobj=packed, mode="rb")
+        self._packed, self._path = packed, path
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read some bytes.
+
+        Raises:
+            InputError: they are far more than the file can hold.
+        """
+        content = super().read(size)
+        unpacked, packed = self.tell(), self._packed.tell()
+        if unpacked > max(self._ALWAYS, self._BYTES_A_BYTE * packed):
+            raise InputError(
+                self._path,
+                None,
+                f"cannot be read: {packed:,} bytes of gzip unpack to {unpacked:,}, more than {self._BYTES_A_BYTE} "
+                "times as much; unpack it yourself if you trust it",
+            )
+        return content
+
+    def close(self) -> None:
+        """Close the file too."""
+        super().close()
+        self._packed.close()
+
+
 def open_bytes(path: Path) -> BinaryIO:
     """The content of a plain or gzipped file."""
-    return cast(BinaryIO, gzip.open(path, "rb")) if is_gzipped(path) else path.open("rb")
+    return cast(BinaryIO, BoundedGzip(path.open("rb"), path)) if is_gzipped(path) else path.open("rb")
 
 
 class LimitedLines(io.RawIOBase):
@@ -150,21 +190,25 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         return
     with io.BufferedReader(_Borrowed(sys.stdin.buffer)) as handle:
         packed = handle.peek(2).startswith(_GZIP_MAGIC)
-        yield cast(BinaryIO, gzip.GzipFile(fileobj=handle) if packed else handle)
+        yield cast(BinaryIO, BoundedGzip(handle, STANDARD_INPUT) if packed else handle)
 
 
 class _Borrowed(io.RawIOBase):
     """A stream that stays open when its reader is closed."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+        self._stream, self._size = stream, 0
 
     def readable(self) -> bool:
         return True
 
+    def tell(self) -> int:
+        return self._size
+
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
         read = self._stream.read(len(buffer))
         buffer[: len(read)] = read
+        self._size += len(read)
         return len(read)
 
 
