@@ -9,6 +9,7 @@ import codecs
 import json
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Hashable
 from pathlib import Path
@@ -141,7 +142,7 @@ def checked_number(path: Path, name: str, value: Any, *, low: float = -math.inf,
         0.5
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and low <= value <= high and math.isfinite(value):
+    if is_number and low <= value <= high and abs(value) <= sys.float_info.max:
         return float(value)
     bounds = "" if math.isinf(low) and math.isinf(high) else f" of at least {low:g}"
     bounds = bounds if math.isinf(high) else f" from {low:g} to {high:g}"

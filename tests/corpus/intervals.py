@@ -509,7 +509,7 @@ def _many_that_are_one(count: int) -> bytes:
     index = 16 + 10 * count
     names = b"".join(b"\5%05d" % number + struct.pack("<I", index) for number in range(count))
     starts, sizes = range(0, 2000, 2), [1] * 1000
-    record = struct.pack("<II2000II", 2000, 1000, *starts, *sizes, 0, 0) + bytes(500)
+    record = struct.pack("<II2000III", 2000, 1000, *starts, *sizes, 0, 0) + bytes(500)
     return struct.pack("<IIII", 0x1A412743, 0, count, 0) + names + record
 
 

@@ -137,7 +137,25 @@ CASES: list[Case] = [
                 _adapter(target_modules=5),
                 ": target_modules: expected names of layers, found 5",
             ),
-            "alpha that is a word": (_adapter(lora_alpha="x"), ": lora_alpha: expected a number, found 'x'"),
+            **{
+                f"{name} of {value!r:.20}": (
+                    _adapter(**{name: value}),
+                    f": {name}: expected a number( from 0 to 1)?, found ",
+                )
+                for name, values in {
+                    "lora_alpha": ("x", True, float("nan"), float("inf"), 10**400, None),
+                    "lora_dropout": ("x", True, -0.1, 1.5, float("nan")),
+                }.items()
+                for value in values
+            },
+            "a scale of a layer that is no number": (
+                _adapter(alpha_pattern={"q_proj": float("nan")}),
+                ": alpha_pattern: expected numbers, found",
+            ),
+            "a name twice": (
+                json.dumps(ADAPTER_CONFIG).replace("{", '{"r": 9, ', 1).encode(),
+                ".*: not JSON: 'r' comes twice",
+            ),
         },
     ),
     *refused("encoder config.json", _DOCUMENTS),
@@ -158,11 +176,29 @@ CASES: list[Case] = [
             ),
             "a width below nothing": (_e1(hidden_size=-16), ": no model: E1 configuration: sizes and numbers"),
             "no heads": (_e1(num_attention_heads=0), ": no model: E1 configuration: sizes and numbers"),
-            "a billion layers": (_e1(num_hidden_layers=10**9), ": no model: E1 configuration: no model is as large as"),
+            "a billion layers": (
+                _e1(num_hidden_layers=10**9),
+                "/config.json: num_hidden_layers: expected a number from 0 to 1000",
+            ),
             "a vocabulary of 10 to the 12": (
                 _e1(vocab_size=10**12),
                 ": no model: E1 configuration: no model is as large as",
             ),
+            **{
+                f"{name} of {value!r}": (
+                    _e1(**{name: value}),
+                    f": no model: E1 configuration: {name}: expected a number from .*, found ",
+                )
+                for name, value in (
+                    ("rms_norm_eps", float("nan")),
+                    ("rms_norm_eps", -1),
+                    ("rms_norm_eps", True),
+                    ("initializer_range", float("inf")),
+                    ("rope_theta_within_seq", 0),
+                    ("rope_theta_global", "x"),
+                )
+            },
+            "no limit to clipping": (_e1(clip_qkv=float("inf")), ": no model: E1 configuration: clip_qkv inf"),
             "an activation that is a list": (_e1(hidden_act=[1]), ": no model: E1 configuration: hidden_act"),
             "an activation that is unknown": (
                 _e1(hidden_act="nope"),

@@ -66,6 +66,12 @@ def test_what_is_no_number_is_refused_with_its_file_and_name(value: object) -> N
     assert checked_number(Path("t.yaml"), "x", 1, low=0, high=1) == 1.0
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("inf"), float("-inf"), float("nan")])
+def test_no_bounds_are_no_leave_for_infinity(value: float) -> None:
+    with pytest.raises(InputError, match="x: expected a number, found "):
+        checked_number(Path("t.yaml"), "x", value)
+
+
 def test_a_name_that_comes_twice_is_refused_in_json(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     path.write_text('{"r": 4, "inner": {"a": 1, "a": 2}}')

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bindtune.errors import InputError
 from bindtune.evaluation.kept_epoch import NAMES, metric_of
 from bindtune.evaluation.model_card import (
     AUTO_CLASSES,
@@ -22,7 +21,7 @@ from bindtune.evaluation.model_card import (
 )
 from bindtune.evaluation.page import interval, number
 from bindtune.evaluation.report_run import provenance
-from bindtune.evaluation.run_files import UNDEFINED, as_number, flatten, read_csv, read_json, read_yaml
+from bindtune.evaluation.run_files import UNDEFINED, as_number, flatten, read_csv, read_json
 from bindtune.evaluation.run_kinds import run_config
 from bindtune.evaluation.settings_in_effect import (
     binding_settings,
@@ -33,6 +32,7 @@ from bindtune.evaluation.settings_in_effect import (
     trains_encoder,
     trains_mlm_head,
 )
+from bindtune.evaluation.summary import read_summary
 from bindtune.runs import write_text
 
 ADAPTERS, ENCODER = "best_e1_binding_model_lora", "best_e1_binding_model"
@@ -74,9 +74,7 @@ def run_card(run: Path) -> str:
         InputError: a file of the run is damaged.
     """
     config, origin = run_config(run), provenance(run)
-    summary = (read_yaml(run / "summary.yaml") or {}).get("out_of_fold", {})
-    if not isinstance(summary, dict) or not all(isinstance(each, dict) for each in summary.values()):
-        raise InputError(run / "summary.yaml", None, "'out_of_fold' does not hold a mapping for each ion")
+    summary = read_summary(run / "summary.yaml")
     what, folds = _what(config, origin), number(as_number(_training(config).get("num_folds")), 0)
     learns_sites = bool(_training(config).get("ions"))
     about = (

@@ -17,8 +17,9 @@ from bindtune.evaluation.report_ions import curves_section, results_section
 from bindtune.evaluation.report_learning import Row, last_epoch, learning_section, read_metrics
 from bindtune.evaluation.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
 from bindtune.evaluation.report_sites import examples_section
-from bindtune.evaluation.run_files import UNDEFINED, as_number, read_text, read_yaml
+from bindtune.evaluation.run_files import UNDEFINED, as_number, read_text
 from bindtune.evaluation.settings_in_effect import training_words
+from bindtune.evaluation.summary import read_summary
 from bindtune.evaluation.thresholds import read_thresholds
 
 THRESHOLDS = "global_thresholds.yaml"
@@ -57,7 +58,7 @@ def build(run: Path, config: dict[str, Any]) -> Page:
         tiles=_tiles(predictions, ions),
         notices=notices,
         sections=(
-            results_section(predictions, ions, thresholds, _summary(run)),
+            results_section(predictions, ions, thresholds, read_summary(run / "summary.yaml")),
             curves_section(predictions, ions, thresholds),
             _thresholds_section(chosen, ions),
             examples_section(predictions, ions, thresholds),
@@ -146,13 +147,6 @@ def _tiles(predictions: OutOfFold | None, ions: tuple[str, ...]) -> tuple[Tile, 
                 )
             )
     return tuple(tiles)
-
-
-def _summary(run: Path) -> dict[str, Any]:
-    found = (read_yaml(run / "summary.yaml") or {}).get("out_of_fold", {})
-    if not isinstance(found, dict):
-        raise InputError(run / "summary.yaml", None, "'out_of_fold' does not hold a mapping for each ion")
-    return found
 
 
 def _thresholds_section(chosen: dict[str, dict[str, Any]], ions: tuple[str, ...]) -> Section:

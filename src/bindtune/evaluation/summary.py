@@ -1,12 +1,15 @@
 """What a cross-validation came to: figures of each ion with the base rate and the baseline beside them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bindtune.documents import checked_number, read_document
+from bindtune.errors import InputError
 from bindtune.evaluation.bootstrap import Compared, Interval, interval, paired_interval, protein_codes
 from bindtune.evaluation.page import exact_percent
 from bindtune.evaluation.ranking import (
@@ -33,6 +36,36 @@ _HEADER = (
     "F1*",
     "MCC*",
 )
+
+
+_SHARES = ("auprc", "auroc", "base_rate")
+_IN_SHARES = ("value", "low", "high", *_SHARES)
+
+
+def read_summary(path: Path) -> dict[str, dict[str, Any]]:
+    """What a run wrote of `out_of_fold_summary` into summary.yaml; empty where the file is missing.
+
+    Raises:
+        InputError: the file is damaged, or a figure is no number, or one that it cannot be.
+    """
+    content = read_document(path) if path.exists() else {}
+    summary = content.get("out_of_fold", {}) if isinstance(content, dict) else None
+    if not isinstance(summary, dict) or not all(isinstance(entry, dict) for entry in summary.values()):
+        raise InputError(path, None, "'out_of_fold' does not hold a mapping for each ion")
+    for names, value in _leaves(summary, ()):
+        if value is not None and names[-1] != "threshold_method":
+            share = names[-1] in _IN_SHARES and any(name in _SHARES for name in names[1:])
+            low, high = (0, 1) if share else (-math.inf, math.inf)
+            checked_number(path, ".".join(("out_of_fold", *names)), value, low=low, high=high)
+    return {str(ion): entry for ion, entry in summary.items()}
+
+
+def _leaves(content: Mapping[Any, Any], before: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*before, str(name)))
+        else:
+            yield (*before, str(name)), value
 
 
 def out_of_fold_summary(

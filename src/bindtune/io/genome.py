@@ -131,14 +131,14 @@ def _check_two_bit(path: Path) -> None:
             length, unknown = _words(path, handle, 2).tolist()
             starts, sizes = _words(path, handle, 2 * unknown).astype(np.int64).reshape(2, unknown)
             (masked,) = _words(path, handle, 1).tolist()
-            described += 8 * (unknown + masked) + (length + 3) // 4
-            if described > size:  # each of many entries could lead to the same large one
-                raise InputError(path, None, f"damaged 2bit file: of {size:,} bytes, {name} and those before need more")
             handle.seek(8 * masked, os.SEEK_CUR)
             _words(path, handle, 1)
             ends = starts + sizes
             if handle.tell() + (length + 3) // 4 > size or (ends > length).any() or (starts[1:] < ends[:-1]).any():
                 raise InputError(path, None, f"damaged 2bit file: {name} does not fit into it")
+            described += 8 * (unknown + masked) + (length + 3) // 4
+            if described > size:  # each of many entries could lead to the same large one
+                raise InputError(path, None, f"damaged 2bit file: of {size:,} bytes, {name} and those before need more")
 
 
 def _words(path: Path, handle: BinaryIO, count: int) -> NDArray[np.uint32]:

@@ -34,6 +34,7 @@ _HARMLESS_STARTS = (None, True, False, "gaussian")
 _PLAIN = re.compile(r"[\w.-]+")
 _LONGEST, _MOST_REPEATS, _SECONDS = 1000, 1000, 2.0
 """Letters of a pattern, its counts multiplied, and the time to try it on all layers."""
+_LARGEST = 1e12
 _BRACES = re.compile(r"\{[0-9]{0,9},?[0-9]{0,9}\}")
 
 
@@ -174,7 +175,7 @@ def _are_numbers(values: Iterable[Any]) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) <= _LARGEST
 
 
 _VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {

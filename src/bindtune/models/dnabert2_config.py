@@ -4,6 +4,18 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
+from bindtune.models.config_numbers import refuse_odd_numbers
+
+_LARGEST = 1 << 20
+_SIZES = {
+    "vocab_size": (1, 1 << 24), "hidden_size": (1, _LARGEST), "num_hidden_layers": (1, 1000),
+    "num_attention_heads": (1, _LARGEST), "intermediate_size": (1, _LARGEST), "type_vocab_size": (1, _LARGEST),
+}  # fmt: skip
+_SHARES = {
+    "hidden_dropout_prob": (0, 1), "attention_probs_dropout_prob": (0, 1), "classifier_dropout": (0, 1),
+    "layer_norm_eps": (0, 1), "initializer_range": (0, 1000),
+}  # fmt: skip
+
 
 class DNABert2Config(PreTrainedConfig):
     """Settings of a DNABERT-2 model; the defaults are those of zhihan1996/DNABERT-2-117M.
@@ -32,6 +44,8 @@ class DNABert2Config(PreTrainedConfig):
         classifier_dropout: float | None = None,
         **kwargs: Any,
     ) -> None:
+        numbers = {name: value for name, value in locals().items() if name in _SIZES | _SHARES and value is not None}
+        refuse_odd_numbers("DNABERT-2", numbers, whole=_SIZES, ranges=_SHARES)
         if hidden_size % num_attention_heads:
             raise ValueError(
                 f"hidden_size {hidden_size} is not a multiple of num_attention_heads {num_attention_heads}"

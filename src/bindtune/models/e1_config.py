@@ -1,5 +1,6 @@
 """The settings of a Profluent-E1 model, as the hub's config.json has them."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -7,6 +8,7 @@ from transformers import PreTrainedConfig
 from transformers.activations import ACT2FN
 
 from bindtune.errors import CheckpointError, ConfigError
+from bindtune.models.config_numbers import refuse_odd_numbers
 from bindtune.models.e1_tokens import BOS, EOS, PAD
 
 # Keys of other programs' files: code to download, kernels to choose, switches that change no result.
@@ -19,7 +21,10 @@ _WHOLE = (
     "num_key_value_heads", "global_attention_every_n_layers", "max_num_sequences", "max_num_positions_within_seq",
     "max_num_positions_global",
 )  # fmt: skip
-_NUMBERS = ("rms_norm_eps", "initializer_range", "rope_theta_within_seq", "rope_theta_global")
+_NUMBERS = {
+    "rms_norm_eps": (0, 1), "initializer_range": (0, 1000),
+    "rope_theta_within_seq": (1e-3, 1e12), "rope_theta_global": (1e-3, 1e12),
+}  # fmt: skip
 _MOST = {"num_hidden_layers": 1000, "max_num_positions_within_seq": 1 << 30, "max_num_positions_global": 1 << 30}
 
 
@@ -68,6 +73,7 @@ class E1Config(PreTrainedConfig):
             self.num_key_value_heads = self.num_attention_heads
         self.pad_token_id, self.bos_token_id, self.eos_token_id = PAD, BOS, EOS
         self.tie_word_embeddings = False
+        refuse_odd_numbers("E1", {name: getattr(self, name) for name in _NUMBERS}, whole={}, ranges=_NUMBERS)
         for problem, found in self._problems().items():
             if found:
                 raise ConfigError(f"E1 configuration: {problem}")
@@ -75,10 +81,9 @@ class E1Config(PreTrainedConfig):
 
     def _problems(self) -> dict[str, bool]:
         odd = {
-            f"{name} must be a {'whole number' if kind is int else 'number'}, found {getattr(self, name)!r}": True
-            for kind, names in ((int, _WHOLE), ((int, float), _NUMBERS))
-            for name in names
-            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), kind)
+            f"{name} must be a whole number, found {getattr(self, name)!r}": True
+            for name in _WHOLE
+            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), int)
         }
         if odd:
             return odd
@@ -94,7 +99,11 @@ class E1Config(PreTrainedConfig):
             f"the head size {width // heads} is odd; rotation needs pairs": bool(width // heads % 2),
             f"num_attention_heads {heads} is not a multiple of num_key_value_heads {groups}": bool(heads % groups),
             f"clip_qkv {self.clip_qkv} is no positive number": self.clip_qkv is not None
-            and not (isinstance(self.clip_qkv, int | float) and self.clip_qkv > 0),
+            and not (
+                isinstance(self.clip_qkv, int | float)
+                and not isinstance(self.clip_qkv, bool)
+                and 0 < self.clip_qkv < math.inf
+            ),
             f"hidden_act '{self.hidden_act}' is unknown": str(self.hidden_act) not in ACT2FN,
             f"global_attention_every_n_layers {self.global_attention_every_n_layers} is negative": (
                 self.global_attention_every_n_layers < 0

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bindtune.documents import read_names_and_values
+from bindtune.documents import checked_number, read_names_and_values
 from bindtune.errors import CheckpointError
 from bindtune.models.base_files import base_files, model_file
 from bindtune.models.damage import loading
@@ -20,6 +20,7 @@ from bindtune.models.damage import loading
 _MODEL_DOCUMENTS = ("config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")
 _TOKENIZER_DOCUMENTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _TOKENIZER_TEXTS = ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model")
+_MOST_LAYERS = 1000
 _LARGEST_TEXT = 1 << 26
 _ADAPTERS = "adapter_config.json"
 _BLOBS = "blobs"
@@ -86,7 +87,9 @@ def read_archive(path: Path) -> Any:
 def _check_documents(name: str, documents: Sequence[str]) -> None:
     for path in (model_file(name, document) for document in documents):
         if path is not None:
-            read_names_and_values(path)
+            layers = read_names_and_values(path).get("num_hidden_layers")
+            if layers is not None:  # transformers makes them one after another
+                checked_number(path, "num_hidden_layers", layers, low=0, high=_MOST_LAYERS)
 
 
 def _check_link(path: Path) -> None:

@@ -1,14 +1,18 @@
 """The summary's figures against the functions they come from, and a table that says what they mean."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
 from sklearn import metrics as sklearn_metrics
 
+from bindtune.documents import write_document
+from bindtune.errors import InputError
 from bindtune.evaluation.bootstrap import interval
 from bindtune.evaluation.metrics import residue_metrics
 from bindtune.evaluation.scored import ScoredResidues, by_ion
-from bindtune.evaluation.summary import out_of_fold_summary, summary_table
+from bindtune.evaluation.summary import out_of_fold_summary, read_summary, summary_table
 from bindtune.evaluation.thresholds import choose_threshold, cross_fitted
 
 
@@ -107,3 +111,23 @@ def test_an_ion_without_rows_can_be_summarised() -> None:
     found = out_of_fold_summary(scored, baseline={}, method="mcc", draws=5, seed=0)["CO"]
     assert (found["proteins"], found["residues"], found["base_rate"]) == (0, 0, None)
     assert "CO" in summary_table({"CO": found})
+
+
+def test_a_written_summary_is_read_with_its_figures_checked(zinc: ScoredResidues, tmp_path: Path) -> None:
+    summary = out_of_fold_summary({"ZN": zinc}, baseline={}, method="mcc", draws=20, seed=1)
+    path = tmp_path / "summary.yaml"
+    assert read_summary(path) == {}
+    path.write_text(write_document({"out_of_fold": summary}))
+    assert read_summary(path) == summary
+    for value in (".nan", "1e+9", "-0.1", "true", "'0.5'"):
+        path.write_text(f"out_of_fold: {{ZN: {{auprc: {{value: {value}}}}}}}\n")
+        with pytest.raises(
+            InputError, match=r"summary\.yaml: out_of_fold\.ZN\.auprc\.value: expected a number from 0 to"
+        ):
+            read_summary(path)
+    path.write_text("out_of_fold: {ZN: {hra: .inf}}\n")
+    with pytest.raises(InputError, match=r"out_of_fold\.ZN\.hra: expected a number, found inf"):
+        read_summary(path)
+    path.write_text("out_of_fold: {ZN: 1}\n")
+    with pytest.raises(InputError, match="'out_of_fold' does not hold a mapping"):
+        read_summary(path)
