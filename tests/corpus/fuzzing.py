@@ -41,6 +41,8 @@ _PLAIN_TEXT = frozenset(
 """Formats that may be gzipped."""
 _TOKENS = (
     b"\t",
+    b">ss_pred\n",
+    b"_consensus",
     b"\n",
     b"\r",
     b"\r\n",

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bindtune.errors import InputError
+from bindtune.io.a3m import read_a3m
 from bindtune.outputs import LONGEST_NAME
 
 ION = "{ION}"
@@ -85,6 +86,17 @@ def alignment_name(path: Path) -> str | None:
     return None if suffix is None else path.name.removesuffix(suffix)
 
 
+def _first_name(path: Path) -> str | None:
+    """The name of the first row of an alignment, None where there is none."""
+    if alignment_name(path) is None or not path.is_file():
+        return None
+    try:
+        words = next(read_a3m(path)).name.split()
+    except InputError:
+        return None
+    return words[0] if words else None
+
+
 def _alignment_within(folder: Path) -> Path | None:
     paths = sorted(path for path in folder.iterdir() if alignment_name(path) is not None and path.is_file())
     if len(paths) > 1:
@@ -101,6 +113,9 @@ def unmatched(msa_dir: str | Path, names: Sequence[str]) -> str:
     held = f"; the folder holds {first.name!r}" if first else "; the folder is empty" if folder.is_dir() else ""
     if first is not None and first.suffix in _STOCKHOLM:
         held += ": Stockholm is not read, write it as A2M (esl-reformat a2m)"
+    query = None if first is None else _first_name(first)
+    if query is not None and any(query in _stems(name) for name in names):
+        held += f", which begins with {query!r}: name files after their proteins"
     looked = " or ".join(f"{stem}{SUFFIXES[0]}" for stem in _stems(names[0]))
     return (
         f"{msa_dir}: none of {len(names)} proteins has an alignment, all are read alone: looked for {looked} and the "

@@ -87,6 +87,17 @@ def test_two_alignments_of_one_protein_are_refused(write: Write, tmp_path: Path)
         find_alignment("p", [tmp_path / "msa"])
 
 
+@pytest.mark.parametrize("header", ["P1 more", "sp|P1|X", "q"])
+def test_files_that_are_named_by_number_are_told_by_their_first_row(write: Write, tmp_path: Path, header: str) -> None:
+    write("msa/0.a3m", f">ss_pred\nHH\n>{header}\nMK\n")
+    said = unmatched(tmp_path / "msa", ["sp|P1|X", "q"])
+    assert said.endswith(
+        f"; the folder holds '0.a3m', which begins with {header.split()[0]!r}: name files after their proteins"
+    )
+    write("msa/0.a3m", ">else\nMK\n")
+    assert unmatched(tmp_path / "msa", ["sp|P1|X", "q"]).endswith("; the folder holds '0.a3m'")
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
