@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, EsmForMaskedLM
 from bindtune.errors import CheckpointError, InputError
 from bindtune.models.damage import loading
 from bindtune.models.foreign_files import check_model, check_tokenizer
+from bindtune.models.strict import ALL_INFO, check_complete
 
 _AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 _MAX_RESIDUES = 1022
@@ -33,10 +34,9 @@ class Esm2ForMaskedLM(EsmForMaskedLM):
         name = pretrained_model_name_or_path
         with loading(name, "no model"):
             check_model(str(name))
-            loaded: Any = super().from_pretrained(name, *args, dtype="float32", output_loading_info=True, **kwargs)
+            loaded: Any = super().from_pretrained(name, *args, dtype="float32", **ALL_INFO, **kwargs)
         model, info = loaded
-        if info["missing_keys"]:
-            raise CheckpointError(f"{name}: nothing for parameters {', '.join(sorted(info['missing_keys'])[:10])}")
+        check_complete(str(name), info)
         for part in cls.unused:
             model.get_submodule(part).requires_grad_(False)
         found: Self = model

@@ -5,13 +5,13 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 
-from bindtune.errors import CheckpointError
 from bindtune.models.base_files import check_reachable
 from bindtune.models.damage import loading
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.models.finite import check_finite_model
 from bindtune.models.foreign_files import check_model
+from bindtune.models.strict import ALL_INFO, check_complete
 
 
 def load_masked_lm(name: str, *, finite: bool = True) -> PreTrainedModel:
@@ -39,12 +39,9 @@ def _loaded(name: str) -> PreTrainedModel:
         if _is_dnabert2(name):
             native: PreTrainedModel = DNABert2ForMaskedLM.from_pretrained(name)
             return native
-        loaded: Any = AutoModelForMaskedLM.from_pretrained(
-            name, dtype="float32", output_loading_info=True, trust_remote_code=False
-        )
+        loaded: Any = AutoModelForMaskedLM.from_pretrained(name, dtype="float32", trust_remote_code=False, **ALL_INFO)
     model, info = loaded
-    if info["missing_keys"]:
-        raise CheckpointError(f"{name}: nothing for parameters {', '.join(sorted(info['missing_keys'])[:10])}")
+    check_complete(name, info)
     return model
 
 

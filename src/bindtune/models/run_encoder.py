@@ -9,13 +9,19 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from bindtune.documents import read_json
 from bindtune.errors import CheckpointError
 from bindtune.models.base_files import base_files, in_hub_cache, weight_files
+from bindtune.models.weight_digest import weight_digest
 from bindtune.runs import PROVENANCE, places, read_inputs, sha256
 
 log = logging.getLogger(__name__)
 
 CONFIG, _BASE = "config.json", "base "
+ENCODER_WEIGHTS = "encoder_weights"
+"""What provenance.json calls the hash of the weights that does not depend on their files."""
+_WEIGHTS = "weights"
+_DOCUMENTS = (CONFIG, "tokenizer.json")
 
 
 def lasting_name(checkpoint: str) -> str:
@@ -48,6 +54,9 @@ def find_encoder(run: Path, name: str, *, base_model: str | None = None) -> str:
         for key, each in read_inputs(run / PROVENANCE).items()
         if key.startswith(_BASE)
     }
+    content = read_json(run / PROVENANCE) if (run / PROVENANCE).is_file() else {}
+    if isinstance(digest := content.get(ENCODER_WEIGHTS), str):
+        noted[_WEIGHTS] = digest
     if base_model is not None:
         _refuse_other_weights(run, base_model, noted)
         return base_model
@@ -102,9 +111,24 @@ def _was_folder(run: Path, name: str) -> bool:
 
 
 def _changed(model: str, noted: dict[str, str]) -> list[str]:
-    """The files of a model that are not those that were noted; files that one of the two lacks are not compared."""
+    """What of a model is not as it was noted: documents by their files, weights however their files are laid out."""
     files = {key.removeprefix(_BASE): path for key, path in base_files(model).items()}
-    return [name for name, path in files.items() if name in noted and sha256(path) != noted[name]]
+    weights = weight_files(model)
+    changed = [name for name, path in files.items() if name in noted and sha256(path) != noted[name]]
+    if weights and all(name in noted and name not in changed for name in weights):
+        return changed
+    digest = noted.get(_WEIGHTS)
+    if digest is None:  # an older run: files of the same name are all that can be compared
+        if weights and not weights.keys() & noted.keys():
+            log.warning("%s: its weights are not compared: the run noted %s", model, _noted_weights(noted))
+        return changed
+    documents = [name for name in changed if name in _DOCUMENTS]
+    return documents if weight_digest(model) == digest else [*documents, *sorted(weights or ["weights"])]
+
+
+def _noted_weights(noted: dict[str, str]) -> str:
+    names = sorted(name for name in noted if name.endswith((".safetensors", ".bin")))
+    return f"the hash of {', '.join(names[:3])} alone" if names else "no hash of any"
 
 
 def _refuse_other_weights(run: Path, model: str, noted: dict[str, str]) -> None:
@@ -114,7 +138,7 @@ def _refuse_other_weights(run: Path, model: str, noted: dict[str, str]) -> None:
         log.warning("%s: its config.json is not the one that %s began with; its weights are", model, run)
     elif changed:
         raise CheckpointError(
-            f"{model}: not the base model of {run}: the hash of {', '.join(changed)} is not the one in "
+            f"{model}: not the base model of {run}: the hash of {', '.join(changed[:3])} is not the one in "
             f"{run / PROVENANCE}"
         )
 

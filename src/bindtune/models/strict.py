@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
@@ -88,6 +88,24 @@ class StrictPreTrainedModel(PreTrainedModel):
             for copy, original in wanted.items()
             if self.get_parameter(copy) is not self.get_parameter(original)
         ]
+
+
+ALL_INFO: dict[str, Any] = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+"""Options with which `from_pretrained` of transformers tells what does not fit, for `check_complete`."""
+
+
+def check_complete(name: str, info: Mapping[str, Any]) -> None:
+    """Refuse a stock model that lacks weights, or has some of another shape; further ones are passed over.
+
+    Raises:
+        CheckpointError: names up to ten parameters.
+    """
+    misfits = {key: (tuple(stored), tuple(expected)) for key, stored, expected in info["mismatched_keys"]}
+    if missing := sorted(set(info["missing_keys"]) - misfits.keys()):
+        raise CheckpointError(f"{name}: nothing for parameters {', '.join(missing[:10])}")
+    if misfits:
+        told = (f"{key} has shape {stored}, expected {expected}" for key, (stored, expected) in sorted(misfits.items()))
+        raise CheckpointError(f"{name}: {'; '.join(list(told)[:10])}")
 
 
 @contextmanager

@@ -14,8 +14,10 @@ from bindtune.documents import read_json
 from bindtune.errors import CheckError, ConfigError
 from bindtune.evaluation.run_files import read_csv
 from bindtune.evaluation.run_kinds import refuse_other_job
-from bindtune.models.backbones import reads_homologs
-from bindtune.models.base_files import base_files
+from bindtune.models.backbones import load_encoder, reads_homologs
+from bindtune.models.base_files import base_files, weight_files
+from bindtune.models.run_encoder import ENCODER_WEIGHTS
+from bindtune.models.weight_digest import weight_digest
 from bindtune.outputs import output_folder
 from bindtune.runs import FOLDER, PROVENANCE, provenance, read_inputs, refuse_other_inputs, taking_turns, write_text
 from bindtune.training.binding import files
@@ -131,6 +133,7 @@ def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int)
     if signed.is_file() and begun:
         _refuse_other_origin(config, run, origin, processes=processes)
     else:
+        origin[ENCODER_WEIGHTS] = weight_digest(config.model.checkpoint)
         write_text(signed, json.dumps(origin, indent=2) + "\n")
     if (run / FOLDS).is_file() and begun:
         _refuse_other_folds(config, run / FOLDS, inputs)
@@ -148,6 +151,8 @@ def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int)
 
 def _origin(config: BindingConfig, inputs: RunInputs) -> dict[str, Any]:
     """Where everything comes from."""
+    if not weight_files(config.model.checkpoint):
+        load_encoder(config.model.checkpoint)  # downloads a model of the hub, which has no files to hash before
     origin = provenance({**inputs.files, **base_files(config.model.checkpoint)}, _PACKAGES)
     if inputs.alignments is not None:
         path = Path(str(config.data.msa_dir)).absolute()
