@@ -55,7 +55,8 @@ def read_summary(path: Path) -> dict[str, dict[str, Any]]:
     for names, value in _leaves(summary, ()):
         if value is not None and names[-1] != "threshold_method":
             share = names[-1] in _IN_SHARES and any(name in _SHARES for name in names[1:])
-            low, high = (0, 1) if share else (-math.inf, math.inf)
+            least = -1 if "gain" in names else 0  # a model may say less than its baseline
+            low, high = (least, 1) if share else (-math.inf, math.inf)
             checked_number(path, ".".join(("out_of_fold", *names)), value, low=low, high=high)
     return {str(ion): entry for ion, entry in summary.items()}
 

@@ -117,6 +117,10 @@ def test_a_written_summary_is_read_with_its_figures_checked(zinc: ScoredResidues
     summary = out_of_fold_summary({"ZN": zinc}, baseline={}, method="mcc", draws=20, seed=1)
     path = tmp_path / "summary.yaml"
     assert read_summary(path) == {}
+    worse = out_of_fold_summary({"ZN": zinc}, baseline={"ZN": zinc.labels}, method="mcc", draws=20, seed=1)
+    assert worse["ZN"]["gain"]["auprc"]["value"] < 0
+    path.write_text(write_document({"out_of_fold": worse}))
+    assert read_summary(path) == worse
     path.write_text(write_document({"out_of_fold": summary}))
     assert read_summary(path) == summary
     for value in (".nan", "1e+9", "-0.1", "true", "'0.5'"):
