@@ -34,12 +34,39 @@ def open_lock(path: Path, *, create: bool) -> int:
         ConfigError: the file is a symbolic link.
         OSError: it cannot be opened for writing.
     """
+    return open_own(path, os.O_RDWR | (os.O_CREAT if create else 0))
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a file that bindtune makes under a fixed name; a symbolic link is not followed.
+
+    Args:
+        path: the file.
+        flags: as `os.open` takes them.
+
+    Returns:
+        A descriptor, which the caller closes.
+
+    Raises:
+        ConfigError: the file is a symbolic link.
+        OSError: it cannot be opened.
+    """
     try:
-        return os.open(path, os.O_RDWR | os.O_NOFOLLOW | (os.O_CREAT if create else 0), 0o666)
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise ConfigError(f"{path} is a symbolic link, expected a file that bindtune makes: delete it") from error
+            refuse_link(path)
         raise
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse a symbolic link where bindtune makes a file of its own.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if path.is_symlink():
+        raise ConfigError(f"{path} is a symbolic link, expected a file that bindtune makes: delete it")
 
 
 def lock(descriptor: int, path: Path, *, shared: bool = False, wait: bool = False) -> bool:

@@ -33,6 +33,10 @@ def _every(format: str) -> Iterator[Case]:
             plain + plain[plain.rindex(b"\n", 0, -1) + 1 :] + b"x: 1\nx: 2\n",
             r":\d+: not YAML: '.*' comes twice",
         ),
+        "settings of another command": (
+            YAML[_PRETRAIN if format == _TRAIN else _TRAIN].split(b"---")[0],
+            ": this is a (binding|pretraining) config, for bindtune (train|pretrain); bindtune [a-z]+ has other",
+        ),
         "a list": (b"- a\n- b\n", ": expected names and values, found list"),
         "text": (b"just text", ": expected names and values, found str"),
         "a bracket that is left open": (plain + b"x: [1, 2\n", r":\d+: not YAML"),

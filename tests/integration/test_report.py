@@ -57,7 +57,7 @@ def test_pretraining_shows_what_the_run_wrote(pretraining_run: Path, tmp_path: P
     assert tiles["Loss in peaks"] == f"{results['eval_peak_loss']:.3f}"
     assert tiles["Masked in all"] == f"{100 * results['train_masked_rate']:.2f} %"
     rates = {row[0]: row for row in table(page, "Masked tokens against their targets").rows}
-    assert rates["peaks"][1:3] == ("20.00 % to 25.00 %", f"{100 * results['train_peak_masked_rate']:.2f} %")
+    assert rates["peaks"][1:3] == ("20 % to 25 %", f"{100 * results['train_peak_masked_rate']:.2f} %")
     origin = json.loads((pretraining_run / "provenance.json").read_text())
     assert table(page, "Input files").rows[0][2] == origin["inputs"]["train_file"]["sha256"]
     assert dict(page.facts)["Steps"] == "8 of 8"
@@ -80,8 +80,8 @@ def test_the_lowest_loss_that_was_seen_may_have_no_checkpoint(lowest: float, tol
 @pytest.mark.parametrize(
     ("masking", "in_peaks", "rule"),
     [
-        ("adaptive", "20.00 % to 25.00 %", "Region-aware masking"),
-        ("uniform", "15.00 %", "Uniform masking"),
+        ("adaptive", "20 % to 25 %", "Region-aware masking"),
+        ("uniform", "15 %", "Uniform masking"),
         ("peak-only", "the whole total, if they hold it", "Peak-only masking"),
     ],
 )

@@ -53,11 +53,16 @@ def build(
         given: names (``section.key`` in a section) of those that came from the command line instead.
 
     Raises:
-        ConfigError: names every setting that is unknown (with the nearest known name), of a wrong type or impossible.
+        ConfigError: the file is for another command; or names every setting that is unknown (with the nearest known
+            name), of a wrong type or impossible.
     """
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
+        if source is not None:
+            from bindtune.config.commands import refuse_other_command  # it knows all models, and this one none
+
+            refuse_other_command(model, _in_file(values, given), Path(source))
         told: dict[bool, list[str]] = {True: [], False: []}
         for detail in error.errors(include_url=False):
             told[_is_given(detail["loc"], given)].append(_problem(model, detail))
@@ -65,6 +70,11 @@ def build(
         where = f"{source}: " if source and in_file else ""
         between = "; on the command line: " if in_file and typed else ""
         raise ConfigError(f"{where}{in_file}{between}{typed}") from error
+
+
+def _in_file(values: Mapping[str, Any], given: Collection[str]) -> list[str]:
+    """Names of the first level that came from the file alone."""
+    return [str(name) for name in values if str(name) not in {each.partition(".")[0] for each in given}]
 
 
 def read_yaml(path: Path, *, notes: bool = False) -> dict[str, Any]:

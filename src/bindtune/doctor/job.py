@@ -101,4 +101,4 @@ def load_pretraining(config: Path, overrides: Sequence[str]) -> PretrainConfig:
     """
     example = "key=value such as max_steps=100"
     given: dict[str, Any] = dict(read_override(override, example=example) for override in overrides)
-    return build(PretrainConfig, {**read_yaml(config), **given}, source=None if overrides else config)
+    return build(PretrainConfig, {**read_yaml(config), **given}, source=config, given=given)

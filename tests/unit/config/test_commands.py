@@ -1,9 +1,11 @@
 """Every command that takes a file of settings is in the table, with the model that it uses."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+import yaml
 
 from bindtune import config
 from bindtune.cli import app
@@ -41,3 +43,63 @@ def test_a_command_has_the_options_of_its_model(command: str) -> None:
 def test_an_unknown_command_is_one_line() -> None:
     with pytest.raises(ConfigError, match=r"^'trian' is no command with settings, expected windows, .*'train'\?$"):
         settings_of("trian")
+
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "windows": {"peaks": ["p.bed"], "genome": "g.fa", "regions": "r.bed", "out": "o", "window": 512},
+    "pretrain": {"train_file": "w.jsonl", "output_dir": "o", "masking": "adaptive", "learning_rate": 1e-4},
+    "train": {"data": {"fasta_path": "x"}, "training": {"ions": ["ZN"]}, "lora": None},
+    "predict": {"run": "r", "out": "o", "fasta": "p.fa", "structure": "s", "chain": "A"},
+    "evaluate": {"run": "r", "out": "o", "fasta": "p.fa", "draws": 10, "level": 0.9},
+    "embed": {"model": "m", "out": "e.parquet", "fasta": "p.fa", "per": "residue", "msa_dir": "m"},
+    "score": {"model": "m", "out": "o", "parent": "p.fa", "variants": "v", "num_contexts": 2},
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_a_config_of_another_command_is_one_line(tmp_path: Path, command: str, kind: str) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(yaml.safe_dump(CONFIGS[kind]))
+
+    def read() -> Settings:
+        if command == "train":
+            return config.load_binding(path, ["training.epochs=3"])
+        return config.load(settings_of(command), config=path, given={})
+
+    if command == kind:
+        assert isinstance(read(), settings_of(command))
+        return
+    called = {"pretrain": "pretraining", "train": "binding"}.get(kind, kind)
+    with pytest.raises(ConfigError) as told:
+        read()
+    assert str(told.value) == (
+        f"{path}: this is a {called} config, for bindtune {kind}; bindtune {command} has other settings, which "
+        f"`bindtune schema {command}` lists"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"train_file": "w.jsonl", "max_step": 3}, "unknown setting 'max_step'; did you mean 'max_steps'?"),
+        ({"train_file": "w.jsonl", "window": 3}, "unknown setting 'window'"),  # one stray setting is named
+        ({"nonsense": 3}, "unknown setting 'nonsense'"),
+        ({"train_file": "w.jsonl", "learning_rate": "fast", "masking": "none"}, "learning_rate: "),
+    ],
+)
+def test_a_config_with_faults_of_its_own_is_told_them(tmp_path: Path, content: dict[str, Any], told: str) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError) as error:
+        config.load(settings_of("pretrain"), config=path, given={})
+    assert told in str(error.value)
+    assert "this is a" not in str(error.value)
+
+
+@pytest.mark.parametrize("section", ["data", "training", "general", "msa_sampling", "lora"])
+def test_a_section_alone_is_known(tmp_path: Path, section: str) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(yaml.safe_dump({section: {"seed": 1}}))
+    with pytest.raises(ConfigError, match=r": this is a binding config, for bindtune train; bindtune pretrain has"):
+        config.load(settings_of("pretrain"), config=path, given={"train_file": "w.jsonl"})

@@ -14,6 +14,7 @@ from bindtune.evaluation.run_kinds import CONFIG
 from bindtune.models.run_encoder import find_encoder, lasting_name, same_weights
 from bindtune.runs import FOLDER, PROVENANCE, provenance, refuse_other_inputs, sha256
 from bindtune.training.binding.folder import check_folder
+from bindtune.training.binding.run import _logging_to
 from bindtune.training.moved_run import find_binding_files, find_pretraining_files, run_of
 from bindtune.training.pretraining_folder import find_checkpoint
 
@@ -296,6 +297,20 @@ class TestBindingFolder:
             ConfigError, match=r"data.clusters was 'groups.csv' and is now 'kmer'; training.epochs was 30"
         ):
             check_folder(build(BindingConfig, begun), Path("runs/r"), fold=None, resumed=True)
+
+    def test_a_link_in_place_of_the_log_is_not_written_to(self, begun: dict[str, dict[str, Any]]) -> None:
+        Path("precious").write_text("as it was")
+        Path("runs/r/training.log").symlink_to(Path("precious").absolute())
+        with pytest.raises(ConfigError, match=r"training\.log is a symbolic link, expected a file that bindtune makes"):
+            check_folder(build(BindingConfig, begun), Path("runs/r"), fold=None, resumed=True)
+        with pytest.raises(ConfigError, match="is a symbolic link"), _logging_to(Path("runs/r/training.log")):
+            raise AssertionError
+        assert Path("precious").read_text() == "as it was"
+        with _logging_to(Path("log")) as note:
+            note("one")
+        with _logging_to(Path("log")) as note:
+            note("two")
+        assert [line.split()[-1] for line in Path("log").read_text().splitlines()] == ["one", "two"]
 
     def test_without_hashes_the_spelling_decides(self, begun: dict[str, dict[str, Any]]) -> None:
         Path("runs/r", PROVENANCE).unlink()

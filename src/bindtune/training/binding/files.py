@@ -93,7 +93,7 @@ def save_state(folder: Path, state: FoldState, *, weights: Mapping[str, Tensor],
 def unsettle(folder: Path) -> None:
     """Note that best weights are about to be written; `save_state` settles them."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / UNSETTLED).touch()
+    write_text(folder / UNSETTLED, "")
 
 
 def read_state(folder: Path) -> tuple[FoldState, dict[str, Tensor], dict[str, Any]] | None:

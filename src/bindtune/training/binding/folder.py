@@ -14,6 +14,7 @@ from bindtune.documents import read_json
 from bindtune.errors import CheckError, ConfigError
 from bindtune.evaluation.run_files import read_csv
 from bindtune.evaluation.run_kinds import refuse_other_job
+from bindtune.locks import refuse_link
 from bindtune.models.backbones import load_encoder, reads_homologs
 from bindtune.models.base_files import base_files, weight_files
 from bindtune.models.run_encoder import ENCODER_WEIGHTS
@@ -55,6 +56,7 @@ def check_folder(config: BindingConfig, run: Path, *, fold: int | None, resumed:
     be begun again with other settings.
     """
     output_folder(run)
+    refuse_link(run / LOG)
     refuse_other_job(run, "binding", "train")
     settings = run / CONFIG
     if _has_begun(run):

@@ -1,13 +1,14 @@
 """`bindtune train`: a cross-validated run, from labelled files to a run folder, fold by fold."""
 
 import logging
+import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
@@ -16,6 +17,7 @@ from transformers.utils.logging import disable_progress_bar
 from bindtune.config import BindingConfig
 from bindtune.data.alignment_files import unmatched
 from bindtune.errors import ConfigError
+from bindtune.locks import open_own
 from bindtune.models.adapters import count_parameters
 from bindtune.models.backbones import find_backbone
 from bindtune.printable import PrintableFormatter
@@ -194,12 +196,24 @@ def _tell_fold(config: BindingConfig, fold: int, positives: list[int], weights: 
         )
 
 
-class _LogFile(logging.FileHandler):
-    """Says in one line, as every other file of the run, that a disk is full."""
+class _LogFile(logging.StreamHandler[TextIO]):
+    """Appends to a file; says in one line, as every other file of the run, that a disk is full."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        descriptor = open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        super().__init__(open(descriptor, "a", encoding="utf-8"))  # noqa: SIM115, PTH123 (closed with the handler)
+
+    def close(self) -> None:
+        """Close the file, too."""
+        try:
+            self.stream.close()
+        finally:
+            super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (as logging has it)
         """Raise what is being handled, with the name of the file."""
-        with writing(Path(self.baseFilename)):
+        with writing(self._path):
             raise
 
 
@@ -214,7 +228,7 @@ def _logging_to(path: Path | None) -> Iterator[Callable[[str], None]]:
     before = package.level
     handler: logging.Handler = logging.NullHandler()
     if path is not None:
-        handler = _LogFile(path, encoding="utf-8")
+        handler = _LogFile(path)
         handler.setFormatter(PrintableFormatter("%(asctime)s %(message)s"))
     package.setLevel(logging.ERROR if path is None else logging.INFO)
     package.addHandler(handler)
