@@ -24,9 +24,9 @@ from bindtune.config import (
     load,
 )
 from bindtune.config.commands import COMMANDS
-from bindtune.encoding import not_utf8, print_everything, refuse_other_encodings, use_utf8
-from bindtune.errors import BindtuneError, CheckError, ConfigError, Interrupted
-from bindtune.fault_messages import resume_hint, system_error
+from bindtune.encoding import print_everything, refuse_other_encodings, use_utf8
+from bindtune.errors import CheckError, ConfigError, Interrupted
+from bindtune.fault_messages import fault_message, resume_hint
 from bindtune.init.files import KINDS, write_files
 from bindtune.options import with_options
 from bindtune.printable import PrintableFormatter, message_line, printable
@@ -415,20 +415,15 @@ def _run() -> None:
     try:
         refuse_other_encodings(sys.argv[1:])
         app()
-    except BindtuneError as error:
-        sys.stderr.write(f"bindtune: {printable(str(error))}\n")
-        sys.exit(1 if isinstance(error, CheckError) else 2)
     except Interrupted as stop:
         sys.stderr.write(f"bindtune: stopped by SIGTERM; go on with {message_line(str(stop))}\n")
         sys.exit(143)
-    except OSError as error:  # a full disk, a folder that may not be written
-        sys.stderr.write(f"bindtune: {message_line(system_error(error))}\n")
-        sys.exit(2)
-    except UnicodeEncodeError as error:
-        if error.reason != "surrogates not allowed":
+    except Exception as error:
+        message = fault_message(error)
+        if message is None:
             raise
-        sys.stderr.write(f"bindtune: {not_utf8(error.object)}\n")  # the name of a file in a folder that was given
-        sys.exit(2)
+        sys.stderr.write(f"bindtune: {printable(message)}\n")
+        sys.exit(1 if isinstance(error, CheckError) else 2)
 
 
 def _told_by_the_main_thread(failure: threading.ExceptHookArgs) -> None:

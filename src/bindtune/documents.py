@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -22,6 +22,7 @@ from bindtune.wrong_files import refuse_wrong_file
 
 _LARGEST = 1 << 26
 _LARGEST_YAML = 1 << 23  # PyYAML takes seconds for a megabyte
+_BLOCK = 1 << 16
 _MOST_VALUES = 100_000
 _MOST_IN_JSON = 5_000_000  # commas and brackets, for each of which some 60 bytes of memory are taken
 _TOO_DEEP = "too many brackets are open"
@@ -171,7 +172,7 @@ def read_text(path: Path, *, largest: int = _LARGEST) -> str:
     refuse_wrong_file(path)
     try:
         with path.open("rb") as handle:
-            content = handle.read(largest + 1)
+            content = _read_bounded(handle, largest)
     except OSError as error:
         raise InputError(path, None, f"cannot be read: {error.strerror or error}") from error
     if len(content) > largest:
@@ -182,6 +183,14 @@ def read_text(path: Path, *, largest: int = _LARGEST) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(path, line, f"cannot be read: not text (UTF-8): {error.reason}") from error
+
+
+def _read_bounded(handle: BinaryIO, largest: int) -> bytes:
+    """What a file holds, up to a byte more than a document may have; a small file needs little memory."""
+    content = bytearray()
+    while len(content) <= largest and (block := handle.read(min(_BLOCK, largest + 1 - len(content)))):
+        content += block
+    return bytes(content)
 
 
 _PLAIN_WORDS = {

@@ -1,7 +1,8 @@
 """Errors that a user can fix. The command line prints their one line and exits with 2."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from bindtune.printable import message_line
@@ -71,6 +72,11 @@ class InputError(BindtuneError):
             where += f": {unit} {line}" if unit else f":{line}"
         super().__init__(f"{where}: {problem}" if where else problem, listing=listing)
         self.path, self.line, self.problem, self.unit = path, line, problem, unit
+        self._listing = tuple(listing)
+
+    def __reduce__(self) -> tuple[Callable[..., "InputError"], tuple[object, ...]]:
+        # Else another process makes it of its message alone, and fails: a pool then waits without end.
+        return partial(InputError, unit=self.unit, listing=self._listing), (self.path, self.line, self.problem)
 
 
 class Problems:

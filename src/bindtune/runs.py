@@ -150,7 +150,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         temporary = str(path.parent / _beginning(path.name))
         own = error.filename is None or os.fsdecode(error.filename).startswith(temporary)
-        if error.errno is None or not own:
+        if error.errno is None or error.errno in _NOT_ABOUT_FILES or not own:
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     except (RuntimeError, SafetensorError) as error:
@@ -161,6 +161,8 @@ def writing(path: Path) -> Iterator[None]:
         raise OSError(number or errno.EIO, reason, str(path)) from error
 
 
+_NOT_ABOUT_FILES = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN)
+"""Too little memory, too many open files or processes: the file that was being written has no part in it."""
 _FAILED_WRITES = ("inline_container", "iostream error", "PytorchStreamWriter", "Error while serializing")
 """In what torch and safetensors say."""
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,15 +20,16 @@ import torch
 import yaml
 from transformers import TrainingArguments
 
-from bindtune import E1ForMaskedLM, locks
+from bindtune import E1ForMaskedLM, host_limits, locks
 from bindtune.cli import main
 from bindtune.demo.families import write_families
 from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.doctor import binding, machine, room
 from bindtune.doctor.encoders import check_weights
-from bindtune.doctor.machine import check_room, check_threads, host_memory, usable_cores
+from bindtune.doctor.machine import check_room, check_shared_memory, check_threads
 from bindtune.doctor.room import HEAP, THRESHOLD, Place, check_heap, most_tokens, scaled
 from bindtune.errors import CheckpointError
+from bindtune.host_limits import host_memory, usable_cores
 from bindtune.io.a3m import read_a3m
 from bindtune.models.backbones import load_encoder
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
@@ -476,7 +478,7 @@ def test_threads_and_reserved_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_memory_is_limited_by_the_control_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_control_groups", lambda kind: [tmp_path])
+    monkeypatch.setattr(host_limits, "_control_groups", lambda kind: [tmp_path])
     unlimited = host_memory()
     (tmp_path / "memory.max").write_text("max\n")
     assert host_memory() == unlimited
@@ -484,6 +486,21 @@ def test_memory_is_limited_by_the_control_group(tmp_path: Path, monkeypatch: pyt
     assert host_memory() == 1048576
     (tmp_path / "cpu.max").write_text("100000 100000\n")
     assert usable_cores() == 1
+
+
+def test_shared_memory_of_a_container_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = {"total": 64 << 20, "free": 63 << 20}
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda folder: SimpleNamespace(**usage))
+    small = check_shared_memory(tmp_path)
+    assert (small.status, small.text) == ("warning", "64 MiB, 63 MiB free")
+    usage["free"] = 0
+    full = check_shared_memory(tmp_path)
+    assert full.status == "problem"
+    assert "training.num_workers=0" in full.fix and "--shm-size" in full.fix
+    usage |= {"total": 1 << 30, "free": 1 << 30}
+    assert check_shared_memory(tmp_path).status == "ok"
+    monkeypatch.undo()
+    assert check_shared_memory(tmp_path / "none").text == "cannot be used: No such file or directory"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the variable is glibc's")

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from bindtune.data.draws import digest
+from bindtune.data.workers import check_semaphores
 from bindtune.errors import ConfigError, InputError
 from bindtune.io.records import Window, read_windows
 from bindtune.models.base_files import check_reachable
@@ -135,6 +136,8 @@ def _tokenised(
     path: Path, content: str, tokenizer: PreTrainedTokenizerBase, *, max_length: int, overlap: Overlap, processes: int
 ) -> datasets.Dataset:
     windows = datasets.Dataset.from_file(str(_cached_windows(path, content)))
+    if processes > 1:
+        check_semaphores(processes, setting="--preprocessing_num_workers=1")
     return windows.map(
         _tokenise,
         batched=True,

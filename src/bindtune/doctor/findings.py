@@ -9,7 +9,6 @@ from bindtune.errors import BindtuneError
 
 T = TypeVar("T")
 
-GIB = 1024**3
 _WIDTH = 26
 
 
@@ -47,11 +46,6 @@ def warning(section: str, name: str, value: Any, fix: str, *, text: str | None =
 def problem(section: str, name: str, value: Any, fix: str, *, text: str | None = None) -> Finding:
     """Something that would stop a run."""
     return Finding(section, name, value, str(value) if text is None else text, "problem", fix)
-
-
-def size(count: float) -> str:
-    """Bytes as GiB."""
-    return f"{count / GIB:.2f} GiB"
 
 
 def attempt(section: str, name: str, work: Callable[[], T], found: list[Finding]) -> T | None:

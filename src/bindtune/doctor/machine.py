@@ -13,9 +13,11 @@ import torch
 from huggingface_hub import constants
 
 from bindtune.data.clusters import find_mmseqs
-from bindtune.doctor.findings import GIB, Finding, noted, problem, size, warning
+from bindtune.data.workers import SHARED_MEMORY
+from bindtune.doctor.findings import Finding, noted, problem, warning
 from bindtune.doctor.tested import TESTED, doubt
 from bindtune.errors import ConfigError
+from bindtune.host_limits import GIB, first_line, host_memory, size, usable_cores
 from bindtune.locks import lock
 from bindtune.models.attention import can_compile
 
@@ -25,9 +27,12 @@ _EXTRAS = {
 }
 _SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE")
 _LEAST_ROOM = GIB
+_LEAST_SHARED, _CONTAINER_SHARED = 1 << 20, 64 << 20
+_FEWER_PROCESSES = (
+    "set training.num_workers=0 (pretrain: --dataloader_num_workers=0 --preprocessing_num_workers=1), or give the "
+    "container more (docker run --shm-size=1g)"
+)
 LOCKS = "locks"
-_UNLIMITED = 2**60
-"""Where version 1 of control groups sets no limit, it says a number near 2^63."""
 
 
 def check_machine(output: Path) -> list[Finding]:
@@ -69,6 +74,7 @@ def _devices() -> list[Finding]:
     found = [noted("devices", "CPU", _cpu_model()), noted("devices", "cores", usable_cores())]
     memory = host_memory()
     found.append(noted("devices", "memory", memory, size(memory) if memory else "unknown"))
+    found.append(check_shared_memory())
     found += [finding for number in range(torch.cuda.device_count()) for finding in _gpu(number)]
     if not torch.cuda.is_available():
         found.append(_no_gpu())
@@ -81,6 +87,26 @@ def _devices() -> list[Finding]:
     how = "compiled" if can_compile() else "pair by pair: for kernels, Triton, a C compiler and Python's headers"
     found.append(noted("devices", "attention to contexts", can_compile(), how))
     return found
+
+
+def check_shared_memory(folder: Path = Path(SHARED_MEMORY)) -> Finding:
+    """Whether processes of a run find room in shared memory; a container has 64 MiB of it unless it is told otherwise.
+
+    Args:
+        folder: where the system keeps it.
+    """
+    name = f"shared memory ({folder})"
+    try:
+        disk = shutil.disk_usage(folder)
+    except OSError as error:
+        return warning("devices", name, None, _FEWER_PROCESSES, text=f"cannot be used: {error.strerror}")
+    text = f"{disk.total >> 20:,} MiB, {disk.free >> 20:,} MiB free"
+    if disk.free < _LEAST_SHARED:
+        return problem("devices", name, disk.free, _FEWER_PROCESSES, text=text)
+    if disk.total <= _CONTAINER_SHARED:
+        fix = "enough to read with processes; for several GPUs, give the container more (docker run --shm-size=1g)"
+        return warning("devices", name, disk.free, fix, text=text)
+    return noted("devices", name, disk.free, text)
 
 
 def _gpu(number: int) -> list[Finding]:
@@ -107,54 +133,8 @@ def _no_gpu() -> Finding:
 
 
 def _cpu_model() -> str:
-    told = _first_line(Path("/proc/cpuinfo"), "model name")
+    told = first_line(Path("/proc/cpuinfo"), "model name")
     return told.partition(":")[2].strip() or platform.processor() or platform.machine()
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: by affinity, and by the limit of its control group."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    for folder in _control_groups("cpu"):
-        quota, _, period = _text(folder / "cpu.max").partition(" ")
-        if quota.isdigit() and period.isdigit():
-            cores = min(cores, max(1, int(quota) // int(period)))
-    return cores
-
-
-def host_memory() -> int:
-    """Bytes that this process may use: what the machine has, or less where its control group is limited; 0 unknown."""
-    total = _first_line(Path("/proc/meminfo"), "MemTotal:").split()
-    limits = [int(total[1]) * 1024] if len(total) > 1 else []
-    for folder in _control_groups("memory"):
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            told = _text(folder / name)
-            if told.isdigit() and int(told) < _UNLIMITED:
-                limits.append(int(told))
-    return min(limits, default=0)
-
-
-def _control_groups(kind: str) -> list[Path]:
-    """The folders of this process's control groups and of those around them, in either version of the file system."""
-    found = []
-    for line in _text(Path("/proc/self/cgroup")).splitlines():
-        number, _, rest = line.partition(":")
-        kinds, _, place = rest.partition(":")
-        root = Path("/sys/fs/cgroup") if number == "0" else Path("/sys/fs/cgroup") / kind
-        if number == "0" or kind in kinds.split(","):
-            own = root / place.lstrip("/")
-            found += [own, *(parent for parent in own.parents if parent.is_relative_to(root))]
-    return found
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _first_line(path: Path, start: str) -> str:
-    return next((line for line in _text(path).splitlines() if line.startswith(start)), "")
 
 
 def check_threads(environment: Mapping[str, str]) -> list[Finding]:

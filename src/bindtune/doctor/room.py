@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bindtune.doctor.findings import Finding, noted, problem, size, warning
-from bindtune.doctor.machine import host_memory
+from bindtune.doctor.findings import Finding, noted, problem, warning
+from bindtune.host_limits import host_memory, size
 from bindtune.models.kept import Arithmetic, BatchShape
 from bindtune.models.memory import predict_memory
 

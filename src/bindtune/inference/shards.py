@@ -18,6 +18,7 @@ from bindtune.data.draws import digest
 from bindtune.data.residue_rows import Chunk, RowSpec, chunks, most_tokens, with_context
 from bindtune.errors import BindtuneError
 from bindtune.inference.checkpoints import Ensemble
+from bindtune.memory_errors import naming_settings
 from bindtune.models.backbones import BatchPreparer
 from bindtune.models.e1_tokens import IDS
 
@@ -113,12 +114,13 @@ def predict_shard(
         progress: told as it goes how many residues of how many models are done, as their product.
 
     Raises:
-        BindtuneError: the device is out of memory, or an output is not finite.
+        OutOfMemoryError: memory ran out.
+        BindtuneError: an output is not finite.
     """
     rows = _rows(proteins, spec, alignments)
     sums = _Sums(sum(len(protein.sequence) for protein in proteins), len(spec.ions))
     batches = list(budgeted([row.cost for row in rows], max_tokens=spec.max_batch_tokens))
-    try:
+    with naming_settings(lambda: _less_memory(spec)):
         for models in ensemble.groups():
             columns = [[model.ion_types.index(ion) for ion in spec.ions] for model in models]
             for batch in batches:
@@ -127,13 +129,14 @@ def predict_shard(
                 for row, values in zip(members, scores, strict=True):
                     sums.add(row.offset, row.chunk, values)
                     progress((row.chunk.last - row.chunk.first) * len(models) if row.context == 0 else 0)
-    except torch.OutOfMemoryError as error:
-        raise BindtuneError(
-            f"out of memory on {spec.device}; lower --max-batch-tokens (now {spec.max_batch_tokens}), "
-            f"--max-query-length (now {spec.rows.max_residues + spec.rows.frame}) or --max-token-length (now "
-            f"{spec.rows.max_tokens})"
-        ) from error
     return sums.scores()
+
+
+def _less_memory(spec: PredictionSpec) -> str:
+    return (
+        f"lower --max-batch-tokens (now {spec.max_batch_tokens}), --max-query-length (now "
+        f"{spec.rows.max_residues + spec.rows.frame}) or --max-token-length (now {spec.rows.max_tokens})"
+    )
 
 
 def _rows(proteins: Sequence[NamedSequence], spec: PredictionSpec, alignments: Alignments | None) -> list[_Row]:

@@ -12,6 +12,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 from bindtune.errors import BindtuneError, CheckpointError, library_text
+from bindtune.memory_errors import OutOfMemoryError, is_out_of_memory, out_of_memory
 
 DAMAGED = (
     OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError, AssertionError, ImportError,
@@ -30,19 +31,24 @@ def loading(source: Path | str, what: str) -> Iterator[None]:
 
     Raises:
         CheckpointError: the block could not load.
+        OutOfMemoryError: it ran out of memory.
     """
     try:
         yield
     except BindtuneError as error:
+        if is_out_of_memory(error):
+            raise
         if str(source) in str(error):
             if isinstance(error, CheckpointError):
                 raise
             raise CheckpointError(str(error)) from error
         raise CheckpointError(f"{source}: {what}: {error}") from error
     except DAMAGED as error:
+        if is_out_of_memory(error):
+            raise OutOfMemoryError(out_of_memory(error, f"{source} does not fit, or is damaged")) from error
         raise CheckpointError(f"{source}: {what}: {_one_line(error)}") from error
     except Exception as error:
-        if type(error) is not Exception:
+        if type(error) is not Exception or is_out_of_memory(error):
             raise
         raise CheckpointError(f"{source}: {what}: {_one_line(error)}") from error  # tokenizers has no error of its own
 

@@ -140,11 +140,13 @@ class RegionTrainer(Trainer):
             rows,
             batch_size=self.args.train_batch_size,
             sampler=self._order,
-            collate_fn=self.data_collator,
-            **reading(self.args.dataloader_num_workers),
+            **self._reading(self.data_collator),
             pin_memory=self.args.dataloader_pin_memory,
         )
         return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
+
+    def _reading(self, collator: Any) -> dict[str, Any]:
+        return reading(self.args.dataloader_num_workers, collator, setting="--dataloader_num_workers")
 
     def _choose_epoch(self, epoch: int) -> None:
         if self._order is not None:
@@ -159,8 +161,7 @@ class RegionTrainer(Trainer):
         return DataLoader(
             rows,
             batch_sampler=batches[self.args.process_index :: self.args.world_size],
-            collate_fn=self.eval_collator,
-            **reading(self.args.dataloader_num_workers),
+            **self._reading(self.eval_collator),
             pin_memory=self.args.dataloader_pin_memory,
             # Drawn here, a worker's seed leaves the training's random state alone.
             generator=torch.Generator(),

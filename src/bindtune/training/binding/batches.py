@@ -124,7 +124,6 @@ class FoldBatches:
         return DataLoader(
             rows,
             batch_sampler=FixedBatches(batches),
-            collate_fn=collator,
-            **reading(min(self.conf.training.num_workers, len(batches))),
+            **reading(min(self.conf.training.num_workers, len(batches)), collator, setting="training.num_workers"),
             generator=torch.Generator(),  # a worker's seed, drawn here, leaves torch's own state alone
         )

@@ -19,6 +19,7 @@ from torch import Tensor
 from bindtune.data.proteins import UNKNOWN, Proteins
 from bindtune.errors import CheckpointError, InputError
 from bindtune.io.parquet import read_parquet
+from bindtune.memory_errors import is_out_of_memory
 from bindtune.models.damage import DAMAGED
 from bindtune.models.finite import check_finite
 from bindtune.models.foreign_files import read_archive
@@ -109,6 +110,8 @@ def read_state(folder: Path) -> tuple[FoldState, dict[str, Tensor], dict[str, An
         content = read_archive(path)
         return FoldState(**content["state"]), content["weights"], content["optimizer"]
     except DAMAGED as error:
+        if is_out_of_memory(error):
+            raise
         raise CheckpointError(f"{path}: damaged: delete the fold's folder to begin it anew") from error
 
 

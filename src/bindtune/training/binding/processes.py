@@ -106,29 +106,15 @@ class StopSignal:
         return bool(self._accelerator.check_trigger())
 
 
-@contextmanager
-def memory_told(conf: BindingConfig) -> Iterator[None]:
-    """Say what to change where the device is full.
-
-    Raises:
-        BindtuneError: memory ran out while the block ran.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
-            raise
-        raise BindtuneError(out_of_memory(conf)) from error
-
-
-def out_of_memory(conf: BindingConfig) -> str:
-    """What to change when the device is full."""
+def less_memory(conf: BindingConfig) -> str:
+    """What to change where memory runs out."""
     training = conf.training
     tokens, validated = training.msa_sampling.max_token_length, training.validation_context.max_token_length
     return (
-        f"out of memory; lower training.batch_size (now {training.batch_size}), raising training.accum_steps (now "
+        f"lower training.batch_size (now {training.batch_size}), raising training.accum_steps (now "
         f"{training.accum_steps}) to keep the step's size, lower training.msa_sampling.max_token_length (now {tokens}; "
         f"{validated} in validation), or set training.gradient_checkpointing (now {training.gradient_checkpointing})"
+        + (f", or training.num_workers=0 (now {training.num_workers})" if training.num_workers else "")
     )
 
 

@@ -24,6 +24,7 @@ from bindtune.errors import BindtuneError, CheckpointError, ConfigError, Interru
 from bindtune.evaluation import kept_epoch
 from bindtune.evaluation.card_binding import write_fold_card
 from bindtune.evaluation.thresholds import Method
+from bindtune.memory_errors import naming_settings
 from bindtune.models.backbones import BatchPreparer, preparer_for
 from bindtune.models.binding_checkpoint import restore_best, save_best
 from bindtune.models.residue import E1ForResidueClassification
@@ -43,7 +44,7 @@ from bindtune.training.binding.losses import (
     step_totals,
 )
 from bindtune.training.binding.prediction import INPUTS, Predictor
-from bindtune.training.binding.processes import StopSignal, make_accelerator, memory_told, other_steps
+from bindtune.training.binding.processes import StopSignal, less_memory, make_accelerator, other_steps
 from bindtune.training.binding.randomness import seeded
 from bindtune.training.binding.schedule import is_stale, learning_rate
 
@@ -246,9 +247,10 @@ class E1BindingTrainer:
 
         Raises:
             Interrupted: SIGTERM came; the state to resume from is saved.
-            BindtuneError: memory ran out, or the loss is not a number any more.
+            OutOfMemoryError: memory ran out.
+            BindtuneError: the loss is not a number any more.
         """
-        with self._stop.listening(), memory_told(self.conf):
+        with self._stop.listening(), naming_settings(lambda: less_memory(self.conf)):
             while not self.finished:
                 rows = self._epoch()
                 if self.accelerator.is_main_process:

@@ -1,0 +1,89 @@
+"""Memory that ran out: how Python and the libraries say it, and what is said to the user."""
+
+import errno
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bindtune.errors import BindtuneError
+from bindtune.host_limits import host_memory, size
+
+_SENTENCES = (
+    "allocate memory",  # "can't" by torch, "Cannot" by the system
+    "not enough memory",
+    "out of memory",
+    "alloc_failed",
+    "bad_alloc",
+    "failed to map segment",  # a shared library at an import
+)
+"""What errors say that have no class or number of their own, in lower case."""
+_NOT_THEIR_OWN = (RuntimeError, ImportError, OSError)
+
+
+class OutOfMemoryError(BindtuneError):
+    """Memory ran out; the message names what lowers the need."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or one that it was raised from, says that memory ran out.
+
+    Examples:
+        >>> is_out_of_memory(MemoryError())
+        True
+        >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+        True
+        >>> is_out_of_memory(ValueError("out of memory"))
+        False
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if _says_so(cause):
+            return True
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return False
+
+
+def _says_so(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):  # those of NumPy and Arrow are such
+        return True
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno == errno.ENOMEM
+    # safetensors and tokenizers, which are written in Rust, have errors of no other class
+    if isinstance(error, _NOT_THEIR_OWN) or type(error) is Exception or type(error).__name__ == "SafetensorError":
+        return any(words in str(error).lower() for words in _SENTENCES)
+    return False
+
+
+@contextmanager
+def naming_settings(advice: Callable[[], str]) -> Iterator[None]:
+    """Say how much memory there is, and what lowers the need, where the block runs out of it.
+
+    Args:
+        advice: which settings lower the need.
+
+    Raises:
+        OutOfMemoryError: memory ran out while the block ran.
+    """
+    try:
+        yield
+    except OutOfMemoryError:
+        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(out_of_memory(error, advice())) from error
+
+
+def out_of_memory(error: BaseException, advice: str) -> str:
+    """The line about memory that ran out: of what there was too little, how much there is, and what to do."""
+    return f"out of memory: {_memory(error)}; {advice}"
+
+
+def _memory(error: BaseException) -> str:
+    torch: Any = sys.modules.get("torch")  # not imported for this: there may be no memory for it
+    if torch is not None and "cuda" in str(error).lower() and torch.cuda.is_initialized():
+        free, total = torch.cuda.mem_get_info()
+        return f"the GPU has {size(total)}, of which {size(free)} are free"
+    memory = host_memory()
+    return f"this process may use {size(memory)}" if memory else "how much this process may use is unknown"
