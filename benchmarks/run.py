@@ -35,6 +35,7 @@ SCRIPTS: dict[str, list[str]] = {
     "binding_test_set": ["--data", "{data}"],
     "growth": [],
     "memory": [],
+    "report": [],
     "scaling": ["--repeats", "2"],
     "limits": [],
     "start": [],

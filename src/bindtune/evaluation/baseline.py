@@ -80,11 +80,16 @@ def out_of_fold_residues(letters: ArrayLike, labels: ArrayLike, folds: ArrayLike
         return scores
     inside = [fold == number for number in numbers]
     found = out_of_fold_baseline(
-        ["".join(residues[part]) for part in inside], [truth[part, None] for part in inside], numbers
+        [_joined(residues[part]) for part in inside], [truth[part, None] for part in inside], numbers
     )
     for part, values in zip(inside, found, strict=True):
         scores[part] = values[:, 0]
     return scores
+
+
+def _joined(letters: NDArray[np.str_]) -> str:
+    """Letters of ASCII as one text."""
+    return letters.astype("S1").tobytes().decode("ascii")
 
 
 def _counts(sequences: Sequence[str], labels: Sequence[Labels]) -> NDArray[np.int64]:

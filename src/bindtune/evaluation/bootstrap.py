@@ -10,11 +10,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 
 from bindtune.evaluation import confusion
 from bindtune.evaluation.ranking import (
     MOST_HIGH_RECALL_AREA,
     Ranking,
+    Sorted,
     area_under_roc,
     average_precision,
     checked,
@@ -22,10 +24,12 @@ from bindtune.evaluation.ranking import (
     sort,
 )
 
+_TOGETHER = 32  # draws: what is counted for them fits into a processor's cache
 Statistic = Literal["auprc", "auroc", "hra", "hra_raw", "f1", "mcc", "precision", "recall"]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Weighted = Callable[[Ints], float]
+Weighted = Callable[[Ints], Floats]
+"""A figure of each of B draws, from how often each of P proteins counts in it (B, P)."""
 _AREAS: dict[str, Callable[[Ranking], float]] = {
     "auprc": average_precision,
     "auroc": area_under_roc,
@@ -171,9 +175,10 @@ def paired_mean_interval(
     sums, parts = np.stack([first, second]).astype(np.float64), np.asarray(counts, np.float64)
 
     def mean_of(row: Floats) -> Weighted:
-        def weighted(weights: Ints) -> float:
-            total = float(weights @ parts)
-            return float(weights @ row) / total if total else math.nan
+        def weighted(weights: Ints) -> Floats:
+            totals = weights @ parts
+            means: Floats = np.divide(weights @ row, totals, out=np.full(len(weights), np.nan), where=totals > 0)
+            return means
 
         return weighted
 
@@ -232,6 +237,9 @@ def protein_codes(proteins: ArrayLike) -> tuple[Ints, int]:
     names: NDArray[Any] = np.asarray(proteins)
     if not len(names):
         return np.empty(0, np.int64), 0
+    if np.issubdtype(names.dtype, np.integer) and names.min() >= 0 and names.max() < 8 * len(names):
+        present = np.bincount(names) > 0  # small numbers are counted, which is faster than a sort
+        return (np.cumsum(present) - 1)[names], int(present.sum())
     # Rows of a protein mostly stand together: names are sorted once a stretch instead of once a residue.
     starts = np.append(0, np.flatnonzero(names[1:] != names[:-1]) + 1)
     known, code = np.unique(names[starts], return_inverse=True)
@@ -242,10 +250,10 @@ def _drawn(weighted: Weighted, count: int, *, draws: int, seed: int) -> tuple[fl
     """The figure of all proteins and that of each draw; no draws where there is nothing to draw from."""
     if draws < 1:
         raise ValueError(f"draws must be at least 1, not {draws}")
-    value = weighted(np.ones(count, np.int64))
+    (value,) = weighted(np.ones((1, count), np.int64)).tolist()
     if count < 2 or math.isnan(value):
         return value, np.full(draws, np.nan)
-    return value, np.array([weighted(weights) for weights in _draws(count, draws=draws, seed=seed)])
+    return value, np.concatenate([weighted(weights) for weights in _draws(count, draws=draws, seed=seed)])
 
 
 def _interval(value: float, drawn: Floats, level: float) -> Interval:
@@ -259,22 +267,25 @@ def _interval(value: float, drawn: Floats, level: float) -> Interval:
 
 
 def _draws(count: int, *, draws: int, seed: int) -> Iterator[Ints]:
-    """How often each protein is in each draw: rows (P,)."""
+    """How often each protein is in each draw: some draws at a time (B, P)."""
     generator = np.random.default_rng(seed)
-    for _ in range(draws):
-        yield np.bincount(generator.integers(count, size=count), minlength=count)
+    for start in range(0, draws, _TOGETHER):
+        size = min(_TOGETHER, draws - start)
+        yield np.stack([np.bincount(generator.integers(count, size=count), minlength=count) for _ in range(size)])
 
 
 def _weighted(
     statistic: Statistic, labels: ArrayLike, scores: ArrayLike, *, codes: Ints, count: int, threshold: float | None
 ) -> Weighted:
-    """The figure as a function of how often each protein counts (P,)."""
+    """The figure as a function of how often each protein counts."""
     if len(codes) != len(np.asarray(labels)):
         raise ValueError(f"a protein must be given for each of {len(np.asarray(labels))} residues, not {len(codes)}")
     if statistic in _AREAS:
         if threshold is not None:
             raise ValueError(f"{statistic} takes no threshold")
-        return _weighted_area(_AREAS[statistic], labels, scores, codes)
+        ordered = sort(labels, scores)
+        last = ordered.steps() if statistic == "auprc" else ordered.corners()
+        return _weighted_area(_AREAS[statistic], ordered, last, codes)
     if statistic not in confusion.FIGURES:
         raise ValueError(f"statistic must be one of {', '.join([*_AREAS, *confusion.FIGURES])}, not {statistic!r}")
     if threshold is None or math.isnan(threshold):
@@ -282,23 +293,29 @@ def _weighted(
     return _weighted_figure(confusion.FIGURES[statistic], labels, scores, codes=codes, count=count, threshold=threshold)
 
 
-def _weighted_area(area: Callable[[Ranking], float], labels: ArrayLike, scores: ArrayLike, codes: Ints) -> Weighted:
-    """Sorted once; a draw gathers weights and sums them from corner to corner of the curve."""
-    ordered = sort(labels, scores)
-    last = ordered.corners()
-    distinct, starts = ordered.scores[last], np.append(0, last[:-1] + 1)
-    # A position in 32 bits is half the memory to read, which is what a draw's time goes into.
+def _weighted_area(area: Callable[[Ranking], float], ordered: Sorted, last: NDArray[np.intp], codes: Ints) -> Weighted:
+    """Sorted once; a draw sums weights of residues from corner to corner of the curve; `last` has their ranks."""
+    distinct, starts = ordered.scores[last], np.append(0, last + 1)
     sorted_codes = codes[ordered.order].astype(np.int32)
     sites = np.flatnonzero(ordered.positive)
     site_codes = sorted_codes[sites]
     sites_up_to = np.searchsorted(sites, last, side="right")
+    # A row for each corner, with a one for each residue between it and the corner before, in its protein's column. The
+    # product with many draws at once reads the residues once.
+    width = int(sorted_codes.max(initial=-1)) + 1
+    ones = np.ones(len(sorted_codes), np.int32)
+    between = csr_array((ones, sorted_codes, starts.astype(np.int32)), shape=(len(last), width))
 
-    def weighted(weights: Ints) -> float:
+    def weighted(weights: Ints) -> Floats:
         if not len(last):
-            return math.nan
-        called = np.cumsum(np.add.reduceat(weights.astype(np.int32)[sorted_codes], starts), dtype=np.int64)
-        hits = np.append(0, np.cumsum(weights[site_codes]))[sites_up_to]
-        return area(Ranking(distinct, hits, called - hits))
+            return np.full(len(weights), np.nan)
+        counts = between @ np.ascontiguousarray(weights[:, :width].T, np.int32)
+        figures = []
+        for own, column in zip(weights, np.ascontiguousarray(counts.T), strict=True):
+            called = np.cumsum(column, dtype=np.int64)
+            hits = np.append(0, np.cumsum(own[site_codes]))[sites_up_to]
+            figures.append(area(Ranking(distinct, hits, called - hits)))
+        return np.array(figures)
 
     return weighted
 
@@ -314,8 +331,8 @@ def _weighted_figure(
         for rows in (called & positive, called & ~positive, positive, ~positive)
     )
 
-    def weighted(weights: Ints) -> float:
+    def weighted(weights: Ints) -> Floats:
         counts = {"positives": weights @ sites, "negatives": weights @ others}
-        return float(figure(weights @ hits, weights @ alarms, **counts))
+        return figure(weights @ hits, weights @ alarms, **counts)
 
     return weighted

@@ -28,10 +28,10 @@ class Residues(NamedTuple):
     """
 
     protein: NDArray[np.str_]
-    position: NDArray[np.int64]
-    fold: NDArray[np.int64]
+    position: NDArray[np.integer]
+    fold: NDArray[np.integer]
     label: NDArray[np.int8]
-    probability: NDArray[np.float64]
+    probability: NDArray[np.floating]
 
 
 def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:

@@ -78,7 +78,7 @@ def residue_metrics(labels: ArrayLike, probabilities: ArrayLike, *, threshold: f
         ValueError: lengths differ, a label is neither 0 nor 1, or a probability is not a number.
     """
     ordered = sort(labels, probabilities)
-    ranking = ordered.ranking()
+    ranking = ordered.ranking(ordered.corners())  # which no area needs more than
     raw = high_recall_area(ranking)
     figures = call_figures(ordered.positive, ordered.scores >= threshold)
     if np.isnan(threshold):

@@ -68,6 +68,13 @@ class Sorted(NamedTuple):
         gained = np.diff(np.cumsum(self.positive)[last], prepend=0) > 0
         return last[gained | np.append(gained[1:], True)] if len(last) else last
 
+    def steps(self) -> NDArray[np.intp]:
+        """Those of `last_of_each_score` that have positives, and the end: all that average precision needs."""
+        last = self.last_of_each_score()
+        gained = np.diff(np.cumsum(self.positive)[last], prepend=0) > 0
+        steps: NDArray[np.intp] = last[gained | (np.arange(len(last)) == len(last) - 1)]
+        return steps
+
     def ranking(self, last: NDArray[np.intp] | None = None) -> Ranking:
         """Count from the top, down to every distinct score or to those given by the ranks in `last`."""
         if last is None:
@@ -96,15 +103,42 @@ def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], Fl
 
 
 def sort(labels: ArrayLike, scores: ArrayLike) -> Sorted:
-    """Sort residues by falling score.
+    """Sort residues by falling score; those that are sorted already stay as they are.
 
     Args:
         labels: (R,), 1 binds, 0 does not.
         scores: (R,), higher means more likely to bind.
     """
     positive, values = checked(labels, scores)
+    if (values[1:] <= values[:-1]).all():
+        return Sorted(np.arange(len(values)), positive, values)
     order = np.argsort(-values)
     return Sorted(order, positive[order], values[order])
+
+
+def rank_groups(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> Ranking:
+    """Count from the top where all residues of a group have one score, as those of a letter have: nothing is sorted.
+
+    Args:
+        labels: (R,), 1 binds, 0 does not.
+        scores: (R,), higher means more likely to bind.
+        groups: (R,) small numbers from 0; few.
+
+    Example:
+        >>> rank_groups([1, 0, 0, 1], [0.5, 0.5, 0.2, 0.2], [0, 0, 1, 1]).true_positives.tolist()
+        [1, 2]
+    """
+    positive, values = checked(labels, scores)
+    group: NDArray[Any] = np.asarray(groups)
+    residues = np.bincount(group)
+    sites = np.bincount(group[positive], minlength=len(residues))
+    score = np.full(len(residues), -np.inf)
+    score[group] = values
+    order = np.argsort(-score)
+    order = order[residues[order] > 0]
+    last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True)) if len(order) else np.empty(0, np.intp)
+    hits, called = (np.cumsum(counts[order])[last] for counts in (sites, residues))
+    return Ranking(score[order][last], hits, called - hits)
 
 
 def area_under_roc(ranking: Ranking) -> float:

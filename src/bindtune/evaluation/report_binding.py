@@ -4,14 +4,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bindtune.documents import checked_number
 from bindtune.errors import InputError
 from bindtune.evaluation.kept_epoch import metric_of
-from bindtune.evaluation.metrics import residue_metrics
 from bindtune.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bindtune.evaluation.page import Block, Notice, Page, Preformatted, Section, Table, Text, Tile, number, percent
+from bindtune.evaluation.ranking import average_precision, sort
 from bindtune.evaluation.report_folds import folds_section
 from bindtune.evaluation.report_ions import curves_section, results_section
 from bindtune.evaluation.report_learning import Row, last_epoch, learning_section, read_metrics
@@ -42,7 +40,7 @@ def build(run: Path, config: dict[str, Any]) -> Page:
     ions = _ions(run, training, predictions)
     chosen = read_thresholds(run / THRESHOLDS) if (run / THRESHOLDS).exists() else {}
     thresholds = {ion: as_number(found.get("threshold")) for ion, found in chosen.items()}
-    done = [] if predictions is None else np.unique(predictions.fold).tolist()
+    done = [] if predictions is None else predictions.fold_numbers()
     planned = _planned(run, training)
     notices = _notices(run, done, planned, rows, complete=(run / "oof.parquet").is_file())
     return Page(
@@ -135,15 +133,16 @@ def _tiles(predictions: OutOfFold | None, ions: tuple[str, ...]) -> tuple[Tile, 
     tiles = []
     for ion in ions:
         rows = predictions.of(ion)
-        found = residue_metrics(rows.label, rows.probability, threshold=math.nan)
-        if math.isnan(found.auprc):
+        ordered = sort(rows.label, rows.probability)
+        auprc = average_precision(ordered.ranking(ordered.steps()))
+        if math.isnan(auprc):
             tiles.append(Tile(f"{ion}: AUPRC", UNDEFINED, "not defined"))
         else:
             tiles.append(
                 Tile(
                     f"{ion}: AUPRC",
-                    number(found.auprc),
-                    f"base rate {percent(found.base_rate)}".replace(" %", "\u00a0%"),
+                    number(auprc),
+                    f"base rate {percent(float(ordered.positive.mean()))}".replace(" %", "\u00a0%"),
                 )
             )
     return tuple(tiles)
@@ -183,8 +182,8 @@ def _data(predictions: OutOfFold | None, ions: tuple[str, ...]) -> tuple[Block, 
     rows = []
     for ion in ions:
         found = predictions.of(ion)
-        with_sites = len(np.unique(found.protein[found.label == 1]))
-        counts = (len(np.unique(found.protein)), with_sites, len(found), int(found.label.sum()))
+        with_sites = found.take(found.label == 1).count_proteins()
+        counts = (found.count_proteins(), with_sites, len(found), int(found.label.sum()))
         rows.append((ion, *(f"{count:,}" for count in counts)))
     heads = ("Ion", "Proteins with labels", "with sites", "Residues", "Sites")
     return (Table("Labelled data", heads, tuple(rows), numeric=frozenset(range(1, 5))),)

@@ -86,8 +86,11 @@ def _checks(rows: list[dict[str, str]], predictions: OutOfFold | None) -> list[B
 
 def _misplaced(rows: list[dict[str, str]], predictions: OutOfFold) -> list[str]:
     assigned = {row["protein"]: row["fold"] for row in rows}
-    pairs = np.unique(np.stack([predictions.protein.astype(np.int64), predictions.fold]), axis=1).T.tolist()
-    names = [(predictions.proteins[protein], str(fold)) for protein, fold in pairs]
+    names = [
+        (predictions.proteins[protein], str(fold))
+        for fold in predictions.fold_numbers()
+        for protein in np.flatnonzero(np.bincount(predictions.protein[predictions.fold == fold])).tolist()
+    ]
     return sorted({name for name, fold in names if assigned.get(name) != fold})
 
 

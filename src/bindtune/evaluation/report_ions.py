@@ -13,13 +13,16 @@ from bindtune.evaluation.charts import Line
 from bindtune.evaluation.metrics import ResidueMetrics, residue_metrics
 from bindtune.evaluation.out_of_fold import OutOfFold
 from bindtune.evaluation.page import Block, Chart, Charts, Notice, Section, Table, Text, interval, number, percent
-from bindtune.evaluation.ranking import Ranking, sort
+from bindtune.evaluation.ranking import Ranking, average_precision, rank_groups, sort
 from bindtune.evaluation.run_files import UNDEFINED, as_number
 
 _POINTS = 300  # of a curve: more cannot be seen
 _BINS = 10
 _DRAWS = 500  # of proteins, for an interval
 _FEWEST = 20  # residues in a bin of the calibration chart
+
+
+Range = tuple[float, float]
 
 
 class IonFigures(NamedTuple):
@@ -39,24 +42,31 @@ class IonFigures(NamedTuple):
     sites: int
     found: ResidueMetrics
     baseline: float
-    auprc_range: tuple[float, float]
+    auprc_range: Range
 
 
-def figures(rows: OutOfFold, baseline: NDArray[np.float64], *, threshold: float) -> IonFigures:
+def figures(
+    rows: OutOfFold, scores: NDArray[np.float64], *, threshold: float, written: tuple[float, Range] | None = None
+) -> IonFigures:
     """Figures over some rows of one ion.
 
     Args:
         rows: R residues.
-        baseline: (R,) scores of the composition baseline.
+        scores: (R,) of the composition baseline.
         threshold: of the calls; nan where there is none.
+        written: the baseline's AUPRC and the interval, where the run has computed them; None computes them.
     """
+    if written is None:
+        groups = rows.residue.astype(np.int64) * (int(rows.fold.max(initial=0)) + 1) + rows.fold
+        written = (average_precision(rank_groups(rows.label, scores, groups)), _auprc_range(rows))
+    baseline, auprc_range = written
     return IonFigures(
-        proteins=len(np.unique(rows.protein)),
+        proteins=rows.count_proteins(),
         residues=len(rows),
         sites=int(rows.label.sum()),
         found=residue_metrics(rows.label, rows.probability, threshold=threshold),
-        baseline=residue_metrics(rows.label, baseline, threshold=math.nan).auprc,
-        auprc_range=_auprc_range(rows),
+        baseline=baseline,
+        auprc_range=auprc_range,
     )
 
 
@@ -86,13 +96,12 @@ def results_section(
             whole.append((ion, *_row(None)))
             continue
         scores = out_of_fold_residues(rows.letters(), rows.label, rows.fold)
-        written = summary.get(ion)
-        found = figures(rows, scores, threshold=thresholds.get(ion, math.nan))
-        found = found if written is None else _as_written(found, written)
+        written = _as_written(summary.get(ion))
+        found = figures(rows, scores, threshold=thresholds.get(ion, math.nan), written=written)
         whole.append((ion, *_row(found)))
         if found.found.auprc < found.baseline:
             below.append(ion)
-        for fold in np.unique(rows.fold).tolist():
+        for fold in rows.fold_numbers():
             held = rows.fold == fold
             found = figures(rows.take(held), scores[held], threshold=thresholds.get(ion, math.nan))
             by_fold.append((ion, str(fold), *_row(found)))
@@ -119,13 +128,13 @@ _READ = (
 )
 
 
-def _as_written(found: IonFigures, summary: Any) -> IonFigures:
-    """The interval and the baseline that summary.yaml has, so that a figure is the same in both."""
+def _as_written(summary: Any) -> tuple[float, Range] | None:
+    """The baseline and the interval that summary.yaml has, so that a figure is the same in both; None without them."""
     auprc, baseline = (_nested(summary, *path) for path in (("auprc",), ("baseline", "auprc", "value")))
     low, high = (as_number(_nested(auprc, end)) for end in ("low", "high"))
     if math.isnan(low) or math.isnan(high) or math.isnan(as_number(baseline)):
-        return found
-    return found._replace(baseline=as_number(baseline), auprc_range=(low, high))
+        return None
+    return as_number(baseline), (low, high)
 
 
 def _nested(value: Any, *path: str) -> Any:
@@ -172,18 +181,18 @@ def curves_section(predictions: OutOfFold | None, ions: tuple[str, ...], thresho
 def _charts_of(ion: str, rows: OutOfFold, threshold: float) -> Charts:
     ranking = sort(rows.label, rows.probability).ranking()
     found = residue_metrics(rows.label, rows.probability, threshold=threshold)
-    recall = ranking.true_positives / ranking.positives
-    precision = ranking.true_positives / (ranking.true_positives + ranking.false_positives)
-    alarms = ranking.false_positives / ranking.negatives
-    kept = _thinned(ranking)
+    thinned = _thinned(ranking)
+    recall = thinned.true_positives / ranking.positives
+    precision = thinned.true_positives / (thinned.true_positives + thinned.false_positives)
+    alarms = thinned.false_positives / ranking.negatives
     at = Line([found.recall], [found.precision], colour=2, points=True)
     called = found.false_positives / ranking.negatives
     pr = charts.lines(
-        [Line(recall[kept], precision[kept], colour=1), *([at] if not math.isnan(found.precision) else [])],
+        [Line(recall, precision, colour=1), *([at] if not math.isnan(found.precision) else [])],
         x_label="recall", y_label="precision", levels=[(found.base_rate, 7)], square=True,
     )  # fmt: skip
     roc = charts.lines(
-        [Line([0, 1], [0, 1], colour=7, style="--", width=1.1), Line([0, *alarms[kept]], [0, *recall[kept]], colour=1),
+        [Line([0, 1], [0, 1], colour=7, style="--", width=1.1), Line([0, *alarms], [0, *recall], colour=1),
          *([Line([called], [found.recall], colour=2, points=True)] if not math.isnan(threshold) else [])],
         x_label="false positive rate", y_label="true positive rate", square=True,
     )  # fmt: skip
@@ -216,15 +225,16 @@ def _calibration_chart(ion: str, rows: OutOfFold) -> Chart:
     return Chart(f"{ion}: calibration", svg, f"Calibration for {ion}: {said}.", note)
 
 
-def _thinned(ranking: Ranking) -> NDArray[np.int64]:
+def _thinned(ranking: Ranking) -> Ranking:
     """Points that are enough to draw a curve: spread over recall and over false alarms alike."""
     last = len(ranking.scores) - 1
     wanted = [np.linspace(0, total[-1], _POINTS) for total in (ranking.true_positives, ranking.false_positives)]
     found = [np.searchsorted(total, places) for total, places in
              zip((ranking.true_positives, ranking.false_positives), wanted, strict=True)]  # fmt: skip
-    return np.unique(np.clip(np.concatenate([*found, [0, last]]), 0, last))
+    kept = np.unique(np.clip(np.concatenate([*found, [0, last]]), 0, last))
+    return Ranking(*(column[kept] for column in ranking))
 
 
-def _auprc_range(rows: OutOfFold) -> tuple[float, float]:
+def _auprc_range(rows: OutOfFold) -> Range:
     found = bootstrap.interval("auprc", rows.label, rows.probability, rows.protein, draws=_DRAWS, seed=0)
     return found.low, found.high

@@ -31,7 +31,8 @@ def examples_section(predictions: OutOfFold | None, ions: tuple[str, ...], thres
     ]
     others: list[Block] = []
     for ion in ions:
-        ranked = _ranked(predictions.of(ion))
+        rows = predictions.of(ion)
+        ranked = _ranked(rows)
         if not ranked:
             blocks.append(Notice(f"{ion}: no protein with a site has predictions, so there is none to draw."))
         shown = set()
@@ -40,21 +41,40 @@ def examples_section(predictions: OutOfFold | None, ions: tuple[str, ...], thres
             if not ranked or index in shown:
                 continue
             shown.add(index)
-            found = track(ranked[index], ion=ion, threshold=thresholds.get(ion, math.nan), why=name)
+            found = track(rows.of_protein(ranked[index]), ion=ion, threshold=thresholds.get(ion, math.nan), why=name)
             (blocks if name == "typical" else others).append(found)
     if others:
         blocks.append(Fold("An easy and a hard protein for each ion", tuple(others)))
     return Section("examples", "Proteins", tuple(blocks))
 
 
-def _ranked(rows: OutOfFold) -> list[OutOfFold]:
+def _ranked(rows: OutOfFold) -> list[int]:
     """Proteins with sites, from the lowest average precision to the highest; proteins that are all site come last."""
-    found = []
-    for protein in rows.by_protein():
-        if protein.label.any():
-            score = average_precision(sort(protein.label, protein.probability).ranking())
-            found.append((1.0 if math.isnan(score) else score, protein.proteins[protein.protein[0]], protein))
-    return [protein for *_, protein in sorted(found, key=lambda one: one[:2])]
+    scores = _average_precisions(rows)
+    return sorted(scores, key=lambda number: (scores[number], rows.proteins[number]))
+
+
+def _average_precisions(rows: OutOfFold) -> dict[int, float]:
+    """Average precision within each protein that has sites, all proteins at once; 1 where all is site.
+
+    Rounded, because how a sum is ordered must not decide which protein is shown.
+    """
+    order = np.lexsort((-rows.probability, rows.protein))
+    protein, site, score = rows.protein[order], rows.label[order] == 1, rows.probability[order]
+    if not site.any():
+        return {}
+    last_of_score = np.append((protein[1:] != protein[:-1]) | (score[1:] != score[:-1]), True)
+    ends = np.flatnonzero(last_of_score)
+    first = np.flatnonzero(np.append(True, protein[1:] != protein[:-1]))  # row of each protein
+    of_end = np.searchsorted(first, ends, side="right") - 1
+    hits = np.cumsum(site)
+    before = np.append(0, hits)[first]
+    own_hits, called = hits[ends] - before[of_end], ends + 1 - first[of_end]
+    gained = np.diff(hits[ends], prepend=0)
+    area = np.bincount(of_end, weights=gained * own_hits / called)
+    sites = np.bincount(of_end, weights=gained)
+    there = np.flatnonzero(sites)
+    return {int(protein[first[place]]): round(float(area[place] / sites[place]), 12) for place in there.tolist()}
 
 
 def track(rows: OutOfFold, *, ion: str, threshold: float, why: str) -> Track:
@@ -95,7 +115,7 @@ def track(rows: OutOfFold, *, ion: str, threshold: float, why: str) -> Track:
     )
 
 
-def _foremost(true: NDArray[np.bool_], probability: NDArray[np.float64]) -> list[int]:
+def _foremost(true: NDArray[np.bool_], probability: NDArray[np.floating]) -> list[int]:
     """Which marks are shown where there are too many: true sites first, then the likeliest; in their own order."""
     return sorted(np.lexsort((-probability, ~true))[:_MOST_MARKS].tolist())
 
@@ -103,7 +123,7 @@ def _foremost(true: NDArray[np.bool_], probability: NDArray[np.float64]) -> list
 def _bars(rows: OutOfFold, outcome: NDArray[np.int64], length: int) -> tuple[Bar, ...]:
     """One bar a residue, or in long proteins one for several: the highest of them."""
     places = min(length, _MOST_BARS)
-    place = (rows.position - 1) * places // length
+    place = (rows.position.astype(np.int64) - 1) * places // length
     height, kind = np.zeros(places), np.zeros(places, int)
     np.maximum.at(height, place, rows.probability)
     np.maximum.at(kind, place, outcome)

@@ -58,6 +58,46 @@ def read_row_groups(path: Path, what: str) -> Iterator[pa.Table]:
         raise InputError(path, None, f"{what}: {library_text(error)}") from error
 
 
+def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Read a table as `read_parquet` does, some rows at a time, with texts as dictionaries.
+
+    The first batch has no rows, so that there is one.
+
+    Args:
+        path: the file.
+        columns: those to read, as far as they are there.
+
+    Raises:
+        InputError: the file is missing or damaged, or unpacks to far more than its size.
+    """
+    refuse_wrong_file(path)
+    try:
+        with path.open("rb") as stream, _opened(stream, path) as file:
+            schema = file.schema_arrow
+            yield pa.schema([schema.field(name) for name in _present(file, columns)]).empty_table()
+            for batch in _bounded(file, path, list(range(file.num_row_groups)), columns):
+                table = pa.Table.from_batches([batch])
+                table.validate(full=True)
+                yield table
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise InputError(path, None, f"is not a readable Parquet file: {library_text(error)}") from error
+
+
+def count_rows(path: Path, columns: Sequence[str]) -> int:
+    """How many rows `read_batches` gives.
+
+    Raises:
+        InputError: the file is missing or damaged, or has more rows than it can hold.
+    """
+    refuse_wrong_file(path)
+    try:
+        with path.open("rb") as stream, _opened(stream, path) as file:
+            _most_bytes(file, path, list(range(file.num_row_groups)), columns)
+            return int(file.metadata.num_rows)
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise InputError(path, None, f"is not a readable Parquet file: {library_text(error)}") from error
+
+
 def small_batches(stream: IO[bytes], path: Path, *, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
     """Read some columns of a table of any size, some rows at a time, each of which has a bounded size.
 
@@ -90,7 +130,8 @@ def _opened(stream: IO[bytes], path: Path) -> pq.ParquetFile:
     size = stream.seek(0, 2)
     if listed > _MOST_IN_LISTS + 2 * size:
         raise InputError(path, None, f"cannot be read: {size:,} bytes that hold {listed:,} values in lists")
-    return pq.ParquetFile(stream, metadata=metadata, read_dictionary=texts)
+    # Without a buffer, which would hold the whole file.
+    return pq.ParquetFile(stream, metadata=metadata, read_dictionary=texts, pre_buffer=False)
 
 
 def _count_listed(metadata: pq.FileMetaData) -> int:
@@ -112,24 +153,51 @@ def _present(file: pq.ParquetFile, columns: Sequence[str] | None) -> list[str]:
 
 
 def _unpacked(file: pq.ParquetFile, path: Path, groups: list[int], columns: Sequence[str] | None) -> pa.Table:
-    size = path.stat().st_size
-    most = _ALWAYS + _BYTES_A_BYTE * size
     names = _present(file, columns)
     fields = [field for field in file.schema_arrow if field.name in names]
     schema = pa.schema([_plain(field) for field in fields], metadata=file.schema_arrow.metadata)
-    rows = sum(file.metadata.row_group(group).num_rows for group in groups)
-    stored = sum(file.metadata.row_group(group).total_byte_size for group in groups)
-    if rows * max(1, sum(map(_least_width, fields))) > most or stored > most:
-        raise InputError(path, None, f"cannot be read: {size:,} bytes that hold {rows:,} rows")
-    batches, count = [], 0
+    batches = [
+        pa.RecordBatch.from_arrays([_decoded(column) for column in batch.columns], schema=schema)
+        for batch in _bounded(file, path, groups, columns)
+    ]
+    table = pa.Table.from_batches(batches, schema=schema)
+    table.validate(full=True)
+    return table
+
+
+def _bounded(
+    file: pq.ParquetFile, path: Path, groups: list[int], columns: Sequence[str] | None
+) -> Iterator[pa.RecordBatch]:
+    """Some rows at a time, as long as all of them together are not far larger than the file.
+
+    Raises:
+        InputError: they are.
+    """
+    most, names = _most_bytes(file, path, groups, columns), _present(file, columns)
+    size = path.stat().st_size
+    count = 0
     for batch in file.iter_batches(batch_size=_BATCH, row_groups=groups, columns=names) if names else ():
         count += _unpacked_size(batch)
         if count > most:
             raise InputError(path, None, f"cannot be read: {size:,} bytes that unpack to more than {most:,}")
-        batches.append(pa.RecordBatch.from_arrays([_decoded(column) for column in batch.columns], schema=schema))
-    table = pa.Table.from_batches(batches, schema=schema)
-    table.validate(full=True)
-    return table
+        yield batch
+
+
+def _most_bytes(file: pq.ParquetFile, path: Path, groups: list[int], columns: Sequence[str] | None) -> int:
+    """Bytes that some row groups may unpack to.
+
+    Raises:
+        InputError: they say themselves that they have more.
+    """
+    size = path.stat().st_size
+    most = _ALWAYS + _BYTES_A_BYTE * size
+    names = _present(file, columns)
+    fields = [field for field in file.schema_arrow if field.name in names]
+    rows = sum(file.metadata.row_group(group).num_rows for group in groups)
+    stored = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+    if rows * max(1, sum(map(_least_width, fields))) > most or stored > most:
+        raise InputError(path, None, f"cannot be read: {size:,} bytes that hold {rows:,} rows")
+    return most
 
 
 def _least_width(field: pa.Field) -> int:

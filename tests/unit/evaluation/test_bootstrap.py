@@ -40,15 +40,15 @@ def test_weights_are_repeated_residues(rows: list[tuple[int, int, int]], statist
     weighted = _weighted(statistic, labels, scores, codes=codes, count=5, threshold=threshold)
     repeated = np.repeat(np.arange(len(codes)), np.array(weights)[codes])
     expected = getattr(residue_metrics(labels[repeated], scores[repeated], threshold=0.45), statistic)
-    assert weighted(np.array(weights)) == pytest.approx(expected, abs=1e-12, nan_ok=True)
+    assert weighted(np.array([weights, weights])).tolist() == pytest.approx([expected] * 2, abs=1e-12, nan_ok=True)
 
 
 def test_weights_agree_with_scikit_learn() -> None:
     labels, scores, proteins = noisy(20, 30, seed=1, signal=1.0)
     weights = np.random.default_rng(2).integers(0, 4, size=20)
-    found = _weighted("auprc", labels, scores, codes=proteins, count=20, threshold=None)(weights)
+    found = _weighted("auprc", labels, scores, codes=proteins, count=20, threshold=None)(weights[None])
     expected = sklearn_metrics.average_precision_score(labels, scores, sample_weight=weights[proteins])
-    assert found == pytest.approx(expected)
+    assert found.tolist() == [pytest.approx(expected)]
 
 
 def test_interval_is_the_quantiles_of_the_drawn_figures() -> None:
@@ -216,3 +216,9 @@ def test_signed_rank() -> None:
     assert found.median_difference == pytest.approx(0.25)
     assert signed_rank([0.0, 0.0]).p_value == 1.0
     assert math.isnan(signed_rank([]).p_value)
+
+
+@pytest.mark.parametrize("proteins", [[3, 1, 1, 3, 7], [-2, 5, 5, -2, 9], [10**9, 2, 2, 10**9, 10**12]])
+def test_numbers_of_proteins_are_numbered_in_order(proteins: list[int]) -> None:
+    codes, count = protein_codes(np.array(proteins))
+    assert (codes.tolist(), count) == (np.unique(proteins, return_inverse=True)[1].tolist(), 3)

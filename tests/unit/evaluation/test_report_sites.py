@@ -1,6 +1,7 @@
 """Drawings of proteins: every site and call is where it belongs, however long the protein."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from bindtune.evaluation.out_of_fold import OutOfFold
 from bindtune.evaluation.page import Fold, Track
-from bindtune.evaluation.report_sites import examples_section, track
+from bindtune.evaluation.ranking import average_precision, sort
+from bindtune.evaluation.report_sites import _average_precisions, examples_section, track
 
 
 def protein(labels: list[int], probabilities: list[float], *, start: int = 1, number: int = 0) -> OutOfFold:
@@ -90,3 +92,18 @@ def test_examples_are_chosen_by_rank() -> None:
 def test_ticks(length: int, ticks: list[str]) -> None:
     drawn = track(protein([1] * length, [0.5] * length), ion="ZN", threshold=0.9, why="hard")
     assert [label for _, label in drawn.ticks] == ticks
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 4)), max_size=30),
+)
+def test_proteins_are_ranked_by_their_own_average_precision(rows: list[tuple[int, int, int]]) -> None:
+    number, label, quarters = (np.array(column, int) for column in zip(*(rows or [(0, 0, 0)]), strict=True))
+    table = protein([0] * len(number), [0.0] * len(number))
+    table = replace(table, protein=number, label=label.astype(np.int8), probability=quarters / 4)
+    expected = {}
+    for one in np.unique(number[label == 1]).tolist():
+        own = number == one
+        score = average_precision(sort(label[own], quarters[own] / 4).ranking())
+        expected[one] = pytest.approx(1.0 if math.isnan(score) else score, abs=1e-12)
+    assert _average_precisions(table) == expected
