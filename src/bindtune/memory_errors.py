@@ -1,6 +1,7 @@
 """Memory that ran out: how Python and the libraries say it, and what is said to the user."""
 
 import errno
+import resource
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ _SENTENCES = (
     "failed to map segment",  # a shared library at an import
 )
 """What errors say that have no class or number of their own, in lower case."""
+_UNLIMITED = 1 << 60
 _NOT_THEIR_OWN = (RuntimeError, ImportError, OSError)
 
 
@@ -49,6 +51,10 @@ def _says_so(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno == errno.ENOMEM
+    if isinstance(error, SystemError):  # Python's own code, where even the error found no memory
+        return "without exception set" in str(error) and resource.getrlimit(resource.RLIMIT_AS)[0] in range(
+            1, _UNLIMITED
+        )
     # safetensors and tokenizers, which are written in Rust, have errors of no other class
     if isinstance(error, _NOT_THEIR_OWN) or type(error) is Exception or type(error).__name__ == "SafetensorError":
         return any(words in str(error).lower() for words in _SENTENCES)

@@ -70,6 +70,13 @@ def test_all_else_is_not(error: Exception) -> None:
     assert not is_out_of_memory(error)
 
 
+def test_an_error_without_words_counts_where_the_shell_limits_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = SystemError("error return without exception set")
+    for limit, is_memory in ((resource.RLIM_INFINITY, False), (1 << 30, True)):
+        monkeypatch.setattr(resource, "getrlimit", lambda kind, limit=limit: (limit, limit))
+        assert is_out_of_memory(error) == is_memory
+
+
 def test_an_error_that_hides_another_stands_for_itself() -> None:
     try:
         try:
