@@ -42,21 +42,21 @@ def merge_folds(run: Path) -> str:
             exactly once.
     """
     require_run(run, "binding", "merge")
-    with taking_turns(run):  # folds that are trained apart may end at the same moment
-        return _merge_folds(run, load_binding(run / "config.yaml"))
-
-
-def _merge_folds(run: Path, config: BindingConfig) -> str:
-    for folder in (run, run / PLOTS):
-        sweep(folder)
-    training = config.training
-    numbers = range(1, training.num_folds + 1) if training.ions else [1]
+    config = load_binding(run / "config.yaml")
+    numbers = range(1, config.training.num_folds + 1) if config.training.ions else [1]
     folders = [files.fold_folder(run, number) for number in numbers]
     missing = [folder.name for folder in folders if not (folder / files.OOF).is_file()]
     if missing:
         raise InputError(run, None, f"folds that are not done: {', '.join(missing)}")
+    with taking_turns(run):  # folds that are trained apart may end at the same moment
+        return _merge_folds(run, folders, config)
+
+
+def _merge_folds(run: Path, folders: list[Path], config: BindingConfig) -> str:
+    for folder in (run, run / PLOTS):
+        sweep(folder)
     _join_metrics([folder / files.HISTORY for folder in folders], run / METRICS)
-    if not training.ions:
+    if not config.training.ions:
         write_run_card(run)
         return f"the language model is adapted: {folders[0]}"
     table = pa.concat_tables([files.read_out_of_fold(folder / files.OOF) for folder in folders])
