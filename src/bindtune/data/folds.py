@@ -170,17 +170,18 @@ def read_folds(path: Path, *, names: Sequence[str]) -> Ints:
 
 
 def write_folds(path: Path, proteins: Proteins, *, folds: Ints, groups: Ints) -> None:
-    """Write `protein,fold,group,ions`, which `read_folds` reads; ions are those that the protein has labels of.
+    """Write `protein,fold,group,ions,residues`, which `read_folds` reads.
 
+    Ions are those that the protein has labels of; residues is the protein's length.
     A protein whose name begins like a formula gets an apostrophe in front, as `io.cells` says.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("protein", "fold", "group", "ions"))
+    writer.writerow(("protein", "fold", "group", "ions", "residues"))
     known = proteins.known().tolist()
     ions = [" ".join(ion for ion, there in zip(proteins.ions, row, strict=True) if there) for row in known]
     names = map(name_cell, proteins.names)
-    writer.writerows(zip(names, folds.tolist(), groups.tolist(), ions, strict=True))
+    writer.writerows(zip(names, folds.tolist(), groups.tolist(), ions, proteins.residues().tolist(), strict=True))
     write_text(path, text.getvalue())
 
 

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from bindtune.data.alignment_files import ION, alignment_name
 from bindtune.errors import InputError, Problems
 from bindtune.io.a3m import read_a3m, residues
-from bindtune.io.labels import LabelledProtein, read_labels
+from bindtune.io.labels import UNKNOWN, LabelledProtein, read_labels
 from bindtune.io.proteins import read_proteins
 
-UNKNOWN = -1
 _LABEL_SUFFIXES = (".fasta", ".fa", ".fasta.gz", ".fa.gz")
 
 Labels = NDArray[np.int8]
@@ -29,7 +28,8 @@ class Proteins:
         names: N, unique.
         sequences: N, upper case.
         ions: K, the columns of the labels.
-        labels: N arrays (L, K): 1 binds, 0 does not, UNKNOWN (-1) where the ion was not looked for.
+        labels: N arrays (L, K): 1 binds, 0 does not, UNKNOWN (-1) where the ion was not looked for, or
+            where the residue's label is `?`.
         also_unlabelled: labelled proteins that the file of unlabelled ones lists as well.
     """
 
@@ -43,8 +43,13 @@ class Proteins:
         return len(self.names)
 
     def known(self) -> NDArray[np.bool_]:
-        """(N, K) whether the ion was looked for in the protein."""
+        """(N, K) whether the ion was looked for in the protein: whether a residue has a label 0 or 1."""
         return self._reduced([(labels != UNKNOWN).any(axis=0) for labels in self.labels]).astype(bool)
+
+    def unknown(self) -> NDArray[np.int64]:
+        """(N, K) residues with the label `?` of the ions that were looked for."""
+        counts = self._reduced([(labels == UNKNOWN).sum(axis=0) for labels in self.labels])
+        return np.where(self.known(), counts, 0)
 
     def positives(self) -> NDArray[np.int64]:
         """(N, K) residues that bind the ion; 0 where it was not looked for."""
@@ -96,8 +101,10 @@ def load_proteins(
 ) -> Proteins:
     """Read the labelled files of all ions into one table.
 
-    A group ion without a file of its own has the proteins of its members, and a residue binds it that binds any of the
-    members it was looked for in. Where it has a file too, the two must agree, and proteins of the members are added.
+    A group ion without a file of its own has the proteins of its members. A residue binds the group where it binds any
+    member that was looked for; where none of them binds and one is unknown, the group is unknown. Where the group has a
+    file too, labels that both know must agree, one that is unknown takes the other's, and proteins of the members are
+    added.
 
     Args:
         files: ion -> labelled file.
@@ -128,7 +135,9 @@ def load_proteins(
         union = _union([tables[member] for member in members])
         if ion in files:
             _check_group(tables[ion], union, ion=ion, members=members, files=files, problems=table.problems)
-            union |= {protein.name: protein.labels for protein in tables[ion].values()}
+            union |= {
+                protein.name: _completed(protein.labels, union.get(protein.name)) for protein in tables[ion].values()
+            }
         table.fill(column, union)
     if unlabelled is not None:
         table.add_unlabelled(unlabelled)
@@ -262,14 +271,27 @@ class _Table:
 
 
 def _union(tables: list[dict[str, LabelledProtein]]) -> dict[str, Labels]:
-    """Labels of the proteins of all members: a residue binds where any member says so."""
+    """Labels of the proteins of all members: 1 where any member binds, else unknown where any is unknown, else 0."""
     union: dict[str, Labels] = {}
     for table in tables:
         for name, protein in table.items():
             other = union.get(name)
             fits = other is not None and len(other) == len(protein.labels)
-            union[name] = np.maximum(other, protein.labels) if fits else protein.labels  # type: ignore[arg-type]
+            union[name] = _either(other, protein.labels) if fits else protein.labels  # type: ignore[arg-type]
     return union
+
+
+def _either(one: Labels, other: Labels) -> Labels:
+    joined = np.maximum(one, other)
+    unknown = (joined == 0) & ((one == UNKNOWN) | (other == UNKNOWN))
+    return np.where(unknown, np.int8(UNKNOWN), joined)
+
+
+def _completed(own: Labels, members: Labels | None) -> Labels:
+    """A group's own labels, with its members' where its own are unknown."""
+    if members is None or len(members) != len(own):
+        return own
+    return np.where(own == UNKNOWN, members, own)
 
 
 def _check_group(
@@ -285,7 +307,8 @@ def _check_group(
         expected = union.get(name)
         if expected is None or len(expected) != len(protein.labels):
             continue
-        differ = np.flatnonzero(protein.labels != expected)
+        both = (protein.labels != UNKNOWN) & (expected != UNKNOWN)
+        differ = np.flatnonzero(both & (protein.labels != expected))
         if len(differ):
             problem = (
                 f"{name!r}: {len(differ)} labels differ from {' or '.join(members)}, first at residue {differ[0] + 1}"

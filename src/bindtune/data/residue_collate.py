@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bindtune.data.masking import MaskingRates, Replacement, choose_masked, replace_selected
-from bindtune.data.proteins import UNKNOWN
 from bindtune.data.residue_rows import ResidueRow
+from bindtune.io.labels import UNKNOWN
 from bindtune.models.e1_tokens import IDS
 from bindtune.models.token_loss import IGNORED
 

@@ -146,8 +146,11 @@ def _counts(config: BindingConfig, proteins: Proteins, named: dict[str, Path]) -
     residues = int(proteins.residues().sum())
     found.append(noted("proteins", "residues", residues, f"{residues:,}"))
     known, positives = proteins.known().sum(axis=0).tolist(), proteins.positives().sum(axis=0).tolist()
-    for ion, count, sites in zip(proteins.ions, known, positives, strict=True):
-        value, about = {"proteins": count, "positives": sites}, f"{count:,} proteins, {sites:,} binding residues"
+    unknown = proteins.unknown().sum(axis=0).tolist()
+    for ion, count, sites, unsure in zip(proteins.ions, known, positives, unknown, strict=True):
+        value = {"proteins": count, "positives": sites, "unknown": unsure}
+        about = f"{count:,} proteins, {sites:,} binding residues"
+        about += f", {unsure:,} residues unknown (?)" if unsure else ""
         if sites:
             found.append(noted("proteins", ion, value, about))
         else:

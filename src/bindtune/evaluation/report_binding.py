@@ -185,7 +185,7 @@ def _data(predictions: OutOfFold | None, ions: tuple[str, ...]) -> tuple[Block, 
         with_sites = found.take(found.label == 1).count_proteins()
         counts = (found.count_proteins(), with_sites, len(found), int(found.label.sum()))
         rows.append((ion, *(f"{count:,}" for count in counts)))
-    heads = ("Ion", "Proteins with labels", "with sites", "Residues", "Sites")
+    heads = ("Ion", "Proteins with labels", "with sites", "Labelled residues", "Sites")
     return (Table("Labelled data", heads, tuple(rows), numeric=frozenset(range(1, 5))),)
 
 

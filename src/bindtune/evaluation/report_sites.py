@@ -26,7 +26,7 @@ def examples_section(predictions: OutOfFold | None, ions: tuple[str, ...], thres
             "group; the dashed line is the ion's threshold. Below: true sites, then what is called, each residue "
             "listed as a hit, missed or false. Positions count from 1. For each ion the proteins with sites are ranked "
             "by their average precision: the typical one stands in the middle, the easy and the hard one a tenth from "
-            "either end."
+            "either end. Residues without a known label have no bar and are not counted."
         )
     ]
     others: list[Block] = []
@@ -97,11 +97,14 @@ def track(rows: OutOfFold, *, ion: str, threshold: float, why: str) -> Track:
     hits, missed, false = (int((outcome == kind).sum()) for kind in (3, 2, 1))
     score = average_precision(sort(rows.label, rows.probability).ranking())
     counts = f"{hits} of {hits + missed} sites found, {false} false"
+    labelled = f"{length} residues"
+    if len(rows) < length:
+        labelled = f"{len(rows)} labelled residues, the last at {length}"
     told = "; ".join(f"{kind}: {', '.join(mark.name for mark in marks if mark.kind == kind) or 'none'}"
                      for kind in ("hit", "missed", "false"))  # fmt: skip
     return Track(
         title=f"{name}: {ion}",
-        note=f"{why}: average precision {number(score)}; {counts}; {length} residues, fold {int(rows.fold[0])}",
+        note=f"{why}: average precision {number(score)}; {counts}; {labelled}, fold {int(rows.fold[0])}",
         described=f"Probabilities of binding {ion} along {name}. {counts}. {told}.",
         bars=_bars(rows, outcome, length),
         sites=tuple(

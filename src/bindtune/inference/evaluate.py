@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,22 +16,28 @@ from numpy.typing import NDArray
 from bindtune.config import EvaluateConfig
 from bindtune.data.alignments import AlignmentCounts
 from bindtune.data.protein_leaks import TEST, ProteinLeaks, audit_test_set, shortened
-from bindtune.data.proteins import UNKNOWN, Proteins, label_files, label_sources, load_proteins
+from bindtune.data.proteins import Proteins, label_files, label_sources, load_proteins
 from bindtune.documents import write_document
-from bindtune.errors import CheckError
+from bindtune.errors import CheckError, InputError
 from bindtune.evaluation import baseline
 from bindtune.evaluation.held_out import LabelledResidues, figures_table, score_test_set
 from bindtune.evaluation.out_of_fold import read_table
 from bindtune.evaluation.page import exact_percent
 from bindtune.evaluation.plots import calibration_figure, save_png, threshold_figure
-from bindtune.inference.job import AUDIT, OOF, Source, TrainedRun, claimed, read_run, run_job
+from bindtune.evaluation.run_files import read_csv
+from bindtune.inference.job import AUDIT, FOLDS, OOF, Source, TrainedRun, claimed, read_run, run_job
 from bindtune.inference.processes import launched
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.tables import PARQUET, read_predictions
+from bindtune.io.labels import UNKNOWN
+from bindtune.io.text import LONGEST_LINE
 from bindtune.runs import atomic_stream, write_text
 
 log = logging.getLogger(__name__)
 
+_MOST_DIGITS = 9
+_MOST_LETTERS = 1 << 28
+"""Residues of all training proteins; a damaged table may have large positions."""
 METRICS, SUMMARY, ARRAYS = "test_metrics.csv", "summary.yaml", "test_predictions.npz"
 
 
@@ -63,7 +69,7 @@ def evaluate(settings: EvaluateConfig) -> str:
     run = _restricted(run, ions)
     proteins = load_proteins(files, ions=run.ions, groups=run.config.data.ion_groups)
     with launched() as processes, claimed(settings.out, processes):
-        learned, odds = _training_residues(run)
+        learned, odds = _training_residues(run, proteins)
         leaks = audit_test_set(learned, proteins, identity=settings.audit_identity)
         told = _sentence(leaks, settings.audit_identity)
         if processes.is_first:
@@ -113,8 +119,12 @@ def _source(proteins: Proteins, files: dict[str, Path]) -> Source:
     )
 
 
-def _training_residues(run: TrainedRun) -> tuple[Proteins, dict[str, NDArray[np.float64]]]:
-    """The training proteins, rebuilt from the out-of-fold table, and what each letter says of each ion."""
+def _training_residues(run: TrainedRun, test: Proteins) -> tuple[Proteins, dict[str, NDArray[np.float64]]]:
+    """The training proteins, rebuilt from the out-of-fold table, and what each letter says of each ion.
+
+    Residues whose labels are unknown stand in no table. A test protein that agrees with all others says what they are;
+    where there is none, they are X.
+    """
     table = read_table(run.folder / OOF)
     names, ions = table["protein"].to_numpy(), table["ion"].to_numpy()
     letters, labels = table["residue"].to_numpy().astype(np.str_), table["label"].to_numpy()
@@ -124,17 +134,56 @@ def _training_residues(run: TrainedRun) -> tuple[Proteins, dict[str, NDArray[np.
         own = ions == ion
         text = "".join(letters[own])
         odds[ion] = baseline.fit([text], [labels[own][:, None]]) if text else np.zeros((128, 1))
-    # A protein has rows for each ion that it was looked at for; the rows of one ion are its sequence.
-    order = np.lexsort((positions, ions, names))
-    names, ions, letters = names[order], ions[order], letters[order]
-    breaks = np.flatnonzero((names[1:] != names[:-1]) | (ions[1:] != ions[:-1])) + 1
+    order = np.argsort(names, kind="stable")
+    names, positions, letters = names[order], positions[order], letters[order]
+    breaks = np.flatnonzero(names[1:] != names[:-1]) + 1
+    lengths, by_length = _lengths(run.folder), _by_length(test)
+    starts = np.append(0, breaks)
+    if len(names) and int(np.maximum.reduceat(positions, starts).sum()) > _MOST_LETTERS:
+        problem = f"the positions of {len(starts)} proteins are too large, expected {_MOST_LETTERS:,} residues at most"
+        raise InputError(run.folder / OOF, None, problem)
     sequences = {
-        str(names[start]): "".join(letters[start:end])
-        for start, end in zip([0, *breaks], [*breaks, len(names)], strict=True)
+        str(names[start]): _sequence(
+            letters[start:end], positions[start:end] - 1, length=lengths.get(str(names[start]), 0), candidates=by_length
+        )
+        for start, end in zip(starts, [*breaks, len(names)], strict=True)
         if end > start
     }
     blank = tuple(np.full((len(sequence), 0), UNKNOWN, np.int8) for sequence in sequences.values())
     return Proteins(tuple(sequences), tuple(sequences.values()), (), blank), odds
+
+
+def _lengths(run: Path) -> dict[str, int]:
+    """Residues of each protein, where the run's folds.csv says them."""
+    rows = read_csv(run / FOLDS, ("protein", "fold")) or []
+    counts = {row["protein"]: row["residues"] for row in rows if row.get("residues")}
+    for name, count in counts.items():
+        if not (count.isdecimal() and len(count) <= _MOST_DIGITS and 0 < int(count) <= LONGEST_LINE):
+            raise InputError(run / FOLDS, None, f"{name!r}: expected a number of residues, found {count[:40]!r}")
+    return {name: int(count) for name, count in counts.items()}
+
+
+def _by_length(proteins: Proteins) -> dict[int, list[NDArray[np.str_]]]:
+    letters: dict[int, list[NDArray[np.str_]]] = {}
+    for sequence in dict.fromkeys(proteins.sequences):
+        letters.setdefault(len(sequence), []).append(np.array(list(sequence)))
+    return letters
+
+
+def _sequence(
+    letters: NDArray[np.str_],
+    places: NDArray[np.int64],
+    *,
+    length: int,
+    candidates: Mapping[int, Sequence[NDArray[np.str_]]],
+) -> str:
+    """A protein from some of its residues (R,) and their places (R,); see `_training_residues`."""
+    own = np.full(max(length, int(places.max()) + 1), "X")
+    own[places] = letters
+    if len(np.unique(places)) < len(own):
+        same = (each for each in candidates.get(len(own), ()) if np.array_equal(each[places], letters))
+        own = next(same, own)
+    return "".join(own)
 
 
 def _sentence(leaks: ProteinLeaks, wanted: float | None) -> str:
@@ -165,6 +214,7 @@ def _score_residues(
     found = {}
     for ion, rows in parts.items():
         if not rows:
+            log.warning("%s: no residue of the test file has a label 0 or 1, it is not evaluated", ion)
             continue
         names, places, labels, probabilities, scores, spread = (
             np.concatenate(column) for column in zip(*rows, strict=True)

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 MANIFEST, PROVENANCE, NOTICE, PARTS, CACHE = "manifest.json", "provenance.json", "NOTICE", "parts", ".alignments"
 INPUT, PLOTS = ".input.fa", "plots"
 AUDIT = "audit.json"
-OOF = "oof.parquet"
+OOF, FOLDS = "oof.parquet", "folds.csv"
 _LEFT_BEFORE = (AUDIT, NOTICE, PROVENANCE)  # what a command may leave before it has a manifest
 _PACKAGES = ("torch", "transformers", "peft", "numpy")
 # Settings that what is predicted follows from, beside the input, the alignments and the models, whose hashes are noted.

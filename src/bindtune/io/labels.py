@@ -1,4 +1,6 @@
-"""Labelled proteins: three lines each, `>id`, the sequence, and one 0 or 1 a residue.
+"""Labelled proteins: three lines each, `>id`, the sequence, and one 0, 1 or ? a residue.
+
+`?` says that nothing is known of the residue: it has no coordinates, for example.
 
 Files may be gzipped, have CRLF endings, a byte order mark, lower-case residues and blank lines. The id is the header's
 first word. Everything else is an error, and all errors of a file are said at once.
@@ -15,8 +17,12 @@ from numpy.typing import NDArray
 from bindtune.errors import Problems
 from bindtune.io.text import ODD_LETTER, check_header_end, name_problem, numbered_lines
 
-_LABELS = re.compile(r"[01]+")
-_ODD_LABEL = re.compile(r"[^01]")
+UNKNOWN = -1
+"""The label of a residue of which nothing is known."""
+_LABELS = re.compile(r"[01?]+")
+_ODD_LABEL = re.compile(r"[^01?]")
+_VALUES = np.full(128, UNKNOWN, np.int8)
+_VALUES[[ord("0"), ord("1")]] = 0, 1
 _SHOWN = 20
 
 
@@ -26,7 +32,7 @@ class LabelledProtein(NamedTuple):
     Args:
         name: the first word of the header.
         sequence: L upper-case letters.
-        labels: (L,) 1 where the residue binds, 0 where it does not.
+        labels: (L,) 1 where the residue binds, 0 where it does not, UNKNOWN (-1) where that is not known.
         line: 1-based line of the header.
     """
 
@@ -48,7 +54,7 @@ def read_labels(path: Path) -> list[LabelledProtein]:
 
     Raises:
         InputError: lists each malformed record with its line: a line that is missing or too many, a header without an
-            id, a residue other than A-Z, a label other than 0 and 1, labels and residues of different number, an id
+            id, a residue other than A-Z, a label other than 0, 1 and ?, labels and residues of different number, an id
             that comes again.
     """
     problems = Problems(path)
@@ -112,7 +118,7 @@ def _parse(lines: list[_Line], problems: Problems) -> LabelledProtein | None:
     if problem := name_problem(name):
         problems.add(head.number, problem)
         sound = False
-    for line, odd, expected in ((residues, ODD_LETTER, "A-Z"), (labels, _ODD_LABEL, "0 or 1")):
+    for line, odd, expected in ((residues, ODD_LETTER, "A-Z"), (labels, _ODD_LABEL, "0, 1 or ?")):
         match = odd.search(line.text)
         if match is not None:
             kind = "residue" if line is residues else "label"
@@ -124,7 +130,7 @@ def _parse(lines: list[_Line], problems: Problems) -> LabelledProtein | None:
         sound = False
     if not sound:
         return None
-    values = np.frombuffer(labels.text.encode("ascii"), np.int8) - np.int8(ord("0"))
+    values = _VALUES[np.frombuffer(labels.text.encode("ascii"), np.uint8)]
     return LabelledProtein(name, residues.text.upper(), values, head.number)
 
 

@@ -111,7 +111,7 @@ def test_folds_are_written_and_read(tmp_path: Path) -> None:
     labels = tuple(np.array([row], np.int8) for row in ([1, UNKNOWN], [UNKNOWN, UNKNOWN], [0, 1]))
     proteins = Proteins(names=("a,b", 'q"', "c"), sequences=("A", "A", "A"), ions=("ZN", "CA"), labels=labels)
     write_folds(path, proteins, folds=np.array([2, 1, 2]), groups=np.array([0, 5, 7]))
-    assert path.read_text() == 'protein,fold,group,ions\n"a,b",2,0,ZN\n"q""",1,5,\nc,2,7,ZN CA\n'
+    assert path.read_text() == 'protein,fold,group,ions,residues\n"a,b",2,0,ZN,1\n"q""",1,5,,1\nc,2,7,ZN CA,1\n'
     assert read_folds(path, names=["c", "a,b", 'q"']).tolist() == [2, 2, 1]
 
 
@@ -121,7 +121,7 @@ def test_names_that_begin_like_formulas_are_quoted_and_read_back(tmp_path: Path)
     proteins = Proteins(names=names, sequences=("A",) * 5, ions=("ZN",), labels=labels)
     write_folds(path, proteins, folds=np.array([1, 2, 1, 2, 2]), groups=np.arange(5))
     rows = path.read_text().splitlines()[1:]
-    assert rows == ["'=1+1,1,0,ZN", "''=1,2,1,ZN", '"\'-2""x",1,2,ZN', "'@a,2,3,ZN", '"\'+3,4",2,4,ZN']
+    assert rows == ["'=1+1,1,0,ZN,1", "''=1,2,1,ZN,1", '"\'-2""x",1,2,ZN,1', "'@a,2,3,ZN,1", '"\'+3,4",2,4,ZN,1']
     assert read_folds(path, names=names).tolist() == [1, 2, 1, 2, 2]
     assert [row["protein"] for row in read_csv(path, ("protein", "fold")) or ()] == list(names)
 

@@ -66,6 +66,25 @@ def test_a_group_is_the_union_of_its_members(write: Write) -> None:
     assert column(alone, "both", "REE") == [0, 1, 0]
 
 
+def test_unknown_labels_are_no_negatives(write: Write) -> None:
+    files = {
+        "LREE": write("L.fa", ">both\nMKTAW\n01??0\n>none\nAC\n??\n"),
+        "HREE": write("H.fa", ">both\nMKTAW\n?0?10\n"),
+    }
+    proteins = load_proteins(files, ions=["REE", "LREE"], groups=REE)
+    assert column(proteins, "both", "LREE") == [0, 1, UNKNOWN, UNKNOWN, 0]
+    assert column(proteins, "both", "REE") == [UNKNOWN, 1, UNKNOWN, 1, 0]
+    assert proteins.known().tolist() == [[True, True], [False, False]]
+    assert proteins.positives().tolist() == [[2, 1], [0, 0]]
+    assert proteins.unknown().tolist() == [[2, 2], [0, 0]]
+    files["REE"] = write("R.fa", ">both\nMKTAW\n0?1??\n")
+    proteins = load_proteins(files, ions=["REE"], groups=REE)
+    assert column(proteins, "both", "REE") == [0, 1, 1, 1, 0]
+    path = write("R.fa", ">both\nMKTAW\n00?0?\n")
+    with pytest.raises(InputError, match=r"R.fa:1: 'both': 2 labels differ from LREE or HREE, first at residue 2$"):
+        load_proteins(files | {"REE": path}, ions=["REE"], groups=REE)
+
+
 def test_a_group_with_its_own_file_must_agree(write: Write) -> None:
     members = {"LREE": write("L.fa", ">a\nMKT\n010\n>l\nAC\n10\n"), "HREE": write("H.fa", ">a\nMKT\n001\n")}
     files = {**members, "REE": write("R.fa", ">own\nWW\n01\n>a\nMKT\n011\n")}

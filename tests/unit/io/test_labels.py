@@ -30,7 +30,7 @@ def test_all_problems_of_a_file_are_said_at_once(tmp_path: Path) -> None:
     assert str(caught.value).splitlines() == [
         f"{path}: 5 problems",
         f"{path}:1: 'a': the label line is missing, found the next header in line 3",
-        f"{path}:5: 'b': label 2 is 'x', expected 0 or 1",
+        f"{path}:5: 'b': label 2 is 'x', expected 0, 1 or ?",
         f"{path}:9: 'c' comes again, with another sequence; first in line 6",
         f"{path}:13: 'd': residue 3 is '1', expected A-Z",
         f"{path}:14: 'd': 2 labels for 3 residues",
@@ -39,12 +39,12 @@ def test_all_problems_of_a_file_are_said_at_once(tmp_path: Path) -> None:
 
 def test_a_long_list_is_cut_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "l.fa"
-    path.write_text("".join(f">p{number}\nMK\n0?\n" for number in range(33)))
+    path.write_text("".join(f">p{number}\nMK\n0-\n" for number in range(33)))
     with pytest.raises(InputError) as caught:
         read_labels(path)
     lines = str(caught.value).splitlines()
     assert lines[0] == f"{path}: 33 problems"
-    assert lines[20] == f"{path}:60: 'p19': label 2 is '?', expected 0 or 1"
+    assert lines[20] == f"{path}:60: 'p19': label 2 is '-', expected 0, 1 or ?"
     assert lines[21:] == ["and 13 more"]
 
 

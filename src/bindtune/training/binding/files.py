@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bindtune.data.proteins import UNKNOWN, Proteins
+from bindtune.data.proteins import Proteins
 from bindtune.errors import CheckpointError, InputError
+from bindtune.io.labels import UNKNOWN
 from bindtune.io.parquet import read_parquet
 from bindtune.memory_errors import is_out_of_memory
 from bindtune.models.damage import DAMAGED

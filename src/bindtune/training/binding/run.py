@@ -153,8 +153,12 @@ def _tell(config: BindingConfig, inputs: RunInputs, audited: dict[str, Any]) -> 
         log.warning("setting without effect: %s", setting)
     proteins = inputs.proteins
     known, positives = proteins.known().sum(axis=0).tolist(), proteins.positives().sum(axis=0).tolist()
-    for ion, count, sites in zip(proteins.ions, known, positives, strict=True):
-        log.info("%s: %d proteins, %d binding residues", ion, count, sites)
+    unknown = proteins.unknown().sum(axis=0).tolist()
+    for ion, count, sites, residues in zip(proteins.ions, known, positives, unknown, strict=True):
+        log.info(
+            "%s: %d proteins, %d binding residues%s", ion, count, sites,
+            f", {residues} residues unknown (?)" if residues else "",
+        )  # fmt: skip
     log.info(
         "%d proteins in %d groups, %d folds", len(proteins), len(set(inputs.group.tolist())), config.training.num_folds
     )

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bindtune.data.proteins import UNKNOWN, Proteins
+from bindtune.data.proteins import Proteins
 from bindtune.evaluation.metrics import residue_metrics
 from bindtune.evaluation.thresholds import Method, choose_threshold
+from bindtune.io.labels import UNKNOWN
 from bindtune.models.binding_loss import BindingLoss
 from bindtune.training.binding.files import Row
 
