@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import torch
 
 from bindtune.config import BindingConfig, build
-from bindtune.data.proteins import UNKNOWN, Proteins, label_files, load_proteins
+from bindtune.data.protein.proteins import UNKNOWN, Proteins, label_files, load_proteins
 from bindtune.io.labels import read_labels
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_config import E1Config

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from bindtune.config import BindingConfig, build
-from bindtune.data.proteins import Proteins, load_proteins
+from bindtune.data.protein.proteins import Proteins, load_proteins
 from bindtune.evaluation import baseline
 from bindtune.evaluation.bootstrap import interval
 from bindtune.io.labels import read_labels
 from bindtune.models.binding_checkpoint import restore_best
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_config import E1Config
-from bindtune.training.binding.files import fold_folder
+from bindtune.training.binding.fold_files import fold_folder
 from bindtune.training.binding.inputs import divide, read_run
 from bindtune.training.binding.model import build_model
 from bindtune.training.binding.run import cross_validate

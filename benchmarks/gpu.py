@@ -29,10 +29,10 @@ import e1
 import memory
 import pretraining_step
 from bindtune import E1BatchPreparer
+from bindtune.models.activation_bytes import Arithmetic
 from bindtune.models.adapters import add_lora
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_config import DNABert2Config
-from bindtune.models.kept import Arithmetic
 from bindtune.models.memory import predict_memory
 from rows import README, Row, three_digits, write_table
 

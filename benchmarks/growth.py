@@ -83,7 +83,7 @@ def protein(residues: int, folder: Path) -> tuple[float, int, float]:
 def depth(rows: int, folder: Path) -> tuple[float, int, float]:
     """An alignment from a file to neighbour weights; more than 20,000 rows have estimated ones."""
     import neighbours as script
-    from bindtune.data.context import read_homologs
+    from bindtune.data.protein.contexts import read_homologs
 
     with (folder / "a.a3m").open("wb") as file:
         for number, row in enumerate(script.family(rows, 1000)):

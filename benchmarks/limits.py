@@ -84,10 +84,10 @@ def binding() -> tuple[Callable[[], None], Callable[[], object], int]:
     """The joint step of E1-150M with adapters on 8 proteins of four ions, and drawing and collating them."""
     import e1 as script
     from bindtune import E1BatchPreparer, E1ForJointBindingMLM
-    from bindtune.data.context import ContextSpec
-    from bindtune.data.proteins import Proteins
-    from bindtune.data.residue_collate import JointCollator
-    from bindtune.data.residue_rows import ResidueRows, RowSpec
+    from bindtune.data.protein.collate import JointCollator
+    from bindtune.data.protein.contexts import ContextSpec
+    from bindtune.data.protein.protein_rows import ResidueRows, RowSpec
+    from bindtune.data.protein.proteins import Proteins
     from bindtune.models.adapters import add_lora
 
     ions = ("CA", "ZN", "MG", "MN")

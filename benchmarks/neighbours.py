@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bindtune.data.neighbours import neighbour_counts
+from bindtune.data.protein.neighbours import neighbour_counts
 from rows import Row, add_json_option, peak_resident, write_rows
 
 

@@ -28,9 +28,9 @@ import numpy as np
 import torch
 
 from bindtune import E1Config, E1ForMaskedLM, E1ForResidueClassification, load_ensemble_models, load_lora_checkpoint
-from bindtune.data.budgets import budgeted
-from bindtune.data.context import ContextSpec
-from bindtune.data.residue_rows import RowSpec
+from bindtune.data.protein.contexts import ContextSpec
+from bindtune.data.protein.protein_rows import RowSpec
+from bindtune.data.protein.step_batches import budgeted
 from bindtune.inference.shards import NamedSequence, PredictionSpec, predict_shard
 from bindtune.models.adapters import add_lora
 from bindtune.models.binding_checkpoint import BEST, save_best

@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from bindtune.data.draws import digest
-from bindtune.data.folds import assign_folds
+from bindtune.data.keyed_random import digest
 from bindtune.data.masking import MaskingRates, choose_masked
-from bindtune.data.proteins import Labels, Proteins
+from bindtune.data.protein.folds import assign_folds
+from bindtune.data.protein.proteins import Labels, Proteins
 
 DNA, PROTEIN, INK, QUIET, PALE = "#1f5f8b", "#9a4f17", "#1b1b1b", "#6b6b6b", "#dde3e8"
 FOLDS = ("#1f5f8b", "#9a4f17", "#3b7d4f")

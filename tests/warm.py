@@ -111,8 +111,8 @@ def import_all() -> None:
     import bindtune.preparation.windows
     import bindtune.training.binding.run
     import bindtune.training.export
-    import bindtune.training.pretrain
-    import bindtune.training.smoke
+    import bindtune.training.pretraining.run
+    import bindtune.training.pretraining.smoke
 
     if (threads := len(list(Path("/proc/self/task").iterdir()))) != 1:
         raise RuntimeError(f"{threads} threads: a fork would lack all but one")

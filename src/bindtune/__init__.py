@@ -22,11 +22,11 @@ _HOMES = {
     "E1ForResidueClassification": "bindtune.models.residue",
     "E1Model": "bindtune.models.e1",
     "E1Tokenizer": "bindtune.models.e1_tokenizer",
-    "EclipAdaptiveMLMCollator": "bindtune.data.collate",
+    "EclipAdaptiveMLMCollator": "bindtune.data.dna.collate",
     "load_ensemble_models": "bindtune.inference.checkpoints",
     "load_lora_checkpoint": "bindtune.inference.checkpoints",
     "regions_to_token_spans": "bindtune.regions",
-    "sample_context": "bindtune.data.context",
+    "sample_context": "bindtune.data.protein.contexts",
 }
 __all__ = sorted(_HOMES)
 

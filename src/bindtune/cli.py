@@ -101,7 +101,7 @@ def schema(
     """Print the JSON schema of a command's settings, with which editors complete and check YAML files."""
     from bindtune.config.schema import settings_schema
     from bindtune.outputs import output_file
-    from bindtune.runs import write_text
+    from bindtune.runs.writing import write_text
 
     if out is not None and out.suffix != ".json":
         raise ConfigError(f"--out {out}: the name of a schema must end in .json")
@@ -130,7 +130,7 @@ def pretrain(config: Path | None, given: dict[str, Any]) -> None:
     with _naming_init("pretrain", nothing_given=config is None and not given):
         settings = load(PretrainConfig, config=config, given=given)
     from bindtune.training.moved_run import find_pretraining_files, run_of
-    from bindtune.training.pretrain import pretrain
+    from bindtune.training.pretraining.run import pretrain
 
     run = run_of(config)
     if run is not None and settings.resume_from_checkpoint is not None:
@@ -159,7 +159,7 @@ def train(
 
     run = None if resume in (None, "auto") else Path(str(resume))
     if run is not None:
-        from bindtune.evaluation.run_kinds import require_run
+        from bindtune.runs.kinds import require_run
 
         require_run(run, "binding", "train --resume")
     source = run / "config.yaml" if config is None and run is not None else config
@@ -309,7 +309,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="File to write; RUN/report.html where it is left out.")] = None,
 ) -> None:
     """Write the report of a run: one HTML page that needs no network."""
-    from bindtune.evaluation.report import write_report
+    from bindtune.reports.report import write_report
 
     _say(str(write_report(run, out)))
 
@@ -320,7 +320,7 @@ def compare(
     out: Annotated[Path, typer.Option(help="Page to write.")] = Path("compare.html"),
 ) -> None:
     """Set runs that differ in one setting beside each other: paired differences with intervals, and a page of them."""
-    from bindtune.evaluation.compare import compare_runs
+    from bindtune.reports.compare import compare_runs
 
     _say(compare_runs(runs, out))
     _say(f"page: {out}")
@@ -372,9 +372,9 @@ def demo(
     """Run both jobs on generated data: pretraining on windows, binding sites cross-validated, a report of each."""
     from bindtune.demo.binding import run_binding
     from bindtune.demo.pretraining import run_pretraining
-    from bindtune.evaluation.report import write_report
     from bindtune.outputs import output_folder
-    from bindtune.runs import only_writer
+    from bindtune.reports.report import write_report
+    from bindtune.runs.exclusive import only_writer
 
     output_folder(out)
     with only_writer(out, tidy=True):

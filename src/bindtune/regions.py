@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Overlap = Literal["any", "contained"]
 Ints = NDArray[np.int64]
+LONGEST_SEQUENCE = 1 << 24
+"""Letters that a sequence may have where it is held whole, which bounds every position."""
 
 
 class Region(NamedTuple):

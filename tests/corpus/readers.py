@@ -99,7 +99,7 @@ def _index(path: Path) -> Any:
 
 
 def _aliases(path: Path) -> Any:
-    from bindtune.data.chromosomes import read_aliases
+    from bindtune.data.dna.chromosomes import read_aliases
 
     return read_aliases(path, known=("chr1", "chr2", "chrM"))
 
@@ -123,20 +123,20 @@ def _labels(path: Path) -> Any:
 
 
 def _alignment(path: Path) -> Any:
-    from bindtune.data.context import read_homologs
+    from bindtune.data.protein.contexts import read_homologs
 
     found = read_homologs(path, neighbor_similarity_lower_bound=0.8)
     return [(name, found.residues(row)) for row, name in enumerate(found.names)]
 
 
 def _clusters(path: Path) -> Any:
-    from bindtune.data.clusters import read_clusters
+    from bindtune.data.protein.clusters import read_clusters
 
     return read_clusters(path, names=["a", "b", "c"], sequences=["MK", "MR", "MH"]).tolist()
 
 
 def _folds(path: Path) -> Any:
-    from bindtune.data.folds import read_folds
+    from bindtune.data.protein.folds import read_folds
 
     return read_folds(path, names=["a", "b", "c"]).tolist()
 
@@ -199,7 +199,7 @@ def _encoder(path: Path) -> Any:
 
 
 def _tokenizer(path: Path) -> Any:
-    from bindtune.data.tokens import load_tokenizer
+    from bindtune.data.dna.tokens import load_tokenizer
 
     return load_tokenizer(str(path.parent)).vocab_size
 
@@ -215,7 +215,7 @@ def _predictions(path: Path) -> Any:
 
 
 def _out_of_fold(path: Path) -> Any:
-    from bindtune.evaluation.out_of_fold import read_out_of_fold
+    from bindtune.runs.out_of_fold import read_out_of_fold
 
     found = read_out_of_fold(path.parent)
     assert found is not None
@@ -226,25 +226,25 @@ def _out_of_fold(path: Path) -> Any:
 
 
 def _record_losses(path: Path) -> Any:
-    from bindtune.evaluation.record_losses import read_record_losses
+    from bindtune.runs.eval_records import read_record_losses
 
     return [column.tolist() for column in read_record_losses(path)]
 
 
 def _run_json(path: Path) -> Any:
-    from bindtune.evaluation.run_files import read_json
+    from bindtune.runs.reading import read_json
 
     return read_json(path)
 
 
 def _run_yaml(path: Path) -> Any:
-    from bindtune.evaluation.run_files import read_yaml
+    from bindtune.runs.reading import read_yaml
 
     return read_yaml(path)
 
 
 def _run_csv(path: Path) -> Any:
-    from bindtune.evaluation.run_files import read_csv
+    from bindtune.runs.reading import read_csv
 
     return read_csv(path, ("protein", "fold"))
 
@@ -263,7 +263,7 @@ def _run_to_predict(path: Path) -> Any:
 
 
 def _run_to_report(path: Path) -> Any:
-    from bindtune.evaluation.run_kinds import run_config
+    from bindtune.runs.kinds import run_config
 
     return run_config(path.parent)["training"].get("ions")
 
@@ -275,7 +275,7 @@ def _run_to_merge(path: Path) -> Any:
 
 
 def _run_to_compare(path: Path) -> Any:
-    from bindtune.evaluation.compared_runs import read_runs
+    from bindtune.reports.compared_runs import read_runs
 
     other = path.parent / "other"
     other.mkdir(exist_ok=True)

@@ -61,7 +61,7 @@ def _heads(folder: Path, content: bytes) -> Any:
 
 
 def _state(folder: Path, content: bytes) -> Any:
-    from bindtune.training.binding.files import STATE, read_state
+    from bindtune.training.binding.fold_files import STATE, read_state
 
     (folder / STATE).write_bytes(content)
     return read_state(folder)
@@ -110,7 +110,7 @@ def test_no_code_of_a_folder_is_run(tmp_path: Path, mark: Path, monkeypatch: pyt
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(told))
     config = {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil", "AutoModelForMaskedLM": "evil.Evil"}}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    from bindtune.data.tokens import load_tokenizer
+    from bindtune.data.dna.tokens import load_tokenizer
     from bindtune.models.backbones import load_encoder
     from bindtune.models.loading import load_masked_lm
 
@@ -182,7 +182,7 @@ def test_a_packed_file_of_weights_is_not_unpacked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../secret", "a/b", "..", ".", "a\\b", "/etc/passwd"])
 def test_an_id_leads_to_no_alignment_elsewhere(tmp_path: Path, name: str) -> None:
-    from bindtune.data.alignment_files import alignment_files
+    from bindtune.data.protein.alignment_files import alignment_files
     from bindtune.inference.zero_shot import _alignment
 
     folder = tmp_path / "alignments"
@@ -222,7 +222,7 @@ def test_names_are_escaped_in_a_report(tmp_path: Path) -> None:
         from binding_run import write_binding_run
     finally:
         sys.path.pop(0)
-    from bindtune.evaluation.report import write_report
+    from bindtune.reports.report import write_report
 
     run = write_binding_run(tmp_path / "run", proteins=8, ions=("<img src=x onerror=alert(2)>",), done=2, folds=2)
     write_report(run, None)

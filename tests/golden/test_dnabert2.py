@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import rounding
-from bindtune.data.tokens import load_tokenizer
+from bindtune.data.dna.tokens import load_tokenizer
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM, alibi_slopes, lay_out
 from bindtune.models.dnabert2_config import DNABert2Config
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bindtune import sample_context
-from bindtune.data.context import ContextSpec, draw_context, read_homologs
+from bindtune.data.protein.contexts import ContextSpec, draw_context, read_homologs
 from bindtune.io.a3m import match_columns, read_a3m, residues
 
 

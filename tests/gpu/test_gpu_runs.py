@@ -24,8 +24,8 @@ from bindtune.doctor.trials import try_jobs
 from bindtune.errors import Interrupted
 from bindtune.training.binding.run import cross_validate
 from bindtune.training.binding.trainer import E1BindingTrainer
-from bindtune.training.pretrain import pretrain
-from bindtune.training.trainer import RegionTrainer
+from bindtune.training.pretraining.run import pretrain
+from bindtune.training.pretraining.trainer import RegionTrainer
 
 Run = Callable[..., None]
 
@@ -103,7 +103,7 @@ def test_pretraining_learns_as_on_a_cpu(windows: tuple[Path, Path, Path], tmp_pa
     file.write_text(json.dumps({**settings, "output_dir": str(tmp_path / "cpu")}))
     code = (
         "import json, sys; from bindtune.config import PretrainConfig, build; "
-        "from bindtune.training.pretrain import pretrain; "
+        "from bindtune.training.pretraining.run import pretrain; "
         "print(json.dumps(pretrain(build(PretrainConfig, json.load(open(sys.argv[1]))))))"
     )
     hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}

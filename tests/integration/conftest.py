@@ -48,7 +48,7 @@ def still_model(generated: tuple[Path, Path, Path], tmp_path_factory: pytest.Tem
 def pretraining_run(generated: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished pretraining run of eight steps; copy it before changing it."""
     from bindtune.config import PretrainConfig, build
-    from bindtune.training.pretrain import pretrain
+    from bindtune.training.pretraining.run import pretrain
 
     train, validation, model = generated
     run = tmp_path_factory.mktemp("runs") / "pretraining"
@@ -118,9 +118,9 @@ def slurm_environment(tmp_path: Path, warm_python: Path) -> Callable[..., dict[s
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take most of the time of a small binding run."""
-    from bindtune.training.binding import board, merge
+    from bindtune.training.binding import merge, tensorboard
 
-    monkeypatch.setattr(board, "save_fold_plots", lambda *_, **__: None)
+    monkeypatch.setattr(tensorboard, "save_fold_plots", lambda *_, **__: None)
     monkeypatch.setattr(merge, "_draw", lambda *_: None)
 
 

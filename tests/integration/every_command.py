@@ -112,9 +112,9 @@ def main(inputs: Path, disk: str, mark: str) -> None:
 
     datasets.config.HF_DATASETS_CACHE = Path(f"cache{mark}").absolute()
     if disk != "local":
-        from bindtune.training.binding import board, merge
+        from bindtune.training.binding import merge, tensorboard
 
-        board.save_fold_plots = lambda *_, **__: None  # pictures take long, and hold no locks
+        tensorboard.save_fold_plots = lambda *_, **__: None  # pictures take long, and hold no locks
         merge._draw = lambda *_: None
     write_inputs(inputs, mark)
     for words in commands(mark):

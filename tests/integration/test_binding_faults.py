@@ -25,11 +25,11 @@ from torch.nn import functional as F
 
 from bindtune.config import BindingConfig, dump, load_binding
 from bindtune.errors import BindtuneError, CheckError, CheckpointError, ConfigError, InputError, Interrupted
-from bindtune.evaluation import kept_epoch
+from bindtune.evaluation import epoch_selection
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_config import E1Config
-from bindtune.runs import only_writer
-from bindtune.training.binding import board, files, inputs, merge, run, trainer
+from bindtune.runs.exclusive import only_writer
+from bindtune.training.binding import fold_files, inputs, merge, run, tensorboard, trainer
 from bindtune.training.binding.model import build_model
 from bindtune.training.binding.prediction import Predictor
 from bindtune.training.binding.processes import make_accelerator
@@ -320,13 +320,13 @@ def test_sigterm_in_validation_and_prediction_stops_at_once(
 def test_sigterm_at_the_end_of_a_fold_does_not_begin_the_next(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = files.write_out_of_fold
+    write = fold_files.write_out_of_fold
 
     def with_signal(*arguments: Any, **named: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         write(*arguments, **named)
 
-    monkeypatch.setattr(files, "write_out_of_fold", with_signal)
+    monkeypatch.setattr(fold_files, "write_out_of_fold", with_signal)
     with pytest.raises(Interrupted):
         cross_validate(make("training.epochs=1"))
     assert (tmp_path / "run" / "fold_1" / "oof.parquet").is_file()
@@ -345,7 +345,7 @@ def test_a_kill_around_the_best_epoch_changes_nothing(
 
     with monkeypatch.context() as patched:
         if place == "before the curves":
-            patched.setattr(board.Board, "add", die)
+            patched.setattr(tensorboard.Board, "add", die)
         else:
             patched.setattr(E1BindingTrainer, "_save_state", die)
             settings = settings.model_copy(update={"training": settings.training.model_copy(update={"save_steps": 0})})
@@ -363,7 +363,7 @@ def test_a_kill_around_the_best_epoch_changes_nothing(
 def test_an_unsettled_best_epoch_is_written_again_whatever_it_scores(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_epoch, "score_of", lambda mean, metric: -1.0)
+    monkeypatch.setattr(epoch_selection, "score_of", lambda mean, metric: -1.0)
     step, seen = E1BindingTrainer._step, [0]
 
     def stop_in_the_second_epoch(self: E1BindingTrainer, *arguments: Any, **named: Any) -> None:
@@ -376,7 +376,7 @@ def test_an_unsettled_best_epoch_is_written_again_whatever_it_scores(
         patched.setattr(E1BindingTrainer, "_step", stop_in_the_second_epoch)
         with pytest.raises(Interrupted):
             cross_validate(make(), fold=1)
-    files.unsettle(tmp_path / "run" / "fold_1")
+    fold_files.unsettle(tmp_path / "run" / "fold_1")
     cross_validate(make(), fold=1, resume=tmp_path / "run")
     heads = torch.load(tmp_path / "run" / "fold_1" / "best_e1_binding_model_heads.pt", weights_only=True)
     assert heads["epoch"] == 2
@@ -429,13 +429,13 @@ def test_a_damaged_state_is_refused_in_one_line(make: Make, tmp_path: Path, monk
         cross_validate(make())
     folder = tmp_path / "run" / "fold_1"
     whole = (folder / "state.pt").read_bytes()
-    assert files.read_state(folder) is not None
+    assert fold_files.read_state(folder) is not None
     drawn = random.Random(1)
     damaged = [b"", b"text", whole[: len(whole) // 2], *(damage(whole, drawn) for _ in range(60))]
     for content in damaged:
         (folder / "state.pt").write_bytes(content)
         try:
-            files.read_state(folder)
+            fold_files.read_state(folder)
         except CheckpointError as error:
             assert "delete the fold's folder to begin it anew" in str(error)
 
@@ -614,11 +614,13 @@ def test_the_epoch_is_kept_by_the_metric_and_a_better_later_one_is_said(
     metric: Any,
     min_delta: float,
 ) -> None:
-    later = kept_epoch.Later(3, 0.2, 0.1)
-    monkeypatch.setattr(kept_epoch, "clearly_better_later", lambda means, chosen: later if len(means) == 3 else None)
+    later = epoch_selection.Later(3, 0.2, 0.1)
+    monkeypatch.setattr(
+        epoch_selection, "clearly_better_later", lambda means, chosen: later if len(means) == 3 else None
+    )
     chosen = (f"training.selection_metric={metric}", f"training.min_delta={min_delta}")
     cross_validate(make("training.epochs=3", "training.patience=0", "training.learning_rate=0.01", *chosen), fold=1)
-    with (tmp_path / "run" / "fold_1" / files.HISTORY).open() as table:
+    with (tmp_path / "run" / "fold_1" / fold_files.HISTORY).open() as table:
         means = [row for row in csv.DictReader(table) if (row["split"], row["ion"]) == ("validation", "mean")]
     heads = torch.load(tmp_path / "run" / "fold_1" / "best_e1_binding_model_heads.pt", weights_only=True)
     best = max(means, key=lambda row: float(row[metric]) * (-1 if metric == "loss" else 1))
@@ -626,5 +628,6 @@ def test_the_epoch_is_kept_by_the_metric_and_a_better_later_one_is_said(
     (said,) = (one for one in caplog.records if "has a mean AUPRC of" in one.getMessage())
     assert said.levelname == "WARNING" and said.getMessage() == (
         f"fold 1: epoch 3 has a mean AUPRC of 0.2000 in validation, the kept epoch {heads['epoch']} of 0.1000: it was "
-        f"chosen by {kept_epoch.NAMES[metric]} (training.selection_metric={metric}, training.min_delta={min_delta:g})"
+        f"chosen by {epoch_selection.NAMES[metric]} (training.selection_metric={metric}, "
+        f"training.min_delta={min_delta:g})"
     )

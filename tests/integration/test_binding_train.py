@@ -19,7 +19,7 @@ import torch
 import yaml
 
 from bindtune.config import BindingConfig, build, load_binding
-from bindtune.data.proteins import label_files, load_proteins
+from bindtune.data.protein.proteins import label_files, load_proteins
 from bindtune.errors import BindtuneError, CheckError, ConfigError, Interrupted
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_config import E1Config

@@ -15,7 +15,7 @@ import pytest
 from bindtune.cli import main
 from bindtune.config import PretrainConfig, WindowsConfig, load, load_binding
 from bindtune.demo.tiny_e1 import make_tiny_e1
-from bindtune.runs import only_writer
+from bindtune.runs.exclusive import only_writer
 
 ROOT = Path(__file__).parents[2]
 

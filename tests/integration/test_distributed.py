@@ -34,7 +34,7 @@ from bindtune.inference.checkpoints import load_lora_checkpoint
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.training.binding.processes import make_accelerator
 from bindtune.training.binding.run import cross_validate
-from bindtune.training.pretrain import pretrain
+from bindtune.training.pretraining.run import pretrain
 from bindtune.training.processes import peers_told
 from bindtune.training.sharding import check_gpus, check_launcher
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bindtune.data.alignment_files import alignment_files
-from bindtune.data.alignments import Alignments
-from bindtune.data.clusters import find_mmseqs
-from bindtune.data.context import ContextSpec
+from bindtune.data.protein.alignment_files import alignment_files
+from bindtune.data.protein.alignments import Alignments
+from bindtune.data.protein.clusters import find_mmseqs
+from bindtune.data.protein.contexts import ContextSpec
 from bindtune.errors import ConfigError
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/alignments.md"

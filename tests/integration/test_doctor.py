@@ -24,17 +24,17 @@ from bindtune import E1ForMaskedLM, host_limits, locks
 from bindtune.cli import main
 from bindtune.demo.families import write_families
 from bindtune.demo.tiny_e1 import make_tiny_e1
-from bindtune.doctor import binding, machine, room
+from bindtune.doctor import binding, machine, memory_fit
 from bindtune.doctor.encoders import check_weights
 from bindtune.doctor.machine import check_room, check_shared_memory, check_threads
-from bindtune.doctor.room import HEAP, THRESHOLD, Place, check_heap, most_tokens, scaled
+from bindtune.doctor.memory_fit import HEAP, THRESHOLD, Place, check_heap, most_tokens, scaled
 from bindtune.errors import CheckpointError
 from bindtune.host_limits import host_memory, usable_cores
 from bindtune.io.a3m import read_a3m
+from bindtune.models.activation_bytes import Arithmetic, BatchShape
 from bindtune.models.backbones import load_encoder
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_config import DNABert2Config
-from bindtune.models.kept import Arithmetic, BatchShape
 from bindtune.models.memory import predict_memory
 
 Doctor = Callable[..., tuple[int, dict[str, Any]]]
@@ -247,8 +247,10 @@ def test_what_does_not_fit_is_said_with_a_budget_that_does(
 ) -> None:
     config = binding_config(proteins, tmp_path, batch_size=8)
     whole = named(doctor(config)[1], "memory", "peak without it")["value"]
-    taken = room.find_place().taken
-    monkeypatch.setattr("bindtune.doctor.room.find_place", lambda: Place("a small host", (whole - taken) * 0.7, 0))
+    taken = memory_fit.find_place().taken
+    monkeypatch.setattr(
+        "bindtune.doctor.memory_fit.find_place", lambda: Place("a small host", (whole - taken) * 0.7, 0)
+    )
     code, found = doctor(config)
     assert (code, problems(found)) == (1, [("memory", "fits")])
     fix = named(found, "memory", "fits")["fix"]

@@ -57,7 +57,7 @@ def test_the_wheel_holds_the_package_and_its_papers(wheel: Path) -> None:
     for name in (
         "py.typed",
         "models/PROFLUENT_E1_NOTICE.txt",
-        "evaluation/templates/page.html.j2",
+        "reports/templates/page.html.j2",
         "init/slurm/train.sbatch",
         "init/accelerate/ddp.yaml",
     ):

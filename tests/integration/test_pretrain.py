@@ -33,15 +33,15 @@ from transformers.trainer_utils import SchedulerType
 
 import bindtune
 from bindtune.config import PretrainConfig, build
+from bindtune.doctor.memory_fit import find_place
 from bindtune.doctor.pretraining import check_pretraining
-from bindtune.doctor.room import find_place
 from bindtune.errors import CheckpointError, ConfigError, InputError, Interrupted
-from bindtune.evaluation.record_losses import read_record_losses
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_config import DNABert2Config
-from bindtune.runs import only_writer
-from bindtune.training.pretrain import pretrain, training_arguments
-from bindtune.training.trainer import RegionTrainer
+from bindtune.runs.eval_records import read_record_losses
+from bindtune.runs.exclusive import only_writer
+from bindtune.training.pretraining.run import pretrain, training_arguments
+from bindtune.training.pretraining.trainer import RegionTrainer
 
 Files = tuple[Path, Path, Path]
 Make = Callable[..., dict[str, Any]]
@@ -431,7 +431,7 @@ def test_parameters_without_gradient_are_looked_for_in_other_models(
 
     monkeypatch.setattr(RegionTrainer, "train", train)
     if other:
-        monkeypatch.setattr("bindtune.training.pretrain.DNABert2ForMaskedLM", EsmForMaskedLM)
+        monkeypatch.setattr("bindtune.training.pretraining.run.DNABert2ForMaskedLM", EsmForMaskedLM)
     with pytest.raises(CaughtError, match=str(other)):
         run(settings())
 

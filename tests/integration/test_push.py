@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 import hub as stand_in
 from bindtune import DNABert2ForMaskedLM, E1ForMaskedLM
 from bindtune.demo.tiny_e1 import make_tiny_e1
-from bindtune.evaluation.model_card import e1_notice
 from bindtune.models.binding_checkpoint import read_heads
 from bindtune.publishing.releases import packaged_releases
 from bindtune.publishing.verify import verify
-from bindtune.runs import sha256
+from bindtune.reports.model_card import e1_notice
+from bindtune.runs.provenance import sha256
 from hub import TOKEN, Hub, Repository
 
 # huggingface_hub sends large files in a way that its HTTP library warns of.
@@ -328,7 +328,7 @@ def test_paths_in_files_that_are_not_cleaned_are_refused(push: Push, hub: Hub, t
 
 
 def test_a_run_in_use(push: Push, trained: Path) -> None:
-    from bindtune.runs import only_writer
+    from bindtune.runs.exclusive import only_writer
 
     with only_writer(trained / "fold_2"):
         assert "is in use by another process" in push(trained)[2]

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from bindtune.config import PretrainConfig, WindowsConfig, build
-from bindtune.data.tokens import load_tokenizer, tokenise_file
+from bindtune.data.dna.tokens import load_tokenizer, tokenise_file
 from bindtune.io.records import read_windows
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.preparation.windows import make_windows
-from bindtune.training.pretrain import pretrain
+from bindtune.training.pretraining.run import pretrain
 
 
 def test_from_peakhood_peaks_to_a_checkpoint(shared: Path, tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from sklearn.metrics import average_precision_score
 
 from bindtune.cli import main
 from bindtune.errors import InputError
-from bindtune.evaluation import report_binding, report_pretraining
-from bindtune.evaluation.page import Block, Fold, Notice, Page, Table, Text
-from bindtune.evaluation.report import write_report
+from bindtune.reports import report_binding, report_pretraining
+from bindtune.reports.page import Block, Fold, Notice, Page, Table, Text
+from bindtune.reports.report import write_report
 
 Writer = Callable[..., Path]
 

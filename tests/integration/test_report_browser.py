@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bindtune.evaluation.report import write_report
+from bindtune.reports.report import write_report
 
 HOSTILE = "<script>alert(1)</script>"
 

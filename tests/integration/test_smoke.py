@@ -16,8 +16,8 @@ from bindtune.config import BindingConfig, PretrainConfig
 from bindtune.demo import smoke as both
 from bindtune.demo import smoke_binding as binding
 from bindtune.demo.smoke import run_smoke
-from bindtune.training import smoke as pretraining
-from bindtune.training.binding import board, merge
+from bindtune.training.binding import merge, tensorboard
+from bindtune.training.pretraining import smoke as pretraining
 
 Smoke = Callable[[], list[Check]]
 
@@ -27,7 +27,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """The whole smoke test on its own data: its folder, and what it said."""
     folder, lines = tmp_path_factory.mktemp("smoke"), list[str]()
     with pytest.MonkeyPatch.context() as patch:  # pictures take most of the time
-        patch.setattr(board, "save_fold_plots", lambda *_, **__: None)
+        patch.setattr(tensorboard, "save_fold_plots", lambda *_, **__: None)
         patch.setattr(merge, "_draw", lambda *_: None)
         assert run_smoke(None, None, out=folder, notify=lines.append)
     return folder, lines

@@ -21,7 +21,7 @@ from bindtune import (
     E1ForMaskedLM,
     E1ForResidueClassification,
 )
-from bindtune.models.hub_layout import write_hub_layout
+from bindtune.models.dnabert2_export import write_hub_layout
 
 assert bindtune.auto.REGISTERED  # the auto classes know them now
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "transformers-and-peft.md"

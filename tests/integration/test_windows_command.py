@@ -16,7 +16,7 @@ import pytest
 
 from bindtune.cli import main
 from bindtune.config import WindowsConfig, build, read_yaml
-from bindtune.runs import only_writer
+from bindtune.runs.exclusive import only_writer
 
 Caplog = pytest.LogCaptureFixture
 Run = Callable[..., tuple[int, str, str]]

@@ -17,7 +17,9 @@ import pytest
 from bindtune import locks
 from bindtune.errors import ConfigError
 from bindtune.locks import lock, open_lock
-from bindtune.runs import LOCK, atomic_folder, atomic_path, in_use, only_writer, sweep, taking_turns, write_text
+from bindtune.runs.exclusive import in_use, only_writer, taking_turns
+from bindtune.runs.names import LOCK
+from bindtune.runs.writing import atomic_folder, atomic_path, sweep, write_text
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 # Every use of a lock; a second process looks at what the first one holds.
@@ -25,7 +27,8 @@ _USES = """
 import json, logging, subprocess, sys
 from pathlib import Path
 from bindtune.errors import ConfigError
-from bindtune.runs import atomic_folder, atomic_path, in_use, only_writer, sweep, taking_turns, write_text
+from bindtune.runs.writing import atomic_folder, atomic_path, sweep, write_text
+from bindtune.runs.exclusive import in_use, only_writer, taking_turns
 
 logging.basicConfig(format="%(message)s")
 folder = Path(sys.argv[1])

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from bindtune.errors import CheckpointError, ConfigError, InputError
 from bindtune.host_limits import host_memory, size
 from bindtune.memory_errors import OutOfMemoryError, is_out_of_memory, naming_settings
-from bindtune.models.damage import loading
+from bindtune.models.load_errors import loading
 
 FAR_TOO_MUCH = 1 << 60
 

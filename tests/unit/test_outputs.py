@@ -8,7 +8,8 @@ import pytest
 
 from bindtune.errors import InputError
 from bindtune.outputs import output_file, output_folder
-from bindtune.runs import atomic_folder, atomic_path, only_writer
+from bindtune.runs.exclusive import only_writer
+from bindtune.runs.writing import atomic_folder, atomic_path
 
 
 @pytest.fixture

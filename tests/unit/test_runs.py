@@ -15,19 +15,10 @@ from safetensors import SafetensorError
 from bindtune import runs
 from bindtune.errors import ConfigError, InputError
 from bindtune.locks import lock
-from bindtune.runs import (
-    LOCK,
-    atomic_folder,
-    atomic_path,
-    in_use,
-    only_writer,
-    provenance,
-    refuse_other_inputs,
-    sha256,
-    sweep,
-    write_text,
-    writing,
-)
+from bindtune.runs.exclusive import in_use, only_writer
+from bindtune.runs.names import LOCK
+from bindtune.runs.provenance import provenance, refuse_other_inputs, sha256
+from bindtune.runs.writing import atomic_folder, atomic_path, sweep, write_text, writing
 
 
 def test_a_file_appears_whole_with_usual_rights(tmp_path: Path) -> None:
@@ -132,7 +123,7 @@ def test_errors_that_are_not_about_writing_pass(tmp_path: Path) -> None:
 _DIES = """
 import os, sys
 from pathlib import Path
-from bindtune.runs import atomic_folder, atomic_path
+from bindtune.runs.writing import atomic_folder, atomic_path
 with atomic_path(Path(sys.argv[1]) / "a.txt"), atomic_folder(Path(sys.argv[1]) / "b") as new:
     (new / "c").write_text("half")
     os._exit(9)

@@ -87,7 +87,7 @@ def read_yaml(path: Path, *, notes: bool = False) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, is not YAML, or does not hold names and values.
     """
-    from bindtune.documents import read_document  # here and below: --help comes without yaml
+    from bindtune.yaml_json import read_document  # here and below: --help comes without yaml
 
     content = read_document(path, notes=notes)
     if content is None:
@@ -106,7 +106,7 @@ def read_override(override: str, *, example: str) -> tuple[str, Any]:
     name, equals, text = override.partition("=")
     if not equals or not name:
         raise ConfigError(f"'{override}' is no setting, expected {example}")
-    from bindtune.documents import read_value
+    from bindtune.yaml_json import read_value
 
     try:
         return name, read_value(text)
@@ -123,7 +123,7 @@ def load(model: type[S], *, config: Path | None, given: Mapping[str, Any]) -> S:
 
 def dump(settings: Settings) -> str:
     """The resolved settings as YAML, every default written out."""
-    from bindtune.documents import write_document
+    from bindtune.yaml_json import write_document
 
     return write_document(settings.model_dump(mode="json"))
 

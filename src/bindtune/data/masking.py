@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bindtune.data.draws import Keys, fractions, uniform, words_at
+from bindtune.data.keyed_random import Keys, fractions, uniform, words_at
 from bindtune.errors import ConfigError
 
 Bools = NDArray[np.bool_]

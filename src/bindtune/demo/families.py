@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bindtune.runs import write_text
+from bindtune.runs.writing import write_text
 
 # What an ion's families share. Upper case binds, lower case is there and does not, a dot is any letter.
 _MOTIFS = {

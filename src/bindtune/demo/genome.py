@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.io.genome import reverse_complement
-from bindtune.runs import write_text
+from bindtune.runs.writing import write_text
 
 _LETTERS = np.frombuffer(b"ACGT", dtype=np.uint8)
 # Invented. A site is a few copies, in which some letters have changed.

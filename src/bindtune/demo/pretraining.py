@@ -14,7 +14,7 @@ from bindtune.io.records import read_windows
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.preparation.windows import make_windows
-from bindtune.training.pretrain import pretrain
+from bindtune.training.pretraining.run import pretrain
 
 _SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]  # ids 0 to 4, as DNABERT-2 has them
 

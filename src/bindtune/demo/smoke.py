@@ -11,8 +11,9 @@ from bindtune.demo.pretraining import make_windows_and_model
 from bindtune.demo.smoke_binding import smoke_binding
 from bindtune.errors import ConfigError
 from bindtune.outputs import output_folder
-from bindtune.runs import LOCK, only_writer
-from bindtune.training.smoke import smoke
+from bindtune.runs.exclusive import only_writer
+from bindtune.runs.names import LOCK
+from bindtune.training.pretraining.smoke import smoke
 
 
 def run_smoke(

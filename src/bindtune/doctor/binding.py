@@ -11,17 +11,17 @@ import numpy as np
 import torch
 
 from bindtune.config import BindingConfig
-from bindtune.data.alignment_files import unmatched
-from bindtune.data.alignments import AlignmentCounts
-from bindtune.data.folds import count_folds
-from bindtune.data.proteins import Proteins
+from bindtune.data.protein.alignment_files import unmatched
+from bindtune.data.protein.alignments import AlignmentCounts
+from bindtune.data.protein.folds import count_folds
+from bindtune.data.protein.proteins import Proteins
 from bindtune.doctor.encoders import check_weights
 from bindtune.doctor.findings import Finding, attempt, noted, problem, warning
 from bindtune.doctor.machine import check_room
-from bindtune.doctor.room import Place, check_memory
+from bindtune.doctor.memory_fit import Place, check_memory
+from bindtune.models.activation_bytes import WIDE, Arithmetic, BatchShape
 from bindtune.models.adapters import count_parameters
 from bindtune.models.backbones import BatchPreparer, empty_encoder, preparer_for
-from bindtune.models.kept import WIDE, Arithmetic, BatchShape
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.training.binding.audit import audit
 from bindtune.training.binding.batches import FoldBatches

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from bindtune.doctor.findings import Finding, attempt, noted, problem, warning
 from bindtune.errors import CheckpointError
 from bindtune.models.base_files import no_network, weight_files
-from bindtune.models.damage import loading
+from bindtune.models.load_errors import loading
 
 
 def check_weights(name: str) -> list[Finding]:

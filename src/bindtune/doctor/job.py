@@ -38,14 +38,14 @@ def diagnose(config: Path | None, overrides: Sequence[str], *, job: Job | None) 
         output, checked = Path(), problems
     elif wanted == "train":
         from bindtune.doctor.binding import check_binding
-        from bindtune.doctor.room import find_place
+        from bindtune.doctor.memory_fit import find_place
 
         binding = attempt("settings", str(config), lambda: _binding_settings(config, overrides), problems)
         output = Path() if binding is None else binding.training.output_dir
         checked = problems if binding is None else check_binding(binding, place=find_place)
     else:
+        from bindtune.doctor.memory_fit import find_place
         from bindtune.doctor.pretraining import check_pretraining
-        from bindtune.doctor.room import find_place
 
         settings = attempt("settings", str(config), lambda: _pretraining_settings(config, overrides), problems)
         output = Path() if settings is None else settings.output_dir

@@ -9,15 +9,16 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bindtune.config import PretrainConfig
-from bindtune.data.collate import check_special_tokens
-from bindtune.data.tokens import load_tokenizer, windows_with_peaks
+from bindtune.data.dna.collate import check_special_tokens
+from bindtune.data.dna.tokens import load_tokenizer, windows_with_peaks
 from bindtune.doctor.encoders import check_weights
 from bindtune.doctor.findings import Finding, attempt, noted, warning
 from bindtune.doctor.machine import check_room
-from bindtune.doctor.room import Place, check_memory
-from bindtune.models.kept import WIDE, Arithmetic, BatchShape
+from bindtune.doctor.memory_fit import Place, check_memory
+from bindtune.models.activation_bytes import WIDE, Arithmetic, BatchShape
 from bindtune.models.loading import empty_masked_lm
-from bindtune.training.pretrain import (
+from bindtune.training.pretraining.folder import check_inputs, find_checkpoint
+from bindtune.training.pretraining.run import (
     check_positions,
     check_rates,
     check_vocabulary,
@@ -26,7 +27,6 @@ from bindtune.training.pretrain import (
     read_rows,
     training_arguments,
 )
-from bindtune.training.pretraining_folder import check_inputs, find_checkpoint
 from bindtune.training.sharding import check_launcher
 
 

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bindtune.documents import checked_number, read_document
 from bindtune.errors import InputError
 from bindtune.evaluation.bootstrap import Compared, Interval, interval, paired_interval, protein_codes
-from bindtune.evaluation.page import exact_percent
+from bindtune.evaluation.figure_text import exact_percent
 from bindtune.evaluation.ranking import (
     MOST_HIGH_RECALL_AREA,
     area_under_roc,
@@ -19,8 +18,9 @@ from bindtune.evaluation.ranking import (
     high_recall_area,
     sort,
 )
-from bindtune.evaluation.scored import ScoredResidues
+from bindtune.evaluation.scored_residues import ScoredResidues
 from bindtune.evaluation.thresholds import FIGURES, Method, defined, ion_thresholds
+from bindtune.yaml_json import checked_number, read_document
 
 _HEADER = (
     "ion",

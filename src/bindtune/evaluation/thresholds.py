@@ -8,12 +8,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bindtune.documents import checked_number, read_document
 from bindtune.errors import InputError
 from bindtune.evaluation import confusion
 from bindtune.evaluation.metrics import call_figures
 from bindtune.evaluation.ranking import Ranking, Sorted, sort
-from bindtune.evaluation.scored import ScoredResidues
+from bindtune.evaluation.scored_residues import ScoredResidues
+from bindtune.yaml_json import checked_number, read_document
 
 Method = Literal["youden", "f1", "mcc"]
 METHODS: tuple[Method, ...] = get_args(Method)

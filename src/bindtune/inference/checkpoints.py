@@ -10,7 +10,6 @@ from torch import Tensor
 
 from bindtune.config import load_binding
 from bindtune.errors import CheckpointError, library_text
-from bindtune.evaluation.run_kinds import require_run
 from bindtune.models.adapter_config import read_adapter_config
 from bindtune.models.adapters import load_adapters, merge_in_passing, use_adapter
 from bindtune.models.backbones import BatchPreparer, load_encoder, preparer_for
@@ -18,7 +17,8 @@ from bindtune.models.base_files import weight_files
 from bindtune.models.binding_checkpoint import BEST, is_untrained, read_heads
 from bindtune.models.residue import E1ForResidueClassification, E1ResidueClassificationOutput
 from bindtune.models.run_encoder import find_encoder, same_weights
-from bindtune.runs import sha256
+from bindtune.runs.kinds import require_run
+from bindtune.runs.provenance import sha256
 
 _ADAPTERS, _HEADS = "_lora", "_heads.pt"
 _ONE_FOLD = "default"

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bindtune.data.budgets import budgeted
+from bindtune.data.protein.step_batches import budgeted
 from bindtune.errors import BindtuneError
 from bindtune.inference.batches import ids_of
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_tokens import FRAME, E1BatchPreparer, query_residue_mask
 from bindtune.outputs import output_file
-from bindtune.runs import atomic_path, atomic_stream
+from bindtune.runs.writing import atomic_path, atomic_stream
 
 Per = Literal["protein", "residue"]
 

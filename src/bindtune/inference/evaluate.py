@@ -14,24 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.config import EvaluateConfig
-from bindtune.data.alignments import AlignmentCounts
-from bindtune.data.protein_leaks import TEST, ProteinLeaks, audit_test_set, shortened
-from bindtune.data.proteins import Proteins, label_files, label_sources, load_proteins
-from bindtune.documents import write_document
+from bindtune.data.protein.alignments import AlignmentCounts
+from bindtune.data.protein.protein_leaks import TEST, ProteinLeaks, audit_test_set, shortened
+from bindtune.data.protein.proteins import Proteins, label_files, label_sources, load_proteins
 from bindtune.errors import CheckError, InputError
 from bindtune.evaluation import baseline
-from bindtune.evaluation.held_out import LabelledResidues, figures_table, score_test_set
-from bindtune.evaluation.out_of_fold import read_table
-from bindtune.evaluation.page import exact_percent
-from bindtune.evaluation.plots import calibration_figure, save_png, threshold_figure
-from bindtune.evaluation.run_files import read_csv
+from bindtune.evaluation.figure_text import exact_percent
+from bindtune.evaluation.test_set import LabelledResidues, figures_table, score_test_set
 from bindtune.inference.job import AUDIT, FOLDS, OOF, Source, TrainedRun, claimed, read_run, run_job
-from bindtune.inference.processes import launched
+from bindtune.inference.ranks import launched
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.tables import PARQUET, read_predictions
 from bindtune.io.labels import UNKNOWN
 from bindtune.io.text import LONGEST_LINE
-from bindtune.runs import atomic_stream, write_text
+from bindtune.reports.plots import calibration_figure, save_png, threshold_figure
+from bindtune.runs.out_of_fold import read_table
+from bindtune.runs.reading import read_csv
+from bindtune.runs.writing import atomic_stream, write_text
+from bindtune.yaml_json import write_document
 
 log = logging.getLogger(__name__)
 

@@ -20,22 +20,24 @@ from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig, InferenceConfig, load_binding
-from bindtune.data.alignment_files import alignment_files, unmatched
-from bindtune.data.alignments import AlignmentCounts, Alignments
-from bindtune.data.residue_rows import RowSpec, count_aligned, row_spec
-from bindtune.documents import read_json
+from bindtune.data.protein.alignment_files import alignment_files, unmatched
+from bindtune.data.protein.alignments import AlignmentCounts, Alignments
+from bindtune.data.protein.protein_rows import RowSpec, count_aligned, row_spec
 from bindtune.errors import CheckpointError, ConfigError, InputError
 from bindtune.evaluation.calibration import calibrate, fit_calibration
-from bindtune.evaluation.out_of_fold import read_table
-from bindtune.evaluation.run_kinds import require_run
 from bindtune.evaluation.thresholds import read_thresholds
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
-from bindtune.inference.processes import Processes, choose_device
+from bindtune.inference.ranks import Processes, choose_device
 from bindtune.inference.shards import NamedSequence, PredictionSpec, cut_shards, predict_shard
 from bindtune.inference.tables import PARQUET, TSV, Counts, calls_file, join_parts, write_part, write_texts
 from bindtune.models.backbones import BatchPreparer
 from bindtune.outputs import output_folder
-from bindtune.runs import only_writer, provenance, sha256, sweep, write_text, writing
+from bindtune.runs.exclusive import only_writer
+from bindtune.runs.kinds import require_run
+from bindtune.runs.out_of_fold import read_table
+from bindtune.runs.provenance import provenance, sha256
+from bindtune.runs.writing import sweep, write_text, writing
+from bindtune.yaml_json import read_json
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,14 @@ from typing import Any
 from bindtune.config import PredictConfig
 from bindtune.errors import ConfigError
 from bindtune.inference.job import INPUT, Source, TrainedRun, claimed, read_run, run_job
-from bindtune.inference.processes import Processes, launched
+from bindtune.inference.ranks import Processes, launched
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.structures import colour_structures, find_structures
 from bindtune.inference.tables import PARQUET, TSV, Counts
 from bindtune.io.proteins import read_proteins
 from bindtune.io.text import STANDARD_INPUT
-from bindtune.runs import atomic_stream, sha256, write_text
+from bindtune.runs.provenance import sha256
+from bindtune.runs.writing import atomic_stream, write_text
 
 SUMMARY = "summary.json"
 

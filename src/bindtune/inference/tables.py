@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bindtune.data.alignments import AlignmentCounts
+from bindtune.data.protein.alignments import AlignmentCounts
 from bindtune.errors import InputError
 from bindtune.inference.shards import NamedSequence, Scores
-from bindtune.io.cells import tsv_name
-from bindtune.io.parquet import read_parquet, read_row_groups
-from bindtune.runs import atomic_path, atomic_stream
+from bindtune.runs.cells import tsv_name
+from bindtune.runs.parquet import read_parquet, read_row_groups
+from bindtune.runs.writing import atomic_path, atomic_stream
 
 PARQUET, TSV = "predictions.parquet", "predictions.tsv"
 _SCHEMA = pa.schema(

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from bindtune.data.budgets import budgeted
+from bindtune.data.protein.step_batches import budgeted
 from bindtune.errors import BindtuneError, InputError
 from bindtune.inference.batches import cached, ids_of
 from bindtune.models.e1 import E1ForMaskedLM

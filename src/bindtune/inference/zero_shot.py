@@ -11,9 +11,10 @@ from typing import NamedTuple
 import torch
 
 from bindtune.config import EmbedConfig, ScoreConfig
-from bindtune.data.alignment_files import check_file_name, find_alignment, unmatched
-from bindtune.data.alignments import AlignmentCounts, count_homologs
-from bindtune.data.context import (
+from bindtune.data.keyed_random import digest
+from bindtune.data.protein.alignment_files import check_file_name, find_alignment, unmatched
+from bindtune.data.protein.alignments import AlignmentCounts, count_homologs
+from bindtune.data.protein.contexts import (
     Context,
     ContextSpec,
     draw_context,
@@ -22,7 +23,6 @@ from bindtune.data.context import (
     read_homologs,
     warn_of_other_queries,
 )
-from bindtune.data.draws import digest
 from bindtune.errors import ConfigError, InputError
 from bindtune.inference.embedding import embed_proteins, write_embeddings
 from bindtune.inference.shards import NamedSequence
@@ -33,7 +33,7 @@ from bindtune.models.base_files import check_reachable
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.finite import check_finite_model
 from bindtune.outputs import output_file
-from bindtune.runs import sweep, write_text
+from bindtune.runs.writing import sweep, write_text
 
 log = logging.getLogger(__name__)
 

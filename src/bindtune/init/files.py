@@ -11,7 +11,7 @@ from bindtune.errors import ConfigError
 from bindtune.init.settings_file import settings_file
 from bindtune.init.starters import STARTERS
 from bindtune.outputs import output_folder
-from bindtune.runs import write_text
+from bindtune.runs.writing import write_text
 
 
 def _settings(command: str) -> dict[str, str]:

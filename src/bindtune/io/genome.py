@@ -23,7 +23,7 @@ from pyfaidx import Faidx, FastaIndexingError
 from bindtune.errors import InputError
 from bindtune.io.fasta_index import Lines, check_index, header_line, lines_fit
 from bindtune.io.text import LONE_RETURNS, check_header_end, is_gzipped, open_bytes
-from bindtune.runs import atomic_path
+from bindtune.runs.writing import atomic_path
 from bindtune.wrong_files import refuse_wrong_file
 
 # Upper case, and T for the U of RNA. What is no nucleotide letter (IUPAC) becomes '!', which is then looked for.

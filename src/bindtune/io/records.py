@@ -23,8 +23,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bindtune.errors import InputError, library_text
-from bindtune.io.parquet import small_batches
 from bindtune.io.text import ODD_LETTER, is_gzipped, limited_lines, open_bytes
+from bindtune.runs.parquet import small_batches
 from bindtune.wrong_files import refuse_wrong_file
 
 _BOM = codecs.BOM_UTF8

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bindtune.errors import InputError, library_text
 from bindtune.io.text import numbered_lines
-from bindtune.runs import atomic_path, write_text
+from bindtune.runs.writing import atomic_path, write_text
 
 SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 _ATOMS = ("ATOM  ", "HETATM")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bindtune.io.structure import ResidueName
-from bindtune.runs import write_text
+from bindtune.runs.writing import write_text
 
 _NAME = re.compile(r"[A-Za-z0-9_]*")
 _FILE = re.compile(r"\w[\w .+-]*")

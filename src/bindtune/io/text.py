@@ -12,6 +12,7 @@ from typing import BinaryIO, cast
 
 from bindtune.errors import InputError
 from bindtune.printable import CONTROL
+from bindtune.regions import LONGEST_SEQUENCE
 from bindtune.wrong_files import refuse_wrong_file
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -20,7 +21,7 @@ _BLOCK_BYTES = 1 << 16
 STANDARD_INPUT = Path("-")
 ODD_LETTER = re.compile(r"[^A-Za-z]")
 """What no sequence holds, of nucleotides or residues: blanks, digits, gaps, letters of other scripts."""
-LONGEST_LINE = 1 << 24
+LONGEST_LINE = LONGEST_SEQUENCE
 """Bytes that a line may have, and a record that is held whole: a small gzip file may hold endless ones."""
 
 

@@ -16,9 +16,9 @@ from typing import Any
 import regex
 from peft import LoraConfig, PeftConfig
 
-from bindtune.documents import read_names_and_values
 from bindtune.errors import CheckpointError, ConfigError, library_text
-from bindtune.models.damage import loading
+from bindtune.models.load_errors import loading
+from bindtune.yaml_json import read_names_and_values
 
 ADAPTER_CONFIG = "adapter_config.json"
 ALL_LINEAR = "all-linear"

@@ -24,9 +24,9 @@ from bindtune.models.adapter_config import (
     name_layers,
     read_adapter_config,
 )
-from bindtune.models.damage import loading
 from bindtune.models.finite import check_finite
 from bindtune.models.fused import Dropout
+from bindtune.models.load_errors import loading
 from bindtune.models.sharded import divided
 
 ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.safetensors")

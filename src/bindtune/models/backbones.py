@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from transformers import EsmConfig, PreTrainedConfig
 
 from bindtune.models.base_files import check_reachable
-from bindtune.models.damage import loading
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_config import E1Config
 from bindtune.models.e1_tokens import E1BatchPreparer
 from bindtune.models.esm2 import Esm2BatchPreparer, Esm2ForMaskedLM
 from bindtune.models.finite import check_finite_model
 from bindtune.models.foreign_files import check_model
+from bindtune.models.load_errors import loading
 
 
 class Encoder(Protocol):

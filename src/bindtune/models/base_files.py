@@ -9,8 +9,8 @@ from urllib.request import getproxies
 from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
-from bindtune.documents import read_json
 from bindtune.errors import CheckpointError
+from bindtune.yaml_json import read_json
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _INDICES = tuple(f"{name}.index.json" for name in _WEIGHTS)

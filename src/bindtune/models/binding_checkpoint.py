@@ -10,12 +10,12 @@ from torch import Tensor
 
 from bindtune.errors import CheckpointError, library_text
 from bindtune.models.adapters import has_adapters, read_adapters, restore_adapters, save_adapters
-from bindtune.models.damage import loading
 from bindtune.models.finite import check_finite, check_finite_model
 from bindtune.models.foreign_files import read_archive
+from bindtune.models.load_errors import loading
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.models.sharded import divided
-from bindtune.runs import atomic_stream, writing
+from bindtune.runs.writing import atomic_stream, writing
 
 BEST = "best_e1_binding_model"
 HEADS, ADAPTERS = f"{BEST}_heads.pt", f"{BEST}_lora"

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, EsmForMaskedLM
 
 from bindtune.errors import CheckpointError, InputError
-from bindtune.models.damage import loading
 from bindtune.models.foreign_files import check_model, check_tokenizer
+from bindtune.models.load_errors import loading
 from bindtune.models.strict import ALL_INFO, check_complete
 
 _AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bindtune.documents import checked_number, read_names_and_values
 from bindtune.errors import CheckpointError
 from bindtune.models.base_files import base_files, model_file
-from bindtune.models.damage import loading
+from bindtune.models.load_errors import loading
+from bindtune.yaml_json import checked_number, read_names_and_values
 
 _MODEL_DOCUMENTS = ("config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")
 _TOKENIZER_DOCUMENTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")

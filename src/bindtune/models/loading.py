@@ -6,11 +6,11 @@ import torch
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 
 from bindtune.models.base_files import check_reachable
-from bindtune.models.damage import loading
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.models.finite import check_finite_model
 from bindtune.models.foreign_files import check_model
+from bindtune.models.load_errors import loading
 from bindtune.models.strict import ALL_INFO, check_complete
 
 

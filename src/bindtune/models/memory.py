@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from bindtune.models.kept import WIDE, Arithmetic, BatchShape, Head, Kept, kept_by
+from bindtune.models.activation_bytes import WIDE, Arithmetic, BatchShape, Head, Kept, kept_by
 
 
 @dataclass(frozen=True)

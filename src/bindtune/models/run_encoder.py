@@ -9,11 +9,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from bindtune.documents import read_json
 from bindtune.errors import CheckpointError
 from bindtune.models.base_files import base_files, in_hub_cache, weight_files
 from bindtune.models.weight_digest import weight_digest
-from bindtune.runs import PROVENANCE, places, read_inputs, sha256
+from bindtune.runs.names import PROVENANCE
+from bindtune.runs.provenance import places, read_inputs, sha256
+from bindtune.yaml_json import read_json
 
 log = logging.getLogger(__name__)
 

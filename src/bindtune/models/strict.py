@@ -10,8 +10,8 @@ import torch
 from transformers import PreTrainedModel
 
 from bindtune.errors import CheckpointError
-from bindtune.models.damage import loading
 from bindtune.models.foreign_files import check_model
+from bindtune.models.load_errors import loading
 
 
 class MisfitError(CheckpointError, RuntimeError):

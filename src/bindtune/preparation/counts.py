@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bindtune.data.layout import Layout
+from bindtune.data.dna.window_positions import Layout
 from bindtune.io.window_files import METHODS, WindowColumns
 from bindtune.preparation.inputs import Tally
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.config import WindowsConfig
-from bindtune.data.chromosomes import ChromosomeNames, read_aliases
-from bindtune.data.layout import Regions
-from bindtune.data.peaks import Peaks, merge, strong_enough
+from bindtune.data.dna.chromosomes import ChromosomeNames, read_aliases
+from bindtune.data.dna.peaks import Peaks, merge, strong_enough
+from bindtune.data.dna.window_positions import Regions
 from bindtune.errors import ConfigError, InputError
 from bindtune.io.bed import read_bed
 from bindtune.io.genes import read_genes

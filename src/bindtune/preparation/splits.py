@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from bindtune.data.layout import Placed, Regions
-from bindtune.data.leaks import HeldOutKeys, LeakAudit, Leaks
-from bindtune.data.splits import SPLITS, TRAIN, SplitPlan
-from bindtune.data.windows import WindowMaker, Windows
+from bindtune.data.dna.splits import SPLITS, TRAIN, SplitPlan
+from bindtune.data.dna.window_leaks import HeldOutKeys, LeakAudit, Leaks
+from bindtune.data.dna.window_positions import Placed, Regions
+from bindtune.data.dna.windows import WindowMaker, Windows
 from bindtune.io.window_files import WindowFormat, window_writer
 from bindtune.preparation.counts import SplitCount
 from bindtune.preparation.twins import Twins
-from bindtune.runs import atomic_path
+from bindtune.runs.writing import atomic_path
 
 
 class SplitFiles:

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bindtune.data.layout import Regions
-from bindtune.data.windows import Windows
+from bindtune.data.dna.window_positions import Regions
+from bindtune.data.dna.windows import Windows
 
 REPEATED_NAME = "repeated_seq_id"
 PEAKLESS_TWIN = "peakless_twin_of_a_window_with_peaks"

@@ -5,9 +5,9 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from bindtune.data.layout import Regions
-from bindtune.data.peaks import PeakIndex, Peaks
-from bindtune.data.windows import WindowMaker
+from bindtune.data.dna.peaks import PeakIndex, Peaks
+from bindtune.data.dna.window_positions import Regions
+from bindtune.data.dna.windows import WindowMaker
 from bindtune.preparation.inputs import Source
 
 REASONS = (

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from bindtune import __version__
 from bindtune.config import WindowsConfig
-from bindtune.data.layout import Layout, Regions, sample_long_regions
-from bindtune.data.leaks import Leaks
-from bindtune.data.peaks import PeakIndex
-from bindtune.data.splits import SPLITS, TEST, TRAIN, VALIDATION, Amount, Amounts, SplitPlan, few_peaks, plan_splits
-from bindtune.data.windows import WindowMaker, WindowRules
+from bindtune.data.dna.peaks import PeakIndex
+from bindtune.data.dna.splits import SPLITS, TEST, TRAIN, VALIDATION, Amount, Amounts, SplitPlan, few_peaks, plan_splits
+from bindtune.data.dna.window_leaks import Leaks
+from bindtune.data.dna.window_positions import Layout, Regions, sample_long_regions
+from bindtune.data.dna.windows import WindowMaker, WindowRules
 from bindtune.errors import CheckError, InputError
 from bindtune.outputs import output_folder
 from bindtune.preparation.counts import SplitCount, summarise
@@ -25,7 +25,8 @@ from bindtune.preparation.inputs import Source, Tally, chromosome_set, open_sour
 from bindtune.preparation.splits import SplitFiles
 from bindtune.preparation.twins import PEAKLESS_TWIN, REPEATED_NAME
 from bindtune.preparation.unlisted import chromosome_ends, count_unlisted, warn_of_another_assembly
-from bindtune.runs import atomic_path, only_writer, sweep, writing
+from bindtune.runs.exclusive import only_writer
+from bindtune.runs.writing import atomic_path, sweep, writing
 
 log = logging.getLogger(__name__)
 

@@ -17,20 +17,22 @@ from typing import Any
 import torch
 
 from bindtune import __version__
-from bindtune.documents import read_json, read_text, write_document
 from bindtune.errors import CheckpointError, ConfigError
-from bindtune.evaluation.card_binding import ADAPTERS, ENCODER, encoder_of, run_card
-from bindtune.evaluation.card_pretraining import pretraining_card
-from bindtune.evaluation.model_card import NOTICE, README, base_name, e1_notice, inputs_of
-from bindtune.evaluation.report_run import provenance
-from bindtune.evaluation.run_kinds import CONFIG, is_binding, run_config
 from bindtune.models.adapters import ADAPTER_FILES
 from bindtune.models.binding_checkpoint import HEADS, read_heads
 from bindtune.publishing.private import find_private, without_folders
 from bindtune.publishing.releases import packaged_releases
-from bindtune.runs import PROVENANCE, in_use, sha256
+from bindtune.reports.card_binding import ADAPTERS, ENCODER, encoder_of, run_card
+from bindtune.reports.card_pretraining import pretraining_card
+from bindtune.reports.model_card import NOTICE, README, base_name, e1_notice, inputs_of
+from bindtune.reports.report_run import provenance
+from bindtune.runs.exclusive import in_use
+from bindtune.runs.kinds import CONFIG, is_binding, run_config
+from bindtune.runs.names import PROVENANCE
+from bindtune.runs.provenance import sha256
 from bindtune.training.binding.merge import METRICS, SUMMARY, THRESHOLDS
-from bindtune.training.checkpoints import STATE
+from bindtune.training.pretraining.checkpoints import STATE
+from bindtune.yaml_json import read_json, read_text, write_document
 
 MANIFEST = "manifest.json"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors", "pytorch_model.bin")

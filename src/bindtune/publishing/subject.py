@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
-from bindtune.data.tokens import load_tokenizer
+from bindtune.data.dna.tokens import load_tokenizer
 from bindtune.models.backbones import find_backbone, is_protein_encoder, load_backbone
 from bindtune.models.e1_tokens import IDS, VOCABULARY
 from bindtune.models.loading import load_masked_lm

@@ -19,7 +19,8 @@ from bindtune.models.base_files import base_files, weight_files
 from bindtune.publishing.releases import TOKENIZER, Release, packaged_releases
 from bindtune.publishing.subject import LOGITS, Subject, load_subject
 from bindtune.publishing.verify_run import check_run, is_run
-from bindtune.runs import sha256, writing
+from bindtune.runs.provenance import sha256
+from bindtune.runs.writing import writing
 
 _HALF, _SINGLE = 2.0**-8, 2.0**-24
 """The largest relative error of one rounding: bfloat16 has 8 bits of significand, fp32 24."""

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from bindtune.checks import Check
-from bindtune.evaluation.run_kinds import CONFIG, is_binding, run_config
 from bindtune.inference.checkpoints import load_ensemble_models
 from bindtune.models.adapter_check import adapter_effect
 from bindtune.models.adapters import has_adapters
 from bindtune.models.binding_checkpoint import HEADS
 from bindtune.models.e1_tokens import IDS
 from bindtune.publishing.subject import ProteinModel
+from bindtune.runs.kinds import CONFIG, is_binding, run_config
 
 
 def is_run(folder: Path) -> bool:

@@ -6,21 +6,21 @@ from typing import Any
 
 from transformers.utils.logging import disable_progress_bar
 
-from bindtune.data.tokens import load_tokenizer
+from bindtune.data.dna.tokens import load_tokenizer
 from bindtune.errors import CheckpointError, ConfigError
-from bindtune.evaluation.card_binding import merged_card
-from bindtune.evaluation.card_pretraining import pretraining_card
-from bindtune.evaluation.model_card import NOTICE, README, e1_notice
-from bindtune.evaluation.run_kinds import CONFIG, is_binding, run_config
 from bindtune.models.adapters import merge_adapters
 from bindtune.models.backbones import load_encoder
 from bindtune.models.binding_checkpoint import BEST, is_untrained, read_heads
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.models.dnabert2_export import write_hub_layout
 from bindtune.models.finite import check_finite_model
-from bindtune.models.hub_layout import write_hub_layout
 from bindtune.models.run_encoder import find_encoder
 from bindtune.outputs import output_folder
-from bindtune.runs import atomic_folder, sweep, write_text
+from bindtune.reports.card_binding import merged_card
+from bindtune.reports.card_pretraining import pretraining_card
+from bindtune.reports.model_card import NOTICE, README, e1_notice
+from bindtune.runs.kinds import CONFIG, is_binding, run_config
+from bindtune.runs.writing import atomic_folder, sweep, write_text
 
 
 def export_run(model: Path, out: Path, *, base_model: str | None = None) -> None:

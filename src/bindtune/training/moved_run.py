@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from bindtune.config import BindingConfig, PretrainConfig
-from bindtune.data.clusters import METHODS
-from bindtune.data.proteins import label_files
+from bindtune.data.protein.clusters import METHODS
+from bindtune.data.protein.proteins import label_files
 from bindtune.errors import InputError
-from bindtune.evaluation.run_kinds import CONFIG
 from bindtune.models.run_encoder import find_encoder
-from bindtune.runs import PROVENANCE, places, read_inputs, sha256
+from bindtune.runs.kinds import CONFIG
+from bindtune.runs.names import PROVENANCE
+from bindtune.runs.provenance import places, read_inputs, sha256
 
 _LABELS = "labels of "
 _Noted = Mapping[str, Mapping[str, str]]

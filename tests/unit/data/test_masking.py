@@ -14,7 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bindtune.data.draws import derive, digest, uniform
+from bindtune.data.keyed_random import derive, digest, uniform
 from bindtune.data.masking import (
     MaskingRates,
     Replacement,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bindtune.data.context import ContextSpec, draw_context, read_homologs
+from bindtune.data.protein.contexts import ContextSpec, draw_context, read_homologs
 from bindtune.demo.families import IONS, Family, FamilyFiles, Member, alignment, labels, write_families
 from bindtune.io.a3m import match_columns, read_a3m, residues
 

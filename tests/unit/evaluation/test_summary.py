@@ -7,13 +7,13 @@ import pytest
 import yaml
 from sklearn import metrics as sklearn_metrics
 
-from bindtune.documents import write_document
 from bindtune.errors import InputError
 from bindtune.evaluation.bootstrap import interval
 from bindtune.evaluation.metrics import residue_metrics
-from bindtune.evaluation.scored import ScoredResidues, by_ion
+from bindtune.evaluation.scored_residues import ScoredResidues, by_ion
 from bindtune.evaluation.summary import out_of_fold_summary, read_summary, summary_table
 from bindtune.evaluation.thresholds import choose_threshold, cross_fitted
+from bindtune.yaml_json import write_document
 
 
 @pytest.fixture(scope="module")

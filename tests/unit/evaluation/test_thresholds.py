@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from bindtune.evaluation.scored import ScoredResidues, by_ion
+from bindtune.evaluation.scored_residues import ScoredResidues, by_ion
 from bindtune.evaluation.thresholds import METHODS, choose_threshold, cross_fitted, global_thresholds
 
 probabilities = st.floats(0, 1, width=32) | st.integers(0, 8).map(lambda eighths: eighths / 8)

@@ -127,7 +127,7 @@ def test_an_encoder_of_another_shape_is_refused(run: Path) -> None:
 
 
 def test_an_encoder_of_the_same_shape_but_other_weights_is_refused(run: Path) -> None:
-    from bindtune.runs import provenance
+    from bindtune.runs.provenance import provenance
 
     own = run.parent / "encoder/model.safetensors"
     (run / "provenance.json").write_text(json.dumps(provenance({"base model.safetensors": own}, [])))

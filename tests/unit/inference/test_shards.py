@@ -12,10 +12,10 @@ import torch
 
 import rounding
 from bindtune import E1BatchPreparer
-from bindtune.data.alignments import Alignments
-from bindtune.data.context import ContextSpec
-from bindtune.data.draws import digest
-from bindtune.data.residue_rows import RowSpec, chunks
+from bindtune.data.keyed_random import digest
+from bindtune.data.protein.alignments import Alignments
+from bindtune.data.protein.contexts import ContextSpec
+from bindtune.data.protein.protein_rows import RowSpec, chunks
 from bindtune.errors import BindtuneError
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
 from bindtune.inference.shards import NamedSequence, PredictionSpec, Scores, cut_shards, predict_shard

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 import rounding
 from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM
-from bindtune.data.budgets import budgeted
+from bindtune.data.protein.step_batches import budgeted
 from bindtune.errors import BindtuneError, InputError
 from bindtune.inference.variants import position_scores, score_variants
 from bindtune.models.e1_tokens import TOKEN_ID

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bindtune.data import context
+from bindtune.data.protein import contexts
 from bindtune.errors import InputError
 from bindtune.io.genome import GenomeFile
 from bindtune.io.proteins import read_proteins
@@ -75,10 +75,10 @@ def test_members_in_a_row_and_dense_files_are_read(tmp_path: Path) -> None:
 
 
 def test_an_alignment_of_too_many_rows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(context, "_MOST_ROWS", 3)
+    monkeypatch.setattr(contexts, "_MOST_ROWS", 3)
     path = tmp_path / "q.a3m"
     path.write_bytes(b">q\nMK\n" + b">x\nMR\n" * 2)
-    assert len(context.read_homologs(path, neighbor_similarity_lower_bound=0.8).names) == 3
+    assert len(contexts.read_homologs(path, neighbor_similarity_lower_bound=0.8).names) == 3
     path.write_bytes(b">q\nMK\n" + b">x\nMR\n" * 3)
     with pytest.raises(InputError, match=r"q\.a3m:7: more than 3 rows"):
-        context.read_homologs(path, neighbor_similarity_lower_bound=0.8)
+        contexts.read_homologs(path, neighbor_similarity_lower_bound=0.8)

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 import rounding
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM, DNABert2Model, Layer, alibi_slopes, lay_out
 from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2_export import write_hub_layout
 from bindtune.models.fused import dropout, gated_gelu
-from bindtune.models.hub_layout import write_hub_layout
 from tiny_dnabert2 import SIZES
 
 DECODER, EMBEDDINGS = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"

@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import EsmForMaskedLM, EsmModel
 
 import rounding
-from bindtune.data.residue_collate import JointCollator, ResidueCollator
-from bindtune.data.residue_rows import Chunk, ResidueRow
+from bindtune.data.protein.collate import JointCollator, ResidueCollator
+from bindtune.data.protein.protein_rows import Chunk, ResidueRow
 from bindtune.errors import CheckpointError, ConfigError, InputError
 from bindtune.models.adapter_check import check_lora
 from bindtune.models.adapters import add_lora, read_adapters, restore_adapters, save_adapters

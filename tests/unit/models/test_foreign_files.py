@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForMaskedLM
 
 from bindtune import E1ForMaskedLM
-from bindtune.data.tokens import load_tokenizer
+from bindtune.data.dna.tokens import load_tokenizer
 from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.errors import BindtuneError, CheckpointError
 from bindtune.models.backbones import find_backbone, load_encoder

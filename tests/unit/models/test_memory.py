@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from bindtune import E1BatchPreparer, E1Config, E1ForJointBindingMLM, E1ForMaskedLM
+from bindtune.models.activation_bytes import WIDE, Arithmetic, BatchShape
 from bindtune.models.adapters import add_lora
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_config import DNABert2Config
-from bindtune.models.kept import WIDE, Arithmetic, BatchShape
 from bindtune.models.memory import predict_memory, saved_for_backward
 
 TOLERANCE = 0.01

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 import rounding
 from bindtune import E1BatchPreparer, E1ForMaskedLM, E1Model
-from bindtune.data.residue_collate import JointCollator, ResidueCollator
-from bindtune.data.residue_rows import Chunk, ResidueRow
+from bindtune.data.protein.collate import JointCollator, ResidueCollator
+from bindtune.data.protein.protein_rows import Chunk, ResidueRow
 from bindtune.models.adapters import add_lora
 from bindtune.models.binding_loss import BindingLoss
 from bindtune.models.e1_tokens import query_residue_mask

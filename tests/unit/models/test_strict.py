@@ -18,7 +18,7 @@ from bindtune.errors import CheckpointError
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM, DNABert2Model
 from bindtune.models.dnabert2_classifiers import DNABert2ForSequenceClassification
 from bindtune.models.dnabert2_config import DNABert2Config
-from bindtune.models.hub_layout import write_hub_layout
+from bindtune.models.dnabert2_export import write_hub_layout
 
 DECODER, EMBEDDINGS = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"
 IDS = torch.tensor([[1, 7, 8, 9, 2]])

@@ -17,7 +17,7 @@ from bindtune.models.base_files import base_files
 from bindtune.models.esm2 import Esm2ForMaskedLM
 from bindtune.models.run_encoder import find_encoder
 from bindtune.models.weight_digest import weight_digest
-from bindtune.runs import provenance
+from bindtune.runs.provenance import provenance
 
 FORMS = ("one file", "parts", "torch")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bindtune.errors import CheckpointError, ConfigError
-from bindtune.evaluation.model_card import NOTICE, README
 from bindtune.publishing.bundle import collect
+from bindtune.reports.model_card import NOTICE, README
 
 
 def test_a_run_that_trained_the_encoder_itself(make_binding_run: Callable[..., Path], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from bindtune import E1BatchPreparer
-from bindtune.data.tokens import load_tokenizer
+from bindtune.data.dna.tokens import load_tokenizer
 from bindtune.models.esm2 import Esm2BatchPreparer
 from bindtune.publishing.releases import RECORDS, TENSORS, Release, packaged_releases
 from golden.make_releases import main

@@ -19,7 +19,7 @@ from bindtune.errors import CheckpointError, ConfigError
 from bindtune.publishing.releases import RECORDS, TENSORS, Release, read_releases
 from bindtune.publishing.subject import ProteinModel, load_subject
 from bindtune.publishing.verify import compare, verify
-from bindtune.runs import sha256
+from bindtune.runs.provenance import sha256
 
 NAME = "example/small-e1"
 SEQUENCES = ("MPAGFRQVCKAFMAEPMFNTATQHEYHCCTPTRMYINTPVNRAFG", "MYPNQTSFAHGFWVHQI", "MCADPSK")

@@ -7,10 +7,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from bindtune.config import BindingConfig, ContextSettings
-from bindtune.data.budgets import Steps, budgeted, training_steps
-from bindtune.data.proteins import Proteins
-from bindtune.data.residue_collate import JointCollator, ResidueCollator
-from bindtune.data.residue_rows import FixedBatches, ResidueRows, row_spec
+from bindtune.data.protein.collate import JointCollator, ResidueCollator
+from bindtune.data.protein.protein_rows import FixedBatches, ResidueRows, row_spec
+from bindtune.data.protein.proteins import Proteins
+from bindtune.data.protein.step_batches import Steps, budgeted, training_steps
 from bindtune.data.workers import reading
 from bindtune.models.backbones import BatchPreparer
 from bindtune.training.binding.inputs import FoldProteins

@@ -9,22 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from bindtune.config import BindingConfig, dump, read_yaml
-from bindtune.data.clusters import METHODS
-from bindtune.documents import read_json
+from bindtune.data.protein.clusters import METHODS
 from bindtune.errors import CheckError, ConfigError
-from bindtune.evaluation.run_files import read_csv
-from bindtune.evaluation.run_kinds import refuse_other_job
 from bindtune.locks import refuse_link
 from bindtune.models.backbones import load_encoder, reads_homologs
 from bindtune.models.base_files import base_files, weight_files
 from bindtune.models.run_encoder import ENCODER_WEIGHTS
 from bindtune.models.weight_digest import weight_digest
 from bindtune.outputs import output_folder
-from bindtune.runs import FOLDER, PROVENANCE, provenance, read_inputs, refuse_other_inputs, taking_turns, write_text
-from bindtune.training.binding import files
+from bindtune.runs.exclusive import taking_turns
+from bindtune.runs.kinds import refuse_other_job
+from bindtune.runs.names import PROVENANCE
+from bindtune.runs.provenance import FOLDER, provenance, read_inputs, refuse_other_inputs
+from bindtune.runs.reading import read_csv
+from bindtune.runs.writing import write_text
+from bindtune.training.binding import fold_files
 from bindtune.training.binding.audit import audit
 from bindtune.training.binding.inputs import ALIGNMENTS, RunInputs
 from bindtune.training.binding.processes import other_steps
+from bindtune.yaml_json import read_json
 
 CONFIG, AUDIT, FOLDS, LOG, NOTICE = (
     "config.yaml", "audit.json", "folds.csv", "training.log", "NOTICE",
@@ -63,8 +66,8 @@ def check_folder(config: BindingConfig, run: Path, *, fold: int | None, resumed:
         if not settings.is_file():
             raise ConfigError(f"{run} is not empty and holds no run: choose another training.output_dir")
         _refuse_changes(config, read_yaml(settings), settings)
-        begun = files.fold_folder(run, fold) if fold is not None else run
-        if not resumed and (fold is None or files.has_begun(begun)):
+        begun = fold_files.fold_folder(run, fold) if fold is not None else run
+        if not resumed and (fold is None or fold_files.has_begun(begun)):
             resume = f"--resume {shlex.quote(str(run))}"
             raise ConfigError(f"{begun} is not empty: go on with {resume}, or choose another training.output_dir")
     elif resumed and not settings.is_file():
@@ -88,7 +91,9 @@ def _has_begun(run: Path) -> bool:
     if not run.is_dir():
         return False
     return any(
-        files.has_begun(path) if files.is_fold(path) else not path.name.startswith(".") and path.name not in _BEFORE
+        fold_files.has_begun(path)
+        if fold_files.is_fold(path)
+        else not path.name.startswith(".") and path.name not in _BEFORE
         for path in run.iterdir()
     )
 

@@ -12,19 +12,20 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bindtune.config import BindingConfig, load_binding
-from bindtune.data.alignments import AlignmentCounts
-from bindtune.documents import read_json, write_document
+from bindtune.data.protein.alignments import AlignmentCounts
 from bindtune.errors import InputError
 from bindtune.evaluation.baseline import out_of_fold_residues
-from bindtune.evaluation.card_binding import write_run_card
-from bindtune.evaluation.plots import calibration_figure, save_png, threshold_figure
-from bindtune.evaluation.run_files import read_csv
-from bindtune.evaluation.run_kinds import require_run
-from bindtune.evaluation.scored import ScoredResidues, by_ion
+from bindtune.evaluation.scored_residues import ScoredResidues, by_ion
 from bindtune.evaluation.summary import out_of_fold_summary, summary_table
 from bindtune.evaluation.thresholds import METHODS, global_thresholds
-from bindtune.runs import atomic_stream, sweep, taking_turns, write_text
-from bindtune.training.binding import files
+from bindtune.reports.card_binding import write_run_card
+from bindtune.reports.plots import calibration_figure, save_png, threshold_figure
+from bindtune.runs.exclusive import taking_turns
+from bindtune.runs.kinds import require_run
+from bindtune.runs.reading import read_csv
+from bindtune.runs.writing import atomic_stream, sweep, write_text
+from bindtune.training.binding import fold_files
+from bindtune.yaml_json import read_json, write_document
 
 FOLDS, PROVENANCE, METRICS, OOF, ARRAYS, THRESHOLDS, SUMMARY, PLOTS = (
     "folds.csv", "provenance.json", "metrics.csv", "oof.parquet", "oof_preds.npz", "global_thresholds.yaml",
@@ -44,8 +45,8 @@ def merge_folds(run: Path) -> str:
     require_run(run, "binding", "merge")
     config = load_binding(run / "config.yaml")
     numbers = range(1, config.training.num_folds + 1) if config.training.ions else [1]
-    folders = [files.fold_folder(run, number) for number in numbers]
-    missing = [folder.name for folder in folders if not (folder / files.OOF).is_file()]
+    folders = [fold_files.fold_folder(run, number) for number in numbers]
+    missing = [folder.name for folder in folders if not (folder / fold_files.OOF).is_file()]
     if missing:
         raise InputError(run, None, f"folds that are not done: {', '.join(missing)}")
     with taking_turns(run):  # folds that are trained apart may end at the same moment
@@ -55,11 +56,11 @@ def merge_folds(run: Path) -> str:
 def _merge_folds(run: Path, folders: list[Path], config: BindingConfig) -> str:
     for folder in (run, run / PLOTS):
         sweep(folder)
-    _join_metrics([folder / files.HISTORY for folder in folders], run / METRICS)
+    _join_metrics([folder / fold_files.HISTORY for folder in folders], run / METRICS)
     if not config.training.ions:
         write_run_card(run)
         return f"the language model is adapted: {folders[0]}"
-    table = pa.concat_tables([files.read_out_of_fold(folder / files.OOF) for folder in folders])
+    table = pa.concat_tables([fold_files.read_out_of_fold(folder / fold_files.OOF) for folder in folders])
     _check_complete(table, run)
     with atomic_stream(run / OOF) as stream:
         pq.write_table(table, stream)
@@ -97,7 +98,7 @@ def _check_complete(table: pa.Table, run: Path) -> None:
     if missing:
         name, ion, number = missing[0]
         raise InputError(
-            run / f"fold_{number}" / files.OOF,
+            run / f"fold_{number}" / fold_files.OOF,
             None,
             f"lacks {name!r} for {ion}, one of {len(missing)} that are missing; expected every protein of the fold for "
             "the ions that folds.csv gives it",

@@ -7,7 +7,7 @@ import numpy as np
 from torch import nn
 
 from bindtune.config import BindingConfig
-from bindtune.data.proteins import Proteins
+from bindtune.data.protein.proteins import Proteins
 from bindtune.errors import ConfigError
 from bindtune.models.adapters import add_lora
 from bindtune.models.backbones import BatchPreparer, load_backbone

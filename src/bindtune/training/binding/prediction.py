@@ -11,7 +11,7 @@ from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from bindtune.data.residue_rows import ResidueRows
+from bindtune.data.protein.protein_rows import ResidueRows
 from bindtune.errors import BindtuneError
 from bindtune.models.e1_tokens import IDS
 from bindtune.models.residue import E1ForResidueClassification

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from bindtune.data.draws import digest
+from bindtune.data.keyed_random import digest
 
 
 @contextmanager

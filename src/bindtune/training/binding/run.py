@@ -15,20 +15,21 @@ from accelerate.utils import broadcast_object_list
 from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig
-from bindtune.data.alignment_files import unmatched
+from bindtune.data.protein.alignment_files import unmatched
 from bindtune.errors import ConfigError
 from bindtune.locks import open_own
 from bindtune.models.adapters import count_parameters
 from bindtune.models.backbones import find_backbone
 from bindtune.printable import PrintableFormatter
-from bindtune.runs import only_writer, taking_turns, writing
-from bindtune.training.binding import files
-from bindtune.training.binding.board import Board
+from bindtune.runs.exclusive import only_writer, taking_turns
+from bindtune.runs.writing import writing
+from bindtune.training.binding import fold_files
 from bindtune.training.binding.folder import LOG, check_folder, confirm, sign
 from bindtune.training.binding.inputs import RunInputs, divide, read_run
 from bindtune.training.binding.merge import merge_folds
 from bindtune.training.binding.model import build_model, positive_weights
 from bindtune.training.binding.processes import main_process_first, make_accelerator
+from bindtune.training.binding.tensorboard import Board
 from bindtune.training.binding.trainer import E1BindingTrainer
 from bindtune.training.processes import peers_told
 
@@ -80,10 +81,10 @@ def _cross_validate(
             _train_fold(config, run, inputs, number, accelerator=accelerator, resumed=resumed)
         found = ""
         if accelerator.is_main_process:
-            missing = [number for number in _wanted(config, None) if not files.is_done(run, number)]
+            missing = [number for number in _wanted(config, None) if not fold_files.is_done(run, number)]
             if missing:
                 left = ", ".join(map(str, missing))
-                found = f"fold {fold} is done: {files.fold_folder(run, wanted[0])}; not done yet: {left}"
+                found = f"fold {fold} is done: {fold_files.fold_folder(run, wanted[0])}; not done yet: {left}"
             else:
                 found = merge_folds(run)
             note(f"{found}\n{(time.monotonic() - started) / 60:.1f} minutes")
@@ -115,14 +116,14 @@ def _wanted(config: BindingConfig, fold: int | None) -> list[int]:
 def _train_fold(
     config: BindingConfig, run: Path, inputs: RunInputs, fold: int, *, accelerator: Accelerator, resumed: bool
 ) -> None:
-    folder = files.fold_folder(run, fold)
-    if files.is_done(run, fold):
+    folder = fold_files.fold_folder(run, fold)
+    if fold_files.is_done(run, fold):
         log.info("fold %d is done", fold)
         return
     with only_writer(folder) if accelerator.is_main_process else nullcontext():
         if accelerator.is_main_process:
             confirm(config, run, inputs)
-            files.delete_strays(folder)
+            fold_files.delete_strays(folder)
         proteins = divide(inputs, config, fold)
         weights = positive_weights(proteins.training, config.training.pos_weight_mode)
         built = build_model(config, pos_weight=weights, fold=fold)

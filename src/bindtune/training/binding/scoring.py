@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bindtune.data.proteins import Proteins
+from bindtune.data.protein.proteins import Proteins
 from bindtune.evaluation.metrics import residue_metrics
 from bindtune.evaluation.thresholds import Method, choose_threshold
 from bindtune.io.labels import UNKNOWN
 from bindtune.models.binding_loss import BindingLoss
-from bindtune.training.binding.files import Row
+from bindtune.training.binding.fold_files import Row
 
 Logits = Mapping[str, NDArray[np.float32]]
 MEAN = "mean"

@@ -19,20 +19,20 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from bindtune.config import BindingConfig, build
-from bindtune.data.residue_rows import ResidueRows
+from bindtune.data.protein.protein_rows import ResidueRows
 from bindtune.errors import BindtuneError, CheckpointError, ConfigError, Interrupted
-from bindtune.evaluation import kept_epoch
-from bindtune.evaluation.card_binding import write_fold_card
+from bindtune.evaluation import epoch_selection
 from bindtune.evaluation.thresholds import Method
 from bindtune.memory_errors import naming_settings
 from bindtune.models.backbones import BatchPreparer, preparer_for
 from bindtune.models.binding_checkpoint import restore_best, save_best
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.models.run_encoder import lasting_name
+from bindtune.reports.card_binding import write_fold_card
 from bindtune.training import sharding
-from bindtune.training.binding import files, scoring
+from bindtune.training.binding import fold_files, scoring
 from bindtune.training.binding.batches import FoldBatches
-from bindtune.training.binding.files import FoldState, Row
+from bindtune.training.binding.fold_files import FoldState, Row
 from bindtune.training.binding.inputs import FoldProteins, read_fold
 from bindtune.training.binding.losses import (
     LossSums,
@@ -96,7 +96,7 @@ class E1BindingTrainer:
             raise ValueError(f"world_size and rank are {world_size} and {rank}, the launcher made it {found}")
         self.fold = fold
         self.run = run or self.conf.training.output_dir
-        self.folder = files.fold_folder(self.run, fold)
+        self.folder = fold_files.fold_folder(self.run, fold)
         self.proteins = proteins or read_fold(self.conf, fold)
         preparer = preparer or preparer_for(model._original_model, self.conf.model.checkpoint)
         sharded = sharding.is_sharded(self.accelerator)
@@ -278,15 +278,15 @@ class E1BindingTrainer:
         told = len(self.state.history)
         losses, validation = self.train_epoch(), self.validate_epoch()
         training = self.conf.training
-        score = kept_epoch.score_of(validation[-1], training.selection_metric)
-        better = kept_epoch.is_better(score, self.state.best_score, min_delta=training.min_delta)
+        score = epoch_selection.score_of(validation[-1], training.selection_metric)
+        better = epoch_selection.is_better(score, self.state.best_score, min_delta=training.min_delta)
         # Best weights that may have been written by a process that was killed before it saved its state are written
         # again.
         better = better or not self.state.best_epoch or self._unsettled
         self._unsettled = False
         if better:
             if self.accelerator.is_main_process:
-                files.unsettle(self.folder)
+                fold_files.unsettle(self.folder)
             self.save_checkpoint()
         self._save_state()
         if self.accelerator.is_main_process:
@@ -305,12 +305,13 @@ class E1BindingTrainer:
         """Say where a later epoch than the kept one has a clearly better AUPRC."""
         means = [row for row in self.state.history if (row["split"], row["ion"]) == ("validation", scoring.MEAN)]
         metric = self.conf.training.selection_metric
-        later = kept_epoch.clearly_better_later(means, self.state.best_epoch)
+        later = epoch_selection.clearly_better_later(means, self.state.best_epoch)
         if later is not None:
             log.warning(
                 "fold %d: epoch %d has a mean AUPRC of %.4f in validation, the kept epoch %d of %.4f: it was chosen by "
                 "%s (training.selection_metric=%s, training.min_delta=%g)", self.fold, later.epoch, later.auprc,
-                self.state.best_epoch, later.auprc_kept, kept_epoch.NAMES[metric], metric, self.conf.training.min_delta,
+                self.state.best_epoch, later.auprc_kept, epoch_selection.NAMES[metric], metric,
+                self.conf.training.min_delta,
             )  # fmt: skip
 
     def save_checkpoint(self) -> None:
@@ -320,7 +321,7 @@ class E1BindingTrainer:
         """
         self.state.best_epoch = self.state.epoch
         if mean := self._last_mean():
-            self.state.best_score = kept_epoch.score_of(mean, self.conf.training.selection_metric)
+            self.state.best_score = epoch_selection.score_of(mean, self.conf.training.selection_metric)
         with sharding.whole(self.bare):
             self._write_best()
         self.accelerator.wait_for_everyone()
@@ -358,11 +359,11 @@ class E1BindingTrainer:
             self.state.history += [{**about, **row} for row in rows]
         logits = self.predict_logits(held_out)
         if self.accelerator.is_main_process:
-            files.write_metrics(self.folder / files.HISTORY, self.state.history)
+            fold_files.write_metrics(self.folder / fold_files.HISTORY, self.state.history)
             self._write_card()  # with the figures of a test on the held-out proteins, if there was one
             probabilities = {name: scoring.probabilities_of(values) for name, values in logits.items()}
-            files.write_out_of_fold(self.folder / files.OOF, held_out.proteins, probabilities, fold=self.fold)
-            files.delete_state(self.folder)
+            fold_files.write_out_of_fold(self.folder / fold_files.OOF, held_out.proteins, probabilities, fold=self.fold)
+            fold_files.delete_state(self.folder)
         self.accelerator.wait_for_everyone()
 
     # ---------------------------------------------------------------- resuming
@@ -374,19 +375,19 @@ class E1BindingTrainer:
             CheckpointError: the state is damaged or belongs to another model.
             ConfigError: steps had another number of proteins.
         """
-        found = files.read_state(self.folder)
+        found = fold_files.read_state(self.folder)
         if found is None:
             return False
         state, weights, optimizer = found
-        place = self.folder / files.STATE
+        place = self.folder / fold_files.STATE
         if state.proteins_per_step != self.batches.proteins_per_step:
             raise ConfigError(other_steps(self.conf, state.proteins_per_step, processes=self.accelerator.num_processes))
         self.state = state
-        self._unsettled = (self.folder / files.UNSETTLED).is_file()
+        self._unsettled = (self.folder / fold_files.UNSETTLED).is_file()
         if not self.accelerator.is_main_process:
             self.state.sums = {}  # the main process holds those of all
         sharding.reshard(self.bare)
-        files.restore_weights(self.bare, weights, source=place)
+        fold_files.restore_weights(self.bare, weights, source=place)
         try:
             sharding.restore_state(self.optimizer, optimizer)
         except (ValueError, LookupError) as error:
@@ -399,8 +400,8 @@ class E1BindingTrainer:
         optimizer = sharding.whole_state(self.optimizer)
         with sharding.whole(self.bare):
             if self.accelerator.is_main_process:
-                weights = files.trainable_weights(self.bare)
-                files.save_state(self.folder, state, weights=weights, optimizer=optimizer)
+                weights = fold_files.trainable_weights(self.bare)
+                fold_files.save_state(self.folder, state, weights=weights, optimizer=optimizer)
         self.accelerator.wait_for_everyone()
 
     def _save_within_epoch(self, *, last: bool) -> None:

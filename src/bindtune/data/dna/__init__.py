@@ -1,0 +1,1 @@
+"""DNA and RNA: windows with peaks, splits, tokens, batches."""

@@ -1,0 +1,1 @@
+"""Proteins: labels, groups, folds, alignments, contexts, rows, batches."""

@@ -1,0 +1,175 @@
+"""Alignments of many proteins: read once, checked against their protein, kept in a folder for every later draw."""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from bindtune.data.protein.contexts import (
+    Context,
+    ContextSpec,
+    Homologs,
+    cache_entry,
+    draw_context,
+    gives_homolog,
+    of_protein,
+    read_entry,
+    read_homologs,
+    warn_of_other_queries,
+)
+from bindtune.data.protein.neighbours import EXACT_ROWS
+from bindtune.errors import InputError, Problems
+from bindtune.runs.provenance import sha256
+
+
+@dataclass(frozen=True)
+class AlignmentCounts:
+    """How many proteins are read with homologs, and what of their alignments is not.
+
+    Args:
+        proteins: all of them.
+        with_alignment: those with a file.
+        without_homolog: of these, those whose file holds no row that may be drawn.
+        annotation_rows: rows of the files that annotate columns, as the HH-suite writes them.
+        consensus_rows: rows that are the consensus of an alignment.
+        other_query_rows: rows after a NUL byte, below another query.
+        estimated: alignments with more than `EXACT_ROWS` rows, whose near neighbours are estimated.
+    """
+
+    proteins: int = 0
+    with_alignment: int = 0
+    without_homolog: int = 0
+    annotation_rows: int = 0
+    consensus_rows: int = 0
+    other_query_rows: int = 0
+    estimated: int = 0
+
+    def __add__(self, more: "AlignmentCounts") -> "AlignmentCounts":
+        """The counts of two sets of proteins together."""
+        return AlignmentCounts(*(one + two for one, two in zip(astuple(self), astuple(more), strict=True)))
+
+    def __str__(self) -> str:
+        """One line for people."""
+        parts = [
+            f"{self.with_alignment:,} of {self.proteins:,} proteins have an alignment, "
+            f"{self.without_homolog:,} give no homolog"
+        ]
+        rows = {"annotate": self.annotation_rows, "are a consensus": self.consensus_rows,
+                "stand below another query": self.other_query_rows}  # fmt: skip
+        if any(rows.values()):
+            parts.append("rows left out: " + ", ".join(f"{count:,} {what}" for what, count in rows.items() if count))
+        if self.estimated:
+            parts.append(f"near neighbours are estimated in {self.estimated:,} with more than {EXACT_ROWS:,} rows")
+        return "; ".join(parts)
+
+
+def count_homologs(homologs: Homologs | None, *, gives_homolog: bool) -> AlignmentCounts:
+    """The counts of one protein.
+
+    Args:
+        homologs: of its alignment, None where there is none.
+        gives_homolog: whether any of them may be drawn.
+    """
+    if homologs is None:
+        return AlignmentCounts(proteins=1)
+    annotations, consensus, other_queries = homologs.left_out.tolist()
+    return AlignmentCounts(1, 1, int(not gives_homolog), annotations, consensus, other_queries, int(homologs.estimated))
+
+
+class Alignments:
+    """Homologs by protein.
+
+    Args:
+        paths: the alignment of each protein that has one.
+        cache_dir: a folder that keeps what was read; one file for each alignment and bound, by its content.
+        neighbor_similarity_lower_bounds: from which share of equal residues on homologs are neighbours, for each way in
+            which contexts will be drawn. Neighbours are counted anew for each value.
+    """
+
+    def __init__(
+        self, paths: Mapping[str, Path], *, cache_dir: Path, neighbor_similarity_lower_bounds: Collection[float]
+    ) -> None:
+        self._paths = dict(paths)
+        self._cache_dir = cache_dir
+        self._bounds = sorted(set(neighbor_similarity_lower_bounds))
+        self._entries: dict[str, dict[float, Path]] = {}
+        self._sequences: dict[str, str] = {}
+        self._hashes: dict[str, str] = {}
+        self.residues: dict[str, int] = {}
+        """Residues of all homologs of a protein, once prepared."""
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._paths
+
+    def prepare(
+        self,
+        sequences: Mapping[str, str],
+        *,
+        progress: Callable[[Iterable[str]], Iterable[str]] = lambda names: names,
+    ) -> None:
+        """Read every alignment, or find it in the cache, and compare its first row with the protein.
+
+        Args:
+            sequences: the proteins.
+            progress: wraps the names while they are read.
+
+        Raises:
+            InputError: lists each alignment that cannot be read, or is of another protein.
+        """
+        problems = Problems(None)
+        for name in progress([name for name in self._paths if name in sequences]):
+            try:
+                self._prepare(name, sequences[name])
+            except InputError as error:
+                problems.add(error.line, error.problem, path=error.path)
+        problems.raise_any()
+
+    def _prepare(self, name: str, sequence: str) -> None:
+        path, entries = self._paths[name], dict[float, Path]()
+        for bound in self._bounds:
+            homologs = read_homologs(path, neighbor_similarity_lower_bound=bound, cache_dir=self._cache_dir)
+            homologs = of_protein(homologs, sequence, name=name, path=path)
+            entries[bound] = cache_entry(path, bound, self._cache_dir)
+            self.residues[name] = int(homologs.bounds[-1])
+        self._entries[name], self._sequences[name], self._hashes[name] = entries, sequence, sha256(path)
+
+    def digest(self) -> str:
+        """Hash of what all prepared alignments hold, and of whose they are."""
+        content = hashlib.sha256()
+        for name in sorted(self._entries):
+            content.update(f"{name}\t{self._hashes[name]}\n".encode())
+        return content.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def draw(self, name: str, spec: ContextSpec) -> Context:
+        """Draw a context for a protein that was prepared; one without an alignment has none.
+
+        Args:
+            name: the protein.
+            spec: how to draw; its `neighbor_similarity_lower_bound` is one of those given.
+        """
+        if name not in self._entries:
+            return Context("", [], "there is no alignment")
+        return draw_context(self._homologs(name, spec.neighbor_similarity_lower_bound), spec)
+
+    def count(self, name: str, spec: ContextSpec) -> AlignmentCounts:
+        """The counts of one protein, and a warning where rows stand below another query.
+
+        A protein that was not prepared has no alignment.
+        """
+        if name not in self._entries:
+            return AlignmentCounts(proteins=1)
+        homologs = self._homologs(name, spec.neighbor_similarity_lower_bound)
+        warn_of_other_queries(homologs, self._paths[name])
+        return count_homologs(homologs, gives_homolog=gives_homolog(homologs, spec))
+
+    def _homologs(self, name: str, bound: float) -> Homologs:
+        path, entry = self._paths[name], self._entries[name][bound]
+        homologs = read_entry(entry)
+        if homologs is None:
+            if cache_entry(path, bound, self._cache_dir) != entry:
+                raise InputError(path, None, "has changed since it was first read")
+            homologs = read_homologs(path, neighbor_similarity_lower_bound=bound, cache_dir=self._cache_dir)
+        return of_protein(homologs, self._sequences[name], name=name, path=path)

@@ -1,0 +1,223 @@
+"""Proteins as rows of a batch: a stretch of the sequence, homologs before it, labels on its residues."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from bindtune.data.keyed_random import digest
+from bindtune.data.protein.alignments import AlignmentCounts, Alignments
+from bindtune.data.protein.contexts import ContextSpec
+from bindtune.data.protein.proteins import Labels, Proteins
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowSpec:
+    """How a protein becomes a row.
+
+    Args:
+        max_residues: longest stretch of a protein in a row.
+        max_tokens: most tokens of a row, homologs and frames included.
+        frame: tokens that a sequence has beside its residues.
+        context: how homologs are drawn; its budget and seed are set for each row.
+        overlap: residues that neighbouring chunks of a long protein share.
+    """
+
+    max_residues: int
+    max_tokens: int
+    frame: int
+    context: ContextSpec
+    overlap: int = 128
+
+
+class Reader(Protocol):
+    """What rows must know of `models.backbones.BatchPreparer`."""
+
+    frame: int
+    max_num_sequences: int
+
+    @property
+    def max_residues(self) -> int:
+        """The longest sequence that fits."""
+
+
+def row_spec(
+    reader: Reader,
+    *,
+    max_num_samples: int,
+    max_token_length: int,
+    max_query_length: int,
+    overlap: int = RowSpec.overlap,
+    **context: float,
+) -> RowSpec:
+    """How proteins become rows for an encoder, within what it reads.
+
+    Args:
+        reader: what prepares the encoder's batches.
+        max_num_samples: most homologs.
+        max_token_length: most tokens of a row.
+        max_query_length: most tokens of a query, its frame included.
+        overlap: see `RowSpec`.
+        **context: further fields of `ContextSpec`: the range of similarities, and what neighbours are.
+    """
+    return RowSpec(
+        max_residues=min(max_query_length - reader.frame, reader.max_residues),
+        max_tokens=max_token_length,
+        frame=reader.frame,
+        context=ContextSpec(
+            max_num_samples=min(max_num_samples, reader.max_num_sequences - 1),
+            max_residues=reader.max_residues,
+            **context,  # type: ignore[arg-type]
+        ),
+        overlap=overlap,
+    )
+
+
+def with_context(query: str, name: str, *, spec: RowSpec, alignments: Alignments | None, key: int) -> str:
+    """A query after a context drawn with a key, joined with commas; the query alone where there is none."""
+    budget = spec.max_tokens - len(query) - spec.frame
+    if alignments is None or budget <= 0:
+        return query
+    drawn = replace(spec.context, max_token_length=budget, frame=spec.frame, seed=key)
+    context = alignments.draw(name, drawn).sequences
+    return f"{context},{query}" if context else query
+
+
+def count_aligned(proteins: Iterable[tuple[str, str]], *, spec: RowSpec, alignments: Alignments) -> AlignmentCounts:
+    """Count the alignments of some proteins, (name, sequence), and say what of them is not read."""
+    counts = AlignmentCounts()
+    for name, sequence in proteins:
+        budget = max(spec.max_tokens - min(len(sequence), spec.max_residues) - spec.frame, 0)
+        counts += alignments.count(name, replace(spec.context, max_token_length=budget, frame=spec.frame))
+    return counts
+
+
+def most_tokens(length: int, name: str, *, spec: RowSpec, alignments: Alignments | None) -> int:
+    """Most tokens of a row whose query has so many residues."""
+    own = length + spec.frame
+    if alignments is None or name not in alignments:
+        return own
+    homologs = alignments.residues[name] + spec.frame * spec.context.max_num_samples
+    return min(own + homologs, max(spec.max_tokens, own))
+
+
+class Chunk(NamedTuple):
+    """A stretch [start, end) of a protein, of which [first, last) is what is kept of its predictions."""
+
+    start: int
+    end: int
+    first: int
+    last: int
+
+
+class ResidueRow(NamedTuple):
+    """One row.
+
+    Args:
+        name: the protein.
+        text: context sequences and the query, joined with commas.
+        chunk: which stretch of the protein the query is.
+        labels: (chunk, K): 1, 0 or UNKNOWN.
+        key: 64 random bits that belong to the row.
+    """
+
+    name: str
+    text: str
+    chunk: Chunk
+    labels: Labels
+    key: int
+
+
+def chunks(length: int, *, size: int, overlap: int) -> list[Chunk]:
+    """Cut a protein into stretches of at most `size` that overlap; every residue is kept from exactly one.
+
+    Stretches have equal distances. A residue is kept from the stretch in whose middle it lies best: neighbours meet
+    halfway in what they share.
+    """
+    if length <= size:
+        return [Chunk(0, length, 0, length)]
+    overlap = min(overlap, size // 2)
+    number = -(-(length - overlap) // (size - overlap))
+    starts = [round(index * (length - size) / (number - 1)) for index in range(number)]
+    borders = [0, *((left + size + right) // 2 for left, right in pairwise(starts)), length]
+    return [Chunk(start, start + size, borders[i], borders[i + 1]) for i, start in enumerate(starts)]
+
+
+class ResidueRows(Dataset[ResidueRow]):
+    """Rows of proteins, each a function of (seed, epoch, protein) alone.
+
+    An index is (place, epoch): epochs from 1 while training, in which a long protein gives a random stretch and
+    contexts are drawn anew. Epoch 0 is for validation: `fixed` lists the indices (place, -chunk) of all chunks.
+
+    Args:
+        proteins: names, sequences, labels.
+        spec: how they become rows.
+        alignments: their homologs, or None for single sequences.
+        seed: what everything drawn comes from.
+    """
+
+    def __init__(self, proteins: Proteins, *, spec: RowSpec, alignments: Alignments | None, seed: int) -> None:
+        self.proteins, self.spec, self.alignments, self.seed = proteins, spec, alignments, seed
+
+    def __len__(self) -> int:
+        return len(self.proteins)
+
+    def __getitem__(self, index: tuple[int, int]) -> ResidueRow:
+        place, epoch = index
+        name, sequence = self.proteins.names[place], self.proteins.sequences[place]
+        purpose = ("training", epoch) if epoch > 0 else ("validation",)
+        key = digest(self.seed, *purpose, name)
+        if epoch > 0:
+            chunk = self._drawn_chunk(len(sequence), key)
+        else:
+            chunk = self._chunks(place)[-epoch]
+            key = digest(key, chunk.start)
+        query = sequence[chunk.start : chunk.end]
+        text = with_context(query, name, spec=self.spec, alignments=self.alignments, key=key)
+        return ResidueRow(name, text, chunk, self.proteins.labels[place][chunk.start : chunk.end], key)
+
+    def fixed(self) -> list[tuple[int, int]]:
+        """Indices of every chunk of every protein, for validation."""
+        return [(place, -number) for place in range(len(self)) for number in range(len(self._chunks(place)))]
+
+    def cost(self, index: tuple[int, int]) -> int:
+        """Most tokens of a row."""
+        place, epoch = index
+        length = len(self.proteins.sequences[place])
+        if epoch > 0:
+            query = min(length, self.spec.max_residues)
+        else:
+            chunk = self._chunks(place)[-epoch]
+            query = chunk.end - chunk.start
+        return most_tokens(query, self.proteins.names[place], spec=self.spec, alignments=self.alignments)
+
+    def cropped(self) -> int:
+        """Proteins that do not fit into a row."""
+        return int((self.proteins.residues() > self.spec.max_residues).sum())
+
+    def _chunks(self, place: int) -> list[Chunk]:
+        length = len(self.proteins.sequences[place])
+        return chunks(length, size=self.spec.max_residues, overlap=self.spec.overlap)
+
+    def _drawn_chunk(self, length: int, key: int) -> Chunk:
+        size = self.spec.max_residues
+        if length <= size:
+            return Chunk(0, length, 0, length)
+        start = int(np.random.default_rng(digest(key, "stretch")).integers(0, length - size + 1))
+        return Chunk(start, start + size, start, start + size)
+
+
+class FixedBatches:
+    """Batches of indices for a DataLoader, in the order given."""
+
+    def __init__(self, batches: Sequence[Sequence[tuple[int, int]]]) -> None:
+        self._batches = [list(batch) for batch in batches]
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return iter(self._batches)

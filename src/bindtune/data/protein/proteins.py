@@ -1,0 +1,361 @@
+"""Proteins with the residues that bind each ion: one table from a file an ion; groups such as REE = LREE or HREE."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bindtune.data.protein.alignment_files import ION, alignment_name
+from bindtune.errors import InputError, Problems
+from bindtune.io.a3m import read_a3m, residues
+from bindtune.io.labels import UNKNOWN, LabelledProtein, read_labels
+from bindtune.io.proteins import read_proteins
+
+_LABEL_SUFFIXES = (".fasta", ".fa", ".fasta.gz", ".fa.gz")
+
+Labels = NDArray[np.int8]
+
+
+@dataclass(frozen=True, eq=False)
+class Proteins:
+    """Proteins and what is known of their residues.
+
+    Args:
+        names: N, unique.
+        sequences: N, upper case.
+        ions: K, the columns of the labels.
+        labels: N arrays (L, K): 1 binds, 0 does not, UNKNOWN (-1) where the ion was not looked for, or
+            where the residue's label is `?`.
+        also_unlabelled: labelled proteins that the file of unlabelled ones lists as well.
+    """
+
+    names: tuple[str, ...]
+    sequences: tuple[str, ...]
+    ions: tuple[str, ...]
+    labels: tuple[Labels, ...]
+    also_unlabelled: int = 0
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def known(self) -> NDArray[np.bool_]:
+        """(N, K) whether the ion was looked for in the protein: whether a residue has a label 0 or 1."""
+        return self._reduced([(labels != UNKNOWN).any(axis=0) for labels in self.labels]).astype(bool)
+
+    def unknown(self) -> NDArray[np.int64]:
+        """(N, K) residues with the label `?` of the ions that were looked for."""
+        counts = self._reduced([(labels == UNKNOWN).sum(axis=0) for labels in self.labels])
+        return np.where(self.known(), counts, 0)
+
+    def positives(self) -> NDArray[np.int64]:
+        """(N, K) residues that bind the ion; 0 where it was not looked for."""
+        return self._reduced([(labels == 1).sum(axis=0) for labels in self.labels])
+
+    def residues(self) -> NDArray[np.int64]:
+        """(N,) residues of each protein."""
+        return np.array([len(sequence) for sequence in self.sequences], np.int64)
+
+    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> "Proteins":
+        """The proteins at these places, in this order."""
+        places = [int(index) for index in indices]
+        return Proteins(
+            names=tuple(self.names[place] for place in places),
+            sequences=tuple(self.sequences[place] for place in places),
+            ions=self.ions,
+            labels=tuple(self.labels[place] for place in places),
+        )
+
+    def index(self, name: str) -> int:
+        """The place of a protein.
+
+        Raises:
+            KeyError: there is none of this name.
+        """
+        return self._places[name]
+
+    def looked_for(self) -> dict[str, tuple[str, ...]]:
+        """The ions that each protein is labelled for, by its name; all of them where it has no labels at all."""
+        return {
+            name: tuple(ion for ion, known in zip(self.ions, row, strict=True) if known) or self.ions
+            for name, row in zip(self.names, self.known().tolist(), strict=True)
+        }
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}
+
+    def _reduced(self, rows: list[NDArray[np.bool_]] | list[NDArray[np.int64]]) -> NDArray[np.int64]:
+        return np.array(rows, np.int64).reshape(len(self.names), len(self.ions))
+
+
+def load_proteins(
+    files: Mapping[str, Path],
+    *,
+    ions: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    unlabelled: Path | None = None,
+) -> Proteins:
+    """Read the labelled files of all ions into one table.
+
+    A group ion without a file of its own has the proteins of its members. A residue binds the group where it binds any
+    member that was looked for; where none of them binds and one is unknown, the group is unknown. Where the group has a
+    file too, labels that both know must agree, one that is unknown takes the other's, and proteins of the members are
+    added.
+
+    Args:
+        files: ion -> labelled file.
+        ions: the ions that get a column.
+        groups: group ion -> its members, such as REE -> LREE, HREE.
+        unlabelled: plain FASTA of proteins with unknown labels; one that is labelled too keeps its labels.
+
+    Raises:
+        InputError: lists every malformed record of a file; or every protein that has two sequences, or a group label
+            that differs from its members'; or an ion has neither a file nor members with one.
+    """
+    sources: list[str] = []
+    for ion in ions:
+        sources += label_sources(ion, files=files, groups=groups)
+        if not label_sources(ion, files=files, groups=groups):
+            named = ", ".join(groups.get(ion, ()))
+            also = f", and none of its members {named} has one" if named else ""
+            raise InputError(None, None, f"ion {ion}: no labelled file{also}")
+    table = _Table(ions)
+    tables = {
+        source: {protein.name: protein for protein in read_labels(files[source])} for source in dict.fromkeys(sources)
+    }
+    for source, proteins in tables.items():
+        for protein in proteins.values():
+            table.add(protein, files[source])
+    for column, ion in enumerate(ions):
+        members = [member for member in groups.get(ion, ()) if member in files and member != ion]
+        union = _union([tables[member] for member in members])
+        if ion in files:
+            _check_group(tables[ion], union, ion=ion, members=members, files=files, problems=table.problems)
+            union |= {
+                protein.name: _completed(protein.labels, union.get(protein.name)) for protein in tables[ion].values()
+            }
+        table.fill(column, union)
+    if unlabelled is not None:
+        table.add_unlabelled(unlabelled)
+    table.problems.raise_any()
+    return table.freeze()
+
+
+def label_files(
+    fasta_path: str | Path | Mapping[str, str],
+    *,
+    ions: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    part: Literal["train", "test"] = "train",
+    partly: bool = False,
+) -> dict[str, Path]:
+    """Find the labelled file of each ion, and of the members of each group ion.
+
+    A group needs the files of all its members, or one of its own and none of theirs: half of them are half its sites.
+
+    Args:
+        fasta_path: a path that holds `{ION}`; a folder that holds `<ION>_<part>.fasta` or `.fa`, gzipped or not; a
+            mapping from ion to path; or, for one ion alone, its file.
+        ions: the ions that are wanted.
+        groups: group ion -> its members.
+        part: what the files of a folder are called after.
+        partly: one ion with a file is enough; those without are left out.
+
+    Returns:
+        ion or member -> file, for those that have one.
+
+    Raises:
+        InputError: an ion has no file and no member with one, or has two; or a group has some of its members' files
+            and not all. Says what was looked for.
+    """
+    candidates = {
+        ion: _label_candidates(fasta_path, ion=ion, ions=ions, part=part)
+        for ion in dict.fromkeys(name for ion in ions for name in (ion, *groups.get(ion, ())))
+    }
+    found: dict[str, Path] = {}
+    for ion, paths in candidates.items():
+        there = [path for path in paths if path.is_file()]
+        if len(there) > 1:
+            raise InputError(there[0], None, f"there is {there[1].name} as well, expected one file for ion {ion}")
+        if there:
+            found[ion] = there[0]
+        elif isinstance(fasta_path, Mapping) and paths:
+            raise InputError(paths[0], None, f"no such file; it is given as the labels of ion {ion}")
+    missing = [ion for ion in ions if not label_sources(ion, files=found, groups=groups)]
+    if missing and not (partly and len(missing) < len(ions)):
+        looked = _looked_for((missing[0], *groups.get(missing[0], ())), candidates)
+        raise InputError(None, None, f"ion {missing[0]}: no labelled file; looked for {looked}")
+    for ion in ions:
+        _check_members(ion, groups.get(ion, ()), files=found, candidates=candidates)
+    return found
+
+
+def label_sources(ion: str, *, files: Mapping[str, Path], groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """The ion and its members, those that have a file."""
+    return [name for name in dict.fromkeys((ion, *groups.get(ion, ()))) if name in files]
+
+
+def aligned_proteins(msa_dir: Path) -> Proteins:
+    """The proteins of a folder of alignments, without labels: the first row of each file that is named as one.
+
+    Raises:
+        InputError: the folder is not there or holds no alignment, one cannot be read, or a protein has two.
+    """
+    if not msa_dir.is_dir():
+        raise InputError(msa_dir, None, "is no folder")
+    found: dict[str, str] = {}
+    for path in sorted(msa_dir.iterdir()):
+        name = alignment_name(path)
+        if name is None or not path.is_file():
+            continue
+        if name in found:
+            raise InputError(path, None, f"there is another alignment of {name!r}")
+        found[name] = residues(next(read_a3m(path))).decode("ascii")
+        if not found[name]:
+            raise InputError(path, None, "the first row holds no residue")
+    if not found:
+        raise InputError(msa_dir, None, "holds no alignment, expected files such as ID.a3m")
+    labels = tuple(np.full((len(sequence), 0), UNKNOWN, np.int8) for sequence in found.values())
+    return Proteins(names=tuple(found), sequences=tuple(found.values()), ions=(), labels=labels)
+
+
+class _Table:
+    """The table while it is filled: where each sequence was first seen, and its labels."""
+
+    def __init__(self, ions: Sequence[str]) -> None:
+        self.problems = Problems("the labelled files")
+        self._ions = tuple(ions)
+        self._origins: dict[str, tuple[str, Path, int]] = {}
+        self._labels: dict[str, Labels] = {}
+        self._also_unlabelled = 0
+
+    def add(self, protein: LabelledProtein, path: Path) -> None:
+        """Note a labelled protein, which other files may hold too."""
+        if self._is_new(protein.name, protein.sequence, path=path, line=protein.line):
+            self._labels[protein.name] = np.full((len(protein.sequence), len(self._ions)), UNKNOWN, np.int8)
+
+    def fill(self, column: int, labels: Mapping[str, Labels]) -> None:
+        """Set an ion's labels; those of another length belong to a conflict that was noted."""
+        for name, values in labels.items():
+            if len(values) == len(self._labels[name]):
+                self._labels[name][:, column] = values
+
+    def add_unlabelled(self, path: Path) -> None:
+        """Add the proteins of a plain FASTA file."""
+        for protein in read_proteins(path):
+            if self._is_new(protein.name, protein.sequence, path=path, line=protein.line):
+                self._labels[protein.name] = np.full((len(protein.sequence), len(self._ions)), UNKNOWN, np.int8)
+            else:
+                self._also_unlabelled += 1
+
+    def freeze(self) -> Proteins:
+        """The finished table, in the order in which proteins were met."""
+        return Proteins(
+            names=tuple(self._labels),
+            sequences=tuple(sequence for sequence, _, _ in self._origins.values()),
+            ions=self._ions,
+            labels=tuple(self._labels.values()),
+            also_unlabelled=self._also_unlabelled,
+        )
+
+    def _is_new(self, name: str, sequence: str, *, path: Path, line: int) -> bool:
+        first = self._origins.setdefault(name, (sequence, path, line))
+        if first[0] != sequence:
+            problem = f"{name!r} has another sequence in {first[1]}:{first[2]}"
+            self.problems.add(line, problem, path=path)
+        return name not in self._labels
+
+
+def _union(tables: list[dict[str, LabelledProtein]]) -> dict[str, Labels]:
+    """Labels of the proteins of all members: 1 where any member binds, else unknown where any is unknown, else 0."""
+    union: dict[str, Labels] = {}
+    for table in tables:
+        for name, protein in table.items():
+            other = union.get(name)
+            fits = other is not None and len(other) == len(protein.labels)
+            union[name] = _either(other, protein.labels) if fits else protein.labels  # type: ignore[arg-type]
+    return union
+
+
+def _either(one: Labels, other: Labels) -> Labels:
+    joined = np.maximum(one, other)
+    unknown = (joined == 0) & ((one == UNKNOWN) | (other == UNKNOWN))
+    return np.where(unknown, np.int8(UNKNOWN), joined)
+
+
+def _completed(own: Labels, members: Labels | None) -> Labels:
+    """A group's own labels, with its members' where its own are unknown."""
+    if members is None or len(members) != len(own):
+        return own
+    return np.where(own == UNKNOWN, members, own)
+
+
+def _check_group(
+    own: Mapping[str, LabelledProtein],
+    union: Mapping[str, Labels],
+    *,
+    ion: str,
+    members: Sequence[str],
+    files: Mapping[str, Path],
+    problems: Problems,
+) -> None:
+    for name, protein in own.items():
+        expected = union.get(name)
+        if expected is None or len(expected) != len(protein.labels):
+            continue
+        both = (protein.labels != UNKNOWN) & (expected != UNKNOWN)
+        differ = np.flatnonzero(both & (protein.labels != expected))
+        if len(differ):
+            problem = (
+                f"{name!r}: {len(differ)} labels differ from {' or '.join(members)}, first at residue {differ[0] + 1}"
+            )
+            problems.add(protein.line, problem, path=files[ion])
+
+
+def _check_members(
+    ion: str, members: Sequence[str], *, files: Mapping[str, Path], candidates: Mapping[str, list[Path]]
+) -> None:
+    """Refuse a group of which some members have a file and others have none."""
+    there = [member for member in members if member in files and member != ion]
+    absent = [member for member in members if member not in files and member != ion]
+    if there and absent:
+        found = ", ".join(str(files[member]) for member in there)
+        looked = _looked_for(absent, candidates)
+        raise InputError(
+            None,
+            None,
+            f"ion {ion}: no labelled file of its member {' and '.join(absent)}; looked for {looked}; found {found}, "
+            f"expected the files of all members, or one of {ion} and none of theirs",
+        )
+
+
+def _looked_for(names: Sequence[str], candidates: Mapping[str, list[Path]]) -> str:
+    return ", ".join(str(path) for name in names for path in candidates[name]) or "its name in the mapping"
+
+
+def _label_candidates(
+    fasta_path: str | Path | Mapping[str, str], *, ion: str, ions: Sequence[str], part: str
+) -> list[Path]:
+    """Where an ion's labels may lie."""
+    if isinstance(fasta_path, Mapping):
+        return [Path(fasta_path[ion])] if ion in fasta_path else []
+    text = str(fasta_path)
+    if ION in text:
+        return [Path(text.replace(ION, ion))]
+    folder = Path(text)
+    if folder.is_file():
+        if len(ions) > 1:
+            raise InputError(
+                folder,
+                None,
+                f"is one file for {len(ions)} ions, expected {ION} in its name, a folder, or one ion (--ions or "
+                "training.ions)",
+            )
+        return [folder] if ion == ions[0] else []
+    if not folder.is_dir():
+        raise InputError(folder, None, "is no file and no folder")
+    return [folder / f"{ion}_{part}{suffix}" for suffix in _LABEL_SUFFIXES]

@@ -1,0 +1,40 @@
+"""Figures as people read them; a dash where there is no value."""
+
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+
+UNDEFINED = "\u2013"
+"""Stands where there is no value."""
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A figure for a table; a dash where it is not defined."""
+    if value is None or value != value:
+        return UNDEFINED
+    return f"{value:.{digits}f}"
+
+
+def interval(value: float | None, bounds: Sequence[float] | None, digits: int = 3) -> str:
+    """A figure with its interval."""
+    if bounds is None or len(bounds) != 2 or any(bound != bound for bound in bounds):
+        return number(value, digits)
+    return f"{number(value, digits)} ({number(bounds[0], digits)} to {number(bounds[1], digits)})"
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """A share as a percentage."""
+    return UNDEFINED if value is None or value != value else f"{100 * value:.{digits}f} %"
+
+
+def exact_percent(share: float | None) -> str:
+    """A share that a user gave, as a percentage with all of its digits.
+
+    Examples:
+        >>> exact_percent(0.125), exact_percent(0.15), exact_percent(1e-05)
+        ('12.5 %', '15 %', '0.001 %')
+    """
+    if share is None or not math.isfinite(share):
+        return UNDEFINED
+    digits = (100 * Decimal(repr(float(share)))).normalize()
+    return f"{digits:f} %"

@@ -1,0 +1,1 @@
+"""Pages, charts, model cards and comparison pages, made from run folders."""

@@ -1,0 +1,196 @@
+"""`bindtune compare`: runs beside each other, as a table for the terminal and as a page. Figures, and no verdict."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bindtune import __version__
+from bindtune.evaluation.figure_text import number
+from bindtune.outputs import output_file
+from bindtune.reports import charts, compare_binding, compare_pretraining, page
+from bindtune.reports.charts import Span
+from bindtune.reports.compared_runs import Comparison, Difference, Run, Setting, differing_settings, read_runs
+from bindtune.reports.page import Chart, Charts, Page, Section, Table, Text
+from bindtune.reports.report_run import started, version
+from bindtune.reports.settings_text import shown
+
+DRAWS, _SEED = 500, 1
+_HEADS = ("figure", "run", "reference", "difference", "95 % interval", "p", "higher", "lower")
+_ONE_RUN = (
+    "Each run is one training run: the intervals tell how figures vary with the {unit} that are looked at, not how "
+    "they vary from one training seed to the next."
+)
+
+
+def compare_runs(folders: Sequence[Path], out: Path) -> str:
+    """Compare runs with the first of them.
+
+    Args:
+        folders: run folders of one job.
+        out: the page to write.
+
+    Returns:
+        The same as a table of text.
+
+    Raises:
+        ConfigError: there are too few runs, or they are of different jobs.
+        InputError: a run is not finished, the runs are not comparable, or `out` is no file that can be written.
+    """
+    page_file = output_file(out)
+    runs, binding = read_runs(folders)
+    job = compare_binding if binding else compare_pretraining
+    found = job.compare(runs, draws=DRAWS, seed=_SEED)
+    changed = {run.name: differing_settings(runs[0], run) for run in runs[1:]}
+    page.write(_page(runs, found, changed, "Binding-site" if binding else "Pretraining"), page_file)
+    return _text(runs, found, changed)
+
+
+def _sentences(changed: dict[str, list[Setting]]) -> list[str]:
+    """What each run differs in from the reference."""
+    told = []
+    for name, settings in changed.items():
+        listed = ", ".join(f"{each.name} ({each.first} in A, {each.second} in {name})" for each in settings)
+        if not settings:
+            told.append(f"{name} differs from A in no setting that has a part in the figures.")
+        elif len(settings) == 1:
+            told.append(f"{name} differs from A in one setting: {listed}.")
+        else:
+            told.append(
+                f"{name} differs from A in {len(settings)} settings, so no difference belongs to one of them: {listed}."
+            )
+    return told
+
+
+def _doubts(runs: Sequence[Run], found: Comparison) -> list[str]:
+    versions = [run.origin.get("versions") for run in runs]
+    known = [each if isinstance(each, dict) else {} for each in versions]
+    packages = sorted({name for each in known for name in each if len({str(one.get(name)) for one in known}) > 1})
+    told = [
+        f"{name} {', '.join(f'{shown(each.get(name))} ({run.name})' for run, each in zip(runs, known, strict=True))}"
+        for name in packages
+    ]
+    other = [f"The runs were made with different versions: {'; '.join(told)}."] if told else []
+    return [*found.doubts, *other, _ONE_RUN.format(unit=found.unit)]
+
+
+def _notes(found: Comparison) -> list[str]:
+    unit = found.unit
+    overlap = " Windows that overlap are no independent observations: where they do, intervals are too narrow."
+    return [
+        "difference: the run's figure less the reference's (A).",
+        f"95 % interval: percentile bootstrap of the difference, {DRAWS} draws of {unit} with replacement, the same "
+        f"draws for both runs.{overlap if unit == 'windows' else ''}",
+        f"test: Wilcoxon's signed-rank test, two-sided, over {unit} that have the figure; higher and lower: in how "
+        f"many of them the run's figure is. {len(found.rows)} tests, and no correction for their number.",
+    ]
+
+
+def _cells(row: Difference, digits: int) -> tuple[str, ...]:
+    gap = row.found.difference
+    ends = "-" if gap.low != gap.low else f"{gap.low:+.{digits}f} to {gap.high:+.{digits}f}"
+    return (
+        row.figure,
+        f"{row.run}: {_number(row.found.first.value, digits)}",
+        f"A: {_number(row.found.second.value, digits)}",
+        _number(gap.value, digits, sign="+"),
+        ends,
+        "-" if row.test.p_value != row.test.p_value else f"{row.test.p_value:.2g}",
+        f"{row.test.higher:,} of {row.test.proteins:,}",
+        f"{row.test.lower:,}",
+    )
+
+
+def _number(value: float, digits: int, *, sign: str = "") -> str:
+    return "-" if value != value else f"{value:{sign}.{digits}f}"
+
+
+def _text(runs: Sequence[Run], found: Comparison, changed: dict[str, list[Setting]]) -> str:
+    """The comparison for a terminal."""
+    pool, against = found.heads
+    rows = [(pool, against, *_HEADS), *((row.pool, row.against, *_cells(row, found.digits)) for row in found.rows)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(pairs)
+        ).rstrip()
+        for pairs in (list(zip(row, widths, strict=True)) for row in rows)
+    ]
+    lines.insert(1, "-" * len(lines[0]))
+    names = [f"{run.name}  {run.folder}{'  (reference)' if run is runs[0] else ''}" for run in runs]
+    head = [*names, *_sentences(changed), found.scope]
+    return "\n".join([*head, "", *lines, "", *_notes(found), *_doubts(runs, found)])
+
+
+def _page(runs: Sequence[Run], found: Comparison, changed: dict[str, list[Setting]], job: str) -> Page:
+    many = len({setting.name for settings in changed.values() for setting in settings}) > 1
+    sentences = _sentences(changed)
+    return Page(
+        title=f"{job} runs compared",
+        lead=" ".join([found.scope, *([] if many else sentences)]),
+        facts=tuple((f"{run.name}, the reference" if run is runs[0] else run.name, str(run.folder)) for run in runs),
+        notices=(*(sentences if many else ()), *_doubts(runs, found)),
+        sections=(_figures(found), _settings(runs, changed), _about(runs, found)),
+        footer=f"Made by bindtune {__version__} from the files in the run folders. This page is one file and loads "
+        "nothing from elsewhere.",
+    )
+
+
+def _figures(found: Comparison) -> Section:
+    pool, against = found.heads
+    heads = tuple(head[0].upper() + head[1:] if len(head) > 1 else head for head in (pool, against, *_HEADS))
+    rows = [(row.pool, row.against, *_cells(row, found.digits)) for row in found.rows]
+    tables = (
+        Table(
+            "Every run against the reference", heads[:7], tuple(row[:7] for row in rows), numeric=frozenset(range(3, 7))
+        ),
+        Table(
+            f"Signed-rank test over {found.unit}",
+            (heads[0], heads[2], "Run", *heads[7:]),
+            tuple((row[0], row[2], each.run, *row[7:]) for row, each in zip(rows, found.rows, strict=True)),
+            numeric=frozenset(range(3, 6)),
+        ),
+    )
+    drawn = [_chart(name, [row for row in found.rows if row.pool == name]) for name in _pools(found)]
+    notes = [Text(note[0].upper() + note[1:]) for note in _notes(found)]
+    return Section(
+        "figures", "Differences", (tables[0], Charts(tuple(each for each in drawn if each)), tables[1], *notes)
+    )
+
+
+def _pools(found: Comparison) -> list[str]:
+    return list(dict.fromkeys(row.pool for row in found.rows))
+
+
+def _chart(pool: str, rows: Sequence[Difference]) -> Chart | None:
+    gaps = [(row, row.found.difference) for row in rows if row.found.difference.low == row.found.difference.low]
+    if not gaps:
+        return None
+    # Letters and figures' names are ours; the ion, which is the user's, stands outside of the drawing.
+    spans = [Span(f"{row.figure}, {row.run} - A", *gap[:3], 1 + ord(row.run) - ord("B")) for row, gap in gaps]
+    told = "; ".join(f"{span.name} {number(span.value)} ({number(span.low)} to {number(span.high)})" for span in spans)
+    return Chart(f"{pool}: differences from A", charts.spans(spans, x_label="difference"), f"{pool}: {told}.")
+
+
+def _settings(runs: Sequence[Run], changed: dict[str, list[Setting]]) -> Section:
+    values: dict[str, dict[str, str]] = {}
+    for name, settings in changed.items():
+        for setting in settings:
+            values.setdefault(setting.name, {"A": setting.first})[name] = setting.second
+    rows = tuple(
+        (name, *(found.get(run.name, found["A"]) for run in runs)) for name, found in values.items()
+    )  # a run that does not differ has the reference's value
+    heads = ("Setting", *(run.name for run in runs))
+    code = frozenset(range(len(heads)))
+    note = "Settings without a part in the figures, such as folders and numbers of workers, are left out."
+    blocks = (Table("Settings that differ", heads, rows, code=code, note=note),) if rows else ()
+    return Section("settings", "What differs", (*(Text(sentence) for sentence in _sentences(changed)), *blocks))
+
+
+def _about(runs: Sequence[Run], found: Comparison) -> Section:
+    rows = (
+        ("folder", *(str(run.folder) for run in runs)),
+        ("started", *(started(run.origin) for run in runs)),
+        ("bindtune", *(version(run.origin) for run in runs)),
+        *((name, *values) for name, values in found.about),
+    )
+    table = Table("The runs", ("", *(run.name for run in runs)), rows)
+    return Section("runs", "Runs", (table,))

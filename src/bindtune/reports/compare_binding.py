@@ -1,0 +1,154 @@
+"""Binding runs beside each other: out-of-fold predictions of the same residues in the same folds."""
+
+import shlex
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bindtune.errors import InputError
+from bindtune.evaluation.bootstrap import paired_interval, wilcoxon_by_protein
+from bindtune.reports.compared_runs import Comparison, Difference, Run, same_inputs
+from bindtune.runs.out_of_fold import OutOfFold, read_out_of_fold
+from bindtune.runs.reading import read_csv
+
+_FIGURES: dict[Literal["auprc", "auroc", "hra"], str] = {"auprc": "AUPRC", "auroc": "AUROC", "hra": "HRA"}
+
+
+class Residues(NamedTuple):
+    """R residues of one ion, by protein and position.
+
+    Args:
+        protein: (R,), names.
+        position: (R,), from 1.
+        fold: (R,).
+        label: (R,).
+        probability: (R,).
+    """
+
+    protein: NDArray[np.str_]
+    position: NDArray[np.integer]
+    fold: NDArray[np.integer]
+    label: NDArray[np.int8]
+    probability: NDArray[np.floating]
+
+
+def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
+    """Set the figures of runs beside those of the first, ion by ion.
+
+    Raises:
+        InputError: a run is not merged, or has other data, folds or residues than the first.
+    """
+    reference, *others = runs
+    tables = [_predictions(reference)]
+    for other in others:
+        tables.append(_predictions(other))
+        _same_data(reference, other)
+    ions = _shared_ions(runs, tables)
+    rows = []
+    for ion in ions:
+        base = _sorted(tables[0], ion)
+        for run, table in zip(others, tables[1:], strict=True):
+            found = _sorted(table, ion)
+            _same_residues(reference, run, base, found, ion=ion)
+            rows += _differences(ion, run.name, base, found, draws=draws, seed=seed)
+    alone = {run.name: [ion for ion in table.ions if ion not in ions] for run, table in zip(runs, tables, strict=True)}
+    doubts = [f"{name} also has {', '.join(left)}, which not all runs have." for name, left in alone.items() if left]
+    return Comparison(
+        unit="proteins",
+        heads=("ion", "base rate"),
+        digits=3,
+        rows=tuple(rows),
+        scope="Out-of-fold predictions of the same labelled residues, each protein held out in the same fold in all "
+        "runs. A random order of residues has the base rate as its AUPRC.",
+        about=(("folds", tuple(str(len(np.unique(table.fold))) for table in tables)),),
+        doubts=(*doubts,),
+    )
+
+
+def _predictions(run: Run) -> OutOfFold:
+    # Folds that are done before the others would be a part of the residues.
+    found = read_out_of_fold(run.folder) if (run.folder / "oof.parquet").is_file() else None
+    if found is None:
+        raise InputError(run.folder, None, "holds no oof.parquet: its folds are not done, or not merged yet")
+    return found
+
+
+def _same_data(reference: Run, other: Run) -> None:
+    labels = [{name for name in run.input_hashes() if name.startswith("labels of ")} for run in (reference, other)]
+    same_inputs(reference, other, sorted(labels[0] & labels[1]))
+    first, second = (_folds(run) for run in (reference, other))
+    moved = [name for name, fold in second.items() if first.get(name, fold) != fold]
+    if moved:
+        raise InputError(
+            other.folder / "folds.csv",
+            None,
+            f"{len(moved)} proteins are in other folds than in {reference.folder}, such as {moved[0]!r}; train with "
+            f"{shlex.quote(f'data.folds={reference.folder}/folds.csv')} to compare",
+        )
+
+
+def _folds(run: Run) -> dict[str, str]:
+    rows = read_csv(run.folder / "folds.csv", ("protein", "fold"))
+    if rows is None:
+        raise InputError(run.folder, None, "holds no folds.csv: nothing says which proteins were held out together")
+    return {row["protein"]: row["fold"] for row in rows}
+
+
+def _shared_ions(runs: Sequence[Run], tables: Sequence[OutOfFold]) -> list[str]:
+    shared = [ion for ion in tables[0].ions if all(ion in table.ions for table in tables)]
+    if not shared:
+        told = "; ".join(f"{run.name}: {', '.join(table.ions)}" for run, table in zip(runs, tables, strict=True))
+        raise InputError(runs[-1].folder, None, f"the runs have no ion in common: {told}")
+    order = [ion for ion in runs[0].config["training"].get("ions") or () if ion in shared]
+    return [*order, *(ion for ion in shared if ion not in order)]
+
+
+def _sorted(table: OutOfFold, ion: str) -> Residues:
+    rows = table.of(ion)
+    names = np.array(table.proteins, dtype=np.str_)
+    by_name = np.empty(len(names), np.int64)
+    by_name[np.argsort(names)] = np.arange(len(names))
+    order = np.lexsort((rows.position, by_name[rows.protein]))
+    rows = rows.take(order)
+    return Residues(names[rows.protein], rows.position, rows.fold, rows.label, rows.probability)
+
+
+def _same_residues(reference: Run, other: Run, first: Residues, second: Residues, *, ion: str) -> None:
+    what = "residues"
+    if len(first.label) == len(second.label):
+        same = {
+            "residues": np.array_equal(first.protein, second.protein)
+            and np.array_equal(first.position, second.position),
+            "folds": np.array_equal(first.fold, second.fold),
+            "labels": np.array_equal(first.label, second.label),
+        }
+        differing = [name for name, equal in same.items() if not equal]
+        if not differing:
+            return
+        what = differing[0]
+    raise InputError(
+        other.folder / "oof.parquet",
+        None,
+        f"{ion}: other {what} than in {reference.folder} ({len(second.label):,} and {len(first.label):,} rows)",
+    )
+
+
+def _differences(
+    ion: str, name: str, reference: Residues, other: Residues, *, draws: int, seed: int
+) -> list[Difference]:
+    labels, proteins = reference.label, reference.protein
+    scores = (other.probability, reference.probability)
+    base_rate = f"{labels.mean():.4f}" if len(labels) else "-"
+    return [
+        Difference(
+            pool=ion,
+            figure=shown,
+            against=base_rate,
+            run=name,
+            found=paired_interval(figure, labels, *scores, proteins, draws=draws, seed=seed),
+            test=wilcoxon_by_protein(figure, labels, *scores, proteins),
+        )
+        for figure, shown in _FIGURES.items()
+    ]

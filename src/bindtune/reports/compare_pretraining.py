@@ -1,0 +1,119 @@
+"""Pretraining runs beside each other: losses of the same windows under the same masks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bindtune.errors import InputError
+from bindtune.evaluation.bootstrap import paired_mean_interval, signed_rank
+from bindtune.evaluation.figure_text import UNDEFINED
+from bindtune.reports.compared_runs import Comparison, Difference, Run, differing_settings, same_inputs
+from bindtune.runs.eval_records import EVAL_RECORDS, RecordLosses, read_record_losses
+from bindtune.runs.reading import read_json
+
+_POOLS = ("all", "peaks", "flanks")
+# Where two runs were evaluated differently, one of these settings differs, or the tokenizer does.
+_EVALUATION = (
+    "seed", "eval_masking", "target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi", "min_flanking_prob", "mask_replace_prob",
+    "random_replace_prob", "region_overlap", "max_seq_length", "max_eval_samples", "model_name_or_path",
+)  # fmt: skip
+
+
+def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
+    """Set the losses of runs beside those of the first.
+
+    Raises:
+        InputError: a run is not finished, or has other data or evaluation masks than the first.
+    """
+    reference, *others = runs
+    losses = [_losses(reference)]
+    for other in others:
+        same_inputs(reference, other, ("train_file", "validation_file"))
+        found = _losses(other)
+        _same_evaluation(reference, other, losses[0], found)
+        losses.append(found)
+    rows = [
+        _difference(place, run.name, losses[0], found, draws=draws, seed=seed)
+        for place in range(len(_POOLS))
+        for run, found in zip(others, losses[1:], strict=True)
+    ]
+    windows = len(losses[0].record)
+    states = [read_json(run.folder / "trainer_state.json") or {} for run in runs]
+    steps = tuple(str(state.get("global_step", UNDEFINED)) for state in states)
+    return Comparison(
+        unit="windows",
+        heads=("region", "masked tokens"),
+        digits=4,
+        rows=tuple(rows),
+        scope=f"Mean loss in nats over the masked tokens of {windows:,} validation windows, which are the same for all "
+        "runs, under the same masks; in peaks, in flanks and in all.",
+        about=(
+            ("steps trained", steps),
+            ("evaluated checkpoint of step", tuple(_chosen(state.get("best_model_checkpoint")) for state in states)),
+        ),
+        doubts=(*_budgets(runs, steps),),
+    )
+
+
+def _losses(run: Run) -> RecordLosses:
+    path = run.folder / EVAL_RECORDS
+    if not path.is_file():
+        raise InputError(
+            run.folder,
+            None,
+            f"holds no {EVAL_RECORDS}: the run is not finished, or had no validation file; going on with "
+            "--resume_from_checkpoint auto finishes it and evaluates it by window",
+        )
+    found = read_record_losses(path)
+    # A window that stands in the file twice has one mask and one loss.
+    return found.take(np.unique(found.record, return_index=True)[1])
+
+
+def _same_evaluation(reference: Run, other: Run, first: RecordLosses, second: RecordLosses) -> None:
+    if np.array_equal(first.record, second.record):
+        differing = int((first.masks != second.masks).sum())
+        if not differing and np.array_equal(first.masked, second.masked):
+            return
+        what = f"the evaluation masks of {differing or 'some'} of {len(first.masks)} windows differ"
+    else:
+        shared = len(np.intersect1d(first.record, second.record))
+        what = f"{len(first.record)} and {len(second.record)} windows were evaluated, {shared} of them the same"
+    found = [setting for setting in differing_settings(reference, other) if setting.name in _EVALUATION]
+    cause = ", ".join(f"{name} ({one} and {two})" for name, one, two in found) or "the tokenizers"
+    raise InputError(
+        other.folder,
+        None,
+        f"was evaluated differently than {reference.folder}: {what}; masks come from the window, the seed and the "
+        f"evaluation's settings; what differs: {cause}",
+    )
+
+
+def _difference(
+    place: int, name: str, reference: RecordLosses, other: RecordLosses, *, draws: int, seed: int
+) -> Difference:
+    masked = reference.masked[:, place]
+    one, first = other.loss[:, place], reference.loss[:, place]
+    asked = masked > 0
+    means: NDArray[np.float64] = (one[asked] - first[asked]) / masked[asked]
+    return Difference(
+        pool=_POOLS[place],
+        figure="loss",
+        against=f"{int(masked.sum()):,}",
+        run=name,
+        found=paired_mean_interval(one, first, masked, draws=draws, seed=seed),
+        test=signed_rank(means),
+    )
+
+
+def _chosen(checkpoint: object) -> str:
+    step = Path(str(checkpoint or "")).name.rpartition("-")[2]
+    return step if step.isdigit() else UNDEFINED
+
+
+def _budgets(runs: Sequence[Run], steps: Sequence[str]) -> list[str]:
+    if len(set(steps)) == 1:
+        return []
+    told = ", ".join(f"{run.name} {count}" for run, count in zip(runs, steps, strict=True))
+    return [f"The runs trained for different numbers of steps, so they have not seen the same tokens: {told}."]

@@ -1,0 +1,221 @@
+"""What is set beside each other: runs, the settings that they differ in, and one figure of two of them."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any, NamedTuple
+
+from bindtune.errors import ConfigError, InputError
+from bindtune.evaluation.bootstrap import Compared, Wilcoxon
+from bindtune.evaluation.figure_text import UNDEFINED
+from bindtune.reports.report_run import provenance
+from bindtune.reports.settings_text import shown
+from bindtune.runs.kinds import is_binding, run_config
+from bindtune.runs.reading import masking_mode
+
+# Settings without a part in the figures, and those whose content is told by hashes or by folds.csv.
+PRETRAINING_APART = frozenset({
+    "output_dir", "preprocessing_num_workers", "per_device_eval_batch_size", "save_total_limit", "logging_steps",
+    "report_to", "dataloader_num_workers", "dataloader_pin_memory", "resume_from_checkpoint", "train_file",
+    "validation_file",
+})  # fmt: skip
+BINDING_APART = frozenset({
+    "training.output_dir", "training.num_workers", "training.save_steps", "training.max_batch_tokens",
+    "training.gradient_checkpointing", "data.cache_dir", "data.fasta_path", "data.test_fasta", "data.folds",
+    "data.audit_identity", "data.leaks", "ignored_keys",
+})  # fmt: skip
+# Files of provenance.json that a run is not refused for, by the setting that names them.
+_FILES = {"unlabelled proteins": "data.unlabelled_fasta", "clusters": "data.clusters", "alignments": "data.msa_dir"}
+
+
+class Run(NamedTuple):
+    """One of the runs.
+
+    Args:
+        name: the letter it goes by.
+        folder: where it lies.
+        config: its settings.
+        origin: its provenance.json.
+    """
+
+    name: str
+    folder: Path
+    config: dict[str, Any]
+    origin: dict[str, Any]
+
+    def input_hashes(self) -> dict[str, str]:
+        """The hash of each input file.
+
+        Raises:
+            InputError: the run does not say what it was made from.
+        """
+        inputs = self.origin.get("inputs")
+        if not isinstance(inputs, dict) or not all(isinstance(each, dict) for each in inputs.values()):
+            raise InputError(
+                self.folder / "provenance.json", None, "names no input files: nothing says what data it is"
+            )
+        return {str(name): str(each.get("sha256")) for name, each in inputs.items()}
+
+
+class Setting(NamedTuple):
+    """A setting that differs, and its values as people write them."""
+
+    name: str
+    first: str
+    second: str
+
+
+class Difference(NamedTuple):
+    """One figure of a run beside that of the reference.
+
+    Args:
+        pool: what it is a figure of: an ion, or a kind of masked tokens.
+        figure: its name.
+        against: what it is to be read with, by name: the base rate, or how many tokens.
+        run: the run's letter.
+        found: the run's figure, the reference's, and the first less the second.
+        test: protein by protein, or window by window.
+    """
+
+    pool: str
+    figure: str
+    against: str
+    run: str
+    found: Compared
+    test: Wilcoxon
+
+
+class Comparison(NamedTuple):
+    """What the runs of one job came to.
+
+    Args:
+        unit: what was drawn and tested: proteins or windows.
+        heads: heads of the columns for `pool` and `against`.
+        digits: of the figures.
+        rows: the figures.
+        scope: what the figures are of.
+        about: (name, value of each run) of what else is to be known.
+        doubts: what must be known before the figures are read.
+    """
+
+    unit: str
+    heads: tuple[str, str]
+    digits: int
+    rows: tuple[Difference, ...]
+    scope: str
+    about: tuple[tuple[str, tuple[str, ...]], ...]
+    doubts: tuple[str, ...]
+
+
+def read_runs(folders: Sequence[Path]) -> tuple[list[Run], bool]:
+    """The runs, the reference first, and whether they are of the binding job.
+
+    Raises:
+        ConfigError: there are not between 2 and 26 different runs of one job.
+        InputError: a folder is not that of a run.
+    """
+    if not 2 <= len(folders) <= len(ascii_uppercase):
+        raise ConfigError(f"compare takes 2 to {len(ascii_uppercase)} run folders, found {len(folders)}")
+    seen: set[Path] = set()
+    for folder in folders:
+        if folder.resolve() in seen:
+            raise ConfigError(f"{folder} is given twice")
+        seen.add(folder.resolve())
+    runs = [
+        Run(name, folder, run_config(folder), provenance(folder))
+        for name, folder in zip(ascii_uppercase, folders, strict=False)
+    ]
+    jobs = [is_binding(run.config) for run in runs]
+    if len(set(jobs)) > 1:
+        told = ", ".join(
+            f"{run.folder} ({'binding' if job else 'pretraining'})" for run, job in zip(runs, jobs, strict=True)
+        )
+        raise ConfigError(f"runs of different jobs cannot be compared: {told}")
+    return runs, jobs[0]
+
+
+def same_inputs(reference: Run, other: Run, names: Iterable[str]) -> None:
+    """Refuse runs that were not given the same files.
+
+    Raises:
+        InputError: a file differs, or is missing from one of the runs.
+    """
+    first, second = reference.input_hashes(), other.input_hashes()
+    for name in names:
+        hashes = [found.get(name) for found in (first, second)]
+        if hashes[0] != hashes[1]:
+            told = " and ".join("none" if each is None else f"{each[:12]}..." for each in hashes)
+            raise InputError(
+                other.folder,
+                None,
+                f"is on other data than {reference.folder}: {name} differs (SHA-256 {told}); "
+                "only runs on the same data are compared",
+            )
+
+
+def differing_settings(reference: Run, other: Run) -> list[Setting]:
+    """The settings that two runs of one job differ in, without those that have no part in the figures."""
+    binding = is_binding(reference.config)
+    apart = BINDING_APART if binding else PRETRAINING_APART
+    model = "model.checkpoint" if binding else "model_name_or_path"
+    if _same_base(reference, other):
+        apart |= {model}
+    first_hashes, second_hashes = reference.input_hashes(), other.input_hashes()
+    apart |= {
+        setting
+        for name, setting in _FILES.items()
+        if name in first_hashes and first_hashes[name] == second_hashes.get(name)
+    }
+    as_one = _with_step if binding else _with_masking
+    first, second = (as_one(run) for run in (reference, other))
+    found = [each for each in _differences(first, second) if each.name not in apart]
+    return [*found, *_other_files(reference, other, {each.name for each in found}, model=model)]
+
+
+def _other_files(reference: Run, other: Run, told: set[str], *, model: str) -> Iterator[Setting]:
+    """Settings that name the same file or model in both runs, whose content is not the same."""
+    first, second = reference.input_hashes(), other.input_hashes()
+    for name in sorted(first.keys() & second.keys()):
+        setting = model if name.startswith("base ") else _FILES.get(name)
+        if setting is not None and setting not in told and first[name] != second[name]:
+            told.add(setting)
+            yield Setting(setting, *(f"{name} with SHA-256 {each[name][:12]}..." for each in (first, second)))
+
+
+def _with_masking(run: Run) -> dict[str, Any]:
+    """Settings with the two that say how masks are drawn as one."""
+    rest = {name: value for name, value in run.config.items() if name not in ("use_adaptive_masking", "masking")}
+    return {"masking": masking_mode(run.config), **rest}
+
+
+def _with_step(run: Run) -> dict[str, Any]:
+    """Settings with the number of proteins of a step, over all processes, in place of what it comes from."""
+    training = dict(run.config["training"])
+    sizes = [training.pop(name, None) for name in ("batch_size", "accum_steps")]
+    known = math.prod(size for size in sizes if isinstance(size, int))
+    return {**run.config, "training": {**training, "proteins per step": run.origin.get("proteins_per_step", known)}}
+
+
+def _same_base(reference: Run, other: Run) -> bool:
+    """Whether the files of the models that both runs began with are known, and the same."""
+    first, second = (
+        {name: each for name, each in run.input_hashes().items() if name.startswith("base ")}
+        for run in (reference, other)
+    )
+    return bool(first) and first == second
+
+
+def _differences(first: Mapping[str, Any], second: Mapping[str, Any], before: str = "") -> Iterator[Setting]:
+    for name in dict.fromkeys([*first, *second]):
+        one, other = first.get(name), second.get(name)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            yield from _differences(one, other, f"{before}{name}.")
+        elif _plain(one) != _plain(other):
+            yield Setting(f"{before}{name}", _plain(one), _plain(other))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping) and value:
+        return ", ".join(f"{name}={_plain(each)}" for name, each in value.items())
+    return "none" if shown(value) == UNDEFINED else shown(value)

@@ -1,0 +1,171 @@
+"""A model card: the README.md beside a model, with the hub's YAML header, made from the files of its run.
+
+What comes from users (names, paths, settings) stands in code spans, where Markdown and HTML mean nothing, or in the
+header as PyYAML quotes it. Files are named without their folders, which may tell more than somebody wants to publish.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files as resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from bindtune import __version__
+
+README, NOTICE = "README.md", "NOTICE"
+AUTO_CLASSES = "The auto classes of transformers load {what} too, after the line `import bindtune.auto`."
+"""A sentence of a card on models whose classes are bindtune's own."""
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_E1_LICENCE = {
+    "license": "other",
+    "license_name": "profluent-e1-clickthrough-license-agreement",
+    "license_link": "https://huggingface.co/Profluent-Bio",
+}
+
+
+@dataclass(frozen=True)
+class Licence:
+    """What the terms of a base model make of the card.
+
+    Args:
+        header: the licence's keys of the YAML header; none where the terms are not known.
+        text: the same as a sentence.
+        notice: what must be passed on; empty where there is nothing.
+    """
+
+    header: dict[str, str]
+    text: str
+    notice: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A model card. Paragraphs are Markdown with users' words in `code`; cells of inputs and settings are plain.
+
+    Args:
+        title: what it is.
+        header: of the hub: tags, library_name and so on, without the licence.
+        about: paragraphs on what it is and how it was made.
+        loading: how it is loaded.
+        inputs: (what, file, SHA-256) of what it was trained on.
+        settings: (name, value) of those that say most.
+        figures: rows of the table of figures; the first cell is plain, the others are numbers.
+        figure_heads: its heads.
+        figure_note: what the figures are of.
+        limits: what not to expect.
+        terms: the licence.
+    """
+
+    title: str
+    header: dict[str, Any]
+    about: tuple[str, ...]
+    loading: str
+    inputs: tuple[tuple[str, str, str], ...]
+    settings: tuple[tuple[str, str], ...]
+    figures: tuple[tuple[str, ...], ...]
+    figure_heads: tuple[str, ...]
+    figure_note: str
+    limits: tuple[str, ...]
+    terms: Licence
+
+    @property
+    def licence(self) -> str:
+        """The licence as a sentence."""
+        return self.terms.text
+
+    @property
+    def notice(self) -> str:
+        """What must be passed on."""
+        return self.terms.notice
+
+
+def render(card: Card) -> str:
+    """The card as Markdown."""
+    header = yaml.safe_dump({**card.terms.header, **card.header}, sort_keys=False, allow_unicode=False, width=1000)
+    text = _template().render(card=card, header=header)
+    return text.rstrip() + f"\n\nWritten by bindtune {__version__}.\n"
+
+
+@cache
+def _template() -> Template:
+    # Nothing is escaped for HTML, as this is none: code spans and YAML quoting do it.
+    environment = Environment(  # noqa: S701
+        loader=PackageLoader("bindtune.reports"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["cell"] = lambda value: code(value).replace("|", "\\|")
+    return environment.get_template("model_card.md.j2")
+
+
+def code(value: object) -> str:
+    """Text as a code span of one line, whatever is in it; a dash where there is none."""
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split())
+    if not text:
+        return "-"
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
+
+
+def base_name(checkpoint: object, inputs: dict[str, Any]) -> str | None:
+    """The hub name of a base model; None where it was a folder, whose name nobody else could load.
+
+    Args:
+        checkpoint: what the settings say.
+        inputs: input files of provenance.json; where they tell of the base, they tell whether the hub's cache had it.
+    """
+    name = str(checkpoint)
+    if _HUB_NAME.fullmatch(name) is None or Path(name).exists():
+        return None
+    paths = [str(_get(each, "path")) for key, each in inputs.items() if key.startswith("base ")]
+    cached = f"models--{name.replace('/', '--')}"
+    return name if all(cached in Path(path).parts for path in paths) else None
+
+
+def licence_of(kind: str, base: str | None) -> Licence:
+    """The terms that a model derived from another one is under.
+
+    Args:
+        kind: the base's model type: E1, esm, dnabert2 or another.
+        base: its hub name, or None.
+    """
+    if kind == "E1":
+        text = (
+            "What derives from the weights of Profluent-E1 is governed by the Profluent-E1 Clickthrough License "
+            "Agreement; the notice below goes with it wherever it goes."
+        )
+        return Licence(_E1_LICENCE, text, e1_notice())
+    if base == "zhihan1996/DNABERT-2-117M":
+        return Licence({"license": "apache-2.0"}, "Apache-2.0, as the weights of DNABERT-2 that it was made from.")
+    if kind == "esm" and base is not None and base.startswith("facebook/esm2_"):
+        return Licence({"license": "mit"}, "MIT, as the weights of ESM-2 that it was made from.")
+    return Licence({}, "The terms of the base model apply; they are not recorded in the run, so no licence is stated.")
+
+
+def e1_notice() -> str:
+    """What goes with everything that is derived from Profluent-E1."""
+    return resources("bindtune.models").joinpath("PROFLUENT_E1_NOTICE.txt").read_text(encoding="utf-8")
+
+
+def base_words(checkpoint: object, base: str | None) -> str:
+    """The base model in a sentence."""
+    return code(base) if base else f"the model in the folder {code(Path(str(checkpoint)).name)} (not a hub name)"
+
+
+def input_rows(inputs: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    """What it was trained on, files without their folders."""
+    return tuple(
+        (name, Path(str(_get(each, "path"))).name, str(_get(each, "sha256") or "-")) for name, each in inputs.items()
+    )
+
+
+def inputs_of(origin: dict[str, Any]) -> dict[str, Any]:
+    """Input files of a provenance.json; none where it is missing or odd."""
+    inputs = origin.get("inputs")
+    return inputs if isinstance(inputs, dict) else {}
+
+
+def _get(value: Any, key: str) -> Any:
+    return value.get(key) if isinstance(value, dict) else None

@@ -1,0 +1,204 @@
+"""A report as a page: sections of text, tables, charts and drawings, rendered into one HTML file that loads nothing.
+
+Everything a page is given is text, and is shown as text: the template escapes it. Charts alone are markup; `charts.py`
+makes them and puts no name of a user's into them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from bindtune.runs.writing import write_text
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure that is seen first, with its name and what it is to be compared with."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that must not be overlooked: a piece that is missing, a doubt."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Preformatted:
+    """Text whose lines stay as they are, such as a licence notice."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table. The first column names its row.
+
+    Args:
+        caption: what it shows.
+        columns: column heads.
+        rows: one cell a column.
+        numeric: columns (by index) that hold numbers and are set flush right.
+        code: columns (by index) that hold names of settings, paths or hashes.
+        note: small print below.
+    """
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: frozenset[int] = frozenset()
+    code: frozenset[int] = frozenset()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing made by `charts.py`.
+
+    Args:
+        title: what it shows.
+        svg: the drawing.
+        described: the same in words, for those who cannot see it.
+        note: how to read it.
+    """
+
+    title: str
+    svg: Markup
+    described: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Charts beside each other, as many as there is room for; three of the small, square ones."""
+
+    charts: tuple[Chart, ...]
+    small: bool = False
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One residue, or the highest of several neighbours: where it stands and how high, as shares of the drawing."""
+
+    left: float
+    width: float
+    height: float
+    kind: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in a list of residues: its name, and what became of it (hit, missed or false)."""
+
+    name: str
+    probability: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Track:
+    """One protein with its sites along the sequence.
+
+    Args:
+        title: protein and ion.
+        note: why it is shown, and its figures.
+        described: the same in words, for those who cannot see it.
+        bars: probabilities.
+        sites: places of true sites.
+        calls: places that are called.
+        threshold: height of the calling threshold as a share of the drawing, or None.
+        ticks: (place as a share of the width, residue number).
+        marks: every true or called residue.
+        more: how many marks are left out.
+    """
+
+    title: str
+    note: str
+    described: str
+    bars: tuple[Bar, ...]
+    sites: tuple[Bar, ...]
+    calls: tuple[Bar, ...]
+    threshold: float | None
+    ticks: tuple[tuple[float, str], ...]
+    marks: tuple[Mark, ...]
+    more: int = 0
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks that are folded away until somebody asks."""
+
+    title: str
+    blocks: "tuple[Block, ...]"
+
+
+Block = Text | Notice | Preformatted | Table | Charts | Track | Fold
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page that the table of contents lists.
+
+    Args:
+        key: its anchor; letters and hyphens.
+        title: its heading.
+        blocks: what stands in it.
+    """
+
+    key: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report.
+
+    Args:
+        title: heading and title.
+        lead: what was run, in a sentence or two.
+        facts: (name, value) pairs below the heading.
+        tiles: the figures that matter most.
+        notices: what must be known before the rest is read.
+        sections: the rest.
+        footer: who made the page.
+    """
+
+    title: str
+    lead: str
+    facts: tuple[tuple[str, str], ...] = ()
+    tiles: tuple[Tile, ...] = ()
+    notices: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
+    footer: str = ""
+
+
+def render(page: Page) -> str:
+    """The page as HTML."""
+    environment = Environment(
+        loader=PackageLoader("bindtune.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.tests["kind"] = lambda block, name: type(block).__name__ == name
+    return environment.get_template("page.html.j2").render(page=page).strip() + "\n"
+
+
+def write(page: Page, path: Path) -> None:
+    """Write the page, whole or not at all."""
+    write_text(path, render(page))

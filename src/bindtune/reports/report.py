@@ -1,0 +1,30 @@
+"""The report of a run: one HTML page that needs no network, made from the run folder alone."""
+
+from pathlib import Path
+
+from bindtune.outputs import output_file
+from bindtune.reports import page, report_binding, report_pretraining
+from bindtune.runs.kinds import is_binding, run_config
+
+
+def write_report(run: Path, out: Path | None = None) -> Path:
+    """Write the report of a pretraining or a binding run.
+
+    A run that is still going on, or that lacks a piece, gets a report that says so.
+
+    Args:
+        run: the run folder.
+        out: the file to write; report.html in the run folder where it is left out.
+
+    Returns:
+        The file written.
+
+    Raises:
+        InputError: the folder is not that of a run, a file in it is damaged, or `out` is no file that can be written.
+    """
+    config = run_config(run)
+    build = report_binding.build if is_binding(config) else report_pretraining.build
+    target = out or run / "report.html"
+    page_file = output_file(target)
+    page.write(build(run, config), page_file)
+    return target

@@ -1,0 +1,201 @@
+"""The report of a binding run: figures by ion and fold, curves, thresholds, folds and leaks, proteins."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from bindtune.errors import InputError
+from bindtune.evaluation.epoch_selection import metric_of
+from bindtune.evaluation.figure_text import UNDEFINED, number, percent
+from bindtune.evaluation.ranking import average_precision, sort
+from bindtune.evaluation.summary import read_summary
+from bindtune.evaluation.thresholds import read_thresholds
+from bindtune.reports.page import Block, Notice, Page, Preformatted, Section, Table, Text, Tile
+from bindtune.reports.report_folds import folds_section
+from bindtune.reports.report_ions import curves_section, results_section
+from bindtune.reports.report_learning import Row, last_epoch, learning_section, read_metrics
+from bindtune.reports.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
+from bindtune.reports.report_sites import examples_section
+from bindtune.reports.settings_in_effect import training_words
+from bindtune.runs.out_of_fold import OutOfFold, read_out_of_fold
+from bindtune.runs.reading import as_number, read_text
+from bindtune.yaml_json import checked_number
+
+THRESHOLDS = "global_thresholds.yaml"
+
+
+def build(run: Path, config: dict[str, Any]) -> Page:
+    """The page of a binding run, whether all of its folds are done or not.
+
+    Args:
+        run: the run folder.
+        config: what its config.yaml holds.
+
+    Raises:
+        InputError: a file in the folder is damaged.
+    """
+    origin = provenance(run)
+    training = config["training"]
+    predictions = read_out_of_fold(run)
+    rows = read_metrics(run)
+    ions = _ions(run, training, predictions)
+    chosen = read_thresholds(run / THRESHOLDS) if (run / THRESHOLDS).exists() else {}
+    thresholds = {ion: as_number(found.get("threshold")) for ion, found in chosen.items()}
+    done = [] if predictions is None else predictions.fold_numbers()
+    planned = _planned(run, training)
+    notices = _notices(run, done, planned, rows, complete=(run / "oof.parquet").is_file())
+    return Page(
+        title=f"Binding-site run {run.resolve().name}",
+        lead=_lead(config, predictions, ions),
+        facts=(
+            ("Status", "finished" if (run / "oof.parquet").is_file() else "not finished"),
+            ("Started", started(origin)),
+            ("Folds done", f"{len(done)} of {planned}"),
+            ("Ions", ", ".join(ions) or "none"),
+            ("bindtune", version(origin)),
+        ),
+        tiles=_tiles(predictions, ions),
+        notices=notices,
+        sections=(
+            results_section(predictions, ions, thresholds, read_summary(run / "summary.yaml")),
+            curves_section(predictions, ions, thresholds),
+            _thresholds_section(chosen, ions),
+            examples_section(predictions, ions, thresholds),
+            learning_section(
+                rows,
+                ions,
+                inner=as_number(training.get("inner_validation_fraction")) > 0,
+                metric=metric_of(training),
+                min_delta=max(0.0, as_number(training.get("min_delta", 0))),
+            ),
+            folds_section(run, predictions, ions),
+            inputs_section(origin, _data(predictions, ions)),
+            settings_section(config),
+            _notice_section(run),
+        ),
+        footer=FOOTER,
+    )
+
+
+def _ions(run: Path, training: dict[str, Any], predictions: OutOfFold | None) -> tuple[str, ...]:
+    named = training.get("ions") or ()
+    if not isinstance(named, list | tuple) or not all(isinstance(ion, str) for ion in named):
+        raise InputError(run / "config.yaml", None, "training.ions is not a list of names")
+    others = () if predictions is None else predictions.ions
+    return tuple(dict.fromkeys((*named, *others)))
+
+
+def _planned(run: Path, training: dict[str, Any]) -> int:
+    """Folds that are to be scored; none where no ion is learned."""
+    if not training.get("ions"):
+        return 0
+    return int(checked_number(run / "config.yaml", "training.num_folds", training.get("num_folds"), low=1, high=1000))
+
+
+def _lead(config: dict[str, Any], predictions: OutOfFold | None, ions: tuple[str, ...]) -> str:
+    model = config.get("model")
+    name = Path(str(model.get("checkpoint"))).name if isinstance(model, dict) else "a protein encoder"
+    how = training_words(config)
+    if not ions:
+        return f"{name} {how} as a language model of proteins, without labels."
+    what = f"{name} {how} to mark the residues that bind {_joined(ions)}"
+    if predictions is None:
+        return f"{what}."
+    return f"{what}, cross-validated on {len(predictions.proteins)} proteins."
+
+
+def _joined(names: tuple[str, ...]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _notices(run: Path, done: list[int], planned: int, rows: list[Row], *, complete: bool) -> tuple[str, ...]:
+    found = []
+    if not planned:
+        found.append("The run had no ions: it adapts the language model alone, and there are no sites to score.")
+    waiting = [fold for fold in range(1, planned + 1) if fold not in done]
+    if waiting:
+        state = ", ".join(f"fold {fold} ({_progress(rows, fold)})" for fold in waiting)
+        found.append(f"{len(done)} of {planned} folds are done; not done: {state}. Figures are of the folds that are.")
+    elif planned and not complete:
+        found.append("All folds are done but not merged yet: oof.parquet is missing, and figures come from the folds.")
+    if not (run / "provenance.json").is_file():
+        found.append("provenance.json is missing: what the run was made from is not known.")
+    return tuple(found)
+
+
+def _progress(rows: list[Row], fold: int) -> str:
+    epoch = last_epoch(rows, fold)
+    return f"after epoch {epoch}" if epoch else "not started"
+
+
+def _tiles(predictions: OutOfFold | None, ions: tuple[str, ...]) -> tuple[Tile, ...]:
+    if predictions is None:
+        return ()
+    tiles = []
+    for ion in ions:
+        rows = predictions.of(ion)
+        ordered = sort(rows.label, rows.probability)
+        auprc = average_precision(ordered.ranking(ordered.steps()))
+        if math.isnan(auprc):
+            tiles.append(Tile(f"{ion}: AUPRC", UNDEFINED, "not defined"))
+        else:
+            tiles.append(
+                Tile(
+                    f"{ion}: AUPRC",
+                    number(auprc),
+                    f"base rate {percent(float(ordered.positive.mean()))}".replace(" %", "\u00a0%"),
+                )
+            )
+    return tuple(tiles)
+
+
+def _thresholds_section(chosen: dict[str, dict[str, Any]], ions: tuple[str, ...]) -> Section:
+    if not chosen:
+        missing = Notice(
+            f"{THRESHOLDS} is missing: thresholds are chosen when the folds are merged. Nothing is called yet."
+        )
+        return Section("thresholds", "Thresholds", (missing,))
+    rows = []
+    for ion in ions:
+        found = chosen.get(ion, {})
+        honest = found.get("cross_fitted", {})
+        names = ("f1", "mcc", "precision", "recall")
+        same = [number(as_number(found.get(name))) for name in names]
+        fitted = [number(as_number(honest.get(name))) for name in names]
+        threshold = as_number(found.get("threshold"))
+        shown = "not defined" if math.isnan(threshold) else number(threshold, 4)
+        rows.append((ion, str(found.get("method", UNDEFINED)), shown, *fitted, *same[:2]))
+    heads = (
+        "Ion", "Chosen by", "Threshold", "F1", "MCC", "Precision", "Recall", "F1, same data", "MCC, same data",
+    )  # fmt: skip
+    text = Text(
+        "A residue is called where its probability reaches the ion's threshold. The figures are cross-fitted: for each "
+        "fold the threshold is chosen on the other folds. The last two columns score a threshold on the data that "
+        "chose it, as is often done; they flatter."
+    )
+    table = Table("Threshold of each ion", heads, tuple(rows), numeric=frozenset(range(2, 9)))
+    return Section("thresholds", "Thresholds", (text, table))
+
+
+def _data(predictions: OutOfFold | None, ions: tuple[str, ...]) -> tuple[Block, ...]:
+    if predictions is None:
+        return ()
+    rows = []
+    for ion in ions:
+        found = predictions.of(ion)
+        with_sites = found.take(found.label == 1).count_proteins()
+        counts = (found.count_proteins(), with_sites, len(found), int(found.label.sum()))
+        rows.append((ion, *(f"{count:,}" for count in counts)))
+    heads = ("Ion", "Proteins with labels", "with sites", "Labelled residues", "Sites")
+    return (Table("Labelled data", heads, tuple(rows), numeric=frozenset(range(1, 5))),)
+
+
+def _notice_section(run: Path) -> Section:
+    text = read_text(run / "NOTICE")
+    blocks: tuple[Block, ...] = (Notice("NOTICE is missing from the run folder."),)
+    if text is not None:
+        blocks = (
+            Text("Adapters and predictions of this run derive from the backbone's weights."),
+            Preformatted(text.strip()),
+        )
+    return Section("notice", "Licence notice", blocks)

@@ -1,0 +1,111 @@
+"""The partition of proteins, checked again from the files: who was held out when, and whether groups were split."""
+
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bindtune.evaluation.figure_text import UNDEFINED
+from bindtune.reports.page import Block, Fold, Notice, Section, Table, Text
+from bindtune.reports.settings_text import flatten
+from bindtune.runs.out_of_fold import OutOfFold
+from bindtune.runs.reading import read_csv, read_json
+
+_MOST_ROWS = 60
+
+
+def folds_section(run: Path, predictions: OutOfFold | None, ions: tuple[str, ...]) -> Section:
+    """Folds, the check of groups, and the audit that the run wrote.
+
+    Raises:
+        InputError: folds.csv or audit.json is damaged.
+    """
+    rows = read_csv(run / "folds.csv", ("protein", "fold", "group"))
+    audit = read_json(run / "audit.json")
+    blocks: list[Block] = [
+        Text(
+            "One partition of the proteins serves every ion. Proteins of one group, which are too alike to be apart, "
+            "share a fold, so a model is never scored on a near relative of what it was trained on."
+        )
+    ]
+    if rows is None:
+        blocks.append(Notice("folds.csv is missing: the partition is not known."))
+    else:
+        blocks += [_sizes(rows, predictions, ions), *_checks(rows, predictions)]
+    if audit is None:
+        blocks.append(Notice("audit.json is missing: the run has recorded no leak audit."))
+    else:
+        blocks += _audit(audit)
+    return Section("folds", "Folds and leaks", tuple(blocks))
+
+
+def _sizes(rows: list[dict[str, str]], predictions: OutOfFold | None, ions: tuple[str, ...]) -> Table:
+    found = []
+    folds = sorted({row["fold"] for row in rows}, key=lambda fold: (not fold.isdigit(), fold.zfill(9)))
+    for fold in folds:
+        here = [row for row in rows if row["fold"] == fold]
+        sites = [_sites(predictions, ion, fold) for ion in ions]
+        found.append((fold, str(len(here)), str(len({row["group"] for row in here})), *sites))
+    heads = ("Fold", "Proteins", "Groups", *(f"{ion} sites" for ion in ions))
+    note = "Sites are counted in the predictions; a dash stands for a fold that has none yet."
+    return Table("What each fold holds out", heads, tuple(found), numeric=frozenset(range(1, len(heads))), note=note)
+
+
+def _sites(predictions: OutOfFold | None, ion: str, fold: str) -> str:
+    if predictions is None or not fold.isdigit():
+        return UNDEFINED
+    here = predictions.fold == int(fold)
+    if not here.any():
+        return UNDEFINED
+    number = predictions.ions.index(ion) if ion in predictions.ions else -1
+    return str(int(predictions.label[here & (predictions.ion == number)].sum()))
+
+
+def _checks(rows: list[dict[str, str]], predictions: OutOfFold | None) -> list[Block]:
+    groups = defaultdict(set)
+    for row in rows:
+        groups[row["group"]].add(row["fold"])
+    split = sorted(group for group, folds in groups.items() if len(folds) > 1)
+    repeated = [name for name, times in Counter(row["protein"] for row in rows).items() if times > 1]
+    found: list[Block] = []
+    if split:
+        found.append(Notice(f"{len(split)} groups lie in more than one fold, so the figures leak: {_some(split)}."))
+    if repeated:
+        found.append(Notice(f"{len(repeated)} proteins stand in folds.csv more than once: {_some(repeated)}."))
+    strangers = [] if predictions is None else _misplaced(rows, predictions)
+    if strangers:
+        found.append(Notice(f"Predictions do not fit folds.csv for {len(strangers)} proteins: {_some(strangers)}."))
+    if not found:
+        found.append(
+            Text(
+                f"Checked again for this page: none of {len(groups)} groups lies in two folds, no protein stands "
+                "twice, and every prediction comes from the fold that held its protein out."
+            )
+        )
+    return found
+
+
+def _misplaced(rows: list[dict[str, str]], predictions: OutOfFold) -> list[str]:
+    assigned = {row["protein"]: row["fold"] for row in rows}
+    names = [
+        (predictions.proteins[protein], str(fold))
+        for fold in predictions.fold_numbers()
+        for protein in np.flatnonzero(np.bincount(predictions.protein[predictions.fold == fold])).tolist()
+    ]
+    return sorted({name for name, fold in names if assigned.get(name) != fold})
+
+
+def _audit(audit: dict[str, Any]) -> list[Block]:
+    if not audit:
+        return [Text("The run's own leak audit (audit.json) lists nothing.")]
+    rows = [(name, value if len(value) <= 300 else f"{value[:300]} …") for name, value in flatten(audit)]
+    table = Table("The run's leak audit (audit.json)", ("Item", "Found"), tuple(rows[:_MOST_ROWS]), code=frozenset({0}))
+    if len(rows) <= 12:
+        return [table]
+    left = f" (the first {_MOST_ROWS} of {len(rows)} rows)" if len(rows) > _MOST_ROWS else ""
+    return [Fold(f"The run's leak audit{left}", (table,))]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (" and more" if len(names) > 5 else "")

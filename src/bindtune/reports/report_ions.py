@@ -1,0 +1,242 @@
+"""Tables and curves of each ion over the out-of-fold predictions."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bindtune.evaluation import bootstrap
+from bindtune.evaluation.baseline import out_of_fold_residues
+from bindtune.evaluation.calibration import reliability
+from bindtune.evaluation.figure_text import UNDEFINED, interval, number, percent
+from bindtune.evaluation.metrics import ResidueMetrics, residue_metrics
+from bindtune.evaluation.ranking import Ranking, average_precision, rank_groups, sort
+from bindtune.reports import charts
+from bindtune.reports.charts import Line
+from bindtune.reports.page import Block, Chart, Charts, Notice, Section, Table, Text
+from bindtune.runs.out_of_fold import OutOfFold
+from bindtune.runs.reading import as_number
+
+_POINTS = 300  # of a curve: more cannot be seen
+_BINS = 10
+_DRAWS = 500  # of proteins, for an interval
+_FEWEST = 20  # residues in a bin of the calibration chart
+
+
+Range = tuple[float, float]
+
+
+class IonFigures(NamedTuple):
+    """Figures of one ion in one fold, or in all of them.
+
+    Args:
+        proteins: proteins with labels for the ion.
+        residues: residues with labels.
+        sites: residues that bind.
+        found: metrics; nan where not defined.
+        baseline: AUPRC of the composition baseline.
+        auprc_range: bootstrap interval of the AUPRC over proteins; nan where not defined.
+    """
+
+    proteins: int
+    residues: int
+    sites: int
+    found: ResidueMetrics
+    baseline: float
+    auprc_range: Range
+
+
+def figures(
+    rows: OutOfFold, scores: NDArray[np.float64], *, threshold: float, written: tuple[float, Range] | None = None
+) -> IonFigures:
+    """Figures over some rows of one ion.
+
+    Args:
+        rows: R residues.
+        scores: (R,) of the composition baseline.
+        threshold: of the calls; nan where there is none.
+        written: the baseline's AUPRC and the interval, where the run has computed them; None computes them.
+    """
+    if written is None:
+        groups = rows.residue.astype(np.int64) * (int(rows.fold.max(initial=0)) + 1) + rows.fold
+        written = (average_precision(rank_groups(rows.label, scores, groups)), _auprc_range(rows))
+    baseline, auprc_range = written
+    return IonFigures(
+        proteins=rows.count_proteins(),
+        residues=len(rows),
+        sites=int(rows.label.sum()),
+        found=residue_metrics(rows.label, rows.probability, threshold=threshold),
+        baseline=baseline,
+        auprc_range=auprc_range,
+    )
+
+
+def results_section(
+    predictions: OutOfFold | None, ions: tuple[str, ...], thresholds: dict[str, float], summary: dict[str, Any]
+) -> Section:
+    """Tables of every ion, over all folds and in each.
+
+    Args:
+        predictions: all that there are, or None.
+        ions: what to show, in this order.
+        thresholds: by ion.
+        summary: what the run wrote about an ion over all folds, by ion; an ion without it is computed anew.
+    """
+    if predictions is None:
+        return Section(
+            "results", "Results by ion", (Notice("No fold is done yet: there are no predictions to score."),)
+        )
+    whole: list[tuple[str, ...]] = []
+    by_fold: list[tuple[str, ...]] = []
+    lacking: list[str] = []
+    below: list[str] = []
+    for ion in ions:
+        rows = predictions.of(ion)
+        if not rows.label.any():
+            lacking.append(ion)
+            whole.append((ion, *_row(None)))
+            continue
+        scores = out_of_fold_residues(rows.letters(), rows.label, rows.fold)
+        written = _as_written(summary.get(ion))
+        found = figures(rows, scores, threshold=thresholds.get(ion, math.nan), written=written)
+        whole.append((ion, *_row(found)))
+        if found.found.auprc < found.baseline:
+            below.append(ion)
+        for fold in rows.fold_numbers():
+            held = rows.fold == fold
+            found = figures(rows.take(held), scores[held], threshold=thresholds.get(ion, math.nan))
+            by_fold.append((ion, str(fold), *_row(found)))
+    heads = ("AUPRC (95 % interval)", "Base rate", "Composition AUPRC", "AUROC", "HRA", "Proteins", "Sites")
+    blocks: list[Block] = [Text(_READ)]
+    blocks += [Notice(f"{ion}: not defined. No residue with a site has a prediction.") for ion in lacking]
+    if below:
+        told = f"{', '.join(below)} {'is' if len(below) == 1 else 'are'} below the composition baseline"
+        blocks.append(Notice(f"{told}: the amino acid alone says more than the model."))
+    blocks.append(Table("Each ion, all folds", ("Ion", *heads), tuple(whole), numeric=frozenset(range(1, 8))))
+    if by_fold:
+        table = Table("Each ion and fold", ("Ion", "Fold", *heads), tuple(by_fold), numeric=frozenset(range(1, 9)),
+                      note="A fold without sites of an ion has no figures for it: a dash.")  # fmt: skip
+        blocks.append(table)
+    return Section("results", "Results by ion", tuple(blocks))
+
+
+_READ = (
+    "Every figure is of predictions for proteins that the model did not train on. AUPRC, the average precision, is to "
+    "be read against two others: the base rate, which a random order would get, and the composition baseline, which "
+    "knows nothing but how often each amino acid binds in the other folds. HRA is the area under the precision-recall "
+    "curve over recall 0.7 to 1, divided by 0.3. Intervals come from drawing whole proteins anew, since residues of "
+    "one protein are not independent."
+)
+
+
+def _as_written(summary: Any) -> tuple[float, Range] | None:
+    """The baseline and the interval that summary.yaml has, so that a figure is the same in both; None without them."""
+    auprc, baseline = (_nested(summary, *path) for path in (("auprc",), ("baseline", "auprc", "value")))
+    low, high = (as_number(_nested(auprc, end)) for end in ("low", "high"))
+    if math.isnan(low) or math.isnan(high) or math.isnan(as_number(baseline)):
+        return None
+    return as_number(baseline), (low, high)
+
+
+def _nested(value: Any, *path: str) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _row(found: IonFigures | None) -> tuple[str, ...]:
+    if found is None:
+        return (UNDEFINED,) * 7
+    metrics = found.found
+    return (
+        interval(metrics.auprc, found.auprc_range),
+        percent(metrics.base_rate),
+        number(found.baseline),
+        number(metrics.auroc),
+        number(metrics.hra),
+        str(found.proteins),
+        str(found.sites),
+    )
+
+
+def curves_section(predictions: OutOfFold | None, ions: tuple[str, ...], thresholds: dict[str, float]) -> Section:
+    """Precision-recall, ROC and calibration charts of every ion."""
+    if predictions is None:
+        return Section("curves", "Curves and calibration", (Notice("No fold is done yet: there is nothing to draw."),))
+    blocks: list[Block] = [
+        Text(
+            "Over all out-of-fold predictions of an ion. The dot is the run's threshold; dashed lines are what a "
+            "random order would get. Calibration compares predicted probabilities with how often such residues do "
+            "bind: on the diagonal they can be taken at their word, below it they are too high."
+        )
+    ]
+    for ion in ions:
+        rows = predictions.of(ion)
+        if not 0 < int(rows.label.sum()) < len(rows):
+            blocks.append(Notice(f"{ion}: curves are not defined without both sites and other residues."))
+            continue
+        blocks.append(_charts_of(ion, rows, thresholds.get(ion, math.nan)))
+    return Section("curves", "Curves and calibration", tuple(blocks))
+
+
+def _charts_of(ion: str, rows: OutOfFold, threshold: float) -> Charts:
+    ranking = sort(rows.label, rows.probability).ranking()
+    found = residue_metrics(rows.label, rows.probability, threshold=threshold)
+    thinned = _thinned(ranking)
+    recall = thinned.true_positives / ranking.positives
+    precision = thinned.true_positives / (thinned.true_positives + thinned.false_positives)
+    alarms = thinned.false_positives / ranking.negatives
+    at = Line([found.recall], [found.precision], colour=2, points=True)
+    called = found.false_positives / ranking.negatives
+    pr = charts.lines(
+        [Line(recall, precision, colour=1), *([at] if not math.isnan(found.precision) else [])],
+        x_label="recall", y_label="precision", levels=[(found.base_rate, 7)], square=True,
+    )  # fmt: skip
+    roc = charts.lines(
+        [Line([0, 1], [0, 1], colour=7, style="--", width=1.1), Line([0, *alarms], [0, *recall], colour=1),
+         *([Line([called], [found.recall], colour=2, points=True)] if not math.isnan(threshold) else [])],
+        x_label="false positive rate", y_label="true positive rate", square=True,
+    )  # fmt: skip
+    area, base = f"AUPRC {number(found.auprc)}", f"base rate {percent(found.base_rate)}"
+    return Charts(
+        (
+            Chart(
+                f"{ion}: precision and recall",
+                pr,
+                f"Precision against recall for {ion}. {area}, {base}.",
+                f"{area}, {base}",
+            ),
+            Chart(f"{ion}: ROC", roc, f"ROC curve for {ion}.", f"AUROC {number(found.auroc)}"),
+            _calibration_chart(ion, rows),
+        ),
+        small=True,
+    )
+
+
+def _calibration_chart(ion: str, rows: OutOfFold) -> Chart:
+    found = reliability(rows.label, rows.probability, bins=_BINS)
+    enough = found.residues >= _FEWEST
+    predicted, observed = found.predicted[enough], found.observed[enough]
+    svg = charts.lines(
+        [Line([0, 1], [0, 1], colour=7, style="--", width=1.1), Line(predicted, observed, colour=1, points=True)],
+        x_label="predicted probability", y_label="share that binds", square=True,
+    )  # fmt: skip
+    said = "; ".join(f"{p:.2f} predicted, {o:.2f} observed" for p, o in zip(predicted, observed, strict=True))
+    note = f"{enough.sum()} of {_BINS} ranges of probability hold {_FEWEST} residues or more"
+    return Chart(f"{ion}: calibration", svg, f"Calibration for {ion}: {said}.", note)
+
+
+def _thinned(ranking: Ranking) -> Ranking:
+    """Points that are enough to draw a curve: spread over recall and over false alarms alike."""
+    last = len(ranking.scores) - 1
+    wanted = [np.linspace(0, total[-1], _POINTS) for total in (ranking.true_positives, ranking.false_positives)]
+    found = [np.searchsorted(total, places) for total, places in
+             zip((ranking.true_positives, ranking.false_positives), wanted, strict=True)]  # fmt: skip
+    kept = np.unique(np.clip(np.concatenate([*found, [0, last]]), 0, last))
+    return Ranking(*(column[kept] for column in ranking))
+
+
+def _auprc_range(rows: OutOfFold) -> Range:
+    found = bootstrap.interval("auprc", rows.label, rows.probability, rows.protein, draws=_DRAWS, seed=0)
+    return found.low, found.high

@@ -1,0 +1,126 @@
+"""Learning curves of a binding run: losses, and what validation said, by fold and epoch."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from bindtune.errors import InputError
+from bindtune.evaluation.epoch_selection import NAMES, Metric, kept_epoch, score_of
+from bindtune.evaluation.figure_text import UNDEFINED, number
+from bindtune.reports import charts
+from bindtune.reports.charts import Line
+from bindtune.reports.page import Block, Chart, Charts, Fold, Notice, Section, Table, Text
+from bindtune.runs.reading import as_number, read_csv
+
+COLUMNS = ("fold", "epoch", "split", "ion", "loss", "auprc", "base_rate", "hra")
+MEAN = "mean"  # in the place of an ion: the mean over ions
+Row = dict[str, str]
+
+
+def read_metrics(run: Path) -> list[Row]:
+    """Rows of metrics.csv, or of the histories of the folds where it is not written yet.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    whole = run / "metrics.csv"
+    found = []
+    for path in [whole] if whole.is_file() else sorted(run.glob("fold_*/history.csv")):
+        for line, row in enumerate(read_csv(path, COLUMNS) or [], start=2):
+            if not (row["fold"].isdigit() and row["epoch"].isdigit()):
+                raise InputError(path, line, f"fold and epoch must be numbers, found {row['fold']!r}, {row['epoch']!r}")
+            found.append(row)
+    return found
+
+
+def learning_section(
+    rows: Sequence[Row], ions: tuple[str, ...], *, inner: bool, metric: Metric, min_delta: float
+) -> Section:
+    """Losses and validation figures against epochs, one line a fold.
+
+    Args:
+        rows: of metrics.csv.
+        ions: what to show, in this order.
+        inner: whether the epoch is chosen on a part of the training proteins instead of the held-out fold.
+        metric: what it is chosen by.
+        min_delta: an improvement smaller than this was none.
+    """
+    if not rows:
+        return Section("learning", "Learning curves", (Notice("No epoch is done yet: there are no curves."),))
+    held = "a part of the training proteins" if inner else "the fold's held-out proteins"
+    blocks: list[Block] = [
+        Text(
+            f"One colour a fold. Dashed lines are training, solid ones validation on {held}. "
+            f"The epoch that is kept is the one with the {'lowest' if metric == 'loss' else 'highest'} {NAMES[metric]} "
+            f"in validation{f'; it had to be better by {number(min_delta)} at least' if min_delta else ''}."
+        )
+    ]
+    drawn = [
+        _chart(rows, "loss", "Loss, mean over ions", "loss", both=True),
+        _chart(rows, "loss_mlm", "Masked-language-model loss", "loss (nats)", both=True),
+        _chart(rows, "hra", "HRA in validation, mean over ions", "HRA"),
+        _chart(rows, "auprc", "AUPRC in validation, mean over ions", "AUPRC"),
+    ]
+    blocks.append(Charts(tuple(chart for chart in drawn if chart)))
+    by_ion = [_chart(rows, "auprc", f"{ion}: AUPRC in validation", "AUPRC", ion=ion) for ion in ions]
+    kept = tuple(chart for chart in by_ion if chart)
+    if kept:
+        blocks.append(Fold("AUPRC of each ion", (Charts(kept),)))
+    blocks.append(_best_epochs(rows, inner=inner, metric=metric, min_delta=min_delta))
+    return Section("learning", "Learning curves", tuple(blocks))
+
+
+def folds_of(rows: Sequence[Row]) -> list[int]:
+    """Folds that have rows."""
+    return sorted({int(row["fold"]) for row in rows})
+
+
+def last_epoch(rows: Sequence[Row], fold: int) -> int:
+    """The last epoch of a fold that has a row; 0 without any."""
+    return max((int(row["epoch"]) for row in rows if int(row["fold"]) == fold), default=0)
+
+
+def _points(rows: Sequence[Row], *, fold: int, split: str, ion: str, name: str) -> tuple[list[int], list[float]]:
+    found = {
+        int(row["epoch"]): as_number(row.get(name))
+        for row in rows
+        if int(row["fold"]) == fold and row["split"] == split and row["ion"] == ion
+    }
+    kept = sorted((epoch, value) for epoch, value in found.items() if not math.isnan(value))
+    return [epoch for epoch, _ in kept], [value for _, value in kept]
+
+
+def _chart(
+    rows: Sequence[Row], name: str, title: str, label: str, *, ion: str = MEAN, both: bool = False
+) -> Chart | None:
+    curves, told = [], []
+    for colour, fold in enumerate(folds_of(rows), start=1):
+        epochs, values = _points(rows, fold=fold, split="validation", ion=ion, name=name)
+        if both:
+            at, losses = _points(rows, fold=fold, split="train", ion=ion, name=name)
+            if at:
+                curves.append(Line(at, losses, colour=colour, style="--", width=1.1, points=len(at) == 1))
+        if epochs:
+            curves.append(Line(epochs, values, f"fold {fold}", colour, points=len(epochs) == 1))
+            told.append(f"fold {fold} ends at {number(values[-1])} in epoch {epochs[-1]}")
+    if not curves:
+        return None
+    return Chart(title, charts.lines(curves, x_label="epoch", y_label=label), f"{title}: {'; '.join(told)}.")
+
+
+def _best_epochs(rows: Sequence[Row], *, inner: bool, metric: Metric, min_delta: float) -> Block:
+    found = []
+    for fold in folds_of(rows):
+        means = [row for row in rows if (int(row["fold"]), row["split"], row["ion"]) == (fold, "validation", MEAN)]
+        means = [row for row in means if not math.isnan(score_of(row, metric))]
+        best = kept_epoch(means, metric, min_delta=min_delta)
+        if not best:
+            found.append((str(fold), str(last_epoch(rows, fold)), "not defined", UNDEFINED, UNDEFINED))
+            continue
+        (row,) = (row for row in means if int(row["epoch"]) == best)
+        hra, auprc = (number(as_number(row.get(name))) for name in ("hra", "auprc"))
+        found.append((str(fold), str(last_epoch(rows, fold)), str(best), hra, auprc))
+    heads = ("Fold", "Epochs", "Best epoch", "HRA there, mean over ions", "AUPRC there, mean over ions")
+    note = "These epochs were chosen for these figures, which flatters them"
+    note += "." if inner else "; the out-of-fold figures share that choice, since the held-out fold made it."
+    return Table("The epoch that each fold keeps", heads, tuple(found), numeric=frozenset(range(1, 5)), note=note)

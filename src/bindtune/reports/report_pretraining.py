@@ -1,0 +1,359 @@
+"""The report of a pretraining run: losses in peaks and flanks, realised masking rates, relaxed sequences, padding."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from bindtune.errors import InputError
+from bindtune.evaluation.figure_text import UNDEFINED, exact_percent, number, percent
+from bindtune.reports import charts
+from bindtune.reports.charts import Line
+from bindtune.reports.page import Block, Chart, Charts, Fold, Notice, Page, Section, Table, Text, Tile
+from bindtune.reports.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
+from bindtune.reports.settings_in_effect import masking_words
+from bindtune.runs.reading import as_number, masking_mode, read_json
+
+STATE = "trainer_state.json"
+_ALL, _FLANK, _PEAK = 0, 1, 2  # colours
+_KINDS = {"": ("all masked tokens", _ALL), "flank_": ("flanks", _FLANK), "peak_": ("peaks", _PEAK)}
+_RULES = {
+    "adaptive": "Region-aware masking: each sequence draws its own rate for tokens in peaks, and the flanks take what "
+    "is left of an exact total. What was realised is counted, not assumed.",
+    "uniform": "Uniform masking: peaks and flanks are masked alike, with an exact total. What was realised is counted.",
+    "peak-only": "Peak-only masking: the exact total of each sequence is taken from its peaks; where they hold fewer "
+    "tokens, all of those are masked and the flanks give the rest. What was realised is counted.",
+}
+Rows = list[dict[str, Any]]
+
+
+def build(run: Path, config: dict[str, Any]) -> Page:
+    """The page of a pretraining run.
+
+    Args:
+        run: the run folder.
+        config: what its config.yaml holds.
+
+    Raises:
+        InputError: a file in the folder is damaged.
+    """
+    origin = provenance(run)
+    state, where = _state(run)
+    results = read_json(run / "all_results.json") or {}
+    trained, evaluated = _history(state, where)
+    mode = masking_mode(config)
+    return Page(
+        title=f"Pretraining run {run.resolve().name}",
+        lead=_lead(config),
+        facts=(
+            ("Status", _status(state, results)),
+            ("Started", started(origin)),
+            ("Masking", mode),
+            ("Steps", _steps(state)),
+            ("bindtune", version(origin)),
+        ),
+        tiles=_tiles(results, evaluated, config),
+        notices=_notices(run, state, results, config),
+        sections=(
+            _losses(trained, evaluated),
+            _masking(trained, results, config, mode),
+            _efficiency(trained, results),
+            inputs_section(origin),
+            settings_section(config),
+        ),
+        footer=FOOTER,
+    )
+
+
+def _lead(config: dict[str, Any]) -> str:
+    model = Path(str(config.get("model_name_or_path"))).name
+    windows = Path(str(config.get("train_file"))).name
+    limit = config.get("max_train_samples")
+    windows = f"the windows of {windows}" if limit is None else f"at most {limit} windows of {windows}"
+    target = exact_percent(as_number(config.get("target_mlm_prob")))
+    return (
+        f"Continued masked-language-model training of {model} on {windows}. {masking_words(config)}, with an exact "
+        f"total of {target} of every sequence."
+    )
+
+
+def _state(run: Path) -> tuple[dict[str, Any], Path]:
+    """The trainer's state: of the finished run, or of its newest checkpoint."""
+    folders = [run, *sorted(run.glob("checkpoint-*"), key=_step, reverse=True)]
+    for folder in folders:
+        found = read_json(folder / STATE)
+        if found is not None:
+            return found, folder / STATE
+    return {}, run / STATE
+
+
+def _step(checkpoint: Path) -> int:
+    step = checkpoint.name.rpartition("-")[2]
+    return int(step) if step.isdigit() else -1
+
+
+def _history(state: dict[str, Any], where: Path) -> tuple[Rows, Rows]:
+    """Training and evaluation lines of the log, one a step."""
+    lines = state.get("log_history", [])
+    if not isinstance(lines, list) or not all(isinstance(line, dict) and "step" in line for line in lines):
+        raise InputError(where, None, "log_history is not a list of log lines with their step")
+    trained: dict[int, dict[str, Any]] = {}
+    evaluated: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        if "loss" in line:
+            trained[line["step"]] = line
+        elif "eval_loss" in line:
+            evaluated.setdefault(line["step"], line)  # the chosen checkpoint is evaluated again at the end
+    return list(trained.values()), list(evaluated.values())
+
+
+def _status(state: dict[str, Any], results: dict[str, Any]) -> str:
+    if results:
+        step, last = as_number(state.get("global_step")), as_number(state.get("max_steps"))
+        return "stopped early" if step < last else "finished"
+    return "not finished" if state else "no checkpoint yet"
+
+
+def _steps(state: dict[str, Any]) -> str:
+    if not state:
+        return UNDEFINED
+    return f"{state.get('global_step', UNDEFINED)} of {state.get('max_steps', UNDEFINED)}"
+
+
+def _tiles(results: dict[str, Any], evaluated: Rows, config: dict[str, Any]) -> tuple[Tile, ...]:
+    nothing: dict[str, Any] = {}
+    best = min(evaluated, key=lambda line: _worst_last(line.get("eval_loss")), default=nothing)
+    source = results if "eval_loss" in results else best
+    tiles = []
+    if "eval_loss" in source:
+        loss = as_number(source["eval_loss"])
+        # Where not every evaluation has a checkpoint, the model that is kept may not be the best that was seen.
+        lowest = math.isclose(loss, as_number(best.get("eval_loss", loss)), rel_tol=1e-5)
+        told = f"lowest, at step {best.get('step', UNDEFINED)}" if lowest else "lowest of the checkpoints"
+        told = f"at step {best.get('step', UNDEFINED)}, the only evaluation" if len(evaluated) == 1 else told
+        tiles += [
+            Tile("Evaluation loss", number(loss), told),
+            Tile("Perplexity", number(as_number(source.get("eval_perplexity")), 2), "exp of that loss"),
+            Tile("Loss in peaks", number(as_number(source.get("eval_peak_loss"))), _accuracy(source, "peak")),
+            Tile("Loss in flanks", number(as_number(source.get("eval_flank_loss"))), _accuracy(source, "flank")),
+        ]
+    if "train_masked_rate" in results:
+        target = exact_percent(as_number(config.get("target_mlm_prob")))
+        tiles.append(Tile("Masked in all", percent(as_number(results["train_masked_rate"])), f"target {target}"))
+    if "train_padding_efficiency" in results:
+        share = percent(as_number(results["train_padding_efficiency"]), 1)
+        tiles.append(Tile("Padding efficiency", share, "of the batches' places hold tokens"))
+    return tuple(tiles)
+
+
+def _accuracy(source: dict[str, Any], kind: str) -> str:
+    return f"{percent(as_number(source.get(f'eval_{kind}_accuracy')), 1)} predicted right"
+
+
+def _worst_last(value: Any) -> float:
+    loss = as_number(value)
+    return math.inf if math.isnan(loss) else loss
+
+
+def _notices(run: Path, state: dict[str, Any], results: dict[str, Any], config: dict[str, Any]) -> tuple[str, ...]:
+    found = []
+    if not state:
+        found.append(
+            "The run has written no checkpoint yet: there are no losses to show. Settings and inputs stand below."
+        )
+    elif not results:
+        found.append(
+            f"The run is not finished: the newest checkpoint is of step {state.get('global_step')} of "
+            f"{state.get('max_steps')}. The curves end there, and figures over the whole run are missing."
+        )
+    if config.get("validation_file") is None:
+        found.append("Nothing was evaluated: the run had no validation file. Training losses alone say little.")
+    if not (run / "provenance.json").is_file():
+        found.append("provenance.json is missing: what the run was made from is not known.")
+    return tuple(found)
+
+
+def _losses(trained: Rows, evaluated: Rows) -> Section:
+    if not trained and not evaluated:
+        return Section("losses", "Losses", (Notice("No losses have been logged yet."),))
+    drawn = [
+        _loss_chart("Loss, all masked tokens", trained, evaluated, ""),
+        _loss_chart("Loss in peaks", trained, evaluated, "peak_"),
+        _loss_chart("Loss in flanks", trained, evaluated, "flank_"),
+        _accuracy_chart(evaluated),
+    ]
+    same_masks = (
+        "Evaluation uses the same windows under the same masks each time, so its curves are not blurred by the draw of "
+        "masks. "
+    )
+    blocks: list[Block] = [
+        Text(
+            "Cross entropy in nats, the mean over masked tokens; lower is better. "
+            f"{same_masks if evaluated else ''}Training losses are of the steps since the log line before."
+        ),
+        Charts(tuple(chart for chart in drawn if chart)),
+    ]
+    if evaluated:
+        blocks.append(_evaluations(evaluated))
+    return Section("losses", "Losses", tuple(blocks))
+
+
+def _loss_chart(title: str, trained: Rows, evaluated: Rows, kind: str) -> Chart | None:
+    colour = _KINDS[kind][1]
+    curves = [
+        _curve(trained, f"{kind}loss", "training", 7 if colour == _ALL else colour, style="--", width=1.2),
+        _curve(evaluated, f"eval_{kind}loss", "evaluation", colour, points=len(evaluated) < 40),
+    ]
+    drawn = [curve for curve in curves if curve is not None]
+    if not drawn:
+        return None
+    svg = charts.lines(drawn, x_label="optimiser step", y_label="loss (nats)")
+    return Chart(title, svg, f"{title} by step. {_told(evaluated or trained, f'eval_{kind}loss', f'{kind}loss')}")
+
+
+def _told(rows: Rows, *names: str) -> str:
+    name = next((name for name in names if name in rows[0]), None)
+    if name is None:
+        return ""
+    first, last = (number(as_number(row.get(name))) for row in (rows[0], rows[-1]))
+    return f"It goes from {first} at step {rows[0]['step']} to {last} at step {rows[-1]['step']}."
+
+
+def _accuracy_chart(evaluated: Rows) -> Chart | None:
+    curves = [
+        _curve(evaluated, f"eval_{kind}accuracy", name, colour, points=len(evaluated) < 40)
+        for kind, (name, colour) in _KINDS.items()
+    ]
+    drawn = [curve for curve in curves if curve is not None]
+    if not drawn:
+        return None
+    svg = charts.lines(drawn, x_label="optimiser step", y_label="share predicted right")
+    described = f"Evaluation accuracy by step. {_told(evaluated, 'eval_accuracy')}"
+    return Chart("Accuracy in evaluation", svg, described, "Share of the masked tokens whose likeliest token is right.")
+
+
+def _curve(
+    rows: Rows, name: str, label: str, colour: int, *, style: str = "-", width: float = 1.7, points: bool = False
+) -> Line | None:
+    found = [(row["step"], as_number(row[name])) for row in rows if name in row]
+    if not found:
+        return None
+    steps, values = zip(*found, strict=True)
+    return Line(steps, values, label, colour, style=style, width=width, points=points or len(found) == 1)
+
+
+def _evaluations(evaluated: Rows) -> Fold:
+    names = ("eval_loss", "eval_peak_loss", "eval_flank_loss")
+    shares = ("eval_accuracy", "eval_peak_accuracy", "eval_flank_accuracy")
+    rows = tuple(
+        (
+            str(line["step"]),
+            *(number(as_number(line.get(name)), 4) for name in names),
+            *(percent(as_number(line.get(name))) for name in shares),
+        )
+        for line in evaluated
+    )
+    heads = ("Step", "Loss", "in peaks", "in flanks", "Accuracy", "in peaks", "in flanks")
+    return Fold("Every evaluation as a table", (Table("Evaluations", heads, rows, numeric=frozenset(range(7))),))
+
+
+def _masking(trained: Rows, results: dict[str, Any], config: dict[str, Any], mode: str) -> Section:
+    blocks: list[Block] = [Text(_RULES.get(mode, _RULES["uniform"]))]
+    chart = _rates_chart(trained, results, config, adaptive=mode == "adaptive")
+    if chart:
+        blocks.append(Charts((chart,)))
+    if results:
+        blocks.append(_rates_table(results, config, mode))
+    else:
+        blocks.append(Notice("Rates over the whole run are written when it ends."))
+    return Section("masking", "Masking", tuple(blocks))
+
+
+def _rates_chart(trained: Rows, results: dict[str, Any], config: dict[str, Any], *, adaptive: bool) -> Chart | None:
+    curves = [_curve(trained, f"{kind}masked_rate", name, colour) for kind, (name, colour) in _KINDS.items()]
+    drawn = [curve for curve in curves if curve is not None]
+    if not drawn:
+        return None
+    target, lo, hi = (as_number(config.get(name)) for name in ("target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi"))
+    bands = [(lo, hi, _PEAK)] if adaptive and lo < hi else []
+    svg = charts.lines(
+        drawn, x_label="optimiser step", y_label="share masked", levels=[(target, 7)], bands=bands, y_range=(0, None)
+    )
+    note = "Dashed: the target of the whole." + (" Shaded: the range that peak rates are drawn from." if bands else "")
+    told = [
+        f"{name} {percent(as_number(results.get(f'train_{kind}masked_rate')))}" for kind, (name, _) in _KINDS.items()
+    ]
+    return Chart("Realised masking rates in training", svg, f"Realised rates: {', '.join(told)}.", note)
+
+
+def _rates_table(results: dict[str, Any], config: dict[str, Any], mode: str) -> Table:
+    target, lo, hi, floor = (
+        exact_percent(as_number(config.get(name)))
+        for name in ("target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi", "min_flanking_prob")
+    )
+    of_regions = {
+        "adaptive": (lo if lo == hi else f"{lo} to {hi}", f"what is left, at least {floor}"),
+        "peak-only": ("the whole total, if they hold it", "what peaks are too short for"),
+    }
+    in_peaks, in_flanks = of_regions.get(mode, (target, target))
+    wanted = {"": f"{target} of every sequence", "peak_": in_peaks, "flank_": in_flanks}
+    rows = [(name, wanted[kind], *_both(results, f"{kind}masked_rate")) for kind, (name, _) in _KINDS.items()]
+    rows.append(("sequences relaxed", "0, where windows allow it", *_both(results, "relaxed_sequences")))
+    was_evaluated = "eval_loss" in results
+    evaluation = f"evaluation ({config.get('eval_masking', 'uniform')} masks)" if was_evaluated else "evaluation (none)"
+    return Table(
+        "Masked tokens against their targets",
+        ("Tokens", "Wanted in training", "Realised in training", f"Realised in {evaluation}"),
+        tuple(rows),
+        numeric=frozenset({2, 3}),
+        note="Each sequence has the whole number of masked tokens that is nearest to its target, so a mean over "
+        "sequences may differ from the target in the third digit. A sequence is relaxed where its peaks leave no room "
+        "for the peak range, as in windows that are mostly peak; with peak-only masking, where they hold fewer tokens "
+        "than the total.",
+    )
+
+
+def _both(results: dict[str, Any], name: str) -> tuple[str, str]:
+    return percent(as_number(results.get(f"train_{name}"))), percent(as_number(results.get(f"eval_{name}")))
+
+
+def _efficiency(trained: Rows, results: dict[str, Any]) -> Section:
+    blocks: list[Block] = []
+    drawn = [
+        _one(trained, "learning_rate", "Learning rate", "learning rate"),
+        _one(trained, "grad_norm", "Gradient norm", "norm before clipping"),
+        _one(trained, "padding_efficiency", "Padding efficiency", "share of places with tokens", (0, 1.02)),
+    ]
+    if any(drawn):
+        blocks.append(Charts(tuple(chart for chart in drawn if chart)))
+    figures = (
+        ("Training time", _duration(as_number(results.get("train_runtime")))),
+        ("Windows a second, training", number(as_number(results.get("train_samples_per_second")), 1)),
+        ("Windows a second, evaluation", number(as_number(results.get("eval_samples_per_second")), 1)),
+        ("Padding efficiency, training", percent(as_number(results.get("train_padding_efficiency")))),
+        ("Padding efficiency, evaluation", percent(as_number(results.get("eval_padding_efficiency")))),
+    )
+    if results:
+        blocks.append(Table("Time and padding", ("", "Value"), figures, numeric=frozenset({1})))
+    if not blocks:
+        blocks.append(Notice("Nothing has been logged yet."))
+    return Section("efficiency", "Training", tuple(blocks))
+
+
+def _one(
+    rows: Rows, name: str, title: str, label: str, y_range: tuple[float | None, float | None] | None = None
+) -> Chart | None:
+    curve = _curve(rows, name, "", _ALL)
+    if curve is None:
+        return None
+    svg = charts.lines([curve], x_label="optimiser step", y_label=label, y_range=y_range)
+    return Chart(title, svg, f"{title} by step. {_told(rows, name)}")
+
+
+def _duration(seconds: float) -> str:
+    if math.isnan(seconds):
+        return UNDEFINED
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

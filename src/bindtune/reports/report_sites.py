@@ -1,0 +1,147 @@
+"""Proteins with their sites drawn along the sequence, chosen by rank so that none is picked for its looks."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bindtune.evaluation.figure_text import number
+from bindtune.evaluation.ranking import average_precision, sort
+from bindtune.reports.page import Bar, Block, Fold, Mark, Notice, Section, Text, Track
+from bindtune.runs.out_of_fold import OutOfFold
+
+_PLACES = {"typical": 0.5, "easy": 0.9, "hard": 0.1}  # rank among an ion's proteins, by average precision
+_MOST_BARS = 400
+_MOST_MARKS = 24
+_NARROWEST = 0.007  # of the width: a single residue of a long protein must be seen
+KINDS = np.array(["quiet", "false", "missed", "hit"])
+
+
+def examples_section(predictions: OutOfFold | None, ions: tuple[str, ...], thresholds: dict[str, float]) -> Section:
+    """The typical protein of each ion, and folded away an easy and a hard one."""
+    if predictions is None:
+        return Section("examples", "Proteins", (Notice("There are no out-of-fold predictions to draw yet."),))
+    blocks: list[Block] = [
+        Text(
+            "Bars are out-of-fold probabilities along the sequence, from a model that never saw the protein or its "
+            "group; the dashed line is the ion's threshold. Below: true sites, then what is called, each residue "
+            "listed as a hit, missed or false. Positions count from 1. For each ion the proteins with sites are ranked "
+            "by their average precision: the typical one stands in the middle, the easy and the hard one a tenth from "
+            "either end. Residues without a known label have no bar and are not counted."
+        )
+    ]
+    others: list[Block] = []
+    for ion in ions:
+        rows = predictions.of(ion)
+        ranked = _ranked(rows)
+        if not ranked:
+            blocks.append(Notice(f"{ion}: no protein with a site has predictions, so there is none to draw."))
+        shown = set()
+        for name, place in _PLACES.items():
+            index = round(place * (len(ranked) - 1))
+            if not ranked or index in shown:
+                continue
+            shown.add(index)
+            found = track(rows.of_protein(ranked[index]), ion=ion, threshold=thresholds.get(ion, math.nan), why=name)
+            (blocks if name == "typical" else others).append(found)
+    if others:
+        blocks.append(Fold("An easy and a hard protein for each ion", tuple(others)))
+    return Section("examples", "Proteins", tuple(blocks))
+
+
+def _ranked(rows: OutOfFold) -> list[int]:
+    """Proteins with sites, from the lowest average precision to the highest; proteins that are all site come last."""
+    scores = _average_precisions(rows)
+    return sorted(scores, key=lambda number: (scores[number], rows.proteins[number]))
+
+
+def _average_precisions(rows: OutOfFold) -> dict[int, float]:
+    """Average precision within each protein that has sites, all proteins at once; 1 where all is site.
+
+    Rounded, because how a sum is ordered must not decide which protein is shown.
+    """
+    order = np.lexsort((-rows.probability, rows.protein))
+    protein, site, score = rows.protein[order], rows.label[order] == 1, rows.probability[order]
+    if not site.any():
+        return {}
+    last_of_score = np.append((protein[1:] != protein[:-1]) | (score[1:] != score[:-1]), True)
+    ends = np.flatnonzero(last_of_score)
+    first = np.flatnonzero(np.append(True, protein[1:] != protein[:-1]))  # row of each protein
+    of_end = np.searchsorted(first, ends, side="right") - 1
+    hits = np.cumsum(site)
+    before = np.append(0, hits)[first]
+    own_hits, called = hits[ends] - before[of_end], ends + 1 - first[of_end]
+    gained = np.diff(hits[ends], prepend=0)
+    area = np.bincount(of_end, weights=gained * own_hits / called)
+    sites = np.bincount(of_end, weights=gained)
+    there = np.flatnonzero(sites)
+    return {int(protein[first[place]]): round(float(area[place] / sites[place]), 12) for place in there.tolist()}
+
+
+def track(rows: OutOfFold, *, ion: str, threshold: float, why: str) -> Track:
+    """Draw one protein.
+
+    Args:
+        rows: its residues for one ion, sorted by position.
+        ion: the ion's name.
+        threshold: a residue is called from this probability on; nan where there is none, and nothing is called.
+        why: what the protein is an example of.
+    """
+    name, length = rows.proteins[rows.protein[0]], int(rows.position[-1])
+    true, called = rows.label == 1, rows.probability >= threshold
+    outcome = true.astype(int) * 2 + called * 1  # 0 quiet, 1 false, 2 missed, 3 hit
+    names = [f"{letter}{position}" for letter, position in zip(rows.letters(), rows.position.tolist(), strict=True)]
+    listed = np.flatnonzero(outcome)
+    marks = tuple(
+        Mark(names[i], number(float(rows.probability[i]), 2), str(KINDS[outcome[i]])) for i in listed.tolist()
+    )
+    hits, missed, false = (int((outcome == kind).sum()) for kind in (3, 2, 1))
+    score = average_precision(sort(rows.label, rows.probability).ranking())
+    counts = f"{hits} of {hits + missed} sites found, {false} false"
+    labelled = f"{length} residues"
+    if len(rows) < length:
+        labelled = f"{len(rows)} labelled residues, the last at {length}"
+    told = "; ".join(f"{kind}: {', '.join(mark.name for mark in marks if mark.kind == kind) or 'none'}"
+                     for kind in ("hit", "missed", "false"))  # fmt: skip
+    return Track(
+        title=f"{name}: {ion}",
+        note=f"{why}: average precision {number(score)}; {counts}; {labelled}, fold {int(rows.fold[0])}",
+        described=f"Probabilities of binding {ion} along {name}. {counts}. {told}.",
+        bars=_bars(rows, outcome, length),
+        sites=tuple(
+            _mark_bar(int(rows.position[i]), length, "site" if called[i] else "missed") for i in np.flatnonzero(true)
+        ),
+        calls=tuple(_mark_bar(int(rows.position[i]), length, str(KINDS[outcome[i]])) for i in np.flatnonzero(called)),
+        threshold=None if math.isnan(threshold) else threshold,
+        ticks=_ticks(length),
+        marks=tuple(marks[i] for i in _foremost(true[listed], rows.probability[listed])),
+        more=max(0, len(marks) - _MOST_MARKS),
+    )
+
+
+def _foremost(true: NDArray[np.bool_], probability: NDArray[np.floating]) -> list[int]:
+    """Which marks are shown where there are too many: true sites first, then the likeliest; in their own order."""
+    return sorted(np.lexsort((-probability, ~true))[:_MOST_MARKS].tolist())
+
+
+def _bars(rows: OutOfFold, outcome: NDArray[np.int64], length: int) -> tuple[Bar, ...]:
+    """One bar a residue, or in long proteins one for several: the highest of them."""
+    places = min(length, _MOST_BARS)
+    place = (rows.position.astype(np.int64) - 1) * places // length
+    height, kind = np.zeros(places), np.zeros(places, int)
+    np.maximum.at(height, place, rows.probability)
+    np.maximum.at(kind, place, outcome)
+    drawn = np.flatnonzero(height >= 0.002)
+    return tuple(Bar(i / places, 0.88 / places, float(height[i]), str(KINDS[kind[i]])) for i in drawn)
+
+
+def _mark_bar(position: int, length: int, kind: str) -> Bar:
+    width = max(1 / length, _NARROWEST)
+    middle = (position - 0.5) / length
+    return Bar(min(max(middle - width / 2, 0), 1 - width), width, 1.0, kind)
+
+
+def _ticks(length: int) -> tuple[tuple[float, str], ...]:
+    step = next((size for size in (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000) if length / size <= 5), 20_000)
+    inner = [place for place in range(step, length, step) if length - place > 0.12 * length]
+    return tuple(((place - 0.5) / length, str(place)) for place in (1, *inner, length))

@@ -1,0 +1,121 @@
+"""The settings of a run that took effect: what a model card lists, and what its sentences follow from."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bindtune.evaluation.figure_text import exact_percent
+from bindtune.runs.reading import as_number, masking_mode
+
+Config = Mapping[str, Any]
+
+
+def pretraining_settings(config: Config) -> tuple[str, ...]:
+    """Names of the settings of a pretraining run that shaped its weights and figures, in the order of a card."""
+    return tuple(_of_pretraining(config))
+
+
+def _of_pretraining(config: Config) -> Iterator[str]:
+    evaluated = config.get("validation_file") is not None
+    yield "target_mlm_prob"
+    if masking_mode(config) == "adaptive" or (evaluated and config.get("eval_masking") == "adaptive"):
+        yield from ("eclip_mlm_lo", "eclip_mlm_hi", "min_flanking_prob")
+    if evaluated:
+        yield "eval_masking"
+    yield "max_seq_length"
+    if config.get("max_train_samples") is not None:
+        yield "max_train_samples"
+    if evaluated and config.get("max_eval_samples") is not None:
+        yield "max_eval_samples"
+    yield "max_steps" if as_number(config.get("max_steps")) > 0 else "num_train_epochs"
+    yield from ("per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate")
+    if evaluates_while_training(config) and as_number(config.get("early_stopping_patience")) > 0:
+        yield "early_stopping_patience"
+    yield "seed"
+
+
+def masking_words(config: Config) -> str:
+    """How a pretraining run masked peaks and flanks, as the beginning of a sentence."""
+    target, lo, hi = (as_number(config.get(name)) for name in ("target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi"))
+    mode = masking_mode(config)
+    if mode == "peak-only":
+        return "Tokens in binding regions were masked, and flanks only where the regions were too short"
+    if mode != "adaptive" or lo == hi == target:
+        return "Tokens in binding regions and flanks were masked alike"
+    rates = exact_percent(lo) if lo == hi else f"{exact_percent(lo)} to {exact_percent(hi)}"
+    comparison = "more often than" if lo >= target else "less often than" if hi <= target else "apart from"
+    return f"Tokens in binding regions were masked at {rates}, {comparison} those in the flanks"
+
+
+def evaluates_while_training(config: Config) -> bool:
+    """Whether a pretraining run looks at validation windows before its end."""
+    return config.get("validation_file") is not None and config.get("eval_strategy") != "no"
+
+
+def binding_settings(config: Config) -> tuple[str, ...]:
+    """Names of the settings of a binding run that shaped its weights, in the order of a card."""
+    return tuple(_of_binding(config))
+
+
+def _of_binding(config: Config) -> Iterator[str]:
+    training = section(config, "training")
+    learns_sites, learns_language = bool(training.get("ions")), as_number(training.get("mlm_weight")) > 0
+    if learns_sites:
+        yield "training.ions"
+    yield from ("training.num_folds", "training.epochs", "training.learning_rate")
+    if learns_sites:
+        yield "training.mlm_weight"
+    if learns_language:
+        yield "training.mlm_probability"
+    if learns_sites:
+        yield "training.loss_type"
+        is_focal = training.get("loss_type") == "focal"
+        yield from ("training.focal_gamma", "training.focal_alpha") if is_focal else ("training.pos_weight_mode",)
+    if chooses_epoch(config):
+        if learns_sites:
+            yield "training.selection_metric"
+        if as_number(training.get("patience")) > 0:
+            yield "training.patience"
+    if as_number(training.get("inner_validation_fraction")) > 0:
+        yield "training.inner_validation_fraction"
+    yield "training.seed"
+    if config.get("lora"):
+        yield from ("lora.r", "lora.alpha", "lora.dropout", "lora.target_modules")
+
+
+def chooses_epoch(config: Config) -> bool:
+    """Whether a binding run keeps one of several epochs."""
+    return as_number(section(config, "training").get("epochs")) != 1
+
+
+def stops_early(config: Config) -> bool:
+    """Whether a fold of a binding run may end before its last epoch."""
+    return chooses_epoch(config) and as_number(section(config, "training").get("patience")) > 0
+
+
+def trains_encoder(config: Config) -> bool:
+    """Whether a binding run trains the encoder's own weights, and not adapters or heads beside it alone."""
+    return not config.get("lora") and not section(config, "model").get("freeze_backbone")
+
+
+def trains_mlm_head(config: Config) -> bool:
+    """Whether a binding run trains the masked-LM head."""
+    training = section(config, "training")
+    return bool(training.get("train_mlm_head")) and as_number(training.get("mlm_weight")) > 0
+
+
+def training_words(config: Mapping[str, Any]) -> str:
+    """What a run did to its encoder."""
+    head = trains_mlm_head(config)
+    if config.get("lora"):
+        return "adapted with LoRA, its masked-LM head trained too," if head else "adapted with LoRA"
+    if trains_encoder(config):
+        return "fine-tuned"
+    ions = bool(section(config, "training").get("ions"))
+    kinds = [*(["heads for each ion"] if ions else []), *(["its masked-LM head"] if head else [])]
+    return f"left as it is, with {' and '.join(kinds)} trained on it,"
+
+
+def section(config: Config, name: str) -> Mapping[str, Any]:
+    """A section of the settings; empty where it is missing or null."""
+    values = config.get(name)
+    return values if isinstance(values, Mapping) else {}

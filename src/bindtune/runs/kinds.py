@@ -1,0 +1,67 @@
+"""What kind of run a folder holds, which is looked at before anything else of it is read."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from bindtune.errors import ConfigError, InputError
+from bindtune.runs.reading import read_yaml
+
+CONFIG = "config.yaml"
+Kind = Literal["pretraining", "binding"]
+_PARTS = ("fold_", "checkpoint-")
+
+
+def run_config(run: Path) -> dict[str, Any]:
+    """What the config.yaml of a run folder holds.
+
+    Raises:
+        InputError: the folder is not that of a run, or the file is damaged.
+    """
+    if not run.is_dir():
+        raise InputError(run, None, "is not a folder" if run.exists() else "does not exist")
+    config = read_yaml(run / CONFIG)
+    if config is None:
+        raise InputError(run, None, f"holds no {CONFIG}, so it is not the folder of a run{_whole(run)}")
+    if not is_binding(config) and "target_mlm_prob" not in config:
+        raise InputError(run / CONFIG, None, "these are not the settings of a pretraining or a binding run")
+    return config
+
+
+def is_binding(config: dict[str, Any]) -> bool:
+    """Whether these are the settings of a binding run; those of a pretraining run otherwise."""
+    return isinstance(config.get("training"), dict)
+
+
+def require_run(run: Path, kind: Kind, command: str) -> None:
+    """Refuse a folder that holds a run of the other job, or none.
+
+    Args:
+        run: the folder that was given.
+        kind: what it has to be.
+        command: what needs it, for the message.
+
+    Raises:
+        ConfigError: it is a run of the other job.
+        InputError: the folder is not that of a run, or its settings are damaged.
+    """
+    there: Kind = "binding" if is_binding(run_config(run)) else "pretraining"
+    if there != kind:
+        raise ConfigError(f"{run} is a {there} run; {command} needs a {kind} run")
+
+
+def refuse_other_job(run: Path, kind: Kind, command: str) -> None:
+    """Refuse to write into a folder that holds a run of the other job; it need not hold any.
+
+    Raises:
+        ConfigError: it holds one.
+        InputError: its settings are damaged, or of neither job.
+    """
+    if (run / CONFIG).is_file():
+        require_run(run, kind, command)
+
+
+def _whole(part: Path) -> str:
+    """The run that a fold or a checkpoint belongs to, in words."""
+    whole = part.resolve().parent
+    is_part = part.resolve().name.startswith(_PARTS) and (whole / CONFIG).is_file()
+    return f"; it is a part of one, {whole}" if is_part else ""

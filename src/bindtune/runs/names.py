@@ -1,0 +1,4 @@
+"""The names of the files in a run folder."""
+
+LOCK = ".lock"
+PROVENANCE = "provenance.json"

@@ -1,0 +1,236 @@
+"""Files of a fold: the state to resume from, its metrics, predictions of the held-out proteins."""
+
+import csv
+import io
+import math
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bindtune.data.protein.proteins import Proteins
+from bindtune.errors import CheckpointError, InputError
+from bindtune.io.labels import UNKNOWN
+from bindtune.memory_errors import is_out_of_memory
+from bindtune.models.finite import check_finite
+from bindtune.models.foreign_files import read_archive
+from bindtune.models.load_errors import DAMAGED
+from bindtune.models.residue import E1ForResidueClassification
+from bindtune.models.sharded import divided
+from bindtune.runs.exclusive import in_use
+from bindtune.runs.parquet import read_parquet
+from bindtune.runs.writing import atomic_stream, sweep, write_text
+
+STATE = "state.pt"
+UNSETTLED = ".unsettled"
+"""Stands in a fold's folder while its best weights may be newer than its state."""
+OOF = "oof.parquet"
+HISTORY = "history.csv"
+COLUMNS = (
+    "fold", "epoch", "split", "ion", "loss", "loss_bce", "loss_mlm", "auroc", "auprc", "base_rate", "hra", "hra_raw",
+    "f1", "mcc", "precision", "recall", "threshold",
+)  # fmt: skip
+
+Row = dict[str, Any]
+"""One row of metrics.csv; what is missing or nan is not defined, and stands there as an empty field."""
+
+
+def fold_folder(run: Path, fold: int) -> Path:
+    """The folder of a fold."""
+    return run / f"fold_{fold}"
+
+
+def is_fold(path: Path) -> bool:
+    """Whether a path of a run folder is a fold's folder."""
+    return path.name.startswith("fold_") and path.is_dir()
+
+
+def is_done(run: Path, fold: int) -> bool:
+    """Whether a fold has been trained and predicted; its table is written last."""
+    return (fold_folder(run, fold) / OOF).is_file()
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a fold's folder holds anything that was learned, or a process is at work in it."""
+    return in_use(folder) or (folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()))
+
+
+@dataclass
+class FoldState:
+    """Where training stands.
+
+    Args:
+        epoch: completed epochs.
+        step: completed steps of the next epoch.
+        sums: what the next epoch's training losses add up to so far.
+        history: rows of metrics.csv.
+        best_epoch: 0 before the first.
+        best_score: of the best epoch; higher is better.
+        proteins_per_step: that an optimiser step learned from, over all processes.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    sums: dict[str, list[float]] = field(default_factory=dict)
+    history: list[Row] = field(default_factory=list)
+    best_epoch: int = 0
+    best_score: float = -math.inf
+    proteins_per_step: int = 0
+
+
+def save_state(folder: Path, state: FoldState, *, weights: Mapping[str, Tensor], optimizer: Mapping[str, Any]) -> None:
+    """Write what a resume needs, whole or not at all."""
+    with atomic_stream(folder / STATE) as stream:
+        torch.save({"state": vars(state), "weights": dict(weights), "optimizer": dict(optimizer)}, stream)
+    (folder / UNSETTLED).unlink(missing_ok=True)
+
+
+def unsettle(folder: Path) -> None:
+    """Note that best weights are about to be written; `save_state` settles them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / UNSETTLED, "")
+
+
+def read_state(folder: Path) -> tuple[FoldState, dict[str, Tensor], dict[str, Any]] | None:
+    """What `save_state` wrote, or None where nothing was.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    path = folder / STATE
+    if not path.is_file():
+        return None
+    try:
+        content = read_archive(path)
+        return FoldState(**content["state"]), content["weights"], content["optimizer"]
+    except DAMAGED as error:
+        if is_out_of_memory(error):
+            raise
+        raise CheckpointError(f"{path}: damaged: delete the fold's folder to begin it anew") from error
+
+
+def trainable_weights(model: E1ForResidueClassification) -> dict[str, Tensor]:
+    """Parameters that are learned, by name."""
+    return {name: tensor.detach() for name, tensor in model.named_parameters() if tensor.requires_grad}
+
+
+def restore_weights(model: E1ForResidueClassification, weights: Mapping[str, Tensor], *, source: Path) -> None:
+    """Put back what `trainable_weights` gave.
+
+    Raises:
+        CheckpointError: they are not those of this model, or hold nan or infinity.
+    """
+    own = trainable_weights(model)
+    if own.keys() != weights.keys() or any(own[name].shape != tensor.shape for name, tensor in weights.items()):
+        raise CheckpointError(f"{source}: the saved weights are not those of this model")
+    check_finite(source, weights.items())
+    with torch.no_grad():
+        for name, tensor in divided(weights, own).items():
+            own[name].copy_(tensor)
+
+
+def delete_state(folder: Path) -> None:
+    """Remove what a finished fold needs no more."""
+    (folder / STATE).unlink(missing_ok=True)
+    delete_strays(folder)
+
+
+def delete_strays(folder: Path) -> None:
+    """Remove what a process that was killed left half-written in a fold's folder."""
+    for stray in folder.glob(".best-*"):
+        shutil.rmtree(stray, ignore_errors=True)
+    for swept in (folder, folder / "plots"):
+        sweep(swept)
+
+
+def write_metrics(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows of metrics.csv; what is not defined stands as an empty field."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow([_shown(row.get(name)) for name in COLUMNS])
+    write_text(path, text.getvalue())
+
+
+def _shown(value: Any) -> Any:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return f"{value:.8g}" if isinstance(value, float) else value
+
+
+_SCHEMA = pa.schema(
+    [
+        ("protein", pa.string()),
+        ("position", pa.int32()),
+        ("residue", pa.string()),
+        ("ion", pa.string()),
+        ("label", pa.int8()),
+        ("probability", pa.float32()),
+        ("fold", pa.int16()),
+    ],
+    metadata={"position": "1-based", "probability": "out of fold"},
+)
+
+
+def write_out_of_fold(
+    path: Path, proteins: Proteins, probabilities: Mapping[str, NDArray[np.float32]], *, fold: int
+) -> None:
+    """Write one row for each labelled residue and known ion.
+
+    Args:
+        path: Parquet file.
+        proteins: the held-out ones.
+        probabilities: (L, K) of each of them.
+        fold: that held them out.
+    """
+    with atomic_stream(path) as stream, pq.ParquetWriter(stream, _SCHEMA) as writer:
+        for start in range(0, len(proteins), 256):
+            places = range(start, min(start + 256, len(proteins)))
+            writer.write_table(_table(proteins, places, probabilities, fold))
+
+
+def read_out_of_fold(path: Path) -> pa.Table:
+    """What `write_out_of_fold` wrote.
+
+    Raises:
+        InputError: the table is damaged, or of another kind.
+    """
+    table = read_parquet(path)
+    if not table.schema.equals(_SCHEMA):
+        raise InputError(path, None, f"expected the columns {', '.join(_SCHEMA.names)}, found {table.schema.names}")
+    return table
+
+
+def _table(
+    proteins: Proteins, places: Sequence[int], probabilities: Mapping[str, NDArray[np.float32]], fold: int
+) -> pa.Table:
+    names, ions, letters = [], [], []
+    parts: dict[str, list[NDArray[Any]]] = {"position": [], "label": [], "probability": []}
+    for place in places:
+        name, labels = proteins.names[place], proteins.labels[place]
+        for column, ion in enumerate(proteins.ions):
+            known = np.flatnonzero(labels[:, column] != UNKNOWN)
+            names += [name] * len(known)
+            ions += [ion] * len(known)
+            letters += [proteins.sequences[place][position] for position in known]
+            parts["position"].append(known + 1)
+            parts["label"].append(labels[known, column])
+            parts["probability"].append(probabilities[name][known, column])
+    columns = {name: np.concatenate(arrays) for name, arrays in parts.items() if arrays}
+    content: dict[str, Any] = {
+        "protein": names,
+        "residue": letters,
+        "ion": ions,
+        **columns,
+        "fold": [fold] * len(names),
+    }
+    return pa.table({each.name: pa.array(content.get(each.name, []), each.type) for each in _SCHEMA}, schema=_SCHEMA)

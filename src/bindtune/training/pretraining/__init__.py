@@ -1,0 +1,1 @@
+"""Continued pretraining of a masked language model on windows."""

@@ -1,0 +1,103 @@
+"""What happens between the steps of transformers' Trainer: epochs, early stopping, SIGTERM, log lines."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from accelerate import Accelerator
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from bindtune.training.pretraining import checkpoints
+
+
+class FollowEpoch(TrainerCallback):
+    """Tell the order which epoch begins: accelerate does not where several processes skip batches after a resume.
+
+    Args:
+        choose: is given the epoch.
+    """
+
+    def __init__(self, choose: Callable[[int], None]) -> None:
+        self._choose = choose
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Choose the order; the state counts epochs with their parts."""
+        self._choose(int(state.epoch or 0))
+
+
+class KeepLowest(TrainerCallback):
+    """Delete checkpoints that a new one has overtaken.
+
+    Args:
+        accelerator: of the processes that save together.
+        limit: how many are kept for their eval_loss.
+    """
+
+    def __init__(self, accelerator: Accelerator, limit: int) -> None:
+        self._accelerator = accelerator
+        self._limit = limit
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Wait until the new one is complete, and count."""
+        self._accelerator.wait_for_everyone()
+        if args.should_save:
+            checkpoints.rotate(Path(str(args.output_dir)), state.log_history, limit=self._limit)
+
+
+class LogAsAsked(TrainerCallback):
+    """Take the steps between log lines from the settings: transformers takes those of the checkpoint in a resume."""
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Forget what the checkpoint says."""
+        state.logging_steps = int(args.logging_steps)
+
+
+class StopWhenStale(TrainerCallback):
+    """Stop when eval_loss has not fallen for `patience` evaluations, counted in the log, which a checkpoint holds."""
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Count again."""
+        if 0 < self.patience <= checkpoints.stale_evaluations(state.log_history):
+            control.should_training_stop = True
+
+
+class SaveOnSigterm(TrainerCallback):
+    """Save and stop at the end of the step in which any process got SIGTERM, as SLURM sends it before a kill."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.stopped = False
+        self.trainer: Trainer | None = None
+
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Evaluate nothing in the middle of an epoch, where a straight run does not."""
+        if self.stopped and state.epoch is not None and not float(state.epoch).is_integer():
+            control.should_evaluate = control.should_save = False
+
+    @contextmanager
+    def listening(self, trainer: Trainer) -> Iterator[None]:
+        """Handle the signal while the block runs."""
+        self.trainer = trainer
+        before = signal.signal(signal.SIGTERM, self._note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Ask the other processes, so that all stop at the same step."""
+        if self.trainer is None:
+            return
+        if self.asked:
+            self.trainer.accelerator.set_trigger()
+        if self.trainer.accelerator.check_trigger():
+            self.stopped = control.should_save = control.should_training_stop = True

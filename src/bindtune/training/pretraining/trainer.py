@@ -1,0 +1,305 @@
+"""The transformers Trainer, with exact losses by region, an order and masks that survive a resume."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import send_to_device
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from transformers import Trainer
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput
+
+from bindtune.data.dna.collate import EclipAdaptiveMLMCollator
+from bindtune.data.dna.row_order import LengthGroupedSampler
+from bindtune.data.workers import reading
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.models.finite import check_finite_model
+from bindtune.models.token_loss import IGNORED
+from bindtune.runs.eval_records import RecordLosses
+from bindtune.runs.writing import atomic_path, write_text, writing
+from bindtune.training import sharding
+from bindtune.training.pretraining import checkpoints
+from bindtune.training.pretraining.callbacks import FollowEpoch, KeepLowest
+from bindtune.training.pretraining.region_losses import Tally
+from bindtune.training.pretraining.resuming import RestoreProgress, counters_alone, save_progress
+from bindtune.training.pretraining.window_losses import RecordTally
+
+
+class RegionTrainer(Trainer):
+    """Train a masked language model on windows with peaks.
+
+    The loss is the mean over all masked tokens of an optimiser step, whatever batch, accumulation step or process they
+    are in. Evaluation sees every window exactly once, under masks that never change.
+
+    Args:
+        eval_collator: makes evaluation batches.
+        group_by_length: put windows of similar length into one batch.
+        keep: how many checkpoints are kept for their eval_loss.
+        **kwargs: as for transformers' Trainer; both datasets are KeyedRows.
+    """
+
+    def __init__(
+        self, *, eval_collator: EclipAdaptiveMLMCollator, group_by_length: bool, keep: int, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        # transformers writes the counters of a checkpoint, and `save_model` everything else. Nor does it save or load
+        # what is sharded: files hold whole weights.
+        self.args.save_only_model = True
+        self.is_fsdp_enabled = False
+        self.add_callback(FollowEpoch(self._choose_epoch))
+        self.add_callback(KeepLowest(self.accelerator, keep))
+        self._order: LengthGroupedSampler | None = None  # of the training windows
+        self.eval_collator = eval_collator
+        self.group_by_length = group_by_length
+        self._kind: Any = type(self.model)  # sharding puts a class of its own before it
+        sharding.divide(self.accelerator, self.model)
+        self.window = Tally(self.args.device)  # since the last log line
+        self.whole = Tally(self.args.device)  # since the start, or the resume
+        self.records: RecordTally | None = None  # while windows are evaluated one by one
+        # Loss values are sums over `num_items_in_batch`, the masked tokens of the whole optimiser step.
+        self.model_accepts_loss_kwargs = True
+        self.loss_is_scaled_for_ga = True
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The loss of one batch, as its share of the optimiser step's mean."""
+        summed, masked = self._summed_loss(model, inputs, self.window)
+        items = masked if num_items_in_batch is None else num_items_in_batch
+        loss = summed / torch.as_tensor(items, device=summed.device).clamp(min=1)
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes  # which average their gradients
+        return (loss, {"loss": loss}) if return_outputs else loss
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """As in transformers; sharding counts on CPUs too."""
+        super().create_accelerator_and_postprocess()
+        sharding.shard_on_cpu(self.accelerator)
+        self.is_fsdp_enabled = sharding.is_sharded(self.accelerator)  # then no whole model is moved to the device
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """As in transformers."""
+        optimizer = super().create_optimizer(model)
+        self._groups = sharding.parameter_groups(optimizer)
+        return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """As in transformers, which comes by here when accelerate has prepared the optimiser."""
+        if sharding.is_sharded(self.accelerator):
+            sharding.put_back(self.optimizer, self._groups)
+        return super().create_scheduler(num_training_steps, optimizer)
+
+    def _summed_loss(self, model: torch.nn.Module, inputs: dict[str, Tensor], tally: Tally) -> tuple[Tensor, int]:
+        chosen = inputs["labels"] != IGNORED
+        tokens = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        if isinstance(self.model, DNABert2ForMaskedLM):
+            logits = model(**tokens, labels=inputs["labels"], targets_only=True).logits
+        else:
+            logits = model(**tokens).logits[chosen]
+        wanted = inputs["labels"][chosen]
+        loss = F.cross_entropy(logits.float(), wanted, reduction="none")
+        tally.add(
+            region=inputs["region"],
+            relaxed=inputs["relaxed"],
+            attended=inputs["attention_mask"],
+            chosen=chosen,
+            loss=loss,
+            hit=logits.argmax(dim=-1) == wanted,
+        )
+        if self.records is not None:
+            self.records.add(region=inputs["region"], chosen=chosen, loss=loss)
+        return loss.sum(), len(wanted)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Batches of this process, in an order that is a function of (seed, epoch).
+
+        Nothing of a worker's random state is used: masks come from keys. Workers outlive a signal to all processes, and
+        so the step in which it comes.
+        """
+        rows: Any = self.train_dataset
+        together = self.args.train_batch_size * self.args.world_size
+        self._order = LengthGroupedSampler(
+            rows.lengths(),
+            group=together * self.args.gradient_accumulation_steps,
+            seed=self.args.seed,
+            by_length=self.group_by_length,
+            # Where batches are missing at the end of an epoch, accelerate would take some of its first ones again.
+            share=together if self.args.world_size > 1 else 1,
+        )
+        loader: DataLoader[Any] = DataLoader(
+            rows,
+            batch_size=self.args.train_batch_size,
+            sampler=self._order,
+            **self._reading(self.data_collator),
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
+
+    def _reading(self, collator: Any) -> dict[str, Any]:
+        return reading(self.args.dataloader_num_workers, collator, setting="--dataloader_num_workers")
+
+    def _choose_epoch(self, epoch: int) -> None:
+        if self._order is not None:
+            self._order.set_epoch(epoch)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
+        """Batches of this process, sorted by length; every window is in exactly one batch of one process."""
+        rows: Any = eval_dataset or self.eval_dataset
+        order = np.argsort(-rows.lengths(), kind="stable")
+        size = self.args.eval_batch_size
+        batches = [order[start : start + size].tolist() for start in range(0, len(order), size)]
+        return DataLoader(
+            rows,
+            batch_sampler=batches[self.args.process_index :: self.args.world_size],
+            **self._reading(self.eval_collator),
+            pin_memory=self.args.dataloader_pin_memory,
+            # Drawn here, a worker's seed leaves the training's random state alone.
+            generator=torch.Generator(),
+        )
+
+    @torch.no_grad()
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader[Any],
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Losses, accuracies and rates over all masked tokens; nothing else is gathered."""
+        model: Any = self.model
+        model.eval()
+        tally = Tally(self.args.device)
+        sampled: Any = dataloader.batch_sampler
+        for places, batch in zip(sampled, dataloader, strict=True):
+            if self.records is not None:
+                self.records.see(places, batch)
+            self._summed_loss(model, send_to_device(batch, self.args.device), tally)
+            self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
+        if sharding.is_sharded(self.accelerator):
+            self._run_as_often(model, len(sampled))
+        found = tally.metrics()
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
+        metrics[f"{metric_key_prefix}_perplexity"] = float(np.exp(min(found["loss"], 20.0)))
+        return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(dataloader.dataset))  # type: ignore[arg-type]
+
+    def _run_as_often(self, model: torch.nn.Module, batches: int) -> None:
+        """Run a sharded model once more where other processes have a batch more than this one's."""
+        rows: Any = self.eval_dataset
+        if batches * self.args.world_size * self.args.eval_batch_size < len(rows):
+            batch = send_to_device(self.eval_collator(rows.__getitems__([0])), self.args.device)
+            model(**{name: batch[name] for name in ("input_ids", "attention_mask")})
+
+    def evaluate_records(self) -> tuple[dict[str, float], RecordLosses]:
+        """Evaluate, and keep the losses of each window; every process gets those of all."""
+        rows: Any = self.eval_dataset
+        self.records = RecordTally(np.asarray(rows.rows["record"]))
+        try:
+            results = self.evaluate()
+            return results, self.records.gathered()
+        finally:
+            self.records = None
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add losses and rates by region to the training's log lines."""
+        if "loss" in logs:
+            found = self.window.metrics()
+            self.whole.merge(self.window)
+            self.window.reset()
+            logs = {**logs, **found}  # the loss too: the mean over tokens, as its parts are
+        super().log(logs, start_time)
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
+        """As in transformers; goes on from a checkpoint that `save_model` wrote, whose folder is named.
+
+        Raises:
+            CheckpointError: its weights are not those of this model.
+            OSError: something cannot be written; no half-written checkpoint is left.
+        """
+        run = Path(str(self.args.output_dir))
+        source = "auto" if resume_from_checkpoint is True else resume_from_checkpoint or None
+        checkpoint = checkpoints.to_resume(run, source)
+        try:
+            if checkpoint is None:
+                return super().train(None, *args, **kwargs)
+            self.restore(checkpoint)
+            self.add_callback(RestoreProgress(self, checkpoint))
+            with counters_alone(checkpoint) as counters, _without_weights(self.model):
+                return super().train(str(counters), *args, **kwargs)
+        except OSError:
+            if self.args.should_save:  # what is half-written takes room and is of no use
+                checkpoints.remove_incomplete(run)
+            raise
+
+    def restore(self, folder: Path) -> None:
+        """Take over the weights of a checkpoint, strictly, under the names that its class has in memory."""
+        module: Any = self.accelerator.unwrap_model(self.model)
+        saved = self._kind.from_pretrained(folder)
+        check_finite_model(saved, str(folder))
+        sharding.load_whole(module, saved.state_dict())
+
+    def save_model(self, output_dir: str | None = None, *_: Any, **__: Any) -> None:
+        """Write the model for `from_pretrained`, and what a resume needs into a checkpoint; all processes take part."""
+        run = Path(str(self.args.output_dir))
+        target = Path(output_dir or run)
+        module: Any = self.accelerator.unwrap_model(self.model)
+        with writing(target):
+            with sharding.whole(module):
+                if self.args.should_save:
+                    self._write_model(module, target)
+            if self.is_in_train and target == checkpoints.folder(run, self.state.global_step):
+                save_progress(self, target)
+                self.accelerator.wait_for_everyone()  # transformers then writes the state, which ends a checkpoint
+
+    def _write_model(self, module: Any, target: Path) -> None:
+        """Let no weights stand under their name before they and what belongs to them are whole."""
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target, prefix=checkpoints.SAVING) as made:
+            module.save_pretrained(made)
+            if self.processing_class is not None:
+                self.processing_class.save_pretrained(made)
+            torch.save(self.args, Path(made) / "training_args.bin")
+            for path in sorted(Path(made).iterdir(), key=lambda path: path.suffix == ".safetensors"):
+                path.replace(target / path.name)
+
+    def save_metrics(self, split: str, metrics: dict[str, float], combined: bool = True) -> None:
+        """Write `{split}_results.json` and, with those of other splits, `all_results.json`, whole or not at all."""
+        if not self.is_world_process_zero():
+            return
+        run = Path(str(self.args.output_dir))
+        write_text(run / f"{split}_results.json", json.dumps(metrics, indent=4, sort_keys=True))
+        if combined:
+            path = run / "all_results.json"
+            earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            write_text(path, json.dumps({**earlier, **metrics}, indent=4, sort_keys=True))
+
+    def save_state(self) -> None:
+        """Write the trainer's state into the run folder, whole or not at all."""
+        if self.is_world_process_zero():
+            with atomic_path(Path(str(self.args.output_dir)) / checkpoints.STATE) as temporary:
+                self.state.save_to_json(str(temporary))
+
+
+@contextmanager
+def _without_weights(model: Any) -> Iterator[None]:
+    """Let a model that is whole already load a file without weights in silence."""
+
+    def forget(module: torch.nn.Module, keys: Any) -> None:
+        keys.missing_keys.clear()
+
+    hook = model.register_load_state_dict_post_hook(forget)
+    try:
+        yield
+    finally:
+        hook.remove()

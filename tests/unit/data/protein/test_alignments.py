@@ -1,0 +1,233 @@
+"""Alignments of proteins: checked once, cached, and read again where the cache is damaged."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from bindtune.data.protein.alignments import AlignmentCounts, Alignments
+from bindtune.data.protein.contexts import Context, ContextSpec, read_entry
+from bindtune.errors import InputError
+
+QUERY = "MKTAYIAKQR"
+TEXT = f">query\n{QUERY}\n>a\nMKTAY-AKQK\n>b\nMKSAYIaaAKQR\n>c\nWWWWWWWWWW\n"
+SPEC = ContextSpec(max_num_samples=2, max_query_similarity=0.95, seed=3)
+
+
+def made(folder: Path, text: str = TEXT, *, name: str = "P1", bounds: Sequence[float] = (0.8,)) -> Alignments:
+    path = folder / f"{name}.a3m"
+    path.write_text(text)
+    return Alignments({name: path}, cache_dir=folder / "cache", neighbor_similarity_lower_bounds=bounds)
+
+
+def entries(folder: Path) -> list[Path]:
+    return sorted((folder / "cache").glob("*.safetensors"))
+
+
+def test_what_is_prepared_is_drawn_from(tmp_path: Path) -> None:
+    found = made(tmp_path)
+    assert "P1" in found
+    assert "P2" not in found
+    found.prepare({"P1": QUERY, "P2": "MK"})
+    assert found.residues == {"P1": 10 + 9 + 12 + 10}
+    drawn = found.draw("P1", SPEC)
+    assert drawn == found.draw("P1", SPEC)
+    assert set(drawn.names) <= {"a", "b", "c"}
+    assert len(drawn.names) == 2
+    texts = {"a": "MKTAYAKQK", "b": "MKSAYIAAAKQR", "c": "W" * 10}
+    assert drawn.sequences == ",".join(texts[name] for name in drawn.names)
+    assert found.draw("P2", SPEC) == Context("", [], "there is no alignment")
+
+
+def test_an_alignment_of_another_protein_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"P1\.a3m: the first row is not 'P1'"):
+        made(tmp_path).prepare({"P1": QUERY[:-1] + "K"})
+
+
+@pytest.mark.parametrize(
+    ("protein", "row"),
+    [
+        ("MUTOYIBKQZ", "MXTXYIDKQE"),
+        ("MUTXYIJKQR", "M-T-YILKQR"),
+        ("XMTAYIXKQX", "-MTAYI-KQ-"),
+        ("MUTAYIBKQR", "MUTAYIDKQR"),
+    ],
+)
+def test_letters_that_mmseqs2_rewrites_are_the_protein_s(tmp_path: Path, protein: str, row: str) -> None:
+    found = made(tmp_path, f">query\n{row}\n>a\nMKTAY-AKQK\n>b\nMKSAYIaaAKQR\n")
+    found.prepare({"P1": protein})
+    everything = ContextSpec(seed=3)
+    for _ in range(2):  # the second time without the cache
+        drawn = found.draw("P1", everything)
+        assert dict(zip(drawn.names, drawn.sequences.split(","), strict=True)) == {
+            "query": protein, "a": "MKTAYAKQK", "b": "MKSAYIAAAKQR",
+        }  # fmt: skip
+        for entry in entries(tmp_path):
+            entry.unlink()
+
+
+@pytest.mark.parametrize(
+    ("protein", "row", "problem"),
+    [
+        ("MKTAYIAKQR", "MKTAYIDKQR", "at position 7 the row has D and the protein A; they have 10 and 10 letters"),
+        ("MKTAYIDKQR", "MKTAYIBKQR", "at position 7 the row has B and the protein D; they"),  # not the other way round
+        ("MKTAYIXKQR", "MKTAYIAKQR", "at position 7 the row has A and the protein X; they"),
+        ("MKTAYIAKQR", "MKTAYI-KQR", "at position 7 the row has - and the protein A; they"),
+        ("MUTAYIAKQR", "MXTAYIAKQ", "at position 10 the row has its end and the protein R; they have 9 and 10"),
+        ("MUTAYIAKQ", "MXTAYIAKQR", "at position 10 the row has R and the protein its end; they have 10 and 9"),
+        ("MKTA", "M", "at position 2 the row has its end and the protein K; they have 1 and 4 letters"),
+    ],
+)
+def test_any_other_difference_is_refused_with_its_place(tmp_path: Path, protein: str, row: str, problem: str) -> None:
+    with pytest.raises(InputError, match=f"P1.a3m: the first row is not 'P1', for which the alignment is: {problem}"):
+        made(tmp_path, f">query\n{row}\n").prepare({"P1": protein})
+
+
+def test_one_that_is_not_asked_for_is_not_read(tmp_path: Path) -> None:
+    found = made(tmp_path, "no alignment at all")
+    found.prepare({"P2": QUERY})
+    assert found.draw("P1", SPEC).sequences == ""
+    with pytest.raises(InputError, match="P1"):
+        found.prepare({"P1": QUERY})
+
+
+def test_progress_sees_every_name_and_a_second_time_reads_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = made(tmp_path)
+    seen: list[str] = []
+    found.prepare({"P1": QUERY}, progress=lambda names: (seen.append(name) or name for name in names))
+    assert seen == ["P1"]
+    assert len(entries(tmp_path)) == 1
+    expected = found.draw("P1", SPEC)
+    monkeypatch.setattr("bindtune.data.protein.contexts._read", lambda *_: pytest.fail("was read again"))
+    again = made(tmp_path)
+    again.prepare({"P1": QUERY})
+    assert again.draw("P1", SPEC) == expected
+
+
+def test_a_draw_counts_neighbours_by_its_own_bound(tmp_path: Path) -> None:
+    alike = "".join(f">a{number}\nMKTAYIAK{letters}\n" for number, letters in enumerate(("QK", "KR", "QH", "HR")))
+    found = made(tmp_path, f">query\n{QUERY}\n{alike}>other\nWWWWWWWWWW\n", bounds=[0.7, 1.0])
+    found.prepare({"P1": QUERY})
+    assert len(entries(tmp_path)) == 2
+    for bound, expected in ((0.7, 5 / 9), (1.0, 1 / 5)):  # four rows of weight 1/5 and one of 1, or five of 1
+        specs = [
+            ContextSpec(max_num_samples=1, max_query_similarity=0.95, neighbor_similarity_lower_bound=bound, seed=seed)
+            for seed in range(1000)
+        ]
+        drawn = [found.draw("P1", spec).names for spec in specs]
+        assert drawn.count(["other"]) / 1000 == pytest.approx(expected, abs=0.06)
+    with pytest.raises(KeyError, match=r"0\.9"):
+        found.draw("P1", ContextSpec(neighbor_similarity_lower_bound=0.9))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "missing",
+        "truncated",
+        "empty",
+        "other",
+        "partial",
+        "bytes",
+        "names",
+        "text",
+        "bounds",
+        "neighbours",
+        "kind",
+        "left",
+    ],
+)
+def test_a_missing_or_damaged_cache_entry_is_read_again(tmp_path: Path, damage: str) -> None:
+    found = made(tmp_path)
+    found.prepare({"P1": QUERY})
+    expected = found.draw("P1", SPEC)
+    (entry,) = entries(tmp_path)
+    whole = entry.read_bytes()
+    if damage == "missing":
+        entry.unlink()
+    elif damage == "other":
+        save_file({"something": np.zeros(3)}, entry)
+    elif damage == "partial":
+        save_file({"names": np.frombuffer(b"query", np.uint8)}, entry)
+    elif damage in ("names", "text", "bounds", "neighbours", "kind", "left"):
+        parts = load_file(entry)
+        parts |= {
+            "names": {"names": np.frombuffer(b"query\xff\na\nb\nc", np.uint8)},
+            "text": {"text": parts["text"][:-3]},
+            "bounds": {"bounds": parts["bounds"][[0, 2, 1, 3, 4]]},
+            "neighbours": {"neighbours": parts["neighbours"] * 0},
+            "kind": {"similarity": parts["similarity"].astype(np.float64)},
+            "left": {"left_out": parts["left_out"] + 1},
+        }[damage]
+        save_file(parts, entry)
+    else:
+        entry.write_bytes({"truncated": whole[:-5], "empty": b"", "bytes": b"\xff" * 400}[damage])
+    assert found.draw("P1", SPEC) == expected
+    assert entry.read_bytes() == whole
+    entry.write_bytes(whole[:-5])
+    again = made(tmp_path)
+    again.prepare({"P1": QUERY})
+    assert again.draw("P1", SPEC) == expected
+    assert entry.read_bytes() == whole
+
+
+def test_any_flipped_byte_of_a_cache_entry_is_said_and_written_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = made(tmp_path)
+    found.prepare({"P1": QUERY})
+    (entry,) = entries(tmp_path)
+    whole = entry.read_bytes()
+    for place in range(len(whole)):
+        entry.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        held = read_entry(entry)
+        # A flipped byte of the header's white space changes nothing that is read.
+        assert held is None or (held.names, held.text.tobytes()) == (("query", "a", "b", "c"), b"".join(
+            (QUERY.encode(), b"MKTAYAKQK", b"MKSAYIAAAKQR", b"WWWWWWWWWW"))), place  # fmt: skip
+    entry.write_bytes(whole.replace(b"query\na\nb\nc", b"query\nA\nb\nc"))
+    again = made(tmp_path)
+    again.prepare({"P1": QUERY})
+    assert entry.read_bytes() == whole
+    assert [f"{entry} is damaged and is written anew"] == caplog.messages
+
+
+def test_an_alignment_that_changed_since_is_not_drawn_from(tmp_path: Path) -> None:
+    found = made(tmp_path)
+    found.prepare({"P1": QUERY})
+    before = found.digest()
+    (tmp_path / "P1.a3m").write_text(TEXT.replace("WWWWW", "WWWWY"))
+    assert "c" in found.draw("P1", ContextSpec()).names  # what was read is kept
+    for entry in entries(tmp_path):
+        entry.unlink()
+    with pytest.raises(InputError, match=r"P1\.a3m: has changed since it was first read"):
+        found.draw("P1", SPEC)
+    found.prepare({"P1": QUERY})
+    assert found.digest() != before
+
+
+def test_counts_and_rows_of_other_queries_come_from_the_cache_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = f">ss_pred\nHHHHHHHHHH\n>P1_consensus\nMKTAYIAKQK\n{TEXT}\0>z\nMKTAWIAKQR\n>y\nMKTAW-AKQR\n"
+    counts = AlignmentCounts(1, 1, 0, annotation_rows=1, consensus_rows=1, other_query_rows=2)
+    for _ in range(2):
+        caplog.clear()
+        found = made(tmp_path, text)
+        found.prepare({"P1": QUERY})
+        assert found.count("P1", SPEC) == counts
+        assert sorted(found.draw("P1", ContextSpec(exclude_query=True)).names) == ["a", "b", "c"]
+        assert caplog.messages == [
+            f"{tmp_path / 'P1.a3m'}: 2 rows stand after a NUL byte below another query; they are left out"
+        ]
+    assert str(counts + found.count("P2", SPEC)) == (
+        "1 of 2 proteins have an alignment, 0 give no homolog; rows left out: 1 annotate, 1 are a consensus, "
+        "2 stand below another query"
+    )
+    assert found.count("P1", replace(SPEC, min_query_similarity=0.94)).without_homolog == 1
+    estimated = AlignmentCounts(proteins=3, with_alignment=3, estimated=2)
+    assert str(estimated).endswith("; near neighbours are estimated in 2 with more than 20,000 rows")

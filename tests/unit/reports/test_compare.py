@@ -1,0 +1,332 @@
+"""Runs beside each other: figures against loops, scikit-learn and scipy; what differs is said or refused."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy import stats
+from sklearn import metrics as sklearn_metrics
+
+from bindtune.config import BindingConfig, PretrainConfig, build, dump
+from bindtune.errors import ConfigError, InputError
+from bindtune.reports import compare_binding, compare_pretraining
+from bindtune.reports.compare import DRAWS, compare_runs
+from bindtune.reports.compared_runs import BINDING_APART, PRETRAINING_APART, differing_settings, read_runs
+from bindtune.runs.eval_records import RecordLosses, write_record_losses
+
+HASH = {"train_file": "aa" * 32, "validation_file": "bb" * 32}
+
+
+def provenance(folder: Path, inputs: dict[str, str], **versions: str) -> None:
+    origin = {
+        "command": ["bindtune"], "started": "2026-01-02T03:04:05+00:00", "python": "3.11.7", "platform": "Linux",
+        "versions": {"bindtune": "0.1.0", "torch": "2.8", **versions},
+        "inputs": {name: {"path": f"{name}.x", "sha256": value} for name, value in inputs.items()},
+    }  # fmt: skip
+    (folder / "provenance.json").write_text(json.dumps(origin))
+
+
+def windows(number: int, *, gain: float, seed: int = 0) -> RecordLosses:
+    """Losses of windows with peaks and flanks; `gain` is taken off each peak token's loss."""
+    rng = np.random.default_rng(seed)
+    peaks, flanks = rng.integers(0, 5, number), rng.integers(1, 15, number)
+    noise = np.random.default_rng((seed, int(gain * 1000))).normal(0, 0.2, (2, number))
+    parts = np.stack([peaks * (2.0 - gain + noise[0]), flanks * (3.0 + noise[1])], axis=1)
+    masked, loss = (
+        np.concatenate([each.sum(1, keepdims=True), each], axis=1)
+        for each in (np.stack([peaks, flanks], axis=1), parts)
+    )
+    return RecordLosses(rng.permutation(number).astype(np.int64) - 5, rng.integers(0, 2**62, number), masked, loss)
+
+
+@pytest.fixture
+def pretraining(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the folder of a pretraining run."""
+
+    def write(name: str, losses: RecordLosses | None = None, *, inputs: dict[str, str] = HASH, **given: Any) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        settings = {"train_file": "t.json", "validation_file": "v.json", "output_dir": folder, **given}
+        (folder / "config.yaml").write_text(dump(build(PretrainConfig, settings)))
+        provenance(folder, inputs)
+        state = {"global_step": 80, "max_steps": 80, "best_model_checkpoint": f"{folder}/checkpoint-40"}
+        (folder / "trainer_state.json").write_text(json.dumps(state))
+        if losses is not None:
+            write_record_losses(folder / "eval_records.parquet", losses)
+        return folder
+
+    return write
+
+
+class TestPretraining:
+    def test_figures_equal_loops(self, pretraining: Callable[..., Path]) -> None:
+        first, second = windows(40, gain=0.0), windows(40, gain=0.3)
+        shuffled = np.random.default_rng(1).permutation(40)  # rows are paired by record, not by place
+        runs, binding = read_runs(
+            [pretraining("a", first, masking="uniform"), pretraining("b", second.take(shuffled), masking="adaptive")]
+        )
+        assert not binding
+        found = compare_pretraining.compare(runs, draws=50, seed=3)
+        assert [(row.pool, row.run) for row in found.rows] == [
+            ("all", "B"), ("peaks", "B"), ("flanks", "B")
+        ]  # fmt: skip
+        order = np.argsort(first.record)
+        masked, one, other = (each[order] for each in (first.masked, first.loss, second.loss))
+        for place, row in enumerate(found.rows):
+            means = [loss[:, place].sum() / masked[:, place].sum() for loss in (other, one)]
+            assert row.found.first.value == pytest.approx(means[0])
+            assert row.found.second.value == pytest.approx(means[1])
+            assert row.found.difference.value == pytest.approx(means[0] - means[1])
+            generator, drawn = np.random.default_rng(3), []
+            for _ in range(50):
+                chosen = generator.integers(40, size=40)
+                sums = [loss[chosen, place].sum() / masked[chosen, place].sum() for loss in (other, one)]
+                drawn.append(sums[0] - sums[1])
+            assert (row.found.difference.low, row.found.difference.high) == pytest.approx(
+                tuple(np.quantile(drawn, [0.025, 0.975]))
+            )
+            asked = masked[:, place] > 0
+            each = (other[asked, place] - one[asked, place]) / masked[asked, place]
+            assert row.test.p_value == pytest.approx(stats.wilcoxon(each).pvalue)
+            assert (row.test.proteins, row.test.higher) == (asked.sum(), (each > 0).sum())
+            assert row.against == f"{masked[:, place].sum():,}"
+
+    def test_a_run_beside_its_copy_differs_by_nothing(self, pretraining: Callable[..., Path], tmp_path: Path) -> None:
+        losses = windows(30, gain=0.1)
+        text = compare_runs([pretraining("a", losses), pretraining("b", losses)], tmp_path / "c.html")
+        assert "B differs from A in no setting that has a part in the figures." in text
+        for line in re.findall(r"^(?:all|peaks|flanks) .*$", text, re.MULTILINE):
+            assert re.search(r"\+0\.0000 +\+0\.0000 to \+0\.0000 +1 +0 of \d+ +0$", line), line
+
+    def test_a_window_that_stands_twice_counts_once(self, pretraining: Callable[..., Path]) -> None:
+        losses = windows(20, gain=0.1)
+        doubled = losses.take(np.array([*range(20), 3, 7]))
+        runs, _ = read_runs([pretraining("a", losses), pretraining("b", doubled)])
+        found = compare_pretraining.compare(runs, draws=10, seed=1)
+        assert found.rows[0].test.proteins == 20
+
+    def test_what_differs_is_said(self, pretraining: Callable[..., Path], tmp_path: Path) -> None:
+        names = ("a", "b", "c")
+        changed: list[dict[str, Any]] = [
+            {"use_adaptive_masking": True},
+            {"masking": "peak-only", "dataloader_num_workers": 0, "train_file": "/elsewhere/t.json"},
+            {"masking": "uniform", "learning_rate": 1e-3},
+        ]
+        folders = [pretraining(name, windows(10, gain=0.1), **each) for name, each in zip(names, changed, strict=True)]
+        (folders[2] / "trainer_state.json").write_text(json.dumps({"global_step": 60}))
+        text = compare_runs(folders, tmp_path / "out" / "c.html")
+        assert "B differs from A in one setting: masking (adaptive in A, peak-only in B)." in text
+        told = (
+            "C differs from A in 2 settings, so no difference belongs to one of them: masking (adaptive in A, uniform "
+            "in C), learning_rate (3e-05 in A, 0.001 in C)."
+        )
+        assert told in text
+        assert "not seen the same tokens: A 80, B 80, C 60." in text
+        shown = (tmp_path / "out" / "c.html").read_text()
+        assert told in shown
+        assert not re.findall(r"(?:src|href)=\"(?!#|data:)", shown)
+
+    @pytest.mark.parametrize(
+        ("changed", "told"),
+        [
+            ({"inputs": {**HASH, "train_file": "cc" * 32}}, "train_file differs .SHA-256 aaaaaaaaaaaa... and cccccccc"),
+            ({"inputs": {**HASH, "validation_file": "cc" * 32}}, "validation_file differs"),
+            ({"inputs": {"train_file": "aa" * 32}}, "validation_file differs .SHA-256 bbbbbbbbbbbb... and none"),
+            ({"losses": None}, "holds no eval_records.parquet: the run is not finished"),
+            ({"losses": windows(9, gain=0.1)}, r"10 and 9 windows were evaluated, \d+ of them the same"),
+            (
+                {"losses": windows(10, gain=0.1)._replace(masks=np.arange(10)), "seed": 7},
+                r"evaluation masks of 10 of 10 windows differ; .* what differs: seed \(42 and 7\)",
+            ),
+        ],
+    )
+    def test_other_data_or_masks_are_refused(
+        self, pretraining: Callable[..., Path], tmp_path: Path, changed: dict[str, Any], told: str
+    ) -> None:
+        losses = windows(10, gain=0.1)
+        folders = [pretraining("a", losses), pretraining("b", **{"losses": losses, **changed})]
+        with pytest.raises(InputError, match=told):
+            compare_runs(folders, tmp_path / "c.html")
+        assert not (tmp_path / "c.html").exists()
+
+    def test_what_is_no_pair_of_runs_is_refused(self, pretraining: Callable[..., Path], tmp_path: Path) -> None:
+        run = pretraining("a", windows(10, gain=0.1))
+        for folders, told in (([run], "takes 2 to 26 run folders"), ([run, tmp_path / "." / "a"], "given twice")):
+            with pytest.raises(ConfigError, match=told):
+                compare_runs(folders, tmp_path / "c.html")
+        with pytest.raises(InputError, match="does not exist"):
+            compare_runs([run, tmp_path / "missing"], tmp_path / "c.html")
+        with pytest.raises(InputError, match="is a folder; --out names a file"):
+            compare_runs([run, run], tmp_path)
+        (run / "provenance.json").unlink()
+        with pytest.raises(InputError, match="names no input files"):
+            compare_runs([run, pretraining("b", windows(10, gain=0.1))], tmp_path / "c.html")
+
+
+INPUTS = {"labels of ZN": "aa" * 32, "labels of CA": "bb" * 32, "base model.safetensors": "cc" * 32}
+EVIL = "<script>alert(1)</script>"
+
+
+def rows(*, signal: float, ions: tuple[str, ...] = ("ZN", "CA")) -> list[dict[str, Any]]:
+    """Residues of 24 proteins in 3 folds; labels are the same whatever the signal."""
+    rng, own = np.random.default_rng(5), np.random.default_rng(int(signal * 10))
+    made = []
+    for number in range(24):
+        name = EVIL if number == 5 else f"p{number}"
+        for ion in ions:
+            label = (np.random.default_rng((number, len(ion), ord(ion[0]))).random(30) < 0.15).astype(int)
+            score = 1 / (1 + np.exp(-(own.normal(-2, 1, 30) + signal * label)))
+            made += [
+                {"protein": name, "position": place + 1, "residue": "C", "ion": ion, "label": int(label[place]),
+                 "probability": float(score[place]), "fold": 1 + number % 3}
+                for place in range(30)
+            ]  # fmt: skip
+    return [made[place] for place in rng.permutation(len(made))] if signal > 1 else made
+
+
+@pytest.fixture
+def binding(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the folder of a binding run."""
+
+    def write(name: str, table: list[dict[str, Any]] | None, *, inputs: dict[str, str] = INPUTS, **given: Any) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        training = {"ions": ["ZN", "CA"], "output_dir": folder, **given.pop("training", {})}
+        settings = {"data": {"fasta_path": f"{name}/{{ION}}.fa"}, "training": training, **given}
+        (folder / "config.yaml").write_text(dump(build(BindingConfig, settings)))
+        provenance(folder, inputs)
+        if table is not None:
+            pq.write_table(pa.Table.from_pylist(table), folder / "oof.parquet")
+            folds = sorted({(row["protein"], row["fold"]) for row in table})
+            lines = ["protein,fold,group", *(f"{protein},{fold},0" for protein, fold in folds)]
+            (folder / "folds.csv").write_text("\n".join(lines) + "\n")
+        return folder
+
+    return write
+
+
+class TestBinding:
+    def test_figures_equal_scikit_learn_and_scipy(self, binding: Callable[..., Path]) -> None:
+        tables = [rows(signal=1.0), rows(signal=2.5)]
+        runs, job = read_runs([binding("a", tables[0]), binding("b", tables[1])])
+        assert job
+        found = compare_binding.compare(runs, draws=20, seed=1)
+        assert [(row.pool, row.figure) for row in found.rows] == [
+            (ion, figure) for ion in ("ZN", "CA") for figure in ("AUPRC", "AUROC", "HRA")
+        ]
+        by_ion = {row.pool: row for row in found.rows if row.figure == "AUPRC"}
+        for ion, row in by_ion.items():
+            keyed = [
+                {(each["protein"], each["position"]): each for each in table if each["ion"] == ion} for table in tables
+            ]
+            keys = sorted(keyed[0])
+            label = np.array([keyed[0][key]["label"] for key in keys])
+            scores = [np.array([table[key]["probability"] for key in keys]) for table in keyed]
+            values = [sklearn_metrics.average_precision_score(label, score) for score in scores]
+            assert row.found.second.value == pytest.approx(values[0])
+            assert row.found.first.value == pytest.approx(values[1])
+            assert row.found.difference.value == pytest.approx(values[1] - values[0])
+            assert row.found.difference.low < values[1] - values[0] < row.found.difference.high
+            assert row.against == f"{label.mean():.4f}"
+            each = []
+            for protein in sorted({key[0] for key in keys}):
+                inside = np.array([key[0] == protein for key in keys])
+                if 0 < label[inside].sum() < inside.sum():
+                    pair = [sklearn_metrics.average_precision_score(label[inside], score[inside]) for score in scores]
+                    each.append(pair[1] - pair[0])
+            assert row.test.p_value == pytest.approx(stats.wilcoxon(each).pvalue)
+            assert (row.test.proteins, row.test.higher) == (len(each), sum(gap > 0 for gap in each))
+
+    def test_the_page_shows_names_as_text_and_makes_no_claim(
+        self, binding: Callable[..., Path], tmp_path: Path
+    ) -> None:
+        folders = [binding(EVIL.replace("/", "-"), rows(signal=1.0)), binding("b", rows(signal=2.0), lora=None)]
+        text = compare_runs(folders, tmp_path / "c.html")
+        shown = (tmp_path / "c.html").read_text()
+        assert "<script" not in shown
+        assert "B differs from A in one setting: lora (r=16, alpha=32.0, dropout=0.05, bias=none" in text
+        for words in (text, re.sub(r"<style>.*?</style>|<[^>]+>", " ", shown, flags=re.DOTALL)):
+            assert not re.search(r"\b(gain|better|worse|improve\w*|outperform\w*|significant\w*|win\w*)\b", words)
+        assert f"{DRAWS} draws of proteins" in text
+
+    def test_runs_with_other_ions_are_compared_on_those_they_share(self, binding: Callable[..., Path]) -> None:
+        inputs = {name: value for name, value in INPUTS.items() if "CA" not in name}
+        alone = binding("b", rows(signal=2.0, ions=("ZN",)), inputs=inputs, training={"ions": ["ZN"]})
+        runs, _ = read_runs([binding("a", rows(signal=1.0)), alone])
+        found = compare_binding.compare(runs, draws=10, seed=1)
+        assert {row.pool for row in found.rows} == {"ZN"}
+        assert found.doubts == ("A also has CA, which not all runs have.",)
+        assert differing_settings(*runs)[0] == ("training.ions", "ZN, CA", "ZN")
+
+    def test_other_data_folds_or_residues_are_refused(self, binding: Callable[..., Path], tmp_path: Path) -> None:
+        reference, table = binding("a", rows(signal=1.0)), rows(signal=2.0)
+        moved = [{**row, "fold": 1 + row["fold"] % 3} if row["protein"] == "p1" else row for row in table]
+        other_labels = [{**row, "label": 1} if row["protein"] == "p1" else row for row in table]
+        cases: list[tuple[list[dict[str, Any]] | None, dict[str, Any], str]] = [
+            (table, {"inputs": {**INPUTS, "labels of CA": "dd" * 32}}, "labels of CA differs"),
+            (moved, {}, "1 proteins are in other folds than in .*, such as 'p1'; train with data.folds="),
+            (other_labels, {}, "ZN: other labels than in"),
+            (table[:-1], {}, r"other residues than in .* \(7\d\d and 720 rows\)"),
+            (None, {}, "holds no oof.parquet: its folds are not done, or not merged yet"),
+        ]
+        for number, (rows_, changed, told) in enumerate(cases):
+            with pytest.raises(InputError, match=told):
+                compare_runs([reference, binding(f"b{number}", rows_, **changed)], tmp_path / "c.html")
+
+    def test_a_job_of_another_kind_is_refused(
+        self, binding: Callable[..., Path], pretraining: Callable[..., Path], tmp_path: Path
+    ) -> None:
+        with pytest.raises(ConfigError, match=r"different jobs .*a \(binding\), .*b \(pretraining\)"):
+            compare_runs([binding("a", rows(signal=1.0)), pretraining("b", windows(5, gain=0.0))], tmp_path / "c.html")
+
+    def test_a_step_is_told_by_its_proteins(self, binding: Callable[..., Path]) -> None:
+        table = rows(signal=1.0)
+        sizes = [{"batch_size": 2, "accum_steps": 4}, {"batch_size": 8, "accum_steps": 1}, {"batch_size": 4}]
+        runs, _ = read_runs([binding(name, table, training=size) for name, size in zip("abc", sizes, strict=True)])
+        assert differing_settings(runs[0], runs[1]) == []
+        assert differing_settings(runs[0], runs[2]) == [("training.proteins per step", "8", "16")]
+        told = json.loads((runs[2].folder / "provenance.json").read_text())
+        alike = runs[2]._replace(origin={**told, "proteins_per_step": 8})  # as two processes with half of it each
+        assert differing_settings(runs[0], alike) == []
+
+    def test_the_encoder_is_told_by_its_files(self, binding: Callable[..., Path]) -> None:
+        table = rows(signal=1.0)
+        models: list[dict[str, Any]] = [{"checkpoint": name} for name in ("E1", "moved/E1", "E1")]
+        reference, moved = (binding(name, table, model=model) for name, model in zip("ab", models[:2], strict=True))
+        changed = binding("c", table, model=models[2], inputs={**INPUTS, "base model.safetensors": "ee" * 32})
+        runs, _ = read_runs([reference, moved, changed])
+        assert differing_settings(runs[0], runs[1]) == []
+        assert differing_settings(runs[0], runs[2]) == [
+            ("model.checkpoint", *(f"base model.safetensors with SHA-256 {each * 6}..." for each in ("cc", "ee")))
+        ]
+
+    def test_a_file_of_another_place_is_no_difference(self, binding: Callable[..., Path]) -> None:
+        table, inputs = rows(signal=1.0), {**INPUTS, "unlabelled proteins": "aa" * 32, "alignments": "bb" * 32}
+        data = [
+            {"fasta_path": "x", "unlabelled_fasta": f"{place}/u.fa", "msa_dir": f"{place}/msa"} for place in ("a", "b")
+        ]
+        folders = [binding(name, table, data=each, inputs=inputs) for name, each in zip("ab", data, strict=True)]
+        other = binding("c", table, data=data[1], inputs={**inputs, "alignments": "cc" * 32})
+        runs, _ = read_runs([*folders, other])
+        assert differing_settings(runs[0], runs[1]) == []
+        assert [each.name for each in differing_settings(runs[0], runs[2])] == ["data.msa_dir"]
+
+
+def test_settings_that_are_left_out_are_those_that_a_resume_may_change() -> None:
+    from bindtune.training.binding import folder
+    from bindtune.training.pretraining.folder import MAY_CHANGE
+
+    assert MAY_CHANGE | {"train_file", "validation_file"} == PRETRAINING_APART
+    # The two that a step's number of proteins comes from are compared by their product.
+    free = {".".join(pair) for pair in folder._FREE} - {"training.batch_size", "training.accum_steps"}
+    assert free <= BINDING_APART
+    names = {f"{section}.{name}" for section, values in BindingConfig(data={"fasta_path": "x"}).model_dump().items()
+             if isinstance(values, dict) for name in values}  # fmt: skip
+    assert BINDING_APART.issubset(names | {"ignored_keys"})
+    assert PRETRAINING_APART.issubset(PretrainConfig.model_fields)
