@@ -19,6 +19,7 @@ from bindtune.config import (
     EvaluateConfig,
     PredictConfig,
     PretrainConfig,
+    ProbeConfig,
     ScoreConfig,
     WindowsConfig,
     load,
@@ -136,6 +137,17 @@ def pretrain(config: Path | None, given: dict[str, Any]) -> None:
     if run is not None and settings.resume_from_checkpoint is not None:
         settings = find_pretraining_files(settings, run)
     _print_metrics(pretrain(settings))
+
+
+@app.command()
+@with_options(ProbeConfig)
+def probe(config: Path | None, given: dict[str, Any]) -> None:
+    """Probe models: do they tell bound from unbound windows better than simple baselines, and than each other?"""
+    with _naming_init("probe", nothing_given=config is None and not given):
+        settings = load(ProbeConfig, config=config, given=given)
+    from bindtune.probing.run import probe
+
+    typer.echo(probe(settings, notify=typer.echo))
 
 
 _Config = Annotated[Path | None, typer.Option("--config", metavar="PATH", help="YAML file of settings.")]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bindtune.cli import main
-from bindtune.config import PretrainConfig, WindowsConfig, load, load_binding
+from bindtune.config import PretrainConfig, ProbeConfig, WindowsConfig, load, load_binding
 from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.runs.exclusive import only_writer
 
@@ -84,8 +84,8 @@ def test_options_may_be_written_either_way(
         (["train"], "only without training.ions are there no labels; `bindtune init train` writes a file of settings"),
         (["check-lora"], "`bindtune init train` writes a file of settings for --config"),
         (
-            ["init", "probe"],
-            "bindtune 0.1.0 has no files for 'probe', expected one of pretrain, train, windows, slurm, accelerate",
+            ["init", "align"],
+            "bindtune 0.1.0 has no files for 'align', expected one of pretrain, train, windows, probe, slurm, ",
         ),
         (["schema", "trian"], "'trian' is no command with settings, expected windows, "),
         (["schema", "train", "--out", "train.yaml"], "--out train.yaml: the name of a schema must end in .json"),
@@ -200,7 +200,7 @@ def test_a_schema_is_printed_or_written(
     [
         ("bindtune pre", ["pretrain", "predict"]),
         ("bindtune pretrain --train-f", ["--train-file"]),
-        ("bindtune init ", ["pretrain", "train", "windows", "slurm", "accelerate"]),
+        ("bindtune init ", ["pretrain", "train", "windows", "probe", "slurm", "accelerate"]),
         ("bindtune schema ev", ["evaluate"]),
     ],
 )
@@ -223,6 +223,7 @@ finally:
 
 def test_shipped_configurations_are_valid() -> None:
     shipped = {"pretrain.yaml": PretrainConfig, "pretrain-tiny.yaml": PretrainConfig, "windows.yaml": WindowsConfig}
+    shipped["probe.yaml"] = ProbeConfig
     assert {path.name for path in (ROOT / "configs").glob("*.yaml")} == {*shipped, "binding.yaml", "binding-tiny.yaml"}
     load_binding(ROOT / "configs" / "binding-tiny.yaml")
     binding = load_binding(ROOT / "configs" / "binding.yaml")

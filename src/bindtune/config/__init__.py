@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bindtune.config.inference import EvaluateConfig, InferenceConfig, PredictConfig
 from bindtune.config.pretraining import PretrainConfig
+from bindtune.config.probe import ProbeConfig
 from bindtune.config.settings import Settings, build, dump, load, read_yaml
 from bindtune.config.windows import WindowsConfig
 from bindtune.config.zero_shot import EmbedConfig, ScoreConfig
@@ -26,6 +27,7 @@ __all__ = [
     "LoraSettings",
     "PredictConfig",
     "PretrainConfig",
+    "ProbeConfig",
     "ScoreConfig",
     "Settings",
     "WindowsConfig",

@@ -10,6 +10,7 @@ from bindtune.errors import ConfigError
 COMMANDS = {
     "windows": "WindowsConfig",
     "pretrain": "PretrainConfig",
+    "probe": "ProbeConfig",
     "train": "BindingConfig",
     "predict": "PredictConfig",
     "evaluate": "EvaluateConfig",

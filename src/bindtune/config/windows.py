@@ -5,11 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from bindtune.config.peak_filters import Column, check_columns, columns_of, floors_of
 from bindtune.config.settings import Fraction, Settings
-
-Column = Annotated[int, Field(ge=4)]
-"""Counted from 1; the first three are the position."""
-_VALUES = ("score", "enrichment", "p_value", "q_value")
 
 
 class WindowsConfig(Settings):
@@ -160,18 +157,15 @@ class WindowsConfig(Settings):
 
     @model_validator(mode="after")
     def _columns_are_filtered_by(self) -> Self:
-        for name in self.columns.keys() - self.floors.keys():
-            raise ValueError(f"{name}_column needs min_{name}")
+        check_columns(self)
         return self
 
     @property
     def floors(self) -> dict[str, float]:
         """The least value of each kind that a peak must have."""
-        values = {name: getattr(self, f"min_{name}") for name in _VALUES}
-        return {name: value for name, value in values.items() if value is not None}
+        return floors_of(self)
 
     @property
     def columns(self) -> dict[str, int]:
         """The column of each kind of value that does not stand where the format has it, counted from 1."""
-        columns = {name: getattr(self, f"{name}_column") for name in _VALUES}
-        return {name: column for name, column in columns.items() if column is not None}
+        return columns_of(self)

@@ -192,6 +192,44 @@ def paired_mean_interval(
     )
 
 
+def drawn_areas(
+    statistic: Literal["auprc", "auroc", "hra", "hra_raw"],
+    labels: ArrayLike,
+    scores: ArrayLike,
+    groups: ArrayLike,
+    *,
+    draws: int,
+    seed: int,
+) -> tuple[float, Floats]:
+    """An area, and the same in each bootstrap draw of groups, from which differences of several scores are made.
+
+    Args:
+        statistic: the area.
+        labels: (R,), 1 binds, 0 does not.
+        scores: (R,).
+        groups: (R,), name or number of each row's group.
+        draws: how often groups are drawn.
+        seed: of the draws; the same groups and seed give the same draws.
+
+    Returns:
+        The area, and (draws,) areas; nan where it is not defined.
+    """
+    codes, count = protein_codes(groups)
+    weighted = _weighted(statistic, labels, scores, codes=codes, count=count, threshold=None)
+    return _drawn(weighted, count, draws=draws, seed=seed)
+
+
+def percentile_interval(value: float, drawn: Floats, level: float = 0.95) -> Interval:
+    """A figure with the percentiles of its draws.
+
+    Args:
+        value: of all groups.
+        drawn: (draws,) of each draw; nan is left out.
+        level: share of the draws between the two ends.
+    """
+    return _interval(value, drawn, level)
+
+
 def wilcoxon_by_protein(
     statistic: Literal["auprc", "auroc", "hra", "hra_raw"],
     labels: ArrayLike,

@@ -97,5 +97,22 @@ _WINDOWS = Starter(
     "The values that are set here are for eCLIP peaks of one RNA-binding protein in the human genome.",
 )
 
-STARTERS = {"pretrain": _PRETRAIN, "train": _TRAIN, "windows": _WINDOWS}
+_PROBE = Starter(
+    {
+        "peaks": _fill_in(["RBFOX2=ENCFF000AAA.bed.gz", "PUM1=ENCFF000BBB.bed.gz"], "Each name is a data set."),
+        "genome": _fill_in("hg38.2bit"),
+        "genes": _fill_in("gencode.gtf.gz"),
+        "model": _fill_in(
+            ["base=zhihan1996/DNABERT-2-117M", "adapted=models/dnabert2_tapt_eclip"], "The first is the reference."
+        ),
+        "out": Choice("probe"),
+        "min_enrichment": Choice(3, f"This is a log2 fold change over the input. {_ENCODE}"),
+        "min_p_value": Choice(3, f"This is p < 0.001. {_ENCODE}"),
+        "leaks": Choice("drop", "Repeats of a genome lie on many chromosomes; fail only says so and stops."),
+        "seeds": Choice(3, "Fewer give no interval over seeds."),
+    },
+    "The values that are set here are for eCLIP peaks of RNA-binding proteins in the human genome.",
+)
+
+STARTERS = {"pretrain": _PRETRAIN, "train": _TRAIN, "windows": _WINDOWS, "probe": _PROBE}
 """The settings file of each command that has one to begin with."""

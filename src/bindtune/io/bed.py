@@ -29,6 +29,7 @@ _VALUES = {
     "narrowPeak": {"score": 4, "enrichment": 6, "p_value": 7, "q_value": 8},
     "broadPeak": {"score": 4, "enrichment": 6, "p_value": 7, "q_value": 8},
 }
+_SUMMITS = {"narrowPeak": {"summit": 9}}
 _HEADERS = ("track", "browser")
 _WORDS = pa.dictionary(pa.int32(), pa.string())
 _ARROW_ALONE = ("\t ", " \t", "\t0x", "\t0X", "\t-0")
@@ -39,7 +40,12 @@ _IDR_WIDTH: dict[int, PeakFormat] = {20: "narrowPeak", 17: "broadPeak"}
 
 
 def read_bed(
-    path: Path, *, kind: PeakFormat = "auto", numbers: bool = True, named: Mapping[str, int] = MappingProxyType({})
+    path: Path,
+    *,
+    kind: PeakFormat = "auto",
+    numbers: bool = True,
+    named: Mapping[str, int] = MappingProxyType({}),
+    summits: bool = False,
 ) -> Intervals:
     """Read intervals; blank, comment, `track` and `browser` lines are passed over.
 
@@ -50,10 +56,12 @@ def read_bed(
         numbers: read the score and its kin; without them column 5 may hold anything.
         named: the column of a value, from 1, where it is not the format's: {"p_value": 4} for the BED6 of eCLIP's
             pipelines, whose names are -log10 p values.
+        summits: read the summit of narrowPeak (column 10) too.
 
     Returns:
         The intervals, with the values "score", those that are named and, from narrowPeak and broadPeak, "enrichment",
-        "p_value" and "q_value" (the latter two as -log10, -1 where the file does not give them).
+        "p_value" and "q_value" (the latter two as -log10, -1 where the file does not give them); on request "summit",
+        which counts from the peak's start (-1 where the file does not give it).
 
     Raises:
         InputError: names the first line that is not what the format says.
@@ -64,7 +72,7 @@ def read_bed(
         if shape is None:
             shape = next(
                 (
-                    _shape(path, line, fields=fields, kind=kind, numbers=numbers, named=named)
+                    _shape(path, line, fields=fields, kind=kind, numbers=numbers, named=named, summits=summits)
                     for line, fields in _rows(lines, first=first)
                 ),
                 None,
@@ -95,7 +103,14 @@ class _Shape(NamedTuple):
 
 
 def _shape(
-    path: Path, line: int, *, fields: list[str], kind: PeakFormat, numbers: bool, named: Mapping[str, int]
+    path: Path,
+    line: int,
+    *,
+    fields: list[str],
+    kind: PeakFormat,
+    numbers: bool,
+    named: Mapping[str, int],
+    summits: bool,
 ) -> _Shape:
     width = len(fields)
     refuse_bin_column(path, line, "\t".join(fields))
@@ -105,7 +120,8 @@ def _shape(
             problem = f"BED has at most 12 columns, found {width}"
             raise InputError(path, line, f"{problem}; where more follow, name the format with --peak-format")
     _check_width(path, line, width=width, kind=kind)
-    values = {name: place for name, place in _VALUES[kind].items() if numbers and place < width}
+    columns = _VALUES[kind] | (_SUMMITS.get(kind, {}) if summits else {})
+    values = {name: place for name, place in columns.items() if numbers and place < width}
     for name, column in named.items():
         if column > width:
             raise InputError(

@@ -6,7 +6,7 @@ https://www.ensembl.org/info/website/upload/gff.html, https://github.com/The-Seq
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -36,17 +36,7 @@ def read_genes(path: Path, *, features: Collection[str], types: Collection[str] 
     columns = IntervalColumns()
     seen: Counter[str] = Counter()
     seen_types: Counter[str] = Counter()
-    for number, line in numbered_lines(path):
-        if not line or line.isspace():
-            continue
-        if line[0] == "#":
-            if line.startswith("##FASTA"):
-                break
-            continue
-        fields = line.split("\t")
-        if len(fields) != 9:
-            refuse_bin_column(path, number, line)
-            raise InputError(path, number, f"expected 9 columns separated by tabs, found {len(fields)}")
+    for number, fields in _rows(path):
         seen[fields[2]] += 1
         if fields[2] not in features:
             continue
@@ -62,6 +52,45 @@ def read_genes(path: Path, *, features: Collection[str], types: Collection[str] 
     if not len(genes):
         raise InputError(path, None, _nothing(features, types=types, seen=seen, seen_types=seen_types))
     return genes
+
+
+def read_features(path: Path, kinds: Mapping[str, Collection[str]]) -> dict[str, Intervals]:
+    """Read the stretches of several kinds in one pass.
+
+    Args:
+        path: the annotation.
+        kinds: features (column 3) by the name of their kind, such as {"exon": {"exon"}}.
+
+    Returns:
+        The stretches of each kind; a kind may have none.
+
+    Raises:
+        InputError: names the first line that is not what the format says.
+    """
+    columns = {kind: IntervalColumns() for kind in kinds}
+    kind_of = {feature: kind for kind, features in kinds.items() for feature in features}
+    for number, fields in _rows(path):
+        kind = kind_of.get(fields[2])
+        if kind is not None:
+            span, strand = _span(path, number, fields=fields), _strand(path, number, fields=fields)
+            columns[kind].add(fields[0], span, strand=strand, line=number)
+    return {kind: each.freeze(path) for kind, each in columns.items()}
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (1-based line, its nine columns)."""
+    for number, line in numbered_lines(path):
+        if not line or line.isspace():
+            continue
+        if line[0] == "#":
+            if line.startswith("##FASTA"):
+                return
+            continue
+        fields = line.split("\t")
+        if len(fields) != 9:
+            refuse_bin_column(path, number, line)
+            raise InputError(path, number, f"expected 9 columns separated by tabs, found {len(fields)}")
+        yield number, fields
 
 
 def gene_type(attributes: str) -> str | None:

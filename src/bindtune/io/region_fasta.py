@@ -76,6 +76,16 @@ def _records(path: Path) -> Iterator[tuple[int, str, bytes]]:
         yield at, header, "".join(parts).encode("latin-1", "replace")
 
 
+def header_region(path: Path, line: int, *, header: str) -> tuple[str, tuple[int, int], int] | None:
+    """Chromosome, (start, end) and strand that a header names, or None where it names none.
+
+    Raises:
+        InputError: it names a region that cannot be one.
+    """
+    words = header.split(maxsplit=1)
+    return _parse_header(path, line, header=header) if words and _HEADER.match(words[0]) else None
+
+
 def _parse_header(path: Path, line: int, *, header: str) -> tuple[str, tuple[int, int], int]:
     word = header.split(maxsplit=1)[0] if header else ""
     found = _HEADER.match(word)

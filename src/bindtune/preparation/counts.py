@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bindtune.data.dna.peak_files import RowTally
 from bindtune.data.dna.window_positions import Layout
 from bindtune.io.window_files import METHODS, WindowColumns
-from bindtune.preparation.inputs import Tally
 
 
 @dataclass
@@ -47,8 +47,8 @@ def covered_letters(columns: WindowColumns) -> int:
 
 def summarise(
     *,
-    peaks: Tally,
-    regions: Tally,
+    peaks: RowTally,
+    regions: RowTally,
     layout: Layout,
     listed: NDArray[np.bool_],
     unlisted: Mapping[str, int],
@@ -90,7 +90,7 @@ def summarise(
     }
 
 
-def _input_counts(tally: Tally) -> dict[str, Any]:
+def _input_counts(tally: RowTally) -> dict[str, Any]:
     return {"files": tally.read, "read": sum(tally.read.values()), "dropped": _nonzero(tally.dropped)}
 
 

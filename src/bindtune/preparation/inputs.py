@@ -1,9 +1,8 @@
 """The files of `bindtune windows` as regions, peaks and letters on one numbering of the chromosomes."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,14 @@ from numpy.typing import NDArray
 
 from bindtune.config import WindowsConfig
 from bindtune.data.dna.chromosomes import ChromosomeNames, read_aliases
-from bindtune.data.dna.peaks import Peaks, merge, strong_enough
+from bindtune.data.dna.peak_files import (
+    NOT_IN_GENOME,
+    RowTally,
+    chromosome_numbers,
+    chromosomes_of,
+    read_peak_file,
+)
+from bindtune.data.dna.peaks import Peaks, merge
 from bindtune.data.dna.window_positions import Regions
 from bindtune.errors import ConfigError, InputError
 from bindtune.io.bed import read_bed
@@ -20,7 +26,6 @@ from bindtune.io.genome import Genome, GenomeFile
 from bindtune.io.intervals import Intervals
 from bindtune.io.region_fasta import RegionFasta
 
-NOT_IN_GENOME = "chromosome_not_in_genome"
 _SHOWN = 5
 
 
@@ -43,19 +48,6 @@ class Source:
     regions: Intervals
     genome: Genome | None = None
     records: RegionFasta | None = None
-
-
-@dataclass
-class Tally:
-    """What became of the rows of one kind of input.
-
-    Args:
-        read: rows in each file.
-        dropped: rows that were left out, by reason.
-    """
-
-    read: dict[str, int] = field(default_factory=dict)
-    dropped: Counter[str] = field(default_factory=Counter)
 
 
 @contextmanager
@@ -87,7 +79,7 @@ def _region_table(config: WindowsConfig) -> Intervals:
     return table
 
 
-def place_regions(source: Source, *, drop_missing: bool, tally: Tally) -> tuple[Regions, NDArray[np.int64]]:
+def place_regions(source: Source, *, drop_missing: bool, tally: RowTally) -> tuple[Regions, NDArray[np.int64]]:
     """Regions on the genome's chromosomes, and the index of each in its file.
 
     Raises:
@@ -95,19 +87,21 @@ def place_regions(source: Source, *, drop_missing: bool, tally: Tally) -> tuple[
     """
     table = source.regions
     tally.read[str(table.path)] = len(table)
-    numbers = _chromosome_numbers(table, source)
+    numbers = chromosome_numbers(table, genome=source.path, names=source.names)
     placed = numbers[table.chrom]
     missing = placed < 0
     if missing.any() and not drop_missing:
         first = int(missing.argmax())
         name = table.names[table.chrom[first]]
         ways = "--chromosome-aliases reads other names, --missing-chromosomes drop leaves such regions out"
-        problem = f"chromosome '{name}' is not in {_known(source)}: {ways}"
+        problem = f"chromosome '{name}' is not in {chromosomes_of(source.path, source.names)}: {ways}"
         raise InputError(table.path, int(table.line[first]), problem)
     tally.dropped[NOT_IN_GENOME] += int(missing.sum())
     kept = np.flatnonzero(~missing)
     if not len(kept):
-        raise InputError(table.path, None, f"no region lies on a chromosome of {_known(source)}")
+        raise InputError(
+            table.path, None, f"no region lies on a chromosome of {chromosomes_of(source.path, source.names)}"
+        )
     _check_ends(source, kept=kept, placed=placed)
     regions = Regions(
         label=[table.names[number] for number in table.chrom[kept].tolist()],
@@ -119,14 +113,26 @@ def place_regions(source: Source, *, drop_missing: bool, tally: Tally) -> tuple[
     return regions, kept
 
 
-def read_peaks(config: WindowsConfig, source: Source, *, tally: Tally) -> Peaks:
+def read_peaks(config: WindowsConfig, source: Source, *, tally: RowTally) -> Peaks:
     """The peaks of all files that are strong enough and lie on known chromosomes, merged where that is asked for.
 
     Raises:
         InputError: a file has no peaks, or none on a chromosome of the genome.
         ConfigError: no peak is strong enough.
     """
-    parts = [_peaks_of(path, config=config, source=source, tally=tally) for path in config.peaks]
+    files = [
+        read_peak_file(
+            path,
+            kind=config.peak_format,
+            floors=config.floors,
+            columns=config.columns,
+            genome=source.path,
+            names=source.names,
+            tally=tally,
+        )
+        for path in config.peaks
+    ]
+    parts = [file.take(file.strong) for file in files]
     peaks = Peaks(
         *(np.concatenate([getattr(part, name) for part in parts]) for name in ("chrom", "start", "end", "strand"))
     )
@@ -138,24 +144,6 @@ def read_peaks(config: WindowsConfig, source: Source, *, tally: Tally) -> Peaks:
     merged = merge(peaks, distance=config.merge_distance, by_strand=not config.merge_strands)
     tally.dropped["merged_into_another"] += len(peaks) - len(merged)
     return merged
-
-
-def _peaks_of(path: Path, *, config: WindowsConfig, source: Source, tally: Tally) -> Peaks:
-    table = read_bed(path, kind=config.peak_format, named=config.columns)
-    if not len(table):
-        raise InputError(path, None, "holds no peaks")
-    tally.read[str(path)] = tally.read.get(str(path), 0) + len(table)
-    placed = _chromosome_numbers(table, source)[table.chrom]
-    if (placed < 0).all():
-        names = ", ".join(table.names[:_SHOWN])
-        problem = (
-            f"no peak lies on a chromosome of {_known(source)}: its chromosomes are {names}; see --chromosome-aliases"
-        )
-        raise InputError(path, int(table.line[0]), problem)
-    keep = strong_enough(table, floors=config.floors, dropped=tally.dropped)
-    tally.dropped[NOT_IN_GENOME] += int((keep & (placed < 0)).sum())
-    keep &= placed >= 0
-    return Peaks(placed[keep].astype(np.int32), table.start[keep], table.end[keep], table.strand[keep])
 
 
 def chromosome_set(wanted: tuple[str, ...], source: Source, *, regions: Regions) -> set[int]:
@@ -173,26 +161,6 @@ def chromosome_set(wanted: tuple[str, ...], source: Source, *, regions: Regions)
             raise ConfigError(f"chromosome '{name}' has no regions; regions lie on {have}")
         numbers.add(number)
     return numbers
-
-
-def _chromosome_numbers(table: Intervals, source: Source) -> NDArray[np.int64]:
-    """Number of each of a file's chromosomes, -1 where unknown; refuses names that are one option away from known."""
-    numbers = np.full(len(table.names), -1, np.int64)
-    for place, name in enumerate(table.names):
-        number = source.names.find(name)
-        other = source.names.suggest(name)
-        if number is not None:
-            numbers[place] = number
-        elif other is not None:
-            line = int(table.line[(table.chrom == place).argmax()])
-            problem = f"chromosome '{name}' is not in {source.path}, which has '{other}'"
-            raise InputError(table.path, line, f"{problem}: --chromosome-names match takes the two for the same")
-    return numbers
-
-
-def _known(source: Source) -> str:
-    names = source.names.known
-    return f"{source.path} (which has {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
 
 
 def _check_ends(source: Source, *, kept: NDArray[np.int64], placed: NDArray[np.int64]) -> None:

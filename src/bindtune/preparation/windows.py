@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bindtune import __version__
 from bindtune.config import WindowsConfig
+from bindtune.data.dna.peak_files import RowTally
 from bindtune.data.dna.peaks import PeakIndex
 from bindtune.data.dna.splits import SPLITS, TEST, TRAIN, VALIDATION, Amount, Amounts, SplitPlan, few_peaks, plan_splits
 from bindtune.data.dna.window_leaks import Leaks
@@ -21,7 +22,7 @@ from bindtune.data.dna.windows import WindowMaker, WindowRules
 from bindtune.errors import CheckError, InputError
 from bindtune.outputs import output_folder
 from bindtune.preparation.counts import SplitCount, summarise
-from bindtune.preparation.inputs import Source, Tally, chromosome_set, open_source, place_regions, read_peaks
+from bindtune.preparation.inputs import Source, chromosome_set, open_source, place_regions, read_peaks
 from bindtune.preparation.splits import SplitFiles
 from bindtune.preparation.twins import PEAKLESS_TWIN, REPEATED_NAME
 from bindtune.preparation.unlisted import chromosome_ends, count_unlisted, warn_of_another_assembly
@@ -58,7 +59,7 @@ def _make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> st
     old = _old_files(config.out)
     if old and not config.overwrite:
         raise InputError(old[0], None, "is there already; --overwrite replaces the files of an earlier run")
-    region_tally, peak_tally = Tally(), Tally()
+    region_tally, peak_tally = RowTally(), RowTally()
     sweep(config.out)
     with open_source(config, notify=notify) as source, writing(config.out), ExitStack() as files:
         regions, rows = place_regions(source, drop_missing=config.missing_chromosomes == "drop", tally=region_tally)

@@ -46,8 +46,9 @@ def test_an_unknown_command_is_one_line() -> None:
 
 
 CONFIGS: dict[str, dict[str, Any]] = {
-    "windows": {"peaks": ["p.bed"], "genome": "g.fa", "regions": "r.bed", "out": "o", "window": 512},
+    "windows": {"peaks": ["p.bed"], "genome": "g.fa", "regions": "r.bed", "out": "o", "window": 512, "stride": 256},
     "pretrain": {"train_file": "w.jsonl", "output_dir": "o", "masking": "adaptive", "learning_rate": 1e-4},
+    "probe": {"positives": "p.fa", "negatives": "n.fa", "out": "o", "model": ["base=m"], "pooling": "cls"},
     "train": {"data": {"fasta_path": "x"}, "training": {"ions": ["ZN"]}, "lora": None},
     "predict": {"run": "r", "out": "o", "fasta": "p.fa", "structure": "s", "chain": "A"},
     "evaluate": {"run": "r", "out": "o", "fasta": "p.fa", "draws": 10, "level": 0.9},

@@ -22,6 +22,7 @@ SHIPPED = {
     "binding.yaml": "train",
     "binding-tiny.yaml": "train",
     "windows.yaml": "windows",
+    "probe.yaml": "probe",
 }
 
 

@@ -147,7 +147,7 @@ def _tokenised(
         remove_columns=windows.column_names,
         features=_TOKEN_FEATURES,
         fn_kwargs={"tokenizer": tokenizer, "max_length": max_length, "overlap": overlap},
-        new_fingerprint=f"{digest(content, VERSION, _identity(tokenizer), max_length, overlap):016x}",
+        new_fingerprint=f"{digest(content, VERSION, tokenizer_identity(tokenizer), max_length, overlap):016x}",
         desc="tokenising",
     )
 
@@ -273,7 +273,7 @@ def _row(window: Window) -> dict[str, Any]:
     return {"seq_id": window.seq_id, "sequence": window.sequence, "peaks": [list(peak) for peak in window.peaks]}
 
 
-def _identity(tokenizer: PreTrainedTokenizerBase) -> str:
+def tokenizer_identity(tokenizer: PreTrainedTokenizerBase) -> str:
     """What decides which tokens a sequence becomes; not how an earlier call happened to cut or pad."""
     if tokenizer.is_fast:
         settings = json.loads(tokenizer.backend_tokenizer.to_str())

@@ -1,0 +1,207 @@
+"""Vectors of windows from a frozen encoder: batches without padding, both strands, kept on disk by content."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bindtune.data.dna.tokens import encode
+from bindtune.errors import BindtuneError, ConfigError
+from bindtune.io.genome import reverse_complement
+from bindtune.models.positions import usable_positions
+from bindtune.probing.encoders import Encoder, layers_of
+from bindtune.runs.writing import atomic_stream
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Pooling = Literal["mean", "cls", "max"]
+SHARD = 2048
+"""Windows that are kept in one file: what a killed command loses at most."""
+_VERSION = 1
+_MANY_TOKENS = 1 << 20
+
+
+class Embeddings:
+    """Vectors of distinct sequences, computed when they are first needed.
+
+    Args:
+        folder: where vectors are kept.
+        encoder: makes the model; it is called only if a vector is missing.
+        identity: of the model's content.
+        sequences: U distinct sequences.
+        layer: whose hidden states; None for the last.
+        pooling: what is made of the tokens' states.
+        batch_tokens: tokens that are computed at once.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        encoder: Callable[[], Encoder],
+        identity: str,
+        sequences: Sequence[str],
+        layer: int | None,
+        pooling: Pooling,
+        batch_tokens: int,
+    ) -> None:
+        self._encoder, self._sequences = encoder, sequences
+        self._layer, self._pooling, self._batch_tokens = layer, pooling, batch_tokens
+        self._folder = folder / _hash(_VERSION, identity, layer, pooling)
+
+    def _shard(self, number: int) -> tuple[list[str], Path]:
+        some = list(self._sequences[number * SHARD : (number + 1) * SHARD])
+        return some, self._folder / f"{_hash(*some)}.npy"
+
+    def compute(self, *, done: Callable[[int], None] = lambda count: None) -> None:
+        """Compute what is not kept yet.
+
+        Args:
+            done: is told how many windows were finished.
+        """
+        for number in range(-(-len(self._sequences) // SHARD)):
+            some, path = self._shard(number)
+            if not path.is_file():
+                encoder = self._encoder()
+                vectors = embed(
+                    encoder, some, layer=self._layer, pooling=self._pooling, batch_tokens=self._batch_tokens, done=done
+                )
+                with atomic_stream(path) as stream:
+                    np.save(stream, vectors, allow_pickle=False)
+            else:
+                done(len(some))
+
+    def rows(self, places: Ints) -> Floats:
+        """(R, D) vectors of some of the sequences, which were computed before.
+
+        Args:
+            places: (R,) which.
+        """
+        shards = places // SHARD
+        parts: Floats | None = None
+        for number in np.unique(shards).tolist():
+            here = np.flatnonzero(shards == number)
+            kept = np.load(self._shard(number)[1], mmap_mode="r", allow_pickle=False)
+            if parts is None:
+                parts = np.empty((len(places), kept.shape[1]), np.float32)
+            parts[here] = kept[places[here] - number * SHARD]
+        return np.empty((0, 0), np.float32) if parts is None else parts
+
+
+def _hash(*parts: object) -> str:
+    content = hashlib.sha256()
+    for part in parts:
+        content.update(str(part).encode() + b"\x1f")
+    return content.hexdigest()[:32]
+
+
+@torch.inference_mode()
+def embed(
+    encoder: Encoder,
+    sequences: Sequence[str],
+    *,
+    layer: int | None,
+    pooling: Pooling,
+    batch_tokens: int,
+    done: Callable[[int], None] = lambda count: None,
+) -> Floats:
+    """Embed windows: hidden states pooled over the tokens of their letters, both strands averaged.
+
+    Args:
+        encoder: the model.
+        sequences: N, upper case.
+        layer: whose hidden states, from 0 for the embeddings, below 0 from the end; None for the last.
+        pooling: the mean or the maximum over the tokens that stand for letters, or the first token.
+        batch_tokens: tokens that are computed at once.
+        done: is told how many windows were finished, about as often as a batch.
+
+    Returns:
+        (N, D) in fp32.
+
+    Raises:
+        BindtuneError: an output is not finite.
+        ConfigError: a window has more tokens than the model has positions for, or there is no such layer.
+    """
+    depth = _depth(encoder, layer)
+    ids, letters = tokenise(encoder, sequences)
+    sums = np.zeros((len(sequences), int(encoder.model.config.hidden_size)), np.float32)
+    halves = 0
+    for rows in equal_lengths(ids, batch_tokens):
+        tokens = torch.tensor([ids[row] for row in rows], device=encoder.model.device)
+        mask = torch.tensor(np.stack([letters[row] for row in rows]), device=encoder.model.device)
+        states = hidden_states(encoder, tokens, depth)
+        vectors = pool(states, mask, pooling).float().cpu()
+        if not bool(vectors.isfinite().all()):
+            raise BindtuneError(f"{encoder.name}: the model's output is not finite")
+        np.add.at(sums, np.asarray(rows) % len(sequences), vectors.numpy() / 2)
+        halves += len(rows)
+        done(halves // 2 - (halves - len(rows)) // 2)
+    return sums
+
+
+def _depth(encoder: Encoder, layer: int | None) -> int | None:
+    """The layer from 0, or None for the last."""
+    count = layers_of(encoder.model)
+    if layer is None or layer in (count, -1):
+        return None
+    if not -count - 1 <= layer <= count:
+        raise ConfigError(f"{encoder.name} has layers 0 (the embeddings) to {count}, and no layer {layer}")
+    return layer if layer >= 0 else count + 1 + layer
+
+
+def tokenise(encoder: Encoder, sequences: Sequence[str]) -> tuple[list[list[int]], list[NDArray[np.bool_]]]:
+    """Token ids of N sequences and then of their N reverse complements, and which tokens stand for letters.
+
+    Raises:
+        ConfigError: a sequence has more tokens than the model has positions for.
+    """
+    both = [*sequences, *(reverse_complement(each.encode("ascii")).decode("ascii") for each in sequences)]
+    tokenizer = encoder.tokenizer
+    unknown = tokenizer.unk_token_id
+    if tokenizer.convert_tokens_to_ids("T") in (None, unknown) and tokenizer.convert_tokens_to_ids("U") != unknown:
+        both = [each.replace("T", "U") for each in both]
+    ids, offsets = encode(tokenizer, both, _MANY_TOKENS)
+    most, longest = usable_positions(encoder.model), max(map(len, ids), default=0)
+    if most is not None and longest > most:
+        raise ConfigError(f"{encoder.name}: a window has {longest} tokens, and the model has positions for {most}")
+    return ids, [np.array([end > start for start, end in spans], bool) for spans in offsets]
+
+
+def equal_lengths(ids: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[list[int]]:
+    """Rows with equally many tokens, as many at a time as make up `batch_tokens`: nothing is padded."""
+    lengths = np.array([len(row) for row in ids], np.int64)
+    order = np.argsort(lengths, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
+        step = max(1, batch_tokens // max(1, int(lengths[group[0]]))) if len(group) else 1
+        for first in range(0, len(group), step):
+            yield group[first : first + step].tolist()
+
+
+def hidden_states(encoder: Encoder, tokens: Tensor, depth: int | None) -> Tensor:
+    """(B, T, D) hidden states of rows (B, T) that have no padding.
+
+    Args:
+        encoder: the model.
+        tokens: token ids.
+        depth: the layer from 0; None for the last.
+    """
+    if depth is None:
+        last: Tensor = encoder.model(input_ids=tokens).last_hidden_state
+        return last
+    states: tuple[Tensor, ...] = encoder.model(input_ids=tokens, output_hidden_states=True).hidden_states
+    return states[depth]
+
+
+def pool(states: Tensor, letters: Tensor, pooling: Pooling) -> Tensor:
+    """(B, D) of states (B, T, D); `letters` (B, T) says which tokens stand for letters."""
+    if pooling == "cls":
+        return states[:, 0]
+    if pooling == "max":
+        return states.masked_fill(~letters.unsqueeze(-1), -torch.inf).amax(dim=1)
+    weights = letters.unsqueeze(-1).to(states.dtype)
+    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)

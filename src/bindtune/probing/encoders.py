@@ -1,0 +1,100 @@
+"""Encoders that are probed: loading them, or the same architecture with random weights, and what tells them apart."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from bindtune.data.dna.tokens import load_tokenizer, tokenizer_identity
+from bindtune.models.loading import empty_masked_lm, load_masked_lm
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A masked language model without its head.
+
+    Args:
+        name: what the user calls it.
+        model: in evaluation mode.
+        tokenizer: its tokenizer.
+        identity: hash of weights, settings and tokenizer.
+    """
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    identity: str
+
+
+def load_encoder(name: str, path: str, *, device: torch.device) -> Encoder:
+    """Load a model.
+
+    Args:
+        name: what the user calls it.
+        path: hub name or folder.
+        device: where it goes.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    model, tokenizer = load_masked_lm(path), load_tokenizer(path)
+    return _encoder(name, model, tokenizer, device=device)
+
+
+def random_encoder(name: str, like: str, *, seed: int, device: torch.device) -> Encoder:
+    """The architecture of a model with random weights.
+
+    Args:
+        name: what it is called.
+        like: hub name or folder of the model.
+        seed: of the weights.
+        device: where it goes.
+    """
+    trained, tokenizer = load_masked_lm(like), load_tokenizer(like)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = type(trained)(trained.config)
+    return _encoder(name, model, tokenizer, device=device)
+
+
+def _encoder(name: str, model: Any, tokenizer: PreTrainedTokenizerBase, *, device: torch.device) -> Encoder:
+    identity = _identity(model, tokenizer)
+    return Encoder(name, model.base_model.float().eval().to(device), tokenizer, identity)
+
+
+def architecture_of(path: str) -> str:
+    """Hash of a model's settings and tokenizer; no weights are loaded.
+
+    Args:
+        path: hub name or folder.
+    """
+    return _architecture(empty_masked_lm(path), load_tokenizer(path))
+
+
+def _architecture(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
+    apart = ("transformers_version", "dtype", "torch_dtype", "architectures")
+    settings = {name: value for name, value in model.config.to_dict().items() if name not in apart and name[0] != "_"}
+    text = json.dumps(settings, sort_keys=True, default=str) + tokenizer_identity(tokenizer)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _identity(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
+    content = hashlib.sha256(_architecture(model, tokenizer).encode())
+    for name, value in sorted(model.state_dict().items()):
+        content.update(name.encode())
+        content.update(_bytes(value))
+    return content.hexdigest()
+
+
+def _bytes(value: Tensor) -> bytes:
+    return np.ascontiguousarray(value.detach().float().cpu().numpy()).tobytes()
+
+
+def layers_of(model: nn.Module) -> int:
+    """How many layers an encoder has."""
+    return int(model.config.num_hidden_layers)  # type: ignore[union-attr,arg-type]

@@ -1,0 +1,146 @@
+"""Figures of scores: areas with intervals that resample groups, paired differences, gain, and what follows in words."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from bindtune.evaluation.bootstrap import Interval, drawn_areas, percentile_interval
+from bindtune.probing.gain import gain_over
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+AREAS = ("auroc", "auprc")
+GAIN = "gain_over_composition"
+DIFFERENCE = "_difference"
+OVER_SEEDS = "_over_seeds"
+FEWEST_SEEDS = 3
+"""Fewer give no interval over seeds."""
+
+
+class Labelled(NamedTuple):
+    """The windows of one data set and arm.
+
+    Args:
+        labels: (N,) 1 bound, 0 not.
+        folds: (N,) fold of each.
+        groups: (N,) group of each, which intervals draw.
+    """
+
+    labels: NDArray[np.int8]
+    folds: Ints
+    groups: Ints
+
+
+class Figure(NamedTuple):
+    """One row of metrics.csv, but for data set and arm.
+
+    Args:
+        model: whose figure.
+        figure: its name.
+        value: nan where it is not defined.
+        low: lower end of the 95 % interval; nan where there is none.
+        high: upper end.
+        against: the model that a difference is from; empty otherwise.
+    """
+
+    model: str
+    figure: str
+    value: float
+    low: float
+    high: float
+    against: str = ""
+
+
+def compare_scores(
+    windows: Labelled,
+    scores: Mapping[str, Floats],
+    *,
+    composition: str,
+    pairs: Sequence[tuple[str, str]],
+    draws: int,
+    key: int,
+) -> list[Figure]:
+    """All figures of the models of one data set and arm; every model sees the same draws of groups.
+
+    Args:
+        windows: labels, folds and groups.
+        scores: (N,) out-of-fold log odds by model.
+        composition: the model that the gain is over.
+        pairs: models to compare; the second is subtracted from the first.
+        draws: of the bootstrap.
+        key: seed of the draws.
+    """
+    labels, groups = windows.labels, windows.groups
+    seed = key % 2**32
+    drawn = {
+        (model, area): drawn_areas(area, labels, values, groups, draws=draws, seed=seed)  # type: ignore[arg-type]
+        for model, values in scores.items()
+        for area in AREAS
+    }
+    figures: list[Figure] = []
+    for model, values in scores.items():
+        figures += [_figure(model, area, percentile_interval(*drawn[model, area])) for area in AREAS]
+        if model != composition:
+            gain = gain_over(scores[composition], values, labels, windows.folds, key=key)
+            both, alone = (
+                drawn_areas("auroc", labels, each, groups, draws=draws, seed=seed) for each in (gain.both, gain.alone)
+            )
+            interval = percentile_interval(both[0] - alone[0] - gain.useless, both[1] - alone[1] - gain.useless)
+            figures.append(_figure(model, GAIN, interval))
+    for model, against in pairs:
+        for area in AREAS:
+            (first, firsts), (second, seconds) = drawn[model, area], drawn[against, area]
+            found = percentile_interval(first - second, firsts - seconds)
+            figures.append(_figure(model, area + DIFFERENCE, found, against=against))
+    return figures
+
+
+def _figure(model: str, name: str, found: Interval, *, against: str = "") -> Figure:
+    return Figure(model, name, found.value, found.low, found.high, against)
+
+
+def over_seeds(model: str, area: str, values: Sequence[float]) -> Figure:
+    """The mean over seeds, with the 95 % interval of Student's t where there are three or more.
+
+    Args:
+        model: whose.
+        area: auroc or auprc.
+        values: one for each seed.
+
+    Example:
+        >>> over_seeds("cnn", "auroc", [0.7, 0.8]).low
+        nan
+    """
+    mean, count = float(np.mean(values)), len(values)
+    half = math.nan
+    if count >= FEWEST_SEEDS:
+        half = float(stats.t.ppf(0.975, count - 1) * np.std(values, ddof=1) / math.sqrt(count))
+    return Figure(model, area + OVER_SEEDS, mean, mean - half, mean + half)
+
+
+def conclusion(difference: Figure, *, name: str = "AUROC") -> str:
+    """What a difference and its interval support, in a sentence.
+
+    Args:
+        difference: of two models.
+        name: of the figure.
+
+    Example:
+        >>> conclusion(Figure("adapted", "auroc_difference", 0.03, 0.01, 0.05, "base"))
+        'adapted is ahead of base by 0.030 AUROC (95 % interval 0.010 to 0.050).'
+        >>> conclusion(Figure("adapted", "auroc_difference", 0.03, -0.01, 0.07, "base"))
+        'No difference between adapted and base could be shown: +0.030 AUROC (95 % interval -0.010 to +0.070).'
+    """
+    model, _, value, low, high, against = difference
+    if math.isnan(low) or math.isnan(high):
+        return f"Nothing can be said of {model} and {against}: there is no interval for the difference in {name}."
+    if low > 0:
+        return f"{model} is ahead of {against} by {value:.3f} {name} (95 % interval {low:.3f} to {high:.3f})."
+    if high < 0:
+        return f"{model} is behind {against} by {-value:.3f} {name} (95 % interval {-high:.3f} to {-low:.3f})."
+    told = f"{value:+.3f} {name} (95 % interval {low:+.3f} to {high:+.3f})"
+    return f"No difference between {model} and {against} could be shown: {told}."

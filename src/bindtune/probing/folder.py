@@ -1,0 +1,135 @@
+"""The folder of a probe: its files, and whether a command may go on in it."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from bindtune.config import ProbeConfig
+from bindtune.errors import ConfigError, InputError
+from bindtune.runs.cells import name_cell
+from bindtune.runs.kinds import CONFIG
+from bindtune.runs.provenance import refuse_other_inputs
+from bindtune.runs.writing import atomic_stream
+from bindtune.yaml_json import read_document, read_json
+
+WINDOWS, COUNTS, LEAKS, PROVENANCE = "windows.parquet", "counts.json", "leaks.json", "provenance.json"
+PREDICTIONS, METRICS, SUMMARY, REPORT = "predictions.parquet", "metrics.csv", "summary.yaml", "report.html"
+SCORES, CACHE = "scores", "embeddings"
+_LOCK = ".lock"
+_FILES = (CONFIG, WINDOWS, COUNTS, LEAKS, PROVENANCE, PREDICTIONS, METRICS, SUMMARY, REPORT, SCORES, CACHE)
+_BEFORE_A_RUN = {LEAKS, PROVENANCE, CACHE, _LOCK}
+"""What a refused or a stopped command may leave before the settings are there."""
+_APART = ("overwrite", "batch_tokens", "write_index", "out")
+"""Settings that change no figure."""
+METRIC_COLUMNS = (
+    "dataset", "arm", "model", "figure", "value", "low", "high", "n", "positives", "base_rate", "against",
+)  # fmt: skip
+
+
+def refuse_others(folder: Path, config: ProbeConfig, origin: Mapping[str, Any]) -> None:
+    """Refuse to write into a folder that holds a probe with other settings or input files, or something else.
+
+    Args:
+        folder: of the probe.
+        config: its settings.
+        origin: its provenance.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if (folder / CONFIG).is_file():
+        _refuse_other_settings(folder, config)
+        refuse_other_inputs(folder / PROVENANCE, origin)
+        return
+    strays = sorted(path.name for path in folder.iterdir() if path.name not in _BEFORE_A_RUN)
+    if strays:
+        raise ConfigError(f"{folder} is not empty and holds no probe: it has {strays[0]}; give another --out")
+
+
+def clear(folder: Path) -> None:
+    """Remove the files of an earlier probe, but for vectors of windows, which are kept by content."""
+    for name in _FILES:
+        path = folder / name
+        if name == SCORES and path.is_dir():
+            for part in path.glob("*.npy"):
+                part.unlink()
+            path.rmdir()
+        elif path.is_file():
+            path.unlink()
+
+
+def _refuse_other_settings(folder: Path, config: ProbeConfig) -> None:
+    before = read_document(folder / CONFIG)
+    now = config.model_dump(mode="json")
+    if not isinstance(before, dict):
+        raise InputError(folder / CONFIG, None, "holds no settings")
+    changed = [name for name in now if name not in _APART and before.get(name) != now[name]]
+    if changed:
+        raise ConfigError(
+            f"{folder} holds a probe with other settings ({', '.join(changed)}): give another --out, or --overwrite"
+        )
+
+
+def read_counts(path: Path) -> dict[str, Any]:
+    """What became of peaks and windows.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise InputError(path, None, "holds no counts")
+    return found
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file whole or not at all."""
+    with atomic_stream(path) as stream:
+        pq.write_table(table, stream)
+
+
+def write_scores(path: Path, scores: NDArray[np.float64]) -> None:
+    """Write the scores of one model whole or not at all."""
+    with atomic_stream(path) as stream:
+        np.save(stream, scores, allow_pickle=False)
+
+
+def read_scores(path: Path, *, count: int) -> NDArray[np.float64] | None:
+    """The scores of one model, or None where they are not there.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        scores = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(path, None, f"is damaged ({error}): delete it, and run the same command") from error
+    if scores.shape != (count,) or not np.isfinite(scores).all():
+        raise InputError(path, None, f"does not hold {count} scores: delete it, and run the same command")
+    return np.asarray(scores, np.float64)
+
+
+def metrics_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """metrics.csv: one row a figure; what is not defined is left empty."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, METRIC_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(row[name]) for name in METRIC_COLUMNS})
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return name_cell(value)
+    return "" if isinstance(value, float) and math.isnan(value) else value

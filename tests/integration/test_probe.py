@@ -1,0 +1,386 @@
+"""`bindtune probe` on a small genome: windows, arms, folds, leaks, figures, files, and a run that is killed."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bindtune.config import ProbeConfig, build
+from bindtune.data.dna.composition import composition, gc_of
+from bindtune.errors import CheckError, ConfigError, InputError
+from bindtune.io.genome import reverse_complement
+from bindtune.probing.linear import STRENGTHS, best_strength
+from bindtune.probing.run import probe
+
+LETTERS = "ACGT"
+CHROMOSOMES, LENGTH = 5, 40_000
+
+
+def dna(length: int, drawn: random.Random) -> str:
+    return "".join(drawn.choices(LETTERS, k=length))
+
+
+@pytest.fixture(scope="module")
+def genome(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five chromosomes, genes with exons and UTRs, peaks of two proteins with a motif."""
+    folder = tmp_path_factory.mktemp("genome")
+    drawn = random.Random(1)
+    sequences = {f"chr{number + 1}": list(dna(LENGTH, drawn)) for number in range(CHROMOSOMES)}
+    genes, peaks = [], {"A": [], "B": []}
+    for name, letters in sequences.items():
+        for start in range(1000, LENGTH - 4500, 4000):
+            strand = drawn.choice("+-")
+            rows = [("gene", start, start + 3000), ("exon", start, start + 1000), ("exon", start + 2000, start + 3000)]
+            rows.append(("three_prime_utr", start + 2500, start + 3000))
+            genes += [f'{name}\tx\t{kind}\t{low + 1}\t{high}\t.\t{strand}\t.\tgene_id "g";' for kind, low, high in rows]
+            for protein, offset in (("A", 300), ("A", 1500), ("B", 2250), ("A", 2700), ("B", 700)):
+                middle = start + offset + drawn.randrange(40)
+                site = "TGTAAATA" if protein == "A" else "GCATGCAT"
+                site = site if strand == "+" else reverse_complement(site.encode()).decode()
+                letters[middle - 4 : middle + 4] = list(site)
+                peaks[protein].append(f"{name}\t{middle - 15}\t{middle + 15}\tp\t5\t{strand}")
+    peaks["A"].append("chr1\t0\t20\tedge\t5\t+")
+    peaks["A"].append("chrUn\t5\t40\tunknown\t5\t+")
+    peaks["A"].append(peaks["A"][0].replace("\tp\t", "\tagain\t"))
+    fasta = "".join(f">{name}\n{''.join(letters)}\n" for name, letters in sequences.items())
+    (folder / "g.fa").write_text(fasta)
+    (folder / "genes.gtf").write_text("\n".join(genes) + "\n")
+    for protein, rows in peaks.items():
+        (folder / f"{protein}.bed").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def settings(genome: Path, out: Path, **changes: Any) -> ProbeConfig:
+    values: dict[str, Any] = {
+        "peaks": [f"{name}={genome / name}.bed" for name in "AB"], "genome": str(genome / "g.fa"),
+        "genes": str(genome / "genes.gtf"), "out": str(out), "folds": 5, "draws": 50, "distance": 100,
+    }  # fmt: skip
+    return build(ProbeConfig, {name: value for name, value in (values | changes).items() if value is not None})
+
+
+def quiet(text: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def done(genome: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("probe") / "out"
+    return out, probe(settings(genome, out), notify=quiet)
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.read_table(out / "windows.parquet").to_pylist()
+    return found
+
+
+def test_files_have_their_columns(done: tuple[Path, str]) -> None:
+    out, text = done
+    names = ["dataset", "arm", "window", "label", "sequence", "chrom", "start", "end", "strand", "fold"]
+    assert pq.read_schema(out / "windows.parquet").names[:10] == names
+    assert pq.read_schema(out / "predictions.parquet").names == [
+        "dataset", "arm", "model", "window", "label", "score", "fold",
+    ]  # fmt: skip
+    head = (out / "metrics.csv").read_text().split("\n")[0]
+    assert head == "dataset,arm,model,figure,value,low,high,n,positives,base_rate,against"
+    summary = yaml.safe_load((out / "summary.yaml").read_text())
+    assert list(summary["results"]["A"]) == ["gc-region", "dinucleotide", "other-sites", "shuffled"]
+    assert json.loads((out / "leaks.json").read_text())["counts"] == {
+        "equal_sequences": 0, "reverse_complements": 0, "overlapping_coordinates": 0, "shared_32mers": 0,
+    }  # fmt: skip
+    assert (out / "provenance.json").is_file()
+    assert "easy to beat" in yaml.safe_dump(summary["arms"])
+    assert "composition" in text
+
+
+def test_windows_are_those_of_the_genome(done: tuple[Path, str], genome: Path) -> None:
+    parts = (genome / "g.fa").read_text().split(">")[1:]
+    letters = {part.split("\n")[0]: part.split("\n")[1] for part in parts}
+    for row in rows(done[0]):
+        if row["chrom"] is None:
+            assert row["arm"] == "shuffled" and not row["label"]
+            continue
+        text = letters[row["chrom"]][row["start"] : row["end"]]
+        assert len(text) == 101
+        assert row["sequence"] == (text if row["strand"] == "+" else reverse_complement(text.encode()).decode())
+        assert row["window"] == f"{row['chrom']}:{row['start']}-{row['end']}({row['strand']})"
+
+
+def test_positives_are_centred_and_counts_add_up(done: tuple[Path, str], genome: Path) -> None:
+    lines = [line.split("\t") for line in (genome / "A.bed").read_text().splitlines()]
+    middles = {(line[0], (int(line[1]) + int(line[2])) // 2) for line in lines}
+    found = {
+        (row["chrom"], row["start"] + 50)
+        for row in rows(done[0])
+        if row["dataset"] == "A" and row["arm"] == "shuffled" and row["label"]
+    }
+    assert found == middles - {("chr1", 10), ("chrUn", 22)}
+    counts = yaml.safe_load((done[0] / "summary.yaml").read_text())["windows"]
+    peaks = counts["peaks"]["A"]
+    assert peaks["dropped"] == {"chromosome_not_in_genome": 1, "merged_into_another": 1, "past_chromosome_end": 1}
+    assert peaks["read"] == len(lines) == peaks["windows"] + sum(peaks["dropped"].values())
+    for arm in counts["arms"]["A"].values():
+        assert arm["positives_available"] == peaks["windows"] == arm["positives"] + sum(arm["left_out"].values())
+        assert arm["negatives"] == arm["positives"]
+
+
+def test_negatives_match_and_avoid_every_peak(done: tuple[Path, str], genome: Path) -> None:
+    peaks = {
+        protein: [line.split("\t") for line in (genome / f"{protein}.bed").read_text().splitlines()] for protein in "AB"
+    }
+    by_pair: dict[tuple[str, str, int], dict[int, dict[str, Any]]] = {}
+    for row in rows(done[0]):
+        by_pair.setdefault((row["dataset"], row["arm"], row["pair"]), {})[row["label"]] = row
+        if row["label"] or row["chrom"] is None:
+            continue
+        for chrom, start, end, _, _, strand in peaks[row["dataset"]]:
+            if chrom == row["chrom"] and strand == row["strand"]:
+                assert row["start"] - int(end) >= 100 or int(start) - row["end"] >= 100
+    gaps: dict[str, list[float]] = {}
+    for (_, arm, _), pair in by_pair.items():
+        assert set(pair) == {0, 1}
+        assert pair[0]["fold"] == pair[1]["fold"]
+        values = composition([pair[1]["sequence"], pair[0]["sequence"]])
+        if arm == "gc-region":  # a test of the tolerance: GC within 2 %, region the same
+            gc = gc_of(values)
+            assert abs(gc[0] - gc[1]) <= 0.02 + 1e-9
+            assert pair[0]["region"] == pair[1]["region"]
+        gaps.setdefault(arm, []).append(float(np.linalg.norm(values[0, 4:] - values[1, 4:])))
+    assert np.median(gaps["dinucleotide"]) < 0.75 * np.median(gaps["other-sites"])
+    assert max(gaps["shuffled"]) < 1e-12
+    assert {row["region"] for row in rows(done[0]) if row["arm"] == "gc-region"} == {"exon", "intron", "UTR"}
+
+
+def test_each_chromosome_is_in_one_fold_and_negatives_come_once(done: tuple[Path, str]) -> None:
+    folds: dict[str, set[int]] = {}
+    seen: set[tuple[str, str, str]] = set()
+    for row in rows(done[0]):
+        if row["chrom"] is not None:
+            folds.setdefault(row["chrom"], set()).add(row["fold"])
+        key = (row["dataset"], row["arm"], row["window"])
+        assert key not in seen
+        seen.add(key)
+    assert all(len(found) == 1 for found in folds.values())
+    assert set.union(*folds.values()) == {1, 2, 3, 4, 5}
+
+
+def test_the_motif_is_found_and_composition_does_not_find_it(done: tuple[Path, str]) -> None:
+    results = yaml.safe_load((done[0] / "summary.yaml").read_text())["results"]
+    arm = results["A"]["dinucleotide"]
+    assert arm["composition"]["auroc"]["value"] < 0.65 < 0.75 < arm["cnn"]["auroc"]["value"]
+    assert results["A"]["shuffled"]["composition"]["auroc"]["value"] == 0.5
+    assert arm["cnn"]["gain_over_composition"]["low"] > 0.1
+
+
+def test_4_mer_agrees_with_scikit_learn(done: tuple[Path, str]) -> None:
+    table = pq.read_table(
+        done[0] / "windows.parquet", filters=[("dataset", "=", "A"), ("arm", "=", "gc-region")]
+    ).to_pydict()
+    words = [a + b + c + d for a in LETTERS for b in LETTERS for c in LETTERS for d in LETTERS]
+    features = np.array(
+        [[sum(text.startswith(word, at) for at in range(98)) for word in words] for text in table["sequence"]], float
+    )
+    labels, folds = np.array(table["label"]), np.array(table["fold"])
+    scores = np.zeros(len(labels))
+    for fold in range(1, 6):
+        train = folds != fold
+        strength = best_strength(features[train], labels[train], folds[train])
+        assert strength in STRENGTHS
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
+        scores[~train] = model.fit(features[train], labels[train]).decision_function(features[~train])
+    summary = yaml.safe_load((done[0] / "summary.yaml").read_text())
+    value = summary["results"]["A"]["gc-region"]["4-mer"]["auroc"]["value"]
+    assert value == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
+
+
+def test_another_seed_draws_other_negatives(genome: Path, tmp_path: Path) -> None:
+    again = settings(genome, tmp_path / "again", arms=["gc-region"], peaks=[f"A={genome}/A.bed"], draws=1)
+    probe(again, notify=quiet)
+    after = rows(tmp_path / "again")
+    probe(build(ProbeConfig, again.model_dump() | {"overwrite": True, "seed": 7}), notify=quiet)
+    other = rows(tmp_path / "again")
+    assert {row["window"] for row in other if not row["label"]} != {row["window"] for row in after if not row["label"]}
+
+
+def test_a_finished_probe_is_told_again_and_another_is_refused(done: tuple[Path, str], genome: Path) -> None:
+    out, text = done
+    assert probe(settings(genome, out), notify=quiet) == text
+    with pytest.raises(ConfigError, match=r"holds a probe with other settings \(width\)"):
+        probe(settings(genome, out, width=91), notify=quiet)
+
+
+def test_a_folder_of_something_else_is_refused(genome: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"is not empty and holds no probe: it has notes.txt"):
+        probe(settings(genome, tmp_path), notify=quiet)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.fixture
+def planted(genome: Path, tmp_path: Path) -> Path:
+    """The same genome, where a stretch about a peak of chr1 lies on chr2 too, under a peak of its own."""
+    parts = (genome / "g.fa").read_text().split(">")[1:]
+    letters = {part.split("\n")[0]: part.split("\n")[1] for part in parts}
+    copy = letters["chr1"][20_300:20_360]
+    letters["chr2"] = letters["chr2"][:31_000] + copy + letters["chr2"][31_060:]
+    (tmp_path / "g.fa").write_text("".join(f">{name}\n{text}\n" for name, text in letters.items()))
+    (tmp_path / "A.bed").write_text(
+        (genome / "A.bed").read_text() + "chr1\t20320\t20340\tx\t5\t+\nchr2\t31020\t31040\tx\t5\t+\n"
+    )
+    (tmp_path / "genes.gtf").write_bytes((genome / "genes.gtf").read_bytes())
+    return tmp_path
+
+
+def test_a_planted_leak_is_refused(planted: Path) -> None:
+    only: dict[str, Any] = {"peaks": [f"A={planted}/A.bed"], "arms": ["shuffled"], "draws": 1}
+    with pytest.raises(CheckError, match="2 windows with shared 32mers"):
+        probe(settings(planted, planted / "out", **only), notify=quiet)
+    assert json.loads((planted / "out" / "leaks.json").read_text())["counts"]["shared_32mers"] == 2
+    assert not (planted / "out" / "windows.parquet").exists()
+    probe(settings(planted, planted / "out", leaks="drop", **only), notify=quiet)
+    leaks = json.loads((planted / "out" / "leaks.json").read_text())
+    assert leaks["dropped"] == 2  # a positive and its negative
+    probe(settings(planted, planted / "allowed", leaks="allow", **only), notify=quiet)
+    assert len(rows(planted / "allowed")) == len(rows(planted / "out")) + 2
+
+
+def test_summits_are_centres(genome: Path, tmp_path: Path) -> None:
+    lines = [
+        f"chr{number}\t{start}\t{start + 200}\tp\t0\t+\t{strength}\t3\t2\t{summit}"
+        for number in range(1, 6)
+        for start, strength, summit in ((5000, 5, 20), (5100, 9, 150), (9000, 2, -1))
+    ]
+    (tmp_path / "s.narrowPeak").write_text("\n".join(lines) + "\n")
+    values: dict[str, Any] = {"peaks": [f"S={tmp_path}/s.narrowPeak"], "arms": ["shuffled"], "draws": 1}
+    probe(settings(genome, tmp_path / "out", **values), notify=quiet)
+    middle = {row["start"] + 50 for row in rows(tmp_path / "out") if row["label"]}
+    assert middle == {5250, 9100}  # of two joined peaks the stronger one's summit
+    probe(settings(genome, tmp_path / "middle", centre="middle", **values), notify=quiet)
+    assert {row["start"] + 50 for row in rows(tmp_path / "middle") if row["label"]} == {5150, 9100}
+    (tmp_path / "s.narrowPeak").write_text(lines[0].replace("\t20", "\t200") + "\n")
+    with pytest.raises(InputError, match=r"s.narrowPeak:1: the summit 200 lies outside of the peak"):
+        probe(settings(genome, tmp_path / "bad", **values), notify=quiet)
+
+
+def fasta(path: Path, records: list[tuple[str, str]]) -> Path:
+    path.write_text("".join(f">{name}\n{text}\n" for name, text in records))
+    return path
+
+
+@pytest.fixture
+def random_labels(tmp_path: Path) -> dict[str, str]:
+    """Windows that nothing tells apart."""
+    drawn = random.Random(4)
+    records = [(f"w{number}", dna(60, drawn)) for number in range(400)]
+    return {
+        "positives": str(fasta(tmp_path / "p.fa", records[:200])),
+        "negatives": str(fasta(tmp_path / "n.fa", records[200:])),
+    }  # fmt: skip
+
+
+def test_random_labels_give_one_half_for_every_model(
+    random_labels: dict[str, str], tmp_path: Path, tiny_model: Path
+) -> None:
+    values = random_labels | {"model": [f"tiny={tiny_model}"], "out": str(tmp_path / "out"), "draws": 300}
+    probe(build(ProbeConfig, values), notify=quiet)
+    models = yaml.safe_load((tmp_path / "out" / "summary.yaml").read_text())["results"]["p"]["given"]
+    assert list(models) == ["composition", "4-mer", "cnn", "random", "tiny"]
+    for figures in models.values():
+        assert figures["auroc"]["low"] < 0.5 < figures["auroc"]["high"]
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
+    import tiny_dnabert2
+
+    folder = tmp_path_factory.mktemp("model")
+    tiny_dnabert2.build(initializer_range=0.1).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_similar_windows_stay_in_one_fold(tmp_path: Path) -> None:
+    drawn = random.Random(5)
+    base = [dna(60, drawn) for _ in range(60)]
+    near = [text[:30] + ("A" if text[30] != "A" else "C") + text[31:] for text in base]
+    positives = fasta(tmp_path / "p.fa", [(f"a{place}", text) for place, text in enumerate(base)])
+    negatives = fasta(tmp_path / "n.fa", [(f"a{place}", text) for place, text in enumerate(near)])
+    values = {"positives": str(positives), "negatives": str(negatives), "out": str(tmp_path / "out"), "draws": 1}
+    probe(build(ProbeConfig, values), notify=quiet)
+    fold = {row["window"]: row["fold"] for row in rows(tmp_path / "out")}
+    assert all(fold[f"positives/a{place}"] == fold[f"negatives/a{place}"] for place in range(60))
+
+
+def test_headers_with_coordinates_are_split_by_chromosome(tmp_path: Path) -> None:
+    drawn = random.Random(6)
+    records = [(f"chr{1 + place % 6}:{100 * place}-{100 * place + 60}(+)", dna(60, drawn)) for place in range(120)]
+    values = {
+        "positives": str(fasta(tmp_path / "p.fa", records[:60])),
+        "negatives": str(fasta(tmp_path / "n.fa", records[60:])),
+        "out": str(tmp_path / "out"), "draws": 1, "arms": ["shuffled"],
+    }  # fmt: skip
+    probe(build(ProbeConfig, values), notify=quiet)
+    folds: dict[str, set[int]] = {}
+    for row in rows(tmp_path / "out"):
+        if row["chrom"]:
+            folds.setdefault(row["chrom"], set()).add(row["fold"])
+    assert all(len(found) == 1 for found in folds.values()) and len(folds) == 6
+
+
+@pytest.mark.slow
+def test_a_killed_probe_goes_on_and_gives_the_same_files(genome: Path, tmp_path: Path, tiny_model: Path) -> None:
+    def command(out: Path) -> list[str]:
+        words = [
+            sys.executable,
+            "-m",
+            "bindtune",
+            "probe",
+            "--peaks",
+            f"A={genome}/A.bed",
+            "--genome",
+            f"{genome}/g.fa",
+        ]
+        words += [
+            "--genes",
+            f"{genome}/genes.gtf",
+            "--model",
+            f"tiny={tiny_model}",
+            "--draws",
+            "20",
+            "--distance",
+            "100",
+        ]
+        return [*words, "--arms", "gc-region", "--arms", "shuffled", "--seeds", "2", "--out", str(out)]
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(command(whole), check=True, capture_output=True)
+    for enough in (1, 5):
+        process = subprocess.Popen(command(killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda at_least=enough: len(list((killed / "scores").glob("*.npy"))) >= at_least, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (killed / "metrics.csv").exists()
+    subprocess.run(command(killed), check=True, capture_output=True)
+    for name in ("windows.parquet", "predictions.parquet", "metrics.csv", "summary.yaml", "leaks.json"):
+        assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
+    end = time.monotonic() + 300
+    while not condition():
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < end
+        time.sleep(0.02)
