@@ -80,7 +80,7 @@ def pretraining(windows: int) -> dict[str, Step]:
         "linears unpadded, dense attention": optimised(
             model, lambda: pretraining_step.baseline_loss(model, long, unpad=True)
         ),
-        "bindtune": optimised(model, lambda: model(**short, targets_only=True).loss),
+        "bindtune": optimised(model, lambda: model(**short, logits_at=short["labels"] != -100).loss),
     }
 
 
@@ -215,8 +215,9 @@ def loss_of(name: str, model: nn.Module, batch: dict[str, Tensor]) -> Callable[[
     """The loss that the job's trainer computes."""
     if name == "e1":
         return lambda: model(**batch).loss
-    wanted = batch["labels"][batch["labels"] != -100]
-    return lambda: nn.functional.cross_entropy(model(**batch, targets_only=True).logits.float(), wanted)
+    labels, inputs = batch["labels"], {name: tensor for name, tensor in batch.items() if name != "labels"}
+    chosen = labels != -100
+    return lambda: nn.functional.cross_entropy(model(**inputs, logits_at=chosen).logits.float(), labels[chosen])
 
 
 def tell() -> None:

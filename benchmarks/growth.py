@@ -65,7 +65,11 @@ def length(tokens: int, folder: Path) -> tuple[float, int, float]:
     rows = max(1, TOKENS // tokens)
     drawn = torch.randint(5, 4096, (rows, tokens), generator=torch.Generator().manual_seed(0))
     batch = script.collate(drawn.tolist(), tokens)
-    return best_of(lambda: model(**batch, targets_only=True).loss.backward()), rows * tokens, peak_resident()
+    return (
+        best_of(lambda: model(**batch, logits_at=batch["labels"] != -100).loss.backward()),
+        rows * tokens,
+        peak_resident(),
+    )
 
 
 def protein(residues: int, folder: Path) -> tuple[float, int, float]:
@@ -104,10 +108,10 @@ def ions(number: int, folder: Path) -> tuple[float, int, float]:
     tensors = {name: batch[name] for name in script.NAMES}
     inside = E1BatchPreparer().residue_mask(tensors["input_ids"], tensors["sequence_ids"])
     labels = torch.randint(2, (*inside.shape, number), generator=torch.Generator().manual_seed(0))
-    known = inside[..., None].expand_as(labels)
+    labels = labels.masked_fill(~inside[..., None], -100)
 
     def step() -> None:
-        model(**tensors, labels=labels, label_mask=known).loss.backward()
+        model(**tensors, labels=labels).loss.backward()
 
     return best_of(step), int(inside.sum()), peak_resident()
 

@@ -76,7 +76,7 @@ def pretraining() -> tuple[Callable[[], None], Callable[[], object], int]:
     ids = script.batch_of_windows(None, None, 8)
     batch = script.collate(ids, max(map(len, ids)))
     collator, records = EclipAdaptiveMLMCollator(collators.generated_tokenizer()), collators.records(8)
-    step = optimised(lambda: model(**batch, targets_only=True).loss, list(model.parameters()))
+    step = optimised(lambda: model(**batch, logits_at=batch["labels"] != -100).loss, list(model.parameters()))
     return step, lambda: collator(records), sum(map(len, ids))
 
 

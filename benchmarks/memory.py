@@ -102,9 +102,10 @@ def loss_of(name: str, model: nn.Module) -> Loss:
 
     def pretraining(tokens: int) -> Tensor:
         batch = dnabert2_batch(tokens)
-        logits = model(**batch, targets_only=True).logits
-        wanted = batch["labels"][batch["labels"] != -100]
-        return F.cross_entropy(logits.float(), wanted, reduction="none").sum() / len(wanted)
+        labels = batch.pop("labels")
+        chosen = labels != -100
+        losses = F.cross_entropy(model(**batch, logits_at=chosen).logits.float(), labels[chosen], reduction="none")
+        return losses.sum() / len(losses)
 
     def binding(tokens: int) -> Tensor:
         loss: Tensor = model(**e1_batch(tokens)).loss

@@ -144,7 +144,7 @@ def main() -> None:
     losses: dict[str, Callable[[], Tensor]] = {
         "padded": lambda: baseline_loss(model, long, unpad=False),
         "unpadded": lambda: baseline_loss(model, long, unpad=True),
-        "bindtune": lambda: model(**short, targets_only=True).loss,
+        "bindtune": lambda: model(**short, logits_at=short["labels"] != -100).loss,
     }
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-5, betas=(0.9, 0.98), eps=1e-6, fused=True)
 

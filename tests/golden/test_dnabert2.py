@@ -118,14 +118,16 @@ def test_the_comparison_notices_one_changed_number(
     assert max(differences(model, cases, expected).values()) > 2 * TOLERANCE
 
 
-@pytest.mark.parametrize("targets_only", [False, True])
+@pytest.mark.parametrize("labelled_alone", [False, True])
 def test_loss_and_gradients(
     model: DNABert2ForMaskedLM,
     cases: dict[str, dict[str, Tensor]],
     expected: dict[str, Tensor],
-    targets_only: bool,
+    labelled_alone: bool,
 ) -> None:
-    output = model(**cases["right_pad"], targets_only=targets_only)
+    batch = cases["right_pad"]
+    logits_at = batch["labels"] != -100 if labelled_alone else None
+    output = model(**batch, logits_at=logits_at)
     assert output.loss.item() == pytest.approx(float(expected["right_pad.loss"]), abs=TOLERANCE)
     output.loss.backward()
     stored = {name.split("grad.", 1)[1]: grad for name, grad in expected.items() if ".grad." in name}

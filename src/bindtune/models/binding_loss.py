@@ -26,18 +26,16 @@ class BindingLoss:
     focal_alpha: float = 0.75
     label_smoothing: float = 0.0
 
-    def sums(
-        self, logits: Tensor, labels: Tensor, known: Tensor, *, pos_weight: Tensor | None, training: bool
-    ) -> Tensor:
+    def sums(self, logits: Tensor, labels: Tensor, *, pos_weight: Tensor | None, training: bool) -> Tensor:
         """Sum of the losses of known labels, by ion (K,).
 
         Args:
             logits: (..., K).
-            labels: (..., K), 0 or 1 where known.
-            known: (..., K), True where the label counts.
+            labels: (..., K), 1 binds, 0 does not, -100 is unknown.
             pos_weight: weight of positives; broadcasts against the logits.
             training: smooth the labels.
         """
+        known = labels != IGNORED
         truth = labels.masked_fill(~known, 0).to(logits.dtype)
         smoothing = self.label_smoothing if training else 0.0
         target = truth * (1 - 2 * smoothing) + smoothing
@@ -51,9 +49,3 @@ class BindingLoss:
             losses = weight * damping * losses
         # Not an index but a product: every head takes part in every step, with a gradient of 0 where nothing is known.
         return (losses * known).flatten(0, -2).sum(dim=0)
-
-
-def known_labels(labels: Tensor, label_mask: Tensor | None) -> Tensor:
-    """True where a label counts: it is not -100 and the mask, if any, says so."""
-    known = labels != IGNORED
-    return known if label_mask is None else known & label_mask.bool()

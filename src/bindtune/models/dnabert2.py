@@ -22,7 +22,7 @@ from bindtune.models.arguments import check_carried
 from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.models.fused import dropout, gated_gelu, spread_rows
 from bindtune.models.strict import StrictPreTrainedModel
-from bindtune.models.token_loss import IGNORED, token_loss
+from bindtune.models.token_loss import IGNORED, labels_at, token_loss
 
 DECODER, EMBEDDINGS = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"
 MLM_HEAD, CLASSIFIER, POOLER = r"^cls\.", r"^classifier\.", r"^(bert\.)?pooler\."
@@ -506,7 +506,7 @@ class DNABert2ForMaskedLM(DNABert2PreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        targets_only: bool = False,
+        logits_at: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
         **kwargs: Any,
     ) -> MaskedLMOutput | tuple[Any, ...]:
@@ -523,8 +523,8 @@ class DNABert2ForMaskedLM(DNABert2PreTrainedModel):
             output_attentions: return the attention maps too, as `DNABert2Model` does.
             output_hidden_states: return the hidden states of every layer too, (B, T, D) each.
             return_dict: False for a tuple.
-            targets_only: run the last feed-forward and the head on labelled tokens alone; `logits` is then
-                (labelled tokens, V), row by row.
+            logits_at: (B, T) bool, the tokens that are predicted; all by default, padding never. The last feed-forward
+                and the head run on these tokens alone, and `logits` is (tokens, V), row by row.
             num_items_in_batch: what the sum of the losses is divided by, instead of the number of labels.
             **kwargs: see `check_carried`.
 
@@ -533,27 +533,28 @@ class DNABert2ForMaskedLM(DNABert2PreTrainedModel):
         """
         check_carried(kwargs)
         wants_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        if targets_only and (labels is None or wants_states):
-            raise ValueError("targets_only needs labels, and leaves nothing for output_hidden_states")
-        if labels is not None and attention_mask is not None:
-            labels = labels.masked_fill(attention_mask == 0, IGNORED)
-        asked = labels != IGNORED if targets_only and labels is not None else None
+        if logits_at is not None and wants_states:
+            raise ValueError("logits_at leaves no hidden states of the other tokens: leave out output_hidden_states")
+        if attention_mask is not None:
+            attended = attention_mask != 0
+            labels = None if labels is None else labels.masked_fill(~attended, IGNORED)
+            logits_at = None if logits_at is None else logits_at & attended
+        if labels is not None and logits_at is not None:
+            labels = labels_at(labels, logits_at)
         encoding = self.bert.encode(
             input_ids,
             attention_mask,
             token_type_ids,
             position_ids,
             inputs_embeds,
-            asked=asked,
+            asked=logits_at,
             output_attentions=output_attentions,
             output_hidden_states=wants_states,
         )
-        logits = self.cls.predictions(encoding.last)  # (N or labelled tokens, V)
-        if asked is None:
-            logits = encoding.layout.pad(logits)
-        loss = None
-        if labels is not None:
-            loss = token_loss(logits, labels if asked is None else labels[asked], num_items_in_batch)
+        logits = self.cls.predictions(encoding.last)  # (N, V), or (tokens, V) of `logits_at`
+        if logits_at is None:
+            logits = encoding.layout.pad(logits)  # (B, T, V)
+        loss = None if labels is None else token_loss(logits, labels, num_items_in_batch)
         output = MaskedLMOutput(loss=loss, logits=logits, hidden_states=encoding.states, attentions=encoding.maps)
         return output if self.returns_dict(return_dict) else output.to_tuple()
 

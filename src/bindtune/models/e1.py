@@ -21,7 +21,6 @@ from bindtune.models.e1_outputs import (
     E1MaskedLMOutput,
     E1ModelOutput,
     check_e1_arguments,
-    masked_lm_loss,
     masked_lm_targets,
     unmasked_ids,
 )
@@ -30,7 +29,7 @@ from bindtune.models.fused import rotary_angles
 from bindtune.models.packing import Packing, View, pack
 from bindtune.models.padded_rows import PaddedRows, padded_rows
 from bindtune.models.strict import StrictPreTrainedModel
-from bindtune.models.token_loss import IGNORED, token_loss
+from bindtune.models.token_loss import IGNORED, labels_at, token_loss
 
 
 class E1PreTrainedModel(StrictPreTrainedModel):
@@ -335,13 +334,13 @@ class E1ForMaskedLM(E1PreTrainedModel):
         self, hidden: Tensor, asked: Tensor, labels: Tensor | None, items: Tensor | int | None
     ) -> tuple[Tensor, Tensor | None]:
         """Logits (B, T, V), 0 where nothing is asked, and the loss."""
-        if torch.compiler.is_exporting():  # where no shape may depend on how many tokens are asked for
+        targets = None if labels is None else masked_lm_targets(labels)
+        if torch.compiler.is_exporting():  # then no shape may depend on the number of tokens
             logits = self.mlm_head(hidden).float().masked_fill(~asked[..., None], 0.0)
-            if labels is None:
-                return logits, None
-            return logits, token_loss(logits, masked_lm_targets(labels).masked_fill(~asked, IGNORED), items)
+            loss = None if targets is None else token_loss(logits, targets.masked_fill(~asked, IGNORED), items)
+            return logits, loss
         scores = self.mlm_head(hidden[asked]).float()  # (W, V)
-        loss = None if labels is None else masked_lm_loss(scores, labels, asked, items)
+        loss = None if targets is None else token_loss(scores, labels_at(targets, asked), items)
         logits = scores.new_zeros(*asked.shape, scores.shape[-1])
         return logits.masked_scatter(asked[..., None], scores), loss
 

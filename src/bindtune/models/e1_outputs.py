@@ -9,7 +9,7 @@ from transformers.utils.generic import ModelOutput
 
 from bindtune.models.arguments import check_carried
 from bindtune.models.e1_tokens import PAD
-from bindtune.models.token_loss import IGNORED, token_loss
+from bindtune.models.token_loss import IGNORED
 
 _ADVICE = {
     "attention_mask": "E1 reads no attention_mask: padding is <pad>, or a sequence id of -1",
@@ -63,23 +63,6 @@ class E1MaskedLMOutput(ModelOutput):
     context_cache: E1ContextCache | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: None = None
-
-
-def masked_lm_loss(
-    scores: Tensor, labels: Tensor, wanted: Tensor, num_items_in_batch: Tensor | int | None = None
-) -> Tensor:
-    """Mean cross-entropy over the labels that are neither 0 nor -100; 0 where there is none.
-
-    Args:
-        scores: (W, V) logits of the wanted positions, row by row.
-        labels: (B, T).
-        wanted: (B, T), where `scores` stand.
-        num_items_in_batch: what the sum is divided by, instead of the number of labels.
-    """
-    targets = masked_lm_targets(labels)
-    if bool(((targets != IGNORED) & ~wanted).any()):
-        raise ValueError("labels stand where no logits are computed")
-    return token_loss(scores, targets[wanted], num_items_in_batch)
 
 
 def masked_lm_targets(labels: Tensor) -> Tensor:

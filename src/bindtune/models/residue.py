@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers.utils.generic import ModelOutput
 
-from bindtune.models.binding_loss import BindingLoss, known_labels
-from bindtune.models.e1_outputs import masked_lm_loss
+from bindtune.models.binding_loss import BindingLoss
+from bindtune.models.token_loss import IGNORED, summed_token_loss
 
 
 @dataclass
@@ -25,6 +25,7 @@ class E1ResidueClassificationOutput(ModelOutput):
         loss_bce: mean over the known labels; None without labels.
         loss_mlm: mean over the masked residues; None without masked-LM labels.
         bce_sums: (K,) the sums behind `loss_bce`, by ion; for one ion (1,).
+        mlm_sum: the sum behind `loss_mlm`.
         logits: (B, T) of one ion, or (B, T, K) of all; fp32, 0 at padding and context.
         mlm_logits: (B, T, V) where masked-LM labels stand, 0 elsewhere; None without them.
         last_hidden_state: (B, T, D), 0 at padding and context.
@@ -34,6 +35,7 @@ class E1ResidueClassificationOutput(ModelOutput):
     loss_bce: Tensor | None = None
     loss_mlm: Tensor | None = None
     bce_sums: Tensor | None = None
+    mlm_sum: Tensor | None = None
     logits: Tensor | None = None
     mlm_logits: Tensor | None = None
     last_hidden_state: Tensor | None = None
@@ -138,7 +140,7 @@ class E1ForResidueClassification(nn.Module):
             sequence_ids: (B, T), -1 at padding.
             ion: one head alone; None for all of them.
             labels: (B, T), or (B, T, K) for all heads: 1 binds, 0 does not, -100 is unknown.
-            label_mask: as the labels, False where a label does not count.
+            label_mask: as the labels, False where a label counts as unknown.
             pos_weight: weight of positives, one number or (K,); the model's own by default.
             mlm_labels: (B, T) true ids of masked residues, 0 or -100 elsewhere; read by the joint model alone.
 
@@ -155,12 +157,15 @@ class E1ForResidueClassification(nn.Module):
         output = E1ResidueClassificationOutput(logits=logits, last_hidden_state=hidden)
         if labels is not None:
             weight = self._weight(ion) if pos_weight is None else torch.as_tensor(pos_weight, device=logits.device)
-            known = known_labels(labels, label_mask)
-            by_ion = (tensor.unsqueeze(-1) if ion else tensor for tensor in (logits, labels, known))
+            if label_mask is not None:
+                labels = labels.to(logits.dtype).masked_fill(~label_mask.bool(), IGNORED)
+            by_ion = (tensor.unsqueeze(-1) if ion else tensor for tensor in (logits, labels))
             output.bce_sums = self.loss.sums(*by_ion, pos_weight=weight, training=self.training)
-            output.loss_bce = output.bce_sums.sum() / known.sum().clamp(min=1)
+            output.loss_bce = output.bce_sums.sum() / (labels != IGNORED).sum().clamp(min=1)
         if mlm_labels is not None and self.mlm_weight:
-            output.mlm_logits, output.loss_mlm = self._masked_lm(hidden, mlm_labels)
+            masked = mlm_labels > 0  # (B, T)
+            output.mlm_logits, output.mlm_sum = self._masked_lm(hidden, mlm_labels, masked)
+            output.loss_mlm = output.mlm_sum / masked.sum().clamp(min=1)
         output.loss = self._total(output.loss_bce, output.loss_mlm)
         return output
 
@@ -191,11 +196,11 @@ class E1ForResidueClassification(nn.Module):
         weights: Tensor = self.pos_weight  # type: ignore[assignment]
         return weights if ion is None else weights[self.ion_types.index(ion)]
 
-    def _masked_lm(self, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        wanted = labels > 0
-        scores = self._original_model.mlm_head(hidden[wanted]).float()  # (W, V)
-        logits = scores.new_zeros(*labels.shape, scores.shape[-1]).masked_scatter(wanted[..., None], scores)
-        return logits, masked_lm_loss(scores, labels, wanted)
+    def _masked_lm(self, hidden: Tensor, labels: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, T, V), 0 where nothing is masked, and the sum of the losses."""
+        scores = self._original_model.mlm_head(hidden[masked]).float()  # (W, V)
+        logits = scores.new_zeros(*labels.shape, scores.shape[-1]).masked_scatter(masked[..., None], scores)
+        return logits, summed_token_loss(scores, labels[masked])
 
     def _total(self, binding: Tensor | None, masked: Tensor | None) -> Tensor | None:
         if masked is None:

@@ -10,17 +10,15 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 from torch import Tensor
 
-from bindtune.models.binding_loss import BindingLoss, known_labels
+from bindtune.models.binding_loss import BindingLoss
 from bindtune.models.token_loss import IGNORED
 
 
 def loss(logits: list[float], labels: list[int], *, training: bool = False, weight: float = 1.0, **kind: Any) -> float:
     """The sum over one ion."""
-    wanted = torch.tensor(labels)[:, None]
     sums = BindingLoss(**kind).sums(
         torch.tensor(logits, dtype=torch.float64)[:, None],
-        wanted,
-        known_labels(wanted, None),
+        torch.tensor(labels)[:, None],
         pos_weight=torch.tensor([weight], dtype=torch.float64),
         training=training,
     )
@@ -73,7 +71,7 @@ def test_the_default_alpha_favours_the_positives() -> None:
 def test_the_focal_gradient_is_finite_at_sure_residues(gamma: float) -> None:
     logits = torch.tensor([[200.0], [-200.0], [200.0], [-200.0]], requires_grad=True)
     labels = torch.tensor([[1], [0], [0], [1]])
-    found = BindingLoss("focal", gamma).sums(logits, labels, labels >= 0, pos_weight=None, training=True)
+    found = BindingLoss("focal", gamma).sums(logits, labels, pos_weight=None, training=True)
     found.sum().backward()
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
@@ -100,13 +98,6 @@ def test_smoothing_keeps_the_focal_weight_of_the_true_label() -> None:
     assert smooth == pytest.approx(0.75 * 0.1**2 * (-0.9 * math.log(0.9) - 0.1 * math.log(0.1)))
 
 
-def test_what_is_known() -> None:
-    labels = torch.tensor([[1, 0, IGNORED], [IGNORED, 1, 0]])
-    assert known_labels(labels, None).tolist() == [[True, True, False], [False, True, True]]
-    mask = torch.tensor([[1, 0, 1], [1, 1, 0]])
-    assert known_labels(labels, mask).tolist() == [[True, False, False], [False, True, False]]
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     data=st.data(),
@@ -120,25 +111,24 @@ def test_unknown_labels_change_nothing_and_sums_are_by_ion(
     seed = data.draw(st.integers(0, 2**16))
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(shape, generator=generator, requires_grad=True)
-    labels = torch.randint(0, 2, shape, generator=generator)
     known = torch.rand(shape, generator=generator) < 0.5
-    other = torch.where(known, labels, torch.randint(-100, 2, shape, generator=generator))
+    labels = torch.randint(0, 2, shape, generator=generator).masked_fill(~known, IGNORED)
+    moved = torch.where(known, logits, torch.randn(shape, generator=generator))
     weight = torch.rand(shape[-1], generator=generator) + 0.5
 
-    def sums(truth: Tensor) -> Tensor:
+    def sums(scores: Tensor) -> Tensor:
         function = BindingLoss(kind, label_smoothing=0.1)
-        return function.sums(logits, truth, known, pos_weight=weight, training=training)
+        return function.sums(scores, labels, pos_weight=weight, training=training)
 
-    assert torch.equal(sums(labels), sums(other))
-    (gradient,) = torch.autograd.grad(sums(labels).sum(), logits)
+    assert torch.equal(sums(logits), sums(moved))
+    (gradient,) = torch.autograd.grad(sums(logits).sum(), logits)
     assert (gradient[~known] == 0).all()
     assert (gradient[known] != 0).all()
     for ion in range(shape[-1]):
         alone = BindingLoss(kind, label_smoothing=0.1).sums(
             logits[..., ion : ion + 1],
             labels[..., ion : ion + 1],
-            known[..., ion : ion + 1],
             pos_weight=weight[ion],
             training=training,
         )
-        torch.testing.assert_close(alone[0], sums(labels)[ion])
+        torch.testing.assert_close(alone[0], sums(logits)[ion])

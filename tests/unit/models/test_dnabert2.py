@@ -95,7 +95,7 @@ class TestPadding:
         assert output.logits.isfinite().all()
         assert output.loss.isfinite()
         assert all(state.isfinite().all() for state in output.hidden_states)
-        model(ids, mask, labels=labels, targets_only=True).loss.backward()
+        model(ids, mask, labels=labels, logits_at=labels != -100).loss.backward()
         assert all(grad.isfinite().all() for grad in gradients(model).values())
 
     def test_a_row_without_tokens_leaves_the_others_alone(self) -> None:
@@ -158,17 +158,18 @@ class TestLoss:
         ids, mask = rows(9, 4)
         labels = some_labels(ids, mask)
         more = torch.where(mask == 0, 11, labels)
-        for targets_only in (False, True):
-            plain = model(ids, mask, labels=labels, targets_only=targets_only)
-            padded = model(ids, mask, labels=more, targets_only=targets_only)
+        for logits_at in (None, more != -100):
+            plain = model(ids, mask, labels=labels, logits_at=logits_at)
+            padded = model(ids, mask, labels=more, logits_at=logits_at)
             assert padded.loss.item() == plain.loss.item()
             assert torch.equal(padded.logits, plain.logits)
 
-    @pytest.mark.parametrize("targets_only", [False, True])
-    def test_without_a_label_it_is_zero_and_still_goes_backward(self, targets_only: bool) -> None:
+    @pytest.mark.parametrize("chosen", [None, False, True])
+    def test_without_a_label_it_is_zero_and_still_goes_backward(self, chosen: bool | None) -> None:
         model = build()
         ids, mask = rows(9, 4)
-        loss = model(ids, mask, labels=torch.full_like(ids, -100), targets_only=targets_only).loss
+        logits_at = None if chosen is None else torch.full_like(ids, chosen, dtype=torch.bool)
+        loss = model(ids, mask, labels=torch.full_like(ids, -100), logits_at=logits_at).loss
         assert loss.item() == 0.0
         loss.backward()
         assert all(not grad.any() for grad in gradients(model).values())
@@ -184,37 +185,47 @@ class TestLoss:
     def test_labelled_tokens_alone_give_the_same_logits_loss_and_gradients(self, padded: bool) -> None:
         ids, mask = rows(9, 4 if padded else 9)
         labels = some_labels(ids, mask)
-        found = []
-        for targets_only in (False, True):
+        chosen = labels != -100
+        results = []
+        for logits_at in (None, chosen):
             model = build()
-            output = model(ids, mask, labels=labels, targets_only=targets_only)
+            output = model(ids, mask, labels=labels, logits_at=logits_at)
             output.loss.backward()
-            logits = output.logits if targets_only else output.logits[labels != -100]
-            found.append((logits.detach(), output.loss.detach(), gradients(model)))
-        assert found[1][0].shape == (int((labels != -100).sum()), 60)
-        for full, part in zip(*found, strict=True):
+            logits = output.logits[chosen] if logits_at is None else output.logits
+            results.append((logits.detach(), output.loss.detach(), gradients(model)))
+        assert results[1][0].shape == (int(chosen.sum()), 60)
+        for full, part in zip(*results, strict=True):
             values = tuple(full.values()) if isinstance(full, dict) else (full,)
             close = rounding.of(model, *values, tokens=ids.numel() if isinstance(full, dict) else 0)
             torch.testing.assert_close(part, full, **close)
 
     @pytest.mark.parametrize("training", [False, True])
-    def test_logits_stand_at_every_token_unless_targets_alone_are_asked_for(self, training: bool) -> None:
+    def test_logits_stand_at_every_token_unless_some_are_chosen(self, training: bool) -> None:
         model = build().train(training)
         ids, mask = rows(9, 4)
         labels = some_labels(ids, mask)
         assert model(ids, mask, labels=labels).logits.shape == (2, 9, 60)
         assert model(ids, mask, labels=labels, output_hidden_states=True).logits.shape == (2, 9, 60)
         assert model(ids, mask).logits.shape == (2, 9, 60)
-        targets = model(ids, mask, labels=labels, targets_only=True)
-        assert targets.logits.shape == (int((labels != -100).sum()), 60)
+        some = model(ids, mask, logits_at=labels != -100)
+        assert some.loss is None
+        assert some.logits.shape == (int((labels != -100).sum()), 60)
 
-    def test_targets_only_needs_labels_and_no_states(self) -> None:
+    def test_padding_gets_no_logits_even_where_it_is_chosen(self) -> None:
+        model = build()
+        ids, mask = rows(9, 4)
+        every = model(ids, mask, logits_at=torch.ones_like(ids, dtype=torch.bool)).logits
+        assert torch.equal(every, model(ids, mask, logits_at=mask != 0).logits)
+        assert every.shape == (13, 60)
+
+    def test_chosen_tokens_must_hold_all_labels_and_leave_no_states(self) -> None:
         model = build()
         ids, mask = rows(5)
-        with pytest.raises(ValueError, match="targets_only"):
-            model(ids, mask, targets_only=True)
-        with pytest.raises(ValueError, match="targets_only"):
-            model(ids, mask, labels=ids, targets_only=True, output_hidden_states=True)
+        chosen = torch.tensor([[True, True, False, True, True]])
+        with pytest.raises(ValueError, match="labels stand where no logits are computed"):
+            model(ids, mask, labels=ids, logits_at=chosen)
+        with pytest.raises(ValueError, match="output_hidden_states"):
+            model(ids, mask, logits_at=chosen, output_hidden_states=True)
 
     def test_tuple_output(self) -> None:
         model = build()

@@ -157,13 +157,14 @@ class TestAttentionMaps:
         assert all(tensor.grad is not None and tensor.grad[0].any() for tensor in inner)
 
 
-@pytest.mark.parametrize("targets_only", [False, True])
-def test_the_items_of_a_step_divide_the_loss(batch: dict[str, Tensor], targets_only: bool) -> None:
+@pytest.mark.parametrize("chosen", [False, True])
+def test_the_items_of_a_step_divide_the_loss(batch: dict[str, Tensor], chosen: bool) -> None:
     model, labels = build(), batch["input_ids"]
+    logits_at = torch.ones_like(labels, dtype=torch.bool) if chosen else None
     count = int(batch["attention_mask"].sum())
-    mean = model(**batch, labels=labels, targets_only=targets_only).loss.item()
+    mean = model(**batch, labels=labels, logits_at=logits_at).loss.item()
     for items in (50, torch.tensor(50)):
-        scaled = model(**batch, labels=labels, targets_only=targets_only, num_items_in_batch=items).loss.item()
+        scaled = model(**batch, labels=labels, logits_at=logits_at, num_items_in_batch=items).loss.item()
         assert scaled == pytest.approx(mean * count / 50, rel=1e-5)
 
 

@@ -13,7 +13,6 @@ from transformers.activations import ACT2FN
 import rounding
 from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM, E1Model
 from bindtune.errors import CheckpointError, ConfigError
-from bindtune.models.e1_outputs import masked_lm_loss
 from bindtune.models.e1_tokens import last_sequence_mask
 
 IDS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
@@ -249,7 +248,7 @@ def test_loss_leaves_out_0_and_minus_100() -> None:
     torch.testing.assert_close(found.loss, expected)
     assert nothing == 0
     with pytest.raises(ValueError, match="no logits"):
-        masked_lm_loss(torch.zeros(0, 34), labels, torch.zeros_like(labels, dtype=torch.bool))
+        model(**batch, labels=labels, logits_at=torch.zeros_like(labels, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("reentrant", [False, True])

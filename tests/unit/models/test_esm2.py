@@ -39,7 +39,7 @@ def rows(*, known: bool = True) -> list[ResidueRow]:
 
 def inputs(preparer: Any, given: list[ResidueRow], probability: float = 0.3) -> dict[str, Tensor]:
     batch = JointCollator(preparer, mlm_probability=probability)(given)
-    return {name: batch[name] for name in (*INPUTS, "labels", "label_mask", "mlm_labels")}
+    return {name: batch[name] for name in (*INPUTS, "labels", "mlm_labels")}
 
 
 def adapted(encoder: Any, **options: Any) -> Any:

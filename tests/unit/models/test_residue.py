@@ -42,7 +42,7 @@ def batch(rows: list[ResidueRow], *, probability: float | None = 0.3) -> dict[st
     collator = (
         ResidueCollator(preparer) if probability is None else JointCollator(preparer, mlm_probability=probability)
     )
-    wanted = (*INPUTS, "labels", "label_mask", "mlm_labels")
+    wanted = (*INPUTS, "labels", "mlm_labels")
     return {name: tensor for name, tensor in collator(rows).items() if name in wanted}
 
 
@@ -78,14 +78,8 @@ def test_masked_residues_are_in_no_binding_loss_and_the_others_in_no_masked_lm_l
     masked = inputs["mlm_labels"] > 0
     assert masked.sum() > 5
     expected = model(**inputs)
-    # Labels wherever they do not count, masked residues among them, may be anything.
-    other = torch.where(inputs["label_mask"], inputs["labels"], torch.randint(0, 2, inputs["labels"].shape))
-    assert not torch.equal(other[masked], inputs["labels"][masked])
-    found = model(**{**inputs, "labels": other})
-    for name in ("loss", "loss_bce", "loss_mlm", "bce_sums"):
-        assert torch.equal(found[name], expected[name])
     assert (inputs["labels"][masked] == -100).all()
-    assert not inputs["label_mask"][masked].any()
+    assert torch.equal(expected.mlm_sum / masked.sum(), expected.loss_mlm)
     scores = E1ForMaskedLM.forward(model._original_model, **{name: inputs[name] for name in INPUTS}).logits
     by_hand = F.cross_entropy(scores[masked], inputs["mlm_labels"][masked])
     torch.testing.assert_close(expected.loss_mlm, by_hand)
@@ -94,13 +88,31 @@ def test_masked_residues_are_in_no_binding_loss_and_the_others_in_no_masked_lm_l
     assert (expected.mlm_logits[~masked] == 0).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.float64])
+def test_a_label_mask_makes_labels_unknown(tiny_e1: Make, dtype: torch.dtype) -> None:
+    """Users of the original code pass one; labels outside of it may be anything."""
+    model, inputs = joint(tiny_e1()), batch(MIXED)
+    known = inputs["labels"] != -100
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randint(0, 2, known.shape, generator=generator)
+    labels = torch.where(known, inputs["labels"], drawn)
+    expected = model(**inputs)
+    masked = model(**{**inputs, "labels": labels.to(dtype)}, label_mask=known)
+    for name in ("loss", "loss_bce", "loss_mlm", "bce_sums", "mlm_sum"):
+        assert torch.equal(masked[name], expected[name])
+    unmasked = model(**{**inputs, "labels": labels})
+    assert not torch.equal(unmasked.loss_bce, expected.loss_bce)
+    one = model(**{**inputs, "labels": labels[..., 1]}, label_mask=known[..., 1], ion="ZN")
+    torch.testing.assert_close(one.bce_sums, expected.bce_sums[1:2])
+
+
 def test_the_gradient_of_each_loss_stays_at_its_residues(tiny_e1: Make) -> None:
     model, inputs = joint(tiny_e1()), batch(MIXED)
     masked = inputs["mlm_labels"] > 0
     output = model(**inputs)
     (by_binding,) = torch.autograd.grad(output.loss_bce, output.last_hidden_state, retain_graph=True)
     (by_masked,) = torch.autograd.grad(output.loss_mlm, output.last_hidden_state)
-    counts = inputs["label_mask"].any(-1)
+    counts = (inputs["labels"] != -100).any(-1)
     assert (by_binding[~counts] == 0).all()
     assert (by_binding[counts] != 0).any(-1).all()
     assert (by_masked[~masked] == 0).all()
@@ -110,7 +122,7 @@ def test_the_gradient_of_each_loss_stays_at_its_residues(tiny_e1: Make) -> None:
 def test_the_loss_is_the_sum_and_agrees_with_scikit_learn(tiny_e1: Make) -> None:
     model, inputs = joint(tiny_e1(), mlm_weight=0.7), batch(MIXED)
     output = model(**inputs)
-    known = inputs["label_mask"]
+    known = inputs["labels"] != -100
     truth, scores = inputs["labels"][known].numpy(), torch.sigmoid(output.logits[known].detach().double()).numpy()
     assert output.loss_bce.item() == pytest.approx(log_loss(truth, scores), rel=1e-5)
     torch.testing.assert_close(output.loss, output.loss_bce + 0.7 * output.loss_mlm)
@@ -175,13 +187,13 @@ def test_one_ion_is_its_column_of_all(tiny_e1: Make) -> None:
     # A sum over labels adds an error of each.
     summed = rounding.of(model._original_model, whole.bce_sums)
     for number, ion in enumerate(IONS):
-        labels, mask = inputs["labels"][..., number], inputs["label_mask"][..., number]
-        alone = model(**{**inputs, "labels": labels, "label_mask": mask}, ion=ion)
+        labels = inputs["labels"][..., number]
+        alone = model(**{**inputs, "labels": labels}, ion=ion)
         assert alone.logits.shape == inputs["input_ids"].shape
         close = rounding.of(model._original_model, whole.logits)
         torch.testing.assert_close(alone.logits, whole.logits[..., number], **close)
         torch.testing.assert_close(alone.bce_sums, whole.bce_sums[number : number + 1], **summed)
-        torch.testing.assert_close(alone.loss_bce, whole.bce_sums[number] / mask.sum().clamp(min=1))
+        torch.testing.assert_close(alone.loss_bce, whole.bce_sums[number] / (labels != -100).sum().clamp(min=1))
     with pytest.raises(ValueError, match="no head for 'FE', there are CA, ZN, MG"):
         model(**inputs, ion="FE")
 
@@ -189,7 +201,7 @@ def test_one_ion_is_its_column_of_all(tiny_e1: Make) -> None:
 def test_the_weight_of_positives_given_to_forward_wins(tiny_e1: Make) -> None:
     model, inputs = joint(tiny_e1(), mlm_weight=0.0), batch(MIXED)
     output = model(**inputs, pos_weight=torch.tensor([2.0, 3.0, 4.0]))
-    known = inputs["label_mask"]
+    known = inputs["labels"] != -100
     losses = F.binary_cross_entropy_with_logits(output.logits, inputs["labels"].clamp(min=0).float(), reduction="none")
     weight = torch.where(inputs["labels"] == 1, torch.tensor([2.0, 3.0, 4.0]), 1.0)
     torch.testing.assert_close(output.loss, (losses * weight)[known].mean())
@@ -310,7 +322,7 @@ def test_an_encoder_without_head_and_a_model_without_ions(tiny_e1: Make) -> None
     alone = E1ForJointBindingMLM(encoder, (), mlm_weight=0.5)
     assert alone._original_model is encoder
     inputs = batch(MIXED)
-    inputs = {**inputs, "labels": inputs["labels"][..., :0], "label_mask": inputs["label_mask"][..., :0]}
+    inputs = {**inputs, "labels": inputs["labels"][..., :0]}
     output = alone(**inputs)
     torch.testing.assert_close(output.loss, 0.5 * output.loss_mlm)
     assert output.logits.shape[-1] == 0

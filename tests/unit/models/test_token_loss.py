@@ -1,9 +1,12 @@
 """The cross entropy of labelled tokens, against its formula."""
 
+import doctest
+
 import pytest
 import torch
 
-from bindtune.models.token_loss import token_loss
+from bindtune.models import token_loss as module
+from bindtune.models.token_loss import labels_at, summed_token_loss, token_loss
 
 SCORES = torch.tensor([[[2.0, 0.0], [0.0, 3.0], [1.0, 1.0]]])
 LABELS = torch.tensor([[0, 0, -100]])
@@ -27,3 +30,18 @@ def test_without_a_label_it_is_zero(items: int | None) -> None:
 
 def test_half_precision_is_widened() -> None:
     assert token_loss(SCORES.bfloat16(), LABELS).dtype == torch.float32
+
+
+def test_the_sum_is_the_mean_before_it_is_divided() -> None:
+    assert summed_token_loss(SCORES, LABELS).item() == pytest.approx(sum(TERMS), rel=1e-6)
+
+
+def test_labels_of_the_tokens_with_logits() -> None:
+    assert labels_at(LABELS, torch.tensor([[True, True, False]])).tolist() == [0, 0]
+    assert labels_at(LABELS, torch.tensor([[True, True, True]])).tolist() == [0, 0, -100]
+    with pytest.raises(ValueError, match="labels stand where no logits are computed"):
+        labels_at(LABELS, torch.tensor([[True, False, True]]))
+
+
+def test_its_example() -> None:
+    assert doctest.testmod(module) == doctest.TestResults(failed=0, attempted=1)

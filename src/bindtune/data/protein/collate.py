@@ -31,7 +31,7 @@ class Preparer(Protocol):
 
 
 class ResidueCollator:
-    """Turn rows into a batch: the encoder's tensors, `labels` (B, T, K) and `label_mask` (B, T, K).
+    """Turn rows into a batch: the encoder's tensors, and `labels` (B, T, K).
 
     Labels stand on the residues of the query; context, special tokens and unknown ions carry -100.
 
@@ -53,7 +53,6 @@ class ResidueCollator:
         return {
             **tensors,
             "labels": labels,
-            "label_mask": labels != IGNORED,
             "residue_mask": residues,
             "rows": list(rows),
         }
@@ -62,7 +61,7 @@ class ResidueCollator:
 class JointCollator(ResidueCollator):
     """Mask residues of the queries too: `mlm_labels` (B, T) holds their true ids, -100 elsewhere.
 
-    Masked residues leave `label_mask` and `labels`. What is masked is a function of the row's key.
+    Masked residues have no label: -100. What is masked is a function of the row's key.
 
     Args:
         preparer: of the encoder.
@@ -104,7 +103,6 @@ class JointCollator(ResidueCollator):
             **batch,
             "input_ids": torch.from_numpy(replaced),
             "labels": labels,
-            "label_mask": labels != IGNORED,
             "mlm_labels": batch["input_ids"].masked_fill(~chosen, IGNORED),
         }
 

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from bindtune.models.residue import E1ForResidueClassification
+from bindtune.models.token_loss import IGNORED
 
 LossSums = Mapping[str, Sequence[float]]
 """Summed losses and what they are summed over: known and bce of each ion (K), masked and mlm (1)."""
@@ -24,7 +25,7 @@ def step_totals(batches: Sequence[Mapping[str, Any]], accelerator: Accelerator) 
         batches: those of this process that count.
         accelerator: of the processes.
     """
-    known = sum(int(batch["label_mask"].sum()) for batch in batches)
+    known = sum(int((batch["labels"] != IGNORED).sum()) for batch in batches)
     masked = sum(int((batch["mlm_labels"] > 0).sum()) for batch in batches if "mlm_labels" in batch)
     own = torch.tensor([known, masked], device=accelerator.device)
     total: Tensor = accelerator.reduce(own, reduction="sum")
@@ -37,19 +38,17 @@ def batch_loss(
     """A batch's share of its step's loss, and its sums.
 
     Args:
-        output: of the model, with `bce_sums` (K,) and, where residues are masked, `loss_mlm`.
-        batch: its `label_mask` (B, T, K) and, where residues are masked, `mlm_labels` (B, T).
+        output: of the model, with `bce_sums` (K,) and, where residues are masked, `mlm_sum`.
+        batch: its `labels` (B, T, K) and, where residues are masked, `mlm_labels` (B, T).
         totals: of the step, from `step_totals`.
         mlm_weight: of the masked-LM loss in the joint one.
     """
     known, masked = totals
     loss: Tensor = output.bce_sums.sum() / known
-    sums = {"known": batch["label_mask"].sum(dim=(0, 1)), "bce": output.bce_sums}
-    if output.loss_mlm is not None:
-        own = (batch["mlm_labels"] > 0).sum()
-        summed = output.loss_mlm * own.to(output.loss_mlm.device)
-        loss = loss + mlm_weight * summed / masked
-        sums |= {"masked": own[None], "mlm": summed[None]}
+    sums = {"known": (batch["labels"] != IGNORED).sum(dim=(0, 1)), "bce": output.bce_sums}
+    if output.mlm_sum is not None:
+        loss = loss + mlm_weight * output.mlm_sum / masked
+        sums |= {"masked": (batch["mlm_labels"] > 0).sum()[None], "mlm": output.mlm_sum[None]}
     return loss, {name: values.detach().double().tolist() for name, values in sums.items()}
 
 

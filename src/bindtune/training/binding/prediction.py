@@ -17,7 +17,7 @@ from bindtune.models.e1_tokens import IDS
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.training.binding.batches import FoldBatches
 
-INPUTS = (*IDS, "label_mask", "mlm_labels")
+INPUTS = (*IDS, "mlm_labels")
 
 
 class Predictor:
@@ -97,8 +97,8 @@ class Predictor:
         summed = torch.zeros(2, dtype=torch.float64, device=self._accelerator.device)
         for batch in self._rounds(rows, label=label, masking=True):
             masked = int((batch["mlm_labels"] > 0).sum())
-            loss = self._forward(batch).loss_mlm
-            summed += torch.tensor([float(loss) * masked, masked], dtype=torch.float64, device=summed.device)
+            loss = float(self._forward(batch).mlm_sum)
+            summed += torch.tensor([loss, masked], dtype=torch.float64, device=summed.device)
         total: Any = self._accelerator.reduce(summed, reduction="sum")
         return float(total[0] / total[1]) if total[1] else float("nan")
 

@@ -93,7 +93,6 @@ def _known(proteins: Proteins, logits: Logits, column: int) -> tuple[NDArray[np.
 
 def _loss(labels: NDArray[np.int8], scores: NDArray[np.float32], loss: BindingLoss, pos_weight: float) -> float:
     values: list[Any] = [torch.from_numpy(array).unsqueeze(-1) for array in (scores.astype(np.float64), labels)]
-    known = torch.ones_like(values[0], dtype=torch.bool)
     weight = torch.tensor([pos_weight], dtype=torch.float64)
-    summed = loss.sums(values[0], values[1].double(), known, pos_weight=weight, training=False)
+    summed = loss.sums(*values, pos_weight=weight, training=False)
     return float(summed.sum() / len(labels))

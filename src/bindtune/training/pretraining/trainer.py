@@ -104,7 +104,7 @@ class RegionTrainer(Trainer):
         chosen = inputs["labels"] != IGNORED
         tokens = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         if isinstance(self.model, DNABert2ForMaskedLM):
-            logits = model(**tokens, labels=inputs["labels"], targets_only=True).logits
+            logits = model(**tokens, logits_at=chosen).logits
         else:
             logits = model(**tokens).logits[chosen]
         wanted = inputs["labels"][chosen]

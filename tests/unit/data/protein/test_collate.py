@@ -41,7 +41,6 @@ def test_labels_stand_on_the_residues_of_the_query(texts: list[str]) -> None:
     batch = ResidueCollator(PREPARER)(rows)
     assert batch["rows"] == rows
     assert (batch["input_ids"] == PREPARER.get_batch_kwargs(texts)["input_ids"]).all()
-    assert (batch["label_mask"] == (batch["labels"] != -100)).all()
     assert "mlm_labels" not in batch
     for number, (text, made) in enumerate(zip(texts, rows, strict=True)):
         context, _, query = text.rpartition(",")
@@ -72,7 +71,6 @@ def test_masks_are_exact_and_agree_with_the_labels(texts: list[str], probability
     assert (batch["input_ids"][~masked] == plain["input_ids"][~masked]).all()
     assert (batch["labels"][masked] == -100).all()
     assert (batch["labels"][~masked] == plain["labels"][~masked]).all()
-    assert (batch["label_mask"] == (batch["labels"] != -100)).all()
     for name in ("within_seq_position_ids", "global_position_ids", "sequence_ids", "residue_mask"):
         assert (batch[name] == plain[name]).all()
 
@@ -86,7 +84,7 @@ def test_a_mask_is_a_function_of_the_row_alone(texts: list[str], data: Any) -> N
     for number, place in enumerate(order):
         alone = joint(0.3)([rows[place]])
         width = alone["input_ids"].shape[1]
-        for name in ("input_ids", "mlm_labels", "labels", "label_mask"):
+        for name in ("input_ids", "mlm_labels", "labels"):
             assert (together[name][number, :width] == alone[name][0]).all()
 
 
