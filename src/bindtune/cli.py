@@ -21,6 +21,7 @@ from bindtune.config import (
     PretrainConfig,
     ProbeConfig,
     ScoreConfig,
+    SitesConfig,
     WindowsConfig,
     load,
 )
@@ -122,6 +123,17 @@ def windows(config: Path | None, given: dict[str, Any]) -> None:
     from bindtune.preparation.windows import make_windows
 
     _say(make_windows(settings, notify=_say))
+
+
+@app.command()
+@with_options(SitesConfig, exclude={"ion_groups"})
+def sites(config: Path | None, given: dict[str, Any]) -> None:
+    """Make labels of metal-binding residues from structures, BioLiP or UniProt."""
+    with _naming_init("sites", nothing_given=config is None and not given):
+        settings = load(SitesConfig, config=config, given=given)
+    from bindtune.preparation.sites import make_sites
+
+    _say(make_sites(settings))
 
 
 @app.command()

@@ -9,6 +9,7 @@ Run = Callable[..., int]
 # The words of each command, its output last.
 FOLDERS = {
     "windows": "windows --peaks none.bed --genome none.fa --regions none.bed --out",
+    "sites": "sites --structures none --ions ZN --out",
     "pretrain": "pretrain --model_name_or_path none --train_file none --output_dir",
     "predict": "predict --run {run} --fasta none.fa --out",
     "evaluate": "evaluate --run {run} --fasta ZN_test.fa --ions ZN --out",

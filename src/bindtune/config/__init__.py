@@ -10,6 +10,7 @@ from bindtune.config.inference import EvaluateConfig, InferenceConfig, PredictCo
 from bindtune.config.pretraining import PretrainConfig
 from bindtune.config.probe import ProbeConfig
 from bindtune.config.settings import Settings, build, dump, load, read_yaml
+from bindtune.config.sites import SitesConfig
 from bindtune.config.windows import WindowsConfig
 from bindtune.config.zero_shot import EmbedConfig, ScoreConfig
 
@@ -30,6 +31,7 @@ __all__ = [
     "ProbeConfig",
     "ScoreConfig",
     "Settings",
+    "SitesConfig",
     "WindowsConfig",
     "build",
     "dump",

@@ -9,6 +9,7 @@ from bindtune.errors import ConfigError
 
 COMMANDS = {
     "windows": "WindowsConfig",
+    "sites": "SitesConfig",
     "pretrain": "PretrainConfig",
     "probe": "ProbeConfig",
     "train": "BindingConfig",

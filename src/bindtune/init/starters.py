@@ -114,5 +114,19 @@ _PROBE = Starter(
     "The values that are set here are for eCLIP peaks of RNA-binding proteins in the human genome.",
 )
 
-STARTERS = {"pretrain": _PRETRAIN, "train": _TRAIN, "windows": _WINDOWS, "probe": _PROBE}
+_SITES = Starter(
+    {
+        "structures": _fill_in(["pdb_files"], "This is a folder; or name files, or a text file that lists them."),
+        "ions": _fill_in(["ZN", "CA", "MG", "MN", "LREE", "HREE"], "Each gets a label file."),
+        "ion_groups": Choice(DEFAULT, "Change the lists if your field draws the line elsewhere."),
+        "out": Choice("labels", "`bindtune train` reads labels from there with data.fasta_path: labels."),
+        "max_resolution": Choice(
+            3.0, "Waters and metals are hard to tell apart in worse maps. Write null to keep all."
+        ),
+        "errors": Choice("skip", "One broken file in thousands is then named and counted."),
+    },
+    "The values that are set here are for a folder of entries of the Protein Data Bank.",
+)
+
+STARTERS = {"pretrain": _PRETRAIN, "train": _TRAIN, "windows": _WINDOWS, "probe": _PROBE, "sites": _SITES}
 """The settings file of each command that has one to begin with."""

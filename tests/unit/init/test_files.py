@@ -19,6 +19,7 @@ SOURCE = Path(files.__file__).parent
         ("train", ["train.yaml"]),
         ("windows", ["windows.yaml"]),
         ("probe", ["probe.yaml"]),
+        ("sites", ["sites.yaml"]),
         ("slurm", ["pretrain.sbatch", "train.sbatch"]),
         ("accelerate", ["ddp.yaml", "fsdp.yaml"]),
     ],
@@ -31,7 +32,7 @@ def test_files_of_each_kind(kind: str, names: list[str], tmp_path: Path) -> None
 
 
 def test_every_kind_is_tested() -> None:
-    assert list(KINDS) == ["pretrain", "train", "windows", "probe", "slurm", "accelerate"]
+    assert list(KINDS) == ["pretrain", "train", "windows", "probe", "sites", "slurm", "accelerate"]
 
 
 @pytest.mark.parametrize(("kind", "begin"), [("slurm", "#!/usr/bin/env bash\n"), ("accelerate", "# ")])
@@ -78,5 +79,5 @@ def test_a_full_disk_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_what_there_is_no_file_for_is_one_line(kind: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refusal:
         write_files(kind, tmp_path)
-    kinds = "pretrain, train, windows, probe, slurm, accelerate"
+    kinds = "pretrain, train, windows, probe, sites, slurm, accelerate"
     assert str(refusal.value) == f"bindtune 0.1.0 has no files for '{kind}', expected one of {kinds}"

@@ -14,7 +14,13 @@ from bindtune.init.settings_file import settings_file
 from bindtune.init.starters import DEFAULT, STARTERS
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-SHIPPED = {"pretrain": "pretrain.yaml", "train": "binding.yaml", "windows": "windows.yaml", "probe": "probe.yaml"}
+SHIPPED = {
+    "pretrain": "pretrain.yaml",
+    "train": "binding.yaml",
+    "windows": "windows.yaml",
+    "probe": "probe.yaml",
+    "sites": "sites.yaml",
+}
 
 
 def names(model: type[Settings], before: str = "") -> list[str]:

@@ -8,8 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bindtune.data.masking import Replacement, choose_masked, replace_selected
-from bindtune.data.masking_strategies import MaskingRates
+from bindtune.data.masking import MaskingRates, Replacement, choose_masked, replace_selected
 from bindtune.data.protein.protein_rows import ResidueRow
 from bindtune.io.labels import UNKNOWN
 from bindtune.models.e1_tokens import IDS
@@ -78,7 +77,7 @@ class JointCollator(ResidueCollator):
         replacement: Replacement = Replacement(mask=0.8, random=0.1),  # noqa: B008 - frozen
     ) -> None:
         super().__init__(preparer)
-        self.rates = MaskingRates(target=mlm_probability, peak_range=(0.0, 1.0), floor=0.0, strategy="uniform")
+        self.rates = MaskingRates(target=mlm_probability, peak_range=(0.0, 1.0), floor=0.0, adaptive=False)
         self.replacement = replacement
 
     def __call__(self, rows: Sequence[ResidueRow]) -> dict[str, Any]:

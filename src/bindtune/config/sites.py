@@ -1,0 +1,110 @@
+"""Settings of `bindtune sites`."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from bindtune.config.settings import Count, Fraction, Settings
+
+_NAME = re.compile(r"[A-Za-z0-9_+]+")
+
+
+class SitesConfig(Settings):
+    """Labels of metal-binding residues from structures, BioLiP or UniProt."""
+
+    structures: tuple[Path, ...] = ()
+    """Structures: a file (mmCIF, BinaryCIF or PDB, plain or gzipped), a folder, with all folders in it, or a text file
+    that lists one path a line."""
+    biolip: Path | None = None
+    """BioLiP's annotation file, of 21 columns, plain or gzipped."""
+    uniprot: tuple[Path, ...] = ()
+    """UniProtKB entries: flat text, JSON, or a table with the columns Entry, Sequence and Binding site."""
+    ions: Annotated[list[str], Field(min_length=1)]
+    """Ions by their element, or groups of ion_groups, parted by commas: each gets a label file."""
+    ion_groups: dict[str, list[str]] = {
+        "LREE": ["LA", "CE", "PR", "ND", "PM", "SM", "EU"],
+        "HREE": ["GD", "TB", "DY", "HO", "ER", "TM", "YB", "LU", "Y"],
+        "REE": ["LREE", "HREE"],
+    }
+    """Ions made of others: elements or other groups."""
+    out: Path
+    """Folder for ION_train.fa, sites.tsv, chains.tsv and summary.json."""
+    overwrite: bool = False
+    """Replace the files of an earlier run in the folder."""
+
+    rule: Literal["distance", "biolip"] = "distance"
+    """A residue binds when a heavy atom of it lies within the cutoff of the ion, or (biolip) within the sum of the van
+    der Waals radii plus 0.5 angstroms."""
+    cutoff: Annotated[float, Field(gt=0, le=20)] = 3.0
+    """With --rule distance: angstroms from the centre of the ion."""
+    min_residues: Count = 2
+    """Residues that must hold an ion; ions that are held by fewer are dropped and counted."""
+    min_occupancy: Fraction = 0.0
+    """Atoms and ions with a lower occupancy do not count."""
+    assembly: str = "1"
+    """Biological assembly whose chains are neighbours too, where the file has it; none takes the deposited coordinates
+    alone."""
+    max_resolution: Annotated[float, Field(gt=0)] | None = None
+    """Leave out structures with a worse resolution in angstroms, and those without one."""
+    methods: list[str] = []
+    """Only structures of these methods, parted by commas, such as X-RAY DIFFRACTION or ELECTRON MICROSCOPY; all where
+    it is empty."""
+    unknown: Literal["?", "0"] = "?"
+    """Label of residues without coordinates; 0 is for tools that do not know the question mark."""
+    errors: Literal["fail", "skip"] = "fail"
+    """What a broken file does: it ends the run, or it is named, counted and skipped."""
+
+    @field_validator("ions", "methods", mode="before", json_schema_input_type=str | list[str])
+    @classmethod
+    def _parted(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = [value]
+        if not isinstance(value, list | tuple):
+            return value
+        return [name.strip() for part in value for name in str(part).split(",") if name.strip()]
+
+    @field_validator("structures", "uniprot", mode="before", json_schema_input_type=str | list[str])
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else [value]
+
+    @field_validator("unknown", mode="before")
+    @classmethod
+    def _zero_is_a_label(cls, value: Any) -> Any:
+        return "0" if value == 0 and not isinstance(value, bool) else value
+
+    @field_validator("assembly", mode="before")
+    @classmethod
+    def _assembly_is_a_name(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("methods")
+    @classmethod
+    def _upper(cls, value: list[str]) -> list[str]:
+        return [method.upper() for method in value]
+
+    @field_validator("ions")
+    @classmethod
+    def _distinct(cls, value: list[str]) -> list[str]:
+        if len({name.lower() for name in value}) < len(value):
+            raise ValueError("an ion comes twice")
+        if bad := [name for name in value if not _NAME.fullmatch(name)]:
+            raise ValueError(f"the name of an ion is letters, digits, _ and +, which {bad[0]!r} is not")
+        return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        sources = [name for name in ("structures", "biolip", "uniprot") if getattr(self, name)]
+        if len(sources) != 1:
+            raise ValueError("give one of --structures, --biolip and --uniprot")
+        if self.rule == "biolip" and "cutoff" in self.model_fields_set:
+            raise ValueError("cutoff has no effect with rule biolip: leave it out")
+        alone = ("rule", "cutoff", "min_occupancy", "assembly", "max_resolution", "methods", "errors", "unknown")
+        unused = [name for name in alone if name in self.model_fields_set]
+        if self.uniprot:
+            unused += ["min_residues"] if "min_residues" in self.model_fields_set else []
+        if unused and sources != ["structures"]:
+            raise ValueError(f"{unused[0]} is about structures: it has no effect with {sources[0]}")
+        return self

@@ -1,0 +1,110 @@
+"""What the Chemical Component Dictionary of the PDB says: which components are metal ions, which letter a residue has.
+
+The dictionary comes with biotite (https://www.wwpdb.org/data/ccd).
+"""
+
+import re
+from functools import cache
+from typing import Any
+
+from biotite.structure.info import get_ccd, vdw_radius_single
+
+NON_METALS = frozenset(
+    ("H", "D", "B", "C", "N", "O", "F", "SI", "P", "S", "CL", "GE", "AS", "SE", "BR", "SB", "TE", "I", "AT", "HE",
+     "NE", "AR", "KR", "XE", "RN", "X")
+)  # fmt: skip
+METALS = frozenset(
+    ("LI", "BE", "NA", "MG", "AL", "K", "CA", "SC", "TI", "V", "CR", "MN", "FE", "CO", "NI", "CU", "ZN", "GA", "RB",
+     "SR", "Y", "ZR", "NB", "MO", "TC", "RU", "RH", "PD", "AG", "CD", "IN", "SN", "CS", "BA", "LA", "CE", "PR", "ND",
+     "PM", "SM", "EU", "GD", "TB", "DY", "HO", "ER", "TM", "YB", "LU", "HF", "TA", "W", "RE", "OS", "IR", "PT", "AU",
+     "HG", "TL", "PB", "BI", "PO", "RA", "AC", "TH", "PA", "U", "NP", "PU", "AM", "CM", "BK", "CF")
+)  # fmt: skip
+"""Symbols of the elements that can be asked for as ions."""
+UNKNOWN_LETTER = "X"
+_PART = re.compile(r"([A-Z][a-z]?)([0-9]*)(?:\s|$)")
+_MOST_PARENTS = 4
+
+_RADII = {
+    "SC": 2.58, "TI": 2.46, "V": 2.42, "CR": 2.45, "Y": 2.75, "ZR": 2.52, "NB": 2.56, "RU": 2.46, "RH": 2.44,
+    "PD": 2.15, "AG": 2.53, "CD": 2.49, "LA": 2.98, "CE": 2.88, "PR": 2.92, "ND": 2.95, "SM": 2.90, "EU": 2.87,
+    "GD": 2.83, "TB": 2.79, "DY": 2.87, "HO": 2.81, "ER": 2.83, "TM": 2.79, "YB": 2.80, "LU": 2.74, "HF": 2.63,
+    "TA": 2.53, "RE": 2.49, "OS": 2.48, "IR": 2.41, "HG": 2.45,
+}  # fmt: skip
+"""Van der Waals radii of metals that biotite's table lacks: Alvarez 2013, Dalton Transactions 42, 8617."""
+
+
+@cache
+def ion_codes() -> dict[str, tuple[str, ...]]:
+    """The components that are one metal ion, by element; some old ones hold the waters around it too.
+
+    >>> ion_codes()["EU"], ion_codes()["FE"][:2]
+    (('EU', 'EU3'), ('2OF', '3OF'))
+    """
+    codes: dict[str, list[str]] = {}
+    for code, formula in zip(_column("id"), _column("formula"), strict=True):
+        counts = {symbol.upper(): int(count or 1) for symbol, count in _PART.findall(formula)}
+        metals = [symbol for symbol in counts if symbol in METALS]
+        if len(metals) == 1 and counts.pop(metals[0]) == 1 and _is_water(counts):
+            codes.setdefault(metals[0], []).append(code)
+    return {element: tuple(sorted(of_element)) for element, of_element in codes.items()}
+
+
+def _is_water(counts: dict[str, int]) -> bool:
+    return not counts or (counts.keys() == {"H", "O"} and counts["H"] == 2 * counts["O"])
+
+
+@cache
+def is_listed(code: str) -> bool:
+    """Whether the dictionary has a component."""
+    return code in _entries()
+
+
+@cache
+def is_amino_acid(code: str) -> bool:
+    """Whether a component is a residue of proteins, modified ones and UNK included."""
+    return "PEPTIDE" in _entries().get(code, ("", "", ""))[0].upper() and not _is_peptide_like(code)
+
+
+@cache
+def residue_letter(code: str) -> str:
+    """One-letter code of a residue; that of its parent where it is modified, X where it has none or several.
+
+    >>> residue_letter("HIS"), residue_letter("MSE"), residue_letter("KCX"), residue_letter("CRO")
+    ('H', 'M', 'K', 'X')
+    """
+    for _ in range(_MOST_PARENTS):
+        _, letter, parent = _entries().get(code, ("", "", ""))
+        if len(letter) == 1 and letter.isascii() and letter.isalpha() and letter.upper() != UNKNOWN_LETTER:
+            return letter.upper()
+        if parent not in _entries():
+            break
+        code = parent
+    return UNKNOWN_LETTER
+
+
+@cache
+def van_der_waals_radius(element: str) -> float | None:
+    """Radius in angstroms, or None where it is not known.
+
+    Bondi 1964 and Mantina et al. 2009, as biotite has them; for other metals Alvarez 2013.
+    """
+    radius = vdw_radius_single(element)
+    return _RADII.get(element) if radius is None else float(radius)
+
+
+def _is_peptide_like(code: str) -> bool:
+    return _entries()[code][0].upper() == "PEPTIDE-LIKE"
+
+
+@cache
+def _entries() -> dict[str, tuple[str, str, str]]:
+    """Type, letter and parent of each component."""
+    names = ("type", "one_letter_code", "mon_nstd_parent_comp_id")
+    kinds, letters, parents = (_column(name) for name in names)
+    return dict(zip(_column("id"), zip(kinds, letters, parents, strict=True), strict=True))
+
+
+def _column(name: str) -> list[str]:
+    component: Any = get_ccd()["chem_comp"]
+    values: list[str] = component[name].as_array(str).tolist()
+    return values

@@ -1,0 +1,230 @@
+"""Entries in mmCIF and BinaryCIF: categories as the PDBx dictionary has them (https://mmcif.wwpdb.org)."""
+
+import re
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from bindtune.io.assemblies import cif_copies
+from bindtune.io.components import is_amino_acid, residue_letter
+from bindtune.io.entries import Atoms, Entry, Ints, Polymer, Text
+
+_NOTHING = ("", "?", ".")
+_MOST_ATOMS = 50_000_000
+_MOST_RESIDUES = 1_000_000
+_PEPTIDE = re.compile(r"peptide(?! nucleic)", re.IGNORECASE)
+_RESOLUTIONS = (("refine", "ls_d_res_high"), ("em_3d_reconstruction", "resolution"), ("reflns", "d_resolution_high"))
+_CARTESIAN = ("Cartn_x", "Cartn_y", "Cartn_z")
+
+
+def atom_block(content: Any) -> Any:
+    """The first data block with atoms; dictionaries of ligands may stand beside it.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for name in content:
+        if "atom_site" in content[name]:
+            return content[name]
+    raise ValueError("there is no atom_site")
+
+
+def cif_entry(name: str, block: Any, *, assembly: str | None) -> Entry:
+    """The entry of a data block.
+
+    Args:
+        name: of the structure.
+        block: as biotite has it, of text or binary files.
+        assembly: name of the assembly, or None.
+
+    Raises:
+        LookupError: a column is missing.
+        ValueError: values are not what they should be.
+    """
+    sites = block["atom_site"]
+    count = int(sites.row_count)
+    if count > _MOST_ATOMS:
+        raise ValueError(f"{count:,} atoms are more than {_MOST_ATOMS:,}")
+    model = _text(sites, "pdbx_PDB_model_num", count, absent="1")
+    first = np.flatnonzero(model == model[0])
+    unit = _text(sites, "label_asym_id", count)[first]
+    sequence = _text(sites, "label_seq_id", count, absent="")[first]
+    entity = _text(sites, "label_entity_id", count, absent="")[first]
+    component = _text(sites, "label_comp_id", count)[first]
+    chain = _text(sites, "auth_asym_id", count, absent="")[first]
+    chain = np.where(chain == "", unit, chain)
+    number = _text(sites, "auth_seq_id", count, absent="")[first]
+    number = np.where(number == "", sequence, number)
+    number = np.char.add(number, _text(sites, "pdbx_PDB_ins_code", count, absent="")[first])
+    element = np.char.upper(_text(sites, "type_symbol", count)[first])
+    position = _positions(sequence)
+    polymers, polymer = _polymers(block, unit=unit, chain=chain, entity=entity, component=component, position=position)
+    lengths = np.array([len(each.letters) for each in polymers] + [0])
+    if (position[polymer >= 0] >= lengths[polymer[polymer >= 0]]).any():
+        raise ValueError("label_seq_id lies behind the end of entity_poly_seq")
+    keys = np.char.add(np.char.add(unit, "|"), number)
+    atoms = Atoms(
+        xyz=np.stack([_numbers(sites, name, count)[first] for name in _CARTESIAN], axis=-1),
+        element=element,
+        name=_text(sites, "label_atom_id", count, absent="")[first],
+        component=component,
+        alternate=_text(sites, "label_alt_id", count, absent="")[first],
+        occupancy=_numbers(sites, "occupancy", count, absent=1.0)[first],
+        unit=unit,
+        chain=chain,
+        number=number,
+        residue=np.unique(keys, return_inverse=True)[1].astype(np.int64),
+        polymer=polymer,
+        position=np.where(polymer >= 0, position, -1),
+    )
+    return Entry(
+        name=name,
+        methods=_methods(block),
+        resolution=_resolution(block),
+        models=len(np.unique(model)),
+        polymers=polymers,
+        atoms=atoms.take((element != "H") & (element != "D")),
+        copies=() if assembly is None else cif_copies(block, assembly),
+    )
+
+
+def _text(category: Any, name: str, count: int, *, absent: str | None = None) -> Text:
+    """A column as text, "" where a value is missing.
+
+    Raises:
+        KeyError: there is no such column, and it may not be absent.
+        ValueError: it has another length than the others.
+    """
+    if name not in category and absent is not None:
+        return np.full(count, absent)
+    values: Text = np.asarray(category[name].as_array(str))
+    if len(values) != count:
+        raise ValueError(f"{name} has {len(values)} values for {count} rows")
+    return np.where(np.isin(values, _NOTHING), "", values)
+
+
+def _numbers(category: Any, name: str, count: int, *, absent: float | None = None) -> Any:
+    if name not in category and absent is not None:
+        return np.full(count, absent)
+    values = np.asarray(category[name].as_array(float, masked_value=np.nan if absent is None else absent))
+    if len(values) != count:
+        raise ValueError(f"{name} has {len(values)} values for {count} rows")
+    if not np.isfinite(values).all() or (len(values) and abs(values).max() > 1e6):
+        raise ValueError(f"{name} holds a value that is no coordinate or occupancy")
+    return values.astype(np.float64)
+
+
+def _positions(sequence: Text) -> Ints:
+    """0-based places in the sequence, -1 where there is none."""
+    position = np.full(len(sequence), -1, np.int64)
+    numbered = sequence != ""
+    position[numbered] = sequence[numbered].astype(np.int64) - 1
+    if (position[numbered] < 0).any():
+        raise ValueError("label_seq_id is not counted from 1")
+    return position
+
+
+def _polymers(
+    block: Any, *, unit: Text, chain: Text, entity: Text, component: Text, position: Ints
+) -> tuple[tuple[Polymer, ...], Ints]:
+    """The chains of amino acids, and which of them each atom belongs to."""
+    sequences = _sequences(block)
+    proteins = _protein_entities(block, sequences)
+    entity_of = dict(zip(unit.tolist(), entity.tolist(), strict=True))
+    author_of = dict(zip(unit.tolist(), chain.tolist(), strict=True))
+    units = list(dict.fromkeys(unit.tolist()))
+    for label, author in _all_units(block, proteins, entity_of):
+        author_of.setdefault(label, author)
+        units += [] if label in units else [label]
+    polymers: list[Polymer] = []
+    polymer = np.full(len(unit), -1, np.int64)
+    for label in units:
+        inside = (unit == label) & (position >= 0)
+        if entity_of.get(label, "") in proteins:
+            letters = "".join(map(residue_letter, sequences[entity_of[label]]))
+            polymers.append(Polymer(author_of[label], letters))
+        elif not sequences and inside.any() and _mostly_amino_acids(component[inside].tolist()):
+            polymers.append(_from_atoms(author_of[label], component[inside], position[inside]))
+        else:
+            continue
+        polymer[inside] = len(polymers) - 1
+    return tuple(polymers), polymer
+
+
+def _sequences(block: Any) -> dict[str, list[str]]:
+    """The components of each polymer entity; of several at one place the first counts."""
+    if "entity_poly_seq" not in block:
+        return {}
+    category = block["entity_poly_seq"]
+    count = int(category.row_count)
+    if count > _MOST_RESIDUES:
+        raise ValueError(f"entity_poly_seq has {count:,} rows, more than {_MOST_RESIDUES:,}")
+    columns = [_text(category, name, count).tolist() for name in ("entity_id", "num", "mon_id")]
+    numbered: dict[str, dict[int, str]] = defaultdict(dict)
+    for name, number, code in zip(*columns, strict=True):
+        numbered[name].setdefault(int(number), code)
+    for name, codes in numbered.items():
+        if sorted(codes) != list(range(1, len(codes) + 1)):
+            raise ValueError(f"entity_poly_seq does not number entity {name!r} from 1 without a gap")
+    return {name: [codes[number] for number in sorted(codes)] for name, codes in numbered.items()}
+
+
+def _protein_entities(block: Any, sequences: dict[str, list[str]]) -> frozenset[str]:
+    if "entity_poly" in block and "type" in block["entity_poly"] and "entity_id" in block["entity_poly"]:
+        names, kinds = (block["entity_poly"][name].as_array(str).tolist() for name in ("entity_id", "type"))
+        listed = {name: bool(_PEPTIDE.search(kind)) for name, kind in zip(names, kinds, strict=True)}
+    else:
+        listed = {}
+    return frozenset(
+        name for name, codes in sequences.items() if listed.get(name, name not in listed and _mostly_amino_acids(codes))
+    )
+
+
+def _all_units(block: Any, proteins: frozenset[str], entity_of: dict[str, str]) -> list[tuple[str, str]]:
+    """Chains of proteins without any coordinates: their label, and the author's name where the file has it."""
+    if "struct_asym" not in block or not {"id", "entity_id"} <= set(block["struct_asym"]):
+        return []
+    labels, entities = (block["struct_asym"][name].as_array(str).tolist() for name in ("id", "entity_id"))
+    missing = {label: entity for label, entity in zip(labels, entities, strict=True)
+               if label not in entity_of and entity in proteins}  # fmt: skip
+    entity_of |= missing
+    authors: dict[str, str] = {}
+    if missing and "pdbx_poly_seq_scheme" in block:
+        scheme = block["pdbx_poly_seq_scheme"]
+        if {"asym_id", "pdb_strand_id"} <= set(scheme):
+            names = (scheme[name].as_array(str).tolist() for name in ("asym_id", "pdb_strand_id"))
+            authors = dict(zip(*names, strict=True))
+    return [(label, authors.get(label, label)) for label in missing]
+
+
+def _mostly_amino_acids(codes: list[str]) -> bool:
+    return 2 * sum(map(is_amino_acid, codes)) > len(codes)
+
+
+def _from_atoms(chain: str, component: Text, position: Ints) -> Polymer:
+    """A chain whose sequence the file does not say; places without coordinates are X."""
+    length = int(position.max()) + 1
+    if length > _MOST_RESIDUES:
+        raise ValueError(f"label_seq_id {length:,} is too large")
+    letters = ["X"] * length
+    for place, code in zip(position.tolist(), component.tolist(), strict=True):
+        letters[place] = residue_letter(code)
+    return Polymer(chain, "".join(letters), from_atoms=True)
+
+
+def _methods(block: Any) -> tuple[str, ...]:
+    if "exptl" not in block or "method" not in block["exptl"]:
+        return ()
+    methods = block["exptl"]["method"].as_array(str).tolist()
+    return tuple(method.upper() for method in methods if method not in _NOTHING)
+
+
+def _resolution(block: Any) -> float | None:
+    """The highest resolution that the first category with one gives."""
+    for category, name in _RESOLUTIONS:
+        if category in block and name in block[category]:
+            values = [value for value in block[category][name].as_array(str).tolist() if value not in _NOTHING]
+            if values:
+                return min(map(float, values))
+    return None

@@ -1,0 +1,94 @@
+"""Files of structures: what they are called, and which reader their content asks for."""
+
+import io
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+from biotite.file import DeserializationError, InvalidFileError
+from biotite.structure import BadStructureError
+from biotite.structure.io.pdbx import BinaryCIFFile, CIFFile
+
+from bindtune.errors import InputError, library_text
+from bindtune.io.entries import Entry
+from bindtune.io.entries_cif import atom_block, cif_entry
+from bindtune.io.entries_pdb import pdb_entry
+from bindtune.io.text import line_blocks, name_problem, open_bytes
+
+SUFFIXES = (".cif", ".mmcif", ".bcif", ".pdb", ".ent")
+_PDB_ID = re.compile(r"(?:pdb)?([0-9][a-z0-9]{3}|pdb_[0-9]{4}[a-z0-9]{4})", re.IGNORECASE)
+_BINARY = 1 << 29
+"""Most bytes of an unpacked BinaryCIF file."""
+_MALFORMED = (
+    LookupError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError, AssertionError,
+    struct.error, DeserializationError, InvalidFileError, BadStructureError,
+)  # fmt: skip
+"""What libraries raise where a file is not what it should be."""
+
+
+def entry_name(path: Path) -> str | None:
+    """The name of the structure in a file, or None where the file is called otherwise.
+
+    Names like those of the PDB are written in lower case, without `pdb` before them.
+
+    Examples:
+        >>> entry_name(Path("pdb1OI0.ent.gz")), entry_name(Path("1gl4.bcif")), entry_name(Path("My-Model.pdb"))
+        ('1oi0', '1gl4', 'My-Model')
+        >>> entry_name(Path("README.md"))
+    """
+    plain = path.name.removesuffix(".gz")
+    suffix = next((suffix for suffix in SUFFIXES if plain.lower().endswith(suffix)), None)
+    if suffix is None or len(plain) == len(suffix):
+        return None
+    stem = plain[: -len(suffix)]
+    found = _PDB_ID.fullmatch(stem)
+    return found[1].lower() if found else stem
+
+
+def read_entry(path: Path, *, assembly: str | None = None) -> Entry:
+    """Read a structure in mmCIF, BinaryCIF or PDB format, gzipped or not; the content tells which.
+
+    Args:
+        path: the file.
+        assembly: name of the biological assembly whose copies are wanted, or None.
+
+    Raises:
+        InputError: it is missing or malformed.
+    """
+    name = entry_name(path) or path.name
+    if problem := name_problem(name):
+        raise InputError(path, None, problem)
+    try:
+        if path.name.removesuffix(".gz").lower().endswith(".bcif"):
+            return cif_entry(name, atom_block(_binary(path)), assembly=assembly)
+        lines = [line for _, block in line_blocks(path) for line in block]
+        if _is_cif(lines):
+            return cif_entry(name, atom_block(CIFFile.deserialize("\n".join([*lines, ""]))), assembly=assembly)
+        if not any(line.startswith(("ATOM  ", "HETATM")) for line in lines):
+            raise ValueError("there is no atom, expected mmCIF, BinaryCIF or PDB format")
+        return pdb_entry(name, lines, assembly=assembly)
+    except _MALFORMED as error:
+        text = library_text(error)
+        raise InputError(path, None, f"no structure: {text}") from error
+
+
+def _is_cif(lines: list[str]) -> bool:
+    first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
+    return first.strip().lower().startswith("data_")
+
+
+def _binary(path: Path) -> Any:
+    """What biotite makes of a BinaryCIF file.
+
+    Raises:
+        InputError: it cannot be read, or is too large.
+    """
+    try:
+        with open_bytes(path) as stream:
+            content = stream.read(_BINARY + 1)
+    except (OSError, EOFError) as error:
+        raise InputError(path, None, f"cannot be read: {error}") from error
+    if len(content) > _BINARY:
+        raise InputError(path, None, f"holds more than {_BINARY:,} bytes")
+    return BinaryCIFFile.read(io.BytesIO(content))

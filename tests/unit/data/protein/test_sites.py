@@ -1,0 +1,49 @@
+"""Records of equal sequences, and groups of ions."""
+
+import numpy as np
+import pytest
+
+from bindtune.config import SitesConfig
+from bindtune.data.protein.sites import Records, elements_of
+from bindtune.errors import ConfigError
+
+
+def mask(text: str) -> np.ndarray:
+    return np.array([letter == "1" for letter in text])
+
+
+def test_equal_sequences_are_one_record_with_the_union_of_their_sites() -> None:
+    records = Records()
+    assert records.add("1abc_A", "MKHHC", mask("11100"), {"ZN": mask("00100")}) == "1abc_A"
+    assert records.add("2abc_B", "MKHHC", mask("01110"), {"ZN": mask("00010"), "CA": mask("01000")}) == "1abc_A"
+    assert records.add("3abc_C", "MKHHC", mask("01110"), {}) == "1abc_A"
+    assert records.add("4abc_A", "MKHH", mask("1111"), {"ZN": mask("0011")}) == "4abc_A"
+    assert len(records) == 2
+    first, second = records.of("ZN")
+    assert (first.name, first.chains, first.labels("ZN", unknown="?")) == ("1abc_A", 3, "0011?")
+    assert first.labels("ZN", unknown="0") == "00110" and first.labels("CA", unknown="?") == "0100?"
+    # Both chains with zinc show residue 3, and one binds with it; residue 4 is shown by one of them alone.
+    assert first.counts("ZN") == {"binding": 2, "not_binding": 2, "unknown": 1, "disagreeing": 1}
+    assert [record.name for record in records.of("CA")] == ["1abc_A"] and second.labels("ZN", unknown="?") == "0011"
+
+
+def test_a_name_that_comes_again_gets_a_number() -> None:
+    records = Records()
+    names = [records.add("x_A", sequence, mask("1"), {}) for sequence in ("M", "K", "H")]
+    assert names == ["x_A", "x_A.2", "x_A.3"]
+
+
+def test_groups() -> None:
+    groups = SitesConfig.model_fields["ion_groups"].default
+    assert elements_of("LREE", groups) == ("LA", "CE", "PR", "ND", "PM", "SM", "EU")
+    assert elements_of("HREE", groups) == ("GD", "TB", "DY", "HO", "ER", "TM", "YB", "LU", "Y")
+    assert elements_of("REE", groups) == elements_of("LREE", groups) + elements_of("HREE", groups)
+    assert elements_of("zn", groups) == ("ZN",)
+    for name, problem in {"XX": "'XX' is unknown, expected a metal's symbol such as ZN, or one of LREE, HREE, REE",
+                          "CL": "'CL' is unknown"}.items():  # fmt: skip
+        with pytest.raises(ConfigError, match=problem):
+            elements_of(name, groups)
+    with pytest.raises(ConfigError, match="A holds itself, by way of A and B"):
+        elements_of("A", {"A": ["B"], "B": ["A"]})
+    with pytest.raises(ConfigError, match="A has no members"):
+        elements_of("A", {"A": []})

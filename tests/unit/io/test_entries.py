@@ -1,0 +1,106 @@
+"""Structures as entries: names, sequences, places of residues, formats that say the same."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from biotite.structure.io.pdbx import BinaryCIFFile, CIFFile, compress
+
+from bindtune.errors import InputError
+from bindtune.io.entries_pdb import place_residues
+from bindtune.io.entry_files import entry_name, read_entry
+
+
+@pytest.mark.parametrize(
+    ("name", "structure"),
+    [("1ABC.cif", "1abc"), ("pdb1abc.ent.gz", "1abc"), ("1abc.pdb.gz", "1abc"), ("AF-P1-F1.cif", "AF-P1-F1"),
+     ("pdb_00001abc.bcif.gz", "pdb_00001abc"), ("README.md", None), (".cif", None), ("x.pdbx", None)],
+)  # fmt: skip
+def test_names(name: str, structure: str | None) -> None:
+    assert entry_name(Path(name)) == structure
+
+
+@pytest.mark.parametrize(
+    ("codes", "numbers", "places"),
+    [
+        ("GAGS", "1 2 3 4", [0, 1, 2, 3]),  # whole
+        ("GS", "5 6", [2, 3]),  # the first residues are missing, numbers are shifted by two
+        ("GA", "1 2", [0, 1]),  # repeats: numbers decide
+        ("GASG", "1 2 4 5", [0, 1, 3, 4]),  # a gap
+        ("GAGSG", "1 2 2A 3 4", [0, 1, 2, 3, 4]),  # an insertion code
+        ("GSG", "1 14 15", [0, 3, 4]),  # a jump in the numbers that is larger than the gap
+        ("W", "1", [-1]),  # in no place
+        ("", "", []),
+    ],
+)
+def test_residues_find_their_places(codes: str, numbers: str, places: list[int]) -> None:
+    found = place_residues(list("GAGSGW") if codes != "W" else list("GAG"), list(codes), numbers.split())
+    assert found.tolist() == places
+
+
+def test_a_long_chain_is_placed_where_numbers_say() -> None:
+    generator = np.random.default_rng(0)
+    sequence = generator.choice(list("ACDEFGHIKLMNPQRSTVWY"), 400).tolist()
+    for _ in range(20):
+        shown = np.sort(generator.choice(400, 330, replace=False))
+        codes = [sequence[place] for place in shown]
+        assert place_residues(sequence, codes, [str(place - 7) for place in shown]).tolist() == shown.tolist()
+
+
+def test_formats_say_the_same(shared: Path, tmp_path: Path) -> None:
+    source = shared / "data/structures/5eil.cif.gz"
+    text = gzip.decompress(source.read_bytes()).decode()
+    (tmp_path / "5eil.cif").write_text(text)
+    binary = BinaryCIFFile()
+    for name, block in CIFFile.deserialize(text).items():
+        from biotite.structure.io.pdbx import BinaryCIFBlock, BinaryCIFCategory, BinaryCIFColumn
+
+        kept = ("atom_site", "entity_poly", "entity_poly_seq", "struct_asym", "exptl", "refine", "pdbx_poly_seq_scheme",
+                "pdbx_struct_assembly_gen", "pdbx_struct_oper_list")  # fmt: skip
+        binary[name] = BinaryCIFBlock(
+            {
+                one: BinaryCIFCategory(
+                    {key: BinaryCIFColumn(column.as_array(str)) for key, column in block[one].items()}
+                )
+                for one in kept
+            }
+        )
+    compress(binary).write(tmp_path / "5eil.bcif")
+    entries = [read_entry(path, assembly="1") for path in (source, tmp_path / "5eil.cif", tmp_path / "5eil.bcif")]
+    for entry in entries:
+        assert (entry.name, entry.resolution, entry.methods) == ("5eil", 2.25, ("X-RAY DIFFRACTION",))
+        assert entry.polymers == entries[0].polymers and len(entry.copies) == 1
+        for name, values in vars(entry.atoms).items():
+            np.testing.assert_array_equal(values, getattr(entries[0].atoms, name), err_msg=name)
+
+
+def test_the_whole_sequence_is_that_of_seqres(shared: Path) -> None:
+    entry = read_entry(shared / "data/structures/1oi0.pdb.gz")
+    first = entry.polymers[0]
+    assert (first.chain, len(first.letters), first.letters[:4]) == ("A", 124, "GSSM")
+    own = entry.atoms.polymer == 0
+    shown = dict(zip(entry.atoms.position[own].tolist(), entry.atoms.component[own].tolist(), strict=True))
+    assert len(shown) == 108 and shown[69] == "HIS" and shown[82] == "ASP"
+    assert not (entry.atoms.polymer > 0).any()  # chains B to D have no coordinates
+    assert not np.isin(entry.atoms.element, ["H", "D"]).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("a.pdb", b"", "no structure: there is no atom"),
+        ("a.cif", b"data_x\n_entry.id x\n", "no structure: there is no atom_site"),
+        ("a.bcif", b"\x93\x01", "no structure: "),
+        (
+            "a.pdb",
+            b"ATOM      1  CA  ALA A   1      xx.000   2.000   3.000  1.00  0.00           C\n",
+            "no structure: ",
+        ),
+        ("a.cif", b"<html>", "a.cif: is a page of HTML or XML"),
+    ],
+)
+def test_what_is_no_structure(tmp_path: Path, name: str, content: bytes, problem: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=problem):
+        read_entry(tmp_path / name)
