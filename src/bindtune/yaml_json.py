@@ -94,6 +94,17 @@ def write_document(content: Any) -> str:
     return text
 
 
+def write_value(value: Any) -> str:
+    """One plain value as YAML on one line, which `read_value` reads back.
+
+    Examples:
+        >>> write_value(["NO", "ZN"]), write_value("1e-4"), write_value(None)
+        ("['NO', ZN]", "'1e-4'", 'null')
+    """
+    text: str = yaml.dump([value], Dumper=_Dumper, default_flow_style=True, width=1 << 16, allow_unicode=True)
+    return text.strip()[1:-1]
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 

@@ -378,7 +378,16 @@ def test_structures_are_coloured(
     (tmp_path / "pdbs").mkdir()
     for name in ("p0", "p2"):
         write_structure(tmp_path / f"pdbs/{name}.pdb", proteins[name])
+    write_structure(tmp_path / "pdbs/p9.pdb", proteins["p0"])
+    for name in ("p1.txt", ".notes"):
+        (tmp_path / "pdbs" / name).write_text("")
     assert run(*options, "--structure", "pdbs") == 0
+    lines = capsys.readouterr().out
+    assert "structures without a predicted protein: 1 of 3 (p9.pdb)" in lines
+    assert "skipped files that are neither PDB nor mmCIF: 1 (p1.txt)" in lines
+    summary = json.loads(Path("out/summary.json").read_text())
+    assert summary["structures_without_prediction"] == ["p9.pdb"] and summary["skipped_structure_files"] == ["p1.txt"]
+    assert [each["protein"] for each in summary["structures"]] == ["p0", "p2"]
     highest = table[table.protein == "p2"].groupby("position").probability.max()
     factors = [float(line[60:66]) for line in Path("out/structures/p2.pdb").read_text().splitlines()[:-1]]
     np.testing.assert_allclose(factors, highest, atol=0.0005001)

@@ -15,7 +15,7 @@ from bindtune.yaml_json import checked_number, read_document, read_json, read_va
 
 
 def test_the_examples_hold() -> None:
-    assert doctest.testmod(yaml_json) == doctest.TestResults(failed=0, attempted=3)
+    assert doctest.testmod(yaml_json) == doctest.TestResults(failed=0, attempted=4)
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,9 @@ def predict(settings: PredictConfig) -> str:
         lines = _told(run, counts, settings)
         summary = _summary(run, counts, settings)
         if settings.structure is not None:
-            written = colour_structures(settings)
-            summary["structures"] = [coloured.summary() for coloured in written]
-            lines += [coloured.text() for coloured in written]
+            structures = colour_structures(settings)
+            summary |= structures.summary()
+            lines += structures.lines()
         write_text(settings.out / SUMMARY, json.dumps(summary, indent=2) + "\n")
         return "\n".join(lines)
 

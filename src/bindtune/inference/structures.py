@@ -1,7 +1,7 @@
 """Predictions on structures: copies with probabilities as B-factors, ChimeraX attributes, PyMOL scripts."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -75,52 +75,119 @@ class Coloured:
         }
 
 
-def colour_structures(settings: PredictConfig) -> list[Coloured]:
+@dataclass(frozen=True)
+class StructureFiles:
+    """Structures that the command was given.
+
+    Args:
+        by_protein: file of each protein.
+        unreadable: names of files of a folder that are neither PDB nor mmCIF.
+    """
+
+    by_protein: dict[str, Path]
+    unreadable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ColouredStructures:
+    """Structures that were written, and files of which nothing was made.
+
+    Args:
+        coloured: copies that were written.
+        unpredicted: names of structures whose protein was not predicted.
+        unreadable: names of files of a folder that are neither PDB nor mmCIF.
+    """
+
+    coloured: tuple[Coloured, ...]
+    unpredicted: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """One line for each copy, and one for each kind of skipped files."""
+        lines = [each.text() for each in self.coloured]
+        if self.unpredicted:
+            total = len(self.coloured) + len(self.unpredicted)
+            names = _first_names(self.unpredicted)
+            lines.append(f"structures without a predicted protein: {len(self.unpredicted)} of {total} ({names})")
+        if self.unreadable:
+            names = _first_names(self.unreadable)
+            lines.append(f"skipped files that are neither PDB nor mmCIF: {len(self.unreadable)} ({names})")
+        return lines
+
+    def summary(self) -> dict[str, Any]:
+        """Entries of summary.json."""
+        return {
+            "structures": [each.summary() for each in self.coloured],
+            "structures_without_prediction": list(self.unpredicted),
+            "skipped_structure_files": list(self.unreadable),
+        }
+
+
+def colour_structures(settings: PredictConfig) -> ColouredStructures:
     """Write a copy of each structure with the predictions of its protein.
 
     Raises:
         InputError: a structure cannot be read, or is of another protein.
-        ConfigError: no protein was predicted that has a structure.
+        ConfigError: no structure has a predicted protein.
     """
-    wanted = find_structures(settings)
-    found = []
-    for name, predicted in _proteins(settings.out / PARQUET, set(wanted)):
-        found.append(_colour(wanted[name], predicted, settings))
-    if not found:
-        named = ", ".join(list(wanted)[:5])
-        raise ConfigError(f"{settings.structure}: no protein was predicted that is called {named}")
-    return found
+    files = find_structures(settings)
+    coloured = {
+        protein: _colour(files.by_protein[protein], predictions, settings)
+        for protein, predictions in _proteins(settings.out / PARQUET, set(files.by_protein))
+    }
+    if not coloured:
+        names = ", ".join(list(files.by_protein)[:5])
+        raise ConfigError(f"{settings.structure}: no protein was predicted that is called {names}")
+    unpredicted = [path.name for protein, path in files.by_protein.items() if protein not in coloured]
+    return ColouredStructures(tuple(coloured.values()), tuple(unpredicted), files.unreadable)
 
 
-def find_structures(settings: PredictConfig) -> dict[str, Path]:
-    """Structures by protein.
+def find_structures(settings: PredictConfig) -> StructureFiles:
+    """Find the structure of each protein.
 
     Raises:
         InputError: there is no structure file where one is expected.
-        ConfigError: a protein is named for a folder of structures.
+        ConfigError: `protein` is set for a folder of structures.
     """
-    place = settings.structure
-    if place is None or not place.exists():
-        raise InputError(place, None, "no such file or folder")
-    if place.is_file():
-        name = structure_name(place)
-        if name is None:
-            refuse_wrong_file(place)
-            raise InputError(place, None, "expected a name that ends in .pdb, .cif or either and .gz")
-        _check_length(place, name)
-        return {settings.protein or name: place}
+    path = settings.structure
+    if path is None or not path.exists():
+        raise InputError(path, None, "no such file or folder")
+    if path.is_file():
+        return StructureFiles({settings.protein or _file_protein(path): path})
     if settings.protein is not None:
         raise ConfigError("protein: the files of a folder of structures have the names of their proteins")
-    named: dict[str, Path] = {}
-    for path in sorted(place.iterdir()):
-        name = structure_name(path)
-        if name is not None and named.setdefault(name, path) != path:
-            raise InputError(path, None, f"is a second structure of protein {name!r}, beside {named[name].name}")
-    if not named:
-        raise InputError(place, None, "holds no PDB or mmCIF file")
-    for name, path in named.items():
-        _check_length(path, name)
-    return named
+    return _files_of_folder(path)
+
+
+def _file_protein(path: Path) -> str:
+    name = structure_name(path)
+    if name is None:
+        refuse_wrong_file(path)
+        raise InputError(path, None, "expected a name that ends in .pdb, .cif or either and .gz")
+    _check_length(path, name)
+    return name
+
+
+def _files_of_folder(folder: Path) -> StructureFiles:
+    structures: dict[str, Path] = {}
+    unreadable = []
+    for path in sorted(folder.iterdir()):
+        protein = structure_name(path)
+        if protein is None:
+            unreadable.append(path.name)
+        elif structures.setdefault(protein, path) != path:
+            first = structures[protein].name
+            raise InputError(path, None, f"is a second structure of protein {protein!r}, beside {first}")
+    if not structures:
+        raise InputError(folder, None, "holds no PDB or mmCIF file")
+    for protein, path in structures.items():
+        _check_length(path, protein)
+    return StructureFiles(structures, tuple(name for name in unreadable if not name.startswith(".")))
+
+
+def _first_names(names: Sequence[str]) -> str:
+    """Up to five names."""
+    return ", ".join(names[:5]) + (" and more" if len(names) > 5 else "")
 
 
 def _check_length(path: Path, name: str) -> None:
@@ -148,17 +215,18 @@ def _colour(path: Path, predicted: list[Predicted], settings: PredictConfig) -> 
     called = np.zeros(len(sequence), bool)
     for each in shown:
         called |= (each.call == 1) if each.call is not None else False
-    there = [(residue, int(place)) for residue, place in zip(residues, mapped.places, strict=True) if place >= 0]
+    aligned = [(residue, int(index)) for residue, index in zip(residues, mapped.places, strict=True) if index >= 0]
     target = settings.out / FOLDER / f"{structure_name(path)}{structure.suffix}"
     # Residues of the chain without a prediction get 0: their own B-factors would be taken for probabilities.
-    values = {**dict.fromkeys(residues, 0.0), **{key: float(highest[at]) for key, at in there}}
+    values = {**dict.fromkeys(residues, 0.0), **{key: float(highest[index]) for key, index in aligned}}
     write_b_factors(target, structure, values)
     attributes = {
-        f"bindtune_{ion}": {key: float(each.probability[at]) for key, at in there} for ion, each in by_ion.items()
+        f"bindtune_{ion}": {key: float(each.probability[index]) for key, index in aligned}
+        for ion, each in by_ion.items()
     }
-    sites = [key for key, at in there if called[at]]
-    unsafe = _write_scripts(target, attributes, chain=chain, sites=sites)
-    return Coloured(target, name, chain, mapped.identity, (len(residues), len(there)), unsafe)
+    sites = [key for key, index in aligned if called[index]]
+    unsafe_name = _write_scripts(target, attributes, chain=chain, sites=sites)
+    return Coloured(target, name, chain, mapped.identity, (len(residues), len(aligned)), unsafe_name)
 
 
 def _write_scripts(
@@ -181,8 +249,8 @@ def _write_scripts(
 def _chain(structure: Structure, sequence: str, chain: str | None, *, name: str) -> tuple[str, Mapped]:
     """The chain that is asked for, or the one most like the protein."""
     if chain is not None and chain not in structure.names:
-        known = ", ".join(structure.names)
-        raise InputError(structure.path, None, f"has no chain '{chain}' of amino acids, it has {known}")
+        chains = ", ".join(structure.names)
+        raise InputError(structure.path, None, f"has no chain '{chain}' of amino acids, it has {chains}")
     candidates = [chain] if chain is not None else list(structure.names)
     try:
         mapped = {each: map_residues(structure.letters[each], sequence) for each in candidates}
@@ -191,9 +259,11 @@ def _chain(structure: Structure, sequence: str, chain: str | None, *, name: str)
     best = max(mapped, key=lambda each: _likeness(mapped[each]))
     identity, coverage = mapped[best].identity, mapped[best].coverage
     if not _is_of(mapped[best]):
-        found = f"{coverage:.0%} of chain {best} can be aligned with protein '{name}', {identity:.0%} of it identical"
+        likeness = (
+            f"{coverage:.0%} of chain {best} can be aligned with protein '{name}', {identity:.0%} of it identical"
+        )
         expected = f"expected at least {_LEAST_COVERAGE:.0%} and {_LEAST_IDENTITY:.0%}"
-        raise InputError(structure.path, None, f"{found}, {expected}")
+        raise InputError(structure.path, None, f"{likeness}, {expected}")
     return best, mapped[best]
 
 

@@ -90,11 +90,9 @@ def _default(field: FieldInfo) -> Any:
 
 
 def _yaml(value: Any) -> str:
-    """A value on one line, as YAML 1.1 and 1.2 read it alike."""
-    import yaml  # here: --help comes without
+    from bindtune.yaml_json import write_value  # here: --help comes without PyYAML
 
-    text: str = yaml.safe_dump([value], default_flow_style=True, width=1 << 16, allow_unicode=True)
-    return text.strip()[1:-1]
+    return write_value(value)
 
 
 def _one_line(text: str | None) -> str:

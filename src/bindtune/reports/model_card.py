@@ -11,10 +11,10 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from bindtune import __version__
+from bindtune.yaml_json import write_document
 
 README, NOTICE = "README.md", "NOTICE"
 AUTO_CLASSES = "The auto classes of transformers load {what} too, after the line `import bindtune.auto`."
@@ -85,7 +85,7 @@ class Card:
 
 def render(card: Card) -> str:
     """The card as Markdown."""
-    header = yaml.safe_dump({**card.terms.header, **card.header}, sort_keys=False, allow_unicode=False, width=1000)
+    header = write_document({**card.terms.header, **card.header})
     text = _template().render(card=card, header=header)
     return text.rstrip() + f"\n\nWritten by bindtune {__version__}.\n"
 
