@@ -27,7 +27,8 @@ from bindtune.inference.shards import NamedSequence
 from bindtune.inference.tables import PARQUET, read_predictions
 from bindtune.io.labels import UNKNOWN
 from bindtune.io.text import LONGEST_LINE
-from bindtune.reports.plots import calibration_figure, save_png, threshold_figure
+from bindtune.reports.binding_charts import calibration_figure, threshold_figure
+from bindtune.reports.charts import save_png
 from bindtune.runs.out_of_fold import read_table
 from bindtune.runs.reading import read_csv
 from bindtune.runs.writing import atomic_stream, write_text

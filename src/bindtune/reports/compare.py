@@ -6,8 +6,8 @@ from pathlib import Path
 from bindtune import __version__
 from bindtune.evaluation.figure_text import number
 from bindtune.outputs import output_file
-from bindtune.reports import charts, compare_binding, compare_pretraining, page
-from bindtune.reports.charts import Span
+from bindtune.reports import compare_binding, compare_pretraining, page
+from bindtune.reports.charts import Span, spans_svg
 from bindtune.reports.compared_runs import Comparison, Difference, Run, Setting, differing_settings, read_runs
 from bindtune.reports.page import Chart, Charts, Page, Section, Table, Text
 from bindtune.reports.report_run import started, version
@@ -167,7 +167,7 @@ def _chart(pool: str, rows: Sequence[Difference]) -> Chart | None:
     # Letters and figures' names are ours; the ion, which is the user's, stands outside of the drawing.
     spans = [Span(f"{row.figure}, {row.run} - A", *gap[:3], 1 + ord(row.run) - ord("B")) for row, gap in gaps]
     told = "; ".join(f"{span.name} {number(span.value)} ({number(span.low)} to {number(span.high)})" for span in spans)
-    return Chart(f"{pool}: differences from A", charts.spans(spans, x_label="difference"), f"{pool}: {told}.")
+    return Chart(f"{pool}: differences from A", spans_svg(spans, x_label="difference"), f"{pool}: {told}.")
 
 
 def _settings(runs: Sequence[Run], changed: dict[str, list[Setting]]) -> Section:

@@ -8,17 +8,16 @@ from numpy.typing import NDArray
 
 from bindtune.evaluation import bootstrap
 from bindtune.evaluation.baseline import out_of_fold_residues
-from bindtune.evaluation.calibration import reliability
+from bindtune.evaluation.calibration import Reliability, reliability
 from bindtune.evaluation.figure_text import UNDEFINED, interval, number, percent
 from bindtune.evaluation.metrics import ResidueMetrics, residue_metrics
-from bindtune.evaluation.ranking import Ranking, average_precision, rank_groups, sort
-from bindtune.reports import charts
-from bindtune.reports.charts import Line
+from bindtune.evaluation.ranking import average_precision, rank_groups, sort
+from bindtune.reports.binding_charts import Call, calibration_chart, curve_charts
+from bindtune.reports.charts import ORANGE, svg
 from bindtune.reports.page import Block, Chart, Charts, Notice, Section, Table, Text
 from bindtune.runs.out_of_fold import OutOfFold
 from bindtune.runs.reading import as_number
 
-_POINTS = 300  # of a curve: more cannot be seen
 _BINS = 10
 _DRAWS = 500  # of proteins, for an interval
 _FEWEST = 20  # residues in a bin of the calibration chart
@@ -182,32 +181,22 @@ def curves_section(predictions: OutOfFold | None, ions: tuple[str, ...], thresho
 
 def _charts_of(ion: str, rows: OutOfFold, threshold: float) -> Charts:
     ranking = sort(rows.label, rows.probability).ranking()
-    found = residue_metrics(rows.label, rows.probability, threshold=threshold)
-    thinned = _thinned(ranking)
-    recall = thinned.true_positives / ranking.positives
-    precision = thinned.true_positives / (thinned.true_positives + thinned.false_positives)
-    alarms = thinned.false_positives / ranking.negatives
-    at = Line([found.recall], [found.precision], colour=2, points=True)
-    called = found.false_positives / ranking.negatives
-    pr = charts.lines(
-        [Line(recall, precision, colour=1), *([at] if not math.isnan(found.precision) else [])],
-        x_label="recall", y_label="precision", levels=[(found.base_rate, 7)], square=True,
-    )  # fmt: skip
-    roc = charts.lines(
-        [Line([0, 1], [0, 1], colour=7, style="--", width=1.1), Line([0, *alarms], [0, *recall], colour=1),
-         *([Line([called], [found.recall], colour=2, points=True)] if not math.isnan(threshold) else [])],
-        x_label="false positive rate", y_label="true positive rate", square=True,
-    )  # fmt: skip
-    area, base = f"AUPRC {number(found.auprc)}", f"base rate {percent(found.base_rate)}"
+    metrics = residue_metrics(rows.label, rows.probability, threshold=threshold)
+    calls = []
+    if not math.isnan(threshold):
+        false_rate = metrics.false_positives / ranking.negatives
+        calls = [Call(false_rate, metrics.recall, metrics.precision, {"colour": ORANGE, "marker": "o"})]
+    roc, precision_recall = curve_charts(ranking, calls)
+    area, base = f"AUPRC {number(metrics.auprc)}", f"base rate {percent(metrics.base_rate)}"
     return Charts(
         (
             Chart(
                 f"{ion}: precision and recall",
-                pr,
+                svg(precision_recall),
                 f"Precision against recall for {ion}. {area}, {base}.",
                 f"{area}, {base}",
             ),
-            Chart(f"{ion}: ROC", roc, f"ROC curve for {ion}.", f"AUROC {number(found.auroc)}"),
+            Chart(f"{ion}: ROC", svg(roc), f"ROC curve for {ion}.", f"AUROC {number(metrics.auroc)}"),
             _calibration_chart(ion, rows),
         ),
         small=True,
@@ -215,26 +204,14 @@ def _charts_of(ion: str, rows: OutOfFold, threshold: float) -> Charts:
 
 
 def _calibration_chart(ion: str, rows: OutOfFold) -> Chart:
-    found = reliability(rows.label, rows.probability, bins=_BINS)
-    enough = found.residues >= _FEWEST
-    predicted, observed = found.predicted[enough], found.observed[enough]
-    svg = charts.lines(
-        [Line([0, 1], [0, 1], colour=7, style="--", width=1.1), Line(predicted, observed, colour=1, points=True)],
-        x_label="predicted probability", y_label="share that binds", square=True,
-    )  # fmt: skip
-    said = "; ".join(f"{p:.2f} predicted, {o:.2f} observed" for p, o in zip(predicted, observed, strict=True))
+    bins = reliability(rows.label, rows.probability, bins=_BINS)
+    enough = bins.residues >= _FEWEST
+    bins = Reliability(bins.predicted[enough], bins.observed[enough], bins.residues[enough])
+    pairs = zip(bins.predicted, bins.observed, strict=True)
+    sentence = "; ".join(f"{predicted:.2f} predicted, {observed:.2f} observed" for predicted, observed in pairs)
     note = f"{enough.sum()} of {_BINS} ranges of probability hold {_FEWEST} residues or more"
-    return Chart(f"{ion}: calibration", svg, f"Calibration for {ion}: {said}.", note)
-
-
-def _thinned(ranking: Ranking) -> Ranking:
-    """Points that are enough to draw a curve: spread over recall and over false alarms alike."""
-    last = len(ranking.scores) - 1
-    wanted = [np.linspace(0, total[-1], _POINTS) for total in (ranking.true_positives, ranking.false_positives)]
-    found = [np.searchsorted(total, places) for total, places in
-             zip((ranking.true_positives, ranking.false_positives), wanted, strict=True)]  # fmt: skip
-    kept = np.unique(np.clip(np.concatenate([*found, [0, last]]), 0, last))
-    return Ranking(*(column[kept] for column in ranking))
+    drawing = svg(calibration_chart({"": bins}))
+    return Chart(f"{ion}: calibration", drawing, f"Calibration for {ion}: {sentence}.", note)
 
 
 def _auprc_range(rows: OutOfFold) -> Range:

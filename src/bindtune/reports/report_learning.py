@@ -7,8 +7,7 @@ from pathlib import Path
 from bindtune.errors import InputError
 from bindtune.evaluation.epoch_selection import NAMES, Metric, kept_epoch, score_of
 from bindtune.evaluation.figure_text import UNDEFINED, number
-from bindtune.reports import charts
-from bindtune.reports.charts import Line
+from bindtune.reports.charts import Line, LineChart, svg
 from bindtune.reports.page import Block, Chart, Charts, Fold, Notice, Section, Table, Text
 from bindtune.runs.reading import as_number, read_csv
 
@@ -99,13 +98,15 @@ def _chart(
         if both:
             at, losses = _points(rows, fold=fold, split="train", ion=ion, name=name)
             if at:
-                curves.append(Line(at, losses, colour=colour, style="--", width=1.1, points=len(at) == 1))
+                curves.append(
+                    Line(at, losses, colour=colour, style="--", width=1.1, marker="o" if len(at) == 1 else "")
+                )
         if epochs:
-            curves.append(Line(epochs, values, f"fold {fold}", colour, points=len(epochs) == 1))
+            curves.append(Line(epochs, values, f"fold {fold}", colour, marker="o" if len(epochs) == 1 else ""))
             told.append(f"fold {fold} ends at {number(values[-1])} in epoch {epochs[-1]}")
     if not curves:
         return None
-    return Chart(title, charts.lines(curves, x_label="epoch", y_label=label), f"{title}: {'; '.join(told)}.")
+    return Chart(title, svg(LineChart(curves, "epoch", label)), f"{title}: {'; '.join(told)}.")
 
 
 def _best_epochs(rows: Sequence[Row], *, inner: bool, metric: Metric, min_delta: float) -> Block:

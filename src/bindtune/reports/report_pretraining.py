@@ -6,8 +6,7 @@ from typing import Any
 
 from bindtune.errors import InputError
 from bindtune.evaluation.figure_text import UNDEFINED, exact_percent, number, percent
-from bindtune.reports import charts
-from bindtune.reports.charts import Line
+from bindtune.reports.charts import Band, Level, Line, LineChart, svg
 from bindtune.reports.page import Block, Chart, Charts, Fold, Notice, Page, Section, Table, Text, Tile
 from bindtune.reports.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
 from bindtune.reports.settings_in_effect import masking_words
@@ -206,8 +205,8 @@ def _loss_chart(title: str, trained: Rows, evaluated: Rows, kind: str) -> Chart 
     drawn = [curve for curve in curves if curve is not None]
     if not drawn:
         return None
-    svg = charts.lines(drawn, x_label="optimiser step", y_label="loss (nats)")
-    return Chart(title, svg, f"{title} by step. {_told(evaluated or trained, f'eval_{kind}loss', f'{kind}loss')}")
+    drawing = svg(LineChart(drawn, "optimiser step", "loss (nats)"))
+    return Chart(title, drawing, f"{title} by step. {_told(evaluated or trained, f'eval_{kind}loss', f'{kind}loss')}")
 
 
 def _told(rows: Rows, *names: str) -> str:
@@ -226,9 +225,11 @@ def _accuracy_chart(evaluated: Rows) -> Chart | None:
     drawn = [curve for curve in curves if curve is not None]
     if not drawn:
         return None
-    svg = charts.lines(drawn, x_label="optimiser step", y_label="share predicted right")
+    drawing = svg(LineChart(drawn, "optimiser step", "share predicted right"))
     described = f"Evaluation accuracy by step. {_told(evaluated, 'eval_accuracy')}"
-    return Chart("Accuracy in evaluation", svg, described, "Share of the masked tokens whose likeliest token is right.")
+    return Chart(
+        "Accuracy in evaluation", drawing, described, "Share of the masked tokens whose likeliest token is right."
+    )
 
 
 def _curve(
@@ -238,7 +239,7 @@ def _curve(
     if not found:
         return None
     steps, values = zip(*found, strict=True)
-    return Line(steps, values, label, colour, style=style, width=width, points=points or len(found) == 1)
+    return Line(steps, values, label, colour, style=style, width=width, marker="o" if points or len(found) == 1 else "")
 
 
 def _evaluations(evaluated: Rows) -> Fold:
@@ -274,15 +275,13 @@ def _rates_chart(trained: Rows, results: dict[str, Any], config: dict[str, Any],
     if not drawn:
         return None
     target, lo, hi = (as_number(config.get(name)) for name in ("target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi"))
-    bands = [(lo, hi, _PEAK)] if adaptive and lo < hi else []
-    svg = charts.lines(
-        drawn, x_label="optimiser step", y_label="share masked", levels=[(target, 7)], bands=bands, y_range=(0, None)
-    )
+    bands = [Band(lo, hi, _PEAK)] if adaptive and lo < hi else []
+    chart = LineChart(drawn, "optimiser step", "share masked", levels=[Level(target)], bands=bands, y_range=(0, None))
     note = "Dashed: the target of the whole." + (" Shaded: the range that peak rates are drawn from." if bands else "")
     told = [
         f"{name} {percent(as_number(results.get(f'train_{kind}masked_rate')))}" for kind, (name, _) in _KINDS.items()
     ]
-    return Chart("Realised masking rates in training", svg, f"Realised rates: {', '.join(told)}.", note)
+    return Chart("Realised masking rates in training", svg(chart), f"Realised rates: {', '.join(told)}.", note)
 
 
 def _rates_table(results: dict[str, Any], config: dict[str, Any], mode: str) -> Table:
@@ -345,8 +344,8 @@ def _one(
     curve = _curve(rows, name, "", _ALL)
     if curve is None:
         return None
-    svg = charts.lines([curve], x_label="optimiser step", y_label=label, y_range=y_range)
-    return Chart(title, svg, f"{title} by step. {_told(rows, name)}")
+    drawing = svg(LineChart([curve], "optimiser step", label, y_range=y_range))
+    return Chart(title, drawing, f"{title} by step. {_told(rows, name)}")
 
 
 def _duration(seconds: float) -> str:

@@ -1,11 +1,9 @@
 """What is drawn lies where the figures say, and files are whole."""
 
 import math
-import re
 import subprocess
 import sys
 from pathlib import Path
-from xml.etree import ElementTree
 
 import matplotlib.image
 import numpy as np
@@ -13,14 +11,17 @@ import pytest
 from matplotlib.axes import Axes
 
 from bindtune.evaluation.metrics import residue_metrics
-from bindtune.reports.plots import (
+from bindtune.evaluation.ranking import sort
+from bindtune.reports.binding_charts import (
+    Call,
     auprc_figure,
     calibration_figure,
-    figure_svg,
+    curve_charts,
     loss_figure,
     save_fold_plots,
     threshold_figure,
 )
+from bindtune.reports.charts import folder_figure, svg
 
 
 def residues(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,6 +41,12 @@ def test_losses_and_the_lowest_are_drawn() -> None:
     assert drawn(axes, "training") == ([1, 2, 3], [3.0, 2.0, 1.0])
     assert drawn(axes, "lowest 1.5000 (epoch 2)") == ([2], [1.5])
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Epoch", "Loss")
+
+
+def test_epochs_are_whole_numbers_also_where_there_is_one() -> None:
+    (axes,) = loss_figure([1], training=[3.0], validation=[2.0], title="ZN, fold 1").axes
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
 
 
 def test_auprc_stands_on_the_base_rate() -> None:
@@ -81,10 +88,14 @@ def test_one_class_is_said_to_be_not_defined() -> None:
 def test_reliability_is_drawn() -> None:
     figure = calibration_figure([0, 1, 1, 1], {"as trained": [0.1, 0.3, 0.6, 1.0]}, title="ZN", bins=2)
     curve, histogram = figure.axes
-    (bars,) = curve.containers
-    assert np.asarray(bars[0].get_xydata()).ravel() == pytest.approx([0.2, 0.5, 0.8, 1.0])
-    assert bars.get_label() == "as trained: error 0.2500"
-    assert histogram.patches[0].get_data().values.tolist() == [2, 2]
+    predicted, observed = drawn(curve, "as trained: error 0.2500")
+    assert predicted == pytest.approx([0.2, 0.8])
+    assert observed == pytest.approx([0.5, 1.0])
+    # Wilson's intervals of 1 of 2 and of 2 of 2.
+    (bars,) = curve.collections
+    ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
+    assert ends == [pytest.approx([0.0945, 0.9055], abs=1e-4), pytest.approx([0.3424, 1.0], abs=1e-4)]
+    assert drawn(histogram, "as trained") == ([0, 0.5, 0.5, 1], [2, 2, 2, 2])
 
 
 def test_fold_plots_are_png_files_at_150_dots_an_inch(tmp_path: Path) -> None:
@@ -107,20 +118,28 @@ def test_fold_plots_are_png_files_at_150_dots_an_inch(tmp_path: Path) -> None:
     assert (height, width) == (570, 810)
 
 
-def test_drawing_for_a_page() -> None:
+def test_one_chart_serves_pages_and_folders() -> None:
     labels, probabilities = residues(2000)
-    figure = threshold_figure(labels, probabilities, thresholds={"mcc": 0.4}, title="ZN < CA")
-    drawing = figure_svg(figure)
-    assert drawing.startswith("<svg")
-    assert ElementTree.fromstring(drawing).tag.endswith("svg")  # noqa: S314 (our own drawing)
-    assert "MCC threshold 0.400" in drawing
-    assert figure_svg(figure) == drawing
-    names = re.findall(r' id="([^"]+)"', drawing)
-    assert len(names) == len(set(names))
-    assert set(re.findall(r'(?:url\(#|href="#)([^)"]+)', drawing)) <= set(names)
+    ranking = sort(labels, probabilities).ranking()
+    roc, _ = curve_charts(ranking, [Call(0.25, 0.5, math.nan, {"name": "MCC", "colour": 4, "marker": "D"})])
+    (axes,) = folder_figure([roc], "ZN").axes
+    assert drawn(axes, "MCC") == ([0.25], [0.5])
+    assert axes.get_xlabel() == "False positive rate"
+    drawing = str(svg(roc))
+    assert "false positive rate" in drawing
+    assert "var(--s4)" in drawing
+    assert "MCC" not in drawing  # a square chart of a page has no legend
+
+
+def test_a_call_without_precision_stands_on_the_roc_curve_alone() -> None:
+    labels, probabilities = residues(2000)
+    calls = [Call(0.25, 0.5, math.nan, {"name": "MCC"})]
+    roc, precision_recall = curve_charts(sort(labels, probabilities).ranking(), calls)
+    assert [curve.name for curve in roc.curves][2:] == ["MCC"]
+    assert len(precision_recall.curves) == 1
 
 
 def test_no_global_state_is_imported() -> None:
     # In a process of its own: another test may have imported it.
-    code = "import sys, bindtune.reports.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, bindtune.reports.binding_charts; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
