@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 import hub as stand_in
 from bindtune import DNABert2ForMaskedLM, E1ForMaskedLM
 from bindtune.demo.tiny_e1 import make_tiny_e1
+from bindtune.models.backbones import E1
 from bindtune.models.binding_checkpoint import read_heads
 from bindtune.publishing.releases import packaged_releases
 from bindtune.publishing.verify import verify
-from bindtune.reports.model_card import e1_notice
 from bindtune.runs.provenance import sha256
 from hub import TOKEN, Hub, Repository
 
@@ -70,7 +70,7 @@ def trained(binding_run: Path, tmp_path: Path) -> Path:
         "inputs": {name: {"path": str(path), "sha256": sha256(path)} for name, path in inputs.items()},
     }
     (run / "provenance.json").write_text(json.dumps(origin))
-    (run / "NOTICE").write_text(e1_notice())
+    (run / "NOTICE").write_text(E1.licence.notice)
     (run / "training.log").write_text("a log\n")
     (run / "fold_1" / "oof.parquet").write_bytes(b"names of proteins")
     (run / "fold_1" / "state.pt").write_bytes(b"states of an optimiser")
@@ -99,7 +99,7 @@ def test_a_binding_run_arrives_without_what_is_private(push: Push, hub: Hub, tra
         name = f"fold_{fold}/best_e1_binding_model_lora/adapter_model.safetensors"
         assert files[name] == (trained / name).read_bytes()
     assert files["global_thresholds.yaml"] == (trained / "global_thresholds.yaml").read_bytes()
-    assert files["NOTICE"].decode() == e1_notice()
+    assert files["NOTICE"].decode() == E1.licence.notice
     assert "profluent-e1-clickthrough-license-agreement" in files["README.md"].decode()
     assert "hf download me/model --local-dir FOLDER\nbindtune predict --run FOLDER" in files["README.md"].decode()
     for name, content in files.items():
@@ -191,7 +191,7 @@ def test_an_exported_model(push: Push, run: Callable[..., int], hub: Hub, traine
     assert (code, "1 files stay here: notes.txt" in out) == (0, True)
     files = hub.files("me/model")
     assert files.keys() == {"README.md", "NOTICE", "config.json", "model.safetensors", "manifest.json"}
-    assert files["NOTICE"].decode() == e1_notice()
+    assert files["NOTICE"].decode() == E1.licence.notice
     assert 'E1ForMaskedLM.from_pretrained("me/model")' in files["README.md"].decode()
     received = E1ForMaskedLM.from_pretrained(snapshot_download("me/model", cache_dir=tmp_path / "cache")).state_dict()
     merged = E1ForMaskedLM.from_pretrained(tmp_path / "merged").state_dict()

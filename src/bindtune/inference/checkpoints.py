@@ -12,7 +12,7 @@ from bindtune.config import load_binding
 from bindtune.errors import CheckpointError, library_text
 from bindtune.models.adapter_config import read_adapter_config
 from bindtune.models.adapters import load_adapters, merge_in_passing, use_adapter
-from bindtune.models.backbones import BatchPreparer, load_encoder, preparer_for
+from bindtune.models.backbones import BatchPreparer, backbone_of, load_encoder, preparer_for
 from bindtune.models.base_files import weight_files
 from bindtune.models.binding_checkpoint import BEST, is_untrained, read_heads
 from bindtune.models.residue import E1ForResidueClassification, E1ResidueClassificationOutput
@@ -133,8 +133,9 @@ class Ensemble:
     def preparer(self) -> BatchPreparer:
         """What prepares the batches of the models."""
         encoder = next(iter(self))._original_model
-        is_esm = encoder.config.model_type == "esm"  # its tokenizer lies beside the encoder that it began with
-        return preparer_for(encoder, self._folds[0].base(self._base_model) if is_esm else "")
+        # A tokenizer lies beside the encoder that the run began with.
+        has_tokenizer = backbone_of(encoder).has_tokenizer
+        return preparer_for(encoder, self._folds[0].base(self._base_model) if has_tokenizer else "")
 
     def base_hashes(self) -> dict[str, str]:
         """The weights of the encoder that the folds share, by file; none where folds have encoders of their own."""

@@ -1,14 +1,22 @@
-"""Encoders that can be adapted, and what each must offer. A further one is a file like `esm2.py` and a line here."""
+"""The encoders that can be adapted: one record each in `BACKBONES`, which loading, model cards and exports read.
 
-from collections.abc import Mapping, Sequence
+To add an encoder, write a module like `esm2.py` with a class like `Encoder` and one like `BatchPreparer`, and add a
+record here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib.resources import files as resources
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import EsmConfig, PreTrainedConfig
+from transformers import EsmConfig, EsmForMaskedLM, PreTrainedConfig
 
+from bindtune.errors import CheckpointError
 from bindtune.models.base_files import check_reachable
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_config import E1Config
@@ -20,7 +28,7 @@ from bindtune.models.load_errors import loading
 
 
 class Encoder(Protocol):
-    """What the ion heads need of an encoder."""
+    """The parts and methods of an encoder that the ion heads use."""
 
     config: Any
     encoder: nn.Module
@@ -33,7 +41,7 @@ class Encoder(Protocol):
 
 
 class BatchPreparer(Protocol):
-    """What turns proteins into the tensors of an encoder."""
+    """Turns proteins into the tensors of an encoder."""
 
     frame: int
     """Tokens that a sequence has beside its residues."""
@@ -41,6 +49,8 @@ class BatchPreparer(Protocol):
     """Whether context sequences may stand before the query."""
     max_num_sequences: int
     """Most sequences of a row, the query counted."""
+    num_tokens: int
+    """Token ids run from 0 to one below this number."""
     mask_id: int
     amino_acids: NDArray[np.int64]
     """Ids of the 20 standard residues, which random replacements are drawn from."""
@@ -58,8 +68,110 @@ class BatchPreparer(Protocol):
         """True at the residues of the query and nowhere else (B, T)."""
 
 
-def find_backbone(name: str) -> dict[str, Any]:
-    """The configuration of an encoder.
+@dataclass(frozen=True, kw_only=True)
+class Licence:
+    """The licence of released weights, as the card of a model that derives from them states it.
+
+    Args:
+        header: its keys of the card's YAML header.
+        text: the licence in a sentence.
+        hub_names: a pattern of the hub names of the weights, as in shells; empty where weights of every name have this
+            licence.
+        notice_file: a file of this package that goes with every derived model; empty where there is none.
+    """
+
+    header: Mapping[str, str]
+    text: str
+    hub_names: str = ""
+    notice_file: str = ""
+
+    @property
+    def notice(self) -> str:
+        """The text that goes with every derived model, or an empty one."""
+        return self.notice_file and resources("bindtune.models").joinpath(self.notice_file).read_text(encoding="utf-8")
+
+    def covers(self, base: str | None) -> bool:
+        """Whether it is the licence of the weights with this hub name; None for a folder."""
+        return not self.hub_names or (base is not None and fnmatchcase(base, self.hub_names))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """An encoder that can be adapted.
+
+    Args:
+        config: the class of its settings. `config.model_type` names the encoder in config.json.
+        describes: whether the content of a config.json is of this encoder.
+        model: its class, with the methods of `Encoder`.
+        prepare: makes the `BatchPreparer` from the model's settings and the name that it was loaded by.
+        reads_homologs: whether context sequences may stand before a protein.
+        has_tokenizer: whether files of a tokenizer lie beside its weights.
+        public_class: the class that users load it with.
+        tags: its tags on a model card.
+        licence: of its released weights.
+    """
+
+    config: type[PreTrainedConfig]
+    describes: Callable[[Mapping[str, Any]], bool]
+    model: Any
+    prepare: Callable[[Any, str], BatchPreparer]
+    reads_homologs: bool
+    has_tokenizer: bool
+    public_class: type[nn.Module]
+    tags: tuple[str, ...] = ()
+    licence: Licence
+
+    @property
+    def package(self) -> str:
+        """The package that users import its class from."""
+        return self.public_class.__module__.partition(".")[0]
+
+    @property
+    def class_names(self) -> frozenset[str]:
+        """Names of its classes, one of which an adapter's files hold."""
+        return frozenset({self.model.__name__, self.public_class.__name__})
+
+
+E1 = Backbone(
+    config=E1Config,
+    describes=E1Config.describes,
+    model=E1ForMaskedLM,
+    prepare=lambda config, _: E1BatchPreparer.for_model(config),
+    reads_homologs=E1BatchPreparer.reads_homologs,
+    has_tokenizer=False,
+    public_class=E1ForMaskedLM,
+    tags=("profluent-e1",),
+    licence=Licence(
+        header={
+            "license": "other",
+            "license_name": "profluent-e1-clickthrough-license-agreement",
+            "license_link": "https://huggingface.co/Profluent-Bio",
+        },
+        text="What derives from the weights of Profluent-E1 is governed by the Profluent-E1 Clickthrough License "
+        "Agreement; the notice below goes with it wherever it goes.",
+        notice_file="PROFLUENT_E1_NOTICE.txt",
+    ),
+)
+ESM2 = Backbone(
+    config=EsmConfig,
+    describes=lambda content: content.get("model_type") == EsmConfig.model_type,
+    model=Esm2ForMaskedLM,
+    prepare=lambda _, name: Esm2BatchPreparer(name),
+    reads_homologs=Esm2BatchPreparer.reads_homologs,
+    has_tokenizer=True,
+    public_class=EsmForMaskedLM,
+    licence=Licence(
+        header={"license": "mit"},
+        text="MIT, as the weights of ESM-2 that it was made from.",
+        hub_names="facebook/esm2_*",
+    ),
+)
+BACKBONES: Mapping[str, Backbone] = {backbone.config.model_type: backbone for backbone in (E1, ESM2)}
+"""The encoders by model type."""
+
+
+def read_config(name: str) -> dict[str, Any]:
+    """The content of a model's config.json.
 
     Raises:
         CheckpointError: there is no such model.
@@ -68,27 +180,32 @@ def find_backbone(name: str) -> dict[str, Any]:
     with loading(name, "no model"):
         check_model(name)
         config, _ = PreTrainedConfig.get_config_dict(name)
-    found: dict[str, Any] = config
-    return found
+    content: dict[str, Any] = config
+    return content
 
 
-def is_protein_encoder(config: Mapping[str, Any]) -> bool:
-    """Whether a configuration is of one of the encoders here."""
-    return config.get("model_type") == EsmConfig.model_type or E1Config.describes(config)
+def recognise(config: Mapping[str, Any]) -> Backbone | None:
+    """The encoder that the content of a config.json is of; None for a model of another kind."""
+    return next((backbone for backbone in BACKBONES.values() if backbone.describes(config)), None)
 
 
-def reads_homologs(name: str) -> bool:
-    """Whether an encoder reads homologs before a protein.
+def find_backbone(name: str) -> Backbone:
+    """The encoder that a hub name or folder holds.
 
     Raises:
-        CheckpointError: there is no such model.
+        CheckpointError: there is no such model, or it is of another kind.
     """
-    kind = find_backbone(name).get("model_type")
-    return (Esm2BatchPreparer if kind == "esm" else E1BatchPreparer).reads_homologs
+    config = read_config(name)
+    backbone = recognise(config)
+    if backbone is None:
+        kind = config.get("model_type")
+        problem = "the configuration names no model type" if kind is None else f"the checkpoint is a '{kind}' model"
+        raise CheckpointError(f"{name}: no model: {problem}, expected {' or '.join(map(repr, BACKBONES))}")
+    return backbone
 
 
 def load_backbone(name: str, *, finite: bool = True) -> tuple[Any, BatchPreparer]:
-    """Load an encoder with its masked-LM head in fp32, and what prepares its batches; no code from the hub is run.
+    """Load an encoder with its masked-LM head in fp32, and its batch preparer. No code from the hub runs.
 
     Args:
         name: hub name or folder.
@@ -102,7 +219,7 @@ def load_backbone(name: str, *, finite: bool = True) -> tuple[Any, BatchPreparer
 
 
 def load_encoder(name: str, *, finite: bool = True) -> Any:
-    """Load an encoder with its masked-LM head in fp32; no code from the hub is run.
+    """Load an encoder with its masked-LM head in fp32. No code from the hub runs.
 
     Args:
         name: hub name or folder.
@@ -112,33 +229,35 @@ def load_encoder(name: str, *, finite: bool = True) -> Any:
         CheckpointError: there is no such model, it is of another kind, or its weights are missing, damaged
             or not finite.
     """
-    kind = find_backbone(name).get("model_type")
-    model = (Esm2ForMaskedLM if kind == "esm" else E1ForMaskedLM).from_pretrained(name)
+    model = find_backbone(name).model.from_pretrained(name)
     if finite:
         check_finite_model(model, name)
     return model
 
 
 def empty_encoder(name: str) -> Any:
-    """An encoder as its configuration has it, on the meta device: shapes, no weights.
+    """An encoder on the meta device, as its configuration describes it: shapes, no weights.
 
     Raises:
         CheckpointError: there is no such model, or it is of another kind.
     """
-    kind = find_backbone(name).get("model_type")
+    backbone = find_backbone(name)
     with loading(name, "no model"):
-        config: Any = (EsmConfig if kind == "esm" else E1Config).from_pretrained(name)
+        config = backbone.config.from_pretrained(name)
         with torch.device("meta"):
-            return Esm2ForMaskedLM(config) if kind == "esm" else E1ForMaskedLM(config)
+            return backbone.model(config)
+
+
+def backbone_of(model: Any) -> Backbone:
+    """The encoder's record of a loaded model, with or without adapters."""
+    return BACKBONES[str(model.config.model_type)]
 
 
 def preparer_for(model: Any, name: str) -> BatchPreparer:
-    """What prepares the batches of a loaded encoder.
+    """The batch preparer of a loaded encoder.
 
     Args:
         model: the encoder, with or without adapters.
-        name: where it came from, for a tokenizer that lies there.
+        name: the name that it was loaded by; a tokenizer may lie there.
     """
-    if model.config.model_type == "esm":
-        return Esm2BatchPreparer(name)
-    return E1BatchPreparer.for_model(model.config)
+    return backbone_of(model).prepare(model.config, name)

@@ -140,6 +140,7 @@ class E1BatchPreparer:
 
     frame = FRAME
     reads_homologs = True
+    num_tokens = len(VOCABULARY)
     mask_id = MASK
     amino_acids = np.array([TOKEN_ID[letter] for letter in "ACDEFGHIKLMNPQRSTVWY"], dtype=np.int64)
     residue_mask = staticmethod(query_residue_mask)

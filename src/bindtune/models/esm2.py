@@ -86,6 +86,7 @@ class Esm2BatchPreparer:
         if tokenizer.mask_token_id is None or tokenizer.unk_token_id in self.amino_acids:
             raise CheckpointError(f"{name}: the tokenizer is not ESM-2's: a residue or <mask> is no token of it")
         self.mask_id = int(tokenizer.mask_token_id)
+        self.num_tokens = 1 + int(max(self.mask_id, *self.amino_acids))
 
     def get_batch_kwargs(
         self, sequences: Sequence[str], device: torch.device | str = "cpu", *, names: Sequence[str] | None = None

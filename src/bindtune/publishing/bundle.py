@@ -19,12 +19,13 @@ import torch
 from bindtune import __version__
 from bindtune.errors import CheckpointError, ConfigError
 from bindtune.models.adapters import ADAPTER_FILES
+from bindtune.models.backbones import BACKBONES
 from bindtune.models.binding_checkpoint import HEADS, read_heads
 from bindtune.publishing.private import find_private, without_folders
 from bindtune.publishing.releases import packaged_releases
 from bindtune.reports.card_binding import ADAPTERS, ENCODER, encoder_of, run_card
 from bindtune.reports.card_pretraining import pretraining_card
-from bindtune.reports.model_card import NOTICE, README, base_name, e1_notice, inputs_of
+from bindtune.reports.model_card import NOTICE, README, base_name, inputs_of
 from bindtune.reports.report_run import provenance
 from bindtune.runs.exclusive import in_use
 from bindtune.runs.kinds import CONFIG, is_binding, run_config
@@ -135,8 +136,8 @@ def _binding_run(run: Path, repo: str, base_model: str | None) -> Bundle:
         small = {name: each for name, each in files.items() if not name.endswith((".pt", ".safetensors", ".bin"))}
         _write(Path(folder), small)
         files[README] = _card(run_card(Path(folder)), repo)
-    if encoder_of(run) == "E1":
-        files[NOTICE] = e1_notice().encode()
+    if notice := encoder_of(run).licence.notice:
+        files[NOTICE] = notice.encode()
     return _bundle("a run of bindtune train", run, files, base)
 
 
@@ -169,8 +170,9 @@ def _exported(folder: Path, repo: str) -> Bundle:
     if README not in files:
         raise ConfigError(f"{folder} has no model card: bindtune export writes README.md beside a model of a run")
     files[README] = _card(read_text(folder / README), repo)
-    if (read_json(folder / "config.json") or {}).get("model_type") == "E1":
-        files[NOTICE] = e1_notice().encode()
+    backbone = BACKBONES.get(str((read_json(folder / "config.json") or {}).get("model_type")))
+    if backbone is not None and backbone.licence.notice:
+        files[NOTICE] = backbone.licence.notice.encode()
     return _bundle("an exported model", folder, files, None)
 
 

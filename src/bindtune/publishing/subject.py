@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
 from bindtune.data.dna.tokens import load_tokenizer
-from bindtune.models.backbones import find_backbone, is_protein_encoder, load_backbone
-from bindtune.models.e1_tokens import IDS, VOCABULARY
+from bindtune.models.backbones import load_backbone, read_config, recognise
+from bindtune.models.e1_tokens import IDS
 from bindtune.models.loading import load_masked_lm
 
 LOGITS, HIDDEN = "logits", "hidden states"
@@ -79,8 +79,7 @@ class ProteinModel(Subject):
     def __init__(self, name: str) -> None:
         self.model, self._preparer = load_backbone(name, finite=False)  # a check of its own looks at the values
         self.model.eval()
-        is_e1 = self.model.config.model_type == "E1"
-        self.vocabulary = len(VOCABULARY) if is_e1 else 1 + max(self._preparer.mask_id, *self._preparer.amino_acids)
+        self.vocabulary = self._preparer.num_tokens
 
     def tokens(self, sequences: Sequence[str]) -> tuple[dict[str, Tensor], Tensor]:
         """See `Subject`."""
@@ -129,4 +128,4 @@ def load_subject(name: str) -> Subject:
     Raises:
         CheckpointError: there is no such model, it does not load completely, or it has no tokenizer.
     """
-    return ProteinModel(name) if is_protein_encoder(find_backbone(name)) else DnaModel(name)
+    return DnaModel(name) if recognise(read_config(name)) is None else ProteinModel(name)

@@ -7,6 +7,7 @@ from typing import Any
 from bindtune.evaluation.epoch_selection import NAMES, metric_of
 from bindtune.evaluation.figure_text import UNDEFINED, interval, number
 from bindtune.evaluation.summary import read_summary
+from bindtune.models.backbones import BACKBONES, E1, Backbone
 from bindtune.reports.model_card import (
     AUTO_CLASSES,
     NOTICE,
@@ -15,7 +16,6 @@ from bindtune.reports.model_card import (
     base_name,
     base_words,
     code,
-    e1_notice,
     input_rows,
     inputs_of,
     licence_of,
@@ -51,21 +51,23 @@ def write_run_card(run: Path) -> None:
 def write_fold_card(
     run: Path, *, fold: int, epoch: int, config: Mapping[str, Any], encoder: str, rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write README.md, and with E1 the NOTICE, beside a fold's adapters, or beside its encoder where there are none.
+    """Write README.md beside a fold's adapters, or beside its encoder where there are none.
+
+    NOTICE goes beside it if the encoder's licence asks for one.
 
     Args:
         run: the run folder; what it does not say yet is left out.
         fold: the fold.
         epoch: that the weights are of.
         config: the run's settings.
-        encoder: model type of the encoder: E1 or esm.
+        encoder: model type of the encoder, one of `BACKBONES`.
         rows: of metrics.csv; those of the epoch are shown.
     """
     folder = run / f"fold_{fold}" / (ADAPTERS if config.get("lora") else ENCODER)
     text = fold_card(provenance(run), fold=fold, epoch=epoch, config=config, encoder=encoder, rows=rows)
     write_text(folder / README, text)
-    if encoder == "E1":
-        write_text(folder / NOTICE, e1_notice())
+    if notice := BACKBONES[encoder].licence.notice:
+        write_text(folder / NOTICE, notice)
 
 
 def run_card(run: Path) -> str:
@@ -97,7 +99,7 @@ def run_card(run: Path) -> str:
         "Binding sites of proteins, residue by residue" if learns_sites else "A language model of proteins, adapted",
         config,
         origin,
-        encoder=encoder_of(run),
+        backbone=encoder_of(run),
         about=about,
         loading=loading,
         figures=tuple(_summary_row(ion, each) for ion, each in summary.items()),
@@ -120,8 +122,8 @@ def fold_card(
     merged: bool = False,
 ) -> str:
     """The card of a fold's adapters, or of the encoder that they were merged into; see `write_fold_card`."""
-    name = "E1ForMaskedLM" if encoder == "E1" else "EsmForMaskedLM"
-    package = "bindtune" if encoder == "E1" else "transformers"
+    backbone = BACKBONES[encoder]
+    name, package = backbone.public_class.__name__, backbone.package
     adapters = bool(config.get("lora")) and not merged
     heads_alone = _trains_heads_alone(config) and not merged
     base = base_name(_checkpoint(config), inputs_of(origin)) or "BASE"
@@ -129,7 +131,7 @@ def fold_card(
     lines = ["```python", f"from {package} import {name}", f"model = {loaded}", "```"]
     if adapters:
         lines[1:3] = ["from peft import PeftModel", lines[1], f'model = PeftModel.from_pretrained({loaded}, "FOLDER")']
-    if encoder == "E1":
+    if package == "bindtune":
         loadable = "the encoder" if adapters or heads_alone else "this folder"
         lines += ["", AUTO_CLASSES.format(what=loadable)]
     held_out = [row for row in rows if str(row.get("epoch")) == str(epoch) and row.get("ion") != "mean"]
@@ -146,14 +148,14 @@ def fold_card(
         f"{what} of fold {fold} of a binding-site run" if learns_sites else f"{what} of an adapted language model",
         config,
         origin,
-        encoder=encoder,
+        backbone=backbone,
         about=(f"{_what(config, origin)}: fold {fold}, epoch {epoch}.{heads if learns_sites else ''}",),
         loading="\n".join(lines),
         figures=tuple(_fold_row(row) for row in shown),
         heads=_FOLD_HEADS,
         note=_fold_note(held_out=bool(shown), tested=bool(tested), config=config),
         relation="adapter" if adapters else "finetune",
-        library="peft" if adapters else "bindtune" if encoder == "E1" else "transformers",
+        library="peft" if adapters else package,
     )
 
 
@@ -177,15 +179,16 @@ def merged_card(run: Path, *, fold: int, epoch: int, base: str, encoder: str) ->
     return fold_card(provenance(run), fold=fold, epoch=epoch, config=config, encoder=encoder, rows=rows, merged=True)
 
 
-def encoder_of(run: Path) -> str:
-    """Model type of the encoder, as the folds' files tell it; E1, which asks for most, where they do not."""
+def encoder_of(run: Path) -> Backbone:
+    """The encoder, by the folds' files. Where they do not name one it is E1, whose licence asks for most."""
     for path in sorted(run.glob(f"fold_*/{ADAPTERS}/adapter_config.json")):
         mapping = (read_json(path) or {}).get("auto_mapping")
         if isinstance(mapping, dict) and mapping.get("base_model_class"):
-            return "E1" if str(mapping["base_model_class"]).startswith("E1") else "esm"
+            name = str(mapping["base_model_class"])
+            return next((backbone for backbone in BACKBONES.values() if name in backbone.class_names), E1)
     for path in sorted(run.glob(f"fold_*/{ENCODER}/config.json")):
-        return str((read_json(path) or {}).get("model_type"))
-    return "E1"
+        return BACKBONES.get(str((read_json(path) or {}).get("model_type")), E1)
+    return E1
 
 
 def _card(
@@ -193,7 +196,7 @@ def _card(
     config: Mapping[str, Any],
     origin: dict[str, Any],
     *,
-    encoder: str,
+    backbone: Backbone,
     about: tuple[str, ...],
     loading: str,
     figures: tuple[tuple[str, ...], ...],
@@ -212,8 +215,7 @@ def _card(
     }
     header["tags"] += ["binding-sites"] if _training(config).get("ions") else []
     header["tags"] += ["lora"] if config.get("lora") else []
-    if encoder == "E1":
-        header["tags"].append("profluent-e1")
+    header["tags"] += backbone.tags
     if figures:
         header["metrics"] = ["average_precision", "roc_auc"]
     if base is not None:
@@ -233,7 +235,7 @@ def _card(
             figure_heads=heads,
             figure_note=note,
             limits=_limits(config),
-            terms=licence_of(encoder, base),
+            terms=licence_of(backbone.config.model_type, base),
         )
     )
 

@@ -7,39 +7,27 @@ header as PyYAML quotes it. Files are named without their folders, which may tel
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from bindtune import __version__
+from bindtune.models.backbones import BACKBONES, Licence
 from bindtune.yaml_json import write_document
 
 README, NOTICE = "README.md", "NOTICE"
 AUTO_CLASSES = "The auto classes of transformers load {what} too, after the line `import bindtune.auto`."
 """A sentence of a card on models whose classes are bindtune's own."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_E1_LICENCE = {
-    "license": "other",
-    "license_name": "profluent-e1-clickthrough-license-agreement",
-    "license_link": "https://huggingface.co/Profluent-Bio",
-}
-
-
-@dataclass(frozen=True)
-class Licence:
-    """What the terms of a base model make of the card.
-
-    Args:
-        header: the licence's keys of the YAML header; none where the terms are not known.
-        text: the same as a sentence.
-        notice: what must be passed on; empty where there is nothing.
-    """
-
-    header: dict[str, str]
-    text: str
-    notice: str = ""
+_DNABERT2 = Licence(
+    header={"license": "apache-2.0"},
+    text="Apache-2.0, as the weights of DNABERT-2 that it was made from.",
+    hub_names="zhihan1996/DNABERT-2-117M",
+)
+_UNKNOWN = Licence(
+    header={}, text="The terms of the base model apply; they are not recorded in the run, so no licence is stated."
+)
 
 
 @dataclass(frozen=True)
@@ -125,28 +113,14 @@ def base_name(checkpoint: object, inputs: dict[str, Any]) -> str | None:
 
 
 def licence_of(kind: str, base: str | None) -> Licence:
-    """The terms that a model derived from another one is under.
+    """The licence of a model that derives from another one.
 
     Args:
-        kind: the base's model type: E1, esm, dnabert2 or another.
+        kind: model type of the base: one of `BACKBONES`, dnabert2 or another.
         base: its hub name, or None.
     """
-    if kind == "E1":
-        text = (
-            "What derives from the weights of Profluent-E1 is governed by the Profluent-E1 Clickthrough License "
-            "Agreement; the notice below goes with it wherever it goes."
-        )
-        return Licence(_E1_LICENCE, text, e1_notice())
-    if base == "zhihan1996/DNABERT-2-117M":
-        return Licence({"license": "apache-2.0"}, "Apache-2.0, as the weights of DNABERT-2 that it was made from.")
-    if kind == "esm" and base is not None and base.startswith("facebook/esm2_"):
-        return Licence({"license": "mit"}, "MIT, as the weights of ESM-2 that it was made from.")
-    return Licence({}, "The terms of the base model apply; they are not recorded in the run, so no licence is stated.")
-
-
-def e1_notice() -> str:
-    """What goes with everything that is derived from Profluent-E1."""
-    return resources("bindtune.models").joinpath("PROFLUENT_E1_NOTICE.txt").read_text(encoding="utf-8")
+    licence = BACKBONES[kind].licence if kind in BACKBONES else _DNABERT2
+    return licence if licence.covers(base) else _UNKNOWN
 
 
 def base_words(checkpoint: object, base: str | None) -> str:

@@ -9,7 +9,7 @@ from transformers.utils.logging import disable_progress_bar
 from bindtune.data.dna.tokens import load_tokenizer
 from bindtune.errors import CheckpointError, ConfigError
 from bindtune.models.adapters import merge_adapters
-from bindtune.models.backbones import load_encoder
+from bindtune.models.backbones import backbone_of, load_encoder
 from bindtune.models.binding_checkpoint import BEST, is_untrained, read_heads
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_export import write_hub_layout
@@ -18,7 +18,7 @@ from bindtune.models.run_encoder import find_encoder
 from bindtune.outputs import output_folder
 from bindtune.reports.card_binding import merged_card
 from bindtune.reports.card_pretraining import pretraining_card
-from bindtune.reports.model_card import NOTICE, README, e1_notice
+from bindtune.reports.model_card import NOTICE, README
 from bindtune.runs.kinds import CONFIG, is_binding, run_config
 from bindtune.runs.writing import atomic_folder, sweep, write_text
 
@@ -28,7 +28,7 @@ def export_run(model: Path, out: Path, *, base_model: str | None = None) -> None
 
     A pretraining run or checkpoint becomes `config.json`, `pytorch_model.bin` and the tokenizer, as the hub has
     DNABERT-2. A fold of a binding run becomes `config.json` and `model.safetensors`, its adapters added to the weights
-    of the encoder, with the licence notice of E1.
+    of the encoder, with the notice that its licence asks for.
 
     Args:
         model: a pretraining run folder or checkpoint, or the folder of a fold.
@@ -81,13 +81,14 @@ def _export_fold(folder: Path, out: Path, base_model: str | None) -> None:
         own = not is_untrained(heads)
         merged = load_encoder(str(folder / BEST) if own else find_encoder(run, base, base_model=base_model))
     merged.save_pretrained(out)
-    kind = str(merged.config.model_type)
-    if kind == "esm":
+    backbone = backbone_of(merged)
+    if backbone.has_tokenizer:
         load_tokenizer(find_encoder(run, base, base_model=base_model)).save_pretrained(out)
-    card = merged_card(run, fold=_fold(heads, folder), epoch=int(heads.get("epoch") or 0), base=base, encoder=kind)
+    fold, epoch = _fold(heads, folder), int(heads.get("epoch") or 0)
+    card = merged_card(run, fold=fold, epoch=epoch, base=base, encoder=backbone.config.model_type)
     write_text(out / README, card)
-    if kind == "E1":
-        write_text(out / NOTICE, e1_notice())
+    if backbone.licence.notice:
+        write_text(out / NOTICE, backbone.licence.notice)
 
 
 def _fold(heads: dict[str, Any], folder: Path) -> int:

@@ -8,12 +8,27 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
+from transformers import PreTrainedConfig
 
 import rounding
 from bindtune import E1BatchPreparer, E1ForMaskedLM, E1Model
 from bindtune.errors import CheckpointError
-from bindtune.models.backbones import load_backbone, preparer_for
+from bindtune.models.backbones import (
+    BACKBONES,
+    E1,
+    ESM2,
+    Backbone,
+    Licence,
+    backbone_of,
+    find_backbone,
+    load_backbone,
+    load_encoder,
+    preparer_for,
+)
 from bindtune.models.residue import E1ForResidueClassification
+from bindtune.reports.card_binding import encoder_of, fold_card
+from bindtune.reports.model_card import licence_of
 
 Make = Callable[..., E1ForMaskedLM]
 IDS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
@@ -78,3 +93,75 @@ def test_the_preparer_belongs_to_the_model(tiny_e1: Make, esm_folder: Path) -> N
     assert type(preparer_for(encoder, str(esm_folder))) is type(preparer)
     with pytest.raises(CheckpointError, match="no tokenizer"):
         preparer_for(encoder, str(esm_folder / "nothing"))
+
+
+def test_each_encoder_is_recognised_by_its_files(tiny_e1: Make, esm_folder: Path, tmp_path: Path) -> None:
+    _saved(tiny_e1(), tmp_path / "e1")
+    assert find_backbone(str(tmp_path / "e1")) is E1
+    assert find_backbone(str(esm_folder)) is ESM2
+    content = json.loads((tmp_path / "e1/config.json").read_text())
+    del content["model_type"]  # as in the hub's older files
+    (tmp_path / "e1/config.json").write_text(json.dumps(content))
+    assert find_backbone(str(tmp_path / "e1")) is E1
+    assert backbone_of(load_encoder(str(tmp_path / "e1"))) is E1
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ({"model_type": "bert"}, "the checkpoint is a 'bert' model, expected 'E1' or 'esm'"),
+        ({}, "the configuration names no model type, expected 'E1' or 'esm'"),
+    ],
+)
+def test_a_model_of_another_kind_is_refused(tmp_path: Path, content: dict[str, str], problem: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError) as caught:
+        find_backbone(str(tmp_path))
+    assert str(caught.value) == f"{tmp_path}: no model: {problem}"
+
+
+class ThirdConfig(PreTrainedConfig):
+    model_type = "third"
+
+
+class ThirdForMaskedLM(nn.Module):
+    """An encoder that is no E1 and no ESM-2."""
+
+    @classmethod
+    def from_pretrained(cls, name: str) -> "ThirdForMaskedLM":
+        model = cls()
+        model.config = ThirdConfig(name_or_path=name)
+        return model
+
+
+def test_a_third_encoder_needs_its_record_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    third = Backbone(
+        config=ThirdConfig,
+        describes=lambda content: content.get("model_type") == "third",
+        model=ThirdForMaskedLM,
+        prepare=lambda config, name: (config.model_type, name),
+        reads_homologs=False,
+        has_tokenizer=True,
+        public_class=ThirdForMaskedLM,
+        tags=("third",),
+        licence=Licence(header={"license": "bsd-3-clause"}, text="BSD.", hub_names="somebody/third-*"),
+    )
+    monkeypatch.setitem(BACKBONES, "third", third)  # type: ignore[arg-type]
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "third"}))
+    model, preparer = load_backbone(str(tmp_path))
+    assert isinstance(model, ThirdForMaskedLM)
+    assert preparer == ("third", str(tmp_path))
+    config = {"model": {"checkpoint": "somebody/third-1b"}, "lora": {"r": 4}, "training": {"ions": ["ZN"]}}
+    card = fold_card({}, fold=1, epoch=1, config=config, encoder="third", rows=[])
+    assert 'ThirdForMaskedLM.from_pretrained("somebody/third-1b")' in card
+    assert "license: bsd-3-clause" in card
+    assert "- third\n" in card
+    assert "Esm" not in card
+    assert "Profluent" not in card
+    assert licence_of("third", "elsewhere/third-1b").header == {}
+    adapters = tmp_path / "fold_1/best_e1_binding_model_lora"
+    adapters.mkdir(parents=True)
+    for name, expected in (("ThirdForMaskedLM", third), ("EsmForMaskedLM", ESM2), ("FourthForMaskedLM", E1)):
+        mapping = {"auto_mapping": {"base_model_class": name}}
+        (adapters / "adapter_config.json").write_text(json.dumps(mapping))
+        assert encoder_of(tmp_path) is expected

@@ -12,7 +12,7 @@ from bindtune.config import BindingConfig, dump, read_yaml
 from bindtune.data.protein.clusters import METHODS
 from bindtune.errors import CheckError, ConfigError
 from bindtune.locks import refuse_link
-from bindtune.models.backbones import load_encoder, reads_homologs
+from bindtune.models.backbones import find_backbone, load_encoder
 from bindtune.models.base_files import base_files, weight_files
 from bindtune.models.run_encoder import ENCODER_WEIGHTS
 from bindtune.models.weight_digest import weight_digest
@@ -164,7 +164,7 @@ def _origin(config: BindingConfig, inputs: RunInputs) -> dict[str, Any]:
     if inputs.alignments is not None:
         path = Path(str(config.data.msa_dir)).absolute()
         origin["inputs"]["alignments"] = {"path": str(path), "sha256": inputs.alignments.digest()}
-    if inputs.aligned is not None and reads_homologs(config.model.checkpoint):
+    if inputs.aligned is not None and find_backbone(config.model.checkpoint).reads_homologs:
         origin["alignments"] = asdict(inputs.aligned)
     return origin
 
