@@ -84,6 +84,7 @@ def binding() -> tuple[Callable[[], None], Callable[[], object], int]:
     """The joint step of E1-150M with adapters on 8 proteins of four ions, and drawing and collating them."""
     import e1 as script
     from bindtune import E1BatchPreparer, E1ForJointBindingMLM
+    from bindtune.data.masking import Replacement
     from bindtune.data.protein.collate import JointCollator
     from bindtune.data.protein.contexts import ContextSpec
     from bindtune.data.protein.protein_rows import ResidueRows, RowSpec
@@ -99,9 +100,16 @@ def binding() -> tuple[Callable[[], None], Callable[[], object], int]:
     labels = [drawn.integers(0, 2, (len(sequence), len(ions)), np.int8) for sequence in sequences]
     names = tuple(f"p{n}" for n in range(len(sequences)))
     proteins = Proteins(names, tuple(sequences), ions, tuple(labels))
-    spec = RowSpec(max_residues=1020, max_tokens=2048, frame=4, context=ContextSpec())
+    context = ContextSpec(
+        max_num_samples=64,
+        max_token_length=2048,
+        max_query_similarity=0.95,
+        min_query_similarity=0.0,
+        neighbor_similarity_lower_bound=0.8,
+    )
+    spec = RowSpec(max_residues=1020, max_tokens=2048, frame=4, context=context, overlap=128)
     rows = ResidueRows(proteins, spec=spec, alignments=None, seed=0)
-    collator = JointCollator(E1BatchPreparer(), mlm_probability=0.15)
+    collator = JointCollator(E1BatchPreparer(), mlm_probability=0.15, replacement=Replacement(mask=0.8, random=0.1))
 
     def read() -> dict[str, torch.Tensor]:
         return collator([rows[place, 1] for place in range(len(rows))])

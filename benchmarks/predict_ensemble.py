@@ -110,7 +110,14 @@ def averaged(proteins: list[NamedSequence], run: Callable[[int, Any], torch.Tens
 
 def spec() -> PredictionSpec:
     """Whole proteins, all ions, no contexts."""
-    rows = RowSpec(max_residues=1020, max_tokens=8192, frame=4, context=ContextSpec())
+    context = ContextSpec(
+        max_num_samples=64,
+        max_token_length=8192,
+        max_query_similarity=0.95,
+        min_query_similarity=0.0,
+        neighbor_similarity_lower_bound=0.8,
+    )
+    rows = RowSpec(max_residues=1020, max_tokens=8192, frame=4, context=context, overlap=128)
     return PredictionSpec(
         rows=rows, ions=IONS, contexts=1, seed=0, max_batch_tokens=TOKENS, bf16=False, device=torch.device("cpu")
     )

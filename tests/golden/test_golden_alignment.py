@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.context_specs import context_spec
 
 from bindtune import sample_context
-from bindtune.data.protein.contexts import ContextSpec, draw_context, read_homologs
+from bindtune.data.protein.contexts import draw_context, read_homologs
 from bindtune.io.a3m import match_columns, read_a3m, residues
 
 
@@ -53,7 +54,7 @@ def test_filter(alignment: Path, golden: dict[str, Any]) -> None:
     homologs = read_homologs(alignment, neighbor_similarity_lower_bound=0.8)
     for expected in golden["filters"]:
         limits = {key: expected[key] for key in ("min_query_similarity", "max_query_similarity")}
-        drawn = draw_context(homologs, ContextSpec(**limits))
+        drawn = draw_context(homologs, context_spec(**limits))
         assert sorted(drawn.names) == sorted(homologs.names[index] for index in expected["kept_indices"])
         assert bool(drawn.reason) == (not expected["kept_indices"])
 
@@ -72,7 +73,7 @@ def test_the_query_is_kept_out_of_its_own_context(shared: Path) -> None:
     file = shared / "data/msa/metal_test_sample/6jdo_A.a3m"
     homologs = read_homologs(file, neighbor_similarity_lower_bound=0.8)
     query = homologs.residues(0)
-    assert draw_context(homologs, ContextSpec()).sequences.split(",").count(query) == 2  # itself and its own hit
-    alone = draw_context(homologs, ContextSpec(exclude_query=True)).sequences.split(",")
+    assert draw_context(homologs, context_spec()).sequences.count(query) == 2  # itself and its own hit
+    alone = draw_context(homologs, context_spec(exclude_query=True)).sequences
     assert query not in alone
     assert len(alone) == len(homologs.names) - 2

@@ -7,11 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.context_specs import context_spec
 
 from bindtune.data.protein.alignment_files import alignment_files
 from bindtune.data.protein.alignments import Alignments
 from bindtune.data.protein.clusters import find_mmseqs
-from bindtune.data.protein.contexts import ContextSpec
 from bindtune.errors import ConfigError
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/alignments.md"
@@ -45,6 +45,6 @@ def test_the_documented_commands_of_mmseqs2(tmp_path: Path, monkeypatch: pytest.
     alignments = Alignments(found, cache_dir=tmp_path / "cache", neighbor_similarity_lower_bounds=[0.8])
     alignments.prepare(proteins)
     for name, sequence in proteins.items():
-        context = alignments.draw(name, ContextSpec())
+        context = alignments.draw(name, context_spec())
         assert {each.split()[0] for each in context.names} >= {f"h{number}" for number in range(6)}
-        assert sequence in context.sequences.split(",")
+        assert sequence in context.sequences

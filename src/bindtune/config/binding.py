@@ -11,6 +11,10 @@ from bindtune.errors import ConfigError
 
 _LONGEST_ION = 100
 """Bytes: the names of an ion's files are some letters longer, and some disks take 143."""
+CHUNK_OVERLAP = 128
+"""Residues that neighbouring chunks of a long protein share; `bindtune predict` has a setting for it."""
+MASKED_SHARE, RANDOM_SHARE = 0.8, 0.1
+"""Shares of the masked residues that become the mask token and a random residue; the others stay."""
 Ratio = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]

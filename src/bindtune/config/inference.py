@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from bindtune.config.binding import CHUNK_OVERLAP
 from bindtune.config.settings import Count, Fraction, Settings
 
 
@@ -36,7 +37,7 @@ class InferenceConfig(Settings):
     """Most tokens of a context and its query together; the run's by default."""
     max_num_samples: Annotated[int, Field(ge=0)] | None = None
     """Most homologs in a context; the run's by default."""
-    overlap: Annotated[int, Field(ge=0)] = 128
+    overlap: Annotated[int, Field(ge=0)] = CHUNK_OVERLAP
     """Residues that neighbouring chunks of a long protein share."""
     calibration: Literal["none", "temperature", "isotonic"] = "none"
     """Fit probabilities to what the out-of-fold residues of the run show."""

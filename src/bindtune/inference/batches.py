@@ -1,5 +1,6 @@
 """Batches as E1 is called with them, and cached contexts."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -16,7 +17,7 @@ def ids_of(batch: E1Batch) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def cached(model: E1ForMaskedLM, preparer: E1BatchPreparer, context: str) -> E1ContextCache | None:
+def cached(model: E1ForMaskedLM, preparer: E1BatchPreparer, context: Sequence[str]) -> E1ContextCache | None:
     """Keys and values of a context, or None for the empty one."""
     if not context:
         return None

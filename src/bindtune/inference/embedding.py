@@ -1,6 +1,6 @@
 """Embeddings of proteins, and the files they are written to."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +26,7 @@ def embed_proteins(
     model: E1ForMaskedLM,
     proteins: Mapping[str, str],
     *,
-    contexts: Mapping[str, str],
+    contexts: Mapping[str, Sequence[str]],
     per: Per,
     max_batch_tokens: int,
 ) -> dict[str, Tensor]:
@@ -35,7 +35,7 @@ def embed_proteins(
     Args:
         model: in evaluation mode.
         proteins: sequences by name.
-        contexts: by the same names, sequences joined with commas; a name may be missing.
+        contexts: homologs by the same names; a name may be missing.
         per: "protein" for the mean over the residues (D,), "residue" for each residue (L, D).
         max_batch_tokens: tokens computed at a time, contexts included.
 
@@ -46,12 +46,12 @@ def embed_proteins(
         BindtuneError: an output is not finite.
     """
     preparer, names = E1BatchPreparer.for_model(model.config), list(proteins)
-    texts = [f"{contexts[name]},{proteins[name]}" if contexts.get(name) else proteins[name] for name in names]
-    lengths = [len(text) + FRAME * (text.count(",") + 1) for text in texts]
+    sequences = [[*contexts.get(name, ()), proteins[name]] for name in names]
+    lengths = [sum(len(sequence) + FRAME for sequence in row) for row in sequences]
     found: dict[str, Tensor] = {}
     for batch in budgeted(lengths, max_tokens=max_batch_tokens):
         rows = preparer.get_batch_kwargs(
-            [texts[index] for index in batch], model.device, names=[names[index] for index in batch]
+            [sequences[index] for index in batch], model.device, names=[names[index] for index in batch]
         )
         inputs = ids_of(rows)
         hidden = model.model(**inputs, query_only=True).last_hidden_state

@@ -162,8 +162,8 @@ def _members(
     alignments: Alignments | None,
 ) -> list[Floats]:
     """Probabilities (M, l, K) of the kept residues of each row."""
-    texts = [_text(row, spec, alignments) for row in rows]
-    whole: Any = preparer.get_batch_kwargs(texts, spec.device, names=[row.protein.name for row in rows])
+    sequences = [_sequences(row, spec, alignments) for row in rows]
+    whole: Any = preparer.get_batch_kwargs(sequences, spec.device, names=[row.protein.name for row in rows])
     tensors: dict[str, Tensor] = {name: whole[name] for name in IDS}
     residues = preparer.residue_mask(tensors["input_ids"], tensors["sequence_ids"])
     found = []
@@ -193,8 +193,8 @@ def _first_odd(scores: Floats, rows: Sequence[_Row], spec: PredictionSpec) -> st
     raise RuntimeError("a score belongs to no residue")
 
 
-def _text(row: _Row, spec: PredictionSpec, alignments: Alignments | None) -> str:
-    """The row's query, its context before it."""
+def _sequences(row: _Row, spec: PredictionSpec, alignments: Alignments | None) -> list[str]:
+    """The row's homologs, and its query as the last."""
     name, sequence = row.protein
     query = sequence[row.chunk.start : row.chunk.end]
     key = digest(spec.seed, "prediction", name, row.context)

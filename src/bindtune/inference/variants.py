@@ -33,7 +33,7 @@ def score_variants(
     parent: str,
     *,
     variants: Mapping[str, str],
-    contexts: Mapping[str, str] | None = None,
+    contexts: Mapping[str, Sequence[str]] | None = None,
     method: Method,
     reduction: Reduction,
     max_batch_tokens: int,
@@ -44,7 +44,7 @@ def score_variants(
         model: in evaluation mode.
         parent: its sequence.
         variants: sequences by name, as long as the parent.
-        contexts: by name, sequences joined with commas; X in them is left out.
+        contexts: homologs by name; X in them is left out.
         method: how a position is looked at.
         reduction: "mean" averages log-probabilities over the contexts, "none" gives a score for each.
         max_batch_tokens: query tokens computed at a time.
@@ -77,7 +77,7 @@ def position_scores(
     parent: str,
     *,
     positions: Sequence[int],
-    contexts: Mapping[str, str] | None = None,
+    contexts: Mapping[str, Sequence[str]] | None = None,
     method: Method,
     max_batch_tokens: int,
 ) -> Tensor:
@@ -102,7 +102,7 @@ def position_scores(
     preparer = E1BatchPreparer.for_model(model.config, remove_X_tokens=True)
     letters = torch.tensor([TOKEN_ID[parent[position]] for position in positions], dtype=torch.int64)
     tables = []
-    for context in contexts.values() if contexts else [""]:
+    for context in contexts.values() if contexts else [[]]:
         table = _log_probabilities(
             model, preparer, parent, positions=positions, context=context, method=method, budget=max_batch_tokens
         )
@@ -119,7 +119,7 @@ def _log_probabilities(
     parent: str,
     *,
     positions: Sequence[int],
-    context: str,
+    context: Sequence[str],
     method: Method,
     budget: int,
 ) -> Tensor:

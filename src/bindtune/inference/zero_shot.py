@@ -51,7 +51,7 @@ def embed(settings: EmbedConfig) -> str:
     out = output_file(settings.out)
     sweep(out.parent, out.name)
     proteins = _sequences(settings.fasta)
-    contexts, aligned = dict.fromkeys(proteins, ""), AlignmentCounts()
+    contexts, aligned = dict[str, list[str]](), AlignmentCounts()
     for name, sequence in proteins.items():
         path = _alignment(settings.msa_dir, name)
         if path is None:

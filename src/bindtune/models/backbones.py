@@ -20,7 +20,7 @@ from bindtune.errors import CheckpointError
 from bindtune.models.base_files import check_reachable
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_config import E1Config
-from bindtune.models.e1_tokens import E1BatchPreparer
+from bindtune.models.e1_tokens import E1BatchPreparer, ProteinRow
 from bindtune.models.esm2 import Esm2BatchPreparer, Esm2ForMaskedLM
 from bindtune.models.finite import check_finite_model
 from bindtune.models.foreign_files import check_model
@@ -60,7 +60,7 @@ class BatchPreparer(Protocol):
         """The longest sequence that fits."""
 
     def get_batch_kwargs(
-        self, sequences: Sequence[str], device: torch.device | str = "cpu", *, names: Sequence[str] | None = None
+        self, sequences: Sequence[ProteinRow], device: torch.device | str = "cpu", *, names: Sequence[str] | None = None
     ) -> Any:
         """Tokenise a batch: a dict with `input_ids`, the two kinds of positions and `sequence_ids`, (B, T) each."""
 

@@ -7,7 +7,7 @@ There is no attention mask: a sequence id of -1 marks padding.
 import string
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple, Self, TypedDict
+from typing import NamedTuple, Self, TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -28,12 +28,27 @@ IDS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_
 """The tensors that an encoder of proteins is called with, (B, T) each."""
 
 Ints = NDArray[np.int64]
+R = TypeVar("R")
 _ID_OF_BYTE = np.full(256, -1, dtype=np.int64)
 _ID_OF_BYTE[[ord(letter) for letter in string.ascii_uppercase + "?"]] = [
     TOKEN_ID[letter] for letter in string.ascii_uppercase + "?"
 ]
 _BOUNDARY = torch.zeros(len(VOCABULARY), dtype=torch.bool)
 _BOUNDARY[[PAD, BOS, EOS, HEAD, TAIL]] = True
+
+
+ProteinRow = str | Sequence[str]
+"""Zero or more context sequences and the query, which comes last: a list, or a text that joins them with commas."""
+
+
+def sequences_of(row: ProteinRow) -> Sequence[str]:
+    """The sequences of a row, the query last.
+
+    Example:
+        >>> sequences_of("MKTAY,MKTAW"), sequences_of(["MKTAY", "MKTAW"])
+        (['MKTAY', 'MKTAW'], ['MKTAY', 'MKTAW'])
+    """
+    return row.split(",") if isinstance(row, str) else row
 
 
 class E1Batch(TypedDict):
@@ -166,12 +181,12 @@ class E1BatchPreparer:
         return self.max_num_positions_within_seq - FRAME
 
     def get_batch_kwargs(
-        self, sequences: Sequence[str], device: torch.device | str = "cpu", *, names: Sequence[str] | None = None
+        self, sequences: Sequence[ProteinRow], device: torch.device | str = "cpu", *, names: Sequence[str] | None = None
     ) -> E1Batch:
         """Tokenise a batch.
 
         Args:
-            sequences: one text a row: sequences joined with commas, of which the last is the query.
+            sequences: rows; each is a list of sequences with the query last, or a text that joins them with commas.
             device: where the tensors are to be.
             names: what messages call the rows; "row 1" and so on by default.
 
@@ -181,29 +196,30 @@ class E1BatchPreparer:
         Raises:
             InputError: a sequence is empty, too long, or holds anything but A-Z and `?`; there are too many in a row.
         """
-        texts = _texts(sequences)
-        return self._batch([self._row(*row) for row in zip(texts, names or _numbered(texts), strict=True)], device)
+        rows = [sequences_of(row) for row in _not_one_text(sequences)]
+        return self._batch([self._row(*row) for row in zip(rows, names or _numbered(rows), strict=True)], device)
 
-    def get_query_kwargs(self, queries: Sequence[str], context: str, device: torch.device | str = "cpu") -> E1Batch:
+    def get_query_kwargs(
+        self, queries: Sequence[str], context: ProteinRow, device: torch.device | str = "cpu"
+    ) -> E1Batch:
         """Tokenise queries that all follow one context, without the context's tokens.
 
-        The positions and sequence ids are those that the queries have in ``f"{context},{query}"``, so that a model
-        given the context's cache computes the same as on the whole rows.
+        The queries have the positions and sequence ids of whole rows, so that a model given the context's cache
+        computes the same as on whole rows.
 
         Args:
             queries: one protein a row.
-            context: sequences joined with commas, or "" for none.
+            context: a list of sequences, or a text that joins them with commas; empty for none.
             device: where the tensors are to be.
 
         Raises:
             InputError: as `get_batch_kwargs`.
         """
-        rows = []
-        for query, name in zip(_texts(queries), _numbered(queries), strict=True):
+        rows, before = [], sequences_of(context) if context else []
+        for query, name in zip(_not_one_text(queries), _numbered(queries), strict=True):
             if "," in query:
                 raise ValueError(f"{name} holds a comma: give the context in `context`")
-            row = self._row(f"{context},{query}" if context else query, name)
-            rows.append(row.after_context())
+            rows.append(self._row([*before, query], name).after_context())
         return self._batch(rows, device)
 
     @classmethod
@@ -212,8 +228,7 @@ class E1BatchPreparer:
         limits = ("max_num_sequences", "max_num_positions_within_seq", "max_num_positions_global")
         return cls(remove_X_tokens, **{name: getattr(config, name) for name in limits})
 
-    def _row(self, text: str, name: str) -> _Row:
-        sequences = text.split(",")
+    def _row(self, sequences: Sequence[str], name: str) -> _Row:
         if len(sequences) > self.max_num_sequences:
             raise _refused(name, None, f"{len(sequences)} sequences, at most {self.max_num_sequences} fit")
         tokens, positions, sizes, offsets = [], [], [], [0]
@@ -280,15 +295,15 @@ class E1BatchPreparer:
         )
 
 
-def _texts(sequences: Sequence[str]) -> Sequence[str]:
-    if isinstance(sequences, str):
+def _not_one_text(rows: Sequence[R]) -> Sequence[R]:
+    if isinstance(rows, str):
         raise ValueError("expected a list of texts, one a row, found one text")
-    if not sequences:
+    if not rows:
         raise ValueError("expected at least one text")
-    return sequences
+    return rows
 
 
-def _numbered(rows: Sequence[str]) -> list[str]:
+def _numbered(rows: Sequence[object]) -> list[str]:
     return [f"row {number}" for number in range(1, len(rows) + 1)]
 
 

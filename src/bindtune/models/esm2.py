@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, EsmForMaskedLM
 
 from bindtune.errors import CheckpointError, InputError
+from bindtune.models.e1_tokens import ProteinRow, sequences_of
 from bindtune.models.foreign_files import check_model, check_tokenizer
 from bindtune.models.load_errors import loading
 from bindtune.models.strict import ALL_INFO, check_complete
@@ -89,19 +90,22 @@ class Esm2BatchPreparer:
         self.num_tokens = 1 + int(max(self.mask_id, *self.amino_acids))
 
     def get_batch_kwargs(
-        self, sequences: Sequence[str], device: torch.device | str = "cpu", *, names: Sequence[str] | None = None
+        self, sequences: Sequence[ProteinRow], device: torch.device | str = "cpu", *, names: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
         """Tokenise a batch; see `models.backbones.BatchPreparer`.
 
         Raises:
             InputError: a row holds context, is empty or is too long.
         """
-        for number, sequence in enumerate(sequences):
-            row = names[number] if names is not None else f"row {number + 1}"
-            if "," in sequence or not 0 < len(sequence) <= self.max_residues:
-                raise InputError(None, None, f"{row}: expected one protein of at most {self.max_residues} residues")
+        proteins = []
+        for number, row in enumerate(sequences):
+            name = names[number] if names is not None else f"row {number + 1}"
+            protein, *context = sequences_of(row)
+            if context or not 0 < len(protein) <= self.max_residues:
+                raise InputError(None, None, f"{name}: expected one protein of at most {self.max_residues} residues")
+            proteins.append(protein)
         # A blank between residues: each letter is a token of its own, unknown ones included.
-        batch = self._tokenizer([" ".join(sequence) for sequence in sequences], padding=True, return_tensors="pt")
+        batch = self._tokenizer([" ".join(protein) for protein in proteins], padding=True, return_tensors="pt")
         real = batch["attention_mask"].bool()
         positions = torch.arange(real.shape[1]).expand_as(real).masked_fill(~real, -1)
         tensors = {

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.context_specs import context_spec
 
-from bindtune.data.protein.contexts import ContextSpec, draw_context, read_homologs
+from bindtune.data.protein.contexts import draw_context, read_homologs
 from bindtune.demo.families import IONS, Family, FamilyFiles, Member, alignment, labels, write_families
 from bindtune.io.a3m import match_columns, read_a3m, residues
 
@@ -147,10 +148,10 @@ def test_bound_columns_are_conserved_in_alignments_and_most_others_are_not(
 def test_contexts_can_be_drawn(files: FamilyFiles, labelled: dict[str, Records]) -> None:
     name = next(iter(labelled["test/MG"]))
     homologs = read_homologs(files.alignments / f"{name}.a3m", neighbor_similarity_lower_bound=0.8)
-    context = draw_context(homologs, ContextSpec(max_num_samples=4, exclude_query=True, seed=3))
+    context = draw_context(homologs, context_spec(max_num_samples=4, exclude_query=True, seed=3))
     assert len(context.names) == 4
     assert name not in context.names
-    assert [homologs.residues(homologs.names.index(row)) for row in context.names] == context.sequences.split(",")
+    assert [homologs.residues(homologs.names.index(row)) for row in context.names] == context.sequences
 
 
 def test_insertions_and_losses_keep_columns_and_labels_right() -> None:

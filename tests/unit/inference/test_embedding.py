@@ -29,7 +29,7 @@ def test_golden_embeddings(folder: Path) -> None:
         (found,) = embed_proteins(
             model,
             {name: sequence},
-            contexts={name: scorer["contexts"][context]},
+            contexts={name: scorer["contexts"][context].split(",")},
             per="protein",
             max_batch_tokens=1000,
         ).values()
@@ -40,7 +40,7 @@ def test_golden_embeddings(folder: Path) -> None:
 def test_batches_and_contexts_do_not_mix(folder: Path) -> None:
     model = E1ForMaskedLM.from_pretrained(folder)
     proteins = {"b": "MKTAYIAKQR", "a": "ACD", "c": "XWWYV"}
-    contexts = {"b": "MKTAYI,AKQR", "c": ""}
+    contexts: dict[str, list[str]] = {"b": ["MKTAYI", "AKQR"], "c": []}
     for per in ("protein", "residue"):
         batches = [
             embed_proteins(model, proteins, contexts=contexts, per=per, max_batch_tokens=budget)

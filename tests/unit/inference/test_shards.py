@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.context_specs import context_spec
 
 import rounding
 from bindtune import E1BatchPreparer
 from bindtune.data.keyed_random import digest
 from bindtune.data.protein.alignments import Alignments
-from bindtune.data.protein.contexts import ContextSpec
 from bindtune.data.protein.protein_rows import RowSpec, chunks
 from bindtune.errors import BindtuneError
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
 from bindtune.inference.shards import NamedSequence, PredictionSpec, Scores, cut_shards, predict_shard
 
-ROWS = RowSpec(max_residues=1020, max_tokens=400, frame=4, context=ContextSpec(max_num_samples=3), overlap=10)
+ROWS = RowSpec(max_residues=1020, max_tokens=400, frame=4, context=context_spec(max_num_samples=3), overlap=10)
 SPEC = PredictionSpec(
     rows=ROWS, ions=("ZN", "MN"), contexts=1, seed=0, max_batch_tokens=200, bf16=False, device=torch.device("cpu")
 )
@@ -139,13 +139,13 @@ def test_contexts_are_drawn_by_protein_and_number(
         if name in alignments:
             texts = []
             for number in range(3):
-                drawn = ContextSpec(
+                drawn = context_spec(
                     max_num_samples=3,
                     max_token_length=400 - len(sequence) - 4,
                     frame=4,
                     seed=digest(0, "prediction", name, number),
                 )
-                texts.append(f"{alignments.draw(name, drawn).sequences},{sequence}")
+                texts.append(",".join([*alignments.draw(name, drawn).sequences, sequence]))
             assert len(set(texts)) == 3
         members.append(by_hand(ensemble, *texts))
     np.testing.assert_allclose(scores.mean, np.concatenate([m.mean(axis=0) for m in members]), atol=CLOSE)

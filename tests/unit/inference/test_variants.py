@@ -40,13 +40,14 @@ def test_golden_scores(shared: Path, budget: int) -> None:
     inputs = json.loads((folder / "inputs.json").read_text())
     scorer = inputs["scorer"]
     variants = dict(zip(scorer["ids"], scorer["mutants"], strict=True))
+    homologs = {name: text.split(",") for name, text in scorer["contexts"].items()}
     for key, expected in inputs["scores"].items():
         precision, method, contexts, reduction = key.split("/")
         found = score_variants(
             golden,
             scorer["parent"],
             variants=variants,
-            contexts=scorer["contexts"] if contexts == "ctxs" else None,
+            contexts=homologs if contexts == "ctxs" else None,
             method=method,
             reduction=reduction,
             max_batch_tokens=budget,
@@ -61,7 +62,7 @@ def test_golden_scores(shared: Path, budget: int) -> None:
         golden,
         scorer["parent"],
         positions=range(23),
-        contexts=scorer["contexts"],
+        contexts={name: text.split(",") for name, text in scorer["contexts"].items()},
         method="masked_marginal",
         max_batch_tokens=budget,
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import EsmForMaskedLM, EsmModel
 
 import rounding
+from bindtune.data.masking import Replacement
 from bindtune.data.protein.collate import JointCollator, ResidueCollator
 from bindtune.data.protein.protein_rows import Chunk, ResidueRow
 from bindtune.errors import CheckpointError, ConfigError, InputError
@@ -22,6 +23,7 @@ from bindtune.models.esm2 import Esm2BatchPreparer, Esm2ForMaskedLM
 from bindtune.models.residue import E1ForJointBindingMLM
 
 TARGETS = ["query", "key", "value", "dense"]
+REPLACEMENT = Replacement(mask=0.8, random=0.1)
 INPUTS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
 TEXTS = ("MKTACDHWEHXGK", "UOACDBZXY", "ACDEFGHIKLMNPQRSTVWY")
 
@@ -33,12 +35,12 @@ def rows(*, known: bool = True) -> list[ResidueRow]:
         labels = np.full((len(text), 1), -1, np.int8)
         if known:
             labels[:, 0] = np.arange(len(text)) % 3 == 0
-        made.append(ResidueRow(f"p{number}", text, Chunk(0, len(text), 0, len(text)), labels, number))
+        made.append(ResidueRow(f"p{number}", [text], Chunk(0, len(text), 0, len(text)), labels, number))
     return made
 
 
 def inputs(preparer: Any, given: list[ResidueRow], probability: float = 0.3) -> dict[str, Tensor]:
-    batch = JointCollator(preparer, mlm_probability=probability)(given)
+    batch = JointCollator(preparer, mlm_probability=probability, replacement=REPLACEMENT)(given)
     return {name: batch[name] for name in (*INPUTS, "labels", "mlm_labels")}
 
 
@@ -91,7 +93,7 @@ def test_labels_stand_on_their_residues(esm_folder: Path) -> None:
 
 def test_masks_leave_uninformative_letters(esm_folder: Path) -> None:
     _, preparer = load_backbone(str(esm_folder))
-    batch = JointCollator(preparer, mlm_probability=0.9)(rows())
+    batch = JointCollator(preparer, mlm_probability=0.9, replacement=REPLACEMENT)(rows())
     for number, text in enumerate(TEXTS):
         masked = (batch["mlm_labels"][number] != -100)[batch["residue_mask"][number]]
         places = [place for place, letter in enumerate(text) if letter != "X"]

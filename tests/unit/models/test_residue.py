@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 import rounding
 from bindtune import E1BatchPreparer, E1ForMaskedLM, E1Model
+from bindtune.data.masking import Replacement
 from bindtune.data.protein.collate import JointCollator, ResidueCollator
 from bindtune.data.protein.protein_rows import Chunk, ResidueRow
 from bindtune.models.adapters import add_lora
@@ -33,15 +34,15 @@ def row(text: str, known: tuple[int, ...], number: int = 0) -> ResidueRow:
     drawn = np.random.default_rng(number).integers(0, 2, labels.shape)
     for ion in known:
         labels[:, ion] = drawn[:, ion]
-    return ResidueRow(f"p{number}", text, Chunk(0, length, 0, length), labels, 77 + number)
+    return ResidueRow(f"p{number}", text.split(","), Chunk(0, length, 0, length), labels, 77 + number)
 
 
 def batch(rows: list[ResidueRow], *, probability: float | None = 0.3) -> dict[str, Tensor]:
     """What the model takes of a collated batch; without a probability nothing is masked."""
     preparer: Any = E1BatchPreparer()
-    collator = (
-        ResidueCollator(preparer) if probability is None else JointCollator(preparer, mlm_probability=probability)
-    )
+    collator = ResidueCollator(preparer)
+    if probability is not None:
+        collator = JointCollator(preparer, mlm_probability=probability, replacement=Replacement(mask=0.8, random=0.1))
     wanted = (*INPUTS, "labels", "mlm_labels")
     return {name: tensor for name, tensor in collator(rows).items() if name in wanted}
 

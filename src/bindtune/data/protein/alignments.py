@@ -1,6 +1,7 @@
 """Alignments of many proteins: read once, checked against their protein, kept in a folder for every later draw."""
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -76,18 +77,28 @@ def count_homologs(homologs: Homologs | None, *, gives_homolog: bool) -> Alignme
     return AlignmentCounts(1, 1, int(not gives_homolog), annotations, consensus, other_queries, int(homologs.estimated))
 
 
+HELD_BYTES = 256 * 2**20
+"""Memory of one process for alignments that were drawn from lately."""
+
+
 class Alignments:
-    """Homologs by protein.
+    """Homologs by protein, read once and kept in a folder; those drawn from lately also stay in memory.
 
     Args:
         paths: the alignment of each protein that has one.
         cache_dir: a folder that keeps what was read; one file for each alignment and bound, by its content.
         neighbor_similarity_lower_bounds: from which share of equal residues on homologs are neighbours, for each way in
             which contexts will be drawn. Neighbours are counted anew for each value.
+        held_bytes: most memory for alignments; one that needs more is read from the folder for each draw.
     """
 
     def __init__(
-        self, paths: Mapping[str, Path], *, cache_dir: Path, neighbor_similarity_lower_bounds: Collection[float]
+        self,
+        paths: Mapping[str, Path],
+        *,
+        cache_dir: Path,
+        neighbor_similarity_lower_bounds: Collection[float],
+        held_bytes: int = HELD_BYTES,
     ) -> None:
         self._paths = dict(paths)
         self._cache_dir = cache_dir
@@ -95,6 +106,7 @@ class Alignments:
         self._entries: dict[str, dict[float, Path]] = {}
         self._sequences: dict[str, str] = {}
         self._hashes: dict[str, str] = {}
+        self._held = _RecentHomologs(held_bytes)
         self.residues: dict[str, int] = {}
         """Residues of all homologs of a protein, once prepared."""
 
@@ -132,6 +144,7 @@ class Alignments:
             entries[bound] = cache_entry(path, bound, self._cache_dir)
             self.residues[name] = int(homologs.bounds[-1])
         self._entries[name], self._sequences[name], self._hashes[name] = entries, sequence, sha256(path)
+        self._held.forget(name)
 
     def digest(self) -> str:
         """Hash of what all prepared alignments hold, and of whose they are."""
@@ -151,7 +164,7 @@ class Alignments:
             spec: how to draw; its `neighbor_similarity_lower_bound` is one of those given.
         """
         if name not in self._entries:
-            return Context("", [], "there is no alignment")
+            return Context([], [], "there is no alignment")
         return draw_context(self._homologs(name, spec.neighbor_similarity_lower_bound), spec)
 
     def count(self, name: str, spec: ContextSpec) -> AlignmentCounts:
@@ -166,6 +179,13 @@ class Alignments:
         return count_homologs(homologs, gives_homolog=gives_homolog(homologs, spec))
 
     def _homologs(self, name: str, bound: float) -> Homologs:
+        homologs = self._held.get(name, bound)
+        if homologs is None:
+            homologs = self._read(name, bound)
+            self._held.put(name, bound, homologs)
+        return homologs
+
+    def _read(self, name: str, bound: float) -> Homologs:
         path, entry = self._paths[name], self._entries[name][bound]
         homologs = read_entry(entry)
         if homologs is None:
@@ -173,3 +193,42 @@ class Alignments:
                 raise InputError(path, None, "has changed since it was first read")
             homologs = read_homologs(path, neighbor_similarity_lower_bound=bound, cache_dir=self._cache_dir)
         return of_protein(homologs, self._sequences[name], name=name, path=path)
+
+
+class _RecentHomologs:
+    """The homologs that were used last, as many as fit into some memory.
+
+    Args:
+        most_bytes: the memory.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._held: OrderedDict[tuple[str, float], Homologs] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, name: str, bound: float) -> Homologs | None:
+        """The homologs of a protein, or None where they are not in memory."""
+        homologs = self._held.get((name, bound))
+        if homologs is not None:
+            self._held.move_to_end((name, bound))
+        return homologs
+
+    def put(self, name: str, bound: float, homologs: Homologs) -> None:
+        """Keep homologs, and drop those that were used longest ago; homologs larger than the memory are not kept."""
+        size = homologs.held_bytes
+        if size > self._most_bytes:
+            return
+        self._held[name, bound] = homologs
+        self._bytes += size
+        while self._bytes > self._most_bytes:
+            _, oldest = self._held.popitem(last=False)
+            self._bytes -= oldest.held_bytes
+
+    def forget(self, name: str) -> None:
+        """Drop the homologs of a protein."""
+        for key in [key for key in self._held if key[0] == name]:
+            self._bytes -= self._held.pop(key).held_bytes
+
+    def __reduce__(self) -> tuple[type["_RecentHomologs"], tuple[int]]:
+        return _RecentHomologs, (self._most_bytes,)  # a worker that is not forked begins with none

@@ -11,7 +11,7 @@ from torch import Tensor
 from bindtune.data.masking import MaskingRates, Replacement, choose_masked, replace_selected
 from bindtune.data.protein.protein_rows import ResidueRow
 from bindtune.io.labels import UNKNOWN
-from bindtune.models.e1_tokens import IDS
+from bindtune.models.e1_tokens import IDS, ProteinRow
 from bindtune.models.token_loss import IGNORED
 
 _UNINFORMATIVE = frozenset("X?")
@@ -23,7 +23,7 @@ class Preparer(Protocol):
     mask_id: int
     amino_acids: NDArray[np.int64]
 
-    def get_batch_kwargs(self, sequences: Sequence[str], *, names: Sequence[str] | None = None) -> Any:
+    def get_batch_kwargs(self, sequences: Sequence[ProteinRow], *, names: Sequence[str] | None = None) -> Any:
         """Tokenise."""
 
     def residue_mask(self, input_ids: Tensor, sequence_ids: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class ResidueCollator:
 
     def __call__(self, rows: Sequence[ResidueRow]) -> dict[str, Any]:
         """Collate; `rows` of the result are those given."""
-        batch = self.preparer.get_batch_kwargs([row.text for row in rows], names=[row.name for row in rows])
+        batch = self.preparer.get_batch_kwargs([row.sequences for row in rows], names=[row.name for row in rows])
         tensors = {name: batch[name] for name in IDS}
         residues = self.preparer.residue_mask(tensors["input_ids"], tensors["sequence_ids"])
         wanted = torch.from_numpy(np.concatenate([row.labels for row in rows])).long()
@@ -69,13 +69,7 @@ class JointCollator(ResidueCollator):
         replacement: what masked residues become.
     """
 
-    def __init__(
-        self,
-        preparer: Preparer,
-        *,
-        mlm_probability: float,
-        replacement: Replacement = Replacement(mask=0.8, random=0.1),  # noqa: B008 - frozen
-    ) -> None:
+    def __init__(self, preparer: Preparer, *, mlm_probability: float, replacement: Replacement) -> None:
         super().__init__(preparer)
         self.rates = MaskingRates(target=mlm_probability, peak_range=(0.0, 1.0), floor=0.0, adaptive=False)
         self.replacement = replacement
@@ -108,5 +102,4 @@ class JointCollator(ResidueCollator):
 
 
 def _informative(row: ResidueRow) -> NDArray[np.bool_]:
-    query = row.text.rpartition(",")[2]
-    return np.array([letter not in _UNINFORMATIVE for letter in query])
+    return np.array([letter not in _UNINFORMATIVE for letter in row.query])

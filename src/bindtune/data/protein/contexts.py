@@ -5,6 +5,7 @@ All shares are float32, as the golden draws have them, and are compared as float
 """
 
 import logging
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Mapping
@@ -54,11 +55,11 @@ class ContextSpec:
         max_residues: longer rows are left out; None for no limit.
     """
 
-    max_num_samples: int = 511
-    max_token_length: int = 32768
-    max_query_similarity: float = 1.0
-    min_query_similarity: float = 0.0
-    neighbor_similarity_lower_bound: float = 0.8
+    max_num_samples: int
+    max_token_length: int
+    max_query_similarity: float
+    min_query_similarity: float
+    neighbor_similarity_lower_bound: float
     seed: int = 0
     exclude_query: bool = False
     frame: int = 0
@@ -77,12 +78,12 @@ class Context(NamedTuple):
     """A drawn context.
 
     Args:
-        sequences: joined with commas; "" for no context.
+        sequences: of homologs; none where there is no context.
         names: their headers, in the same order.
         reason: why there is no context, "" where there is one.
     """
 
-    sequences: str
+    sequences: list[str]
     names: list[str]
     reason: str = ""
 
@@ -111,6 +112,12 @@ class Homologs:
     left_out: Ints
 
     @property
+    def held_bytes(self) -> int:
+        """Memory that the rows take, about."""
+        arrays = (self.text, self.bounds, self.similarity, self.neighbours, self.query, self.left_out)
+        return sum(array.nbytes for array in arrays) + sum(map(sys.getsizeof, self.names)) + 8 * len(self.names)
+
+    @property
     def estimated(self) -> bool:
         """Whether there are too many rows to count near neighbours exactly."""
         return len(self.names) > EXACT_ROWS
@@ -122,14 +129,14 @@ class Homologs:
 
 def sample_context(
     msa_path: Path | str,
-    max_num_samples: int = ContextSpec.max_num_samples,
-    max_token_length: int = ContextSpec.max_token_length,
-    max_query_similarity: float = ContextSpec.max_query_similarity,
-    min_query_similarity: float = ContextSpec.min_query_similarity,
-    neighbor_similarity_lower_bound: float = ContextSpec.neighbor_similarity_lower_bound,
-    seed: int = ContextSpec.seed,
+    max_num_samples: int = 511,
+    max_token_length: int = 32768,
+    max_query_similarity: float = 1.0,
+    min_query_similarity: float = 0.0,
+    neighbor_similarity_lower_bound: float = 0.8,
+    seed: int = 0,
     *,
-    exclude_query: bool = ContextSpec.exclude_query,
+    exclude_query: bool = False,
     cache_dir: Path | None = None,
 ) -> tuple[str, list[str]]:
     """Draw a context from an A3M file; see `ContextSpec` for the arguments and `draw_context` for the rule.
@@ -167,7 +174,7 @@ def sample_context(
     context = draw_context(homologs, spec)
     if context.reason:
         log.warning("%s: no context: %s", msa_path, context.reason)
-    return context.sequences, context.names
+    return ",".join(context.sequences), context.names
 
 
 def draw_context(homologs: Homologs, spec: ContextSpec) -> Context:
@@ -180,7 +187,7 @@ def draw_context(homologs: Homologs, spec: ContextSpec) -> Context:
     kept = _kept(homologs, spec)
     if not kept.any():
         limits = f"{spec.min_query_similarity} to {spec.max_query_similarity}"
-        return Context("", [], f"none of {len(kept)} rows has a similarity to the query of {limits}")
+        return Context([], [], f"none of {len(kept)} rows has a similarity to the query of {limits}")
     weights = np.where(kept, 1.0 / homologs.neighbours, 0.0)
     size = min(spec.max_num_samples, int(kept.sum()))
     order = np.random.default_rng(spec.seed).choice(
@@ -190,8 +197,8 @@ def draw_context(homologs: Homologs, spec: ContextSpec) -> Context:
     chosen = order[: int(np.searchsorted(lengths.cumsum(), spec.max_token_length, side="right"))]
     if not len(chosen):
         found = f"the first row drawn has {lengths[0]}" if len(order) else "max_num_samples is 0"
-        return Context("", [], f"at most {spec.max_token_length} residues fit; {found}")
-    return Context(",".join(map(homologs.residues, chosen)), [homologs.names[row] for row in chosen])
+        return Context([], [], f"at most {spec.max_token_length} residues fit; {found}")
+    return Context([homologs.residues(row) for row in chosen], [homologs.names[row] for row in chosen])
 
 
 def gives_homolog(homologs: Homologs, spec: ContextSpec) -> bool:

@@ -30,7 +30,7 @@ class RowSpec:
     max_tokens: int
     frame: int
     context: ContextSpec
-    overlap: int = 128
+    overlap: int
 
 
 class Reader(Protocol):
@@ -50,7 +50,7 @@ def row_spec(
     max_num_samples: int,
     max_token_length: int,
     max_query_length: int,
-    overlap: int = RowSpec.overlap,
+    overlap: int,
     **context: float,
 ) -> RowSpec:
     """How proteins become rows for an encoder, within what it reads.
@@ -69,6 +69,7 @@ def row_spec(
         frame=reader.frame,
         context=ContextSpec(
             max_num_samples=min(max_num_samples, reader.max_num_sequences - 1),
+            max_token_length=max_token_length,
             max_residues=reader.max_residues,
             **context,  # type: ignore[arg-type]
         ),
@@ -76,14 +77,13 @@ def row_spec(
     )
 
 
-def with_context(query: str, name: str, *, spec: RowSpec, alignments: Alignments | None, key: int) -> str:
-    """A query after a context drawn with a key, joined with commas; the query alone where there is none."""
+def with_context(query: str, name: str, *, spec: RowSpec, alignments: Alignments | None, key: int) -> list[str]:
+    """The homologs that are drawn with a key, and the query after them; the query alone where there are none."""
     budget = spec.max_tokens - len(query) - spec.frame
     if alignments is None or budget <= 0:
-        return query
-    drawn = replace(spec.context, max_token_length=budget, frame=spec.frame, seed=key)
-    context = alignments.draw(name, drawn).sequences
-    return f"{context},{query}" if context else query
+        return [query]
+    draw = replace(spec.context, max_token_length=budget, frame=spec.frame, seed=key)
+    return [*alignments.draw(name, draw).sequences, query]
 
 
 def count_aligned(proteins: Iterable[tuple[str, str]], *, spec: RowSpec, alignments: Alignments) -> AlignmentCounts:
@@ -118,17 +118,22 @@ class ResidueRow(NamedTuple):
 
     Args:
         name: the protein.
-        text: context sequences and the query, joined with commas.
+        sequences: homologs, and the query as the last.
         chunk: which stretch of the protein the query is.
         labels: (chunk, K): 1, 0 or UNKNOWN.
         key: 64 random bits that belong to the row.
     """
 
     name: str
-    text: str
+    sequences: list[str]
     chunk: Chunk
     labels: Labels
     key: int
+
+    @property
+    def query(self) -> str:
+        """The stretch of the protein."""
+        return self.sequences[-1]
 
 
 def chunks(length: int, *, size: int, overlap: int) -> list[Chunk]:
@@ -176,8 +181,8 @@ class ResidueRows(Dataset[ResidueRow]):
             chunk = self._chunks(place)[-epoch]
             key = digest(key, chunk.start)
         query = sequence[chunk.start : chunk.end]
-        text = with_context(query, name, spec=self.spec, alignments=self.alignments, key=key)
-        return ResidueRow(name, text, chunk, self.proteins.labels[place][chunk.start : chunk.end], key)
+        sequences = with_context(query, name, spec=self.spec, alignments=self.alignments, key=key)
+        return ResidueRow(name, sequences, chunk, self.proteins.labels[place][chunk.start : chunk.end], key)
 
     def fixed(self) -> list[tuple[int, int]]:
         """Indices of every chunk of every protein, for validation."""

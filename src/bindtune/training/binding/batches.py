@@ -7,6 +7,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from bindtune.config import BindingConfig, ContextSettings
+from bindtune.config.binding import CHUNK_OVERLAP, MASKED_SHARE, RANDOM_SHARE
+from bindtune.data.masking import Replacement
 from bindtune.data.protein.collate import JointCollator, ResidueCollator
 from bindtune.data.protein.protein_rows import FixedBatches, ResidueRows, row_spec
 from bindtune.data.protein.proteins import Proteins
@@ -52,7 +54,7 @@ class FoldBatches:
 
     def rows(self, proteins: Proteins, sampling: ContextSettings) -> ResidueRows:
         """Proteins as rows, with contexts drawn as the settings say."""
-        spec = row_spec(self.preparer, **sampling.model_dump())
+        spec = row_spec(self.preparer, **sampling.model_dump(), overlap=CHUNK_OVERLAP)
         return ResidueRows(proteins, spec=spec, alignments=self._alignments, seed=self.conf.training.seed)
 
     @property
@@ -115,7 +117,8 @@ class FoldBatches:
     def _collator(self, *, masking: bool) -> ResidueCollator:
         training = self.conf.training
         if masking and training.mlm_weight:
-            return JointCollator(self.preparer, mlm_probability=training.mlm_probability)
+            replacement = Replacement(mask=MASKED_SHARE, random=RANDOM_SHARE)
+            return JointCollator(self.preparer, mlm_probability=training.mlm_probability, replacement=replacement)
         return ResidueCollator(self.preparer)
 
     def _loader(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bindtune.config import BindingConfig
+from bindtune.config.binding import CHUNK_OVERLAP
 from bindtune.data.protein.alignment_files import alignment_files
 from bindtune.data.protein.alignments import AlignmentCounts, Alignments
 from bindtune.data.protein.clusters import METHODS, cluster_proteins, read_clusters
@@ -177,8 +178,14 @@ def read_alignments(
 def _sampled_rows(config: BindingConfig) -> RowSpec:
     """How training draws homologs, whatever the encoder reads."""
     sampling = config.training.msa_sampling.model_dump()
-    most_tokens, most_residues = sampling.pop("max_token_length"), sampling.pop("max_query_length")
-    return RowSpec(max_residues=most_residues, max_tokens=most_tokens, frame=0, context=ContextSpec(**sampling))
+    most_residues = sampling.pop("max_query_length")
+    return RowSpec(
+        max_residues=most_residues,
+        max_tokens=sampling["max_token_length"],
+        frame=0,
+        context=ContextSpec(**sampling),
+        overlap=CHUNK_OVERLAP,
+    )
 
 
 def divide(inputs: RunInputs, config: BindingConfig, fold: int) -> FoldProteins:

@@ -63,7 +63,7 @@ class Predictor:
                 scores = logits[place][batch["residue_mask"][place]].numpy()
                 kept = scores[row.chunk.first - row.chunk.start : row.chunk.last - row.chunk.start]
                 pieces.append((rows.proteins.index(row.name), row.chunk.first, kept))
-                alone += "," not in row.text and rows.alignments is not None and row.name in rows.alignments
+                alone += len(row.sequences) == 1 and rows.alignments is not None and row.name in rows.alignments
         gathered = gather_object(pieces)
         self.without_context = sum(gather_object([alone]))
         ions = len(self._model.ion_types)

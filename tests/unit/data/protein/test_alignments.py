@@ -1,5 +1,6 @@
 """Alignments of proteins: checked once, cached, and read again where the cache is damaged."""
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,20 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from tests.context_specs import context_spec
 
 from bindtune.data.protein.alignments import AlignmentCounts, Alignments
-from bindtune.data.protein.contexts import Context, ContextSpec, read_entry
+from bindtune.data.protein.contexts import Context, read_entry, read_homologs
 from bindtune.errors import InputError
 
 QUERY = "MKTAYIAKQR"
 TEXT = f">query\n{QUERY}\n>a\nMKTAY-AKQK\n>b\nMKSAYIaaAKQR\n>c\nWWWWWWWWWW\n"
-SPEC = ContextSpec(max_num_samples=2, max_query_similarity=0.95, seed=3)
+SPEC = context_spec(max_num_samples=2, max_query_similarity=0.95, seed=3)
 
 
-def made(folder: Path, text: str = TEXT, *, name: str = "P1", bounds: Sequence[float] = (0.8,)) -> Alignments:
+def made(
+    folder: Path, text: str = TEXT, *, name: str = "P1", bounds: Sequence[float] = (0.8,), held_bytes: int = 0
+) -> Alignments:
+    """Of one protein; every draw reads the folder unless memory is given."""
     path = folder / f"{name}.a3m"
     path.write_text(text)
-    return Alignments({name: path}, cache_dir=folder / "cache", neighbor_similarity_lower_bounds=bounds)
+    return Alignments(
+        {name: path}, cache_dir=folder / "cache", neighbor_similarity_lower_bounds=bounds, held_bytes=held_bytes
+    )
 
 
 def entries(folder: Path) -> list[Path]:
@@ -38,8 +45,8 @@ def test_what_is_prepared_is_drawn_from(tmp_path: Path) -> None:
     assert set(drawn.names) <= {"a", "b", "c"}
     assert len(drawn.names) == 2
     texts = {"a": "MKTAYAKQK", "b": "MKSAYIAAAKQR", "c": "W" * 10}
-    assert drawn.sequences == ",".join(texts[name] for name in drawn.names)
-    assert found.draw("P2", SPEC) == Context("", [], "there is no alignment")
+    assert drawn.sequences == [texts[name] for name in drawn.names]
+    assert found.draw("P2", SPEC) == Context([], [], "there is no alignment")
 
 
 def test_an_alignment_of_another_protein_is_refused(tmp_path: Path) -> None:
@@ -59,10 +66,10 @@ def test_an_alignment_of_another_protein_is_refused(tmp_path: Path) -> None:
 def test_letters_that_mmseqs2_rewrites_are_the_protein_s(tmp_path: Path, protein: str, row: str) -> None:
     found = made(tmp_path, f">query\n{row}\n>a\nMKTAY-AKQK\n>b\nMKSAYIaaAKQR\n")
     found.prepare({"P1": protein})
-    everything = ContextSpec(seed=3)
+    everything = context_spec(seed=3)
     for _ in range(2):  # the second time without the cache
         drawn = found.draw("P1", everything)
-        assert dict(zip(drawn.names, drawn.sequences.split(","), strict=True)) == {
+        assert dict(zip(drawn.names, drawn.sequences, strict=True)) == {
             "query": protein, "a": "MKTAYAKQK", "b": "MKSAYIAAAKQR",
         }  # fmt: skip
         for entry in entries(tmp_path):
@@ -89,7 +96,7 @@ def test_any_other_difference_is_refused_with_its_place(tmp_path: Path, protein:
 def test_one_that_is_not_asked_for_is_not_read(tmp_path: Path) -> None:
     found = made(tmp_path, "no alignment at all")
     found.prepare({"P2": QUERY})
-    assert found.draw("P1", SPEC).sequences == ""
+    assert found.draw("P1", SPEC).sequences == []
     with pytest.raises(InputError, match="P1"):
         found.prepare({"P1": QUERY})
 
@@ -116,13 +123,13 @@ def test_a_draw_counts_neighbours_by_its_own_bound(tmp_path: Path) -> None:
     assert len(entries(tmp_path)) == 2
     for bound, expected in ((0.7, 5 / 9), (1.0, 1 / 5)):  # four rows of weight 1/5 and one of 1, or five of 1
         specs = [
-            ContextSpec(max_num_samples=1, max_query_similarity=0.95, neighbor_similarity_lower_bound=bound, seed=seed)
+            context_spec(max_num_samples=1, max_query_similarity=0.95, neighbor_similarity_lower_bound=bound, seed=seed)
             for seed in range(1000)
         ]
         drawn = [found.draw("P1", spec).names for spec in specs]
         assert drawn.count(["other"]) / 1000 == pytest.approx(expected, abs=0.06)
     with pytest.raises(KeyError, match=r"0\.9"):
-        found.draw("P1", ContextSpec(neighbor_similarity_lower_bound=0.9))
+        found.draw("P1", context_spec(neighbor_similarity_lower_bound=0.9))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +208,7 @@ def test_an_alignment_that_changed_since_is_not_drawn_from(tmp_path: Path) -> No
     found.prepare({"P1": QUERY})
     before = found.digest()
     (tmp_path / "P1.a3m").write_text(TEXT.replace("WWWWW", "WWWWY"))
-    assert "c" in found.draw("P1", ContextSpec()).names  # what was read is kept
+    assert "c" in found.draw("P1", context_spec()).names  # what was read is kept
     for entry in entries(tmp_path):
         entry.unlink()
     with pytest.raises(InputError, match=r"P1\.a3m: has changed since it was first read"):
@@ -220,7 +227,7 @@ def test_counts_and_rows_of_other_queries_come_from_the_cache_too(
         found = made(tmp_path, text)
         found.prepare({"P1": QUERY})
         assert found.count("P1", SPEC) == counts
-        assert sorted(found.draw("P1", ContextSpec(exclude_query=True)).names) == ["a", "b", "c"]
+        assert sorted(found.draw("P1", context_spec(exclude_query=True)).names) == ["a", "b", "c"]
         assert caplog.messages == [
             f"{tmp_path / 'P1.a3m'}: 2 rows stand after a NUL byte below another query; they are left out"
         ]
@@ -231,3 +238,64 @@ def test_counts_and_rows_of_other_queries_come_from_the_cache_too(
     assert found.count("P1", replace(SPEC, min_query_similarity=0.94)).without_homolog == 1
     estimated = AlignmentCounts(proteins=3, with_alignment=3, estimated=2)
     assert str(estimated).endswith("; near neighbours are estimated in 2 with more than 20,000 rows")
+
+
+def several(folder: Path, number: int, held_bytes: int) -> Alignments:
+    paths = {f"P{index}": folder / f"P{index}.a3m" for index in range(number)}
+    for index, path in enumerate(paths.values()):
+        path.write_text(TEXT.replace("WWWWWWWWWW", "W" * 9 + "ACDEFGHIKL"[index]))
+    found = Alignments(paths, cache_dir=folder / "cache", neighbor_similarity_lower_bounds=[0.8], held_bytes=held_bytes)
+    found.prepare(dict.fromkeys(paths, QUERY))
+    return found
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every entry that a draw reads from the folder."""
+    entries: list[Path] = []
+    monkeypatch.setattr(
+        "bindtune.data.protein.alignments.read_entry", lambda entry: (entries.append(entry), read_entry(entry))[1]
+    )
+    return entries
+
+
+def test_draws_of_one_protein_read_the_folder_once(tmp_path: Path, reads: list[Path]) -> None:
+    in_memory, on_disk = several(tmp_path, 2, held_bytes=2**20), several(tmp_path, 2, held_bytes=0)
+    seeds = [replace(SPEC, seed=seed) for seed in range(20)]
+    drawn = [in_memory.draw(name, spec) for spec in seeds for name in ("P0", "P1")]
+    assert len(reads) == 2
+    assert drawn == [on_disk.draw(name, spec) for spec in seeds for name in ("P0", "P1")]
+    assert len(reads) == 2 + 40
+
+
+def test_memory_holds_what_was_drawn_from_last(tmp_path: Path, reads: list[Path]) -> None:
+    one = read_homologs(several(tmp_path, 1, held_bytes=0)._paths["P0"], neighbor_similarity_lower_bound=0.8)
+    found = several(tmp_path, 3, held_bytes=2 * one.held_bytes)
+    for name, count in (("P0", 1), ("P1", 2), ("P0", 2), ("P2", 3), ("P0", 3), ("P1", 4), ("P2", 5), ("P1", 5)):
+        found.draw(name, SPEC)
+        assert len(reads) == count, name
+
+
+def test_an_alignment_larger_than_the_memory_is_read_for_each_draw(tmp_path: Path, reads: list[Path]) -> None:
+    one = read_homologs(several(tmp_path, 1, held_bytes=0)._paths["P0"], neighbor_similarity_lower_bound=0.8)
+    found = several(tmp_path, 1, held_bytes=one.held_bytes - 1)
+    assert [found.draw("P0", SPEC).names for _ in range(3)] == [found.draw("P0", SPEC).names] * 3
+    assert len(reads) == 4
+
+
+def test_an_alignment_that_is_prepared_again_is_read_again(tmp_path: Path) -> None:
+    found = made(tmp_path, held_bytes=2**20)
+    found.prepare({"P1": QUERY})
+    assert "new" not in found.draw("P1", context_spec()).names
+    (tmp_path / "P1.a3m").write_text(TEXT + ">new\nMKTAYIWWWW\n")
+    found.prepare({"P1": QUERY})
+    assert "new" in found.draw("P1", context_spec()).names
+
+
+def test_a_worker_gets_no_alignment_from_the_memory_of_another_process(tmp_path: Path, reads: list[Path]) -> None:
+    found = made(tmp_path, held_bytes=2**20)
+    found.prepare({"P1": QUERY})
+    drawn = found.draw("P1", SPEC)
+    copy = pickle.loads(pickle.dumps(found))  # noqa: S301 - our own
+    assert [copy.draw("P1", SPEC), copy.draw("P1", SPEC)] == [drawn, drawn]
+    assert len(reads) == 2

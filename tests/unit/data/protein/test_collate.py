@@ -18,6 +18,7 @@ from bindtune.models.e1_tokens import MASK, VOCABULARY
 SEQUENCE = st.text("ACDEFGHIKLMNPQRSTVWYXUOBZ?", min_size=1, max_size=30)
 ROWS = st.lists(st.lists(SEQUENCE, min_size=1, max_size=4).map(",".join), min_size=1, max_size=5)
 PREPARER: Any = E1BatchPreparer()
+REPLACEMENT = Replacement(mask=0.8, random=0.1)
 
 
 def row(text: str, *, name: str = "p", key: int | None = None) -> ResidueRow:
@@ -26,12 +27,12 @@ def row(text: str, *, name: str = "p", key: int | None = None) -> ResidueRow:
     place = np.arange(length)
     labels = np.stack([place % 2, np.full(length, -1), np.where(place % 5 == 0, -1, place % 3 == 0)], axis=1)
     return ResidueRow(
-        name, text, Chunk(0, length, 0, length), labels.astype(np.int8), digest(text) if key is None else key
+        name, text.split(","), Chunk(0, length, 0, length), labels.astype(np.int8), digest(text) if key is None else key
     )
 
 
 def joint(probability: float = 0.15, **options: Any) -> JointCollator:
-    return JointCollator(PREPARER, mlm_probability=probability, **options)
+    return JointCollator(PREPARER, mlm_probability=probability, **{"replacement": REPLACEMENT} | options)
 
 
 @settings(max_examples=80, deadline=None)

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.context_specs import PUBLIC_DEFAULTS, context_spec
 
 from bindtune import sample_context
+from bindtune.config import EmbedConfig
 from bindtune.data.protein import contexts
-from bindtune.data.protein.contexts import ContextSpec, draw_context, read_homologs
+from bindtune.data.protein.contexts import draw_context, read_homologs
 from bindtune.errors import InputError
 
 ALIGNMENT = """>q
@@ -84,11 +86,11 @@ def test_the_query_and_its_copies_can_be_left_out(alignment: Path) -> None:
 
 def test_the_budget_stops_at_the_first_row_that_does_not_fit(alignment: Path) -> None:
     homologs = read_homologs(alignment, neighbor_similarity_lower_bound=0.8)
-    whole = draw_context(homologs, ContextSpec()).sequences.split(",")
+    whole = draw_context(homologs, context_spec()).sequences
     for budget in range(70):
-        drawn = draw_context(homologs, ContextSpec(max_token_length=budget))
+        drawn = draw_context(homologs, context_spec(max_token_length=budget))
         expected = [row for end, row in enumerate(whole, 1) if sum(map(len, whole[:end])) <= budget]
-        assert drawn.sequences == ",".join(expected)
+        assert drawn.sequences == list(expected)
         assert bool(drawn.reason) == (not expected)
 
 
@@ -112,6 +114,22 @@ def test_impossible_numbers_are_refused(alignment: Path, wrong: dict[str, Any]) 
         sample_context(alignment, **wrong)
 
 
+def test_the_signature_has_the_defaults_of_the_original_and_shares_others_with_the_settings() -> None:
+    assert PUBLIC_DEFAULTS == {
+        "max_num_samples": 511,
+        "max_token_length": 32768,
+        "max_query_similarity": 1.0,
+        "min_query_similarity": 0.0,
+        "neighbor_similarity_lower_bound": 0.8,
+        "seed": 0,
+        "exclude_query": False,
+    }
+    settings = {name: field.default for name, field in EmbedConfig.model_fields.items()}
+    shared = {name for name, value in PUBLIC_DEFAULTS.items() if settings.get(name) == value}
+    # Commands have a smaller budget, and leave out rows that are nearly the query.
+    assert settings.keys() & PUBLIC_DEFAULTS.keys() - shared == {"max_token_length", "max_query_similarity"}
+
+
 def test_draws_differ_by_seed_and_repeat(alignment: Path) -> None:
     draws = {seed: sample_context(alignment, seed=seed)[0] for seed in range(12)}
     assert len(set(draws.values())) > 6
@@ -132,7 +150,7 @@ def test_the_cache_is_by_content(alignment: Path, tmp_path: Path, monkeypatch: p
     assert second.names == first.names
     for name in ("text", "bounds", "similarity", "neighbours"):
         np.testing.assert_array_equal(getattr(second, name), getattr(first, name))
-    assert draw_context(second, ContextSpec(seed=3)) == draw_context(first, ContextSpec(seed=3))
+    assert draw_context(second, context_spec(seed=3)) == draw_context(first, context_spec(seed=3))
     with pytest.raises(RuntimeError, match="counted again"):  # another bound is another entry
         read_homologs(copy, neighbor_similarity_lower_bound=0.9, cache_dir=cache)
     copy.write_text(ALIGNMENT.replace("WWWWW", "WWWWY"))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.context_specs import context_spec
 
 from bindtune import E1BatchPreparer
 from bindtune.data.protein.alignments import Alignments
-from bindtune.data.protein.contexts import ContextSpec
 from bindtune.data.protein.protein_rows import Chunk, FixedBatches, ResidueRows, RowSpec, chunks
 from bindtune.data.protein.proteins import Proteins
 from bindtune.io.a3m import read_a3m, residues
@@ -66,7 +66,7 @@ def alignments(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Alignm
 
 
 def spec(**changes: Any) -> RowSpec:
-    context = ContextSpec(max_num_samples=6, max_query_similarity=0.9, min_query_similarity=0.3)
+    context = context_spec(max_num_samples=6, max_query_similarity=0.9, min_query_similarity=0.3)
     given_ = {"max_residues": 80, "max_tokens": 300, "frame": FRAME, "context": context, "overlap": 20}
     return RowSpec(**{**given_, **changes})
 
@@ -109,7 +109,7 @@ def test_validation_rows_are_the_chunks_with_their_labels() -> None:
     assert len(parts) == 3
     for index, part in zip(indices, parts, strict=False):
         row = found[index]
-        assert (row.name, row.chunk, row.text) == ("long", part, SEQUENCES["long"][part.start : part.end])
+        assert (row.name, row.chunk, row.sequences) == ("long", part, [SEQUENCES["long"][part.start : part.end]])
         assert (row.labels[:, 0] == np.arange(part.start, part.end) % 2).all()
         assert (row.labels[:, 1] == -1).all()
     assert found[1, 0].chunk == Chunk(0, 30, 0, 30)
@@ -124,7 +124,7 @@ def test_the_training_stretch_is_a_function_of_seed_epoch_and_name() -> None:
         row = found[0, epoch]
         assert row.chunk.end - row.chunk.start == 80
         assert (row.chunk.first, row.chunk.last) == (row.chunk.start, row.chunk.end)
-        assert row.text == SEQUENCES["long"][row.chunk.start : row.chunk.end]
+        assert row.sequences == [SEQUENCES["long"][row.chunk.start : row.chunk.end]]
         assert (row.labels[:, 0] == np.arange(row.chunk.start, row.chunk.end) % 2).all()
         assert row.chunk == other[2, epoch].chunk
         assert row.key == other[2, epoch].key
@@ -154,11 +154,11 @@ def test_contexts_keep_to_their_limits(folder: Path, alignments: Alignments) -> 
             assert 0 < len(allowed) < total
         for index in [(place, epoch) for epoch in range(1, 25)] + [i for i in found.fixed() if i[0] == place]:
             row = found[index]
-            *context, query_text = row.text.split(",")
+            *context, query_text = row.sequences
             assert query_text == SEQUENCES[name][row.chunk.start : row.chunk.end]
             assert set(context) <= allowed
             assert len(context) == len(set(context)) <= 6
-            tokens = int((preparer.get_batch_kwargs([row.text])["sequence_ids"] >= 0).sum())
+            tokens = int((preparer.get_batch_kwargs([row.sequences])["sequence_ids"] >= 0).sum())
             assert tokens == sum(len(part) + FRAME for part in (*context, query_text))
             assert tokens <= 300
             assert tokens <= found.cost(index)
@@ -171,17 +171,18 @@ def test_contexts_do_not_depend_on_place_or_company(alignments: Alignments) -> N
     for name in ("medium", "alone", "long"):
         place, other = whole.proteins.index(name), part.proteins.index(name)
         for epoch in (1, 2, 0):
-            assert whole[place, epoch].text == part[other, epoch].text
+            assert whole[place, epoch].sequences == part[other, epoch].sequences
             assert whole[place, epoch].key == part[other, epoch].key
 
 
 def test_contexts_are_new_in_each_epoch_and_fixed_in_validation(alignments: Alignments) -> None:
     found = rows(["medium", "alone"], alignments)
-    assert len({found[0, epoch].text for epoch in range(1, 11)}) == 10
-    assert found[0, 0].text == rows(["alone", "medium"], alignments)[1, 0].text
-    assert found[0, 0].text != rows(["medium"], alignments, seed=2)[0, 0].text
-    assert found[0, 0].text not in {found[0, epoch].text for epoch in range(1, 11)}
-    assert {found[1, epoch].text for epoch in range(11)} == {SEQUENCES["alone"]}
+    drawn = [found[0, epoch].sequences for epoch in range(11)]
+    assert len({tuple(sequences) for sequences in drawn[1:]}) == 10
+    assert drawn[0] == rows(["alone", "medium"], alignments)[1, 0].sequences
+    assert drawn[0] != rows(["medium"], alignments, seed=2)[0, 0].sequences
+    assert drawn[0] not in drawn[1:]
+    assert all(found[1, epoch].sequences == [SEQUENCES["alone"]] for epoch in range(11))
 
 
 @settings(max_examples=40, deadline=None)
@@ -192,11 +193,11 @@ def test_cost_is_an_upper_bound(alignments: Alignments, max_tokens: int, samples
         alignments,
         max_tokens=max_tokens,
         max_residues=size,
-        context=ContextSpec(max_num_samples=samples),
+        context=context_spec(max_num_samples=samples),
     )
     for index in [*((place, epoch) for place in range(3)), *found.fixed()]:
         row = found[index]
-        parts = row.text.split(",")
+        parts = row.sequences
         tokens = sum(len(part) + FRAME for part in parts)
         assert tokens <= found.cost(index)
         assert len(parts) == 1 or tokens <= max_tokens

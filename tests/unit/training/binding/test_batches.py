@@ -44,7 +44,7 @@ def values(tmp_path: Path) -> dict[str, Any]:
 
 
 def texts(rows: ResidueRows, *, epoch: int) -> list[str]:
-    return [rows[place, epoch].text for place in range(len(rows))]
+    return [rows[place, epoch].sequences for place in range(len(rows))]
 
 
 def read_with(rows: ResidueRows, bound: float, folder: Path) -> ResidueRows:
