@@ -233,3 +233,74 @@ def test_labels_train_a_model(run: Run, structures: Path, tmp_path: Path, no_pic
     settings = ("data.fasta_path=labels", "training.ions=[ZN, CA]", f"model.checkpoint={encoder}", *small)
     assert run("train", *settings, "training.output_dir=run") == 0
     assert (tmp_path / "run/oof.parquet").is_file()
+
+
+def _annotated(ligand: str, chain: str, residues: str, *, number: int, sequence: str = "MKHDHCHHEEDD") -> str:
+    cells = ["1abc", chain, "1.50", "BS01", ligand, "Z", "1", residues, residues, *[""] * 8, "P1", "1", str(number)]
+    return "\t".join([*cells, sequence]) + "\n"
+
+
+def test_labels_from_biolip(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "BioLiP.txt").write_text(
+        _annotated("ZN", "A", "H3 D4 H5", number=201)
+        + _annotated("ZN", "A", "H7", number=202)  # held by one residue of each of two chains
+        + _annotated("ZN", "B", "H8", number=202)
+        + _annotated("ZN", "B", "E9", number=203)  # held by one alone
+        + _annotated("EU3", "C", "E2 D3", number=1, sequence="MEDK")
+        + _annotated("ATP", "C", "E2 D3", number=1, sequence="MEDK")
+    )
+    assert run("sites", "--biolip", "BioLiP.txt", "--ions", "ZN,LREE,CA", "--out", "out") == 0
+    out = tmp_path / "out"
+    zinc, light = labels(out / "ZN_train.fa"), labels(out / "LREE_train.fa")
+    assert {name: sites(protein) for name, protein in zinc.items()} == {"1abc_A": "3H 4D 5H 7H 8H"}
+    assert {name: sites(protein) for name, protein in light.items()} == {"1abc_C": "2E 3D"}
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["sites"] == {"read": 5, "filtered": {}, "used": 5}
+    assert summary["records"] == {"all": 2, "merged_chains": 1}
+    assert summary["ions"]["ZN"]["dropped"] == {"held by fewer residues than --min-residues": 1}
+    assert (summary["ions"]["ZN"]["ions"], summary["ions"]["ZN"]["kept"]) == (3, 2)
+    assert summary["ions"]["ZN"]["disagreeing_residues"] == 5  # each chain lacks what the other has
+    rows = table(out / "sites.tsv")
+    assert [row["record"] for row in rows] == ["1abc_A"] * 5 + ["1abc_C"] * 2
+    assert rows[0] | {"position": "3", "auth_number": "3", "component": "ZN", "ion_number": "201"} == rows[0]
+    provenance = json.loads((out / "provenance.json").read_text())
+    assert provenance["inputs"]["biolip"]["path"] == str(tmp_path / "BioLiP.txt")
+    (tmp_path / "BioLiP.txt").write_text(
+        _annotated("ZN", "A", "H3 D4", number=1) + _annotated("ZN", "A", "E2", number=2, sequence="MEDK")
+    )
+    assert run("sites", "--biolip", "BioLiP.txt", "--ions", "ZN", "--out", "other") == 2
+    assert "BioLiP.txt:2: chain A of 1abc has another sequence in line 1" in capsys.readouterr().err
+    assert run("sites", "--biolip", "BioLiP.txt", "--ions", "ZN", "--cutoff", 3, "--out", "other") == 2
+    assert "cutoff has no effect with biolip" in capsys.readouterr().err
+
+
+def test_labels_from_uniprot(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    cell = (
+        'BINDING 3; /ligand="Zn(2+)"; /ligand_label="1"; BINDING 5..6; /ligand="Zn(2+)"; /ligand_label="1"; '
+        'BINDING 7; /ligand="Zn(2+) or Ca(2+)"; BINDING 9; /ligand="a divalent metal cation"; BINDING ?; '
+        '/ligand="Zn(2+)"; BINDING P1-2:4; /ligand="Ca(2+)"; BINDING 8; /ligand="ATP"; BINDING 8; /ligand="Na(+)"'
+    )
+    (tmp_path / "u.tsv").write_text(
+        f'Entry\tSequence\tBinding site\nP1\tMKHDHCHHEEDD\t{cell}\nP2\tMK\t\nP3\tMEDK\tBINDING 2; /ligand="Nd(3+)"\n'
+    )
+    assert run("sites", "--uniprot", "u.tsv", "--ions", "ZN,CA,REE", "--out", "out") == 0
+    out = tmp_path / "out"
+    assert (out / "ZN_train.fa").read_text() == ">P1\nMKHDHCHHEEDD\n00101110?000\n"
+    assert (out / "CA_train.fa").read_text() == ">P1\nMKHDHCHHEEDD\n00000010?000\n"
+    assert (out / "REE_train.fa").read_text() == ">P3\nMEDK\n0100\n"
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["entries"] == {"read": 3, "without_these_ions": 1, "used": 2}
+    features = summary["features"]
+    assert features["read"] == sum(count for kind, count in features.items() if kind != "read") == 9
+    assert (features["used"], features["position that is not exact"], features["feature of another isoform"]) == (
+        4,
+        1,
+        1,
+    )
+    assert "u.tsv:2: left out: position that is not exact, Zn(2+)" in caplog.text
+    (tmp_path / "again.tsv").write_text((tmp_path / "u.tsv").read_text())
+    both = ("--uniprot", "u.tsv", "--uniprot", "again.tsv")
+    assert run("sites", *both, "--ions", "ZN", "--out", "other") == 2
+    assert "again.tsv:2: P1 comes again; first in u.tsv:2" in capsys.readouterr().err

@@ -101,10 +101,9 @@ class SitesConfig(Settings):
             raise ValueError("give one of --structures, --biolip and --uniprot")
         if self.rule == "biolip" and "cutoff" in self.model_fields_set:
             raise ValueError("cutoff has no effect with rule biolip: leave it out")
-        alone = ("rule", "cutoff", "min_occupancy", "assembly", "max_resolution", "methods", "errors", "unknown")
-        unused = [name for name in alone if name in self.model_fields_set]
-        if self.uniprot:
-            unused += ["min_residues"] if "min_residues" in self.model_fields_set else []
-        if unused and sources != ["structures"]:
-            raise ValueError(f"{unused[0]} is about structures: it has no effect with {sources[0]}")
+        about_structures = ["rule", "cutoff", "min_occupancy", "assembly", "methods", "errors"]
+        without = {"structures": [], "biolip": [*about_structures, "unknown"]}
+        unused = without.get(sources[0], [*about_structures, "max_resolution", "min_residues"])
+        if without_effect := [name for name in unused if name in self.model_fields_set]:
+            raise ValueError(f"{without_effect[0]} has no effect with {sources[0]}: leave it out")
         return self

@@ -13,6 +13,7 @@ from bindtune.data.protein.sites import Records, elements_of
 from bindtune.errors import ConfigError, InputError
 from bindtune.io.components import ion_codes, van_der_waals_radius
 from bindtune.outputs import output_folder
+from bindtune.preparation.annotations import BioLipReader, UniProtReader
 from bindtune.preparation.ion_counts import IonCounts
 from bindtune.preparation.site_files import (
     CHAINS,
@@ -71,18 +72,29 @@ def _make_sites(config: SitesConfig, elements: Mapping[str, tuple[str, ...]]) ->
         # The first to be opened takes its name last: where the summary stands, the other files stand too.
         summary_path = files.enter_context(atomic_path(out / SUMMARY))
         tables = SiteTables(out, files)
-        reader = StructureReader(config, elements, records=records, tables=tables, ions=ions)
+        reader = _reader(config)(config, elements, records=records, tables=tables, ions=ions)
         reader.read()
-        counts = reader.counts.as_dict()
-        summary = _summary(config, counts, records, ions)
+        summary = _summary(config, reader.counts(), records, ions)
         for ion in config.ions:
             if summary["ions"][ion]["records"]:
                 write_labels(label_path(out, ion), records, ion, unknown=config.unknown)
-        write_text(out / PROVENANCE, json.dumps(provenance({}, _PACKAGES), indent=2) + "\n")
+        write_text(out / PROVENANCE, json.dumps(provenance(_inputs(config), _PACKAGES), indent=2) + "\n")
         summary_path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         _remove_old(config, old, summary)
     _warn(config, summary)
-    return _report(config, summary)
+    return _report(config, summary, reader.lines())
+
+
+def _reader(config: SitesConfig) -> type[StructureReader] | type[BioLipReader] | type[UniProtReader]:
+    if config.biolip is not None:
+        return BioLipReader
+    return UniProtReader if config.uniprot else StructureReader
+
+
+def _inputs(config: SitesConfig) -> dict[str, Path]:
+    """Files of annotations; structures stand in a table of their own, with their hashes."""
+    named = {"biolip": config.biolip} if config.biolip is not None else {}
+    return named | {f"uniprot {number}": path for number, path in enumerate(config.uniprot, start=1)}
 
 
 def _summary(config: SitesConfig, counts: dict[str, Any], records: Records, ions: IonCounts) -> dict[str, Any]:
@@ -97,8 +109,6 @@ def _summary(config: SitesConfig, counts: dict[str, Any], records: Records, ions
             for ion in config.ions
             for element in elements_of(ion, config.ion_groups)
         },
-        "model": "the first of each file",
-        "alternate_locations": "the one with the highest occupancy of each residue",
         "settings": config.model_dump(mode="json"),
         "version": __version__,
     }
@@ -121,26 +131,9 @@ def _warn(config: SitesConfig, summary: Mapping[str, Any]) -> None:
             )  # fmt: skip
 
 
-def _report(config: SitesConfig, summary: Mapping[str, Any]) -> str:
-    structures, chains = summary["structures"], summary["chains"]
-    lines = [
-        f"{structures['files']} files, {structures['read']} read, {structures['failed']} broken and skipped, "
-        f"{structures['used']} used, {structures['without_protein']} of them without a protein"
-    ]
-    lines += [f"{count} structures left out: {reason}" for reason, count in structures["filtered"].items()]
-    if structures["other_files"]:
-        lines.append(f"{structures['other_files']} other files in the folders were not read")
-    lines.append(
-        f"{chains['used']} protein chains, {summary['records']['all']} different sequences; "
-        f"{chains['without_coordinates']} chains without coordinates"
-    )
-    if structures["with_several_models"]:
-        lines.append(f"{structures['with_several_models']} structures have several models: the first was read")
-    if structures["with_alternate_locations"]:
-        lines.append(
-            f"{structures['with_alternate_locations']} structures have alternate locations: the one with the highest "
-            "occupancy of each residue was taken"
-        )
+def _report(config: SitesConfig, summary: Mapping[str, Any], lines: list[str]) -> str:
+    chains, records = summary["chains"]["used"], summary["records"]["all"]
+    lines.append(f"{chains} proteins or chains, {records} different sequences")
     for ion in config.ions:
         counts = summary["ions"][ion]
         residues = counts["residues"]

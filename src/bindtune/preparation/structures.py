@@ -70,6 +70,8 @@ class StructureCounts:
                 "used": self.read - self.filtered.total(),
                 **{name: self.about[name] for name in names},
                 "failures": self.failures,
+                "model": "the first of each file",
+                "alternate_location": "the one with the highest occupancy of each residue",
             },
             "chains": {
                 "read": sum(self.chains[name] for name in kinds),
@@ -141,7 +143,7 @@ class StructureReader:
         tables: SiteTables,
         ions: IonCounts,
     ) -> None:
-        self.counts = StructureCounts()
+        self._counts = StructureCounts()
         self._config, self._elements = config, elements
         self._records, self._tables, self._ions = records, tables, ions
         every = dict.fromkeys(element for members in elements.values() for element in members)
@@ -159,8 +161,8 @@ class StructureReader:
         Raises:
             InputError: a file is broken, and the settings do not say to skip it.
         """
-        files, self.counts.others = structure_files(self._config.structures)
-        self.counts.files = len(files)
+        files, self._counts.others = structure_files(self._config.structures)
+        self._counts.files = len(files)
         first: dict[str, Path] = {}
         for path in tqdm(files, desc="structures", unit="file", disable=not sys.stderr.isatty(), leave=False):
             try:
@@ -175,21 +177,29 @@ class StructureReader:
                 continue
             self._add(name, path, entry)
 
+    def counts(self) -> dict[str, Any]:
+        """What was read, as JSON takes it."""
+        return self._counts.as_dict()
+
+    def lines(self) -> list[str]:
+        """What was read, for the user."""
+        return _structure_lines(self._counts.as_dict())
+
     def _skip(self, path: Path, error: InputError) -> None:
-        self.counts.failed += 1
-        if self.counts.failed <= _SHOWN:
+        self._counts.failed += 1
+        if self._counts.failed <= _SHOWN:
             log.warning("skipped: %s", error)
-            self.counts.failures.append({"file": str(path), "problem": error.problem})
+            self._counts.failures.append({"file": str(path), "problem": error.problem})
         self._tables.files.add(
             entry_name(path), str(path), "failed", error.problem, None, None, None, None, _hash(path)
         )
 
     def _add(self, name: str, path: Path, entry: Entry) -> None:
-        self.counts.read += 1
+        self._counts.read += 1
         reason = self._filtered(entry)
         chains = None
         if reason is not None:
-            self.counts.filtered[reason] += 1
+            self._counts.filtered[reason] += 1
         else:
             chains = self._add_chains(name, entry)
         method = "; ".join(entry.methods)
@@ -209,7 +219,7 @@ class StructureReader:
         return _RESOLUTION if entry.resolution > config.max_resolution else None
 
     def _add_chains(self, name: str, entry: Entry) -> int:
-        about = self.counts.about
+        about = self._counts.about
         about["without_protein"] += not entry.polymers
         about["with_alternate_locations"] += bool((entry.atoms.alternate != "").any())
         about["with_several_models"] += entry.models > 1
@@ -221,12 +231,12 @@ class StructureReader:
         names: dict[int, str] = {}
         for index, (polymer, seen) in enumerate(zip(entry.polymers, observed(entry, self._rule), strict=True)):
             if not seen.any():
-                self.counts.chains["without_coordinates"] += 1
+                self._counts.chains["without_coordinates"] += 1
             elif set(polymer.letters) == {UNKNOWN_LETTER}:
-                self.counts.chains["without_known_residue"] += 1
+                self._counts.chains["without_known_residue"] += 1
             else:
-                self.counts.chains["used"] += 1
-                self.counts.chains["sequence_from_coordinates"] += polymer.from_atoms
+                self._counts.chains["used"] += 1
+                self._counts.chains["sequence_from_coordinates"] += polymer.from_atoms
                 chain = f"{name}_{polymer.chain}" if polymer.chain else name
                 own = sites.get(index, {})
                 names[index] = self._records.add(_NOT_IN_NAMES.sub("_", chain), polymer.letters, seen, own)
@@ -260,6 +270,27 @@ class StructureReader:
                         contact.number, contact.position + 1, contact.atom, contact.distance, contact.occupancy,
                         bound.coordination, bound.chain, names[contact.polymer],
                     )  # fmt: skip
+
+
+def _structure_lines(counts: Mapping[str, Any]) -> list[str]:
+    structures, chains = counts["structures"], counts["chains"]
+    lines = [
+        f"{structures['files']} files, {structures['read']} read, {structures['failed']} broken and skipped, "
+        f"{structures['used']} used, {structures['without_protein']} of them without a protein"
+    ]
+    lines += [f"{count} structures left out: {reason}" for reason, count in structures["filtered"].items()]
+    if structures["other_files"]:
+        lines.append(f"{structures['other_files']} other files in the folders were not read")
+    if chains["without_coordinates"]:
+        lines.append(f"{chains['without_coordinates']} protein chains have no coordinates")
+    if structures["with_several_models"]:
+        lines.append(f"{structures['with_several_models']} structures have several models: the first was read")
+    if structures["with_alternate_locations"]:
+        lines.append(
+            f"{structures['with_alternate_locations']} structures have alternate locations: the one with the highest "
+            "occupancy of each residue was taken"
+        )
+    return lines
 
 
 def _hash(path: Path) -> str:

@@ -1,0 +1,313 @@
+"""UniProtKB entries with their binding features, from flat text, JSON and tables, as UniProt's site gives them.
+
+Formats: https://www.uniprot.org/docs/userman.htm, https://www.uniprot.org/help/return_fields. Since 2022 metals are
+BINDING features, which name their ligand.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ijson
+
+from bindtune.errors import InputError, library_text
+from bindtune.io.components import METALS
+from bindtune.io.text import ODD_LETTER, line_blocks, name_problem, numbered_lines, open_bytes
+
+_ION = re.compile(r"([A-Z][a-z]?)(?:\(([0-9]*)\+\)| cations?)")
+_BETWEEN = re.compile(r"\s*(?:,|;|/|\bor\b|\band\b)\s*")
+_ANY_METAL = re.compile(
+    r"\b(?:metal|divalent|monovalent|trivalent|lanthanide|rare.earth)\b.*\b(?:cations?|ions?)\b", re.IGNORECASE
+)
+_LOCATION = re.compile(r"(?:([A-Z0-9]+-[0-9]+):)?([<>?]?[0-9]*)(?:\.\.([<>?]?[0-9]*))?")
+_CELL = re.compile(r'\s*(?:BINDING\s+([^;\s]+)|/([a-z_]+)="([^"]*)")\s*;?')
+_COLUMNS = ("Entry", "Sequence", "Binding site")
+_OLD = "METAL features are of releases before 2022, expected BINDING features with a ligand: fetch the entry again"
+_MOST_DIGITS = 7
+_KEY, _CONTINUED = slice(5, 21), " " * 16
+
+
+class Feature(NamedTuple):
+    """A binding feature.
+
+    Args:
+        line: 1-based line, or number of the entry in JSON.
+        start: first residue, from 1; None where the entry does not say exactly.
+        end: the last one, or None.
+        isoform: that it is about, where it is not the sequence of the entry.
+        ligand: its name, such as Zn(2+).
+        part: of the ligand, such as Fe of a heme, or "".
+        label: number of the ion among several, or "".
+    """
+
+    line: int
+    start: int | None
+    end: int | None
+    isoform: str
+    ligand: str
+    part: str
+    label: str
+
+
+class UniProtEntry(NamedTuple):
+    """An entry.
+
+    Args:
+        line: 1-based line at which it begins, or its number in JSON.
+        accession: the primary one.
+        sequence: L letters.
+        features: its binding features.
+    """
+
+    line: int
+    accession: str
+    sequence: str
+    features: tuple[Feature, ...]
+
+
+def ligand_elements(ligand: str) -> tuple[str, ...]:
+    """Symbols of the metal ions that a ligand's name says; none for others, and for metals that it does not name.
+
+    Examples:
+        >>> ligand_elements("Zn(2+)"), ligand_elements("Mg(2+) or Mn(2+)"), ligand_elements("Fe cation")
+        (('ZN',), ('MG', 'MN'), ('FE',))
+        >>> ligand_elements("heme b"), ligand_elements("a divalent metal cation"), ligand_elements("NAD(+)")
+        ((), (), ())
+    """
+    found = [_ION.fullmatch(part) for part in _BETWEEN.split(ligand.strip())]
+    symbols = [match[1].upper() for match in found if match is not None]
+    if len(symbols) < len(found) or not set(symbols) <= METALS:
+        return ()
+    return tuple(dict.fromkeys(symbols))
+
+
+def is_unnamed_metal(ligand: str) -> bool:
+    """Whether a ligand is a metal ion of a kind that is not said.
+
+    Examples:
+        >>> is_unnamed_metal("a divalent metal cation"), is_unnamed_metal("Zn(2+)")
+        (True, False)
+    """
+    return not ligand_elements(ligand) and _ANY_METAL.search(ligand) is not None
+
+
+def read_uniprot(path: Path) -> Iterator[UniProtEntry]:
+    """Yield the entries of a file, plain or gzipped; the content tells its format.
+
+    Raises:
+        InputError: names the line (the record in JSON) that is malformed.
+    """
+    first = next((line for _, block in line_blocks(path) for line in block if line.strip()), "")
+    if first.lstrip().startswith(("{", "[")):
+        entries = _json(path)
+    elif first.startswith("ID   "):
+        entries = _flat(path)
+    elif "\t" in first and "Entry" in first.split("\t"):
+        entries = _tsv(path)
+    else:
+        expected = "expected UniProt's flat text, JSON, or a table with the column Entry"
+        raise InputError(path, 1, f"{expected}, found {first[:40]!r}")
+    number = 0
+    for number, entry in enumerate(entries, start=1):  # noqa: B007 - counted
+        yield entry
+    if not number:
+        raise InputError(path, None, "holds no entry")
+
+
+@dataclass
+class _Draft:
+    """An entry in flat text, while it is read."""
+
+    line: int
+    accession: str = ""
+    letters: list[str] = field(default_factory=list)
+    features: list[tuple[int, str, dict[str, str]]] = field(default_factory=list)
+    in_feature: bool = False
+    in_sequence: bool = False
+    open_name: str = ""
+
+    def add(self, path: Path, number: int, line: str) -> None:
+        """Take up a line."""
+        code = line[:5].rstrip()
+        if code == "AC" and not self.accession:
+            self.accession = line[5:].split(";")[0].strip()
+        elif code == "FT":
+            self._add_feature(path, number, line)
+        elif code == "SQ":
+            self.in_sequence, self.in_feature = True, False
+        elif self.in_sequence and line.startswith("     "):
+            self.letters.append(line.replace(" ", ""))
+
+    def _add_feature(self, path: Path, number: int, line: str) -> None:
+        key, rest = line[_KEY].strip(), line[21:].strip()
+        if key:
+            if key == "METAL":
+                raise InputError(path, number, _OLD)
+            self.in_feature, self.open_name = key == "BINDING", ""
+            if self.in_feature:
+                self.features.append((number, rest, {}))
+        elif self.in_feature:
+            qualifiers = self.features[-1][2]
+            if rest.startswith("/") and not self.open_name:
+                name, _, value = rest[1:].partition("=")
+                qualifiers[name] = value.strip('"')
+                self.open_name = "" if value.count('"') != 1 else name
+            elif self.open_name:
+                before = qualifiers[self.open_name]
+                qualifiers[self.open_name] = f"{before}{'' if before.endswith('-') else ' '}{rest.rstrip(chr(34))}"
+                if rest.endswith('"'):
+                    self.open_name = ""
+
+    def entry(self, path: Path) -> UniProtEntry:
+        """The finished entry."""
+        features = [_feature(path, line, where, named) for line, where, named in self.features]
+        return _entry(path, self.line, self.accession, "".join(self.letters), features)
+
+
+def _flat(path: Path) -> Iterator[UniProtEntry]:
+    draft: _Draft | None = None
+    for number, line in numbered_lines(path):
+        if line.startswith("ID   "):
+            if draft is not None:
+                raise InputError(path, number, f"the entry that begins in line {draft.line} has no end (//)")
+            draft = _Draft(number)
+        elif line.startswith("//"):
+            if draft is not None:
+                yield draft.entry(path)
+            draft = None
+        elif draft is not None:
+            draft.add(path, number, line)
+        elif line.strip():
+            raise InputError(path, number, f"expected an entry that begins with ID, found {line[:40]!r}")
+    if draft is not None:
+        raise InputError(path, draft.line, "the entry has no end (//): the file is cut short")
+
+
+def _tsv(path: Path) -> Iterator[UniProtEntry]:
+    places: Mapping[str, int] | None = None
+    width = 0
+    for number, line in numbered_lines(path):
+        if not line.strip():
+            continue
+        cells = line.split("\t")
+        if places is None:
+            missing = [name for name in _COLUMNS if name not in cells]
+            if missing:
+                raise InputError(path, number, f"lacks the column {' and '.join(missing)}")
+            places, width = {name: cells.index(name) for name in _COLUMNS}, len(cells)
+            continue
+        if len(cells) != width:
+            raise InputError(path, number, f"expected {width} columns, found {len(cells)}")
+        accession, sequence, features = (cells[places[name]].strip() for name in _COLUMNS)
+        yield _entry(path, number, accession, sequence, _cell_features(path, number, features))
+
+
+def _cell_features(path: Path, line: int, cell: str) -> list[Feature]:
+    features: list[tuple[str, dict[str, str]]] = []
+    place = 0
+    while place < len(cell):
+        found = _CELL.match(cell, place)
+        if found is None or (found[1] is None and not features):
+            raise InputError(
+                path, line, f"column Binding site: expected BINDING and qualifiers, found {cell[place:][:40]!r}"
+            )
+        if found[1] is not None:
+            features.append((found[1], {}))
+        else:
+            features[-1][1].setdefault(found[2], found[3])
+        place = found.end()
+    return [_feature(path, line, where, named) for where, named in features]
+
+
+def _json(path: Path) -> Iterator[UniProtEntry]:
+    number = 0
+    try:
+        with open_bytes(path) as stream:
+            prefix = _json_prefix(stream)
+        with open_bytes(path) as stream:
+            for number, content in enumerate(ijson.items(stream, prefix, use_float=True), start=1):
+                yield _json_entry(path, number, content)
+    except (ijson.JSONError, UnicodeDecodeError, EOFError, OSError) as error:
+        raise InputError(path, number + 1, f"not JSON: {library_text(error)}", unit="record") from error
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        problem = f"is no entry of UniProt: {library_text(error)}"
+        raise InputError(path, number, problem, unit="record") from error
+
+
+def _json_prefix(stream: Any) -> str:
+    """Where the entries lie: a list, the results of a search, or the one entry that there is."""
+    for prefix, event, value in ijson.parse(stream):
+        if not prefix and event == "start_array":
+            return "item"
+        if not prefix and event == "map_key" and value in ("results", "primaryAccession"):
+            return "results.item" if value == "results" else ""
+    return ""
+
+
+def _json_entry(path: Path, number: int, content: Any) -> UniProtEntry:
+    features = []
+    for each in content.get("features", ()):
+        if each["type"] == "Metal binding":
+            raise InputError(path, number, _OLD, unit="record")
+        if each["type"] == "Binding site":
+            place, ligand = each["location"], each.get("ligand", {})
+            start, end = (_json_position(place[side]) for side in ("start", "end"))
+            isoform = str(place.get("sequence") or "")
+            part = each.get("ligandPart", {}).get("name", "")
+            named = (str(ligand.get("name", "")), str(part), str(ligand.get("label", "")))
+            features.append(Feature(number, start, end, isoform, *named))
+    accession, sequence = str(content["primaryAccession"]), str(content["sequence"]["value"])
+    return _entry(path, number, accession, sequence, features, unit="record")
+
+
+def _json_position(place: Mapping[str, Any]) -> int | None:
+    value = place.get("value")
+    exact = place.get("modifier", "EXACT") == "EXACT" and isinstance(value, int) and not isinstance(value, bool)
+    return value if exact else None
+
+
+def _feature(path: Path, line: int, where: str, named: Mapping[str, str]) -> Feature:
+    found = _LOCATION.fullmatch(where)
+    if found is None or not (found[2] or found[3]):
+        raise InputError(path, line, f"expected a position such as 94 or 94..97, found {where[:40]!r}")
+    start = _position(found[2])
+    end = start if found[3] is None else _position(found[3])
+    return Feature(
+        line,
+        start,
+        end,
+        found[1] or "",
+        named.get("ligand", ""),
+        named.get("ligand_part", ""),
+        named.get("ligand_label", ""),
+    )
+
+
+def _position(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None
+
+
+def _entry(
+    path: Path, line: int, accession: str, sequence: str, features: Iterable[Feature], *, unit: str = ""
+) -> UniProtEntry:
+    """Check an entry.
+
+    Raises:
+        InputError: it has no accession or sequence, or a feature lies behind its end.
+    """
+    letters = sequence.upper()
+    if not accession or name_problem(accession) or accession.split() != [accession]:
+        raise InputError(path, line, f"expected an accession, found {accession[:40]!r}", unit=unit)
+    if not letters or ODD_LETTER.search(letters):
+        raise InputError(path, line, f"{accession}: expected a sequence of letters, found {letters[:40]!r}", unit=unit)
+    entry = UniProtEntry(line, accession, letters, tuple(features))
+    for each in entry.features:
+        if each.start is None or each.end is None or each.isoform:
+            continue
+        if not 1 <= each.start <= each.end <= len(letters):
+            where = f"{each.start}..{each.end}"
+            problem = f"{accession}: the feature {where} does not lie in the sequence of {len(letters)} residues"
+            raise InputError(path, each.line, problem, unit=unit)
+    return entry
