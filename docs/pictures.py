@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from bindtune.data.keyed_random import digest
-from bindtune.data.masking import MaskingRates, choose_masked
+from bindtune.data.masking import choose_masked
+from bindtune.data.masking_strategies import MaskingRates
 from bindtune.data.protein.folds import assign_folds
 from bindtune.data.protein.proteins import Labels, Proteins
 

@@ -80,9 +80,13 @@ def test_the_lowest_loss_that_was_seen_may_have_no_checkpoint(lowest: float, tol
 @pytest.mark.parametrize(
     ("masking", "in_peaks", "rule"),
     [
-        ("adaptive", "20 % to 25 %", "Region-aware masking"),
-        ("uniform", "15 %", "Uniform masking"),
-        ("peak-only", "the whole total, if they hold it", "Peak-only masking"),
+        (
+            "adaptive",
+            "20 % to 25 %",
+            "Tokens in binding regions were masked at 20 % to 25 %, more often than those in the flanks. The",
+        ),
+        ("uniform", "15 %", "Tokens in binding regions and flanks were masked alike. The total"),
+        ("peak-only", "the whole total, if they hold it", "Tokens in binding regions were masked, and flanks only"),
     ],
 )
 def test_pretraining_says_how_it_masked(pretraining_run: Path, masking: str, in_peaks: str, rule: str) -> None:

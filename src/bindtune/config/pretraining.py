@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bindtune.config.settings import Count, Settings
+from bindtune.data.masking_strategies import STRATEGIES, StrategyName, strategy_name
 
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio", "none"]
 
@@ -24,10 +25,12 @@ class PretrainConfig(Settings):
 
     use_adaptive_masking: bool = False
     """Mask peaks more often than flanks, with the same total; off masks uniformly."""
-    masking: Literal["adaptive", "uniform", "peak-only"] | None = None
-    """How training masks are drawn, each with the same exact total a sequence: adaptive and uniform as
-    use_adaptive_masking switches, or peak-only, from the peaks alone as far as they suffice and from the flanks beyond;
-    without it, use_adaptive_masking says."""
+    masking: StrategyName | None = Field(
+        default=None,
+        description="Strategy that draws the training masks, with the same exact total in each sequence: "
+        + "; ".join(f"{name} masks {strategy.help}" for name, strategy in STRATEGIES.items())
+        + ". Without it, use_adaptive_masking chooses between adaptive and uniform.",
+    )
     target_mlm_prob: float = 0.15
     """Share of the maskable tokens that is masked in every sequence."""
     eclip_mlm_lo: float = 0.20
@@ -130,9 +133,9 @@ class PretrainConfig(Settings):
         return values
 
     @property
-    def masking_mode(self) -> Literal["adaptive", "uniform", "peak-only"]:
+    def masking_mode(self) -> str:
         """How training masks are drawn."""
-        return self.masking or ("adaptive" if self.use_adaptive_masking else "uniform")
+        return strategy_name(self.masking, adaptive=self.use_adaptive_masking)
 
     @property
     def precision(self) -> Literal["fp16", "bf16", "no"]:

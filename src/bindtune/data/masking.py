@@ -5,58 +5,18 @@ Pure functions on arrays. Every random number is a function of a record's key an
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.data.keyed_random import Keys, fractions, uniform, words_at
+from bindtune.data.masking_strategies import STRATEGIES, Counts, MaskingRates, Pools
 from bindtune.errors import ConfigError
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
-Masking = Literal["adaptive", "uniform", "peak-only"]
-
 FLANK, PEAK = 1, 2  # where a maskable token stands; 0 is what can never be masked
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaskingRates:
-    """How much is masked, and where.
-
-    Args:
-        target: share of a sequence's maskable tokens that is selected.
-        peak_range: lowest and highest rate inside peaks; each sequence draws its own.
-        floor: lowest rate in the flanks.
-        adaptive: False selects uniformly at `target` and leaves `peak_range` and `floor` unused.
-        peak_only: take each sequence's total from its peaks; where they hold fewer tokens, all of these are selected
-            and the flanks give the rest. `adaptive`, `peak_range` and `floor` are unused.
-
-    Raises:
-        ConfigError: the rates cannot hold together.
-    """
-
-    target: float
-    peak_range: tuple[float, float]
-    floor: float
-    adaptive: bool = True
-    peak_only: bool = False
-
-    @property
-    def by_region(self) -> bool:
-        """Whether peaks and flanks are pools of their own."""
-        return self.adaptive or self.peak_only
-
-    def __post_init__(self) -> None:
-        lo, hi = self.peak_range
-        for name, rate in {"target": self.target, "peak low": lo, "peak high": hi, "flank floor": self.floor}.items():
-            if not 0.0 <= rate <= 1.0:
-                raise ConfigError(f"masking rate '{name}' must lie in [0, 1], found {rate}")
-        if lo > hi:
-            raise ConfigError(f"the peak masking rates must not fall, found low {lo} and high {hi}")
-        if self.adaptive and not self.peak_only and self.floor > self.target:
-            raise ConfigError(f"the flank floor {self.floor} is greater than the target rate {self.target}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,18 +42,6 @@ class Replacement:
             )
 
 
-class Counts(NamedTuple):
-    """How many tokens are selected, for each of B sequences.
-
-    `relaxed` tells where the peak range (or, in very short sequences, the floor) had to give way to the total; with
-    `peak_only`, where the peaks hold fewer tokens than the total.
-    """
-
-    peak: Ints
-    flank: Ints
-    relaxed: Bools
-
-
 def total_counts(maskable: Ints, target: float) -> Ints:
     """Whole number nearest to target * N; ties go to the even number, so 3 tokens or fewer at 0.15 select none."""
     nearest: Ints = np.rint(target * maskable).astype(np.int64)
@@ -101,37 +49,16 @@ def total_counts(maskable: Ints, target: float) -> Ints:
 
 
 def draw_counts(peak: Ints, flank: Ints, rates: MaskingRates, keys: Keys) -> Counts:
-    """Solve the rates of each sequence and turn them into whole numbers with an exact total.
+    """Divide the exact total of each sequence between peaks and flanks.
 
     Args:
-        peak: (B,) maskable tokens in peaks, N_e.
-        flank: (B,) maskable tokens outside, N_f.
-        rates: the rates to aim at.
+        peak: (B,) maskable tokens in peaks, N_e; 0 where the strategy does not use peaks.
+        flank: (B,) the other maskable tokens, N_f.
+        rates: the rates to aim at, and the strategy.
         keys: (B,) random keys.
-
-    The peak count is p_e * N_e rounded up or down at random, so that this is its mean; the flanks take the rest of the
-    total. p_e is drawn from the peak range, then solved again where the flanks would fall below the floor. With
-    `peak_only` nothing is drawn: peaks give as much of the total as they hold.
     """
-    whole = peak + flank
-    total = total_counts(whole, rates.target)
-    if rates.peak_only:
-        return Counts(np.minimum(peak, total), np.maximum(total - peak, 0), peak < total)
-    mixed = (peak > 0) & (flank > 0) if rates.adaptive else np.zeros(len(whole), bool)
-    draws = uniform(keys, 0, 2)
-    lo, hi = rates.peak_range
-    wanted = (lo + (hi - lo) * draws[:, 0]) * peak
-    wanted = np.minimum(wanted, rates.target * whole - rates.floor * flank)  # the floor binds
-    most = np.minimum(peak, total)
-    possible = np.where(wanted > most, total - rates.floor * flank, wanted)  # the total first, then the floor
-    mean = np.clip(possible, np.maximum(total - flank, 0), most)
-    in_peaks = np.floor(mean).astype(np.int64)
-    in_peaks += draws[:, 1] < mean - in_peaks
-    slack = 1e-9 * whole
-    relaxed = mixed & ((wanted < lo * peak - slack) | (np.abs(mean - wanted) > slack))
-    # Without both kinds there is one pool; all of it stands in `flank` or in `peak`, whichever exists.
-    in_peaks = np.where(mixed, in_peaks, np.where(flank == 0, total, 0))
-    return Counts(in_peaks, total - in_peaks, relaxed)
+    pools = Pools(peak, flank, total_counts(peak + flank, rates.target), uniform(keys, 0, 2))
+    return STRATEGIES[rates.strategy].count(pools, rates)
 
 
 def choose_masked(in_peak: Bools, maskable: Bools, *, rates: MaskingRates, keys: Keys) -> tuple[Bools, Bools]:
@@ -146,7 +73,7 @@ def choose_masked(in_peak: Bools, maskable: Bools, *, rates: MaskingRates, keys:
     Returns:
         selected (B, T), and which sequences (B,) were relaxed.
     """
-    pool = np.where(in_peak & maskable, 0, 1) if rates.by_region else np.ones(maskable.shape, np.int64)
+    pool = np.where(in_peak & maskable, 0, 1) if rates.uses_peaks else np.ones(maskable.shape, np.int64)
     pool[~maskable] = 2
     sizes = [(pool == kind).sum(axis=1) for kind in (0, 1)]
     counts = draw_counts(sizes[0], sizes[1], rates, keys)

@@ -12,8 +12,8 @@ from torch.utils.data import get_worker_info
 
 from bindtune.errors import ConfigError
 
-_MODULES = ("batching", "collate", "residue_rows", "residue_collate")
-"""Of this package: what workers read with."""
+PRELOADED = ("dna.row_order", "dna.collate", "protein.protein_rows", "protein.collate")
+"""Modules of `bindtune.data` that workers read with."""
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 (the system's own)
 _SEMAPHORES = 4
 """Of each process, at most; the system keeps them in /dev/shm."""
@@ -36,7 +36,7 @@ def reading(workers: int, collate: Callable[[Sequence[Any]], Any], *, setting: s
     if not workers:
         return {"num_workers": 0, "collate_fn": collate}
     check_semaphores(workers, setting=f"{setting}=0")
-    multiprocessing.set_forkserver_preload(["__main__", *(f"bindtune.data.{name}" for name in _MODULES)])
+    multiprocessing.set_forkserver_preload(["__main__", *(f"bindtune.data.{name}" for name in PRELOADED)])
     return {"num_workers": workers, "collate_fn": PackingCollator(collate), "worker_init_fn": leave_signals}
 
 

@@ -17,10 +17,10 @@ from bindtune.reports.model_card import (
     render,
 )
 from bindtune.reports.report_run import provenance
-from bindtune.reports.settings_in_effect import masking_words, pretraining_settings
+from bindtune.reports.settings_in_effect import masking_mode, masking_words, pretraining_settings
 from bindtune.reports.settings_text import shown
 from bindtune.runs.kinds import run_config
-from bindtune.runs.reading import as_number, masking_mode, read_json
+from bindtune.runs.reading import as_number, read_json
 
 STATE = "trainer_state.json"
 _POOLS = {"": "all masked tokens", "peak_": "in peaks", "flank_": "in flanks"}

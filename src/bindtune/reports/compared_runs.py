@@ -10,9 +10,9 @@ from bindtune.errors import ConfigError, InputError
 from bindtune.evaluation.bootstrap import Compared, Wilcoxon
 from bindtune.evaluation.figure_text import UNDEFINED
 from bindtune.reports.report_run import provenance
+from bindtune.reports.settings_in_effect import masking_mode
 from bindtune.reports.settings_text import shown
 from bindtune.runs.kinds import is_binding, run_config
-from bindtune.runs.reading import masking_mode
 
 # Settings without a part in the figures, and those whose content is told by hashes or by folds.csv.
 PRETRAINING_APART = frozenset({

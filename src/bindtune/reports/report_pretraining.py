@@ -4,24 +4,18 @@ import math
 from pathlib import Path
 from typing import Any
 
+from bindtune.data.masking_strategies import STRATEGIES
 from bindtune.errors import InputError
 from bindtune.evaluation.figure_text import UNDEFINED, exact_percent, number, percent
 from bindtune.reports.charts import Band, Level, Line, LineChart, svg
 from bindtune.reports.page import Block, Chart, Charts, Fold, Notice, Page, Section, Table, Text, Tile
 from bindtune.reports.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
-from bindtune.reports.settings_in_effect import masking_words
-from bindtune.runs.reading import as_number, masking_mode, read_json
+from bindtune.reports.settings_in_effect import masking_goals, masking_mode, masking_words
+from bindtune.runs.reading import as_number, read_json
 
 STATE = "trainer_state.json"
 _ALL, _FLANK, _PEAK = 0, 1, 2  # colours
 _KINDS = {"": ("all masked tokens", _ALL), "flank_": ("flanks", _FLANK), "peak_": ("peaks", _PEAK)}
-_RULES = {
-    "adaptive": "Region-aware masking: each sequence draws its own rate for tokens in peaks, and the flanks take what "
-    "is left of an exact total. What was realised is counted, not assumed.",
-    "uniform": "Uniform masking: peaks and flanks are masked alike, with an exact total. What was realised is counted.",
-    "peak-only": "Peak-only masking: the exact total of each sequence is taken from its peaks; where they hold fewer "
-    "tokens, all of those are masked and the flanks give the rest. What was realised is counted.",
-}
 Rows = list[dict[str, Any]]
 
 
@@ -258,24 +252,25 @@ def _evaluations(evaluated: Rows) -> Fold:
 
 
 def _masking(trained: Rows, results: dict[str, Any], config: dict[str, Any], mode: str) -> Section:
-    blocks: list[Block] = [Text(_RULES.get(mode, _RULES["uniform"]))]
-    chart = _rates_chart(trained, results, config, adaptive=mode == "adaptive")
+    text = f"{masking_words(config)}. The total of each sequence is exact. The rates below are counted in the run."
+    blocks: list[Block] = [Text(text)]
+    chart = _rates_chart(trained, results, config, draws_rates=STRATEGIES[mode].uses_rates)
     if chart:
         blocks.append(Charts((chart,)))
     if results:
-        blocks.append(_rates_table(results, config, mode))
+        blocks.append(_rates_table(results, config))
     else:
         blocks.append(Notice("Rates over the whole run are written when it ends."))
     return Section("masking", "Masking", tuple(blocks))
 
 
-def _rates_chart(trained: Rows, results: dict[str, Any], config: dict[str, Any], *, adaptive: bool) -> Chart | None:
+def _rates_chart(trained: Rows, results: dict[str, Any], config: dict[str, Any], *, draws_rates: bool) -> Chart | None:
     curves = [_curve(trained, f"{kind}masked_rate", name, colour) for kind, (name, colour) in _KINDS.items()]
     drawn = [curve for curve in curves if curve is not None]
     if not drawn:
         return None
     target, lo, hi = (as_number(config.get(name)) for name in ("target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi"))
-    bands = [Band(lo, hi, _PEAK)] if adaptive and lo < hi else []
+    bands = [Band(lo, hi, _PEAK)] if draws_rates and lo < hi else []
     chart = LineChart(drawn, "optimiser step", "share masked", levels=[Level(target)], bands=bands, y_range=(0, None))
     note = "Dashed: the target of the whole." + (" Shaded: the range that peak rates are drawn from." if bands else "")
     told = [
@@ -284,18 +279,11 @@ def _rates_chart(trained: Rows, results: dict[str, Any], config: dict[str, Any],
     return Chart("Realised masking rates in training", svg(chart), f"Realised rates: {', '.join(told)}.", note)
 
 
-def _rates_table(results: dict[str, Any], config: dict[str, Any], mode: str) -> Table:
-    target, lo, hi, floor = (
-        exact_percent(as_number(config.get(name)))
-        for name in ("target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi", "min_flanking_prob")
-    )
-    of_regions = {
-        "adaptive": (lo if lo == hi else f"{lo} to {hi}", f"what is left, at least {floor}"),
-        "peak-only": ("the whole total, if they hold it", "what peaks are too short for"),
-    }
-    in_peaks, in_flanks = of_regions.get(mode, (target, target))
-    wanted = {"": f"{target} of every sequence", "peak_": in_peaks, "flank_": in_flanks}
-    rows = [(name, wanted[kind], *_both(results, f"{kind}masked_rate")) for kind, (name, _) in _KINDS.items()]
+def _rates_table(results: dict[str, Any], config: dict[str, Any]) -> Table:
+    in_peaks, in_flanks = masking_goals(config)
+    whole = f"{exact_percent(as_number(config.get('target_mlm_prob')))} of every sequence"
+    goals = {"": whole, "peak_": in_peaks, "flank_": in_flanks}
+    rows = [(name, goals[kind], *_both(results, f"{kind}masked_rate")) for kind, (name, _) in _KINDS.items()]
     rows.append(("sequences relaxed", "0, where windows allow it", *_both(results, "relaxed_sequences")))
     was_evaluated = "eval_loss" in results
     evaluation = f"evaluation ({config.get('eval_masking', 'uniform')} masks)" if was_evaluated else "evaluation (none)"

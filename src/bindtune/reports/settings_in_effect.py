@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bindtune.data.masking_strategies import STRATEGIES, strategy_name
+from bindtune.errors import InputError
 from bindtune.evaluation.figure_text import exact_percent
-from bindtune.runs.reading import as_number, masking_mode
+from bindtune.runs.reading import as_number
 
 Config = Mapping[str, Any]
 
@@ -17,7 +19,8 @@ def pretraining_settings(config: Config) -> tuple[str, ...]:
 def _of_pretraining(config: Config) -> Iterator[str]:
     evaluated = config.get("validation_file") is not None
     yield "target_mlm_prob"
-    if masking_mode(config) == "adaptive" or (evaluated and config.get("eval_masking") == "adaptive"):
+    with_rates = [name for name, strategy in STRATEGIES.items() if strategy.uses_rates]
+    if masking_mode(config) in with_rates or (evaluated and config.get("eval_masking") in with_rates):
         yield from ("eclip_mlm_lo", "eclip_mlm_hi", "min_flanking_prob")
     if evaluated:
         yield "eval_masking"
@@ -33,17 +36,49 @@ def _of_pretraining(config: Config) -> Iterator[str]:
     yield "seed"
 
 
+def masking_mode(config: Config) -> str:
+    """The strategy that drew a pretraining run's training masks.
+
+    Raises:
+        InputError: the settings name another strategy.
+    """
+    name = strategy_name(config.get("masking"), adaptive=bool(config.get("use_adaptive_masking")))
+    if name not in STRATEGIES:
+        raise InputError(None, None, f"config.yaml: masking is {name!r}, expected {' or '.join(STRATEGIES)}")
+    return name
+
+
 def masking_words(config: Config) -> str:
     """How a pretraining run masked peaks and flanks, as the beginning of a sentence."""
-    target, lo, hi = (as_number(config.get(name)) for name in ("target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi"))
-    mode = masking_mode(config)
-    if mode == "peak-only":
-        return "Tokens in binding regions were masked, and flanks only where the regions were too short"
-    if mode != "adaptive" or lo == hi == target:
-        return "Tokens in binding regions and flanks were masked alike"
-    rates = exact_percent(lo) if lo == hi else f"{exact_percent(lo)} to {exact_percent(hi)}"
-    comparison = "more often than" if lo >= target else "less often than" if hi <= target else "apart from"
-    return f"Tokens in binding regions were masked at {rates}, {comparison} those in the flanks"
+    target, lo, hi, _ = _masking_rates(config)
+    strategy = STRATEGIES[masking_mode(config)]
+    if strategy.uses_rates and lo == hi == target:
+        strategy = STRATEGIES["uniform"]
+    return _with_rates(strategy.sentence, config)
+
+
+def masking_goals(config: Config) -> tuple[str, str]:
+    """What a pretraining run wanted to mask in peaks and in flanks."""
+    in_peaks, in_flanks = STRATEGIES[masking_mode(config)].goals
+    return _with_rates(in_peaks, config), _with_rates(in_flanks, config)
+
+
+def _with_rates(text: str, config: Config) -> str:
+    """A text of a masking strategy with the run's rates in place of its fields."""
+    target, lo, hi, floor = _masking_rates(config)
+    return text.format(
+        target=exact_percent(target),
+        peak_range=exact_percent(lo) if lo == hi else f"{exact_percent(lo)} to {exact_percent(hi)}",
+        floor=exact_percent(floor),
+        comparison="more often than" if lo >= target else "less often than" if hi <= target else "apart from",
+    )
+
+
+def _masking_rates(config: Config) -> tuple[float, float, float, float]:
+    """Target, lowest and highest peak rate, and flank floor."""
+    names = ("target_mlm_prob", "eclip_mlm_lo", "eclip_mlm_hi", "min_flanking_prob")
+    target, lo, hi, floor = (as_number(config.get(name)) for name in names)
+    return target, lo, hi, floor
 
 
 def evaluates_while_training(config: Config) -> bool:

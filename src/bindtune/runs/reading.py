@@ -2,7 +2,6 @@
 
 import csv
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +72,6 @@ def as_number(value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         return math.nan
     return found if math.isfinite(found) else math.nan
-
-
-def masking_mode(config: Mapping[str, Any]) -> str:
-    """How a pretraining run drew its training masks: adaptive, uniform or peak-only."""
-    return str(config.get("masking") or ("adaptive" if config.get("use_adaptive_masking") else "uniform"))
 
 
 def _mapping(path: Path, content: Any) -> dict[str, Any]:

@@ -15,14 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bindtune.data.keyed_random import derive, digest, uniform
-from bindtune.data.masking import (
-    MaskingRates,
-    Replacement,
-    choose_masked,
-    draw_counts,
-    replace_selected,
-    total_counts,
-)
+from bindtune.data.masking import Replacement, choose_masked, draw_counts, replace_selected, total_counts
+from bindtune.data.masking_strategies import MaskingRates
 from bindtune.errors import ConfigError
 
 DEFAULT = MaskingRates(target=0.15, peak_range=(0.20, 0.25), floor=0.05)
@@ -51,7 +45,9 @@ def assert_uniform(counts: NDArray[Any], expected: float, *, shrink: float = 1.0
 def any_rates(draw: st.DrawFn) -> MaskingRates:
     lo, hi = sorted((draw(st.floats(0, 1)), draw(st.floats(0, 1))))
     floor, target = sorted((draw(st.floats(0, 1)), draw(st.floats(0, 1))))
-    return MaskingRates(target=target, peak_range=(lo, hi), floor=floor, adaptive=draw(st.booleans()))
+    return MaskingRates(
+        target=target, peak_range=(lo, hi), floor=floor, strategy=draw(st.sampled_from(["adaptive", "uniform"]))
+    )
 
 
 either_rates = st.one_of(st.just(DEFAULT), any_rates())
@@ -65,7 +61,7 @@ class Slow:
         target, floor = Fraction(rates.target), Fraction(rates.floor)
         self.total = round(rates.target * n)
         self.relaxed, self.margin = False, Fraction(1)
-        if not rates.adaptive or n_e == 0 or n_f == 0:  # one rate for all
+        if not rates.uses_peaks or n_e == 0 or n_f == 0:  # one rate for all
             self.mean = Fraction(self.total if n_f == 0 else 0)
             return
         lo, hi = map(Fraction, rates.peak_range)
@@ -87,7 +83,7 @@ class Slow:
 class TestCounts:
     @given(n_e=st.integers(0, 300), n_f=st.integers(0, 300), rates=either_rates, key=KEYS)
     def test_one_sequence_equals_the_slow_reference(self, n_e: int, n_f: int, rates: MaskingRates, key: int) -> None:
-        if not rates.adaptive:
+        if not rates.uses_peaks:
             n_e = 0  # the caller makes one pool
         one = np.array([key], np.uint64)
         slow = Slow(n_e, n_f, rates, float(uniform(one, 0, 2)[0, 0]))
@@ -100,7 +96,7 @@ class TestCounts:
 
     @given(n_e=st.integers(0, 400), n_f=st.integers(0, 400), rates=either_rates, key=KEYS)
     def test_counts_are_possible(self, n_e: int, n_f: int, rates: MaskingRates, key: int) -> None:
-        if not rates.adaptive:
+        if not rates.uses_peaks:
             n_e = 0  # the caller makes one pool
         counts = draw_counts(np.array([n_e]), np.array([n_f]), rates, np.array([key], np.uint64))
         assert 0 <= counts.peak[0] <= n_e
@@ -188,13 +184,15 @@ class TestCounts:
 
 
 class TestPeakOnly:
-    RATES = MaskingRates(target=0.15, peak_range=(0.9, 0.9), floor=0.9, peak_only=True)  # range and floor are unused
+    RATES = MaskingRates(
+        target=0.15, peak_range=(0.9, 0.9), floor=0.9, strategy="peak-only"
+    )  # range and floor are unused
 
     @given(n_e=st.integers(0, 300), n_f=st.integers(0, 300), target=st.floats(0, 1), key=KEYS)
     def test_the_total_is_exact_and_comes_from_the_peaks_first(
         self, n_e: int, n_f: int, target: float, key: int
     ) -> None:
-        rates = MaskingRates(target=target, peak_range=(0.2, 0.25), floor=0.05, peak_only=True)
+        rates = MaskingRates(target=target, peak_range=(0.2, 0.25), floor=0.05, strategy="peak-only")
         counts = draw_counts(np.array([n_e]), np.array([n_f]), rates, np.array([key], np.uint64))
         total = round(target * (n_e + n_f))
         assert counts.peak.tolist() == [min(n_e, total)]
@@ -226,7 +224,7 @@ class TestPeakOnly:
     def test_every_mode_selects_the_same_number_in_each_sequence(self) -> None:
         rng = np.random.default_rng(4)
         in_peak, maskable = rng.random((500, 90)) < 0.2, rng.random((500, 90)) < 0.9
-        uniform_rates = MaskingRates(target=0.15, peak_range=(0.2, 0.25), floor=0.05, adaptive=False)
+        uniform_rates = MaskingRates(target=0.15, peak_range=(0.2, 0.25), floor=0.05, strategy="uniform")
         totals = [
             choose_masked(in_peak, maskable, rates=rates, keys=keys(500))[0].sum(1).tolist()
             for rates in (DEFAULT, uniform_rates, self.RATES)
@@ -259,7 +257,7 @@ class TestRates:
         MaskingRates(target=0.15, peak_range=(0.2, 0.2), floor=0.15)
         MaskingRates(target=0.0, peak_range=(0.0, 1.0), floor=0.0)
         MaskingRates(target=1.0, peak_range=(1.0, 1.0), floor=1.0)
-        MaskingRates(target=0.01, peak_range=(0.2, 0.25), floor=0.05, adaptive=False)
+        MaskingRates(target=0.01, peak_range=(0.2, 0.25), floor=0.05, strategy="uniform")
 
     @pytest.mark.parametrize(("mask", "random"), [(-0.1, 0.1), (0.8, -0.1), (0.8, 0.3), (1.1, 0.0), (math.nan, 0.1)])
     def test_impossible_replacements_are_refused(self, mask: float, random: float) -> None:
@@ -288,7 +286,7 @@ class TestChoice:
         selected, _ = choose_masked(in_peak, maskable, rates=rates, keys=own)
         assert not (selected & ~maskable).any()
         assert selected.sum(1).tolist() == [round(rates.target * int(n)) for n in maskable.sum(1)]
-        if rates.adaptive:
+        if rates.uses_peaks:
             counts = draw_counts((in_peak & maskable).sum(1), (~in_peak & maskable).sum(1), rates, own)
             assert (selected & in_peak).sum(1).tolist() == counts.peak.tolist()
             assert (selected & ~in_peak).sum(1).tolist() == counts.flank.tolist()
@@ -329,7 +327,7 @@ class TestChoice:
     def test_pairs_of_positions_are_uniform(self) -> None:
         number = 60_000
         table = np.ones((number, 10), bool)
-        rates = MaskingRates(target=0.2, peak_range=(0.2, 0.2), floor=0.0, adaptive=False)
+        rates = MaskingRates(target=0.2, peak_range=(0.2, 0.2), floor=0.0, strategy="uniform")
         selected, _ = choose_masked(np.zeros_like(table), table, rates=rates, keys=keys(number))
         pairs = selected.astype(np.int64).T @ selected
         assert_uniform(pairs[np.triu_indices(10, 1)], number / 45)
@@ -358,7 +356,7 @@ class TestChoice:
         number = 30_000
         in_peak = np.zeros((number, 40), bool)
         in_peak[:, :20] = True
-        rates = MaskingRates(target=0.15, peak_range=(0.9, 0.9), floor=0.0, adaptive=False)
+        rates = MaskingRates(target=0.15, peak_range=(0.9, 0.9), floor=0.0, strategy="uniform")
         selected, relaxed = choose_masked(in_peak, np.ones_like(in_peak), rates=rates, keys=keys(number))
         assert set(selected.sum(1).tolist()) == {6}
         assert not relaxed.any()
@@ -379,8 +377,8 @@ class TestChoice:
             in_peak = (columns >= edges[0][:, None]) & (columns < edges[1][:, None])
             lo, hi = sorted(rng.random(2))
             floor, target = sorted(rng.random(2))
-            adaptive = bool(rng.random() < 0.8)
-            rates = MaskingRates(target=target, peak_range=(lo, hi), floor=floor, adaptive=adaptive)
+            strategy = "adaptive" if rng.random() < 0.8 else "uniform"
+            rates = MaskingRates(target=target, peak_range=(lo, hi), floor=floor, strategy=strategy)
             if sequences % 20_000 == 0:
                 rates = DEFAULT
             own = rng.integers(0, 2**64, number, dtype=np.uint64)

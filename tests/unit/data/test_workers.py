@@ -1,4 +1,5 @@
 import errno
+import importlib.util
 import multiprocessing
 import os
 import signal
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from bindtune.data.workers import PackingCollator, check_semaphores, reading
+from bindtune.data.workers import PRELOADED, PackingCollator, check_semaphores, reading
 from bindtune.errors import ConfigError, InputError
 from bindtune.fault_messages import fault_message
 
@@ -55,6 +56,12 @@ def test_batches_need_no_shared_memory_and_no_open_files(monkeypatch: pytest.Mon
     monkeypatch.setattr(torch.UntypedStorage, "_share_filename_cpu_", refuse)
     assert [batch["rows"] for batch in loader(collate, 1)] == [[0, 1], [2, 3], [4, 5]]
     assert PackingCollator(collate)([1])["rows"] == [1]
+
+
+@pytest.mark.parametrize("name", PRELOADED)
+def test_modules_that_a_server_imports_for_workers_are_there(name: str) -> None:
+    """Python skips a missing one without a word, and every worker then imports it by itself."""
+    assert importlib.util.find_spec(f"bindtune.data.{name}") is not None
 
 
 def test_no_room_for_semaphores_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:

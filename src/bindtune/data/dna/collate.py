@@ -16,12 +16,11 @@ from bindtune.data.masking import (
     FLANK,
     PEAK,
     Ints,
-    Masking,
-    MaskingRates,
     Replacement,
     choose_masked,
     replace_selected,
 )
+from bindtune.data.masking_strategies import MaskingRates, StrategyName, strategy_name
 from bindtune.errors import ConfigError
 from bindtune.models.token_loss import IGNORED
 from bindtune.regions import span_mask
@@ -43,9 +42,9 @@ def check_special_tokens(tokenizer: PreTrainedTokenizerBase) -> None:
 class EclipAdaptiveMLMCollator:
     """Pad examples and mask them: more inside peaks, less in the flanks, exactly `target_mlm_prob` in all.
 
-    An example holds `input_ids`, may hold `attention_mask` (all ones without it), and, unless masking is uniform, holds
-    `eclip_token_starts` and `eclip_token_ends`: half-open token spans of its peaks. Special tokens, [UNK] and padding
-    are never selected. Examples are not changed.
+    An example holds `input_ids` and may hold `attention_mask` (all ones without it). Unless masking is uniform, it also
+    holds `eclip_token_starts` and `eclip_token_ends`: half-open token spans of its peaks. Special tokens, [UNK] and
+    padding are never selected. Examples are not changed.
 
     An example that carries `mask_key` (a whole number below 2^64) is masked by that key alone. Otherwise the masks
     come from `seed`, the number of the call, the rank, and inside a DataLoader worker from the worker's own seed, which
@@ -61,8 +60,7 @@ class EclipAdaptiveMLMCollator:
         mask_replace_prob: share of the selected tokens that becomes the mask token.
         random_replace_prob: share that becomes a random token that is not special; what is left is kept.
         seed: see above.
-        masking: adaptive, uniform, or peak-only, which takes each sequence's total from its peaks, and from its flanks
-            what they are too short for; None for what `adaptive` says, over which it wins.
+        masking: name in `data.masking_strategies.STRATEGIES`; it replaces `adaptive`.
         report: also return `region` (B, T), FLANK or PEAK and 0 where nothing can be masked, and `relaxed` (B,), for
             logging.
 
@@ -81,7 +79,7 @@ class EclipAdaptiveMLMCollator:
         random_replace_prob: float = 0.1,
         seed: int | None = None,
         *,
-        masking: Masking | None = None,
+        masking: StrategyName | None = None,
         report: bool = False,
     ) -> None:
         lo, hi = eclip_mlm_range
@@ -89,8 +87,7 @@ class EclipAdaptiveMLMCollator:
             target=target_mlm_prob,
             peak_range=(lo, hi),
             floor=min_flanking_prob,
-            adaptive=adaptive if masking is None else masking == "adaptive",
-            peak_only=masking == "peak-only",
+            strategy=strategy_name(masking, adaptive=adaptive),
         )
         self.replacement = Replacement(mask=mask_replace_prob, random=random_replace_prob)
         check_special_tokens(tokenizer)
@@ -139,7 +136,7 @@ class EclipAdaptiveMLMCollator:
 
     def _peaks(self, examples: Sequence[Example], *, shape: tuple[int, int]) -> NDArray[np.bool_]:
         if not all("eclip_token_starts" in example and "eclip_token_ends" in example for example in examples):
-            if self.rates.by_region:
+            if self.rates.uses_peaks:
                 raise ValueError("masking by region needs eclip_token_starts and eclip_token_ends in every example")
             return np.zeros(shape, dtype=bool)
         starts = [example["eclip_token_starts"] for example in examples]

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bindtune.data.masking import MaskingRates, Replacement, choose_masked, replace_selected
+from bindtune.data.masking import Replacement, choose_masked, replace_selected
+from bindtune.data.masking_strategies import MaskingRates
 from bindtune.data.protein.protein_rows import ResidueRow
 from bindtune.io.labels import UNKNOWN
 from bindtune.models.e1_tokens import IDS, ProteinRow
@@ -71,7 +72,7 @@ class JointCollator(ResidueCollator):
 
     def __init__(self, preparer: Preparer, *, mlm_probability: float, replacement: Replacement) -> None:
         super().__init__(preparer)
-        self.rates = MaskingRates(target=mlm_probability, peak_range=(0.0, 1.0), floor=0.0, adaptive=False)
+        self.rates = MaskingRates(target=mlm_probability, peak_range=(0.0, 1.0), floor=0.0, strategy="uniform")
         self.replacement = replacement
 
     def __call__(self, rows: Sequence[ResidueRow]) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from bindtune.data.dna.collate import EclipAdaptiveMLMCollator
 from bindtune.data.dna.row_order import KeyedRows
 from bindtune.data.dna.splits import Amount, few_peaks
 from bindtune.data.dna.tokens import TokenReport, load_tokenizer, tokenise_file, windows_with_peaks
-from bindtune.data.masking import Masking, MaskingRates, Replacement, total_counts
+from bindtune.data.masking import Replacement, total_counts
+from bindtune.data.masking_strategies import MaskingRates
 from bindtune.errors import ConfigError, InputError, Interrupted, library_text
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.loading import load_masked_lm
@@ -123,12 +124,13 @@ def check_rates(config: PretrainConfig) -> None:
     Raises:
         ConfigError: they cannot.
     """
-    MaskingRates(
-        target=config.target_mlm_prob,
-        peak_range=(config.eclip_mlm_lo, config.eclip_mlm_hi),
-        floor=config.min_flanking_prob,
-        adaptive="adaptive" in (config.masking_mode, config.eval_masking),
-    )
+    for strategy in (config.masking_mode, config.eval_masking):
+        MaskingRates(
+            target=config.target_mlm_prob,
+            peak_range=(config.eclip_mlm_lo, config.eclip_mlm_hi),
+            floor=config.min_flanking_prob,
+            strategy=strategy,
+        )
     Replacement(mask=config.mask_replace_prob, random=config.random_replace_prob)
 
 
@@ -332,9 +334,7 @@ def make_collators(
     )
 
 
-def collator(
-    config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, *, masking: Masking
-) -> EclipAdaptiveMLMCollator:
+def collator(config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, *, masking: str) -> EclipAdaptiveMLMCollator:
     """The collator that the settings ask for, with the report that the trainer logs."""
     return EclipAdaptiveMLMCollator(
         tokenizer,
