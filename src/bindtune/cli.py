@@ -32,6 +32,7 @@ from bindtune.fault_messages import fault_message, resume_hint
 from bindtune.init.files import KINDS, write_files
 from bindtune.options import with_options
 from bindtune.printable import PrintableFormatter, message_line, printable
+from bindtune.runs.names import CONFIG
 
 # Options may be written --like-this or, as the original scripts had them, --like_this.
 _CONTEXT = {"token_normalize_func": lambda token: token.replace("_", "-"), "help_option_names": ["-h", "--help"]}
@@ -186,14 +187,14 @@ def train(
         from bindtune.runs.kinds import require_run
 
         require_run(run, "binding", "train --resume")
-    source = run / "config.yaml" if config is None and run is not None else config
+    source = run / CONFIG if config is None and run is not None else config
     with _naming_init("train", nothing_given=source is None and not overrides):
         settings = load_binding(source, overrides or [])
     if run is not None and config is None:
         from bindtune.training.moved_run import find_binding_files
 
         settings = find_binding_files(settings, run)
-    if resume == "auto" and (settings.training.output_dir / "config.yaml").is_file():
+    if resume == "auto" and (settings.training.output_dir / CONFIG).is_file():
         run = settings.training.output_dir
     from bindtune.training.binding.run import cross_validate
 

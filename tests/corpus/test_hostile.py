@@ -61,9 +61,10 @@ def _heads(folder: Path, content: bytes) -> Any:
 
 
 def _state(folder: Path, content: bytes) -> Any:
-    from bindtune.training.binding.fold_files import STATE, read_state
+    from bindtune.runs.names import FOLD_STATE
+    from bindtune.training.binding.fold_files import read_state
 
-    (folder / STATE).write_bytes(content)
+    (folder / FOLD_STATE).write_bytes(content)
     return read_state(folder)
 
 

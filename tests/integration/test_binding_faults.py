@@ -29,6 +29,7 @@ from bindtune.evaluation import epoch_selection
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_config import E1Config
 from bindtune.runs.exclusive import only_writer
+from bindtune.runs.names import HISTORY
 from bindtune.training.binding import fold_files, inputs, merge, run, tensorboard, trainer
 from bindtune.training.binding.model import build_model
 from bindtune.training.binding.prediction import Predictor
@@ -620,7 +621,7 @@ def test_the_epoch_is_kept_by_the_metric_and_a_better_later_one_is_said(
     )
     chosen = (f"training.selection_metric={metric}", f"training.min_delta={min_delta}")
     cross_validate(make("training.epochs=3", "training.patience=0", "training.learning_rate=0.01", *chosen), fold=1)
-    with (tmp_path / "run" / "fold_1" / fold_files.HISTORY).open() as table:
+    with (tmp_path / "run" / "fold_1" / HISTORY).open() as table:
         means = [row for row in csv.DictReader(table) if (row["split"], row["ion"]) == ("validation", "mean")]
     heads = torch.load(tmp_path / "run" / "fold_1" / "best_e1_binding_model_heads.pt", weights_only=True)
     best = max(means, key=lambda row: float(row[metric]) * (-1 if metric == "loss" else 1))

@@ -24,7 +24,7 @@ from bindtune import load_ensemble_models
 from bindtune.errors import BindtuneError
 from bindtune.evaluation.calibration import calibrate, fit_calibration
 from bindtune.inference.shards import predict_shard
-from bindtune.models.binding_checkpoint import BEST
+from bindtune.runs.names import BEST
 
 Run = Callable[..., int]
 TABLES = ("predictions.parquet", "predictions.tsv", "calls_ZN.fa")

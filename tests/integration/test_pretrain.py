@@ -211,7 +211,7 @@ def test_a_resume_from_any_checkpoint_draws_what_the_straight_run_draws(
     straight = tmp_path / "straight"
     options = settings(
         output_dir=str(straight), max_steps=9, save_steps=1, save_total_limit=9, eval_strategy="no", report_to="none",
-        max_train_samples=48,
+        max_train_samples=48, max_eval_samples=40,
     )  # fmt: skip
     run(options)
     model = load_file(straight / "checkpoint-9" / "model.safetensors")

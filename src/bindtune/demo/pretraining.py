@@ -14,6 +14,7 @@ from bindtune.io.records import read_windows
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.preparation.windows import make_windows
+from bindtune.runs.names import ALL_RESULTS
 from bindtune.training.pretraining.run import pretrain
 
 _SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]  # ids 0 to 4, as DNABERT-2 has them
@@ -86,7 +87,7 @@ def run_pretraining(folder: Path, *, notify: Callable[[str], None], small: bool 
             "dataloader_num_workers": 0, "preprocessing_num_workers": 1,
         }  # fmt: skip
         pretrain(build(PretrainConfig, settings))
-        results[name] = json.loads((folder / name / "all_results.json").read_text(encoding="utf-8"))
+        results[name] = json.loads((folder / name / ALL_RESULTS).read_text(encoding="utf-8"))
     return _table(results)
 
 

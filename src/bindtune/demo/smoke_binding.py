@@ -15,13 +15,12 @@ from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.errors import CheckError
 from bindtune.inference.checkpoints import load_lora_checkpoint
 from bindtune.inference.predict import predict
-from bindtune.inference.tables import PARQUET
 from bindtune.io.proteins import read_proteins
 from bindtune.models.adapter_check import adapter_effect
 from bindtune.models.backbones import load_backbone
 from bindtune.models.e1_tokens import IDS
+from bindtune.runs.names import OUT_OF_FOLD, PREDICTIONS, fold_folder
 from bindtune.training.binding.lora_check import check
-from bindtune.training.binding.merge import OOF
 from bindtune.training.binding.run import cross_validate
 from bindtune.training.export import export_run
 
@@ -70,7 +69,7 @@ def _run(config: BindingConfig) -> Check:
     run = config.training.output_dir
     for fold in (1, 2):
         cross_validate(config, fold=fold)  # the second one joins them
-    table = pq.read_table(run / OOF)
+    table = pq.read_table(run / OUT_OF_FOLD)
     probabilities = table["probability"].to_numpy()
     finite = bool(np.isfinite(probabilities).all())
     pairs = len({*zip(table["protein"].to_pylist(), table["ion"].to_pylist(), strict=True)})
@@ -83,7 +82,7 @@ def _run(config: BindingConfig) -> Check:
 @torch.no_grad()
 def _learned(config: BindingConfig, merged: Path) -> Check:
     """Whether trained adapters count, and count as much where they are merged into the encoder."""
-    fold = config.training.output_dir / "fold_1"
+    fold = fold_folder(config.training.output_dir, 1)
     encoder = load_lora_checkpoint(fold)._original_model
     export_run(fold, merged)
     whole, preparer = load_backbone(str(merged))
@@ -101,7 +100,7 @@ def _prediction(config: BindingConfig, fasta: Path, out: Path) -> Check:
     """Predict further proteins with both folds."""
     predict(build(PredictConfig, {"run": config.training.output_dir, "fasta": fasta, "out": out}))
     residues = sum(len(protein.sequence) for protein in read_proteins(fasta))
-    probabilities = pq.read_table(out / PARQUET)["probability"].to_numpy()
+    probabilities = pq.read_table(out / PREDICTIONS)["probability"].to_numpy()
     fits = bool(((probabilities >= 0) & (probabilities <= 1)).all())  # what is not finite is in no order
     passed = fits and len(probabilities) == residues * len(_IONS)
     detail = (

@@ -23,9 +23,10 @@ from bindtune.models.activation_bytes import WIDE, Arithmetic, BatchShape
 from bindtune.models.adapters import count_parameters
 from bindtune.models.backbones import BatchPreparer, empty_encoder, preparer_for
 from bindtune.models.residue import E1ForResidueClassification
+from bindtune.runs.names import CONFIG
 from bindtune.training.binding.audit import audit
 from bindtune.training.binding.batches import FoldBatches
-from bindtune.training.binding.folder import CONFIG, check_folder, check_inputs
+from bindtune.training.binding.folder import check_folder, check_inputs
 from bindtune.training.binding.inputs import (
     RunInputs,
     divide,

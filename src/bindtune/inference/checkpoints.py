@@ -14,13 +14,23 @@ from bindtune.models.adapter_config import read_adapter_config
 from bindtune.models.adapters import load_adapters, merge_in_passing, use_adapter
 from bindtune.models.backbones import BatchPreparer, backbone_of, load_encoder, preparer_for
 from bindtune.models.base_files import weight_files
-from bindtune.models.binding_checkpoint import BEST, is_untrained, read_heads
+from bindtune.models.binding_checkpoint import is_untrained, read_heads
+from bindtune.models.hub_names import MODEL_CONFIG
 from bindtune.models.residue import E1ForResidueClassification, E1ResidueClassificationOutput
 from bindtune.models.run_encoder import find_encoder, same_weights
 from bindtune.runs.kinds import require_run
+from bindtune.runs.names import (
+    ADAPTERS_ENDING,
+    BEST,
+    CONFIG,
+    HEADS,
+    HEADS_ENDING,
+    fold_folder,
+    fold_folders,
+    fold_number,
+)
 from bindtune.runs.provenance import sha256
 
-_ADAPTERS, _HEADS = "_lora", "_heads.pt"
 _ONE_FOLD = "default"
 
 
@@ -71,7 +81,7 @@ def load_ensemble_models(
     count = _trained_folds(run) if num_folds is None else num_folds
     if count < 1:
         raise CheckpointError(f"{run} holds no fold_1: no fold is trained")
-    return Ensemble([_FoldFiles.at(run / f"fold_{fold}" / BEST) for fold in range(1, count + 1)], device, base_model)
+    return Ensemble([_FoldFiles.at(fold_folder(run, fold) / BEST) for fold in range(1, count + 1)], device, base_model)
 
 
 class Ensemble:
@@ -180,17 +190,17 @@ class _FoldFiles:
     @classmethod
     def at(cls, path: Path) -> "_FoldFiles":
         """Find the files of a prefix, of a folder of adapters, of a heads' file or of a fold's folder."""
-        if path.name.endswith(_HEADS):
-            prefix = path.with_name(path.name.removesuffix(_HEADS))
-        elif path.name.endswith(_ADAPTERS):
-            prefix = path.with_name(path.name.removesuffix(_ADAPTERS))
-        elif (path / f"{BEST}{_HEADS}").is_file():
+        if path.name.endswith(HEADS_ENDING):
+            prefix = path.with_name(path.name.removesuffix(HEADS_ENDING))
+        elif path.name.endswith(ADAPTERS_ENDING):
+            prefix = path.with_name(path.name.removesuffix(ADAPTERS_ENDING))
+        elif (path / HEADS).is_file():
             prefix = path / BEST
         else:
             prefix = path
         if not prefix.parent.is_dir():
             raise CheckpointError(f"{prefix.parent}: no such folder, expected the best model of a fold there")
-        heads_path = prefix.with_name(f"{prefix.name}{_HEADS}")
+        heads_path = prefix.with_name(f"{prefix.name}{HEADS_ENDING}")
         if not heads_path.is_file():
             raise CheckpointError(f"{heads_path}: no such file: the fold is not trained")
         found = cls(prefix, read_heads(heads_path))
@@ -205,12 +215,12 @@ class _FoldFiles:
     @property
     def heads_path(self) -> Path:
         """The heads' file."""
-        return self.prefix.with_name(f"{self.prefix.name}{_HEADS}")
+        return self.prefix.with_name(f"{self.prefix.name}{HEADS_ENDING}")
 
     @property
     def adapters(self) -> Path:
         """The folder of adapters, whether there is one or not."""
-        return self.prefix.with_name(f"{self.prefix.name}{_ADAPTERS}")
+        return self.prefix.with_name(f"{self.prefix.name}{ADAPTERS_ENDING}")
 
     def base(self, base_model: str | None) -> str:
         """The encoder that the fold was trained on; `base_model` is the user's word for it."""
@@ -222,7 +232,7 @@ class _FoldFiles:
 
     def is_whole(self) -> bool:
         """Whether there are heads and an encoder without adapters."""
-        return not self.adapters.is_dir() and (self.prefix / "config.json").is_file()
+        return not self.adapters.is_dir() and (self.prefix / MODEL_CONFIG).is_file()
 
     def has_own_encoder(self) -> bool:
         """Whether the encoder itself was trained, and lies in the fold's folder."""
@@ -280,10 +290,9 @@ def _with_heads(encoder: Any, files: _FoldFiles, *, adapter: str) -> E1ForResidu
 
 def _trained_folds(run: Path) -> int:
     """How many folds a run has: what its settings say, or the folders that are there."""
-    settings = run / "config.yaml"
+    settings = run / CONFIG
     if settings.is_file():
         require_run(run, "binding", "load_ensemble_models")
         training = load_binding(settings).training
         return training.num_folds if training.ions else 1
-    numbers = [int(path.name[5:]) for path in run.glob("fold_*") if path.is_dir() and path.name[5:].isdecimal()]
-    return max(numbers, default=0)
+    return max((number for path in fold_folders(run) if (number := fold_number(path)) is not None), default=0)

@@ -21,14 +21,26 @@ from bindtune.errors import CheckError, InputError
 from bindtune.evaluation import baseline
 from bindtune.evaluation.figure_text import exact_percent
 from bindtune.evaluation.test_set import LabelledResidues, figures_table, score_test_set
-from bindtune.inference.job import AUDIT, FOLDS, OOF, Source, TrainedRun, claimed, read_run, run_job
+from bindtune.inference.job import Source, TrainedRun, claimed, read_run, run_job
 from bindtune.inference.ranks import launched
 from bindtune.inference.shards import NamedSequence
-from bindtune.inference.tables import PARQUET, read_predictions
+from bindtune.inference.tables import read_predictions
 from bindtune.io.labels import UNKNOWN
 from bindtune.io.text import LONGEST_LINE
 from bindtune.reports.binding_charts import calibration_figure, threshold_figure
 from bindtune.reports.charts import save_png
+from bindtune.runs.names import (
+    AUDIT,
+    FOLDS,
+    OUT_OF_FOLD,
+    PLOTS,
+    PREDICTIONS,
+    SUMMARY,
+    TEST_ARRAYS,
+    TEST_METRICS,
+    calibration_plot,
+    threshold_plot,
+)
 from bindtune.runs.out_of_fold import read_table
 from bindtune.runs.reading import read_csv
 from bindtune.runs.writing import atomic_stream, write_text
@@ -39,7 +51,6 @@ log = logging.getLogger(__name__)
 _MOST_DIGITS = 9
 _MOST_LETTERS = 1 << 28
 """Residues of all training proteins; a damaged table may have large positions."""
-METRICS, SUMMARY, ARRAYS = "test_metrics.csv", "summary.yaml", "test_predictions.npz"
 
 
 class _Scored(NamedTuple):
@@ -85,7 +96,7 @@ def evaluate(settings: EvaluateConfig) -> str:
         counts = run_job(settings, run, source, tsv=False, processes=processes)
         if not processes.is_first:
             return ""
-        scored = _score_residues(settings.out / PARQUET, proteins, odds, ions=run.ions)
+        scored = _score_residues(settings.out / PREDICTIONS, proteins, odds, ions=run.ions)
         aligned = counts.alignments
         lines = _report(settings, run, scored, leaks, aligned)
         return "\n".join([*lines, *([] if aligned is None else [str(aligned)]), told])
@@ -126,7 +137,7 @@ def _training_residues(run: TrainedRun, test: Proteins) -> tuple[Proteins, dict[
     Residues whose labels are unknown stand in no table. A test protein that agrees with all others says what they are;
     where there is none, they are X.
     """
-    table = read_table(run.folder / OOF)
+    table = read_table(run.folder / OUT_OF_FOLD)
     names, ions = table["protein"].to_numpy(), table["ion"].to_numpy()
     letters, labels = table["residue"].to_numpy().astype(np.str_), table["label"].to_numpy()
     positions = table["position"].to_numpy()
@@ -142,7 +153,7 @@ def _training_residues(run: TrainedRun, test: Proteins) -> tuple[Proteins, dict[
     starts = np.append(0, breaks)
     if len(names) and int(np.maximum.reduceat(positions, starts).sum()) > _MOST_LETTERS:
         problem = f"the positions of {len(starts)} proteins are too large, expected {_MOST_LETTERS:,} residues at most"
-        raise InputError(run.folder / OOF, None, problem)
+        raise InputError(run.folder / OUT_OF_FOLD, None, problem)
     sequences = {
         str(names[start]): _sequence(
             letters[start:end], positions[start:end] - 1, length=lengths.get(str(names[start]), 0), candidates=by_length
@@ -234,7 +245,7 @@ def _report(
 ) -> list[str]:
     """Write figures, arrays and pictures, and return the table of figures."""
     out = settings.out
-    with atomic_stream(out / ARRAYS) as stream:
+    with atomic_stream(out / TEST_ARRAYS) as stream:
         arrays: dict[str, NDArray[Any]] = {"position_base": np.array(0)}
         for ion, each in scored.items():
             arrays |= {
@@ -251,10 +262,10 @@ def _report(
         seed=settings.seed,
         level=settings.level,
     )
-    _write_metrics(out / METRICS, figures)
+    _write_metrics(out / TEST_METRICS, figures)
     write_text(out / SUMMARY, write_document(_summary(settings, run, figures, leaks, aligned)))
     for ion, each in scored.items():
-        _draw(ion, each.residues, run, out / "plots")
+        _draw(ion, each.residues, run, out / PLOTS)
     notes = [
         f"interval: {exact_percent(settings.level)} bootstrap of AUPRC by protein",
         "baseline: AUPRC of the residue's letter alone, fitted on training proteins; a random order has the base rate",
@@ -303,7 +314,7 @@ def _draw(ion: str, residues: LabelledResidues, run: TrainedRun, folder: Path) -
     method = run.config.training.threshold_method
     chosen = {str(method): run.thresholds[ion]} if ion in run.thresholds else {}
     figure = threshold_figure(residues.labels, residues.probabilities, thresholds=chosen, title=title)
-    save_png(figure, folder / f"thresholds_{ion}.png")
+    save_png(figure, folder / threshold_plot(ion))
     name = "calibrated" if ion in run.calibrations else "as trained"
     calibration = calibration_figure(residues.labels, {name: residues.probabilities}, title=title)
-    save_png(calibration, folder / f"calibration_{ion}.png")
+    save_png(calibration, folder / calibration_plot(ion))

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +28,29 @@ from bindtune.evaluation.thresholds import read_thresholds
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
 from bindtune.inference.ranks import Processes, choose_device
 from bindtune.inference.shards import NamedSequence, PredictionSpec, cut_shards, predict_shard
-from bindtune.inference.tables import PARQUET, TSV, Counts, calls_file, join_parts, write_part, write_texts
-from bindtune.models.backbones import BatchPreparer
+from bindtune.inference.tables import Counts, join_parts, write_part, write_texts
+from bindtune.models.backbones import E1, BatchPreparer
 from bindtune.outputs import output_folder
 from bindtune.runs.exclusive import only_writer
 from bindtune.runs.kinds import require_run
+from bindtune.runs.names import (
+    AUDIT,
+    CONFIG,
+    CONTEXT_CACHE,
+    INPUT_COPY,
+    MANIFEST,
+    NOTICE,
+    OUT_OF_FOLD,
+    PARTS,
+    PLOTS,
+    PREDICTIONS,
+    PREDICTIONS_TSV,
+    PROVENANCE,
+    THRESHOLDS,
+    calls_file,
+    part_file,
+    part_files,
+)
 from bindtune.runs.out_of_fold import read_table
 from bindtune.runs.provenance import provenance, sha256
 from bindtune.runs.writing import sweep, write_text, writing
@@ -41,10 +58,6 @@ from bindtune.yaml_json import read_json
 
 log = logging.getLogger(__name__)
 
-MANIFEST, PROVENANCE, NOTICE, PARTS, CACHE = "manifest.json", "provenance.json", "NOTICE", "parts", ".alignments"
-INPUT, PLOTS = ".input.fa", "plots"
-AUDIT = "audit.json"
-OOF, FOLDS = "oof.parquet", "folds.csv"
 _LEFT_BEFORE = (AUDIT, NOTICE, PROVENANCE)  # what a command may leave before it has a manifest
 _PACKAGES = ("torch", "transformers", "peft", "numpy")
 # Settings that what is predicted follows from, beside the input, the alignments and the models, whose hashes are noted.
@@ -101,14 +114,14 @@ def read_run(settings: InferenceConfig, *, command: str) -> TrainedRun:
     """
     folder = settings.run
     require_run(folder, "binding", command)
-    config = load_binding(folder / "config.yaml")
+    config = load_binding(folder / CONFIG)
     if not config.training.ions:
         raise ConfigError(f"{folder}: the run has no ions, and nothing to predict")
     missing = [ion for ion in settings.ions or [] if ion not in config.training.ions]
     if missing:
         raise ConfigError(f"ions: {folder} has no {', '.join(missing)}; it has {', '.join(config.training.ions)}")
     ions = tuple(settings.ions or config.training.ions)
-    thresholds = _thresholds(folder / "global_thresholds.yaml", ions)
+    thresholds = _thresholds(folder / THRESHOLDS, ions)
     calibrations = {} if settings.calibration == "none" else _calibrations(settings, ions)
     for ion in calibrations.keys() & thresholds.keys():
         thresholds[ion] = float(calibrate(calibrations[ion], [thresholds[ion]]).astype("float32")[0])
@@ -129,7 +142,7 @@ def _thresholds(path: Path, ions: tuple[str, ...]) -> dict[str, float]:
 
 def _calibrations(settings: InferenceConfig, ions: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     method: Any = settings.calibration
-    table = read_table(settings.run / OOF)
+    table = read_table(settings.run / OUT_OF_FOLD)
     names = table["ion"].to_numpy()
     labels, probabilities = table["label"].to_numpy(), table["probability"].to_numpy()
     fitted = {ion: fit_calibration(labels[names == ion], probabilities[names == ion], method) for ion in ions}
@@ -208,9 +221,9 @@ def run_job(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: 
 
 def _clean(out: Path) -> None:
     """Remove what a finished job needs no more."""
-    for name in (PARTS, CACHE):
+    for name in (PARTS, CONTEXT_CACHE):
         shutil.rmtree(out / name, ignore_errors=True)
-    (out / INPUT).unlink(missing_ok=True)
+    (out / INPUT_COPY).unlink(missing_ok=True)
 
 
 def _manifest(
@@ -238,12 +251,12 @@ def _compare(path: Path, wanted: dict[str, Any]) -> Counts | None:
         differing = [name for name, value in wanted.items() if found.get(name) != value]
     except (TypeError, AttributeError) as error:
         raise InputError(path, None, f"no manifest of predictions: {error}") from error
-    if differing and done is None and not any((path.parent / PARTS).glob("part-*")):
+    if differing and done is None and not part_files(path.parent / PARTS):
         return None  # nothing was predicted yet
     if differing:
         details = "; ".join(_difference(name, found.get(name), wanted[name]) for name in differing)
         raise ConfigError(f"{path.parent} holds other predictions: {details}; choose another --out")
-    return done if (path.parent / PARQUET).is_file() else None
+    return done if (path.parent / PREDICTIONS).is_file() else None
 
 
 def _difference(name: str, before: Any, now: Any) -> str:
@@ -256,14 +269,13 @@ def _difference(name: str, before: Any, now: Any) -> str:
 def _sign(settings: InferenceConfig, run: TrainedRun, source: Source, ensemble: Ensemble, wanted: Any) -> None:
     """Leave the manifest, where everything came from, and the notice."""
     out = settings.out
-    inputs = {**source.files, "run settings": run.folder / "config.yaml", **ensemble.files()}
+    inputs = {**source.files, "run settings": run.folder / CONFIG, **ensemble.files()}
     origin = {**provenance(inputs, _PACKAGES), "settings": settings.model_dump(mode="json")}
     if wanted["alignments"] is not None:
         path = Path(str(settings.msa_dir)).absolute()
         origin["inputs"]["alignments"] = {"path": str(path), "sha256": wanted["alignments"]}
-    notice = resources("bindtune.models").joinpath("PROFLUENT_E1_NOTICE.txt").read_text(encoding="utf-8")
-    write_text(out / NOTICE, notice)
-    if not any((out / PARTS).glob("part-*")):
+    write_text(out / NOTICE, E1.licence.notice)
+    if not part_files(out / PARTS):
         write_text(out / PROVENANCE, json.dumps(origin, indent=2) + "\n")
     write_text(out / MANIFEST, json.dumps(wanted, indent=2) + "\n")
 
@@ -289,7 +301,7 @@ def _shards(settings: InferenceConfig, source: Source) -> Iterator[tuple[Path, l
     """Each shard with its part."""
     cut = cut_shards(source.proteins(), most_proteins=settings.shard_proteins, most_residues=settings.shard_residues)
     for number, shard in enumerate(cut):
-        yield settings.out / PARTS / f"part-{number:05d}.parquet", shard
+        yield settings.out / PARTS / part_file(number), shard
 
 
 def _predict_parts(
@@ -334,7 +346,7 @@ def _alignments(
     if not _reads_alignments(settings, preparer):
         return None
     bound = run.config.training.validation_context.neighbor_similarity_lower_bound
-    cache = settings.cache_dir or settings.out / CACHE
+    cache = settings.cache_dir or settings.out / CONTEXT_CACHE
     paths = _alignment_paths(settings, run, shard)
     alignments = Alignments(paths, cache_dir=cache, neighbor_similarity_lower_bounds=[bound])
     alignments.prepare({protein.name: protein.sequence for protein in shard})
@@ -387,8 +399,7 @@ def _alignment_paths(settings: InferenceConfig, run: TrainedRun, shard: list[Nam
 
 def _join(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: bool) -> Counts:
     out = settings.out
-    parts = sorted((out / PARTS).glob("part-*.parquet"), key=lambda path: int(path.stem[5:]))
-    join_parts(parts, out)
+    join_parts(part_files(out / PARTS), out)
     counts = write_texts(out, ions=run.ions, tsv=tsv, called=_called(run))
     if (counts.proteins, counts.residues) != (source.count, source.residues):
         raise ConfigError(f"{out / PARTS} holds {counts.proteins} proteins, expected {source.count}: delete the folder")
@@ -398,7 +409,7 @@ def _join(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: bo
 def _write_missing(out: Path, run: TrainedRun, *, tsv: bool) -> None:
     """Write what is made of the table of predictions, if any of it is not there."""
     called = _called(run)
-    expected = [*map(calls_file, called), *([TSV] if tsv else [])]
+    expected = [*map(calls_file, called), *([PREDICTIONS_TSV] if tsv else [])]
     if not all((out / name).is_file() for name in expected):
         write_texts(out, ions=run.ions, tsv=tsv, called=called)
 

@@ -9,17 +9,16 @@ from typing import Any
 
 from bindtune.config import PredictConfig
 from bindtune.errors import ConfigError
-from bindtune.inference.job import INPUT, Source, TrainedRun, claimed, read_run, run_job
+from bindtune.inference.job import Source, TrainedRun, claimed, read_run, run_job
 from bindtune.inference.ranks import Processes, launched
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.structures import colour_structures, find_structures
-from bindtune.inference.tables import PARQUET, TSV, Counts
+from bindtune.inference.tables import Counts
 from bindtune.io.proteins import read_proteins
 from bindtune.io.text import STANDARD_INPUT
+from bindtune.runs.names import COUNT_SUMMARY, INPUT_COPY, PREDICTIONS, PREDICTIONS_TSV
 from bindtune.runs.provenance import sha256
 from bindtune.runs.writing import atomic_stream, write_text
-
-SUMMARY = "summary.json"
 
 
 def predict(settings: PredictConfig) -> str:
@@ -46,7 +45,7 @@ def predict(settings: PredictConfig) -> str:
             structures = colour_structures(settings)
             summary |= structures.summary()
             lines += structures.lines()
-        write_text(settings.out / SUMMARY, json.dumps(summary, indent=2) + "\n")
+        write_text(settings.out / COUNT_SUMMARY, json.dumps(summary, indent=2) + "\n")
         return "\n".join(lines)
 
 
@@ -54,7 +53,7 @@ def _source(settings: PredictConfig, processes: Processes) -> Source:
     """The proteins of the file, read once to find every mistake before anything is computed."""
     path = settings.fasta
     if path == STANDARD_INPUT:
-        path = settings.out / INPUT
+        path = settings.out / INPUT_COPY
         if processes.is_first:
             with atomic_stream(path) as kept:
                 shutil.copyfileobj(sys.stdin.buffer, kept)
@@ -90,7 +89,7 @@ def _summary(run: TrainedRun, counts: Counts, settings: PredictConfig) -> dict[s
 
 
 def _told(run: TrainedRun, counts: Counts, settings: PredictConfig) -> list[str]:
-    tables = f"{settings.out / PARQUET}{f' and {TSV}' if settings.tsv else ''}"
+    tables = f"{settings.out / PREDICTIONS}{f' and {PREDICTIONS_TSV}' if settings.tsv else ''}"
     lines = [f"{counts.proteins:,} proteins, {counts.residues:,} residues: {tables}"]
     if counts.alignments is not None:
         lines.append(str(counts.alignments))

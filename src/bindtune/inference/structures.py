@@ -11,7 +11,7 @@ import numpy as np
 
 from bindtune.config import PredictConfig
 from bindtune.errors import ConfigError, InputError
-from bindtune.inference.tables import PARQUET, Predicted, read_predictions
+from bindtune.inference.tables import Predicted, read_predictions
 from bindtune.io.structure import (
     Mapped,
     ResidueName,
@@ -23,6 +23,7 @@ from bindtune.io.structure import (
 )
 from bindtune.io.structure_scripts import unsafe_names, write_attributes, write_pymol
 from bindtune.outputs import LONGEST_NAME
+from bindtune.runs.names import PREDICTIONS
 from bindtune.wrong_files import refuse_wrong_file
 
 _LEAST_IDENTITY, _LEAST_COVERAGE = 0.9, 0.5
@@ -133,7 +134,7 @@ def colour_structures(settings: PredictConfig) -> ColouredStructures:
     files = find_structures(settings)
     coloured = {
         protein: _colour(files.by_protein[protein], predictions, settings)
-        for protein, predictions in _proteins(settings.out / PARQUET, set(files.by_protein))
+        for protein, predictions in _proteins(settings.out / PREDICTIONS, set(files.by_protein))
     }
     if not coloured:
         names = ", ".join(list(files.by_protein)[:5])

@@ -16,10 +16,10 @@ from bindtune.data.protein.alignments import AlignmentCounts
 from bindtune.errors import InputError
 from bindtune.inference.shards import NamedSequence, Scores
 from bindtune.runs.cells import tsv_name
+from bindtune.runs.names import PREDICTIONS, PREDICTIONS_TSV, calls_file
 from bindtune.runs.parquet import read_parquet, read_row_groups
 from bindtune.runs.writing import atomic_path, atomic_stream
 
-PARQUET, TSV = "predictions.parquet", "predictions.tsv"
 _SCHEMA = pa.schema(
     [
         ("protein", pa.string()),
@@ -124,7 +124,7 @@ def join_parts(parts: Iterable[Path], folder: Path) -> None:
     """Write `predictions.parquet` from the tables of all shards, in order; a part is held at a time."""
     writer: Any = None
     with ExitStack() as files:
-        table = files.enter_context(atomic_stream(folder / PARQUET))
+        table = files.enter_context(atomic_stream(folder / PREDICTIONS))
         for part in parts:
             rows = _checked(read_parquet(part), part)
             if writer is None:
@@ -149,11 +149,11 @@ def write_texts(folder: Path, *, ions: Sequence[str], tsv: bool, called: Sequenc
     """
     counts = Counts(called_residues=dict.fromkeys(called, 0), called_proteins=dict.fromkeys(called, 0))
     with ExitStack() as files:
-        text = _opened(files, folder / TSV) if tsv else None
+        text = _opened(files, folder / PREDICTIONS_TSV) if tsv else None
         calls = {ion: _opened(files, folder / calls_file(ion)) for ion in called}
         if text is not None:
             text.write("\t".join(COLUMNS) + "\n")
-        for rows in _shards(folder / PARQUET):
+        for rows in _shards(folder / PREDICTIONS):
             if text is not None:
                 _write_text(rows, text)
             for predicted in _by_protein(rows):
@@ -167,11 +167,6 @@ def write_texts(folder: Path, *, ions: Sequence[str], tsv: bool, called: Sequenc
                     marks = (predicted.call + ord("0")).astype(np.uint8).tobytes().decode()
                     calls[predicted.ion].write(f">{predicted.protein}\n{predicted.sequence}\n{marks}\n")
     return counts
-
-
-def calls_file(ion: str) -> str:
-    """The name of an ion's calls."""
-    return f"calls_{ion}.fa"
 
 
 def read_predictions(path: Path) -> Iterator[Predicted]:

@@ -17,10 +17,10 @@ import regex
 from peft import LoraConfig, PeftConfig
 
 from bindtune.errors import CheckpointError, ConfigError, library_text
+from bindtune.models.hub_names import ADAPTER_CONFIG
 from bindtune.models.load_errors import loading
 from bindtune.yaml_json import read_names_and_values
 
-ADAPTER_CONFIG = "adapter_config.json"
 ALL_LINEAR = "all-linear"
 """What PEFT takes for every linear layer."""
 _READ = {

@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from bindtune.errors import CheckpointError, ConfigError, library_text
 from bindtune.models.adapter_config import (
-    ADAPTER_CONFIG,
     ALL_LINEAR,
     any_of,
     matching_layers,
@@ -26,10 +25,10 @@ from bindtune.models.adapter_config import (
 )
 from bindtune.models.finite import check_finite
 from bindtune.models.fused import Dropout
+from bindtune.models.hub_names import ADAPTER_FILES
 from bindtune.models.load_errors import loading
 from bindtune.models.sharded import divided
-
-ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.safetensors")
+from bindtune.runs.names import README
 
 
 def add_lora(
@@ -182,7 +181,7 @@ def save_adapters(model: Any, folder: Path, *, base: str) -> None:
             config.target_modules = sorted(config.target_modules)  # a set comes in another order in each process
     # Unless told, PEFT asks the hub whether the vocabulary has grown.
     model.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)  # PEFT's form of a model card, which nobody has filled in
+    (folder / README).unlink(missing_ok=True)  # PEFT's form of a model card, which nobody has filled in
 
 
 def adapter_weights(model: Any, adapter: str = "default") -> dict[str, Tensor]:

@@ -10,15 +10,14 @@ from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
 from bindtune.errors import CheckpointError
+from bindtune.models.hub_names import INDICES, MODEL_CONFIG, TOKENIZER, WEIGHTS
 from bindtune.yaml_json import read_json
 
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-_INDICES = tuple(f"{name}.index.json" for name in _WEIGHTS)
-_IN_ORDER = tuple(name for pair in zip(_WEIGHTS, _INDICES, strict=True) for name in pair)
+_IN_ORDER = tuple(name for pair in zip(WEIGHTS, INDICES, strict=True) for name in pair)
 """The forms of weights, as transformers looks for them: the first that is there is read."""
 _PART = re.compile(r"[^/\\\0]{1,200}\.(?:safetensors|bin)")
 """A file in the folder of its index."""
-_NAMES = ("config.json", *_WEIGHTS, *_INDICES, "tokenizer.json")
+_NAMES = (MODEL_CONFIG, *WEIGHTS, *INDICES, TOKENIZER)
 
 
 def base_files(checkpoint: str) -> dict[str, Path]:
@@ -37,7 +36,7 @@ def weight_files(checkpoint: str) -> dict[str, Path]:
     first = next((name for name in _IN_ORDER if name in files), None)
     if first is None:
         return {}
-    parts = sorted(_parts(files[first])) if first in _INDICES else [first]
+    parts = sorted(_parts(files[first])) if first in INDICES else [first]
     missing = [part for part in parts if part not in files]
     if missing:
         raise CheckpointError(f"{files[first]}: {len(missing)} of {len(parts)} parts are missing: {missing[0]}")
@@ -46,7 +45,7 @@ def weight_files(checkpoint: str) -> dict[str, Path]:
 
 def _files(checkpoint: str) -> dict[str, Path]:
     files = {name: path for name in _NAMES if (path := model_file(checkpoint, name)) is not None}
-    for index in _INDICES:
+    for index in INDICES:
         if index in files:  # weights in several parts
             parts = sorted(_parts(files[index]))
             files |= {part: path for part in parts if (path := model_file(checkpoint, part)) is not None}
@@ -59,7 +58,7 @@ def check_reachable(checkpoint: str) -> None:
     Raises:
         CheckpointError: it is no folder, was not downloaded, and the hub's name cannot be looked up.
     """
-    if Path(checkpoint).is_dir() or model_file(checkpoint, "config.json") is not None:
+    if Path(checkpoint).is_dir() or model_file(checkpoint, MODEL_CONFIG) is not None:
         return
     reason = no_network()
     if reason is not None:
@@ -98,7 +97,7 @@ def _parts(index: Path) -> set[str]:
 
 def in_hub_cache(checkpoint: str) -> bool:
     """Whether a hub model was downloaded."""
-    return _cached(checkpoint, "config.json") is not None
+    return _cached(checkpoint, MODEL_CONFIG) is not None
 
 
 def model_file(checkpoint: str, name: str) -> Path | None:

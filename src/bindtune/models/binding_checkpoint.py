@@ -15,10 +15,9 @@ from bindtune.models.foreign_files import read_archive
 from bindtune.models.load_errors import loading
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.models.sharded import divided
+from bindtune.runs.names import ADAPTERS, BEST, BEST_UNFINISHED, HEADS
 from bindtune.runs.writing import atomic_stream, writing
 
-BEST = "best_e1_binding_model"
-HEADS, ADAPTERS = f"{BEST}_heads.pt", f"{BEST}_lora"
 UNTRAINED = "base"
 """What the file of heads says of an encoder that was not trained, and is not written."""
 
@@ -36,7 +35,7 @@ def save_best(folder: Path, model: E1ForResidueClassification, *, base: str, abo
     trained = any(parameter.requires_grad for parameter in model._original_model.parameters())
     target = folder / (ADAPTERS if adapted else BEST)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".best-") as made, writing(target):
+    with tempfile.TemporaryDirectory(dir=folder, prefix=BEST_UNFINISHED) as made, writing(target):
         new = Path(made) / "model"
         if adapted:
             save_adapters(model._original_model, new, base=base)

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from bindtune.models.dnabert2 import DECODER, EMBEDDINGS, DNABert2ForMaskedLM
+from bindtune.models.hub_names import MODEL_CONFIG, TORCH_WEIGHTS
 from bindtune.runs.writing import atomic_stream, write_text
 
 _REPOSITORY = "zhihan1996/DNABERT-2-117M"
@@ -45,6 +46,6 @@ def write_hub_layout(model: DNABert2ForMaskedLM, folder: Path) -> None:
     }
     weights = {name: tensor.detach().float().cpu() for name, tensor in model.state_dict().items()}
     weights[DECODER] = weights[EMBEDDINGS]
-    with atomic_stream(folder / "pytorch_model.bin") as stream:
+    with atomic_stream(folder / TORCH_WEIGHTS) as stream:
         torch.save(weights, stream)
-    write_text(folder / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
+    write_text(folder / MODEL_CONFIG, json.dumps(config, indent=2, sort_keys=True) + "\n")

@@ -14,15 +14,23 @@ from torch import Tensor
 
 from bindtune.errors import CheckpointError
 from bindtune.models.base_files import base_files, model_file
+from bindtune.models.hub_names import (
+    ADAPTER_CONFIG,
+    ADDED_TOKENS,
+    INDICES,
+    MODEL_CONFIG,
+    SPECIAL_TOKENS,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    TOKENIZER_TEXTS,
+)
 from bindtune.models.load_errors import loading
 from bindtune.yaml_json import checked_number, read_names_and_values
 
-_MODEL_DOCUMENTS = ("config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")
-_TOKENIZER_DOCUMENTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-_TOKENIZER_TEXTS = ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model")
+_MODEL_DOCUMENTS = (MODEL_CONFIG, *INDICES)
+_TOKENIZER_DOCUMENTS = (TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS)
 _MOST_LAYERS = 1000
 _LARGEST_TEXT = 1 << 26
-_ADAPTERS = "adapter_config.json"
 _BLOBS = "blobs"
 """The hub's cache holds contents there; a model's folder, beside it in `snapshots`, holds links to them."""
 
@@ -39,7 +47,7 @@ def check_model(name: str) -> None:
         InputError: a document is no JSON of names and values.
     """
     _check_documents(name, _MODEL_DOCUMENTS)
-    adapters = model_file(name, _ADAPTERS)
+    adapters = model_file(name, ADAPTER_CONFIG)
     if adapters is not None:  # transformers would put them on the model, or load another model
         raise CheckpointError(
             f"{adapters}: adapters beside the weights of a model are not read; expected a folder without them"
@@ -63,7 +71,7 @@ def check_tokenizer(name: str) -> None:
         InputError: a document is no JSON of names and values, or too large.
     """
     _check_documents(name, _TOKENIZER_DOCUMENTS)
-    for path in (model_file(name, text) for text in _TOKENIZER_TEXTS):
+    for path in (model_file(name, text) for text in TOKENIZER_TEXTS):
         if path is not None and path.stat().st_size > _LARGEST_TEXT:
             raise CheckpointError(f"{path}: a vocabulary of more than {_LARGEST_TEXT:,} bytes")
 

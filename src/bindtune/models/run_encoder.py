@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bindtune.errors import CheckpointError
 from bindtune.models.base_files import base_files, in_hub_cache, weight_files
+from bindtune.models.hub_names import MODEL_CONFIG, TOKENIZER
 from bindtune.models.weight_digest import weight_digest
 from bindtune.runs.names import PROVENANCE
 from bindtune.runs.provenance import places, read_inputs, sha256
@@ -18,11 +19,11 @@ from bindtune.yaml_json import read_json
 
 log = logging.getLogger(__name__)
 
-CONFIG, _BASE = "config.json", "base "
+_BASE = "base "
 ENCODER_WEIGHTS = "encoder_weights"
 """What provenance.json calls the hash of the weights that does not depend on their files."""
 _WEIGHTS = "weights"
-_DOCUMENTS = (CONFIG, "tokenizer.json")
+_DOCUMENTS = (MODEL_CONFIG, TOKENIZER)
 
 
 def lasting_name(checkpoint: str) -> str:
@@ -87,7 +88,7 @@ def find_encoder(run: Path, name: str, *, base_model: str | None = None) -> str:
 
 def _folders(run: Path, name: str) -> Iterator[Path]:
     """Where the encoder may lie, the likeliest places first."""
-    path, noted = Path(name), read_inputs(run / PROVENANCE).get(_BASE + CONFIG, {}).get("path")
+    path, noted = Path(name), read_inputs(run / PROVENANCE).get(_BASE + MODEL_CONFIG, {}).get("path")
     originals = [path, *([] if noted is None else [Path(noted).parent])]
     for original in originals:
         if original.is_absolute():
@@ -100,12 +101,12 @@ def _folders(run: Path, name: str) -> Iterator[Path]:
 
 
 def _is_model(folder: Path) -> bool:
-    return (folder / CONFIG).is_file()
+    return (folder / MODEL_CONFIG).is_file()
 
 
 def _was_folder(run: Path, name: str) -> bool:
     """Whether the encoder was a folder, and no model of the hub, as far as can be told."""
-    path = read_inputs(run / PROVENANCE).get(_BASE + CONFIG, {}).get("path")
+    path = read_inputs(run / PROVENANCE).get(_BASE + MODEL_CONFIG, {}).get("path")
     if path is not None:
         return f"models--{name.replace('/', '--')}" not in Path(path).parts
     return Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") != 1
@@ -135,7 +136,7 @@ def _noted_weights(noted: dict[str, str]) -> str:
 def _refuse_other_weights(run: Path, model: str, noted: dict[str, str]) -> None:
     """Refuse other weights; another config.json is told, as copies of released models have it."""
     changed = _changed(model, noted)
-    if changed == [CONFIG]:
+    if changed == [MODEL_CONFIG]:
         log.warning("%s: its config.json is not the one that %s began with; its weights are", model, run)
     elif changed:
         raise CheckpointError(

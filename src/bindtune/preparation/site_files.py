@@ -7,11 +7,9 @@ from typing import TextIO
 
 from bindtune.data.protein.sites import Records
 from bindtune.runs.cells import tsv_name
+from bindtune.runs.names import CHAINS, FILES, SITES
 from bindtune.runs.writing import atomic_path
 
-SUMMARY, SITES, CHAINS, FILES, PROVENANCE = (
-    "summary.json", "sites.tsv", "chains.tsv", "files.tsv", "provenance.json",
-)  # fmt: skip
 SITE_COLUMNS = (
     "structure", "chain", "ion", "component", "ion_number", "residue", "auth_number", "position", "atom", "distance",
     "occupancy", "coordination", "ion_chain", "record",

@@ -15,18 +15,10 @@ from bindtune.io.components import ion_codes, van_der_waals_radius
 from bindtune.outputs import output_folder
 from bindtune.preparation.annotations import BioLipReader, UniProtReader
 from bindtune.preparation.ion_counts import IonCounts
-from bindtune.preparation.site_files import (
-    CHAINS,
-    FILES,
-    PROVENANCE,
-    SITES,
-    SUMMARY,
-    SiteTables,
-    label_path,
-    write_labels,
-)
+from bindtune.preparation.site_files import SiteTables, label_path, write_labels
 from bindtune.preparation.structures import StructureReader
 from bindtune.runs.exclusive import only_writer
+from bindtune.runs.names import CHAINS, COUNT_SUMMARY, FILES, PROVENANCE, SITES
 from bindtune.runs.provenance import provenance
 from bindtune.runs.writing import atomic_path, sweep, write_text, writing
 
@@ -62,7 +54,7 @@ def _check_radii(config: SitesConfig, elements: Mapping[str, tuple[str, ...]]) -
 
 def _make_sites(config: SitesConfig, elements: Mapping[str, tuple[str, ...]]) -> str:
     out = config.out
-    old = [out / name for name in (SUMMARY, SITES, CHAINS, FILES, PROVENANCE) if (out / name).exists()]
+    old = [out / name for name in (COUNT_SUMMARY, SITES, CHAINS, FILES, PROVENANCE) if (out / name).exists()]
     old += sorted(path for path in out.glob("*_train.fa"))
     if old and not config.overwrite:
         raise InputError(old[0], None, "is there already; --overwrite replaces the files of an earlier run")
@@ -70,7 +62,7 @@ def _make_sites(config: SitesConfig, elements: Mapping[str, tuple[str, ...]]) ->
     records, ions = Records(), IonCounts(elements)
     with writing(out), ExitStack() as files:
         # The first to be opened takes its name last: where the summary stands, the other files stand too.
-        summary_path = files.enter_context(atomic_path(out / SUMMARY))
+        summary_path = files.enter_context(atomic_path(out / COUNT_SUMMARY))
         tables = SiteTables(out, files)
         reader = _reader(config)(config, elements, records=records, tables=tables, ions=ions)
         reader.read()
@@ -144,4 +136,4 @@ def _report(config: SitesConfig, summary: Mapping[str, Any], lines: list[str]) -
         lines += [f"{ion}: {count} ions dropped: {reason}" for reason, count in counts["dropped"].items()]
         if counts["disagreeing_residues"]:
             lines.append(f"{ion}: chains of one sequence disagree on {counts['disagreeing_residues']} residues")
-    return "\n".join([*lines, f"{config.out / SUMMARY}: all counts"])
+    return "\n".join([*lines, f"{config.out / COUNT_SUMMARY}: all counts"])

@@ -27,11 +27,11 @@ from bindtune.preparation.splits import SplitFiles
 from bindtune.preparation.twins import PEAKLESS_TWIN, REPEATED_NAME
 from bindtune.preparation.unlisted import chromosome_ends, count_unlisted, warn_of_another_assembly
 from bindtune.runs.exclusive import only_writer
+from bindtune.runs.names import COUNT_SUMMARY
 from bindtune.runs.writing import atomic_path, sweep, writing
 
 log = logging.getLogger(__name__)
 
-_SUMMARY = "summary.json"
 _FORMATS = ("parquet", "jsonl", "jsonl.gz", "json", "json.gz")
 
 
@@ -70,7 +70,7 @@ def _make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> st
         maker = WindowMaker(regions=regions, layout=layout, index=index, fetch=fetch, rules=_rules(config))
         plan = _plan(config, source, regions=regions, maker=maker)
         # The first to be opened takes its name last: where the summary stands, the other files stand too.
-        summary_path = files.enter_context(atomic_path(config.out / _SUMMARY))
+        summary_path = files.enter_context(atomic_path(config.out / COUNT_SUMMARY))
         run = SplitFiles(
             maker,
             plan,
@@ -112,7 +112,7 @@ def _make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> st
 
 
 def _old_files(folder: Path) -> list[Path]:
-    names = [_SUMMARY, *(f"{split}.{format}" for split in SPLITS for format in _FORMATS)]
+    names = [COUNT_SUMMARY, *(f"{split}.{format}" for split in SPLITS for format in _FORMATS)]
     return [folder / name for name in names if (folder / name).exists()]
 
 
@@ -228,4 +228,4 @@ def _report(config: WindowsConfig, *, summary: dict[str, Any]) -> str:
         lines.append(f"{config.out / name}.{config.format}: {count['windows']} windows")
         if not count["windows"]:
             lines[-1] += f", too few regions to hold any out at --split-distance {config.split_distance}"
-    return "\n".join([*lines, f"{config.out / _SUMMARY}: all counts"])
+    return "\n".join([*lines, f"{config.out / COUNT_SUMMARY}: all counts"])

@@ -15,17 +15,29 @@ from numpy.typing import NDArray
 from bindtune.config import ProbeConfig
 from bindtune.errors import ConfigError, InputError
 from bindtune.runs.cells import name_cell
-from bindtune.runs.kinds import CONFIG
+from bindtune.runs.names import (
+    CONFIG,
+    EMBEDDING_CACHE,
+    LEAKS,
+    LOCK,
+    METRICS,
+    PREDICTIONS,
+    PROBE_COUNTS,
+    PROBE_WINDOWS,
+    PROVENANCE,
+    REPORT,
+    SCORES,
+    SUMMARY,
+)
 from bindtune.runs.provenance import refuse_other_inputs
 from bindtune.runs.writing import atomic_stream
 from bindtune.yaml_json import read_document, read_json
 
-WINDOWS, COUNTS, LEAKS, PROVENANCE = "windows.parquet", "counts.json", "leaks.json", "provenance.json"
-PREDICTIONS, METRICS, SUMMARY, REPORT = "predictions.parquet", "metrics.csv", "summary.yaml", "report.html"
-SCORES, CACHE = "scores", "embeddings"
-_LOCK = ".lock"
-_FILES = (CONFIG, WINDOWS, COUNTS, LEAKS, PROVENANCE, PREDICTIONS, METRICS, SUMMARY, REPORT, SCORES, CACHE)
-_BEFORE_A_RUN = {LEAKS, PROVENANCE, CACHE, _LOCK}
+_FILES = (
+    CONFIG, PROBE_WINDOWS, PROBE_COUNTS, LEAKS, PROVENANCE, PREDICTIONS, METRICS, SUMMARY, REPORT, SCORES,
+    EMBEDDING_CACHE,
+)  # fmt: skip
+_BEFORE_A_RUN = {LEAKS, PROVENANCE, EMBEDDING_CACHE, LOCK}
 """What a refused or a stopped command may leave before the settings are there."""
 _APART = ("overwrite", "batch_tokens", "write_index", "out")
 """Settings that change no figure."""

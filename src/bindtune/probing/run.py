@@ -34,7 +34,18 @@ from bindtune.probing.figures import (
 )
 from bindtune.probing.windows import LeakError, arms_of, make_windows, rows_of
 from bindtune.runs.exclusive import only_writer
-from bindtune.runs.kinds import CONFIG
+from bindtune.runs.names import (
+    CONFIG,
+    EMBEDDING_CACHE,
+    LEAKS,
+    METRICS,
+    PREDICTIONS,
+    PROBE_COUNTS,
+    PROBE_WINDOWS,
+    PROVENANCE,
+    SCORES,
+    SUMMARY,
+)
 from bindtune.runs.parquet import read_parquet
 from bindtune.runs.provenance import provenance
 from bindtune.runs.writing import sweep, write_text, writing
@@ -74,14 +85,14 @@ def probe(config: ProbeConfig, *, notify: Callable[[str], None]) -> str:
         table, counts, leaks = _windows(folder, config, origin, notify=notify)
         sequences = list(dict.fromkeys(table["sequence"].to_pylist()))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        players = contestants(config, sequences, cache=folder / files.CACHE, device=device)
+        players = contestants(config, sequences, cache=folder / EMBEDDING_CACHE, device=device)
         scores = _scores(folder, config, table=table, players=players, sequences=sequences)
-        files.write_table(folder / files.PREDICTIONS, _predictions(table, scores))
+        files.write_table(folder / PREDICTIONS, _predictions(table, scores))
         notify("computing figures and intervals")
         rows = _figures(config, table, players, scores)
-        write_text(folder / files.METRICS, files.metrics_text(rows))
+        write_text(folder / METRICS, files.metrics_text(rows))
         summary = _summary(config, rows, players, counts=counts, leaks=leaks)
-        write_text(folder / files.SUMMARY, write_document(summary))
+        write_text(folder / SUMMARY, write_document(summary))
     return _text(config, rows, summary)
 
 
@@ -104,20 +115,20 @@ def _windows(
     folder: Path, config: ProbeConfig, origin: Mapping[str, Any], *, notify: Callable[[str], None]
 ) -> tuple[pa.Table, dict[str, Any], dict[str, Any]]:
     """The windows, made or read again."""
-    path = folder / files.WINDOWS
+    path = folder / PROBE_WINDOWS
     if path.is_file():
         notify(f"going on with {path}")
-        return read_parquet(path), files.read_counts(folder / files.COUNTS), files.read_counts(folder / files.LEAKS)
+        return read_parquet(path), files.read_counts(folder / PROBE_COUNTS), files.read_counts(folder / LEAKS)
     try:
         made = make_windows(config, notify=notify)
     except LeakError as error:
-        _write_json(folder / files.LEAKS, error.record)
+        _write_json(folder / LEAKS, error.record)
         raise
     if not (folder / CONFIG).is_file():
-        _write_json(folder / files.PROVENANCE, origin)
+        _write_json(folder / PROVENANCE, origin)
         write_text(folder / CONFIG, dump(config))
-    _write_json(folder / files.LEAKS, made.leaks)
-    _write_json(folder / files.COUNTS, made.counts)
+    _write_json(folder / LEAKS, made.leaks)
+    _write_json(folder / PROBE_COUNTS, made.counts)
     files.write_table(path, made.table)  # last: where it stands, the two others stand too
     return made.table, made.counts, made.leaks
 
@@ -137,7 +148,7 @@ def _scores(
     scores: _Scores = {}
     for player, seed, pair in tqdm(tasks, desc="models and arms", disable=None, leave=False):
         arm = arms[pair]
-        path = folder / files.SCORES / f"{digest(*pair, player.name, seed):016x}.npy"
+        path = folder / SCORES / f"{digest(*pair, player.name, seed):016x}.npy"
         found = files.read_scores(path, count=len(arm.labels))
         if found is None:
             found = player.score(arm, seed)

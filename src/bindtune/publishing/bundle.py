@@ -18,37 +18,63 @@ import torch
 
 from bindtune import __version__
 from bindtune.errors import CheckpointError, ConfigError
-from bindtune.models.adapters import ADAPTER_FILES
 from bindtune.models.backbones import BACKBONES
-from bindtune.models.binding_checkpoint import HEADS, read_heads
+from bindtune.models.binding_checkpoint import read_heads
+from bindtune.models.hub_names import (
+    ADAPTER_CONFIG,
+    ADAPTER_FILES,
+    ADDED_TOKENS,
+    GENERATION_CONFIG,
+    MODEL_CONFIG,
+    SAFETENSORS,
+    SAFETENSORS_INDEX,
+    SHARDS,
+    SPECIAL_TOKENS,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    TORCH_WEIGHTS,
+    VOCABULARY,
+)
 from bindtune.publishing.private import find_private, without_folders
 from bindtune.publishing.releases import packaged_releases
-from bindtune.reports.card_binding import ADAPTERS, ENCODER, encoder_of, run_card
+from bindtune.reports.card_binding import encoder_of, run_card
 from bindtune.reports.card_pretraining import pretraining_card
-from bindtune.reports.model_card import NOTICE, README, base_name, inputs_of
+from bindtune.reports.model_card import base_name, inputs_of
 from bindtune.reports.report_run import provenance
 from bindtune.runs.exclusive import in_use
-from bindtune.runs.kinds import CONFIG, is_binding, run_config
-from bindtune.runs.names import PROVENANCE
+from bindtune.runs.kinds import is_binding, run_config
+from bindtune.runs.names import (
+    ADAPTERS,
+    ALL_RESULTS,
+    BEST,
+    CONFIG,
+    HEADS,
+    MANIFEST,
+    METRICS,
+    NOTICE,
+    PROVENANCE,
+    README,
+    SUMMARY,
+    THRESHOLDS,
+    TRAINER_STATE,
+    fold_folder,
+    results_file,
+)
 from bindtune.runs.provenance import sha256
-from bindtune.training.binding.merge import METRICS, SUMMARY, THRESHOLDS
-from bindtune.training.pretraining.checkpoints import STATE
 from bindtune.yaml_json import read_json, read_text, write_document
 
-MANIFEST = "manifest.json"
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors", "pytorch_model.bin")
 _MODEL = (
-    "config.json", "generation_config.json", *_WEIGHTS, "tokenizer.json", "tokenizer_config.json",
-    "special_tokens_map.json", "added_tokens.json", "vocab.txt",
+    MODEL_CONFIG, GENERATION_CONFIG, SAFETENSORS, SAFETENSORS_INDEX, SHARDS, TORCH_WEIGHTS, TOKENIZER,
+    TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS, VOCABULARY,
 )  # fmt: skip
-_RESULTS = ("all_results.json", "train_results.json", "eval_results.json")
+_RESULTS = (ALL_RESULTS, *map(results_file, ("train", "eval")))
 _FOLD = (
     HEADS,
     *(f"{ADAPTERS}/{name}" for name in (*ADAPTER_FILES, README, NOTICE)),
-    *(f"{ENCODER}/{name}" for name in (*_MODEL, README, NOTICE)),
+    *(f"{BEST}/{name}" for name in (*_MODEL, README, NOTICE)),
 )
 # Those that may hold paths; weights, vocabularies and figures hold none.
-_CLEANED = ("config.json", "adapter_config.json", "tokenizer_config.json", CONFIG, PROVENANCE)
+_CLEANED = (MODEL_CONFIG, ADAPTER_CONFIG, TOKENIZER_CONFIG, CONFIG, PROVENANCE)
 
 
 @dataclass(frozen=True)
@@ -103,7 +129,7 @@ def collect(source: Path, *, repo: str = "", base_model: str | None = None) -> B
     if (source / CONFIG).is_file():
         binding = is_binding(run_config(source))
         bundle = _binding_run(source, repo, base_model) if binding else _pretraining(source, source, repo, base_model)
-    elif (source / STATE).is_file() and (source.resolve().parent / CONFIG).is_file():
+    elif (source / TRAINER_STATE).is_file() and (source.resolve().parent / CONFIG).is_file():
         bundle = _pretraining(source.resolve().parent, source, repo, base_model)
     else:
         bundle = _exported(source, repo)
@@ -127,7 +153,7 @@ def _binding_run(run: Path, repo: str, base_model: str | None) -> Bundle:
     cleaned = _settings(run, base, section="model", key="checkpoint")
     files: dict[str, Path | bytes] = {path.name: path for path in _listed(run, (THRESHOLDS, SUMMARY, METRICS))}
     for number in _folds(config):
-        fold = run / f"fold_{number}"
+        fold = fold_folder(run, number)
         for path in _listed(fold, _FOLD, run=run):
             name = f"{fold.name}/{path.relative_to(fold)}"
             files[name] = _heads(path, base) if path.name == HEADS else _cleaned(path, base)
@@ -156,7 +182,7 @@ def _pretraining(run: Path, model: Path, repo: str, base_model: str | None) -> B
     with tempfile.TemporaryDirectory(prefix="bindtune-push-") as folder:
         small = {name: each for name, each in files.items() if name.endswith((".json", ".yaml"))}
         # The card says what the trainer's state tells of the weights; the state itself is not published.
-        _write(Path(folder), small | {path.name: path for path in _listed(run, (STATE,))})
+        _write(Path(folder), small | {path.name: path for path in _listed(run, (TRAINER_STATE,))})
         files[README] = _card(pretraining_card(Path(folder), model=None if model == run else model), repo)
     what = "a run of bindtune pretrain" if model == run else f"{model.name} of a run of bindtune pretrain"
     return _bundle(what, model, files, base)
@@ -170,7 +196,7 @@ def _exported(folder: Path, repo: str) -> Bundle:
     if README not in files:
         raise ConfigError(f"{folder} has no model card: bindtune export writes README.md beside a model of a run")
     files[README] = _card(read_text(folder / README), repo)
-    backbone = BACKBONES.get(str((read_json(folder / "config.json") or {}).get("model_type")))
+    backbone = BACKBONES.get(str((read_json(folder / MODEL_CONFIG) or {}).get("model_type")))
     if backbone is not None and backbone.licence.notice:
         files[NOTICE] = backbone.licence.notice.encode()
     return _bundle("an exported model", folder, files, None)
@@ -207,7 +233,7 @@ def _folds(config: dict[str, Any]) -> range:
 
 
 def _refuse_unfinished_folds(run: Path, config: dict[str, Any]) -> None:
-    folds = [run / f"fold_{number}" for number in _folds(config)]
+    folds = [fold_folder(run, number) for number in _folds(config)]
     if any(in_use(folder) for folder in (run, *folds)):
         raise ConfigError(f"{run} is in use by another process: push it when the run has ended")
     done = [fold for fold in folds if (fold / HEADS).is_file()]
@@ -222,7 +248,7 @@ def _refuse_unfinished_folds(run: Path, config: dict[str, Any]) -> None:
 
 
 def _refuse_weightless(folder: Path, files: Mapping[str, object]) -> None:
-    if "config.json" not in files or not any(name.endswith((".safetensors", ".bin")) for name in files):
+    if MODEL_CONFIG not in files or not any(name.endswith((".safetensors", ".bin")) for name in files):
         raise ConfigError(f"{folder} is no run and no model: it holds no config.json with weights beside it")
 
 
@@ -257,7 +283,7 @@ def _cleaned(path: Path, base: str | None) -> Path | bytes:
         return path
     content = read_json(path)
     cleaned = without_folders(content)
-    if base is not None and path.name == "adapter_config.json" and isinstance(cleaned, dict):
+    if base is not None and path.name == ADAPTER_CONFIG and isinstance(cleaned, dict):
         cleaned["base_model_name_or_path"] = base
     return path if cleaned == content else (json.dumps(cleaned, indent=2, ensure_ascii=False) + "\n").encode()
 

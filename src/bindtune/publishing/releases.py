@@ -15,8 +15,9 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
+from bindtune.models.hub_names import TOKENIZER
+
 RECORDS, TENSORS = "releases.json", "releases.safetensors"
-TOKENIZER = "tokenizer.json"
 """The one file with a hash that holds no weights."""
 
 

@@ -16,7 +16,8 @@ from transformers.utils.logging import disable_progress_bar
 from bindtune.checks import Check, run_checks
 from bindtune.errors import ConfigError
 from bindtune.models.base_files import base_files, weight_files
-from bindtune.publishing.releases import TOKENIZER, Release, packaged_releases
+from bindtune.models.hub_names import TOKENIZER
+from bindtune.publishing.releases import Release, packaged_releases
 from bindtune.publishing.subject import LOGITS, Subject, load_subject
 from bindtune.publishing.verify_run import check_run, is_run
 from bindtune.runs.provenance import sha256

@@ -11,16 +11,16 @@ from bindtune.checks import Check
 from bindtune.inference.checkpoints import load_ensemble_models
 from bindtune.models.adapter_check import adapter_effect
 from bindtune.models.adapters import has_adapters
-from bindtune.models.binding_checkpoint import HEADS
 from bindtune.models.e1_tokens import IDS
 from bindtune.publishing.subject import ProteinModel
-from bindtune.runs.kinds import CONFIG, is_binding, run_config
+from bindtune.runs.kinds import is_binding, run_config
+from bindtune.runs.names import CONFIG, HEADS, in_folds
 
 
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run of `bindtune train`, or trained folds of one."""
     there = (folder / CONFIG).is_file() and is_binding(run_config(folder))
-    return there or any(folder.glob(f"fold_*/{HEADS}"))
+    return there or bool(in_folds(folder, HEADS))
 
 
 def check_run(run: Path, *, base_model: str | None = None) -> Iterator[Check]:

@@ -23,6 +23,7 @@ from bindtune.reports.charts import (
     folder_figure,
     save_png,
 )
+from bindtune.runs.names import fold_plot
 
 _POINTS = 300  # of a curve: more cannot be seen
 _ABSENCE = "not defined"
@@ -221,7 +222,7 @@ def save_fold_plots(rows: Sequence[Mapping[str, Any]], folder: Path, *, fold: in
             ),
         }
         for name, figure in figures.items():
-            paths.append(folder / f"{name}_fold_{fold}_{ion}.png")
+            paths.append(folder / fold_plot(name, fold=fold, ion=ion))
             save_png(figure, paths[-1])
     return paths
 

@@ -8,10 +8,9 @@ from bindtune.evaluation.epoch_selection import NAMES, metric_of
 from bindtune.evaluation.figure_text import UNDEFINED, interval, number
 from bindtune.evaluation.summary import read_summary
 from bindtune.models.backbones import BACKBONES, E1, Backbone
+from bindtune.models.hub_names import ADAPTER_CONFIG, MODEL_CONFIG
 from bindtune.reports.model_card import (
     AUTO_CLASSES,
-    NOTICE,
-    README,
     Card,
     base_name,
     base_words,
@@ -33,10 +32,10 @@ from bindtune.reports.settings_in_effect import (
 )
 from bindtune.reports.settings_text import flatten
 from bindtune.runs.kinds import run_config
+from bindtune.runs.names import ADAPTERS, BEST, CONFIG, HEADS, HISTORY, NOTICE, README, SUMMARY, fold_folder, in_folds
 from bindtune.runs.reading import as_number, read_csv, read_json
 from bindtune.runs.writing import write_text
 
-ADAPTERS, ENCODER = "best_e1_binding_model_lora", "best_e1_binding_model"
 _FOLD_HEADS = ("ion", "base rate", "AUPRC", "AUROC", "HRA")
 _RUN_HEADS = (
     "ion", "proteins", "residues", "base rate", "AUPRC (95 % interval)", "AUPRC of letters alone", "AUROC", "HRA",
@@ -63,7 +62,7 @@ def write_fold_card(
         encoder: model type of the encoder, one of `BACKBONES`.
         rows: of metrics.csv; those of the epoch are shown.
     """
-    folder = run / f"fold_{fold}" / (ADAPTERS if config.get("lora") else ENCODER)
+    folder = fold_folder(run, fold) / (ADAPTERS if config.get("lora") else BEST)
     text = fold_card(provenance(run), fold=fold, epoch=epoch, config=config, encoder=encoder, rows=rows)
     write_text(folder / README, text)
     if notice := BACKBONES[encoder].licence.notice:
@@ -77,7 +76,7 @@ def run_card(run: Path) -> str:
         InputError: a file of the run is damaged.
     """
     config, origin = run_config(run), provenance(run)
-    summary = read_summary(run / "summary.yaml")
+    summary = read_summary(run / SUMMARY)
     what, folds = _what(config, origin), number(as_number(_training(config).get("num_folds")), 0)
     learns_sites = bool(_training(config).get("ions"))
     about = (
@@ -141,8 +140,8 @@ def fold_card(
     what = "The heads" if heads_alone else what
     learns_sites = bool(_training(config).get("ions"))
     heads = (
-        f" The ion heads are in the run's `fold_{fold}/{ENCODER}_heads.pt`: without them this is a masked language "
-        "model with hidden states, and marks no sites."
+        f" The ion heads are in the run's `{(fold_folder(Path(), fold) / HEADS).as_posix()}`: without them this is a "
+        "masked language model with hidden states, and marks no sites."
     )
     return _card(
         f"{what} of fold {fold} of a binding-site run" if learns_sites else f"{what} of an adapted language model",
@@ -173,20 +172,20 @@ def merged_card(run: Path, *, fold: int, epoch: int, base: str, encoder: str) ->
         base: the encoder that they were merged into, where the run's settings are missing.
         encoder: its model type.
     """
-    known = (run / "config.yaml").is_file()
+    known = (run / CONFIG).is_file()
     config = run_config(run) if known else {"model": {"checkpoint": base}, "lora": {"r": None}, "training": {}}
-    rows = read_csv(run / f"fold_{fold}" / "history.csv", ("epoch", "split", "ion")) or []
+    rows = read_csv(fold_folder(run, fold) / HISTORY, ("epoch", "split", "ion")) or []
     return fold_card(provenance(run), fold=fold, epoch=epoch, config=config, encoder=encoder, rows=rows, merged=True)
 
 
 def encoder_of(run: Path) -> Backbone:
     """The encoder, by the folds' files. Where they do not name one it is E1, whose licence asks for most."""
-    for path in sorted(run.glob(f"fold_*/{ADAPTERS}/adapter_config.json")):
+    for path in in_folds(run, f"{ADAPTERS}/{ADAPTER_CONFIG}"):
         mapping = (read_json(path) or {}).get("auto_mapping")
         if isinstance(mapping, dict) and mapping.get("base_model_class"):
             name = str(mapping["base_model_class"])
             return next((backbone for backbone in BACKBONES.values() if name in backbone.class_names), E1)
-    for path in sorted(run.glob(f"fold_*/{ENCODER}/config.json")):
+    for path in in_folds(run, f"{BEST}/{MODEL_CONFIG}"):
         return BACKBONES.get(str((read_json(path) or {}).get("model_type")), E1)
     return E1
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bindtune.evaluation.figure_text import exact_percent, number, percent
+from bindtune.models.hub_names import MODEL_CONFIG
 from bindtune.reports.model_card import (
     AUTO_CLASSES,
     Card,
@@ -20,9 +21,9 @@ from bindtune.reports.report_run import provenance
 from bindtune.reports.settings_in_effect import masking_mode, masking_words, pretraining_settings
 from bindtune.reports.settings_text import shown
 from bindtune.runs.kinds import run_config
+from bindtune.runs.names import TRAINER_STATE, results_file
 from bindtune.runs.reading import as_number, read_json
 
-STATE = "trainer_state.json"
 _POOLS = {"": "all masked tokens", "peak_": "in peaks", "flank_": "in flanks"}
 
 
@@ -38,7 +39,7 @@ def pretraining_card(run: Path, *, model: Path | None = None, exported: bool = F
         InputError: a file of the run is damaged, or this is no run folder.
     """
     config, inputs = run_config(run), inputs_of(provenance(run))
-    kind = str((read_json((model or run) / "config.json") or {}).get("model_type"))
+    kind = str((read_json((model or run) / MODEL_CONFIG) or {}).get("model_type"))
     checkpoint = config.get("model_name_or_path")
     base = base_name(checkpoint, inputs)
     header: dict[str, Any] = {
@@ -93,7 +94,7 @@ class _Progress(NamedTuple):
 
 def _progress(run: Path, model: Path | None) -> _Progress:
     is_checkpoint = model is not None and model.resolve() != run.resolve()
-    state = read_json((model if model is not None and is_checkpoint else run) / STATE) or {}
+    state = read_json((model if model is not None and is_checkpoint else run) / TRAINER_STATE) or {}
     steps, planned = (_whole(state.get(name)) for name in ("global_step", "max_steps"))
     history = state.get("log_history")
     lines = [line for line in history if isinstance(line, dict)] if isinstance(history, list) else []
@@ -146,8 +147,8 @@ def _loading(kind: str, *, exported: bool) -> str:
 def _results(run: Path, model: Path | None) -> dict[str, Any]:
     """The evaluation of the weights: of the run's end, or of a checkpoint's step."""
     if model is None or model.resolve() == run.resolve():
-        return read_json(run / "eval_results.json") or {}
-    history = (read_json(model / "trainer_state.json") or {}).get("log_history")
+        return read_json(run / results_file("eval")) or {}
+    history = (read_json(model / TRAINER_STATE) or {}).get("log_history")
     step = model.name.rpartition("-")[2]
     lines = [line for line in history if isinstance(line, dict)] if isinstance(history, list) else []
     return next((line for line in lines if "eval_loss" in line and str(line.get("step")) == step), {})

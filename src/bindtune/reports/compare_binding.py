@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bindtune.errors import InputError
 from bindtune.evaluation.bootstrap import paired_interval, wilcoxon_by_protein
 from bindtune.reports.compared_runs import Comparison, Difference, Run, same_inputs
+from bindtune.runs.names import FOLDS, OUT_OF_FOLD
 from bindtune.runs.out_of_fold import OutOfFold, read_out_of_fold
 from bindtune.runs.reading import read_csv
 
@@ -69,7 +70,7 @@ def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
 
 def _predictions(run: Run) -> OutOfFold:
     # Folds that are done before the others would be a part of the residues.
-    found = read_out_of_fold(run.folder) if (run.folder / "oof.parquet").is_file() else None
+    found = read_out_of_fold(run.folder) if (run.folder / OUT_OF_FOLD).is_file() else None
     if found is None:
         raise InputError(run.folder, None, "holds no oof.parquet: its folds are not done, or not merged yet")
     return found
@@ -82,15 +83,15 @@ def _same_data(reference: Run, other: Run) -> None:
     moved = [name for name, fold in second.items() if first.get(name, fold) != fold]
     if moved:
         raise InputError(
-            other.folder / "folds.csv",
+            other.folder / FOLDS,
             None,
             f"{len(moved)} proteins are in other folds than in {reference.folder}, such as {moved[0]!r}; train with "
-            f"{shlex.quote(f'data.folds={reference.folder}/folds.csv')} to compare",
+            f"{shlex.quote(f'data.folds={reference.folder / FOLDS}')} to compare",
         )
 
 
 def _folds(run: Run) -> dict[str, str]:
-    rows = read_csv(run.folder / "folds.csv", ("protein", "fold"))
+    rows = read_csv(run.folder / FOLDS, ("protein", "fold"))
     if rows is None:
         raise InputError(run.folder, None, "holds no folds.csv: nothing says which proteins were held out together")
     return {row["protein"]: row["fold"] for row in rows}
@@ -129,7 +130,7 @@ def _same_residues(reference: Run, other: Run, first: Residues, second: Residues
             return
         what = differing[0]
     raise InputError(
-        other.folder / "oof.parquet",
+        other.folder / OUT_OF_FOLD,
         None,
         f"{ion}: other {what} than in {reference.folder} ({len(second.label):,} and {len(first.label):,} rows)",
     )

@@ -10,7 +10,8 @@ from bindtune.errors import InputError
 from bindtune.evaluation.bootstrap import paired_mean_interval, signed_rank
 from bindtune.evaluation.figure_text import UNDEFINED
 from bindtune.reports.compared_runs import Comparison, Difference, Run, differing_settings, same_inputs
-from bindtune.runs.eval_records import EVAL_RECORDS, RecordLosses, read_record_losses
+from bindtune.runs.eval_records import RecordLosses, read_record_losses
+from bindtune.runs.names import EVAL_RECORDS, TRAINER_STATE
 from bindtune.runs.reading import read_json
 
 _POOLS = ("all", "peaks", "flanks")
@@ -40,7 +41,7 @@ def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
         for run, found in zip(others, losses[1:], strict=True)
     ]
     windows = len(losses[0].record)
-    states = [read_json(run.folder / "trainer_state.json") or {} for run in runs]
+    states = [read_json(run.folder / TRAINER_STATE) or {} for run in runs]
     steps = tuple(str(state.get("global_step", UNDEFINED)) for state in states)
     return Comparison(
         unit="windows",

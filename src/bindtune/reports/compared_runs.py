@@ -13,6 +13,7 @@ from bindtune.reports.report_run import provenance
 from bindtune.reports.settings_in_effect import masking_mode
 from bindtune.reports.settings_text import shown
 from bindtune.runs.kinds import is_binding, run_config
+from bindtune.runs.names import PROVENANCE
 
 # Settings without a part in the figures, and those whose content is told by hashes or by folds.csv.
 PRETRAINING_APART = frozenset({
@@ -52,9 +53,7 @@ class Run(NamedTuple):
         """
         inputs = self.origin.get("inputs")
         if not isinstance(inputs, dict) or not all(isinstance(each, dict) for each in inputs.values()):
-            raise InputError(
-                self.folder / "provenance.json", None, "names no input files: nothing says what data it is"
-            )
+            raise InputError(self.folder / PROVENANCE, None, "names no input files: nothing says what data it is")
         return {str(name): str(each.get("sha256")) for name, each in inputs.items()}
 
 

@@ -16,7 +16,6 @@ from bindtune import __version__
 from bindtune.models.backbones import BACKBONES, Licence
 from bindtune.yaml_json import write_document
 
-README, NOTICE = "README.md", "NOTICE"
 AUTO_CLASSES = "The auto classes of transformers load {what} too, after the line `import bindtune.auto`."
 """A sentence of a card on models whose classes are bindtune's own."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

@@ -5,6 +5,7 @@ from pathlib import Path
 from bindtune.outputs import output_file
 from bindtune.reports import page, report_binding, report_pretraining
 from bindtune.runs.kinds import is_binding, run_config
+from bindtune.runs.names import REPORT
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
@@ -24,7 +25,7 @@ def write_report(run: Path, out: Path | None = None) -> Path:
     """
     config = run_config(run)
     build = report_binding.build if is_binding(config) else report_pretraining.build
-    target = out or run / "report.html"
+    target = out or run / REPORT
     page_file = output_file(target)
     page.write(build(run, config), page_file)
     return target

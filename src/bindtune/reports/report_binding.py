@@ -17,11 +17,10 @@ from bindtune.reports.report_learning import Row, last_epoch, learning_section, 
 from bindtune.reports.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
 from bindtune.reports.report_sites import examples_section
 from bindtune.reports.settings_in_effect import training_words
+from bindtune.runs.names import CONFIG, NOTICE, OUT_OF_FOLD, PROVENANCE, SUMMARY, THRESHOLDS
 from bindtune.runs.out_of_fold import OutOfFold, read_out_of_fold
 from bindtune.runs.reading import as_number, read_text
 from bindtune.yaml_json import checked_number
-
-THRESHOLDS = "global_thresholds.yaml"
 
 
 def build(run: Path, config: dict[str, Any]) -> Page:
@@ -43,12 +42,12 @@ def build(run: Path, config: dict[str, Any]) -> Page:
     thresholds = {ion: as_number(found.get("threshold")) for ion, found in chosen.items()}
     done = [] if predictions is None else predictions.fold_numbers()
     planned = _planned(run, training)
-    notices = _notices(run, done, planned, rows, complete=(run / "oof.parquet").is_file())
+    notices = _notices(run, done, planned, rows, complete=(run / OUT_OF_FOLD).is_file())
     return Page(
         title=f"Binding-site run {run.resolve().name}",
         lead=_lead(config, predictions, ions),
         facts=(
-            ("Status", "finished" if (run / "oof.parquet").is_file() else "not finished"),
+            ("Status", "finished" if (run / OUT_OF_FOLD).is_file() else "not finished"),
             ("Started", started(origin)),
             ("Folds done", f"{len(done)} of {planned}"),
             ("Ions", ", ".join(ions) or "none"),
@@ -57,7 +56,7 @@ def build(run: Path, config: dict[str, Any]) -> Page:
         tiles=_tiles(predictions, ions),
         notices=notices,
         sections=(
-            results_section(predictions, ions, thresholds, read_summary(run / "summary.yaml")),
+            results_section(predictions, ions, thresholds, read_summary(run / SUMMARY)),
             curves_section(predictions, ions, thresholds),
             _thresholds_section(chosen, ions),
             examples_section(predictions, ions, thresholds),
@@ -80,7 +79,7 @@ def build(run: Path, config: dict[str, Any]) -> Page:
 def _ions(run: Path, training: dict[str, Any], predictions: OutOfFold | None) -> tuple[str, ...]:
     named = training.get("ions") or ()
     if not isinstance(named, list | tuple) or not all(isinstance(ion, str) for ion in named):
-        raise InputError(run / "config.yaml", None, "training.ions is not a list of names")
+        raise InputError(run / CONFIG, None, "training.ions is not a list of names")
     others = () if predictions is None else predictions.ions
     return tuple(dict.fromkeys((*named, *others)))
 
@@ -89,7 +88,7 @@ def _planned(run: Path, training: dict[str, Any]) -> int:
     """Folds that are to be scored; none where no ion is learned."""
     if not training.get("ions"):
         return 0
-    return int(checked_number(run / "config.yaml", "training.num_folds", training.get("num_folds"), low=1, high=1000))
+    return int(checked_number(run / CONFIG, "training.num_folds", training.get("num_folds"), low=1, high=1000))
 
 
 def _lead(config: dict[str, Any], predictions: OutOfFold | None, ions: tuple[str, ...]) -> str:
@@ -118,7 +117,7 @@ def _notices(run: Path, done: list[int], planned: int, rows: list[Row], *, compl
         found.append(f"{len(done)} of {planned} folds are done; not done: {state}. Figures are of the folds that are.")
     elif planned and not complete:
         found.append("All folds are done but not merged yet: oof.parquet is missing, and figures come from the folds.")
-    if not (run / "provenance.json").is_file():
+    if not (run / PROVENANCE).is_file():
         found.append("provenance.json is missing: what the run was made from is not known.")
     return tuple(found)
 
@@ -191,7 +190,7 @@ def _data(predictions: OutOfFold | None, ions: tuple[str, ...]) -> tuple[Block, 
 
 
 def _notice_section(run: Path) -> Section:
-    text = read_text(run / "NOTICE")
+    text = read_text(run / NOTICE)
     blocks: tuple[Block, ...] = (Notice("NOTICE is missing from the run folder."),)
     if text is not None:
         blocks = (

@@ -9,6 +9,7 @@ import numpy as np
 from bindtune.evaluation.figure_text import UNDEFINED
 from bindtune.reports.page import Block, Fold, Notice, Section, Table, Text
 from bindtune.reports.settings_text import flatten
+from bindtune.runs.names import AUDIT, FOLDS
 from bindtune.runs.out_of_fold import OutOfFold
 from bindtune.runs.reading import read_csv, read_json
 
@@ -21,8 +22,8 @@ def folds_section(run: Path, predictions: OutOfFold | None, ions: tuple[str, ...
     Raises:
         InputError: folds.csv or audit.json is damaged.
     """
-    rows = read_csv(run / "folds.csv", ("protein", "fold", "group"))
-    audit = read_json(run / "audit.json")
+    rows = read_csv(run / FOLDS, ("protein", "fold", "group"))
+    audit = read_json(run / AUDIT)
     blocks: list[Block] = [
         Text(
             "One partition of the proteins serves every ion. Proteins of one group, which are too alike to be apart, "

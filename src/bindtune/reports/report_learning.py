@@ -9,6 +9,7 @@ from bindtune.evaluation.epoch_selection import NAMES, Metric, kept_epoch, score
 from bindtune.evaluation.figure_text import UNDEFINED, number
 from bindtune.reports.charts import Line, LineChart, svg
 from bindtune.reports.page import Block, Chart, Charts, Fold, Notice, Section, Table, Text
+from bindtune.runs.names import HISTORY, METRICS, in_folds
 from bindtune.runs.reading import as_number, read_csv
 
 COLUMNS = ("fold", "epoch", "split", "ion", "loss", "auprc", "base_rate", "hra")
@@ -22,9 +23,9 @@ def read_metrics(run: Path) -> list[Row]:
     Raises:
         InputError: a file is damaged.
     """
-    whole = run / "metrics.csv"
+    whole = run / METRICS
     found = []
-    for path in [whole] if whole.is_file() else sorted(run.glob("fold_*/history.csv")):
+    for path in [whole] if whole.is_file() else in_folds(run, HISTORY):
         for line, row in enumerate(read_csv(path, COLUMNS) or [], start=2):
             if not (row["fold"].isdigit() and row["epoch"].isdigit()):
                 raise InputError(path, line, f"fold and epoch must be numbers, found {row['fold']!r}, {row['epoch']!r}")

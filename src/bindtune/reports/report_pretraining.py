@@ -11,9 +11,9 @@ from bindtune.reports.charts import Band, Level, Line, LineChart, svg
 from bindtune.reports.page import Block, Chart, Charts, Fold, Notice, Page, Section, Table, Text, Tile
 from bindtune.reports.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
 from bindtune.reports.settings_in_effect import masking_goals, masking_mode, masking_words
+from bindtune.runs.names import ALL_RESULTS, PROVENANCE, TRAINER_STATE, checkpoint_folders
 from bindtune.runs.reading import as_number, read_json
 
-STATE = "trainer_state.json"
 _ALL, _FLANK, _PEAK = 0, 1, 2  # colours
 _KINDS = {"": ("all masked tokens", _ALL), "flank_": ("flanks", _FLANK), "peak_": ("peaks", _PEAK)}
 Rows = list[dict[str, Any]]
@@ -31,7 +31,7 @@ def build(run: Path, config: dict[str, Any]) -> Page:
     """
     origin = provenance(run)
     state, where = _state(run)
-    results = read_json(run / "all_results.json") or {}
+    results = read_json(run / ALL_RESULTS) or {}
     trained, evaluated = _history(state, where)
     mode = masking_mode(config)
     return Page(
@@ -71,17 +71,12 @@ def _lead(config: dict[str, Any]) -> str:
 
 def _state(run: Path) -> tuple[dict[str, Any], Path]:
     """The trainer's state: of the finished run, or of its newest checkpoint."""
-    folders = [run, *sorted(run.glob("checkpoint-*"), key=_step, reverse=True)]
+    folders = [run, *reversed(checkpoint_folders(run))]
     for folder in folders:
-        found = read_json(folder / STATE)
+        found = read_json(folder / TRAINER_STATE)
         if found is not None:
-            return found, folder / STATE
-    return {}, run / STATE
-
-
-def _step(checkpoint: Path) -> int:
-    step = checkpoint.name.rpartition("-")[2]
-    return int(step) if step.isdigit() else -1
+            return found, folder / TRAINER_STATE
+    return {}, run / TRAINER_STATE
 
 
 def _history(state: dict[str, Any], where: Path) -> tuple[Rows, Rows]:
@@ -160,7 +155,7 @@ def _notices(run: Path, state: dict[str, Any], results: dict[str, Any], config: 
         )
     if config.get("validation_file") is None:
         found.append("Nothing was evaluated: the run had no validation file. Training losses alone say little.")
-    if not (run / "provenance.json").is_file():
+    if not (run / PROVENANCE).is_file():
         found.append("provenance.json is missing: what the run was made from is not known.")
     return tuple(found)
 

@@ -7,6 +7,7 @@ from typing import Any
 from bindtune import __version__
 from bindtune.reports.page import Block, Fold, Notice, Section, Table, Text
 from bindtune.reports.settings_text import flatten, shown
+from bindtune.runs.names import PROVENANCE
 from bindtune.runs.reading import read_json
 
 FOOTER = (
@@ -17,7 +18,7 @@ FOOTER = (
 
 def provenance(run: Path) -> dict[str, Any]:
     """What provenance.json holds; empty where there is none."""
-    return read_json(run / "provenance.json") or {}
+    return read_json(run / PROVENANCE) or {}
 
 
 def inputs_section(origin: dict[str, Any], first: tuple[Block, ...] = ()) -> Section:

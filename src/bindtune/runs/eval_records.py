@@ -12,7 +12,6 @@ from bindtune.errors import InputError, library_text
 from bindtune.runs.parquet import read_parquet
 from bindtune.runs.writing import atomic_stream
 
-EVAL_RECORDS = "eval_records.parquet"
 KINDS = ("", "peak_", "flank_")
 _SUMS = {"masked": pa.int64(), "loss": pa.float64()}
 _SCHEMA = pa.schema(

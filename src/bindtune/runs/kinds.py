@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bindtune.errors import ConfigError, InputError
+from bindtune.runs.names import CONFIG, is_part_of_run
 from bindtune.runs.reading import read_yaml
 
-CONFIG = "config.yaml"
 Kind = Literal["pretraining", "binding"]
-_PARTS = ("fold_", "checkpoint-")
 
 
 def run_config(run: Path) -> dict[str, Any]:
@@ -63,5 +62,5 @@ def refuse_other_job(run: Path, kind: Kind, command: str) -> None:
 def _whole(part: Path) -> str:
     """The run that a fold or a checkpoint belongs to, in words."""
     whole = part.resolve().parent
-    is_part = part.resolve().name.startswith(_PARTS) and (whole / CONFIG).is_file()
+    is_part = is_part_of_run(part.resolve()) and (whole / CONFIG).is_file()
     return f"; it is a part of one, {whole}" if is_part else ""

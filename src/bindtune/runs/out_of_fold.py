@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bindtune.errors import InputError, library_text
 from bindtune.regions import LONGEST_SEQUENCE
+from bindtune.runs.names import OUT_OF_FOLD, in_folds
 from bindtune.runs.parquet import count_rows, read_batches
 
 COLUMNS = ("protein", "position", "residue", "ion", "label", "probability", "fold")
@@ -92,8 +93,8 @@ def read_out_of_fold(run: Path) -> OutOfFold | None:
     Raises:
         InputError: a file cannot be read, lacks a column or holds impossible values.
     """
-    whole = run / "oof.parquet"
-    paths = [whole] if whole.is_file() else sorted(run.glob("fold_*/oof.parquet"))
+    whole = run / OUT_OF_FOLD
+    paths = [whole] if whole.is_file() else in_folds(run, OUT_OF_FOLD)
     if not paths:
         return None
     numbers: dict[str, dict[str, int]] = {name: {} for name in _NAMES}

@@ -10,7 +10,7 @@ from bindtune.data.dna.tokens import load_tokenizer
 from bindtune.errors import CheckpointError, ConfigError
 from bindtune.models.adapters import merge_adapters
 from bindtune.models.backbones import backbone_of, load_encoder
-from bindtune.models.binding_checkpoint import BEST, is_untrained, read_heads
+from bindtune.models.binding_checkpoint import is_untrained, read_heads
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_export import write_hub_layout
 from bindtune.models.finite import check_finite_model
@@ -18,8 +18,8 @@ from bindtune.models.run_encoder import find_encoder
 from bindtune.outputs import output_folder
 from bindtune.reports.card_binding import merged_card
 from bindtune.reports.card_pretraining import pretraining_card
-from bindtune.reports.model_card import NOTICE, README
-from bindtune.runs.kinds import CONFIG, is_binding, run_config
+from bindtune.runs.kinds import is_binding, run_config
+from bindtune.runs.names import ADAPTERS, BEST, CONFIG, HEADS, NOTICE, README, fold_folder, fold_number
 from bindtune.runs.writing import atomic_folder, sweep, write_text
 
 
@@ -54,26 +54,26 @@ def export_run(model: Path, out: Path, *, base_model: str | None = None) -> None
 
 
 def _export(model: Path, out: Path, base_model: str | None) -> None:
-    if any((model / f"{BEST}{part}").exists() for part in ("_heads.pt", "_lora", "")):
+    if any((model / name).exists() for name in (HEADS, ADAPTERS, BEST)):
         _export_fold(model, out, base_model)
         return
     if base_model is not None:
         raise ConfigError(f"--base-model names the encoder of a fold, and {model} is none")
     if (model / CONFIG).is_file() and is_binding(run_config(model)):
-        raise ConfigError(f"{model} is a binding run: name one of its folds, such as {model / 'fold_1'}")
+        raise ConfigError(f"{model} is a binding run: name one of its folds, such as {fold_folder(model, 1)}")
     trained = DNABert2ForMaskedLM.from_pretrained(model)
     check_finite_model(trained, str(model))
     write_hub_layout(trained, out)
     load_tokenizer(str(model)).save_pretrained(out)
-    run = next((folder for folder in (model, model.resolve().parent) if (folder / "config.yaml").is_file()), None)
+    run = next((folder for folder in (model, model.resolve().parent) if (folder / CONFIG).is_file()), None)
     if run is not None:
         write_text(out / README, pretraining_card(run, model=model, exported=True))
 
 
 def _export_fold(folder: Path, out: Path, base_model: str | None) -> None:
-    heads = read_heads(folder / f"{BEST}_heads.pt")
+    heads = read_heads(folder / HEADS)
     base, run = str(heads["base_model_checkpoint"]), folder.resolve().parent
-    adapters = folder / f"{BEST}_lora"
+    adapters = folder / ADAPTERS
     if adapters.is_dir():
         encoder = load_encoder(find_encoder(run, base, base_model=base_model))
         merged = merge_adapters(encoder, adapters)
@@ -92,7 +92,7 @@ def _export_fold(folder: Path, out: Path, base_model: str | None) -> None:
 
 
 def _fold(heads: dict[str, Any], folder: Path) -> int:
-    number = str(heads.get("fold") or folder.resolve().name.removeprefix("fold_"))
+    number = str(heads.get("fold") or fold_number(folder.resolve()))
     if not number.isdigit():
         raise CheckpointError(f"{folder}: the heads do not say which fold this is")
     return int(number)

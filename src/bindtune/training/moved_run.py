@@ -12,8 +12,7 @@ from bindtune.data.protein.clusters import METHODS
 from bindtune.data.protein.proteins import label_files
 from bindtune.errors import InputError
 from bindtune.models.run_encoder import find_encoder
-from bindtune.runs.kinds import CONFIG
-from bindtune.runs.names import PROVENANCE
+from bindtune.runs.names import CONFIG, PROVENANCE
 from bindtune.runs.provenance import places, read_inputs, sha256
 
 _LABELS = "labels of "

@@ -15,7 +15,7 @@ from torch import Tensor
 import rounding
 from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM, load_ensemble_models, load_lora_checkpoint
 from bindtune.errors import CheckpointError
-from bindtune.models.binding_checkpoint import BEST
+from bindtune.runs.names import BEST
 
 Make = Callable[..., Path]
 

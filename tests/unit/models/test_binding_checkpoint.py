@@ -16,9 +16,11 @@ from torch import Tensor
 
 from bindtune import E1ForMaskedLM, load_lora_checkpoint
 from bindtune.errors import CheckpointError
-from bindtune.models.adapters import ADAPTER_FILES, add_lora
-from bindtune.models.binding_checkpoint import BEST, read_heads, restore_best, save_best
+from bindtune.models.adapters import add_lora
+from bindtune.models.binding_checkpoint import read_heads, restore_best, save_best
+from bindtune.models.hub_names import ADAPTER_FILES
 from bindtune.models.residue import E1ForJointBindingMLM
+from bindtune.runs.names import BEST
 
 ABOUT = {"epoch": 3, "fold": 1, "lora_config": {"r": 2}, "metrics": {"auprc": 0.5, "hra": 0.25}}
 HEADS, ADAPTERS = f"{BEST}_heads.pt", f"{BEST}_lora"

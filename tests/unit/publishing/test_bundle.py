@@ -8,7 +8,7 @@ import pytest
 
 from bindtune.errors import CheckpointError, ConfigError
 from bindtune.publishing.bundle import collect
-from bindtune.reports.model_card import NOTICE, README
+from bindtune.runs.names import NOTICE, README
 
 
 def test_a_run_that_trained_the_encoder_itself(make_binding_run: Callable[..., Path], tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import pytest
 from bindtune.config import BindingConfig, PretrainConfig, build, dump
 from bindtune.errors import CheckpointError, ConfigError
 from bindtune.models.run_encoder import find_encoder, lasting_name, same_weights
-from bindtune.runs.kinds import CONFIG
-from bindtune.runs.names import PROVENANCE
+from bindtune.runs.names import CONFIG, PROVENANCE
 from bindtune.runs.provenance import FOLDER, provenance, refuse_other_inputs, sha256
 from bindtune.training.binding.folder import check_folder
 from bindtune.training.binding.run import _logging_to

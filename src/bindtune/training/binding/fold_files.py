@@ -26,14 +26,10 @@ from bindtune.models.load_errors import DAMAGED
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.models.sharded import divided
 from bindtune.runs.exclusive import in_use
+from bindtune.runs.names import BEST_UNFINISHED, FOLD_STATE, OUT_OF_FOLD, PLOTS, UNSETTLED, fold_folder
 from bindtune.runs.parquet import read_parquet
 from bindtune.runs.writing import atomic_stream, sweep, write_text
 
-STATE = "state.pt"
-UNSETTLED = ".unsettled"
-"""Stands in a fold's folder while its best weights may be newer than its state."""
-OOF = "oof.parquet"
-HISTORY = "history.csv"
 COLUMNS = (
     "fold", "epoch", "split", "ion", "loss", "loss_bce", "loss_mlm", "auroc", "auprc", "base_rate", "hra", "hra_raw",
     "f1", "mcc", "precision", "recall", "threshold",
@@ -43,19 +39,9 @@ Row = dict[str, Any]
 """One row of metrics.csv; what is missing or nan is not defined, and stands there as an empty field."""
 
 
-def fold_folder(run: Path, fold: int) -> Path:
-    """The folder of a fold."""
-    return run / f"fold_{fold}"
-
-
-def is_fold(path: Path) -> bool:
-    """Whether a path of a run folder is a fold's folder."""
-    return path.name.startswith("fold_") and path.is_dir()
-
-
 def is_done(run: Path, fold: int) -> bool:
     """Whether a fold has been trained and predicted; its table is written last."""
-    return (fold_folder(run, fold) / OOF).is_file()
+    return (fold_folder(run, fold) / OUT_OF_FOLD).is_file()
 
 
 def has_begun(folder: Path) -> bool:
@@ -88,7 +74,7 @@ class FoldState:
 
 def save_state(folder: Path, state: FoldState, *, weights: Mapping[str, Tensor], optimizer: Mapping[str, Any]) -> None:
     """Write what a resume needs, whole or not at all."""
-    with atomic_stream(folder / STATE) as stream:
+    with atomic_stream(folder / FOLD_STATE) as stream:
         torch.save({"state": vars(state), "weights": dict(weights), "optimizer": dict(optimizer)}, stream)
     (folder / UNSETTLED).unlink(missing_ok=True)
 
@@ -105,7 +91,7 @@ def read_state(folder: Path) -> tuple[FoldState, dict[str, Tensor], dict[str, An
     Raises:
         CheckpointError: the file is damaged.
     """
-    path = folder / STATE
+    path = folder / FOLD_STATE
     if not path.is_file():
         return None
     try:
@@ -139,15 +125,15 @@ def restore_weights(model: E1ForResidueClassification, weights: Mapping[str, Ten
 
 def delete_state(folder: Path) -> None:
     """Remove what a finished fold needs no more."""
-    (folder / STATE).unlink(missing_ok=True)
+    (folder / FOLD_STATE).unlink(missing_ok=True)
     delete_strays(folder)
 
 
 def delete_strays(folder: Path) -> None:
     """Remove what a process that was killed left half-written in a fold's folder."""
-    for stray in folder.glob(".best-*"):
+    for stray in folder.glob(f"{BEST_UNFINISHED}*"):
         shutil.rmtree(stray, ignore_errors=True)
-    for swept in (folder, folder / "plots"):
+    for swept in (folder, folder / PLOTS):
         sweep(swept)
 
 

@@ -4,7 +4,6 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +11,36 @@ from bindtune.config import BindingConfig, dump, read_yaml
 from bindtune.data.protein.clusters import METHODS
 from bindtune.errors import CheckError, ConfigError
 from bindtune.locks import refuse_link
-from bindtune.models.backbones import find_backbone, load_encoder
+from bindtune.models.backbones import E1, find_backbone, load_encoder
 from bindtune.models.base_files import base_files, weight_files
 from bindtune.models.run_encoder import ENCODER_WEIGHTS
 from bindtune.models.weight_digest import weight_digest
 from bindtune.outputs import output_folder
 from bindtune.runs.exclusive import taking_turns
 from bindtune.runs.kinds import refuse_other_job
-from bindtune.runs.names import PROVENANCE
+from bindtune.runs.names import (
+    ALIGNMENT_CACHE,
+    AUDIT,
+    CONFIG,
+    FOLDS,
+    LOGS,
+    NOTICE,
+    PROVENANCE,
+    TRAINING_LOG,
+    fold_folder,
+    fold_folders,
+)
 from bindtune.runs.provenance import FOLDER, provenance, read_inputs, refuse_other_inputs
 from bindtune.runs.reading import read_csv
 from bindtune.runs.writing import write_text
 from bindtune.training.binding import fold_files
 from bindtune.training.binding.audit import audit
-from bindtune.training.binding.inputs import ALIGNMENTS, RunInputs
+from bindtune.training.binding.inputs import RunInputs
 from bindtune.training.binding.processes import other_steps
 from bindtune.yaml_json import read_json
 
-CONFIG, AUDIT, FOLDS, LOG, NOTICE = (
-    "config.yaml", "audit.json", "folds.csv", "training.log", "NOTICE",
-)  # fmt: skip
 # What stands in a run folder before its first fold begins, and after a fold that failed at once.
-_BEFORE = {CONFIG, PROVENANCE, AUDIT, FOLDS, LOG, NOTICE, ALIGNMENTS, "logs"}
+_BEFORE = {CONFIG, PROVENANCE, AUDIT, FOLDS, TRAINING_LOG, NOTICE, ALIGNMENT_CACHE, LOGS}
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "scikit-learn")
 # Settings that may change when a run is resumed: they have no part in what is learned. The number of proteins of a step
 # has, and is kept: batch_size and accum_steps may change where their product with the processes does not.
@@ -59,14 +66,14 @@ def check_folder(config: BindingConfig, run: Path, *, fold: int | None, resumed:
     be begun again with other settings.
     """
     output_folder(run)
-    refuse_link(run / LOG)
+    refuse_link(run / TRAINING_LOG)
     refuse_other_job(run, "binding", "train")
     settings = run / CONFIG
     if _has_begun(run):
         if not settings.is_file():
             raise ConfigError(f"{run} is not empty and holds no run: choose another training.output_dir")
         _refuse_changes(config, read_yaml(settings), settings)
-        begun = fold_files.fold_folder(run, fold) if fold is not None else run
+        begun = fold_folder(run, fold) if fold is not None else run
         if not resumed and (fold is None or fold_files.has_begun(begun)):
             resume = f"--resume {shlex.quote(str(run))}"
             raise ConfigError(f"{begun} is not empty: go on with {resume}, or choose another training.output_dir")
@@ -90,10 +97,9 @@ def _has_begun(run: Path) -> bool:
     """Whether a folder holds more than what is written before the first fold begins."""
     if not run.is_dir():
         return False
+    folds = fold_folders(run)
     return any(
-        fold_files.has_begun(path)
-        if fold_files.is_fold(path)
-        else not path.name.startswith(".") and path.name not in _BEFORE
+        fold_files.has_begun(path) if path in folds else not path.name.startswith(".") and path.name not in _BEFORE
         for path in run.iterdir()
     )
 
@@ -150,8 +156,7 @@ def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int)
     write_text(run / AUDIT, json.dumps(found, indent=2) + "\n")
     if found["leaks"] and config.data.leaks == "fail":
         raise CheckError(f"{found['sentences'][0]}; see {run / AUDIT}; data.leaks=allow trains nevertheless")
-    notice = resources("bindtune.models").joinpath("PROFLUENT_E1_NOTICE.txt").read_text(encoding="utf-8")
-    write_text(run / NOTICE, notice)
+    write_text(run / NOTICE, E1.licence.notice)
     write_text(run / CONFIG, dump(config))
     return found
 

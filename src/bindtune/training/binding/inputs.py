@@ -20,12 +20,12 @@ from bindtune.data.protein.folds import assign_folds, inner_validation, read_fol
 from bindtune.data.protein.protein_rows import RowSpec, count_aligned
 from bindtune.data.protein.proteins import Proteins, aligned_proteins, label_files, load_proteins
 from bindtune.errors import ConfigError
+from bindtune.runs.names import ALIGNMENT_CACHE
 
 log = logging.getLogger(__name__)
 
 Ints = NDArray[np.int64]
 
-ALIGNMENTS = "alignments"
 """Folder of a run that keeps what was read from alignments."""
 
 
@@ -165,7 +165,7 @@ def read_alignments(
     paths, _ = alignment_files(data.msa_dir, looked_for=proteins.looked_for(), groups=data.ion_groups)
     samplings = (training.msa_sampling, training.validation_context)
     bounds = [sampling.neighbor_similarity_lower_bound for sampling in samplings]
-    cache = data.cache_dir or run / ALIGNMENTS
+    cache = data.cache_dir or run / ALIGNMENT_CACHE
     alignments = Alignments(paths, cache_dir=cache, neighbor_similarity_lower_bounds=bounds)
     sequences = dict(zip(proteins.names, proteins.sequences, strict=True))
     alignments.prepare(

@@ -23,15 +23,26 @@ from bindtune.reports.card_binding import write_run_card
 from bindtune.reports.charts import save_png
 from bindtune.runs.exclusive import taking_turns
 from bindtune.runs.kinds import require_run
+from bindtune.runs.names import (
+    CONFIG,
+    FOLDS,
+    HISTORY,
+    METRICS,
+    OUT_OF_FOLD,
+    OUT_OF_FOLD_ARRAYS,
+    PLOTS,
+    PROVENANCE,
+    SUMMARY,
+    THRESHOLDS,
+    calibration_plot,
+    fold_folder,
+    threshold_plot,
+)
 from bindtune.runs.reading import read_csv
 from bindtune.runs.writing import atomic_stream, sweep, write_text
 from bindtune.training.binding import fold_files
 from bindtune.yaml_json import read_json, write_document
 
-FOLDS, PROVENANCE, METRICS, OOF, ARRAYS, THRESHOLDS, SUMMARY, PLOTS = (
-    "folds.csv", "provenance.json", "metrics.csv", "oof.parquet", "oof_preds.npz", "global_thresholds.yaml",
-    "summary.yaml", "plots",
-)  # fmt: skip
 _DRAWS = 500
 
 
@@ -44,10 +55,10 @@ def merge_folds(run: Path) -> str:
             exactly once.
     """
     require_run(run, "binding", "merge")
-    config = load_binding(run / "config.yaml")
+    config = load_binding(run / CONFIG)
     numbers = range(1, config.training.num_folds + 1) if config.training.ions else [1]
-    folders = [fold_files.fold_folder(run, number) for number in numbers]
-    missing = [folder.name for folder in folders if not (folder / fold_files.OOF).is_file()]
+    folders = [fold_folder(run, number) for number in numbers]
+    missing = [folder.name for folder in folders if not (folder / OUT_OF_FOLD).is_file()]
     if missing:
         raise InputError(run, None, f"folds that are not done: {', '.join(missing)}")
     with taking_turns(run):  # folds that are trained apart may end at the same moment
@@ -57,15 +68,15 @@ def merge_folds(run: Path) -> str:
 def _merge_folds(run: Path, folders: list[Path], config: BindingConfig) -> str:
     for folder in (run, run / PLOTS):
         sweep(folder)
-    _join_metrics([folder / fold_files.HISTORY for folder in folders], run / METRICS)
+    _join_metrics([folder / HISTORY for folder in folders], run / METRICS)
     if not config.training.ions:
         write_run_card(run)
         return f"the language model is adapted: {folders[0]}"
-    table = pa.concat_tables([fold_files.read_out_of_fold(folder / fold_files.OOF) for folder in folders])
+    table = pa.concat_tables([fold_files.read_out_of_fold(folder / OUT_OF_FOLD) for folder in folders])
     _check_complete(table, run)
-    with atomic_stream(run / OOF) as stream:
+    with atomic_stream(run / OUT_OF_FOLD) as stream:
         pq.write_table(table, stream)
-    _write_arrays(table, run / ARRAYS)
+    _write_arrays(table, run / OUT_OF_FOLD_ARRAYS)
     return _summarise(table, config, run)
 
 
@@ -84,7 +95,7 @@ def _check_complete(table: pa.Table, run: Path) -> None:
     if len(twice):
         first = twice.slice(0, 1).to_pylist()[0]
         place = f"{first['protein']} residue {first['position']} for {first['ion']}"
-        raise InputError(run / OOF, None, f"{len(twice)} residues were predicted twice, such as {place}")
+        raise InputError(run / OUT_OF_FOLD, None, f"{len(twice)} residues were predicted twice, such as {place}")
     given = read_csv(run / FOLDS, ("protein", "fold"))
     if given is None:
         raise InputError(run / FOLDS, None, "is missing: nothing says which fold held a protein out")
@@ -93,13 +104,13 @@ def _check_complete(table: pa.Table, run: Path) -> None:
     found = {(row["protein"], row["ion"], str(row["fold"])) for row in held_out.to_pylist()}
     wrong = sorted(name for name, _, number in found if fold.get(name) != number)
     if wrong:
-        raise InputError(run / OOF, None, f"{wrong[0]!r} was held out in another fold than folds.csv says")
+        raise InputError(run / OUT_OF_FOLD, None, f"{wrong[0]!r} was held out in another fold than folds.csv says")
     expected = {(row["protein"], ion, row["fold"]) for row in given for ion in row.get("ions", "").split()}
     missing = sorted(expected - found)
     if missing:
         name, ion, number = missing[0]
         raise InputError(
-            run / f"fold_{number}" / fold_files.OOF,
+            fold_folder(run, int(number)) / OUT_OF_FOLD,
             None,
             f"lacks {name!r} for {ion}, one of {len(missing)} that are missing; expected every protein of the fold for "
             "the ions that folds.csv gives it",
@@ -135,7 +146,7 @@ def _summarise(table: pa.Table, config: BindingConfig, run: Path) -> str:
         for ion, own in ((ion, columns["ion"] == ion) for ion in ions)
     }
     summary = out_of_fold_summary(scored, baseline=baseline, method=method, draws=_DRAWS, seed=config.training.seed)
-    thresholds = global_thresholds(scored, method=method, computed_from=OOF)
+    thresholds = global_thresholds(scored, method=method, computed_from=OUT_OF_FOLD)
     write_text(run / THRESHOLDS, write_document(thresholds))
     aligned = _aligned(run / PROVENANCE)
     counted = {} if aligned is None else {"alignments": asdict(aligned)}
@@ -171,6 +182,6 @@ def _draw(ion: str, residues: ScoredResidues, methods: Mapping[str, float | None
     thresholds = {str(name): value for name in METHODS if (value := methods.get(name)) is not None}
     title = f"{ion}, out of fold"
     figure = threshold_figure(residues.labels, residues.probabilities, thresholds=thresholds, title=title)
-    save_png(figure, folder / f"thresholds_{ion}.png")
+    save_png(figure, folder / threshold_plot(ion))
     calibration = calibration_figure(residues.labels, {"as trained": residues.probabilities}, title=title)
-    save_png(calibration, folder / f"calibration_{ion}.png")
+    save_png(calibration, folder / calibration_plot(ion))

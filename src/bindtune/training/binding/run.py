@@ -22,9 +22,10 @@ from bindtune.models.adapters import count_parameters
 from bindtune.models.backbones import find_backbone
 from bindtune.printable import PrintableFormatter
 from bindtune.runs.exclusive import only_writer, taking_turns
+from bindtune.runs.names import TRAINING_LOG, fold_folder
 from bindtune.runs.writing import writing
 from bindtune.training.binding import fold_files
-from bindtune.training.binding.folder import LOG, check_folder, confirm, sign
+from bindtune.training.binding.folder import check_folder, confirm, sign
 from bindtune.training.binding.inputs import RunInputs, divide, read_run
 from bindtune.training.binding.merge import merge_folds
 from bindtune.training.binding.model import build_model, positive_weights
@@ -74,7 +75,7 @@ def _cross_validate(
     divided = [None if prepared is None else (prepared[0].fold, prepared[0].group)]
     broadcast_object_list(divided)
     inputs, audited = prepared or (read_run(config, run, divided=divided[0]), {})
-    with _logging_to(run / LOG if accelerator.is_main_process else None) as note:
+    with _logging_to(run / TRAINING_LOG if accelerator.is_main_process else None) as note:
         _tell(config, inputs, audited)
         wanted = _wanted(config, fold)
         for number in wanted:
@@ -84,7 +85,7 @@ def _cross_validate(
             missing = [number for number in _wanted(config, None) if not fold_files.is_done(run, number)]
             if missing:
                 left = ", ".join(map(str, missing))
-                found = f"fold {fold} is done: {fold_files.fold_folder(run, wanted[0])}; not done yet: {left}"
+                found = f"fold {fold} is done: {fold_folder(run, wanted[0])}; not done yet: {left}"
             else:
                 found = merge_folds(run)
             note(f"{found}\n{(time.monotonic() - started) / 60:.1f} minutes")
@@ -116,7 +117,7 @@ def _wanted(config: BindingConfig, fold: int | None) -> list[int]:
 def _train_fold(
     config: BindingConfig, run: Path, inputs: RunInputs, fold: int, *, accelerator: Accelerator, resumed: bool
 ) -> None:
-    folder = fold_files.fold_folder(run, fold)
+    folder = fold_folder(run, fold)
     if fold_files.is_done(run, fold):
         log.info("fold %d is done", fold)
         return

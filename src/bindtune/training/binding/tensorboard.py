@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from bindtune.reports.binding_charts import save_fold_plots
+from bindtune.runs.names import HISTORY, LOGS, PLOTS, fold_folder
 from bindtune.runs.writing import writing
 from bindtune.training.binding import fold_files
 from bindtune.training.binding.fold_files import Row
@@ -35,9 +36,9 @@ class Board:
 
     def __init__(self, run: Path, fold: int, *, ions: Sequence[str], history: Sequence[Row]) -> None:
         self.fold, self.ions, self.rows = fold, tuple(ions), list(history)
-        self.folder = fold_files.fold_folder(run, fold)
+        self.folder = fold_folder(run, fold)
         # A run may have been killed after an epoch's state was saved and before its curves were: all are written again.
-        self._logs = run / "logs" / f"fold_{fold}"
+        self._logs = fold_folder(run / LOGS, fold)
         with writing(self._logs):
             self._writer = SummaryWriter(str(self._logs), purge_step=0)
         self._drawn = time.monotonic()
@@ -69,8 +70,8 @@ class Board:
                         tag = f"{row['split']}/{row['ion']}/{name}"
                         self._writer.add_scalar(tag, value, row["epoch"])
             self._writer.flush()
-        fold_files.write_metrics(self.folder / fold_files.HISTORY, self.rows)
+        fold_files.write_metrics(self.folder / HISTORY, self.rows)
 
     def _draw(self) -> None:
         self._drawn = time.monotonic()
-        save_fold_plots(self.rows, self.folder / "plots", fold=self.fold, ions=self.ions)
+        save_fold_plots(self.rows, self.folder / PLOTS, fold=self.fold, ions=self.ions)

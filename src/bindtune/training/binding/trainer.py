@@ -29,6 +29,7 @@ from bindtune.models.binding_checkpoint import restore_best, save_best
 from bindtune.models.residue import E1ForResidueClassification
 from bindtune.models.run_encoder import lasting_name
 from bindtune.reports.card_binding import write_fold_card
+from bindtune.runs.names import FOLD_STATE, HISTORY, OUT_OF_FOLD, UNSETTLED, fold_folder
 from bindtune.training import sharding
 from bindtune.training.binding import fold_files, scoring
 from bindtune.training.binding.batches import FoldBatches
@@ -96,7 +97,7 @@ class E1BindingTrainer:
             raise ValueError(f"world_size and rank are {world_size} and {rank}, the launcher made it {found}")
         self.fold = fold
         self.run = run or self.conf.training.output_dir
-        self.folder = fold_files.fold_folder(self.run, fold)
+        self.folder = fold_folder(self.run, fold)
         self.proteins = proteins or read_fold(self.conf, fold)
         preparer = preparer or preparer_for(model._original_model, self.conf.model.checkpoint)
         sharded = sharding.is_sharded(self.accelerator)
@@ -359,10 +360,10 @@ class E1BindingTrainer:
             self.state.history += [{**about, **row} for row in rows]
         logits = self.predict_logits(held_out)
         if self.accelerator.is_main_process:
-            fold_files.write_metrics(self.folder / fold_files.HISTORY, self.state.history)
+            fold_files.write_metrics(self.folder / HISTORY, self.state.history)
             self._write_card()  # with the figures of a test on the held-out proteins, if there was one
             probabilities = {name: scoring.probabilities_of(values) for name, values in logits.items()}
-            fold_files.write_out_of_fold(self.folder / fold_files.OOF, held_out.proteins, probabilities, fold=self.fold)
+            fold_files.write_out_of_fold(self.folder / OUT_OF_FOLD, held_out.proteins, probabilities, fold=self.fold)
             fold_files.delete_state(self.folder)
         self.accelerator.wait_for_everyone()
 
@@ -379,11 +380,11 @@ class E1BindingTrainer:
         if found is None:
             return False
         state, weights, optimizer = found
-        place = self.folder / fold_files.STATE
+        place = self.folder / FOLD_STATE
         if state.proteins_per_step != self.batches.proteins_per_step:
             raise ConfigError(other_steps(self.conf, state.proteins_per_step, processes=self.accelerator.num_processes))
         self.state = state
-        self._unsettled = (self.folder / fold_files.UNSETTLED).is_file()
+        self._unsettled = (self.folder / UNSETTLED).is_file()
         if not self.accelerator.is_main_process:
             self.state.sums = {}  # the main process holds those of all
         sharding.reshard(self.bare)

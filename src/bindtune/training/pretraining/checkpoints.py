@@ -6,37 +6,20 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
-
 from bindtune.errors import CheckpointError
+from bindtune.runs.names import DELETED, SAVING, TRAINER_STATE, checkpoint_folders, checkpoint_step
 from bindtune.runs.writing import sweep
-
-SAVING = ".saving-"  # what is being written into a run folder or a checkpoint
-STATE = "trainer_state.json"  # written last: a checkpoint that holds it whole is complete
-
-_DELETED = ".deleted-"
-
-
-def folder(run: Path, step: int) -> Path:
-    """The folder of the checkpoint of a step."""
-    return run / f"{PREFIX_CHECKPOINT_DIR}-{step}"
 
 
 def read_state(checkpoint: Path) -> dict[str, Any] | None:
-    """The trainer's state in a checkpoint, or None where the checkpoint is not complete."""
+    """The trainer's state in a checkpoint, which is written last; None where the checkpoint is not complete."""
     if not any(checkpoint.glob("*.safetensors")):
         return None
     try:
-        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+        state = json.loads((checkpoint / TRAINER_STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return state if isinstance(state, dict) and "global_step" in state else None
-
-
-def checkpoints(run: Path) -> list[Path]:
-    """Every checkpoint folder of a run, complete or not, oldest first."""
-    found = [(path.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-"), path) for path in run.glob("checkpoint-*")]
-    return [path for _, path in sorted((int(step), path) for step, path in found if step.isdigit())]
 
 
 def to_resume(run: Path, wanted: str | None) -> Path | None:
@@ -53,17 +36,17 @@ def to_resume(run: Path, wanted: str | None) -> Path | None:
         return None
     if wanted != "auto":
         if read_state(Path(wanted)) is None:
-            raise CheckpointError(f"{wanted}: not a complete checkpoint: no weights, or no readable {STATE}")
+            raise CheckpointError(f"{wanted}: not a complete checkpoint: no weights, or no readable {TRAINER_STATE}")
         return Path(wanted)
-    return next((path for path in reversed(checkpoints(run)) if read_state(path) is not None), None)
+    return next((path for path in reversed(checkpoint_folders(run)) if read_state(path) is not None), None)
 
 
 def remove_incomplete(run: Path) -> list[Path]:
     """Delete what a kill left unfinished, and say which checkpoints."""
-    for stray in [*run.glob(f"{SAVING}*"), *run.glob(f"{_DELETED}*")]:
+    for stray in [*run.glob(f"{SAVING}*"), *run.glob(f"{DELETED}*")]:
         shutil.rmtree(stray, ignore_errors=True)
     sweep(run)
-    broken = [path for path in checkpoints(run) if read_state(path) is None]
+    broken = [path for path in checkpoint_folders(run) if read_state(path) is None]
     for path in broken:
         _delete(path)
     return broken
@@ -91,27 +74,26 @@ def stale_evaluations(history: list[dict[str, Any]]) -> int:
 def best(run: Path, history: list[dict[str, Any]]) -> Path | None:
     """The complete checkpoint with the lowest eval_loss, the earlier one in a tie; None without any evaluated."""
     by_step = losses(history)
-    ranked = [(by_step[step(path)], step(path), path) for path in checkpoints(run) if step(path) in by_step]
+    ranked = [
+        (by_step[checkpoint_step(path)], checkpoint_step(path), path)
+        for path in checkpoint_folders(run)
+        if checkpoint_step(path) in by_step
+    ]
     return next((path for *_, path in sorted(ranked) if read_state(path) is not None), None)
-
-
-def step(checkpoint: Path) -> int:
-    """The optimiser step of a checkpoint folder."""
-    return int(checkpoint.name.rpartition("-")[2])
 
 
 def rotate(run: Path, history: list[dict[str, Any]], *, limit: int) -> None:
     """Delete checkpoints but the newest and the `limit` with the lowest eval_loss (the newest ones without any)."""
-    found = checkpoints(run)
+    found = checkpoint_folders(run)
     by_step = losses(history)
-    ranked = sorted(found, key=lambda path: (by_step.get(step(path), float("inf")), -step(path)))
+    ranked = sorted(found, key=lambda path: (by_step.get(checkpoint_step(path), float("inf")), -checkpoint_step(path)))
     for path in set(found) - {*ranked[:limit], *found[-1:]}:
         _delete(path)
 
 
 def _delete(checkpoint: Path) -> None:
     # Under another name first: a kill in the middle leaves nothing that looks like a checkpoint.
-    doomed = checkpoint.with_name(f"{_DELETED}{checkpoint.name}")
+    doomed = checkpoint.with_name(f"{DELETED}{checkpoint.name}")
     shutil.rmtree(doomed, ignore_errors=True)
     checkpoint.rename(doomed)
     shutil.rmtree(doomed)

@@ -11,14 +11,13 @@ from bindtune.errors import ConfigError
 from bindtune.models.base_files import base_files
 from bindtune.outputs import output_folder
 from bindtune.runs.kinds import refuse_other_job
-from bindtune.runs.names import LOCK, PROVENANCE
+from bindtune.runs.names import CONFIG, LOCK, LOGS, PROVENANCE
 from bindtune.runs.provenance import FOLDER, provenance, read_inputs, refuse_other_inputs
 from bindtune.runs.writing import write_text
 from bindtune.training.pretraining import checkpoints
 
 log = logging.getLogger(__name__)
 
-CONFIG, LOGS = "config.yaml", "logs"
 # Settings that may change when a run is resumed: they have no part in the weights.
 MAY_CHANGE = {
     "output_dir", "preprocessing_num_workers", "per_device_eval_batch_size", "save_total_limit", "logging_steps",

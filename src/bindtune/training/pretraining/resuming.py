@@ -19,13 +19,12 @@ from safetensors.torch import save_file
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from bindtune.models.foreign_files import read_archive
+from bindtune.models.hub_names import SAFETENSORS
 from bindtune.models.load_errors import loading
+from bindtune.runs.names import LOSS_SCALE, OPTIMIZER, SCHEDULE, TRAINER_STATE, random_state_file
 from bindtune.training import sharding
-from bindtune.training.pretraining import checkpoints
 
 log = logging.getLogger(__name__)
-
-OPTIMIZER, SCHEDULE, LOSS_SCALE = "optimizer.pt", "scheduler.pt", "scaler.pt"
 
 
 def save_progress(trainer: Trainer, folder: Path) -> None:
@@ -50,8 +49,8 @@ def counters_alone(checkpoint: Path) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="bindtune-resume-") as name:
         folder = Path(name)
-        shutil.copyfile(checkpoint / checkpoints.STATE, folder / checkpoints.STATE)
-        save_file({}, folder / "model.safetensors")  # a checkpoint without a file of weights is refused
+        shutil.copyfile(checkpoint / TRAINER_STATE, folder / TRAINER_STATE)
+        save_file({}, folder / SAFETENSORS)  # a checkpoint without a file of weights is refused
         yield folder
 
 
@@ -103,7 +102,7 @@ class RestoreProgress(TrainerCallback):
 
 
 def _random_file(args: TrainingArguments) -> str:
-    return "random_state.pt" if args.world_size == 1 else f"random_state_{args.process_index}.pt"
+    return random_state_file(args.process_index, processes=args.world_size)
 
 
 def _random_state() -> dict[str, Any]:

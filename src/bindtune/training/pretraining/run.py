@@ -29,21 +29,21 @@ from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.loading import load_masked_lm
 from bindtune.models.positions import usable_positions
 from bindtune.reports.card_pretraining import pretraining_card
-from bindtune.reports.model_card import README
-from bindtune.runs.eval_records import EVAL_RECORDS, write_record_losses
+from bindtune.runs.eval_records import write_record_losses
 from bindtune.runs.exclusive import only_writer
+from bindtune.runs.names import EVAL_RECORDS, LOGS, README, TRAINER_STATE, checkpoint_step, results_file
 from bindtune.runs.writing import write_text, writing
 from bindtune.training import sharding
 from bindtune.training.pretraining import checkpoints
 from bindtune.training.pretraining.callbacks import LogAsAsked, SaveOnSigterm, StopWhenStale
-from bindtune.training.pretraining.folder import LOGS, find_checkpoint, find_origin, sign
+from bindtune.training.pretraining.folder import find_checkpoint, find_origin, sign
 from bindtune.training.pretraining.trainer import RegionTrainer
 from bindtune.training.processes import peers_told
 
 log = logging.getLogger(__name__)
 
 _WAY_ON = "--resume_from_checkpoint auto"
-TRAIN_RESULTS = "train_results.json"
+TRAIN_RESULTS = results_file("train")
 # Schedules that want arguments of their own, which are no settings here.
 _NOT_BY_NAME = {"cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay"}
 
@@ -356,7 +356,7 @@ def _train(trainer: RegionTrainer, checkpoint: Path | None, config: PretrainConf
         stale = 0 < patience <= checkpoints.stale_evaluations(state["log_history"])
         if stale or state["global_step"] >= state["max_steps"]:
             log.info("%s is the end of its run; nothing is left to train", checkpoint)
-            trainer.state = trainer.state.load_from_json(str(checkpoint / checkpoints.STATE))
+            trainer.state = trainer.state.load_from_json(str(checkpoint / TRAINER_STATE))
             model: Any = trainer.model
             model.to(trainer.args.device)  # training itself does so where it is sharded
             trainer.accelerator.prepare_model(model, evaluation_mode=True)  # evaluated in the precision of the run
@@ -383,7 +383,7 @@ def _finish(trainer: RegionTrainer, config: PretrainConfig, trained: dict[str, f
     if chosen is not None:
         trainer.restore(chosen)
         trainer.state.best_model_checkpoint = str(chosen)
-        trainer.state.best_metric = checkpoints.losses(trainer.state.log_history)[checkpoints.step(chosen)]
+        trainer.state.best_metric = checkpoints.losses(trainer.state.log_history)[checkpoint_step(chosen)]
     trainer.save_model()
     trainer.save_metrics("train", trained)
     results = trained

@@ -15,6 +15,7 @@ from bindtune.data.dna.tokens import load_tokenizer, tokenise_file
 from bindtune.data.masking import FLANK, PEAK, total_counts
 from bindtune.models.loading import load_masked_lm
 from bindtune.models.token_loss import IGNORED
+from bindtune.runs.names import ALL_RESULTS, TRAINER_STATE
 from bindtune.training.pretraining.run import collator, pretrain
 
 _STEPS = 20
@@ -52,8 +53,8 @@ def smoke(
 def _run(name: str, config: PretrainConfig) -> Check:
     """Train, and load what was written."""
     pretrain(config)
-    results = json.loads((config.output_dir / "all_results.json").read_text(encoding="utf-8"))
-    state = json.loads((config.output_dir / "trainer_state.json").read_text(encoding="utf-8"))
+    results = json.loads((config.output_dir / ALL_RESULTS).read_text(encoding="utf-8"))
+    state = json.loads((config.output_dir / TRAINER_STATE).read_text(encoding="utf-8"))
     load_masked_lm(str(config.output_dir))
     load_tokenizer(str(config.output_dir))
     losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]

@@ -23,6 +23,7 @@ from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.finite import check_finite_model
 from bindtune.models.token_loss import IGNORED
 from bindtune.runs.eval_records import RecordLosses
+from bindtune.runs.names import ALL_RESULTS, SAVING, TRAINER_STATE, TRAINING_ARGUMENTS, checkpoint_folder, results_file
 from bindtune.runs.writing import atomic_path, write_text, writing
 from bindtune.training import sharding
 from bindtune.training.pretraining import checkpoints
@@ -258,18 +259,18 @@ class RegionTrainer(Trainer):
             with sharding.whole(module):
                 if self.args.should_save:
                     self._write_model(module, target)
-            if self.is_in_train and target == checkpoints.folder(run, self.state.global_step):
+            if self.is_in_train and target == checkpoint_folder(run, self.state.global_step):
                 save_progress(self, target)
                 self.accelerator.wait_for_everyone()  # transformers then writes the state, which ends a checkpoint
 
     def _write_model(self, module: Any, target: Path) -> None:
         """Let no weights stand under their name before they and what belongs to them are whole."""
         target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target, prefix=checkpoints.SAVING) as made:
+        with tempfile.TemporaryDirectory(dir=target, prefix=SAVING) as made:
             module.save_pretrained(made)
             if self.processing_class is not None:
                 self.processing_class.save_pretrained(made)
-            torch.save(self.args, Path(made) / "training_args.bin")
+            torch.save(self.args, Path(made) / TRAINING_ARGUMENTS)
             for path in sorted(Path(made).iterdir(), key=lambda path: path.suffix == ".safetensors"):
                 path.replace(target / path.name)
 
@@ -278,16 +279,16 @@ class RegionTrainer(Trainer):
         if not self.is_world_process_zero():
             return
         run = Path(str(self.args.output_dir))
-        write_text(run / f"{split}_results.json", json.dumps(metrics, indent=4, sort_keys=True))
+        write_text(run / results_file(split), json.dumps(metrics, indent=4, sort_keys=True))
         if combined:
-            path = run / "all_results.json"
+            path = run / ALL_RESULTS
             earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
             write_text(path, json.dumps({**earlier, **metrics}, indent=4, sort_keys=True))
 
     def save_state(self) -> None:
         """Write the trainer's state into the run folder, whole or not at all."""
         if self.is_world_process_zero():
-            with atomic_path(Path(str(self.args.output_dir)) / checkpoints.STATE) as temporary:
+            with atomic_path(Path(str(self.args.output_dir)) / TRAINER_STATE) as temporary:
                 self.state.save_to_json(str(temporary))
 
 

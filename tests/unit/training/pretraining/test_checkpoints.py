@@ -10,7 +10,6 @@ import pytest
 from bindtune.errors import CheckpointError
 from bindtune.training.pretraining.checkpoints import (
     best,
-    checkpoints,
     losses,
     read_state,
     remove_incomplete,
@@ -42,15 +41,6 @@ def history(**values: float) -> History:
 
 def names(run: Path) -> list[str]:
     return sorted(path.name for path in run.iterdir())
-
-
-def test_order_is_by_number_and_strangers_are_left_out(tmp_path: Path) -> None:
-    for step in (200, 30, 1000):
-        save(tmp_path, step)
-    (tmp_path / "checkpoint-final").mkdir()
-    (tmp_path / "logs").mkdir()
-    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-30", "checkpoint-200", "checkpoint-1000"]
-    assert checkpoints(tmp_path / "nowhere") == []
 
 
 @pytest.mark.parametrize("state", ["", "{", "[]", "{}", '{"global_step": 5', "\x00"])

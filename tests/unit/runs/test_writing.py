@@ -1,8 +1,6 @@
-"""Files are written whole or not at all, and runs say what they came from."""
+"""Files and folders are written whole or not at all."""
 
 import errno
-import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -12,12 +10,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from bindtune import runs
-from bindtune.errors import ConfigError, InputError
-from bindtune.locks import lock
-from bindtune.runs.exclusive import in_use, only_writer
-from bindtune.runs.names import LOCK
-from bindtune.runs.provenance import provenance, refuse_other_inputs, sha256
+from bindtune.errors import ConfigError
 from bindtune.runs.writing import atomic_folder, atomic_path, sweep, write_text, writing
 
 
@@ -41,23 +34,6 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_hash(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(b"ACGT" * 100_000)
-    assert sha256(path) == hashlib.sha256(b"ACGT" * 100_000).hexdigest()
-    with pytest.raises(InputError, match=r"missing: cannot be read: No such file"):
-        sha256(tmp_path / "missing")
-
-
-def test_provenance_is_json_with_versions_and_hashes(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(b"x")
-    found = json.loads(json.dumps(provenance({"train_file": path}, ("numpy",))))
-    assert set(found["versions"]) == {"bindtune", "numpy"}
-    assert found["inputs"] == {"train_file": {"path": str(path), "sha256": hashlib.sha256(b"x").hexdigest()}}
-    assert {"command", "started", "python", "platform"} < set(found)
 
 
 def test_a_folder_appears_whole_in_place_of_an_empty_one(tmp_path: Path) -> None:
@@ -139,47 +115,6 @@ def test_what_a_kill_left_is_swept_up_and_what_is_being_written_is_not(tmp_path:
         sweep(tmp_path)
         assert {*tmp_path.iterdir()} == {mine, folder.parent}
         sweep(tmp_path / "not there")
-
-
-def test_other_inputs_are_named(tmp_path: Path) -> None:
-    signed = tmp_path / "provenance.json"
-    signed.write_text(json.dumps({"inputs": {"a": {"sha256": "1"}, "b": {"sha256": "2"}}}))
-    refuse_other_inputs(signed, {"inputs": {"b": {"sha256": "2"}, "a": {"sha256": "1"}}})
-    with pytest.raises(ConfigError, match=r"began with: b has another content; c is new$"):
-        refuse_other_inputs(signed, {"inputs": {"a": {"sha256": "1"}, "b": {"sha256": "3"}, "c": {"sha256": "4"}}})
-    signed.write_text("{")
-    with pytest.raises(InputError, match="not JSON"):
-        refuse_other_inputs(signed, {"inputs": {}})
-    signed.write_text('{"inputs": {"a": 1}}')
-    with pytest.raises(InputError, match="is damaged: expected inputs, each with a path and a sha256"):
-        refuse_other_inputs(signed, {"inputs": {}})
-
-
-def test_a_tidy_lock_leaves_only_what_was_written(tmp_path: Path) -> None:
-    new = tmp_path / "a" / "b"
-    with pytest.raises(RuntimeError), only_writer(new, tidy=True):
-        assert [path.name for path in new.iterdir()] == [LOCK]
-        raise RuntimeError
-    assert not (tmp_path / "a").exists()
-    with only_writer(new, tidy=True):
-        (new / "file").touch()
-    assert [path.name for path in new.iterdir()] == ["file"]
-    with only_writer(new):
-        pass
-    assert sorted(path.name for path in new.iterdir()) == [LOCK, "file"]
-
-
-def test_a_lock_whose_file_was_removed_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lock_removed(descriptor: int, path: Path, **options: bool) -> bool:
-        path.unlink()  # as the process does that had the folder until now
-        monkeypatch.undo()
-        return lock(descriptor, path, **options)
-
-    monkeypatch.setattr(runs, "lock", lock_removed)
-    with only_writer(tmp_path):
-        assert in_use(tmp_path)
-        with pytest.raises(ConfigError, match="is in use by another process"), only_writer(tmp_path):
-            pass
 
 
 def test_a_folder_that_is_being_made_is_not_made_twice(tmp_path: Path) -> None:
