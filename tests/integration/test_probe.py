@@ -25,6 +25,9 @@ from bindtune.errors import CheckError, ConfigError, InputError
 from bindtune.io.genome import reverse_complement
 from bindtune.probing.linear import STRENGTHS, best_strength
 from bindtune.probing.run import probe
+from bindtune.publishing.push import push
+from bindtune.reports.compare import compare_runs
+from bindtune.reports.report import write_report
 
 LETTERS = "ACGT"
 CHROMOSOMES, LENGTH = 5, 40_000
@@ -275,15 +278,51 @@ def test_summits_are_centres(genome: Path, tmp_path: Path) -> None:
         probe(settings(genome, tmp_path / "bad", **values), notify=quiet)
 
 
+def test_the_report_has_figures_conclusions_and_leaks(probed: tuple[Path, Path]) -> None:
+    page = (probed[0] / "report.html").read_text()
+    for text in (
+        "Conclusions",
+        "Arm given",
+        "Gain over composition",
+        "shared 32mers",
+        "No difference between tiny and",
+    ):
+        assert text in page
+    (probed[0] / "metrics.csv").rename(probed[0] / "aside.csv")
+    write_report(probed[0])
+    assert "The probe is not finished" in (probed[0] / "report.html").read_text()
+    (probed[0] / "aside.csv").rename(probed[0] / "metrics.csv")
+
+
+def test_probes_are_compared_window_by_window(probed: tuple[Path, Path], tmp_path: Path) -> None:
+    text = compare_runs(probed, tmp_path / "page.html")
+    assert "B differs from A in one setting: pooling (mean in A, max in B)." in text
+    values = [yaml.safe_load((run / "summary.yaml").read_text())["results"]["p"]["given"] for run in probed]
+    first, second = (each["tiny"]["auroc"]["value"] for each in values)
+    row = next(line for line in text.splitlines() if "/ tiny" in line and "AUROC" in line)
+    assert f"B: {second:.3f}" in row and f"A: {first:.3f}" in row
+    assert "Probes compared" in (tmp_path / "page.html").read_text()
+
+
+def test_probes_of_other_windows_are_not_compared(
+    probed: tuple[Path, Path], done: tuple[Path, str], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="has no data set, arm and model in common"):
+        compare_runs([probed[0], done[0]], tmp_path / "page.html")
+    with pytest.raises(ConfigError, match=r"is a probe: it holds figures, and no model to push"):
+        push(probed[0], "me/probe", private=False, revision=None, commit_message=None, base_model=None,
+             overwrite=False, dry_run=True, notify=quiet)  # fmt: skip
+
+
 def fasta(path: Path, records: list[tuple[str, str]]) -> Path:
     path.write_text("".join(f">{name}\n{text}\n" for name, text in records))
     return path
 
 
-@pytest.fixture
-def random_labels(tmp_path: Path) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def random_labels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Windows that nothing tells apart."""
-    drawn = random.Random(4)
+    tmp_path, drawn = tmp_path_factory.mktemp("random"), random.Random(4)
     records = [(f"w{number}", dna(60, drawn)) for number in range(400)]
     return {
         "positives": str(fasta(tmp_path / "p.fa", records[:200])),
@@ -291,12 +330,20 @@ def random_labels(tmp_path: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-def test_random_labels_give_one_half_for_every_model(
-    random_labels: dict[str, str], tmp_path: Path, tiny_model: Path
-) -> None:
-    values = random_labels | {"model": [f"tiny={tiny_model}"], "out": str(tmp_path / "out"), "draws": 300}
-    probe(build(ProbeConfig, values), notify=quiet)
-    models = yaml.safe_load((tmp_path / "out" / "summary.yaml").read_text())["results"]["p"]["given"]
+@pytest.fixture(scope="module")
+def probed(
+    random_labels: dict[str, str], tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """Two probes of windows with random labels, which differ in their pooling."""
+    folder = tmp_path_factory.mktemp("random-labels")
+    for pooling in ("mean", "max"):
+        values: dict[str, Any] = {"model": [f"tiny={tiny_model}"], "out": str(folder / pooling), "draws": 300}
+        probe(build(ProbeConfig, random_labels | values | {"pooling": pooling}), notify=quiet)
+    return folder / "mean", folder / "max"
+
+
+def test_random_labels_give_one_half_for_every_model(probed: tuple[Path, Path]) -> None:
+    models = yaml.safe_load((probed[0] / "summary.yaml").read_text())["results"]["p"]["given"]
     assert list(models) == ["composition", "4-mer", "cnn", "random", "tiny"]
     for figures in models.values():
         assert figures["auroc"]["low"] < 0.5 < figures["auroc"]["high"]

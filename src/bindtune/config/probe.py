@@ -99,6 +99,17 @@ class ProbeConfig(Settings):
     """Layer whose hidden states are read, from 0 for the embeddings; below 0 from the end; the last by default."""
     pooling: Literal["mean", "cls", "max"] = "mean"
     """What a window's vector is made of: the mean or the maximum over the tokens of its letters, or the first token."""
+    head: Literal["linear", "cnn"] = "linear"
+    """What learns from hidden states: logistic regression on a window's vector, or a small convolutional network on the
+    states of its tokens."""
+    tune: Literal["none", "lora"] = "none"
+    """Leave encoders as they are, or fine-tune each on the training folds: LoRA and a classification head."""
+    lora_rank: Count = 8
+    """With --tune lora: rank of the adapters, which are on all linear layers."""
+    tune_epochs: Count = 5
+    """With --tune lora: passes over the training windows at most; the loss on one training fold ends it sooner."""
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    """With --tune lora: learning rate of adapters and head."""
     batch_tokens: Annotated[int, Field(ge=512)] = 8192
     """Tokens that an encoder computes at once."""
     seeds: Count = 1
@@ -141,6 +152,14 @@ class ProbeConfig(Settings):
             raise ValueError("--positives brings its own negatives: of the arms, only shuffled can be added")
         if "other-sites" in self.arms and len(self.data_sets) < 2:
             raise ValueError("the arm other-sites needs --peaks of at least two proteins")
+        return self
+
+    @model_validator(mode="after")
+    def _tuning_has_its_own_head(self) -> Self:
+        if self.tune == "lora" and (self.head != "linear" or self.layer is not None or self.pooling != "mean"):
+            raise ValueError("--tune lora has a head of its own: leave out --head, --layer and --pooling")
+        if self.head == "cnn" and self.pooling != "mean":
+            raise ValueError("--head cnn reads every token: leave out --pooling")
         return self
 
     @model_validator(mode="after")

@@ -3,10 +3,17 @@
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 
 from bindtune.models.base_files import check_reachable
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.models.dnabert2_classifiers import DNABert2ForSequenceClassification
 from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.models.finite import check_finite_model
 from bindtune.models.foreign_files import check_model
@@ -42,6 +49,28 @@ def _loaded(name: str) -> PreTrainedModel:
         loaded: Any = AutoModelForMaskedLM.from_pretrained(name, dtype="float32", trust_remote_code=False, **ALL_INFO)
     model, info = loaded
     check_complete(name, info)
+    return model
+
+
+def load_classifier(name: str) -> PreTrainedModel:
+    """Load an encoder with a new head that gives each row one value, in fp32; no code from the hub is run.
+
+    The head begins with random numbers.
+
+    Args:
+        name: hub name or folder of a masked language model.
+
+    Raises:
+        CheckpointError: there is no such model, or transformers has no such head for it.
+    """
+    check_reachable(name)
+    with loading(name, "no model with a classification head could be loaded"):
+        if _is_dnabert2(name):
+            native: PreTrainedModel = DNABert2ForSequenceClassification.from_pretrained(name, num_labels=1)
+            return native
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+            name, num_labels=1, dtype="float32", trust_remote_code=False
+        )
     return model
 
 

@@ -16,6 +16,8 @@ from bindtune.data.keyed_random import digest
 from bindtune.probing import linear, networks
 from bindtune.probing.embeddings import Embeddings
 from bindtune.probing.encoders import Encoder, architecture_of, load_encoder, random_encoder
+from bindtune.probing.token_states import batches_of, keep_states
+from bindtune.probing.tuning import TunedClassifier, token_batches
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -78,15 +80,24 @@ def contestants(
         Contestant("4-mer", _words, False, "counts of words of 4 letters"),
         Contestant("cnn", _cnn(device), True, "a small convolutional network on the letters"),
     ]
+    architectures = [architecture_of(path) for path in config.models.values()]
+    trained = _TRAINED[config.tune, config.head]
+    drawn = (config.tune, config.head) != ("none", "linear")
     found += [
-        Contestant(random, source.random(like), True, f"the architecture of {like} with random weights")
-        for random, like in random_names(
-            config.models, [architecture_of(path) for path in config.models.values()]
-        ).items()
+        Contestant(random, source.random(like), True, f"the architecture of {like} with random weights, {trained}")
+        for random, like in random_names(config.models, architectures).items()
     ]
     return found + [
-        Contestant(name, source.given(name), False, f"{path}, frozen") for name, path in config.models.items()
+        Contestant(name, source.given(name), drawn, f"{path}, {trained}") for name, path in config.models.items()
     ]
+
+
+_TRAINED = {
+    ("none", "linear"): "frozen, logistic regression",
+    ("none", "cnn"): "frozen, a convolutional network on the tokens' states",
+    ("lora", "linear"): "fine-tuned with LoRA",
+}
+"""What is trained, by tune and head."""
 
 
 def random_names(models: Iterable[str], architectures: Sequence[str]) -> dict[str, str]:
@@ -131,15 +142,15 @@ class _Encoders:
     def __init__(self, config: ProbeConfig, sequences: Sequence[str], *, cache: Path, device: torch.device) -> None:
         self._config, self._sequences, self._cache, self._device = config, sequences, cache, device
         self._held: tuple[object, Encoder] | None = None
-        self._ready: dict[object, Embeddings] = {}
+        self._ready: dict[object, Embeddings | NDArray[np.float16]] = {}
 
     def given(self, name: str) -> Score:
-        """Regression on the vectors of a frozen model."""
-        return lambda arm, seed: self._score(name, None, arm)
+        """Scores by one of the user's models."""
+        return lambda arm, seed: self._score(name, None, arm, seed)
 
     def random(self, like: str) -> Score:
-        """Regression on the vectors of random weights."""
-        return lambda arm, seed: self._score(like, seed, arm)
+        """Scores by random weights."""
+        return lambda arm, seed: self._score(like, seed, arm, seed)
 
     def _load(self, name: str, seed: int | None) -> Encoder:
         """A model, or its architecture with random weights where a seed is given."""
@@ -153,21 +164,54 @@ class _Encoders:
             self._held = (name, seed), encoder
         return self._held[1]
 
-    def _score(self, name: str, seed: int | None, arm: ArmData) -> Floats:
-        vectors = self._ready.get((name, seed))
-        if vectors is None:
-            vectors = self._embed(name, seed)
-            self._ready = {(name, seed): vectors}
+    def _score(self, name: str, weights: int | None, arm: ArmData, seed: int) -> Floats:
+        """Out-of-fold scores of a model, or of random weights where their seed is given."""
+        if self._config.tune == "lora":
+            return self._tuned(name, weights, arm, digest(seed, "lora", name, weights, arm.name))
+        if self._config.head == "cnn":
+            return self._convolved(name, weights, arm, digest(seed, "head", name, weights, arm.name))
+        vectors = self._ready.get((name, weights))
+        if not isinstance(vectors, Embeddings):
+            vectors = self._embed(name, weights)
+            self._ready = {(name, weights): vectors}
         return linear.out_of_fold(vectors.rows(arm.places), arm.labels, arm.folds)
 
-    def _embed(self, name: str, seed: int | None) -> Embeddings:
-        config, encoder = self._config, self._load(name, seed)
+    def _tuned(self, name: str, weights: int | None, arm: ArmData, key: int) -> Floats:
+        config = self._config
+        encoder = self._load(name, weights)
+        recipe = networks.Recipe(config.tune_epochs, patience=2, batch=32, rate=config.learning_rate)
+        return networks.out_of_fold(
+            lambda: TunedClassifier(
+                config.models[name], rank=config.lora_rank, random_weights=weights is not None
+            ),
+            token_batches(encoder, arm.sequences, self._device), arm.labels, arm.folds,
+            recipe=recipe, key=key, device=self._device,
+        )  # fmt: skip
+
+    def _convolved(self, name: str, weights: int | None, arm: ArmData, key: int) -> Floats:
+        states = self._ready.get((name, weights))
+        if not isinstance(states, np.ndarray):
+            encoder = self._load(name, weights)
+            with self._progress(encoder.name) as progress:
+                states = keep_states(
+                    self._cache, encoder, self._sequences, layer=self._config.layer,
+                    batch_tokens=self._config.batch_tokens, done=lambda count: _advance(progress, count),
+                )  # fmt: skip
+            self._ready = {(name, weights): states}
+        return networks.out_of_fold(
+            lambda: networks.WindowCNN(states.shape[2]), batches_of(states, arm.places, self._device), arm.labels,
+            arm.folds, recipe=networks.ONE_HOT, key=key, device=self._device,
+        )  # fmt: skip
+
+    def _embed(self, name: str, weights: int | None) -> Embeddings:
+        config, encoder = self._config, self._load(name, weights)
         vectors = Embeddings(
             self._cache, encoder=lambda: encoder, identity=encoder.identity, sequences=self._sequences,
             layer=config.layer, pooling=config.pooling, batch_tokens=config.batch_tokens,
         )  # fmt: skip
-        with tqdm(
-            total=len(self._sequences), desc=encoder.name, unit=" windows", disable=None, leave=False
-        ) as progress:
+        with self._progress(encoder.name) as progress:
             vectors.compute(done=lambda count: _advance(progress, count))
         return vectors
+
+    def _progress(self, name: str) -> "tqdm[NoReturn]":
+        return tqdm(total=len(self._sequences), desc=name, unit=" windows", disable=None, leave=False)

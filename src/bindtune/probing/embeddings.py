@@ -52,11 +52,11 @@ class Embeddings:
     ) -> None:
         self._encoder, self._sequences = encoder, sequences
         self._layer, self._pooling, self._batch_tokens = layer, pooling, batch_tokens
-        self._folder = folder / _hash(_VERSION, identity, layer, pooling)
+        self._folder = folder / content_hash(_VERSION, identity, layer, pooling)
 
     def _shard(self, number: int) -> tuple[list[str], Path]:
         some = list(self._sequences[number * SHARD : (number + 1) * SHARD])
-        return some, self._folder / f"{_hash(*some)}.npy"
+        return some, self._folder / f"{content_hash(*some)}.npy"
 
     def compute(self, *, done: Callable[[int], None] = lambda count: None) -> None:
         """Compute what is not kept yet.
@@ -93,7 +93,8 @@ class Embeddings:
         return np.empty((0, 0), np.float32) if parts is None else parts
 
 
-def _hash(*parts: object) -> str:
+def content_hash(*parts: object) -> str:
+    """What tells contents apart that are kept on disk."""
     content = hashlib.sha256()
     for part in parts:
         content.update(str(part).encode() + b"\x1f")
@@ -127,7 +128,7 @@ def embed(
         BindtuneError: an output is not finite.
         ConfigError: a window has more tokens than the model has positions for, or there is no such layer.
     """
-    depth = _depth(encoder, layer)
+    depth = depth_of(encoder, layer)
     ids, letters = tokenise(encoder, sequences)
     sums = np.zeros((len(sequences), int(encoder.model.config.hidden_size)), np.float32)
     halves = 0
@@ -144,7 +145,7 @@ def embed(
     return sums
 
 
-def _depth(encoder: Encoder, layer: int | None) -> int | None:
+def depth_of(encoder: Encoder, layer: int | None) -> int | None:
     """The layer from 0, or None for the last."""
     count = layers_of(encoder.model)
     if layer is None or layer in (count, -1):

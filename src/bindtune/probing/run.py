@@ -33,6 +33,7 @@ from bindtune.probing.figures import (
     over_seeds,
 )
 from bindtune.probing.windows import LeakError, arms_of, make_windows, rows_of
+from bindtune.reports.report import write_report
 from bindtune.runs.exclusive import only_writer
 from bindtune.runs.names import (
     CONFIG,
@@ -43,6 +44,7 @@ from bindtune.runs.names import (
     PROBE_COUNTS,
     PROBE_WINDOWS,
     PROVENANCE,
+    REPORT,
     SCORES,
     SUMMARY,
 )
@@ -93,6 +95,7 @@ def probe(config: ProbeConfig, *, notify: Callable[[str], None]) -> str:
         write_text(folder / METRICS, files.metrics_text(rows))
         summary = _summary(config, rows, players, counts=counts, leaks=leaks)
         write_text(folder / SUMMARY, write_document(summary))
+        write_report(folder)
     return _text(config, rows, summary)
 
 
@@ -284,4 +287,4 @@ def _text(config: ProbeConfig, rows: Sequence[Mapping[str, Any]], summary: Mappi
                 f"{dataset}, arm {arm}{' (easy to beat)' if easy else ''}:",
                 *(f"  {each}" for each in sentences),
             ]
-    return "\n".join([*lines, "", f"files: {config.out}"])
+    return "\n".join([*lines, "", f"report: {config.out / REPORT}"])

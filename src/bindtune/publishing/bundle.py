@@ -42,7 +42,7 @@ from bindtune.reports.card_pretraining import pretraining_card
 from bindtune.reports.model_card import base_name, inputs_of
 from bindtune.reports.report_run import provenance
 from bindtune.runs.exclusive import in_use
-from bindtune.runs.kinds import is_binding, run_config
+from bindtune.runs.kinds import is_binding, kind_of, run_config
 from bindtune.runs.names import (
     ADAPTERS,
     ALL_RESULTS,
@@ -127,7 +127,10 @@ def collect(source: Path, *, repo: str = "", base_model: str | None = None) -> B
             f"{source} is one fold: push the run, {fold.parent}, or what `bindtune export {quoted}` writes"
         )
     if (source / CONFIG).is_file():
-        binding = is_binding(run_config(source))
+        config = run_config(source)
+        if kind_of(config) == "probe":
+            raise ConfigError(f"{source} is a probe: it holds figures, and no model to push")
+        binding = is_binding(config)
         bundle = _binding_run(source, repo, base_model) if binding else _pretraining(source, source, repo, base_model)
     elif (source / TRAINER_STATE).is_file() and (source.resolve().parent / CONFIG).is_file():
         bundle = _pretraining(source.resolve().parent, source, repo, base_model)

@@ -6,7 +6,7 @@ from pathlib import Path
 from bindtune import __version__
 from bindtune.evaluation.figure_text import number
 from bindtune.outputs import output_file
-from bindtune.reports import compare_binding, compare_pretraining, page
+from bindtune.reports import compare_binding, compare_pretraining, compare_probe, page
 from bindtune.reports.charts import Span, spans_svg
 from bindtune.reports.compared_runs import Comparison, Difference, Run, Setting, differing_settings, read_runs
 from bindtune.reports.page import Chart, Charts, Page, Section, Table, Text
@@ -19,6 +19,13 @@ _ONE_RUN = (
     "Each run is one training run: the intervals tell how figures vary with the {unit} that are looked at, not how "
     "they vary from one training seed to the next."
 )
+
+
+_JOBS = {
+    "binding": (compare_binding.compare, "Binding-site runs compared"),
+    "pretraining": (compare_pretraining.compare, "Pretraining runs compared"),
+    "probe": (compare_probe.compare, "Probes compared"),
+}
 
 
 def compare_runs(folders: Sequence[Path], out: Path) -> str:
@@ -36,11 +43,11 @@ def compare_runs(folders: Sequence[Path], out: Path) -> str:
         InputError: a run is not finished, the runs are not comparable, or `out` is no file that can be written.
     """
     page_file = output_file(out)
-    runs, binding = read_runs(folders)
-    job = compare_binding if binding else compare_pretraining
-    found = job.compare(runs, draws=DRAWS, seed=_SEED)
+    runs, kind = read_runs(folders)
+    compare, title = _JOBS[kind]
+    found = compare(runs, draws=DRAWS, seed=_SEED)
     changed = {run.name: differing_settings(runs[0], run) for run in runs[1:]}
-    page.write(_page(runs, found, changed, "Binding-site" if binding else "Pretraining"), page_file)
+    page.write(_page(runs, found, changed, title), page_file)
     return _text(runs, found, changed)
 
 
@@ -120,11 +127,11 @@ def _text(runs: Sequence[Run], found: Comparison, changed: dict[str, list[Settin
     return "\n".join([*head, "", *lines, "", *_notes(found), *_doubts(runs, found)])
 
 
-def _page(runs: Sequence[Run], found: Comparison, changed: dict[str, list[Setting]], job: str) -> Page:
+def _page(runs: Sequence[Run], found: Comparison, changed: dict[str, list[Setting]], title: str) -> Page:
     many = len({setting.name for settings in changed.values() for setting in settings}) > 1
     sentences = _sentences(changed)
     return Page(
-        title=f"{job} runs compared",
+        title=title,
         lead=" ".join([found.scope, *([] if many else sentences)]),
         facts=tuple((f"{run.name}, the reference" if run is runs[0] else run.name, str(run.folder)) for run in runs),
         notices=(*(sentences if many else ()), *_doubts(runs, found)),

@@ -12,7 +12,7 @@ from bindtune.evaluation.figure_text import UNDEFINED
 from bindtune.reports.report_run import provenance
 from bindtune.reports.settings_in_effect import masking_mode
 from bindtune.reports.settings_text import shown
-from bindtune.runs.kinds import is_binding, run_config
+from bindtune.runs.kinds import Kind, is_binding, kind_of, run_config
 from bindtune.runs.names import PROVENANCE
 
 # Settings without a part in the figures, and those whose content is told by hashes or by folds.csv.
@@ -26,6 +26,7 @@ BINDING_APART = frozenset({
     "training.gradient_checkpointing", "data.cache_dir", "data.fasta_path", "data.test_fasta", "data.folds",
     "data.audit_identity", "data.leaks", "ignored_keys",
 })  # fmt: skip
+PROBE_APART = frozenset({"out", "overwrite", "batch_tokens", "write_index"})
 # Files of provenance.json that a run is not refused for, by the setting that names them.
 _FILES = {"unlabelled proteins": "data.unlabelled_fasta", "clusters": "data.clusters", "alignments": "data.msa_dir"}
 
@@ -107,8 +108,8 @@ class Comparison(NamedTuple):
     doubts: tuple[str, ...]
 
 
-def read_runs(folders: Sequence[Path]) -> tuple[list[Run], bool]:
-    """The runs, the reference first, and whether they are of the binding job.
+def read_runs(folders: Sequence[Path]) -> tuple[list[Run], Kind]:
+    """The runs, the reference first, and what kind of runs they are.
 
     Raises:
         ConfigError: there are not between 2 and 26 different runs of one job.
@@ -125,11 +126,9 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[Run], bool]:
         Run(name, folder, run_config(folder), provenance(folder))
         for name, folder in zip(ascii_uppercase, folders, strict=False)
     ]
-    jobs = [is_binding(run.config) for run in runs]
+    jobs = [kind_of(run.config) for run in runs]
     if len(set(jobs)) > 1:
-        told = ", ".join(
-            f"{run.folder} ({'binding' if job else 'pretraining'})" for run, job in zip(runs, jobs, strict=True)
-        )
+        told = ", ".join(f"{run.folder} ({job})" for run, job in zip(runs, jobs, strict=True))
         raise ConfigError(f"runs of different jobs cannot be compared: {told}")
     return runs, jobs[0]
 
@@ -155,6 +154,8 @@ def same_inputs(reference: Run, other: Run, names: Iterable[str]) -> None:
 
 def differing_settings(reference: Run, other: Run) -> list[Setting]:
     """The settings that two runs of one job differ in, without those that have no part in the figures."""
+    if kind_of(reference.config) == "probe":
+        return [each for each in _differences(reference.config, other.config) if each.name not in PROBE_APART]
     binding = is_binding(reference.config)
     apart = BINDING_APART if binding else PRETRAINING_APART
     model = "model.checkpoint" if binding else "model_name_or_path"

@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from bindtune.outputs import output_file
-from bindtune.reports import page, report_binding, report_pretraining
-from bindtune.runs.kinds import is_binding, run_config
+from bindtune.reports import page, report_binding, report_pretraining, report_probe
+from bindtune.runs.kinds import kind_of, run_config
 from bindtune.runs.names import REPORT
+
+_BUILDERS = {"binding": report_binding.build, "pretraining": report_pretraining.build, "probe": report_probe.build}
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
-    """Write the report of a pretraining or a binding run.
+    """Write the report of a pretraining run, a binding run or a probe.
 
     A run that is still going on, or that lacks a piece, gets a report that says so.
 
@@ -24,7 +26,7 @@ def write_report(run: Path, out: Path | None = None) -> Path:
         InputError: the folder is not that of a run, a file in it is damaged, or `out` is no file that can be written.
     """
     config = run_config(run)
-    build = report_binding.build if is_binding(config) else report_pretraining.build
+    build = _BUILDERS[kind_of(config)]
     target = out or run / REPORT
     page_file = output_file(target)
     page.write(build(run, config), page_file)

@@ -7,7 +7,7 @@ from bindtune.errors import ConfigError, InputError
 from bindtune.runs.names import CONFIG, is_part_of_run
 from bindtune.runs.reading import read_yaml
 
-Kind = Literal["pretraining", "binding"]
+Kind = Literal["pretraining", "binding", "probe"]
 
 
 def run_config(run: Path) -> dict[str, Any]:
@@ -21,13 +21,27 @@ def run_config(run: Path) -> dict[str, Any]:
     config = read_yaml(run / CONFIG)
     if config is None:
         raise InputError(run, None, f"holds no {CONFIG}, so it is not the folder of a run{_whole(run)}")
-    if not is_binding(config) and "target_mlm_prob" not in config:
-        raise InputError(run / CONFIG, None, "these are not the settings of a pretraining or a binding run")
+    if kind_of(config) == "pretraining" and "target_mlm_prob" not in config:
+        raise InputError(
+            run / CONFIG, None, "these are not the settings of a pretraining or a binding run, or of a probe"
+        )
     return config
 
 
+def kind_of(config: dict[str, Any]) -> Kind:
+    """What these are the settings of."""
+    if is_binding(config):
+        return "binding"
+    return "probe" if "pooling" in config and "leaks" in config else "pretraining"
+
+
+def kind_in_words(kind: Kind) -> str:
+    """A kind of run, with its article."""
+    return "a probe" if kind == "probe" else f"a {kind} run"
+
+
 def is_binding(config: dict[str, Any]) -> bool:
-    """Whether these are the settings of a binding run; those of a pretraining run otherwise."""
+    """Whether these are the settings of a binding run."""
     return isinstance(config.get("training"), dict)
 
 
@@ -43,9 +57,9 @@ def require_run(run: Path, kind: Kind, command: str) -> None:
         ConfigError: it is a run of the other job.
         InputError: the folder is not that of a run, or its settings are damaged.
     """
-    there: Kind = "binding" if is_binding(run_config(run)) else "pretraining"
+    there = kind_of(run_config(run))
     if there != kind:
-        raise ConfigError(f"{run} is a {there} run; {command} needs a {kind} run")
+        raise ConfigError(f"{run} is {kind_in_words(there)}; {command} needs {kind_in_words(kind)}")
 
 
 def refuse_other_job(run: Path, kind: Kind, command: str) -> None:

@@ -18,7 +18,7 @@ from bindtune.models.run_encoder import find_encoder
 from bindtune.outputs import output_folder
 from bindtune.reports.card_binding import merged_card
 from bindtune.reports.card_pretraining import pretraining_card
-from bindtune.runs.kinds import is_binding, run_config
+from bindtune.runs.kinds import is_binding, require_run, run_config
 from bindtune.runs.names import ADAPTERS, BEST, CONFIG, HEADS, NOTICE, README, fold_folder, fold_number
 from bindtune.runs.writing import atomic_folder, sweep, write_text
 
@@ -61,6 +61,8 @@ def _export(model: Path, out: Path, base_model: str | None) -> None:
         raise ConfigError(f"--base-model names the encoder of a fold, and {model} is none")
     if (model / CONFIG).is_file() and is_binding(run_config(model)):
         raise ConfigError(f"{model} is a binding run: name one of its folds, such as {fold_folder(model, 1)}")
+    if (model / CONFIG).is_file():
+        require_run(model, "pretraining", "export")
     trained = DNABert2ForMaskedLM.from_pretrained(model)
     check_finite_model(trained, str(model))
     write_hub_layout(trained, out)

@@ -1,0 +1,129 @@
+"""Probes beside each other: out-of-fold scores of the same windows in the same folds."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bindtune.errors import InputError
+from bindtune.evaluation.bootstrap import paired_interval, wilcoxon_by_protein
+from bindtune.reports.compared_runs import Comparison, Difference, Run
+from bindtune.runs.names import PREDICTIONS, PROBE_WINDOWS
+from bindtune.runs.parquet import read_parquet
+
+_FIGURES: dict[Literal["auroc", "auprc"], str] = {"auroc": "AUROC", "auprc": "AUPRC"}
+_Key = tuple[str, str, str]
+"""Data set, arm, model."""
+
+
+class Scores(NamedTuple):
+    """Out-of-fold scores of one model, by window.
+
+    Args:
+        window: (N,) names, sorted.
+        label: (N,).
+        fold: (N,).
+        score: (N,).
+    """
+
+    window: NDArray[Any]
+    label: NDArray[np.int8]
+    fold: NDArray[np.integer]
+    score: NDArray[np.float64]
+
+
+def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
+    """Set the figures of probes beside those of the first, model by model.
+
+    Raises:
+        InputError: a probe is not finished, or has other windows than the first.
+    """
+    reference, *others = runs
+    tables = [_scores(run) for run in runs]
+    groups = _groups(reference)
+    shared = [key for key in tables[0] if all(key in table for table in tables)]
+    if not shared:
+        raise InputError(others[-1].folder, None, f"has no data set, arm and model in common with {reference.folder}")
+    rows = []
+    for key in shared:
+        base = tables[0][key]
+        own_groups = np.array([groups[key[:2]][window] for window in base.window.tolist()])
+        for run, table in zip(others, tables[1:], strict=True):
+            _same_windows(reference, run, base, table[key], key=key)
+            rows += _differences(key, run.name, base, table[key], own_groups, draws=draws, seed=seed)
+    alone = {
+        run.name: [" / ".join(key) for key in table if key not in shared]
+        for run, table in zip(runs, tables, strict=True)
+    }
+    return Comparison(
+        unit="groups of windows",
+        heads=("data set / arm / model", "base rate"),
+        digits=3,
+        rows=tuple(rows),
+        scope="Out-of-fold scores of the same windows in the same folds. A random order has an AUROC of 0.5 and the "
+        "base rate as its AUPRC.",
+        about=(("models", tuple(", ".join(dict.fromkeys(key[2] for key in table)) for table in tables)),),
+        doubts=tuple(
+            f"{name} also has {', '.join(left)}, which not all probes have." for name, left in alone.items() if left
+        ),
+    )
+
+
+def _scores(run: Run) -> dict[_Key, Scores]:
+    if not (run.folder / PREDICTIONS).is_file():
+        raise InputError(run.folder, None, f"holds no {PREDICTIONS}: the probe is not finished")
+    table = read_parquet(run.folder / PREDICTIONS).to_pydict()
+    try:
+        keys = list(zip(table["dataset"], table["arm"], table["model"], strict=True))
+        columns = [np.array(table[name]) for name in ("window", "label", "fold", "score")]
+    except KeyError as error:
+        raise InputError(run.folder / PREDICTIONS, None, f"has no column {error}") from error
+    places: dict[_Key, list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    found = {}
+    for key, rows in places.items():
+        window, label, fold, score = (column[rows] for column in columns)
+        order = np.argsort(window)
+        found[key] = Scores(window[order], label[order].astype(np.int8), fold[order], score[order])
+    return found
+
+
+def _groups(run: Run) -> dict[tuple[str, str], dict[str, int]]:
+    """Group of each window, by data set and arm."""
+    if not (run.folder / PROBE_WINDOWS).is_file():
+        raise InputError(run.folder, None, f"holds no {PROBE_WINDOWS}")
+    table = read_parquet(run.folder / PROBE_WINDOWS).select(["dataset", "arm", "window", "group"]).to_pydict()
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for dataset, arm, window, group in zip(*table.values(), strict=True):
+        found.setdefault((dataset, arm), {})[window] = group
+    return found
+
+
+def _same_windows(reference: Run, other: Run, first: Scores, second: Scores, *, key: _Key) -> None:
+    for name in ("window", "label", "fold"):
+        if not np.array_equal(getattr(first, name), getattr(second, name)):
+            raise InputError(
+                other.folder / PREDICTIONS,
+                None,
+                f"{' / '.join(key)}: other {name}s than in {reference.folder}; compared probes have the same windows, "
+                "seed and folds",
+            )
+
+
+def _differences(
+    key: _Key, name: str, reference: Scores, other: Scores, groups: NDArray[Any], *, draws: int, seed: int
+) -> list[Difference]:
+    labels, scores = reference.label, (other.score, reference.score)
+    return [
+        Difference(
+            pool=" / ".join(key),
+            figure=shown,
+            against=f"{labels.mean():.4f}",
+            run=name,
+            found=paired_interval(figure, labels, *scores, groups, draws=draws, seed=seed),
+            test=wilcoxon_by_protein(figure, labels, *scores, groups),
+        )
+        for figure, shown in _FIGURES.items()
+    ]
