@@ -1,5 +1,6 @@
 """Every command looks at its output before it computes anything, and takes a link to a folder for the folder."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,13 +54,13 @@ def test_a_folder_that_cannot_be(refusal: Callable[..., str], tmp_path: Path, co
         "dangling/new": "dangling: is a symbolic link to 'gone'",
         "file": "file: is a file, expected a folder",
         "file/new": "file: is a file, expected a folder",
-        "n" * 256: f"{'n' * 256}: File name too long",
+        "n" * 256: r"n+\.\.\. \(\d+ more letters\) \.\.\.n+: File name too long",  # long names are shown in short
     }.items():
         if command == "train":
             said = refusal("train data.fasta_path=none model.checkpoint=none", f"training.output_dir={out}")
         else:
             said = refusal(FOLDERS[command], out)
-        assert said.startswith(f"bindtune: {problem}"), said
+        assert re.match(f"bindtune: {problem}", said), said
     assert {path.name for path in tmp_path.iterdir()} == {"dangling", "file", "ZN_test.fa"}
 
 
