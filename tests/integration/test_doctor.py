@@ -448,8 +448,8 @@ def test_windows_that_have_changed_since(
     assert (code, problems(found)) == (0, [])
     shutil.copy(generated[1], tmp_path / "train.parquet")
     code, found = doctor(config)
-    assert (code, problems(found)) == (1, [("output", "inputs")])
-    assert "train_file" in named(found, "output", "inputs")["value"]
+    assert (code, problems(found)) == (1, [("output", "run folder")])
+    assert "train_file" in named(found, "output", "run folder")["value"]
 
 
 def test_what_the_launcher_asks_for(

@@ -555,7 +555,7 @@ def test_the_audit_fails_the_command_unless_told_otherwise(
     code, _, err = run(*inputs)
     assert code == 1
     assert "1 held-out windows have a sequence of another split, 1 the reverse complement of one" in err
-    assert list((tmp_path / "o").iterdir()) == []
+    assert not (tmp_path / "o").exists()
     assert run(*inputs, "--leaks", "allow")[0] == 0
     (warned,) = (one for one in caplog.records if one.getMessage().startswith("the splits leak: "))
     assert warned.levelname == "WARNING"
