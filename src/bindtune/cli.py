@@ -216,9 +216,9 @@ def check_lora(config: _Config = None, overrides: _Overrides = None) -> None:
 
     with _naming_init("train", nothing_given=config is None and not overrides):
         settings = load_binding(config, overrides or [])
-    from bindtune.training.binding.lora_check import check
+    from bindtune.training.binding.model import check_adapters
 
-    _say(check(settings))
+    _say(check_adapters(settings))
 
 
 @app.command()

@@ -104,9 +104,9 @@ def test_merged_weights_that_are_others(smoke: Smoke, monkeypatch: pytest.Monkey
 
 
 def test_adapters_that_are_not_neutral_at_first(smoke: Smoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bindtune.training.binding import lora_check
+    from bindtune.training.binding import model as fold_model
 
-    check = lora_check.check_lora
+    check = fold_model.check_lora
 
     def shifted(model: Any, batch: Any) -> Any:
         with torch.no_grad():
@@ -115,7 +115,7 @@ def test_adapters_that_are_not_neutral_at_first(smoke: Smoke, monkeypatch: pytes
                     weight.add_(0.1)
         return check(model, batch)
 
-    monkeypatch.setattr(lora_check, "check_lora", shifted)
+    monkeypatch.setattr(fold_model, "check_lora", shifted)
     checks = smoke()
     assert failed(checks) == ["adapters"]
     assert "NO   B = 0 leaves the output as it is" in checks[0].detail

@@ -20,7 +20,7 @@ from bindtune.models.adapter_check import adapter_effect
 from bindtune.models.backbones import load_backbone
 from bindtune.models.e1_tokens import IDS
 from bindtune.runs.names import OUT_OF_FOLD, PREDICTIONS, fold_folder
-from bindtune.training.binding.lora_check import check
+from bindtune.training.binding.model import check_adapters
 from bindtune.training.binding.run import cross_validate
 from bindtune.training.export import export_run
 
@@ -58,7 +58,7 @@ def smoke_binding(folder: Path, *, notify: Callable[[str], None]) -> Iterator[Ch
 def _adapters(config: BindingConfig) -> Check:
     """Whether fresh adapters are neutral, live, and learn first in B."""
     try:
-        text = check(config)
+        text = check_adapters(config)
     except CheckError as error:
         return Check("adapters", False, "; ".join(str(error).splitlines()))
     return Check("adapters", True, "; ".join(line.removeprefix("yes").strip() for line in text.splitlines()))

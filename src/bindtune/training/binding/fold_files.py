@@ -51,16 +51,16 @@ def has_begun(folder: Path) -> bool:
 
 @dataclass
 class FoldState:
-    """Where training stands.
+    """How far the training of a fold is.
 
     Args:
         epoch: completed epochs.
         step: completed steps of the next epoch.
-        sums: what the next epoch's training losses add up to so far.
+        sums: sums of the next epoch's training losses so far.
         history: rows of metrics.csv.
-        best_epoch: 0 before the first.
-        best_score: of the best epoch; higher is better.
-        proteins_per_step: that an optimiser step learned from, over all processes.
+        best_epoch: the best epoch so far, 0 before the first.
+        best_score: score of the best epoch; higher is better.
+        proteins_per_step: proteins of an optimiser step, over all processes.
     """
 
     epoch: int = 0
@@ -70,6 +70,15 @@ class FoldState:
     best_epoch: int = 0
     best_score: float = -math.inf
     proteins_per_step: int = 0
+
+    def is_stale(self, *, warmup: float, patience: int) -> bool:
+        """Whether training stops early: `patience` epochs were no better than the best one, and the warm-up is over.
+
+        Examples:
+            >>> FoldState(epoch=9, best_epoch=2).is_stale(warmup=3, patience=7)
+            True
+        """
+        return 0 < patience <= self.epoch - self.best_epoch and self.epoch > warmup
 
 
 def save_state(folder: Path, state: FoldState, *, weights: Mapping[str, Tensor], optimizer: Mapping[str, Any]) -> None:

@@ -1,19 +1,28 @@
-"""Build the model of a fold from its settings."""
+"""Build the model of a fold from its settings, and check its adapters."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import nn
+from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig
+from bindtune.data.keyed_random import digest
 from bindtune.data.protein.proteins import Proteins
-from bindtune.errors import ConfigError
-from bindtune.models.adapters import add_lora
+from bindtune.errors import CheckError, ConfigError
+from bindtune.models.adapter_check import check_lora
+from bindtune.models.adapters import add_lora, count_parameters
 from bindtune.models.backbones import BatchPreparer, load_backbone
 from bindtune.models.binding_loss import BindingLoss
+from bindtune.models.e1_tokens import IDS
 from bindtune.models.residue import E1ForJointBindingMLM, E1ForResidueClassification
-from bindtune.training.binding.randomness import seeded
+
+# Residues of human carbonic anhydrase 2 (P00918), whose histidines bind a zinc.
+_PROTEIN = "MSHHWGYGKHNGPEHWHKDFPIAKGERQSPVDIDTHTAKYDPSLKPLSVSYDQATSLRILNNGHAFNVEFDDSQDKAVLKGGPLDGTYRLIQFHFHWG"
 
 
 class BuiltModel(NamedTuple):
@@ -79,6 +88,18 @@ def assemble(
     return model
 
 
+@contextmanager
+def seeded(*parts: object) -> Iterator[None]:
+    """Let torch draw from a seed made of the parts while the block runs, and put its own state back afterwards.
+
+    Initial weights and dropout thus depend only on the parts, and a resumed run needs no random state.
+    """
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(digest(*parts) >> 1)  # 63 bits
+        yield
+
+
 def binding_loss(config: BindingConfig) -> BindingLoss:
     """The loss that the settings ask for."""
     training = config.training
@@ -99,3 +120,27 @@ def positive_weights(proteins: Proteins, mode: str) -> list[float]:
     ratio = np.where((negatives > 0) & (positives > 0), negatives / np.maximum(positives, 1), 1.0)
     weights: list[float] = (np.sqrt(ratio) if mode == "sqrt" else ratio).tolist()
     return weights
+
+
+def check_adapters(config: BindingConfig) -> str:
+    """Put adapters on the encoder of a configuration, and check that they work.
+
+    Returns:
+        The three statements with their numbers, and the trainable parameters.
+
+    Raises:
+        ConfigError: the settings ask for no adapters.
+        CheckError: a statement is false; the listing says what to look at.
+    """
+    if config.lora is None:
+        raise ConfigError("lora is null: every weight is trained, and there are no adapters to check")
+    if not sys.stderr.isatty():
+        disable_progress_bar()  # type: ignore[no-untyped-call]
+    model, preparer = build_model(config)
+    batch: Any = preparer.get_batch_kwargs([_PROTEIN])
+    result = check_lora(model._original_model, {name: batch[name] for name in IDS})
+    lines = [f"{'yes' if holds else 'NO '}  {statement}" for statement, holds in result.statements.items()]
+    lines.append(str(count_parameters(model)))
+    if not all(result.statements.values()):
+        raise CheckError(lines[0], listing=[*lines[1:], result.advice])
+    return "\n".join(lines)
