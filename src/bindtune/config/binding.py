@@ -10,7 +10,7 @@ from bindtune.config.settings import Count, Fraction, Settings, build, nearest, 
 from bindtune.errors import ConfigError
 
 _LONGEST_ION = 100
-"""Bytes: the names of an ion's files are some letters longer, and some disks take 143."""
+"""Bytes. An ion's name is part of file names, and some disks allow file names of 143 bytes only."""
 CHUNK_OVERLAP = 128
 """Residues that neighbouring chunks of a long protein share; `bindtune predict` has a setting for it."""
 MASKED_SHARE, RANDOM_SHARE = 0.8, 0.1
@@ -28,53 +28,58 @@ class ContextSettings(Settings):
     max_token_length: Count = 8192
     """Most tokens of a context and its query together."""
     max_query_length: Annotated[int, Field(ge=64)] = 1024
-    """Most tokens of a query, four special ones included; longer proteins are cut into overlapping chunks."""
+    """Most tokens of a query, with its four special tokens. Longer proteins are cut into overlapping chunks."""
     max_query_similarity: Fraction = 0.95
-    """Leave out homologs that share more of the query's columns."""
+    """Leave out homologs that are more similar to the query than this share of equal residues."""
     min_query_similarity: Fraction = 0.0
-    """Leave out homologs that share less of the query's columns."""
+    """Leave out homologs that are less similar to the query than this share of equal residues."""
     neighbor_similarity_lower_bound: Fraction = 0.8
-    """Share of equal residues from which on homologs count as neighbours and are drawn less."""
+    """Homologs with at least this share of equal residues are neighbours. Homologs with many neighbours are drawn less
+    often."""
 
 
 class DataSettings(Settings):
-    """Proteins, labels, alignments and how they are divided."""
+    """Proteins, labels, alignments and folds."""
 
     fasta_path: str | dict[str, str] | list[str] | None = None
-    """Labelled proteins, 3-line FASTA: a path with {ION} in it, a folder of ION_train.fasta files, a file for each ion
-    by its name, or a list of files in the order of training.ions."""
+    """Labelled proteins in 3-line FASTA: a path with {ION} in it, a folder of ION_train.fasta files, a file for each
+    ion, or a list of files in the order of training.ions."""
     msa_dir: str | None = None
-    """Alignments ID.a3m or ID.a2m, gzipped or not: a folder, a folder with a folder for each ion, or a path with {ION}
-    in it."""
+    """Alignments ID.a3m or ID.a2m, plain or gzipped: a folder, a folder with one folder for each ion, or a path with
+    {ION} in it."""
     unlabelled_fasta: Path | None = None
-    """Proteins without labels, which take part in the masked-LM loss alone. Without training.ions it may be left out:
-    those of the alignments in msa_dir are learned from."""
+    """Proteins without labels: only the masked-LM loss uses them. Without training.ions and without this file, the
+    queries of the alignments in msa_dir are used."""
     ion_groups: dict[str, list[str]] = {"REE": ["LREE", "HREE"]}
-    """Ions made of others: their proteins together, a residue binding where it binds any of them."""
+    """Groups of ions that are learned as one ion. A residue of a group's proteins binds if it binds any ion of the
+    group."""
     test_fasta: str | dict[str, str] | None = None
-    """Predefined test sets, 3-line FASTA: a path with {ION} in it, a folder of ION_test.fasta files, or a file for each
-    ion by its name; only looked at for proteins shared with training."""
+    """Predefined test sets in 3-line FASTA: a path with {ION} in it, a folder of ION_test.fasta files, or a file for
+    each ion. They are only compared with the training proteins, to see whether both have the same proteins."""
     folds: Path | None = None
-    """Folds to use instead of drawing them: a table with the columns protein and fold; groups that it splits count as
-    leaks."""
+    """Table of folds with the columns protein and fold. By default folds are drawn. A group of similar proteins in more
+    than one fold is a leak."""
     clusters: str = "identical"
-    """What stays together in a fold: identical (sequences), kmer (built in, small sets), mmseqs (the extra 'clusters'),
-    or a table of clusters."""
+    """How proteins are grouped; a group stays in one fold. identical: equal sequences. kmer: similar sequences, built
+    in, for small sets. mmseqs: similar sequences by MMseqs2, which the extra 'clusters' installs. Or the path of a
+    table of clusters."""
     cluster_identity: Fraction = 0.3
-    """Share of equal residues from which on kmer and mmseqs put proteins together."""
+    """kmer and mmseqs group proteins with at least this share of equal residues."""
     audit_identity: Fraction | None = None
-    """Look for pairs across folds that are at least so similar; identical ones are always looked for."""
+    """Look for pairs of proteins in different folds with at least this share of equal residues. Identical pairs are
+    always looked for."""
     leaks: Literal["fail", "allow"] = "fail"
-    """What the audit does when it finds anything: fail before training, or note it in audit.json."""
+    """What happens when the audit sees identical or similar proteins in different folds. fail: stop before training.
+    allow: write them into audit.json and train."""
     cache_dir: Path | None = None
-    """Folder that keeps what was read from alignments; the run folder's own by default."""
+    """Folder for alignments in a form that is fast to read. By default it is in the run folder."""
 
 
 class TrainingSettings(Settings):
-    """The run: what is learned, from how much at a time, for how long."""
+    """The run: ions, losses, batches, epochs."""
 
     ions: list[str] = ["CA", "ZN", "MG"]
-    """Ions to learn, one head each. An empty list trains only the language model."""
+    """Ions to learn. Each ion gets a head. An empty list trains only the language model."""
     output_dir: Path = Path("results/e1_binding")
     """Run folder."""
     num_folds: Annotated[int, Field(ge=2, le=1000)] = 5
@@ -82,64 +87,68 @@ class TrainingSettings(Settings):
     epochs: Count = 30
     """Most passes over the training proteins."""
     batch_size: Count = 2
-    """Proteins for each device at a time."""
+    """Proteins in a batch, on each device."""
     accum_steps: Count = 4
-    """Batches that are added up for one optimiser step."""
+    """Batches of each optimiser step, on each device."""
     max_batch_tokens: Count | None = None
-    """Most tokens of a batch, contexts included; a batch is split further where it would have more."""
+    """Most tokens of a batch, with contexts. A larger batch is split."""
     learning_rate: Positive = 1e-4
     """Highest learning rate."""
     min_lr: NotNegative = 1e-6
     """Learning rate at the end of the cosine."""
     warmup_epochs: NotNegative = 3
-    """Epochs in which the learning rate rises; training does not stop early within them."""
+    """Epochs in which the learning rate rises. Training does not stop early in these epochs."""
     weight_decay: NotNegative = 0.01
     """Decoupled weight decay."""
     max_grad_norm: NotNegative = 1.0
-    """Gradients are scaled down to this norm; 0 leaves them."""
+    """Larger gradients are scaled down to this norm. 0 does not scale them."""
     patience: Annotated[int, Field(ge=0)] = 7
-    """Epochs without a better one after which a fold stops; 0 never stops early."""
+    """A fold stops after this many epochs without a better one. 0 never stops early."""
     selection_metric: Literal["hra", "auprc", "loss"] = "hra"
-    """What the best epoch is chosen by in validation: mean HRA as in the original, mean AUPRC, or the lowest loss."""
+    """Figure that chooses the best epoch in validation: mean HRA (as in the original), mean AUPRC, or the lowest
+    loss."""
     min_delta: NotNegative = 0.0
-    """An epoch that is better by less than this is not better: it is not kept, and patience goes on counting."""
+    """Least improvement of selection_metric. A smaller improvement does not count as a better epoch."""
 
     mlm_weight: NotNegative = 0.4
-    """Weight of the masked-LM loss beside that of the binding sites; 0 masks nothing."""
+    """Weight of the masked-LM loss. The binding-site loss has weight 1. 0 masks no residues."""
     mlm_probability: Ratio = 0.15
-    """Share of a query's residues that is masked; they are left out of the binding-site loss."""
+    """Share of a query's residues that is masked. The binding-site loss leaves out masked residues."""
     train_mlm_head: bool = False
-    """Train the masked-LM head too."""
+    """Also train the masked-LM head."""
     loss_type: Literal["bce", "focal"] = "bce"
     """Loss of the binding sites."""
     focal_gamma: NotNegative = 2.0
     """Exponent of the focal loss."""
     focal_alpha: Fraction = 0.75
-    """Weight of binding residues in the focal loss, the others having 1 - alpha; above 0.5 favours the rare ones."""
+    """Weight of binding residues in the focal loss. Other residues have weight 1 - alpha. Above 0.5 binding residues,
+    which are rare, weigh more."""
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
-    """Known labels move so far from 0 and 1 while training."""
+    """In training, labels are moved from 0 and 1 towards each other by this much."""
     pos_weight_mode: Literal["none", "linear", "sqrt"] = "none"
-    """Weight of binding residues: 1, negatives over positives of the training folds, or the root of that."""
+    """Weight of binding residues in the loss. none: 1. linear: negatives / positives of the training folds. sqrt: the
+    square root of linear."""
     threshold_method: Literal["youden", "f1", "mcc"] = "mcc"
-    """What the calling threshold maximises."""
+    """Figure that the calling threshold maximises."""
     inner_validation_fraction: Ratio = 0.0
-    """Share of the training proteins that picks the epoch and stops training, so that the held-out fold does neither;
-    0 lets the held-out fold do it, as the original does."""
+    """Share of the training proteins that chooses the epoch and stops training. 0 uses the held-out fold for this, as
+    the original does: the figures are then slightly optimistic."""
 
     use_bf16: bool = True
-    """Compute in bfloat16 on a GPU; adapters, heads and the optimiser stay in float32."""
+    """Compute in bfloat16 on a GPU. Adapters, heads and the optimiser stay in float32."""
     gradient_checkpointing: bool = False
     """Keep fewer activations and compute them again in the backward pass."""
     num_workers: Annotated[int, Field(ge=0)] = 2
     """Processes that prepare batches."""
     save_steps: Annotated[int, Field(ge=0)] = 200
-    """Optimiser steps between saved states within an epoch; 0 saves at the end of epochs alone."""
+    """Optimiser steps between saved states within an epoch. 0 saves only at the end of an epoch."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
-    """Folds, order, contexts, masks, dropout and initial heads follow from it."""
+    """Seed of folds, order, contexts, masks, dropout and initial heads."""
     msa_sampling: ContextSettings = ContextSettings()
-    """Contexts while training, drawn anew in each epoch."""
+    """Contexts in training. They are drawn anew in each epoch."""
     validation_msa_sampling: ContextSettings | None = None
-    """Contexts in validation and prediction, which stay the same; those of training by default."""
+    """Contexts in validation and prediction. They stay the same in all epochs. By default they are drawn as in
+    training."""
 
     @field_validator("pos_weight_mode", mode="before", json_schema_input_type=Literal["none", "linear", "sqrt"] | None)
     @classmethod
@@ -167,12 +176,12 @@ class TrainingSettings(Settings):
 
     @property
     def validation_context(self) -> ContextSettings:
-        """How contexts are drawn where nothing is learned."""
+        """How contexts are drawn in validation and prediction."""
         return self.validation_msa_sampling or self.msa_sampling
 
     @property
     def precision(self) -> Literal["bf16", "no"]:
-        """What a GPU computes in, by accelerate's names."""
+        """The precision of a GPU, by accelerate's names."""
         return "bf16" if self.use_bf16 else "no"
 
 
@@ -184,7 +193,7 @@ class ModelSettings(Settings):
     dropout: Ratio = 0.1
     """Dropout of the heads."""
     freeze_backbone: bool = False
-    """With lora: null, train the heads alone."""
+    """With lora: null, train only the heads."""
 
 
 class LoraSettings(Settings):
@@ -197,9 +206,9 @@ class LoraSettings(Settings):
     dropout: Ratio = 0.05
     """Dropout before the adapters."""
     bias: Literal["none", "all", "lora_only"] = "none"
-    """Biases that are trained too."""
+    """Biases that are also trained."""
     target_modules: list[str] | str = ["q_proj", "k_proj", "v_proj", "o_proj", "w1", "w2", "w3"]
-    """Linear layers that get an adapter: names, or a pattern as in PEFT. ESM-2 has query, key, value, dense."""
+    """Linear layers with an adapter: names, or a pattern as in PEFT. ESM-2 has query, key, value, dense."""
 
 
 class BindingConfig(Settings):
@@ -212,9 +221,9 @@ class BindingConfig(Settings):
     model: ModelSettings = ModelSettings()
     """The encoder."""
     lora: LoraSettings | None = LoraSettings()
-    """The adapters; null trains every weight."""
+    """The adapters. null trains every weight."""
     ignored_keys: list[str] = []
-    """Keys of the original that have lost their meaning and stood in the file; noted, without effect."""
+    """Keys of the original in the settings file that have no effect any more."""
 
     @model_validator(mode="before")
     @classmethod
@@ -239,7 +248,7 @@ class BindingConfig(Settings):
 
     @property
     def without_effect(self) -> list[str]:
-        """The settings that change nothing as the others are, each with the reason."""
+        """Settings without effect, each with the reason."""
         training, found = self.training, list(self.ignored_keys)
         if self.model.freeze_backbone and self.lora is not None:
             found.append("model.freeze_backbone: adapters are trained; lora=null trains heads alone")
@@ -251,7 +260,7 @@ class BindingConfig(Settings):
 
     @property
     def label_paths(self) -> str | dict[str, str]:
-        """`data.fasta_path`, a list of files given its ions."""
+        """`data.fasta_path`; a list of files becomes a file for each ion."""
         path = self.data.fasta_path or {}
         return dict(zip(self.training.ions, path, strict=True)) if isinstance(path, list) else path
 
@@ -265,7 +274,7 @@ EARLIER_NAMES = {
     "lora.lora_alpha": "lora.alpha",
     "lora.train_mlm_head": "training.train_mlm_head",
 }
-"""Where a setting of the original stands now."""
+"""New names of the original's settings."""
 
 WITHOUT_EFFECT = {
     "general.gpu_id": "the launcher chooses the device (CUDA_VISIBLE_DEVICES)",
@@ -276,7 +285,7 @@ WITHOUT_EFFECT = {
     "training.ddp_find_unused_parameters": "every parameter takes part in every step",
     "training.log_interval": "a progress bar shows each step",
 }
-"""Settings of the original that change nothing any more, and why."""
+"""Settings of the original without effect, each with the reason."""
 
 
 def _renamed(values: dict[str, Any]) -> dict[str, Any]:

@@ -10,45 +10,46 @@ from bindtune.config.settings import Count, Fraction, Settings
 
 
 class InferenceConfig(Settings):
-    """What the commands share that run the models of a binding run."""
+    """Settings that predict and evaluate share."""
 
     run: Path
     """Run folder of bindtune train, with all its folds."""
     out: Path
-    """Folder to write; what a killed command left there is gone on with."""
+    """Folder to write. A stopped command goes on from the files in it."""
     msa_dir: str | None = None
-    """Alignments ID.a3m or ID.a2m, gzipped or not: a folder, or a folder with a folder for each ion; proteins without
-    one are read alone."""
+    """Alignments ID.a3m or ID.a2m, plain or gzipped: a folder, or a folder with one folder for each ion. Proteins
+    without an alignment are read without context."""
     ions: list[str] | None = None
-    """Ions to predict, parted by commas; those of the run by default."""
+    """Ions to predict, separated by commas. By default all ions of the run."""
     contexts: Count = 1
-    """Contexts to draw from each alignment; predictions are averaged over them."""
+    """Contexts to draw from each alignment. The prediction is their mean."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of the draws of homologs."""
+    """Seed of the draws of homologs."""
     device: str = "auto"
-    """Where to compute: cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+    """Where to compute: cpu, cuda, cuda:1, ... auto takes a GPU if there is one."""
     bf16: bool = False
-    """Compute in bfloat16: faster on a GPU, and less exact."""
+    """Compute in bfloat16. It is faster on a GPU and less exact."""
     max_batch_tokens: Count = 16384
-    """Tokens that are computed at a time; one row is always allowed."""
+    """Most tokens of a batch, with contexts. A longer row is a batch of its own."""
     max_query_length: Annotated[int, Field(ge=64)] | None = None
-    """Most tokens of a query; longer proteins are cut into overlapping chunks. The run's by default."""
+    """Most tokens of a query. Longer proteins are cut into overlapping chunks. By default as in the run."""
     max_token_length: Count | None = None
-    """Most tokens of a context and its query together; the run's by default."""
+    """Most tokens of a context and its query together. By default as in the run."""
     max_num_samples: Annotated[int, Field(ge=0)] | None = None
-    """Most homologs in a context; the run's by default."""
+    """Most homologs in a context. By default as in the run."""
     overlap: Annotated[int, Field(ge=0)] = CHUNK_OVERLAP
     """Residues that neighbouring chunks of a long protein share."""
     calibration: Literal["none", "temperature", "isotonic"] = "none"
-    """Fit probabilities to what the out-of-fold residues of the run show."""
+    """How probabilities are calibrated on the out-of-fold residues of the run."""
     base_model: str | None = None
-    """Hub name or folder of the encoder; what the run names by default."""
+    """Hub name or folder of the encoder. By default the encoder that the run names."""
     cache_dir: Path | None = None
-    """Folder that keeps what was read from alignments; a temporary one in the output folder by default."""
+    """Folder for alignments in a form that is fast to read. By default it is a temporary folder in the output
+    folder."""
     shard_proteins: Count = 2000
-    """Proteins after which what was predicted is written; a killed command loses at most so many."""
+    """Proteins between saved parts. A stopped command loses at most this many."""
     shard_residues: Count = 200_000
-    """Residues after which it is written."""
+    """Residues between saved parts."""
 
     @field_validator("ions", mode="before", json_schema_input_type=str | list[str] | None)
     @classmethod
@@ -71,18 +72,18 @@ class PredictConfig(InferenceConfig):
     """Binding sites of new proteins."""
 
     fasta: Path
-    """Proteins: FASTA, gzipped or not; - is standard input."""
+    """Proteins: FASTA, plain or gzipped. - is standard input."""
     tsv: bool = True
     """Write predictions.tsv beside predictions.parquet."""
     structure: Path | None = None
-    """A PDB or mmCIF file, gzipped or not, to copy with probabilities as B-factors; or a folder of them by the names of
-    proteins."""
+    """PDB or mmCIF file, plain or gzipped. It is copied with probabilities as B-factors. Or a folder of such files,
+    named after the proteins."""
     protein: str | None = None
-    """The protein that the structure is of; the file's name by default."""
+    """Name of the structure's protein. By default the file's name."""
     chain: str | None = None
-    """Chain of the structure; the one most like the protein by default."""
+    """Chain of the structure. By default the chain that is most similar to the protein."""
     structure_ion: str | None = None
-    """The ion whose probabilities become B-factors; the highest of all ions by default."""
+    """Ion whose probabilities become B-factors. By default the highest probability of all ions."""
 
     @model_validator(mode="after")
     def _structure_is_named(self) -> Self:
@@ -95,12 +96,13 @@ class EvaluateConfig(InferenceConfig):
     """Figures on labelled test proteins."""
 
     fasta: str
-    """Labelled proteins, 3-line FASTA: a path with {ION} in it, a folder of ION_test.fasta files, or one ion's file."""
+    """Labelled proteins in 3-line FASTA: a path with {ION} in it, a folder of ION_test.fasta files, or the file of one
+    ion."""
     leaks: Literal["fail", "allow"] = "allow"
-    """What is done when a test protein stands among the training proteins: fail before predicting, or report it."""
+    """What happens when a test protein is also a training protein. fail: stop before predicting. allow: report it."""
     audit_identity: Fraction | None = None
-    """Look for training proteins that are at least so similar; identical ones are always looked for."""
+    """Look for training proteins with at least this share of equal residues. Identical ones are always looked for."""
     draws: Count = 1000
-    """Draws of proteins for the intervals."""
+    """Bootstrap draws of proteins for the intervals."""
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Share of the draws inside an interval."""

@@ -13,11 +13,12 @@ class WindowsConfig(Settings):
     """Training windows from peaks, a genome and regions. Lengths, strides and distances are in nucleotides."""
 
     peaks: Annotated[tuple[Path, ...], Field(min_length=1)]
-    """Peaks: BED3 to BED12, narrowPeak, broadPeak or IDR's, plain or gzipped; the peaks of all files count together."""
+    """Peaks: BED3 to BED12, narrowPeak, broadPeak or the format of IDR, plain or gzipped. Several files are read as
+    one."""
     genome: Path | None = None
-    """Genome: FASTA (plain, gzip or bgzip) or 2bit; needs --regions or --genes."""
+    """Genome: FASTA (plain, gzip or bgzip) or 2bit. It needs --regions or --genes."""
     regions: Path | None = None
-    """Regions to cut into windows: BED; a strand in column 6 counts."""
+    """Regions to cut into windows: BED, with the strand in column 6 if there is one."""
     genes: Path | None = None
     """Regions to cut into windows: the genes of a GTF or GFF3."""
     region_fasta: Path | None = None
@@ -30,87 +31,92 @@ class WindowsConfig(Settings):
     """Replace the files of an earlier run in the folder."""
 
     window: Annotated[int, Field(ge=1)] = 512
-    """Length of a window; a region that is no longer is taken whole."""
+    """Length of a window. A shorter region becomes one window."""
     stride: Annotated[int, Field(ge=1)] = 256
-    """From one window's start to the next."""
+    """Distance from the start of one window to the start of the next."""
     long_regions: Literal["tile", "sample"] = "tile"
-    """Long regions: tile them like the others, or sample windows around their peaks."""
+    """What happens with long regions. tile: cut them into windows like all regions. sample: take windows around their
+    peaks."""
     long_region_length: Annotated[int, Field(ge=1)] = 6144
-    """With --long-regions sample: regions longer than this are sampled."""
+    """With --long-regions sample: sample regions that are longer than this."""
     background_windows: Annotated[int, Field(ge=0)] = 1
-    """With --long-regions sample: windows without a peak to draw in each long region."""
+    """With --long-regions sample: windows without a peak to draw from each long region."""
     jitter: Annotated[int, Field(ge=0)] = 25
-    """With --long-regions sample: a window's centre lies at most this far from its peak's."""
+    """With --long-regions sample: largest distance between the centres of a window and its peak."""
 
     peak_format: Literal["auto", "bed", "narrowPeak", "broadPeak"] = "auto"
-    """Format of the peak files; auto goes by name and columns. A named format may have more columns behind."""
+    """Format of the peak files. auto takes it from the file's name and columns. Files of a named format may have more
+    columns at the end."""
     min_score: float | None = None
     """Leave out peaks with a lower score (column 5, or score_column)."""
     min_enrichment: float | None = None
-    """Leave out peaks with a lower enrichment (narrowPeak and broadPeak: column 7; else enrichment_column)."""
+    """Leave out peaks with a lower enrichment (column 7 in narrowPeak and broadPeak, otherwise enrichment_column)."""
     min_p_value: float | None = None
-    """Leave out peaks with a lower -log10 p value (narrowPeak and broadPeak: column 8; else p_value_column)."""
+    """Leave out peaks with a lower -log10 p value (column 8 in narrowPeak and broadPeak, otherwise p_value_column)."""
     min_q_value: float | None = None
-    """Leave out peaks with a lower -log10 q value (narrowPeak and broadPeak: column 9; else q_value_column)."""
+    """Leave out peaks with a lower -log10 q value (column 9 in narrowPeak and broadPeak, otherwise q_value_column)."""
     score_column: Column | None = None
-    """With --min-score: the column of the score, counted from 1, where the format has it elsewhere or not at all."""
+    """With --min-score: column of the score, from 1, for formats without a score in column 5."""
     enrichment_column: Column | None = None
-    """With --min-enrichment: the column of the enrichment, such as 5 for the log2 fold change of eCLIP's BED6."""
+    """With --min-enrichment: column of the enrichment, from 1. In BED6 files of eCLIP, column 5 is the log2 fold
+    change."""
     p_value_column: Column | None = None
-    """With --min-p-value: the column of the -log10 p value, such as 4 for eCLIP's BED6."""
+    """With --min-p-value: column of the -log10 p value, from 1. In BED6 files of eCLIP it is 4."""
     q_value_column: Column | None = None
-    """With --min-q-value: the column of the -log10 q value."""
+    """With --min-q-value: column of the -log10 q value, from 1."""
     merge_peaks: bool = False
-    """Join peaks of one strand that overlap."""
+    """Join overlapping peaks of one strand."""
     merge_distance: Annotated[int, Field(ge=0)] | None = None
-    """With --merge-peaks: also join peaks with at most this many nucleotides between them; 0 joins book-ended ones."""
+    """With --merge-peaks: also join peaks with at most this many nucleotides between them. 0 joins peaks that touch."""
     merge_strands: bool = False
-    """With --merge-peaks: join peaks of different strands too."""
+    """With --merge-peaks: also join peaks of different strands."""
     opposite_strand: bool = False
-    """Count peaks of the strand opposite to their region's; where either has no strand, peaks always count."""
+    """Also use peaks on the strand opposite to their region. Peaks and regions without a strand always match."""
     min_peak_overlap: Annotated[int, Field(ge=1)] = 1
-    """A peak counts in a window that holds at least this many of its nucleotides."""
+    """Use a peak in a window only if at least this many of its nucleotides are in the window."""
 
     reverse_complement: bool = True
-    """Read windows of minus-strand regions along that strand, and turn their peaks with them."""
+    """Write windows of minus-strand regions as their reverse complement, with their peaks."""
     max_n_fraction: Fraction = 0.5
-    """Leave out windows with a greater share of letters other than A, C, G and T; 1 keeps windows of N alone too."""
+    """Leave out windows with a larger share of letters other than A, C, G and T. 1 keeps all windows."""
     keep_peakless: Fraction = 1.0
-    """Share of the windows without a peak to keep: 1 keeps all, 0 none; drawn by the seed."""
+    """Share of the windows without a peak to keep. 1 keeps all, 0 keeps none. The seed draws them."""
     deduplicate: bool = False
-    """Keep only the first of windows with the same sequence."""
+    """Keep only the first of several windows with the same sequence."""
     gene_feature: Annotated[tuple[str, ...], Field(min_length=1)] = ("gene", "ncRNA_gene", "pseudogene")
-    """With --genes: the features (column 3) that are regions."""
+    """With --genes: features (column 3) to use as regions."""
     gene_type: tuple[str, ...] = ()
-    """With --genes: only genes of this type, such as protein_coding; all types where it is not given."""
+    """With --genes: type of the genes to use, such as protein_coding. By default all types are used."""
 
     chromosome_names: Literal["exact", "match"] = "exact"
-    """Refuse chromosome names that the genome does not have, or match names that differ by 'chr' (and MT for M)."""
+    """What happens with chromosome names that the genome does not have. exact: refuse them. match: also accept names
+    that differ by 'chr', and MT for M."""
     chromosome_aliases: Path | None = None
-    """Table with the names of one chromosome in each row, such as UCSC's chromAlias.txt."""
+    """Table of chromosome names: each row has the names of one chromosome. An example is UCSC's chromAlias.txt."""
     missing_chromosomes: Literal["refuse", "drop"] = "refuse"
-    """Regions on chromosomes that the genome does not have."""
+    """What happens with regions on chromosomes that the genome does not have."""
     write_index: bool = False
-    """Where a FASTA genome has no .fai index, write one beside it instead of a temporary one."""
+    """Write the .fai index of a FASTA genome beside the genome. By default a missing index is made as a temporary
+    file."""
 
     split: Literal["neighbourhood", "chromosome"] = "neighbourhood"
-    """Hold out neighbourhoods of regions, or whole chromosomes, until the fractions are reached."""
+    """What is held out for validation and test: neighbourhoods of regions, or whole chromosomes."""
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    """Share of the windows for validation; 0 writes no validation file."""
+    """Share of the windows for validation. 0 writes no validation file."""
     test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the windows for a test file; 0 writes none."""
+    """Share of the windows for test. 0 writes no test file."""
     validation_chromosomes: tuple[str, ...] = ()
-    """Validation is made of these chromosomes, instead of a fraction."""
+    """Chromosomes for validation. They replace validation_fraction."""
     test_chromosomes: tuple[str, ...] = ()
-    """The test file is made of these chromosomes, instead of a fraction."""
+    """Chromosomes for test. They replace test_fraction."""
     split_distance: Annotated[int, Field(ge=0)] = 1000
     """Least distance between windows of different splits."""
     shared_sequences: Literal["drop", "keep"] = "drop"
-    """Held-out windows whose sequence or reverse complement another split has: drop them or keep them."""
+    """What happens with held-out windows whose sequence or reverse complement another split has too."""
     leaks: Literal["fail", "allow"] = "fail"
-    """What the leak audit does when it finds anything: fail and write nothing, or note it in summary.json."""
+    """What happens when the leak audit sees shared windows. fail: write nothing. allow: note them in summary.json."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
-    """Seed of everything drawn."""
+    """Seed of all random draws."""
 
     @field_validator(
         "peaks",
@@ -162,10 +168,10 @@ class WindowsConfig(Settings):
 
     @property
     def floors(self) -> dict[str, float]:
-        """The least value of each kind that a peak must have."""
+        """The least values that a peak must have, by kind."""
         return floors_of(self)
 
     @property
     def columns(self) -> dict[str, int]:
-        """The column of each kind of value that does not stand where the format has it, counted from 1."""
+        """Columns of peak values that the settings name, by kind, from 1."""
         return columns_of(self)
