@@ -394,9 +394,10 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for generated data and runs.")] = Path("demo-output"),
     small: Annotated[bool, typer.Option("--small", help="Only see that everything runs; little is learned.")] = False,
 ) -> None:
-    """Run both jobs on generated data: pretraining on windows, binding sites cross-validated, a report of each."""
+    """Run both jobs on generated data: pretraining and a probe of it, binding sites cross-validated, reports."""
     from bindtune.demo.binding import run_binding
     from bindtune.demo.pretraining import run_pretraining
+    from bindtune.demo.probing import run_probe
     from bindtune.outputs import output_folder
     from bindtune.reports.report import write_report
     from bindtune.runs.exclusive import only_writer
@@ -404,6 +405,7 @@ def demo(
     output_folder(out)
     with only_writer(out, tidy=True):
         _say(run_pretraining(out / "pretraining", notify=_say, small=small))
+        _say(run_probe(out / "pretraining", out / "probe", notify=_say, small=small))
         _say(run_binding(out / "binding", notify=_say, small=small))
         for run in (out / "pretraining" / "adaptive", out / "binding" / "run"):
             _say(f"report: {write_report(run, None)}")
