@@ -22,8 +22,7 @@ import torch
 from bindtune.config import BindingConfig, build
 from bindtune.data.protein.proteins import UNKNOWN, Proteins, label_files, load_proteins
 from bindtune.io.labels import read_labels
-from bindtune.models.e1 import E1ForMaskedLM
-from bindtune.models.e1_config import E1Config
+from bindtune.models.e1 import E1Config, E1ForMaskedLM
 from bindtune.training.binding.run import cross_validate
 from rows import Row, add_json_option, write_rows
 

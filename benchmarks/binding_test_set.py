@@ -22,8 +22,7 @@ from bindtune.evaluation import baseline
 from bindtune.evaluation.bootstrap import interval
 from bindtune.io.labels import read_labels
 from bindtune.models.binding_checkpoint import restore_best
-from bindtune.models.e1 import E1ForMaskedLM
-from bindtune.models.e1_config import E1Config
+from bindtune.models.e1 import E1Config, E1ForMaskedLM
 from bindtune.training.binding.fold_files import fold_folder
 from bindtune.training.binding.inputs import divide, read_run
 from bindtune.training.binding.model import build_model

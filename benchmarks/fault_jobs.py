@@ -104,8 +104,7 @@ def make_inputs(folder: Path) -> None:
 
     from bindtune.demo.pretraining import make_windows_and_model
     from bindtune.io.records import read_windows
-    from bindtune.models.e1 import E1ForMaskedLM
-    from bindtune.models.e1_config import E1Config
+    from bindtune.models.e1 import E1Config, E1ForMaskedLM
 
     train, validation, _ = make_windows_and_model(folder / "generated", small=True, notify=lambda _: None)
     for name in ("genome.fa", "genes.bed", "peaks.bed"):

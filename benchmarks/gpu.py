@@ -31,8 +31,7 @@ import pretraining_step
 from bindtune import E1BatchPreparer
 from bindtune.models.activation_bytes import Arithmetic
 from bindtune.models.adapters import add_lora
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM
-from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.models.memory import predict_memory
 from rows import README, Row, three_digits, write_table
 

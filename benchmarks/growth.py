@@ -56,8 +56,7 @@ def windows(megabases: int, folder: Path) -> tuple[float, int, float]:
 def length(tokens: int, folder: Path) -> tuple[float, int, float]:
     """One pass of the same number of tokens, in sequences of one length."""
     import pretraining_step as script
-    from bindtune.models.dnabert2 import DNABert2ForMaskedLM
-    from bindtune.models.dnabert2_config import DNABert2Config
+    from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 
     del folder
     torch.manual_seed(0)

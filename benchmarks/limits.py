@@ -68,8 +68,7 @@ def pretraining() -> tuple[Callable[[], None], Callable[[], object], int]:
     import collate as collators
     import pretraining_step as script
     from bindtune import EclipAdaptiveMLMCollator
-    from bindtune.models.dnabert2 import DNABert2ForMaskedLM
-    from bindtune.models.dnabert2_config import DNABert2Config
+    from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 
     torch.manual_seed(0)
     model = DNABert2ForMaskedLM(DNABert2Config()).train()

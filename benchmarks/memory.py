@@ -25,8 +25,7 @@ from bindtune import E1BatchPreparer, E1Config, E1ForJointBindingMLM, E1ForMaske
 from bindtune.doctor.memory_fit import HEAP, THRESHOLD
 from bindtune.models.activation_bytes import Arithmetic, BatchShape
 from bindtune.models.adapters import add_lora
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM
-from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.models.memory import Memory, predict_memory
 from e1 import shape_150m
 from rows import Row, add_json_option, peak_resident, write_rows

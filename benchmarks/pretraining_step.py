@@ -19,8 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM, alibi_slopes
-from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM, alibi_slopes
 from rows import Row, add_json_option, peak_resident, write_rows
 
 LENGTH = 512

@@ -29,8 +29,7 @@ from bindtune.config import BindingConfig, build, dump
 from bindtune.demo.pretraining import make_windows_and_model
 from bindtune.models.adapters import add_lora
 from bindtune.models.binding_checkpoint import save_best
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM
-from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from rows import Row, add_json_option, write_rows
 
 LETTERS = list("ACDEFGHIKLMNPQRSTVWY")

@@ -9,14 +9,14 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "DNABert2Config": "bindtune.models.dnabert2_config",
+    "DNABert2Config": "bindtune.models.dnabert2",
     "DNABert2ForMaskedLM": "bindtune.models.dnabert2",
     "DNABert2ForSequenceClassification": "bindtune.models.dnabert2_classifiers",
     "DNABert2ForTokenClassification": "bindtune.models.dnabert2_classifiers",
     "DNABert2Model": "bindtune.models.dnabert2",
     "E1BatchPreparer": "bindtune.models.e1_tokens",
     "E1BindingTrainer": "bindtune.training.binding.trainer",
-    "E1Config": "bindtune.models.e1_config",
+    "E1Config": "bindtune.models.e1",
     "E1ForJointBindingMLM": "bindtune.models.residue",
     "E1ForMaskedLM": "bindtune.models.e1",
     "E1ForResidueClassification": "bindtune.models.residue",

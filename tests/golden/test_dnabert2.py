@@ -11,8 +11,7 @@ from torch import Tensor
 
 import rounding
 from bindtune.data.dna.tokens import load_tokenizer
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM, alibi_slopes, lay_out
-from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM, alibi_slopes, lay_out
 
 # fp32 and fp64 differ by 7e-6 on these weights: seven times that. The smallest of the tried mistakes makes 4e-4.
 TOLERANCE = 5e-5

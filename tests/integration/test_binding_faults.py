@@ -26,8 +26,7 @@ from torch.nn import functional as F
 from bindtune.config import BindingConfig, dump, load_binding
 from bindtune.errors import BindtuneError, CheckError, CheckpointError, ConfigError, InputError, Interrupted
 from bindtune.evaluation import epoch_selection
-from bindtune.models.e1 import E1ForMaskedLM
-from bindtune.models.e1_config import E1Config
+from bindtune.models.e1 import E1Config, E1ForMaskedLM
 from bindtune.runs.exclusive import only_writer
 from bindtune.runs.names import HISTORY
 from bindtune.training.binding import fold_files, inputs, merge, run, tensorboard, trainer

@@ -21,8 +21,7 @@ import yaml
 from bindtune.config import BindingConfig, build, load_binding
 from bindtune.data.protein.proteins import label_files, load_proteins
 from bindtune.errors import BindtuneError, CheckError, ConfigError, Interrupted
-from bindtune.models.e1 import E1ForMaskedLM
-from bindtune.models.e1_config import E1Config
+from bindtune.models.e1 import E1Config, E1ForMaskedLM
 from bindtune.training.binding.merge import merge_folds
 from bindtune.training.binding.run import cross_validate
 from bindtune.training.binding.trainer import E1BindingTrainer

@@ -33,8 +33,7 @@ from bindtune.host_limits import host_memory, usable_cores
 from bindtune.io.a3m import read_a3m
 from bindtune.models.activation_bytes import Arithmetic, BatchShape
 from bindtune.models.backbones import load_encoder
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM
-from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.models.memory import predict_memory
 
 Doctor = Callable[..., tuple[int, dict[str, Any]]]

@@ -36,8 +36,7 @@ from bindtune.config import PretrainConfig, build
 from bindtune.doctor.memory_fit import find_place
 from bindtune.doctor.pretraining import check_pretraining
 from bindtune.errors import CheckpointError, ConfigError, InputError, Interrupted
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM
-from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.runs.eval_records import read_record_losses
 from bindtune.runs.exclusive import only_writer
 from bindtune.training.pretraining.run import pretrain, training_arguments

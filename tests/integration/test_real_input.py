@@ -10,8 +10,7 @@ import torch
 from bindtune.config import PretrainConfig, WindowsConfig, build
 from bindtune.data.dna.tokens import load_tokenizer, tokenise_file
 from bindtune.io.records import read_windows
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM
-from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.preparation.windows import make_windows
 from bindtune.training.pretraining.run import pretrain
 

@@ -13,8 +13,7 @@ import torch
 import yaml
 
 import bindtune
-from bindtune.models.e1 import E1ForMaskedLM
-from bindtune.models.e1_config import E1Config
+from bindtune.models.e1 import E1Config, E1ForMaskedLM
 
 SCRIPT = Path(bindtune.__file__).parent / "init" / "slurm" / "train.sbatch"
 Environment = Callable[..., dict[str, str]]

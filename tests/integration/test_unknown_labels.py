@@ -11,8 +11,7 @@ import pytest
 import torch
 import yaml
 
-from bindtune.models.e1 import E1ForMaskedLM
-from bindtune.models.e1_config import E1Config
+from bindtune.models.e1 import E1Config, E1ForMaskedLM
 
 Run = Callable[..., int]
 

@@ -11,8 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from bindtune.config import PretrainConfig, WindowsConfig, build
 from bindtune.demo.genome import write_genome
 from bindtune.io.records import read_windows
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM
-from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.preparation.windows import make_windows
 from bindtune.runs.names import ALL_RESULTS
 from bindtune.training.pretraining.run import pretrain

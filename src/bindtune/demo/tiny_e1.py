@@ -4,8 +4,7 @@ from pathlib import Path
 
 import torch
 
-from bindtune.models.e1 import E1ForMaskedLM
-from bindtune.models.e1_config import E1Config
+from bindtune.models.e1 import E1Config, E1ForMaskedLM
 
 
 def make_tiny_e1(folder: Path, seed: int) -> Path:

@@ -37,8 +37,7 @@ def _try(name: str, trial: Callable[[], Check]) -> list[Finding]:
 
 def _try_pretraining(device: str) -> Check:
     """Forward and backward through a DNABERT-2, with padding."""
-    from bindtune.models.dnabert2 import DNABert2ForMaskedLM
-    from bindtune.models.dnabert2_config import DNABert2Config
+    from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 
     config = DNABert2Config(
         vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64

@@ -6,8 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from bindtune.models.e1 import E1ForMaskedLM
-from bindtune.models.e1_outputs import E1ContextCache
+from bindtune.models.e1 import E1ContextCache, E1ForMaskedLM
 from bindtune.models.e1_tokens import IDS, E1Batch, E1BatchPreparer
 
 

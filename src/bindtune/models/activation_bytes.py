@@ -1,6 +1,6 @@
 """What the layers of an encoder keep for their backward pass, and need while it runs, in bytes.
 
-Counted tensor by tensor from the code of `e1.py`, `e1_layers.py`, `dnabert2.py`, `residue.py`, `fused.py` and
+Counted tensor by tensor from the code of `e1.py`, `dnabert2.py`, `residue.py`, `fused.py` and
 `attention.py`, from the parameters that are trained and the adapters that there are.
 
 Shapes: B rows, T columns of the padded batch, N real tokens, M those of the queries (of the rows' last sequences), W
@@ -15,8 +15,7 @@ from torch import nn
 
 from bindtune.models.adapters import adapter_shape
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
-from bindtune.models.e1 import E1ForMaskedLM
-from bindtune.models.e1_layers import E1Layer
+from bindtune.models.e1 import E1ForMaskedLM, E1Layer
 from bindtune.models.residue import E1ForResidueClassification
 
 WIDE = 4

@@ -85,7 +85,7 @@ def check_lora(model: Any, batch: Mapping[str, Tensor]) -> LoraCheck:
     weights = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(0)).to(hidden)
     gradients = torch.autograd.grad((hidden * weights).mean(), list(matrices.values()))
     by_name = dict(zip(matrices, gradients, strict=True))
-    kept = {name: tensor.detach().clone() for name, tensor in matrices.items()}
+    before = {name: tensor.detach().clone() for name, tensor in matrices.items()}
     fresh_b = _largest(second.values())
     with torch.no_grad():
         generator = torch.Generator().manual_seed(0)
@@ -93,10 +93,10 @@ def check_lora(model: Any, batch: Mapping[str, Tensor]) -> LoraCheck:
             tensor.add_(torch.randn(tensor.shape, generator=generator).to(tensor) * 0.05)
         filled = model.encode(**batch)
         modified = tuple(
-            sum(bool((tensor != kept[name]).any()) for name, tensor in part.items()) for part in (first, second)
+            sum(bool((tensor != before[name]).any()) for name, tensor in part.items()) for part in (first, second)
         )
         for name, tensor in matrices.items():
-            tensor.copy_(kept[name])
+            tensor.copy_(before[name])
     model.train(was_training)
     return LoraCheck(
         unchanged=_largest([hidden - base]),

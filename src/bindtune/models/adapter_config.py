@@ -127,12 +127,12 @@ def any_of(names: Iterable[str]) -> str:
 
 def _values_by_name(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Patterns with names in their place; as in PEFT, the first pattern that fits the end of a name counts."""
-    left, found = list(names), dict[Any, list[str]]()
+    left, layers_by_value = list(names), dict[Any, list[str]]()
     for pattern, value in values.items():
         layers = set(matching_layers(rf"(.*\.)?({pattern})", left))
-        found.setdefault(value, []).extend(name for name in left if name in layers)
+        layers_by_value.setdefault(value, []).extend(name for name in left if name in layers)
         left = [name for name in left if name not in layers]
-    return {f"^(?:{any_of(layers)})": value for value, layers in found.items() if layers}
+    return {f"^(?:{any_of(layers)})": value for value, layers in layers_by_value.items() if layers}
 
 
 def _check_settings(path: Path, content: Mapping[str, Any]) -> None:

@@ -157,20 +157,20 @@ class ParameterCounts:
     def __str__(self) -> str:
         trained = self.adapters + self.heads + self.backbone
         parts = {"adapters": self.adapters, "heads": self.heads, "encoder and masked-LM head": self.backbone}
-        told = ", ".join(f"{name} {count:,}" for name, count in parts.items() if count)
-        return f"trainable parameters: {told}: {100 * trained / max(self.total, 1):.2f} % of {self.total:,}"
+        counts = ", ".join(f"{name} {count:,}" for name, count in parts.items() if count)
+        return f"trainable parameters: {counts}: {100 * trained / max(self.total, 1):.2f} % of {self.total:,}"
 
 
 def count_parameters(model: nn.Module) -> ParameterCounts:
     """Count what is trained in a residue model."""
-    found = {"adapters": 0, "heads": 0, "backbone": 0}
+    counts = {"adapters": 0, "heads": 0, "backbone": 0}
     total = 0
     for name, parameter in model.named_parameters():
         total += parameter.numel()
         if parameter.requires_grad:
             part = "heads" if name.startswith("classifier_heads.") else "adapters" if "lora_" in name else "backbone"
-            found[part] += parameter.numel()
-    return ParameterCounts(**found, total=total)
+            counts[part] += parameter.numel()
+    return ParameterCounts(**counts, total=total)
 
 
 def save_adapters(model: Any, folder: Path, *, base: str) -> None:

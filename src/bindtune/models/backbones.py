@@ -18,8 +18,7 @@ from transformers import EsmConfig, EsmForMaskedLM, PreTrainedConfig
 
 from bindtune.errors import CheckpointError
 from bindtune.models.base_files import check_reachable
-from bindtune.models.e1 import E1ForMaskedLM
-from bindtune.models.e1_config import E1Config
+from bindtune.models.e1 import E1Config, E1ForMaskedLM
 from bindtune.models.e1_tokens import E1BatchPreparer, ProteinRow
 from bindtune.models.esm2 import Esm2BatchPreparer, Esm2ForMaskedLM
 from bindtune.models.finite import check_finite_model

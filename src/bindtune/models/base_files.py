@@ -90,8 +90,8 @@ def _parts(index: Path) -> set[str]:
     parts = list(listed.values()) if isinstance(listed, dict) else []
     odd = [part for part in parts if not isinstance(part, str) or not _PART.fullmatch(part)]
     if odd or not parts:
-        found = repr(odd[0])[:100] if odd else "none"
-        raise CheckpointError(f"{index}: expected the names of files with weights in weight_map, found {found}")
+        first = repr(odd[0])[:100] if odd else "none"
+        raise CheckpointError(f"{index}: expected the names of files with weights in weight_map, found {first}")
     return set(parts)
 
 

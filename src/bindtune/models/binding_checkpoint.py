@@ -67,11 +67,11 @@ def read_heads(path: Path) -> dict[str, Any]:
     ]
     if problems:
         raise CheckpointError(f"{path}: no heads of a binding model: {', '.join(problems)}")
-    found: dict[str, Any] = content
-    weights = found["classifier_heads"].items()
+    heads: dict[str, Any] = content
+    weights = heads["classifier_heads"].items()
     with loading(path, "no heads of a binding model"):
         check_finite(path, ((name, each) for name, each in weights if isinstance(each, Tensor)))
-    return found
+    return heads
 
 
 def is_untrained(heads: Mapping[str, Any]) -> bool:

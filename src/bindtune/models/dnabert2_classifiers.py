@@ -9,10 +9,16 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
 
-from bindtune.models.arguments import check_carried
-from bindtune.models.dnabert2 import CLASSIFIER, MLM_HEAD, POOLER, DNABert2Model, DNABert2PreTrainedModel
-from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2 import (
+    CLASSIFIER,
+    MLM_HEAD,
+    POOLER,
+    DNABert2Config,
+    DNABert2Model,
+    DNABert2PreTrainedModel,
+)
 from bindtune.models.fused import Dropout
+from bindtune.models.strict import check_carried
 from bindtune.models.token_loss import IGNORED, token_loss
 
 

@@ -11,7 +11,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from bindtune.errors import InputError
-from bindtune.models.e1_config import E1Config
+from bindtune.models.e1 import E1Config
 from bindtune.models.e1_tokens import BOS, EOS, HEAD, TAIL, TOKEN_ID, VOCABULARY
 
 _SPECIAL = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>", "mask_token": "?"}

@@ -234,10 +234,10 @@ class E1BatchPreparer:
         tokens, positions, sizes, offsets = [], [], [], [0]
         for index, sequence in enumerate(sequences):
             ids = self._ids(sequence, name, index + 1 if len(sequences) > 1 else None)
-            kept = np.flatnonzero(ids != TOKEN_ID["X"]) if self.remove_x else np.arange(len(ids))
-            tokens.append(ids[kept])
-            positions.append(kept)
-            sizes.append(len(kept))
+            shown = np.flatnonzero(ids != TOKEN_ID["X"]) if self.remove_x else np.arange(len(ids))
+            tokens.append(ids[shown])
+            positions.append(shown)
+            sizes.append(len(shown))
             offsets.append(offsets[-1] + len(ids))
         if offsets[-1] > self.max_num_positions_global:
             warnings.warn(
@@ -270,9 +270,9 @@ class E1BatchPreparer:
         # What latin-1 lacks becomes "?", which is a token: look at the text itself.
         ids[2:-2] = _ID_OF_BYTE[letters]
         if (ids < 0).any() or not sequence.isascii():
-            place = next(i for i, letter in enumerate(sequence) if letter not in TOKEN_ID or letter in "12")
-            advice = "; write it in upper case" if sequence[place].isascii() and sequence[place].islower() else ""
-            problem = f"{sequence[place]!r} at residue {place + 1}, expected A-Z or ?{advice}"
+            first = next(i for i, letter in enumerate(sequence) if letter not in TOKEN_ID or letter in "12")
+            advice = "; write it in upper case" if sequence[first].isascii() and sequence[first].islower() else ""
+            problem = f"{sequence[first]!r} at residue {first + 1}, expected A-Z or ?{advice}"
             raise _refused(name, index, problem)
         return ids
 

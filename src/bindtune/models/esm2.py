@@ -40,8 +40,8 @@ class Esm2ForMaskedLM(EsmForMaskedLM):
         check_complete(str(name), info)
         for part in cls.unused:
             model.get_submodule(part).requires_grad_(False)
-        found: Self = model
-        return found
+        encoder: Self = model
+        return encoder
 
     @property
     def encoder(self) -> nn.Module:

@@ -99,13 +99,13 @@ def recomputed_product(product: Tensor, gate: Tensor, value: Tensor) -> Iterator
     """
 
     # Not the product itself: whatever is kept inside holds on to `put`.
-    place = (product.data_ptr(), product.shape, product.stride())
+    address = (product.data_ptr(), product.shape, product.stride())
 
     def put(tensor: Tensor) -> Tensor | None:
-        return None if (tensor.data_ptr(), tensor.shape, tensor.stride()) == place else tensor
+        return None if (tensor.data_ptr(), tensor.shape, tensor.stride()) == address else tensor
 
-    def get(kept: Tensor | None) -> Tensor:
-        return F.silu(gate).mul_(value) if kept is None else kept
+    def get(saved: Tensor | None) -> Tensor:
+        return F.silu(gate).mul_(value) if saved is None else saved
 
     gate, value = gate.detach(), value.detach()
     with torch.autograd.graph.saved_tensors_hooks(put, get):
@@ -213,15 +213,15 @@ class _Dropout(torch.autograd.Function):
         seed = int(torch.randint(2**62, ()))
         words = np.random.SFC64(seed).random_raw(-(-x.numel() // 4))
         bits = torch.from_numpy(words.view(np.int16)[: x.numel()]).view(x.shape)
-        kept = bits >= threshold - 32768
+        mask = bits >= threshold - 32768
         ctx.scale = 65536 / (65536 - threshold)
-        ctx.save_for_backward(kept)
-        return torch.mul(x, kept).mul_(ctx.scale)
+        ctx.save_for_backward(mask)
+        return torch.mul(x, mask).mul_(ctx.scale)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (kept,) = ctx.saved_tensors
-        return torch.mul(grads[0], kept).mul_(ctx.scale), None
+        (mask,) = ctx.saved_tensors
+        return torch.mul(grads[0], mask).mul_(ctx.scale), None
 
 
 class _GatedGelu(torch.autograd.Function):

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForMaskedLM,
@@ -12,13 +13,14 @@ from transformers import (
 )
 
 from bindtune.models.base_files import check_reachable
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.models.dnabert2_classifiers import DNABert2ForSequenceClassification
-from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.models.finite import check_finite_model
 from bindtune.models.foreign_files import check_model
 from bindtune.models.load_errors import loading
 from bindtune.models.strict import ALL_INFO, check_complete
+
+_POSITION_TABLES = ("position_embeddings", "embed_positions")
 
 
 def load_masked_lm(name: str, *, finite: bool = True) -> PreTrainedModel:
@@ -89,6 +91,20 @@ def empty_masked_lm(name: str) -> PreTrainedModel:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         with torch.device("meta"):
             return AutoModelForMaskedLM.from_config(config, trust_remote_code=False)
+
+
+def usable_positions(model: nn.Module) -> int | None:
+    """The most tokens of a row; None where a model has no table of positions, as with ALiBi or rotary ones.
+
+    RoBERTa and its kin count from behind the padding's own position: they have `pad_token_id` + 1 fewer.
+    """
+    tables = [
+        part
+        for name, part in model.named_modules()
+        if name.endswith(_POSITION_TABLES) and isinstance(part, nn.Embedding)
+    ]
+    rows = [table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1) for table in tables]
+    return min(rows, default=None)
 
 
 def _is_dnabert2(name: str) -> bool:

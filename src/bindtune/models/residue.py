@@ -6,13 +6,13 @@ Shapes: B rows, T tokens, D width, K ions, V vocabulary.
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers.utils.generic import ModelOutput
 
-from bindtune.models.binding_loss import BindingLoss
 from bindtune.models.token_loss import IGNORED, summed_token_loss
 
 
@@ -41,6 +41,47 @@ class E1ResidueClassificationOutput(ModelOutput):
     last_hidden_state: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class BindingLoss:
+    """How logits and labels become a loss.
+
+    Args:
+        kind: binary cross-entropy, or the focal loss (Lin et al. 2017, arXiv 1708.02002), which ignores `pos_weight`.
+        focal_gamma: exponent of the focal loss.
+        focal_alpha: weight of binding residues in the focal loss; the others have 1 - alpha.
+        label_smoothing: known labels become s and 1 - s, while training.
+    """
+
+    kind: Literal["bce", "focal"] = "bce"
+    focal_gamma: float = 2.0
+    focal_alpha: float = 0.75
+    label_smoothing: float = 0.0
+
+    def sums(self, logits: Tensor, labels: Tensor, *, pos_weight: Tensor | None, training: bool) -> Tensor:
+        """Sum of the losses of known labels, by ion (K,).
+
+        Args:
+            logits: (..., K).
+            labels: (..., K), 1 binds, 0 does not, -100 is unknown.
+            pos_weight: weight of positives; broadcasts against the logits.
+            training: smooth the labels.
+        """
+        known = labels != IGNORED
+        truth = labels.masked_fill(~known, 0).to(logits.dtype)
+        smoothing = self.label_smoothing if training else 0.0
+        target = truth * (1 - 2 * smoothing) + smoothing
+        if self.kind == "bce":
+            losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none", pos_weight=pos_weight)
+        else:
+            losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+            # (1 - p_t)^gamma by its logarithm: a power below 1 has no finite gradient where 1 - p_t rounds to 0.
+            damping = torch.exp(self.focal_gamma * F.logsigmoid(logits * (1 - 2 * truth)))
+            weight = truth * self.focal_alpha + (1 - truth) * (1 - self.focal_alpha)
+            losses = weight * damping * losses
+        # A product instead of an index: a head without known labels then has a gradient of 0, not none.
+        return (losses * known).flatten(0, -2).sum(dim=0)
+
+
 class ResidueHead(nn.Module):
     """Score every residue for one ion.
 
@@ -58,7 +99,8 @@ class ResidueHead(nn.Module):
         nn.init.zeros_(self.score.bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Map hidden states (..., D) to logits (...) in fp32: in bf16 one in a hundred would be like another."""
+        """Map hidden states (..., D) to logits (...) in fp32."""
+        # bf16 has about three digits, so distinct logits would tie.
         with torch.autocast(hidden.device.type, enabled=False):
             score: Tensor = self.score(self.dropout(self.norm(hidden.to(self.score.weight.dtype))))
         return score.squeeze(-1).float()
@@ -72,10 +114,10 @@ class E1ForResidueClassification(nn.Module):
         ion_types: names of the heads, in the order of the logits; none for masked-LM training alone.
         dropout: of the heads.
         freeze_backbone: train nothing of the encoder.
-        train_mlm_head: train the masked-LM head too, as PEFT's wrapping of it says as well. Where the masked-LM loss
-            is not computed the head is frozen whatever is said: no parameter waits for a gradient in vain.
+        train_mlm_head: train the masked-LM head too; a head that PEFT wrapped is trained in any case. Without a
+            masked-LM loss the head is frozen: DDP fails when a parameter gets no gradient.
         loss: how the heads' loss is computed.
-        pos_weight: (K,) weight of positives of each ion, where `forward` is given none.
+        pos_weight: (K,) weight of positives of each ion, if `forward` gets none.
     """
 
     mlm_weight = 0.0
@@ -169,7 +211,7 @@ class E1ForResidueClassification(nn.Module):
         output.loss = self._total(output.loss_bce, output.loss_mlm)
         return output
 
-    def _learn_mlm_head(self, wanted: bool) -> None:
+    def _learn_mlm_head(self, is_trained: bool) -> None:
         head = getattr(self._original_model, "mlm_head", None)
         if head is None:
             return
@@ -178,7 +220,7 @@ class E1ForResidueClassification(nn.Module):
         shared = {id(parameter) for parameter in self.encoder.parameters()}  # such as tied embeddings
         for parameter in part.parameters():
             if id(parameter) not in shared:
-                parameter.requires_grad_((wanted or wrapped) and self.mlm_weight > 0)
+                parameter.requires_grad_((is_trained or wrapped) and self.mlm_weight > 0)
 
     def _learns(self) -> bool:
         return any(parameter.requires_grad for parameter in self.encoder.parameters())

@@ -4,15 +4,18 @@ A run notes the absolute path of its encoder, the folder of the run at that time
 So the encoder is found again where it was, where it moved together with the run, and beside the run. Hashes decide.
 """
 
+import hashlib
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from bindtune.errors import CheckpointError
+from bindtune.models.backbones import load_encoder
 from bindtune.models.base_files import base_files, in_hub_cache, weight_files
 from bindtune.models.hub_names import MODEL_CONFIG, TOKENIZER
-from bindtune.models.weight_digest import weight_digest
 from bindtune.runs.names import PROVENANCE
 from bindtune.runs.provenance import places, read_inputs, sha256
 from bindtune.yaml_json import read_json
@@ -152,3 +155,22 @@ def same_weights(first: str, second: str) -> bool:
     files = [weight_files(name) for name in (first, second)]
     digests = [{name: sha256(path) for name, path in each.items()} for each in files]
     return bool(digests[0]) and digests[0] == digests[1]
+
+
+def weight_digest(checkpoint: str) -> str:
+    """A hash of an encoder's weights as they are loaded, in the order of its layers.
+
+    Files differ in what they call a weight, in tied weights that they hold once or twice, and in tables that can be
+    computed. So the hash is of the loaded model; a model of the hub is downloaded.
+
+    Args:
+        checkpoint: hub name or folder.
+
+    Raises:
+        CheckpointError: the encoder cannot be loaded.
+    """
+    digest = hashlib.sha256()
+    for parameter in load_encoder(checkpoint, finite=False).parameters():
+        digest.update(f"{tuple(parameter.shape)}".encode())
+        digest.update(memoryview(parameter.detach().contiguous().reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()

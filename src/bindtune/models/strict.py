@@ -1,8 +1,8 @@
-"""Loading that is strict both ways, shared by the native encoders."""
+"""What native encoders share: loading that is strict both ways, and no argument that is lost."""
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
@@ -12,6 +12,13 @@ from transformers import PreTrainedModel
 from bindtune.errors import CheckpointError
 from bindtune.models.foreign_files import check_model
 from bindtune.models.load_errors import loading
+
+# Arguments that transformers' own encoders take and that ask for nothing where they are None or False.
+_SWITCHES = frozenset({
+    "attention_mask", "cache_position", "cross_attn_head_mask", "cu_seq_lens_k", "cu_seq_lens_q",
+    "encoder_attention_mask", "encoder_hidden_states", "head_mask", "is_causal", "max_length_k", "max_length_q",
+    "output_attentions", "output_router_logits", "past_key_values", "position_ids", "token_type_ids", "use_cache",
+})  # fmt: skip
 
 
 class MisfitError(CheckpointError, RuntimeError):
@@ -82,10 +89,10 @@ class StrictPreTrainedModel(PreTrainedModel):
 
     def untied(self) -> list[str]:
         """Parameters that should be one and were stored with different values."""
-        wanted = self.get_expanded_tied_weights_keys(all_submodels=True)
+        ties = self.get_expanded_tied_weights_keys(all_submodels=True)
         return [
             f"{copy} differs from {original}, to which it is tied"
-            for copy, original in wanted.items()
+            for copy, original in ties.items()
             if self.get_parameter(copy) is not self.get_parameter(original)
         ]
 
@@ -104,8 +111,32 @@ def check_complete(name: str, info: Mapping[str, Any]) -> None:
     if missing := sorted(set(info["missing_keys"]) - misfits.keys()):
         raise CheckpointError(f"{name}: nothing for parameters {', '.join(missing[:10])}")
     if misfits:
-        told = (f"{key} has shape {stored}, expected {expected}" for key, (stored, expected) in sorted(misfits.items()))
-        raise CheckpointError(f"{name}: {'; '.join(list(told)[:10])}")
+        shapes = (
+            f"{key} has shape {stored}, expected {expected}" for key, (stored, expected) in sorted(misfits.items())
+        )
+        raise CheckpointError(f"{name}: {'; '.join(list(shapes)[:10])}")
+
+
+def check_carried(
+    carried: dict[str, Any], *, harmless: Collection[str] = (), advice: dict[str, str] | None = None
+) -> None:
+    """Ignore arguments without effect, and refuse all others: a misspelt argument must not be lost in silence.
+
+    Args:
+        carried: arguments of `forward` that the model does not name.
+        harmless: names that may hold anything, because they say nothing about the computation.
+        advice: for an argument that is refused, what to do instead.
+
+    Raises:
+        TypeError: an argument is unknown.
+        ValueError: an argument asks for an effect that the model does not have.
+    """
+    unknown = sorted(carried.keys() - _SWITCHES - set(harmless))
+    if unknown:
+        raise TypeError(f"unknown argument: {', '.join(unknown)}")
+    for name in sorted(carried.keys() - set(harmless)):
+        if carried[name] is not None and carried[name] is not False:
+            raise ValueError((advice or {}).get(name, f"this model has no {name}"))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch import Tensor
 from bindtune.data.dna.tokens import encode
 from bindtune.errors import BindtuneError, ConfigError
 from bindtune.io.genome import reverse_complement
-from bindtune.models.positions import usable_positions
+from bindtune.models.loading import usable_positions
 from bindtune.probing.encoders import Encoder, layers_of
 from bindtune.runs.writing import atomic_stream
 

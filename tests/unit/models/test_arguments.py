@@ -2,7 +2,7 @@
 
 import pytest
 
-from bindtune.models.arguments import check_carried
+from bindtune.models.strict import check_carried
 
 
 def test_what_asks_for_nothing_passes() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 from torch import Tensor
 
-from bindtune.models.binding_loss import BindingLoss
+from bindtune.models.residue import BindingLoss
 from bindtune.models.token_loss import IGNORED
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bindtune.errors import BindtuneError, ConfigError
 from bindtune.models import config_numbers
-from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2 import DNABert2Config
 from bindtune.models.loading import load_masked_lm
 
 SMALL = {"hidden_size": 8, "num_attention_heads": 1, "num_hidden_layers": 1, "intermediate_size": 8, "vocab_size": 9}

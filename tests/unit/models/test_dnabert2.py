@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import rounding
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM, DNABert2Model, Layer, alibi_slopes, lay_out
-from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM, DNABert2Model, Layer, alibi_slopes, lay_out
 from bindtune.models.dnabert2_export import write_hub_layout
 from bindtune.models.fused import dropout, gated_gelu
 from tiny_dnabert2 import SIZES

@@ -25,8 +25,7 @@ from bindtune.data.dna.tokens import load_tokenizer
 from bindtune.errors import CheckpointError
 from bindtune.models import base_files
 from bindtune.models.backbones import load_backbone
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM
-from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.models.dnabert2_export import write_hub_layout
 from bindtune.models.loading import load_masked_lm
 

@@ -14,8 +14,7 @@ from torch.nn import functional as F
 from bindtune import E1BatchPreparer, E1Config, E1ForJointBindingMLM, E1ForMaskedLM
 from bindtune.models.activation_bytes import WIDE, Arithmetic, BatchShape
 from bindtune.models.adapters import add_lora
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM
-from bindtune.models.dnabert2_config import DNABert2Config
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.models.memory import predict_memory, saved_for_backward
 
 TOLERANCE = 0.01

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from bindtune import DNABert2Config, DNABert2ForMaskedLM
-from bindtune.models.positions import usable_positions
+from bindtune.models.loading import usable_positions
 
 _SHAPE: dict[str, Any] = {
     "vocab_size": 27, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,

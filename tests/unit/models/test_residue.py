@@ -16,9 +16,8 @@ from bindtune.data.masking import Replacement
 from bindtune.data.protein.collate import JointCollator, ResidueCollator
 from bindtune.data.protein.protein_rows import Chunk, ResidueRow
 from bindtune.models.adapters import add_lora
-from bindtune.models.binding_loss import BindingLoss
 from bindtune.models.e1_tokens import query_residue_mask
-from bindtune.models.residue import E1ForJointBindingMLM, E1ForResidueClassification
+from bindtune.models.residue import BindingLoss, E1ForJointBindingMLM, E1ForResidueClassification
 
 IONS = ("CA", "ZN", "MG")
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "w1", "w2", "w3")

@@ -15,9 +15,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 from transformers.utils import logging as transformers_logging
 
 from bindtune.errors import CheckpointError
-from bindtune.models.dnabert2 import DNABert2ForMaskedLM, DNABert2Model
+from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM, DNABert2Model
 from bindtune.models.dnabert2_classifiers import DNABert2ForSequenceClassification
-from bindtune.models.dnabert2_config import DNABert2Config
 from bindtune.models.dnabert2_export import write_hub_layout
 
 DECODER, EMBEDDINGS = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"

@@ -15,8 +15,7 @@ from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.errors import CheckpointError
 from bindtune.models.base_files import base_files
 from bindtune.models.esm2 import Esm2ForMaskedLM
-from bindtune.models.run_encoder import find_encoder
-from bindtune.models.weight_digest import weight_digest
+from bindtune.models.run_encoder import find_encoder, weight_digest
 from bindtune.runs.provenance import provenance
 
 FORMS = ("one file", "parts", "torch")

@@ -13,8 +13,7 @@ from bindtune.errors import CheckError, ConfigError
 from bindtune.locks import refuse_link
 from bindtune.models.backbones import E1, find_backbone, load_encoder
 from bindtune.models.base_files import base_files, weight_files
-from bindtune.models.run_encoder import ENCODER_WEIGHTS
-from bindtune.models.weight_digest import weight_digest
+from bindtune.models.run_encoder import ENCODER_WEIGHTS, weight_digest
 from bindtune.outputs import output_folder
 from bindtune.runs.exclusive import taking_turns
 from bindtune.runs.kinds import refuse_other_job

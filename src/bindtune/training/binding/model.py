@@ -17,9 +17,8 @@ from bindtune.errors import CheckError, ConfigError
 from bindtune.models.adapter_check import check_lora
 from bindtune.models.adapters import add_lora, count_parameters
 from bindtune.models.backbones import BatchPreparer, load_backbone
-from bindtune.models.binding_loss import BindingLoss
 from bindtune.models.e1_tokens import IDS
-from bindtune.models.residue import E1ForJointBindingMLM, E1ForResidueClassification
+from bindtune.models.residue import BindingLoss, E1ForJointBindingMLM, E1ForResidueClassification
 
 # Residues of human carbonic anhydrase 2 (P00918), whose histidines bind a zinc.
 _PROTEIN = "MSHHWGYGKHNGPEHWHKDFPIAKGERQSPVDIDTHTAKYDPSLKPLSVSYDQATSLRILNNGHAFNVEFDDSQDKAVLKGGPLDGTYRLIQFHFHWG"

@@ -12,7 +12,7 @@ from bindtune.data.protein.proteins import Proteins
 from bindtune.evaluation.metrics import residue_metrics
 from bindtune.evaluation.thresholds import Method, choose_threshold
 from bindtune.io.labels import UNKNOWN
-from bindtune.models.binding_loss import BindingLoss
+from bindtune.models.residue import BindingLoss
 from bindtune.training.binding.fold_files import Row
 
 Logits = Mapping[str, NDArray[np.float32]]

@@ -26,8 +26,7 @@ from bindtune.data.masking import Replacement, total_counts
 from bindtune.data.masking_strategies import MaskingRates
 from bindtune.errors import ConfigError, InputError, Interrupted, library_text
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
-from bindtune.models.loading import load_masked_lm
-from bindtune.models.positions import usable_positions
+from bindtune.models.loading import load_masked_lm, usable_positions
 from bindtune.reports.card_pretraining import pretraining_card
 from bindtune.runs.eval_records import write_record_losses
 from bindtune.runs.exclusive import only_writer
