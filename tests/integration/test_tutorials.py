@@ -21,6 +21,7 @@ python=python
 case "$1" in
     train) python={python} && set -- "$@" training.epochs=1 training.num_folds=2 ;;
     pretrain) set -- "$@" --max_steps 2 --eval_steps 1 --save_steps 1 --logging_steps 1 ;;
+    probe) set -- "$@" --draws 20 --folds 2 ;;
     predict) python={python} ;;
 esac
 exec $python -m bindtune "$@"
@@ -65,6 +66,13 @@ def test_pretraining(tmp_path: Path, warm_python: Path) -> None:
     run(DOCS / "tutorials" / "pretraining.md", tmp_path, warm_python)
     assert "Loss" in (tmp_path / "work" / "adaptive" / "report.html").read_text()
     assert (tmp_path / "work" / "standard" / "model.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_probe(tmp_path: Path, warm_python: Path) -> None:
+    run(DOCS / "tutorials" / "probe.md", tmp_path, warm_python)
+    page = (tmp_path / "work" / "probe" / "report.html").read_text()
+    assert "Arm gc-region" in page and "Arm shuffled" in page
 
 
 @pytest.mark.slow
