@@ -1,5 +1,6 @@
 """All cases."""
 
-from corpus import intervals, models, proteins, runs, settings, windows, wrong
+from corpus import intervals, models, proteins, runs, settings, sites, windows, wrong
 
-CASES = [*intervals.CASES, *windows.CASES, *proteins.CASES, *settings.CASES, *models.CASES, *runs.CASES, *wrong.CASES]
+_PARTS = (intervals, windows, proteins, sites, settings, models, runs, wrong)
+CASES = [case for part in _PARTS for case in part.CASES]

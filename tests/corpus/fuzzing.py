@@ -36,6 +36,11 @@ _PLAIN_TEXT = frozenset(
         "folds",
         "PDB",
         "mmCIF",
+        "entry in PDB",
+        "entry in mmCIF",
+        "BioLiP",
+        "UniProt text",
+        "UniProt table",
     }
 )
 """Formats that may be gzipped."""

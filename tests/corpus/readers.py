@@ -157,6 +157,39 @@ def _structure(path: Path) -> Any:
     return found.letters, {chain: [tuple(name) for name in names] for chain, names in found.names.items()}
 
 
+def _entry(path: Path) -> Any:
+    from bindtune.data.protein.contacts import ContactRule, bound_ions, observed
+    from bindtune.io.entry_files import read_entry
+
+    found = read_entry(path, assembly="1")
+    rule = ContactRule(cutoff=3.0, min_residues=2, min_occupancy=0.0)
+    bound_ions(found, elements={"ZN": "ZN"}, rule=rule)
+    observed(found, rule)
+    return [each[:2] for each in found.polymers], len(found.atoms), found.models, len(found.copies)
+
+
+def _biolip(path: Path) -> Any:
+    from bindtune.io.biolip import read_biolip
+
+    return [
+        (
+            one.structure,
+            one.chain,
+            one.component,
+            one.ligand_number,
+            [tuple(each) for each in one.residues],
+            one.sequence,
+        )
+        for one in read_biolip(path, {"ZN"})
+    ]
+
+
+def _uniprot(path: Path) -> Any:
+    from bindtune.io.uniprot import read_uniprot
+
+    return [(one.accession, one.sequence, [each[1:6] for each in one.features]) for one in read_uniprot(path)]
+
+
 def settings(model: str) -> Callable[[Path], Any]:
     """How the settings of a command are read: only those that the file gives are returned."""
 
@@ -307,6 +340,13 @@ _ALL = (
     Reader("variants", "variants.txt", _variants, loads_torch=True),
     Reader("PDB", "s.pdb", _structure),
     Reader("mmCIF", "s.cif", _structure),
+    Reader("entry in PDB", "1abc.pdb", _entry),
+    Reader("entry in mmCIF", "1abc.cif", _entry),
+    Reader("entry in BinaryCIF", "1abc.bcif", _entry),
+    Reader("BioLiP", "BioLiP.txt", _biolip),
+    Reader("UniProt text", "u.txt", _uniprot),
+    Reader("UniProt table", "u.tsv", _uniprot),
+    Reader("UniProt JSON", "u.json", _uniprot),
     Reader("settings of windows", "windows.yaml", settings("WindowsConfig")),
     Reader("settings of pretrain", "pretrain.yaml", settings("PretrainConfig")),
     Reader("settings of train", "train.yaml", settings("BindingConfig")),

@@ -1,4 +1,6 @@
-"""One small structure in both formats of the Protein Data Bank."""
+"""One small structure in the formats of the Protein Data Bank."""
+
+import io
 
 # Chain A: M, selenomethionine, C with an insertion code, K at -1 further on; then zinc, water; chain B: H.
 _ATOMS = [
@@ -46,3 +48,26 @@ def cif() -> bytes:
             f"1.0 {factor} {residue} {kind} {chain} {atom} 1"
         )
     return "\n".join([*lines, "#", "_exptl.method X-RAY", ""]).encode()
+
+
+def binary_cif() -> bytes:
+    """The structure of `cif` in BinaryCIF."""
+    from biotite.structure.io.pdbx import (
+        BinaryCIFBlock,
+        BinaryCIFCategory,
+        BinaryCIFColumn,
+        BinaryCIFFile,
+        CIFFile,
+    )
+
+    block = CIFFile.deserialize(cif().decode()).block
+    file = BinaryCIFFile()
+    file["x"] = BinaryCIFBlock(
+        {
+            name: BinaryCIFCategory({key: BinaryCIFColumn(column.as_array(str)) for key, column in block[name].items()})
+            for name in block
+        }
+    )
+    sink = io.BytesIO()
+    file.write(sink)
+    return sink.getvalue()

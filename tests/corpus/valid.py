@@ -9,7 +9,8 @@ from functools import cache
 from typing import Any
 
 from corpus.readers import GENOME, RUN
-from corpus.structures import cif, pdb
+from corpus.site_tables import BIOLIP, UNIPROT_JSON, UNIPROT_TABLE, UNIPROT_TEXT
+from corpus.structures import binary_cif, cif, pdb
 
 PEAKS = b"chr1\t10\t20\tp1\t3.5\t+\nchr2\t0\t8\tp2\t-1e3\t-\nchr1\t5\t9\tp3\t0\t.\n"
 NARROW = b"chr1\t10\t20\tp\t1000\t+\t4.5\t3.1\t-1\t4\nchr2\t0\t8\tq\t0\t.\t1.5\t2\t0.5\t-1\n"
@@ -210,6 +211,10 @@ def seeds(format: str) -> tuple[bytes, ...]:
         "cluster table": (CLUSTERS, b"a a\na b\nc c\n", b"cluster,protein\n1,a\n1,b\n2,c\n"),
         "folds": (FOLDS, FOLDS.replace(b",", b"\t")),
         "variants": (VARIANTS,),
+        "BioLiP": (BIOLIP,),
+        "UniProt text": (UNIPROT_TEXT,),
+        "UniProt table": (UNIPROT_TABLE,),
+        "UniProt JSON": (UNIPROT_JSON,),
         "run folder of predict": (b"thresholds: {ZN: {threshold: 0.25}}\n",),
         "run folder of report": (RUN,),
         "run folder of merge": (RUN,),
@@ -222,6 +227,9 @@ def seeds(format: str) -> tuple[bytes, ...]:
         "training records": parquet,
         "PDB": pdb,
         "mmCIF": cif,
+        "entry in PDB": pdb,
+        "entry in mmCIF": cif,
+        "entry in BinaryCIF": binary_cif,
         "heads": heads,
         "adapters": adapters,
         "tokenizer": tokenizer,

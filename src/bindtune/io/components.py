@@ -83,6 +83,12 @@ def residue_letter(code: str) -> str:
 
 
 @cache
+def has_parent(code: str) -> bool:
+    """Whether the dictionary names what a residue was made of."""
+    return _entries().get(code, ("", "", ""))[2] not in ("", "?", ".")
+
+
+@cache
 def van_der_waals_radius(element: str) -> float | None:
     """Radius in angstroms, or None where it is not known.
 

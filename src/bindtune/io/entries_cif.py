@@ -145,6 +145,7 @@ def _polymers(
             letters = "".join(map(residue_letter, sequences[entity_of[label]]))
             polymers.append(Polymer(author_of[label], letters))
         elif not sequences and inside.any() and _mostly_amino_acids(component[inside].tolist()):
+            inside &= np.array([is_amino_acid(code) for code in component.tolist()])
             polymers.append(_from_atoms(author_of[label], component[inside], position[inside]))
         else:
             continue

@@ -12,11 +12,13 @@ from biotite.structure.io.pdb import PDBFile
 from numpy.typing import NDArray
 
 from bindtune.io.assemblies import pdb_copies
-from bindtune.io.components import is_amino_acid, is_listed, residue_letter
+from bindtune.io.components import UNKNOWN_LETTER, has_parent, is_amino_acid, residue_letter
 from bindtune.io.entries import Atoms, Entry, Ints, Polymer, Text
 
 _ATOMS = ("ATOM  ", "HETATM")
 _RESOLUTION = re.compile(r"REMARK   2 RESOLUTION\. +([0-9.]+) +ANGSTROM")
+_RESIDUE_NUMBER = re.compile(r"-?[0-9]+|[A-Z][A-Z0-9]{3}|[a-z][a-z0-9]{3}")
+"""Above 9999 in hybrid-36: https://cci.lbl.gov/hybrid_36/."""
 _NUMBER = re.compile(r"(-?[0-9]+)(.?)")
 _MATCH, _MISMATCH, _IN_PLACE, _JUMP, _NO_JUMP, _STRAY = 4, -6, 3, 2, 1, 8
 _MOST_CELLS = 100_000_000
@@ -84,7 +86,7 @@ def pdb_entry(name: str, lines: Sequence[str], *, assembly: str | None) -> Entry
 
 def _atoms(lines: Sequence[str]) -> tuple[Any, NDArray[np.bool_]]:
     """The atoms of the first model as biotite reads them, and which stand before the end (TER) of their chain."""
-    file = PDBFile.read(io.StringIO("\n".join(lines)))
+    file = PDBFile.read(io.StringIO("\n".join(map(_completed, lines))))
     with warnings.catch_warnings():
         # biotite warns where it finds the element by the atom's name; that is what is wanted.
         warnings.simplefilter("ignore")
@@ -108,6 +110,22 @@ def _atoms(lines: Sequence[str]) -> tuple[Any, NDArray[np.bool_]]:
     return parsed, np.array(before, bool)
 
 
+def _completed(line: str) -> str:
+    """An atom's line with an occupancy and a B-factor, which some programs leave out.
+
+    Raises:
+        ValueError: the residue number is none, which biotite would take for one in hybrid-36.
+    """
+    if not line.startswith(_ATOMS):
+        return line
+    if not _RESIDUE_NUMBER.fullmatch(line[22:26].strip()):
+        raise ValueError(f"expected a residue number in columns 23-26, found {line[22:26].strip()!r}")
+    occupancy, factor = (
+        text if text.strip() else f"{value:6.2f}" for text, value in ((line[54:60], 1), (line[60:66], 0))
+    )
+    return f"{line[:54]:54}{occupancy:>6}{factor:>6}{line[66:]}"
+
+
 def _sequences(lines: Sequence[str]) -> dict[str, list[str]]:
     """The components of SEQRES by chain."""
     sequences: dict[str, list[str]] = defaultdict(list)
@@ -124,7 +142,12 @@ def _modified(lines: Sequence[str]) -> dict[str, str]:
 
 
 def _letter(code: str, modified: dict[str, str]) -> str:
-    return residue_letter(code if is_listed(code) else modified.get(code, code))
+    letter = residue_letter(code)
+    return (
+        residue_letter(modified[code])
+        if letter == UNKNOWN_LETTER and code in modified and not has_parent(code)
+        else letter
+    )
 
 
 def _polymers(

@@ -7,7 +7,6 @@ import codecs
 import gzip
 import json
 import math
-import re
 import shutil
 import tempfile
 import zlib
@@ -18,11 +17,10 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, TypeGuard, cast
 
 import ijson
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from bindtune.errors import InputError, library_text
+from bindtune.io.shallow_json import ShallowJson
 from bindtune.io.text import ODD_LETTER, is_gzipped, limited_lines, open_bytes
 from bindtune.runs.parquet import small_batches
 from bindtune.wrong_files import refuse_wrong_file
@@ -97,57 +95,10 @@ def _recognised(head: bytes, stream: IO[bytes], path: Path, zipped: bool) -> Ite
 def _array(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str, Any]]:
     number = 0
     try:
-        for number, fields in enumerate(ijson.items(_Shallow(stream), "item", use_float=True), start=1):
+        for number, fields in enumerate(ijson.items(ShallowJson(stream), "item", use_float=True), start=1):
             yield number, "record", fields
     except (ijson.JSONError, ValueError) as error:  # ValueError also for a number of thousands of digits
         raise InputError(path, number + 1, f"not JSON: {library_text(error)}", unit="record") from error
-
-
-class _Shallow:
-    """A JSON array as ijson reads it, refused where a record is nested more deeply, or longer, than any could be.
-
-    ijson keeps the whole path to a value on every level of it: memory grows with the square of the depth.
-    """
-
-    _DEEPEST = 100
-    _LONGEST = 1 << 23  # bytes; the time that ijson takes for a text grows with the square of its length
-    _STEPS = np.zeros(256, np.int8)
-    _STEPS[list(b"[{")], _STEPS[list(b"]}")] = 1, -1
-    _OTHERS = bytes(set(range(256)) - set(b'[]{}"'))
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream, self._depth, self._size = stream, 0, 0
-        self._in_text, self._escape = False, b""
-
-    def read(self, size: int) -> bytes:
-        """Read some bytes.
-
-        Raises:
-            ValueError: they belong to a record that is nested too deeply or too long.
-        """
-        content = self._stream.read(size)
-        depths = self._depth + self._steps(self._escape + content).cumsum(dtype=np.int64)
-        if len(depths):
-            if depths.max() > self._DEEPEST:
-                raise ValueError(f"more than {self._DEEPEST} brackets are open at a time")
-            self._depth = int(depths[-1])
-        self._size = 0 if (depths <= 1).any() else self._size + len(content)
-        if self._size > self._LONGEST:
-            raise ValueError(f"a record of more than {self._LONGEST:,} bytes")
-        return content
-
-    def _steps(self, content: bytes) -> NDArray[np.int8]:
-        """1 for each bracket that opens something, -1 for each that closes it, 0 for quotes and what is in a text."""
-        slashes = len(content) - len(content.rstrip(b"\\"))
-        self._escape = b"\\" if slashes % 2 else b""
-        if b"\\" in content:
-            content = re.sub(rb"\\.", b"", content, flags=re.DOTALL)
-        marks = np.frombuffer(content.translate(None, self._OTHERS), np.uint8)
-        in_text = np.logical_xor.accumulate(marks == ord('"')) ^ self._in_text
-        if len(marks):
-            self._in_text = bool(in_text[-1])
-        steps: NDArray[np.int8] = self._STEPS[marks] * ~in_text
-        return steps
 
 
 def _lines(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str, Any]]:

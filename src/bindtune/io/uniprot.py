@@ -6,14 +6,16 @@ BINDING features, which name their ligand.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import ijson
 
 from bindtune.errors import InputError, library_text
 from bindtune.io.components import METALS
+from bindtune.io.shallow_json import ShallowJson
 from bindtune.io.text import ODD_LETTER, line_blocks, name_problem, numbered_lines, open_bytes
 
 _ION = re.compile(r"([A-Z][a-z]?)(?:\(([0-9]*)\+\)| cations?)")
@@ -21,11 +23,13 @@ _BETWEEN = re.compile(r"\s*(?:,|;|/|\bor\b|\band\b)\s*")
 _ANY_METAL = re.compile(
     r"\b(?:metal|divalent|monovalent|trivalent|lanthanide|rare.earth)\b.*\b(?:cations?|ions?)\b", re.IGNORECASE
 )
-_LOCATION = re.compile(r"(?:([A-Z0-9]+-[0-9]+):)?([<>?]?[0-9]*)(?:\.\.([<>?]?[0-9]*))?")
+_LOCATION = re.compile(r"(?:([A-Z0-9]+-[0-9]+):)?([<>?]?[0-9]{0,7})(?:\.\.([<>?]?[0-9]{0,7}))?")
 _CELL = re.compile(r'\s*(?:BINDING\s+([^;\s]+)|/([a-z_]+)="([^"]*)")\s*;?')
+_BOM = b"\xef\xbb\xbf"
+_LEVELS = {"": 0, "item": 1, "results.item": 2}
+"""Where entries lie in JSON, and how many brackets are around each."""
 _COLUMNS = ("Entry", "Sequence", "Binding site")
 _OLD = "METAL features are of releases before 2022, expected BINDING features with a ligand: fetch the entry again"
-_MOST_DIGITS = 7
 _KEY, _CONTINUED = slice(5, 21), " " * 16
 
 
@@ -224,16 +228,22 @@ def _cell_features(path: Path, line: int, cell: str) -> list[Feature]:
 def _json(path: Path) -> Iterator[UniProtEntry]:
     number = 0
     try:
-        with open_bytes(path) as stream:
-            prefix = _json_prefix(stream)
-        with open_bytes(path) as stream:
-            for number, content in enumerate(ijson.items(stream, prefix, use_float=True), start=1):
+        with _json_stream(path) as stream:
+            prefix = _json_prefix(ShallowJson(stream))
+        with _json_stream(path) as stream:
+            shallow = ShallowJson(stream, level=_LEVELS[prefix])
+            for number, content in enumerate(ijson.items(shallow, prefix, use_float=True), start=1):
                 yield _json_entry(path, number, content)
-    except (ijson.JSONError, UnicodeDecodeError, EOFError, OSError) as error:
+    except (ijson.JSONError, ValueError, EOFError, OSError) as error:
         raise InputError(path, number + 1, f"not JSON: {library_text(error)}", unit="record") from error
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
-        problem = f"is no entry of UniProt: {library_text(error)}"
-        raise InputError(path, number, problem, unit="record") from error
+
+
+@contextmanager
+def _json_stream(path: Path) -> Iterator[BinaryIO]:
+    """The file behind its byte order mark, which ijson does not take."""
+    with open_bytes(path) as stream:
+        stream.seek(len(_BOM) if stream.read(len(_BOM)) == _BOM else 0)
+        yield stream
 
 
 def _json_prefix(stream: Any) -> str:
@@ -247,19 +257,24 @@ def _json_prefix(stream: Any) -> str:
 
 
 def _json_entry(path: Path, number: int, content: Any) -> UniProtEntry:
-    features = []
-    for each in content.get("features", ()):
-        if each["type"] == "Metal binding":
-            raise InputError(path, number, _OLD, unit="record")
-        if each["type"] == "Binding site":
-            place, ligand = each["location"], each.get("ligand", {})
-            start, end = (_json_position(place[side]) for side in ("start", "end"))
-            isoform = str(place.get("sequence") or "")
-            part = each.get("ligandPart", {}).get("name", "")
-            named = (str(ligand.get("name", "")), str(part), str(ligand.get("label", "")))
-            features.append(Feature(number, start, end, isoform, *named))
-    accession, sequence = str(content["primaryAccession"]), str(content["sequence"]["value"])
+    try:
+        sites = [each for each in content.get("features", ()) if each["type"] in ("Binding site", "Metal binding")]
+        old = any(each["type"] == "Metal binding" for each in sites)
+        features = [] if old else [_json_feature(number, each) for each in sites]
+        accession, sequence = str(content["primaryAccession"]), str(content["sequence"]["value"])
+    except (LookupError, TypeError, AttributeError) as error:
+        problem = f"is no entry of UniProt: {library_text(error)}"
+        raise InputError(path, number, problem, unit="record") from error
+    if old:
+        raise InputError(path, number, _OLD, unit="record")
     return _entry(path, number, accession, sequence, features, unit="record")
+
+
+def _json_feature(number: int, feature: Any) -> Feature:
+    place, ligand = feature["location"], feature.get("ligand", {})
+    start, end = (_json_position(place[side]) for side in ("start", "end"))
+    isoform, part = str(place.get("sequence") or ""), str(feature.get("ligandPart", {}).get("name", ""))
+    return Feature(number, start, end, isoform, str(ligand.get("name", "")), part, str(ligand.get("label", "")))
 
 
 def _json_position(place: Mapping[str, Any]) -> int | None:
@@ -286,7 +301,7 @@ def _feature(path: Path, line: int, where: str, named: Mapping[str, str]) -> Fea
 
 
 def _position(text: str) -> int | None:
-    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None
+    return int(text) if text.isdecimal() else None
 
 
 def _entry(

@@ -1,0 +1,147 @@
+"""What labels are made of: structures as entries, BioLiP, UniProt."""
+
+from corpus.case import looks, read, refused, wrecks
+from corpus.site_tables import BIOLIP, UNIPROT_JSON, UNIPROT_TABLE, UNIPROT_TEXT
+from corpus.structures import binary_cif, cif, pdb
+
+_ENTRY = ([("A", "MMCK"), ("B", "H")], 8, 1, 0)
+_FROM_ATOMS = ([("A", "MMMCK"), ("B", "XXXXXH")], 8, 1, 0)
+"""mmCIF numbers residues: places without coordinates are X where the file does not say the sequence."""
+_LINE = b"ATOM      1  CA  ALA A   1       1.000   2.000   3.000  1.00  0.00           C  \n"
+_ALANINE = ([("A", "A")], 1, 1, 0)
+_POLYMER = b"loop_\n_entity_poly_seq.entity_id\n_entity_poly_seq.num\n_entity_poly_seq.mon_id\n"
+_SEQUENCE = b"SEQRES   1 A    4  GLY ALA HIS MSE\n"
+_REMARK = b"".join(
+    b"REMARK 350   BIOMT%d   %d %s        0.00000\n" % (row, copy, values)
+    for copy in (1, 2)
+    for row, values in (
+        (1, b" 1.000000  0.000000  0.000000"),
+        (2, b" 0.000000  1.000000  0.000000"),
+        (3, b" 0.000000  0.000000  1.000000"),
+    )
+)
+_ASSEMBLY = b"REMARK 350 BIOMOLECULE: 1\nREMARK 350 APPLY THE FOLLOWING TO CHAINS: A\n" + _REMARK
+_BIOLIP = [("1abc", "A", "ZN", "201", [("H", "70", 3), ("D", "-3", 4), ("H", "72A", 5)], "MKHDHC")]
+_UNIPROT = [("P1", "MKHD", [(3, 3, "", "Zn(2+)", "")])]
+
+
+CASES = [
+    *looks("entry in PDB", pdb(), _ENTRY),
+    *wrecks("entry in PDB", pdb(), empty=": no structure: there is no atom", binary=":12: not text", cut=None),
+    *read(
+        "entry in PDB",
+        {
+            "a sequence with more residues": (_SEQUENCE + _LINE, ([("A", "GAHM")], 1, 1, 0)),
+            "a parent that the file names": (
+                b"MODRES 1ABC ??Q A    2  LYS\nSEQRES   1 A    2  ALA ??Q\n" + _LINE,
+                ([("A", "AK")], 1, 1, 0),
+            ),
+            "chains without coordinates": (
+                _SEQUENCE + _SEQUENCE.replace(b" A ", b" B ") + _LINE,
+                ([("A", "GAHM"), ("B", "GAHM")], 1, 1, 0),
+            ),
+            "nucleotides": (b"SEQRES   1 A    2   DA  DG\n" + _LINE.replace(b"ALA", b" DA"), ([], 1, 1, 0)),
+            "two models": (
+                b"MODEL        1\n" + _LINE + b"ENDMDL\nMODEL        2\n" + _LINE * 2 + b"ENDMDL\n",
+                ([("A", "A")], 1, 2, 0),
+            ),
+            "no element": (_LINE[:60] + b"\n", _ALANINE),
+            "an assembly of two copies": (_ASSEMBLY + _LINE, ([("A", "A")], 1, 1, 2)),
+            "an assembly of another number": (_ASSEMBLY.replace(b": 1\n", b": 7\n") + _LINE, _ALANINE),
+            "hydrogen alone": (_LINE.replace(b" C  \n", b" H  \n").replace(b" CA ", b" H  "), ([("A", "A")], 0, 1, 0)),
+            "mmCIF by another name": (cif(), _FROM_ATOMS),
+        },
+    ),
+    *refused(
+        "entry in PDB",
+        {
+            "a word for a coordinate": (_LINE.replace(b"1.000 ", b"x.000 "), ": no structure: "),
+            "a coordinate that is infinite": (_LINE.replace(b"   1.000", b"     inf"), ": no structure: "),
+            "a word for a residue number": (_LINE.replace(b"A   1 ", b"A  xx "), ": no structure: "),
+            "an assembly with a row less": (
+                _ASSEMBLY.replace(b"BIOMT2   2", b"BIOMT9   2") + _LINE,
+                ": no structure: REMARK 350 lacks a row BIOMT",
+            ),
+            "an assembly that stretches": (
+                _ASSEMBLY.replace(b"1.000000", b"3.000000") + _LINE,
+                ": no structure: an operation of the assembly is no rotation",
+            ),
+            "no atom": (b"HEADER\nEND\n", ": no structure: there is no atom, expected mmCIF, BinaryCIF or PDB format"),
+        },
+    ),
+    *looks("entry in mmCIF", cif(), _FROM_ATOMS),
+    *wrecks("entry in mmCIF", cif(), empty=": no structure: there is no atom", binary=":34: not text", cut=None),
+    *refused(
+        "entry in mmCIF",
+        {
+            "no atoms": (b"data_x\n_entry.id x\n", ": no structure: there is no atom_site"),
+            "a row that is cut": (cif()[: cif().index(b"CYS")], ": no structure: "),
+            "no coordinates": (cif().replace(b"Cartn_x", b"Cartn_q"), ": no structure: "),
+            "a coordinate that is no number": (cif().replace(b" 1.5 2.0", b" nan 2.0", 1), ": no structure: Cartn_x"),
+            "a place behind the sequence": (
+                cif() + _POLYMER + b"1 1 MET\n",
+                ": no structure: label_seq_id lies behind the end of entity_poly_seq",
+            ),
+            "a sequence with a gap": (
+                cif() + _POLYMER + b"1 1 MET\n1 3 ALA\n",
+                ": no structure: entity_poly_seq does not number entity '1'",
+            ),
+        },
+    ),
+    *read("entry in BinaryCIF", {"as it is": (binary_cif, _FROM_ATOMS)}),
+    *refused(
+        "entry in BinaryCIF",
+        {
+            "missing": (None, ": cannot be read: .*No such file"),
+            "empty": (b"", ": no structure: "),
+            "cut": (lambda: binary_cif()[:-200], ": no structure: "),
+            "text": (b"data_x\n", ": no structure: "),
+            "a list of 4 billion": (b"\xdd\xff\xff\xff\xff", ": no structure: "),
+        },
+    ),
+    *looks("BioLiP", BIOLIP, _BIOLIP),
+    *wrecks("BioLiP", BIOLIP, empty=": holds no site", binary=":2: not text", cut=":1: gzip data is damaged"),
+    *refused(
+        "BioLiP",
+        {
+            "a column less": (BIOLIP.replace(b"\tO28085\t1", b""), ": 2 problems\n.*:1: expected 20 or 21 columns"),
+            "another residue": (BIOLIP.replace(b"D4", b"D5"), ":1: column 9: D5 is not in the sequence of 6"),
+            "a place of 5000 digits": (BIOLIP.replace(b"D4", b"D" + b"4" * 5000), ":1: column 9: "),
+        },
+    ),
+    *(
+        case
+        for format, content in (
+            ("UniProt text", UNIPROT_TEXT),
+            ("UniProt table", UNIPROT_TABLE),
+            ("UniProt JSON", UNIPROT_JSON),
+        )
+        for case in looks(format, content, _UNIPROT)
+    ),
+    *refused(
+        "UniProt text",
+        {
+            "missing": (None, ": cannot be read: .*No such file"),
+            "empty": (b"", ":1: expected UniProt's flat text"),
+            "cut": (UNIPROT_TEXT[:-3], ":1: the entry has no end"),
+            "a metal as it was before 2022": (UNIPROT_TEXT.replace(b"BINDING", b"METAL  "), ":3: METAL features"),
+            "a place of 5000 digits": (UNIPROT_TEXT.replace(b"   3\n", b"   " + b"3" * 5000 + b"\n"), ":3: "),
+        },
+    ),
+    *refused(
+        "UniProt table",
+        {
+            "no sequences": (UNIPROT_TABLE.replace(b"Sequence", b"Length"), ":1: lacks the column Sequence"),
+            "a feature without a place": (UNIPROT_TABLE.replace(b"BINDING 3; ", b""), ":2: column Binding site"),
+        },
+    ),
+    *refused(
+        "UniProt JSON",
+        {
+            "cut": (UNIPROT_JSON[:-20], ": record 1: not JSON"),
+            "other JSON": (b'{"a": 1}', ": record 1: is no entry of UniProt"),
+            "a list of numbers": (b"[1, 2]", ": record 1: is no entry of UniProt"),
+            "brackets": (b"[" * 100_000, ": record 1: "),
+        },
+    ),
+]
