@@ -45,6 +45,10 @@ CASES = [
                 b"MODEL        1\n" + _LINE + b"ENDMDL\nMODEL        2\n" + _LINE * 2 + b"ENDMDL\n",
                 ([("A", "A")], 1, 2, 0),
             ),
+            "selenomethionine without SEQRES": (
+                _LINE + _LINE.replace(b"ATOM  ", b"HETATM").replace(b"ALA A   1", b"MSE A   2"),
+                ([("A", "AM")], 2, 1, 0),
+            ),
             "no element": (_LINE[:60] + b"\n", _ALANINE),
             "an assembly of two copies": (_ASSEMBLY + _LINE, ([("A", "A")], 1, 1, 2)),
             "an assembly of another number": (_ASSEMBLY.replace(b": 1\n", b": 7\n") + _LINE, _ALANINE),

@@ -136,7 +136,7 @@ def test_options(run: Run, structures: Path, tmp_path: Path, capsys: pytest.Capt
     assert run("sites", "--structures", "list.txt", "--ions", "ZN", "--unknown", 0, "--out", "a") == 0
     text = (tmp_path / "a/ZN_train.fa").read_text()
     assert "?" not in text and text.count(">") == 2
-    assert run("sites", "--structures", "list.txt", "--ions", "ZN", "--max-resolution", 1.8, "--out", "b") == 0
+    assert run("sites", "--structures", "list.txt", "--ions", "zn", "--max-resolution", 1.8, "--out", "b") == 0
     summary = json.loads((tmp_path / "b/summary.json").read_text())
     adds_up(summary, tmp_path / "b")
     assert summary["structures"]["filtered"] == {"resolution above --max-resolution": 2}

@@ -162,9 +162,11 @@ def _polymers(
     """The chains of amino acids; for each atom its chain's index and its place in the sequence."""
     polymer, position = np.full((2, len(chain)), -1, np.int64)
     polymers: list[Polymer] = []
+    # Without SEQRES, HETATM records such as those of MSE are residues by their component.
+    modified_codes = [code for code in np.unique(component).tolist() if is_amino_acid(code) and has_parent(code)]
     for name in dict.fromkeys([*sequences, *chain.tolist()]):
         codes = sequences.get(name)
-        inside = (chain == name) & (polymeric | np.isin(component, codes or []))
+        inside = (chain == name) & (polymeric | np.isin(component, codes or modified_codes))
         residues = _residues(np.flatnonzero(inside), number, component)
         listed = codes if codes is not None else [residue.code for residue in residues]
         if 2 * sum(code in modified or is_amino_acid(code) for code in listed) <= len(listed):

@@ -34,6 +34,8 @@ def make_sites(config: SitesConfig) -> str:
         InputError: a file is not what it should be, or stands in the way.
         ConfigError: an ion is unknown, or another process writes into the folder.
     """
+    named = [ion if ion in config.ion_groups else ion.upper() for ion in config.ions]
+    config = config.model_copy(update={"ions": named})
     elements = {ion: elements_of(ion, config.ion_groups) for ion in config.ions}
     _check_radii(config, elements)
     output_folder(config.out)
