@@ -96,7 +96,8 @@ def make_binding_run() -> "Callable[..., Path]":
     import torch
     import yaml
 
-    from bindtune import E1Config, E1ForMaskedLM, E1ForResidueClassification
+    import tiny_e1
+    from bindtune import E1ForMaskedLM, E1ForResidueClassification
     from bindtune.config import BindingConfig, build, dump
     from bindtune.models.adapters import add_lora
     from bindtune.models.binding_checkpoint import save_best
@@ -115,11 +116,7 @@ def make_binding_run() -> "Callable[..., Path]":
         pq.write_table(pa.table(dict(zip(names, zip(*rows, strict=True), strict=True))), run / "oof.parquet")
 
     def make(run: Path, *, lora: bool = True, bias: str = "none") -> Path:
-        config = E1Config(
-            hidden_size=16, intermediate_size=32, gated_mlp=True, num_hidden_layers=3, num_attention_heads=2,
-            num_key_value_heads=2, global_attention_every_n_layers=3, clip_qkv=8.0, max_num_sequences=16,
-            initializer_range=0.3,
-        )  # fmt: skip
+        config = tiny_e1.config(initializer_range=0.3)
         values = {
             "data": {"fasta_path": "unused_{ION}.fa"},
             "training": {"ions": ["ZN", "MN"], "num_folds": 3, "output_dir": str(run)},

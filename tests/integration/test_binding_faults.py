@@ -23,10 +23,10 @@ from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
 
+import tiny_e1
 from bindtune.config import BindingConfig, dump, load_binding
 from bindtune.errors import BindtuneError, CheckError, CheckpointError, ConfigError, InputError, Interrupted
 from bindtune.evaluation import epoch_selection
-from bindtune.models.e1 import E1Config, E1ForMaskedLM
 from bindtune.runs.exclusive import only_writer
 from bindtune.runs.names import HISTORY
 from bindtune.training.binding import fold_files, inputs, merge, run, tensorboard, trainer
@@ -50,14 +50,7 @@ def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("encoder")
-    config = E1Config(
-        hidden_size=16, intermediate_size=32, gated_mlp=True, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, global_attention_every_n_layers=2, clip_qkv=8.0, max_num_sequences=16,
-    )  # fmt: skip
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        E1ForMaskedLM(config).save_pretrained(folder)
-    return folder
+    return tiny_e1.save(folder, num_hidden_layers=2, global_attention_every_n_layers=2)
 
 
 def sequence(seed: int, length: int) -> str:

@@ -18,10 +18,11 @@ import pytest
 import torch
 import yaml
 
+import tiny_e1
 from bindtune.config import BindingConfig, build, load_binding
 from bindtune.data.protein.proteins import label_files, load_proteins
 from bindtune.errors import BindtuneError, CheckError, ConfigError, Interrupted
-from bindtune.models.e1 import E1Config, E1ForMaskedLM
+from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.training.binding.merge import merge_folds
 from bindtune.training.binding.run import cross_validate
 from bindtune.training.binding.trainer import E1BindingTrainer
@@ -40,14 +41,7 @@ SETTINGS: dict[str, Any] = {
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small random E1."""
     folder = tmp_path_factory.mktemp("encoder")
-    config = E1Config(
-        hidden_size=16, intermediate_size=32, gated_mlp=True, num_hidden_layers=3, num_attention_heads=2,
-        num_key_value_heads=2, global_attention_every_n_layers=3, clip_qkv=8.0, max_num_sequences=16,
-    )  # fmt: skip
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        E1ForMaskedLM(config).save_pretrained(folder)
-    return folder
+    return tiny_e1.save(folder)
 
 
 def write_labels(folder: Path, ion: str, *, count: int, first: int) -> None:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+import tiny_e1
 from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM, E1Model
 from bindtune.errors import CheckpointError
 
@@ -18,14 +19,10 @@ TEXT = ["MFCATEEKL,MCCASDF,MFCC?SEF", "ACDEFGHIKL"]
 
 @pytest.fixture
 def config() -> E1Config:
-    return E1Config(
+    return tiny_e1.config(
         hidden_size=32,
         intermediate_size=48,
-        gated_mlp=True,
-        num_hidden_layers=3,
         num_attention_heads=4,
-        num_key_value_heads=2,
-        global_attention_every_n_layers=3,
         clip_qkv=8,
         max_num_sequences=8,
         dtype="bfloat16",  # as the released files say; it must decide nothing

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 import yaml
 
 import bindtune
-from bindtune.models.e1 import E1Config, E1ForMaskedLM
+import tiny_e1
 
 SCRIPT = Path(bindtune.__file__).parent / "init" / "slurm" / "train.sbatch"
 Environment = Callable[..., dict[str, str]]
@@ -23,21 +22,8 @@ Environment = Callable[..., dict[str, str]]
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Settings of a small run, without its output_dir."""
     folder = tmp_path_factory.mktemp("small")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        E1ForMaskedLM(
-            E1Config(
-                hidden_size=16,
-                intermediate_size=32,
-                gated_mlp=True,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                num_key_value_heads=2,
-                global_attention_every_n_layers=2,
-                clip_qkv=8.0,
-                max_num_sequences=8,
-            )
-        ).save_pretrained(folder / "encoder")
+    sizes = {"num_hidden_layers": 2, "global_attention_every_n_layers": 2, "max_num_sequences": 8}
+    tiny_e1.save(folder / "encoder", **sizes)
     letters = "ACDEFGHIKLMNPQRSTVWY"
     proteins = ["".join(letters[(seed * place + place) % 20] for place in range(20 + seed)) + "C" for seed in range(9)]
     text = "".join(f">p{n}\n{s}\n{''.join('01'[x == 'C'] for x in s)}\n" for n, s in enumerate(proteins))

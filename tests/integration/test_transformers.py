@@ -11,13 +11,13 @@ from torch import Tensor
 from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
 import bindtune.auto
+import tiny_e1
 from bindtune import (
     DNABert2Config,
     DNABert2ForMaskedLM,
     DNABert2ForSequenceClassification,
     DNABert2ForTokenClassification,
     E1BatchPreparer,
-    E1Config,
     E1ForMaskedLM,
     E1ForResidueClassification,
 )
@@ -38,11 +38,7 @@ def dnabert2(kind: Any, vocabulary: int, **changes: Any) -> Any:
 
 def e1(**changes: Any) -> E1ForMaskedLM:
     torch.manual_seed(0)
-    config = E1Config(
-        hidden_size=16, intermediate_size=24, gated_mlp=True, num_hidden_layers=3, num_attention_heads=2,
-        num_key_value_heads=2, global_attention_every_n_layers=3, clip_qkv=8.0, max_num_sequences=8, **changes,
-    )  # fmt: skip
-    return E1ForMaskedLM(config)
+    return E1ForMaskedLM(tiny_e1.config(intermediate_size=24, max_num_sequences=8, **changes))
 
 
 def arguments(folder: Path, **changes: Any) -> TrainingArguments:

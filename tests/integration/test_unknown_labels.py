@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 import yaml
 
-from bindtune.models.e1 import E1Config, E1ForMaskedLM
+import tiny_e1
 
 Run = Callable[..., int]
 
@@ -41,13 +40,8 @@ def test_unknown_residues_are_never_counted(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    config = E1Config(
-        hidden_size=16, intermediate_size=32, gated_mlp=True, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, global_attention_every_n_layers=2, clip_qkv=8.0, max_num_sequences=4,
-    )  # fmt: skip
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        E1ForMaskedLM(config).save_pretrained(tmp_path / "encoder")
+    sizes = {"num_hidden_layers": 2, "global_attention_every_n_layers": 2, "max_num_sequences": 4}
+    tiny_e1.save(tmp_path / "encoder", **sizes)
     text = "".join(f">{name}\n{sequence}\n{labels}\n" for name, (sequence, labels) in proteins.items())
     (tmp_path / "ZN.fa").write_text(text)
     settings = (

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM
+import tiny_e1
+from bindtune import E1BatchPreparer, E1ForMaskedLM
 
 PROTEIN = "MKTAYIAKQR"
 ALIGNMENT = f">p1\n{PROTEIN}\n>copy\n{PROTEIN}\n>near\nMKTAYIAKQW\n>far\nMK-AWWWWaaQW\n"
@@ -18,13 +19,13 @@ ALIGNMENT = f">p1\n{PROTEIN}\n>copy\n{PROTEIN}\n>near\nMKTAYIAKQW\n>far\nMK-AWWW
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.manual_seed(0)
-    config = E1Config(
+    config = tiny_e1.config(
         hidden_size=32,
         intermediate_size=48,
-        num_hidden_layers=3,
+        gated_mlp=False,
         num_attention_heads=4,
         num_key_value_heads=4,
-        global_attention_every_n_layers=3,
+        clip_qkv=None,
         initializer_range=0.3,
         max_num_sequences=8,
         max_num_positions_within_seq=30,

@@ -1,7 +1,9 @@
-"""What the layers of an encoder keep for their backward pass, and need while it runs, in bytes.
+"""Bytes that the layers of an encoder save for their backward pass, and need while it runs.
 
-Counted tensor by tensor from the code of `e1.py`, `dnabert2.py`, `residue.py`, `fused.py` and
-`attention.py`, from the parameters that are trained and the adapters that there are.
+They are counted tensor by tensor, as `e1.py`, `dnabert2.py`, `residue.py`, `fused.py` and `attention.py` make them.
+Measuring them instead needs a real step of the real size: both encoders read how many tokens a batch holds, which
+tensors without values (the meta device, fake tensors) cannot say. Nor do hooks on saved tensors see what the backward
+pass needs beside, or what a GPU would save. A test holds the counts to such hooks on small models.
 
 Shapes: B rows, T columns of the padded batch, N real tokens, M those of the queries (of the rows' last sequences), W
 masked ones, D width, I inner width, H heads, K ions, V vocabulary, r rank of the adapters.
@@ -69,32 +71,34 @@ class Arithmetic:
         return 2 if self.half else WIDE
 
 
-class Kept(NamedTuple):
-    """A layer's bytes: kept until its backward pass, its input, needed while it runs backward, gradients made there."""
+class LayerBytes(NamedTuple):
+    """Bytes of a layer: saved for its backward pass, its input, needed while it runs backward, gradients made there."""
 
-    kept: float
+    saved: float
     entry: float
     work: float
     gradients: float
 
 
-class Head(NamedTuple):
+class HeadBytes(NamedTuple):
     """Bytes before and after the layers.
 
     Args:
-        kept: for the backward pass.
+        saved: for the backward pass.
         shared: what all layers read and none changes: angles, or the bias of attention.
         logits: scores and outputs.
         work: needed while the heads run backward.
     """
 
-    kept: float
+    saved: float
     shared: float
     logits: float
     work: float
 
 
-def kept_by(model: nn.Module, batch: BatchShape, arithmetic: Arithmetic) -> tuple[list[Kept], Head] | None:
+def count_activations(
+    model: nn.Module, batch: BatchShape, arithmetic: Arithmetic
+) -> tuple[list[LayerBytes], HeadBytes] | None:
     """Of each layer, and of what comes before and after them; None for an encoder that is not known here.
 
     Args:
@@ -104,8 +108,8 @@ def kept_by(model: nn.Module, batch: BatchShape, arithmetic: Arithmetic) -> tupl
     """
     if isinstance(model, E1ForResidueClassification):
         encoder: Any = model._original_model
-        found = next((part for part in encoder.modules() if isinstance(part, E1ForMaskedLM)), None)
-        return None if found is None else _E1(found, batch, arithmetic).with_heads(model)
+        e1 = next((part for part in encoder.modules() if isinstance(part, E1ForMaskedLM)), None)
+        return None if e1 is None else _E1(e1, batch, arithmetic).with_heads(model)
     native = next((part for part in model.modules() if isinstance(part, DNABert2ForMaskedLM)), None)
     return None if native is None else _DNABert2(native, batch, arithmetic).counted()
 
@@ -126,7 +130,7 @@ class _Counter:
         self.narrow = arithmetic.narrow
 
     def inputs(
-        self, tokens: int, width: int, readers: Iterable[nn.Module], *, flows: bool, kept_anyway: bool = False
+        self, tokens: int, width: int, readers: Iterable[nn.Module], *, flows: bool, saved_anyway: bool = False
     ) -> float:
         """Bytes that linear layers keep of one input (tokens, width) that they share.
 
@@ -139,7 +143,7 @@ class _Counter:
             width: its features.
             readers: linear layers, with or without adapters.
             flows: whether the input has a gradient.
-            kept_anyway: whether something else keeps the input, or can make it again.
+            saved_anyway: whether something else keeps the input, or can make it again.
         """
         shared, own = False, 0.0
         for reader in readers:
@@ -153,7 +157,7 @@ class _Counter:
             shared = shared or dropout == 0
             if dropout:
                 own += tokens * width * (self.narrow + (_FLAG if flows else 0))
-        return own + (self.narrow * tokens * width if shared and not kept_anyway else 0)
+        return own + (self.narrow * tokens * width if shared and not saved_anyway else 0)
 
 
 class _E1(_Counter):
@@ -164,13 +168,13 @@ class _E1(_Counter):
         self.model, self.config = model, model.config
         self.queries = batch.tokens if batch.queries is None else batch.queries
 
-    def with_heads(self, whole: E1ForResidueClassification) -> tuple[list[Kept], Head]:
+    def with_heads(self, whole: E1ForResidueClassification) -> tuple[list[LayerBytes], HeadBytes]:
         """Of all layers, and of what comes before and after them."""
         layers = list(self._layers())
         flows = _trained(self.model.model)
         return layers, self._head(whole, flows=flows)
 
-    def _layers(self) -> Iterator[Kept]:
+    def _layers(self) -> Iterator[LayerBytes]:
         last = self.config.last_global if self.queries < self.batch.tokens else None
         narrowed = last is None and self.queries < self.batch.tokens  # no layer reads the context
         tokens = self.queries if narrowed else self.batch.tokens
@@ -180,75 +184,75 @@ class _E1(_Counter):
             yield self._layer(layer, before=tokens, after=after, flows=flows)
             flows, tokens = flows or _trained(layer), after
 
-    def _layer(self, layer: E1Layer, *, before: int, after: int, flows: bool) -> Kept:
+    def _layer(self, layer: E1Layer, *, before: int, after: int, flows: bool) -> LayerBytes:
         """A layer that turns (before, D) into (after, D)."""
         config, narrow = self.config, self.narrow
         width, inner, heads = config.hidden_size, config.intermediate_size or 0, config.num_attention_heads
         held, mlp = layer.norm_attn_norm, layer.ffn.mlp
         attention = held.self_attn
-        kept = self._norm(held.input_layernorm, before, flows=flows)
+        saved = self._norm(held.input_layernorm, before, flows=flows)
         normed = flows or _trained(held.input_layernorm)
         reads_all, asks = [attention.k_proj, attention.v_proj], [attention.q_proj]
         if after == before:
-            kept += self.inputs(before, width, [*asks, *reads_all], flows=normed)
+            saved += self.inputs(before, width, [*asks, *reads_all], flows=normed)
         else:
-            kept += self.inputs(before, width, reads_all, flows=normed)
-            kept += self.inputs(after, width, asks, flows=normed) + _INDEX * after
+            saved += self.inputs(before, width, reads_all, flows=normed)
+            saved += self.inputs(after, width, asks, flows=normed) + _INDEX * after
         parts = ((attention.q_proj, after, heads), (attention.k_proj, before, 0), (attention.v_proj, before, 0))
         if config.clip_qkv is not None:  # where nothing was clamped
             groups = config.num_key_value_heads or 0
-            kept += sum(
+            saved += sum(
                 _FLAG * tokens * (own or groups) * config.head_size
                 for part, tokens, own in parts
                 if normed or _trained(part)
             )
         attended = normed or any(_trained(part) for part, _, _ in parts)
         if attended:  # queries, keys, values, output; the logarithms of the softmax's sums
-            kept += narrow * width * (2 * before + 2 * after) + WIDE * after * heads
-        kept += self.inputs(after, width, [attention.o_proj], flows=attended, kept_anyway=attended)
+            saved += narrow * width * (2 * before + 2 * after) + WIDE * after * heads
+        saved += self.inputs(after, width, [attention.o_proj], flows=attended, saved_anyway=attended)
         moved = attended or _trained(attention.o_proj)
-        kept += self._norm(held.post_attention_layernorm, after, flows=moved)
+        saved += self._norm(held.post_attention_layernorm, after, flows=moved)
         normed = moved or _trained(held.post_attention_layernorm)
         up = [mlp.w1, mlp.w3] if mlp.gated else [mlp.w1]
-        kept += self.inputs(after, width, up, flows=normed)
+        saved += self.inputs(after, width, up, flows=normed)
         hidden = normed or any(_trained(part) for part in up)
         if hidden:
-            kept += narrow * after * inner * (1 if not mlp.gated else 2 if mlp.fused else 3)
+            saved += narrow * after * inner * (1 if not mlp.gated else 2 if mlp.fused else 3)
         again = mlp.fused and hidden and not self.arithmetic.checkpointing  # `recomputed_product`
-        kept += self.inputs(after, inner, [mlp.w2], flows=hidden, kept_anyway=again)
+        saved += self.inputs(after, inner, [mlp.w2], flows=hidden, saved_anyway=again)
         entry = narrow * before * width if flows or _trained(layer) else 0.0
         # The gated step of the MLP: the gradient that comes, those of gate and value, and that of the residual. What
-        # the last projection kept under checkpointing is gone by then.
+        # the last projection saved under checkpointing is gone by then.
         work = narrow * after * ((2 if self.arithmetic.checkpointing else 3) * inner + width)
-        return Kept(kept=kept, entry=entry, work=work, gradients=_gradients(layer))
+        return LayerBytes(saved=saved, entry=entry, work=work, gradients=_gradients(layer))
 
     def _norm(self, norm: nn.Module, tokens: int, *, flows: bool) -> float:
         """The fused norm: its input and a number for each token."""
         return (self.narrow * self.config.hidden_size + WIDE) * tokens if flows or _trained(norm) else 0.0
 
-    def _head(self, whole: E1ForResidueClassification, *, flows: bool) -> Head:
+    def _head(self, whole: E1ForResidueClassification, *, flows: bool) -> HeadBytes:
         batch, narrow, width, asked = self.batch, self.narrow, self.config.hidden_size, self.queries
         ions, places = len(whole.ion_types), batch.rows * batch.columns
         # Cosine and sine of positions in the sequence and in the row.
         shared = 2 * 2 * narrow * batch.tokens * (self.config.head_size // 2) if flows else 0
-        kept = self._norm(self.model.model.norm, asked, flows=flows)
-        kept += _INDEX * asked if flows else 0  # where tokens stand in the padded batch
-        kept += 2 * _INDEX * batch.tokens if _trained(self.model.model.embed_tokens) else 0  # what was looked up
+        saved = self._norm(self.model.model.norm, asked, flows=flows)
+        saved += _INDEX * asked if flows else 0  # where tokens stand in the padded batch
+        saved += 2 * _INDEX * batch.tokens if _trained(self.model.model.embed_tokens) else 0  # what was looked up
         # Each ion: the norm's mean and deviation, and dropout's noise and output; the norm's input is the same for all.
         half = self.arithmetic.half
         for head in whole.classifier_heads.values():
             dropped: Any = head
-            kept += asked * (2 * WIDE + width * (narrow + (self.noise if dropped.dropout.p else 0)))
-            kept += WIDE * asked * width if half else 0
-        kept += narrow * asked * width if ions and not half else 0
+            saved += asked * (2 * WIDE + width * (narrow + (self.noise if dropped.dropout.p else 0)))
+            saved += WIDE * asked * width if half else 0
+        saved += narrow * asked * width if ions and not half else 0
         # Binding losses keep logit, target and whether the label is known.
-        kept += places * ions * (2 * WIDE + 3 * _FLAG)
+        saved += places * ions * (2 * WIDE + 3 * _FLAG)
         logits = narrow * places * width + WIDE * places * ions
         work = 3 * narrow * places * width if flows else WIDE * asked * width
         if whole.mlm_weight:
             more, scored = self._mlm()
-            kept, logits = kept + more, logits + scored
-        return Head(kept=kept, shared=shared, logits=logits, work=work)
+            saved, logits = saved + more, logits + scored
+        return HeadBytes(saved=saved, shared=shared, logits=logits, work=work)
 
     @property
     def noise(self) -> int:
@@ -256,12 +260,12 @@ class _E1(_Counter):
         return _FLAG if self.arithmetic.on_gpu else WIDE
 
     def _mlm(self) -> tuple[float, float]:
-        """Kept by the masked-LM head, and its scores: those of masked tokens, and the padded ones that are returned."""
+        """Bytes that the masked-LM head saves, and those of its padded scores."""
         masked, width, vocabulary = self.batch.masked, self.config.hidden_size, self.config.vocab_size
         hidden = self.narrow * masked * width  # the input of the activation; the norm's is the next one
         trained = _trained(self.model.mlm_head)
-        kept = hidden * (2 if not trained else 4) + WIDE * masked * vocabulary
-        return kept, WIDE * self.batch.rows * self.batch.columns * vocabulary
+        saved = hidden * (2 if not trained else 4) + WIDE * masked * vocabulary
+        return saved, WIDE * self.batch.rows * self.batch.columns * vocabulary
 
 
 class _DNABert2(_Counter):
@@ -271,7 +275,7 @@ class _DNABert2(_Counter):
         super().__init__(batch, arithmetic)
         self.model, self.config = model, model.config
 
-    def counted(self) -> tuple[list[Kept], Head]:
+    def counted(self) -> tuple[list[LayerBytes], HeadBytes]:
         """Of all layers, and of what comes before and after them."""
         embeddings = self.model.bert.embeddings
         flows = _trained(embeddings)
@@ -282,36 +286,36 @@ class _DNABert2(_Counter):
             flows = flows or _trained(layer)
         return layers, self._head(flows_in=_trained(embeddings))
 
-    def _layer(self, layer: Any, *, after: int, flows: bool) -> Kept:
+    def _layer(self, layer: Any, *, after: int, flows: bool) -> LayerBytes:
         """A layer that attends over all tokens, and goes on with `after` of them."""
         batch, config, narrow = self.batch, self.config, self.narrow
         width, inner, heads = config.hidden_size, config.intermediate_size, config.num_attention_heads
         before, places = batch.tokens, batch.rows * batch.columns
         attention, closing, mlp = layer.attention.self, layer.attention.output, layer.mlp
-        kept = self.inputs(before, width, [attention.Wqkv], flows=flows)
+        saved = self.inputs(before, width, [attention.Wqkv], flows=flows)
         attended = flows or _trained(attention)
         if attended:  # queries, keys, values and output over the padded batch; the softmax's sums
-            kept += narrow * places * 4 * width + WIDE * places * heads
-            kept += narrow * self._bias() if self.arithmetic.half else 0  # a copy in the product's type for each layer
+            saved += narrow * places * 4 * width + WIDE * places * heads
+            saved += narrow * self._bias() if self.arithmetic.half else 0  # a copy in the product's type for each layer
         own = not batch.padded and after == before  # the projection reads attention's own output
-        kept += self.inputs(after, width, [closing.dense], flows=attended, kept_anyway=own)
+        saved += self.inputs(after, width, [closing.dense], flows=attended, saved_anyway=own)
         moved = attended or _trained(closing.dense)
-        kept += self._closing(after, p=closing.p, flows=moved)
-        kept += self.inputs(after, width, [mlp.gated_layers], flows=moved or _trained(closing))
+        saved += self._closing(after, p=closing.p, flows=moved)
+        saved += self.inputs(after, width, [mlp.gated_layers], flows=moved or _trained(closing))
         gated = moved or _trained(mlp.gated_layers)
-        kept += narrow * after * 2 * inner if gated else 0
+        saved += narrow * after * 2 * inner if gated else 0
         dropped = bool(mlp.p)
-        kept += self._own_noise(after * inner) if dropped and gated else 0
-        kept += self.inputs(after, inner, [mlp.wo], flows=gated)
-        kept += self._closing(after, p=0.0, flows=gated or _trained(mlp.wo))
+        saved += self._own_noise(after * inner) if dropped and gated else 0
+        saved += self.inputs(after, inner, [mlp.wo], flows=gated)
+        saved += self._closing(after, p=0.0, flows=gated or _trained(mlp.wo))
         # In front of the gate: the gradient that comes, that of gate and value, a product, and that of the residual;
-        # what the second projection kept is gone by then.
+        # what the second projection saved is gone by then.
         work = after * (4 * inner + width) * narrow - (after * inner * (narrow + _FLAG) if dropped else 0)
         work = max(work, places * 7 * width * narrow)  # in attention, the gradients of queries, keys and values
-        return Kept(kept=kept, entry=WIDE * before * width, work=work, gradients=_gradients(layer))
+        return LayerBytes(saved=saved, entry=WIDE * before * width, work=work, gradients=_gradients(layer))
 
     def _closing(self, tokens: int, *, p: float, flows: bool) -> float:
-        """Dropout, residual, norm: where dropout kept; the norm's input, mean and deviation."""
+        """Dropout, residual, norm: where dropout saved; the norm's input, mean and deviation."""
         if not flows:
             return 0.0
         noise = self._own_noise(tokens * self.config.hidden_size) if p else 0
@@ -326,18 +330,18 @@ class _DNABert2(_Counter):
         rows = self.batch.rows if self.batch.padded else 1
         return rows * self.config.num_attention_heads * self.batch.columns**2
 
-    def _head(self, *, flows_in: bool) -> Head:
+    def _head(self, *, flows_in: bool) -> HeadBytes:
         batch, config, narrow = self.batch, self.config, self.narrow
         width, vocabulary, masked = config.hidden_size, config.vocab_size, batch.masked
-        kept = self._closing(batch.tokens, p=config.hidden_dropout_prob, flows=flows_in)
-        kept += _INDEX * (3 * batch.tokens + 2 * masked)  # ids, types, places; labelled tokens
+        saved = self._closing(batch.tokens, p=config.hidden_dropout_prob, flows=flows_in)
+        saved += _INDEX * (3 * batch.tokens + 2 * masked)  # ids, types, places; labelled tokens
         head = self.model.cls.predictions
         transform = head.transform
-        kept += self.inputs(masked, width, [transform.dense], flows=True)
-        kept += narrow * masked * width + WIDE * masked * (width + 2)  # inputs of the activation and of the norm
-        kept += self.inputs(masked, width, [head.decoder], flows=True)
-        kept += (WIDE + _INDEX / vocabulary) * masked * vocabulary  # logarithms of the probabilities
+        saved += self.inputs(masked, width, [transform.dense], flows=True)
+        saved += narrow * masked * width + WIDE * masked * (width + 2)  # inputs of the activation and of the norm
+        saved += self.inputs(masked, width, [head.decoder], flows=True)
+        saved += (WIDE + _INDEX / vocabulary) * masked * vocabulary  # logarithms of the probabilities
         scores = masked * vocabulary
         # Backward, the gradient of the scores is made from that of the logarithms.
         logits = (narrow + WIDE if self.arithmetic.half else WIDE) * scores
-        return Head(kept=kept, shared=WIDE * self._bias(), logits=logits, work=2 * WIDE * scores)
+        return HeadBytes(saved=saved, shared=WIDE * self._bias(), logits=logits, work=2 * WIDE * scores)

@@ -1,6 +1,7 @@
 """Peak memory of a training step, from the shape of a model and of a batch: nothing is run and no weights are needed.
 
-The model may lie on any device; `torch.device("meta")` costs nothing. What its layers keep is counted in `kept.py`.
+The model may lie on any device; `torch.device("meta")` costs nothing. `activation_bytes.py` counts what its
+layers save.
 
 Time moves through a step like this: activations grow in the forward pass; in the backward pass they go layer by layer
 while gradients come; the peak is the worst moment of that. Optimiser state is there from the second step on.
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from bindtune.models.activation_bytes import WIDE, Arithmetic, BatchShape, Head, Kept, kept_by
+from bindtune.models.activation_bytes import WIDE, Arithmetic, BatchShape, HeadBytes, LayerBytes, count_activations
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,10 @@ def predict_memory(model: nn.Module, batch: BatchShape, arithmetic: Arithmetic) 
         batch: the batch.
         arithmetic: how the step is computed.
     """
-    found = kept_by(model, batch, arithmetic)
-    if found is None:
+    counted = count_activations(model, batch, arithmetic)
+    if counted is None:
         return None
-    layers, head = found
+    layers, head = counted
     adapters, weights = _bytes(model, adapters=True), _bytes(model, adapters=False)
     trained = WIDE * sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     linear = sum(part.weight.numel() for part in model.modules() if isinstance(part, nn.Linear))
@@ -79,13 +80,13 @@ def predict_memory(model: nn.Module, batch: BatchShape, arithmetic: Arithmetic) 
 
 def saved_for_backward(model: nn.Module, batch: BatchShape, arithmetic: Arithmetic) -> float | None:
     """Bytes that a forward pass leaves for the backward pass, parameters not counted; None as in `predict_memory`."""
-    found = kept_by(model, batch, arithmetic)
-    if found is None:
+    counted = count_activations(model, batch, arithmetic)
+    if counted is None:
         return None
-    layers, head = found
+    layers, head = counted
     if arithmetic.checkpointing:
-        return sum(layer.entry for layer in layers) + head.kept
-    return sum(layer.kept for layer in layers) + head.kept + head.shared
+        return sum(layer.entry for layer in layers) + head.saved
+    return sum(layer.saved for layer in layers) + head.saved + head.shared
 
 
 class _Moment(NamedTuple):
@@ -95,22 +96,23 @@ class _Moment(NamedTuple):
     working: float
 
 
-def _worst(layers: Sequence[Kept], head: Head, trained: float, arithmetic: Arithmetic) -> _Moment:
+def _worst(layers: Sequence[LayerBytes], head: HeadBytes, trained: float, arithmetic: Arithmetic) -> _Moment:
     """The moment of a step with most bytes: the backward pass of the heads, or of a layer."""
-    resting = [layer.entry if arithmetic.checkpointing else layer.kept for layer in layers]
+    resting = [layer.entry if arithmetic.checkpointing else layer.saved for layer in layers]
     before = list(accumulate(resting, initial=head.shared))
     everything = arithmetic.accumulated > 1
-    moments = [_Moment(before[-1] + head.kept, head.logits, trained if everything else 0.0, head.work)]
+    moments = [_Moment(before[-1] + head.saved, head.logits, trained if everything else 0.0, head.work)]
     made = trained - sum(layer.gradients for layer in layers)
-    for place in reversed(range(len(layers))):
-        layer = layers[place]
-        again = layer.kept if arithmetic.checkpointing else 0.0
+    for number in reversed(range(len(layers))):
+        layer = layers[number]
+        again = layer.saved if arithmetic.checkpointing else 0.0
         made += layer.gradients
         held = trained if everything else max(made, 0.0)
-        moments.append(_Moment(before[place + 1] + again, head.logits, held, layer.work))
+        moments.append(_Moment(before[number + 1] + again, head.logits, held, layer.work))
     return max(moments, key=sum)
 
 
 def _bytes(model: nn.Module, *, adapters: bool) -> float:
-    found = (parameter for name, parameter in model.named_parameters() if ("lora_" in name) == adapters)
-    return WIDE * sum(parameter.numel() for parameter in found)
+    return WIDE * sum(
+        parameter.numel() for name, parameter in model.named_parameters() if ("lora_" in name) == adapters
+    )

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import rounding
-from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM, load_ensemble_models, load_lora_checkpoint
+import tiny_e1
+from bindtune import E1BatchPreparer, E1ForMaskedLM, load_ensemble_models, load_lora_checkpoint
 from bindtune.errors import CheckpointError
 from bindtune.runs.names import BEST
 
@@ -113,11 +114,7 @@ def test_the_encoder_may_lie_elsewhere(run: Path) -> None:
 
 
 def write_encoder(folder: Path, width: int) -> None:
-    config = E1Config(
-        hidden_size=width, intermediate_size=32, gated_mlp=True, num_hidden_layers=3, num_attention_heads=2,
-        num_key_value_heads=2, global_attention_every_n_layers=3,
-    )  # fmt: skip
-    E1ForMaskedLM(config).save_pretrained(folder)
+    E1ForMaskedLM(tiny_e1.config(hidden_size=width)).save_pretrained(folder)
 
 
 def test_an_encoder_of_another_shape_is_refused(run: Path) -> None:

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 import rounding
-from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM
+import tiny_e1
+from bindtune import E1BatchPreparer, E1ForMaskedLM
 from bindtune.data.protein.step_batches import budgeted
 from bindtune.errors import BindtuneError, InputError
 from bindtune.inference.variants import position_scores, score_variants
@@ -20,13 +21,13 @@ from bindtune.models.e1_tokens import TOKEN_ID
 @pytest.fixture(scope="module")
 def model() -> E1ForMaskedLM:
     torch.manual_seed(0)
-    config = E1Config(
+    config = tiny_e1.config(
         hidden_size=32,
         intermediate_size=48,
-        num_hidden_layers=3,
+        gated_mlp=False,
         num_attention_heads=4,
         num_key_value_heads=4,
-        global_attention_every_n_layers=3,
+        clip_qkv=None,
         initializer_range=0.3,
         max_num_sequences=8,
     )

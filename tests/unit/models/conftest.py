@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM
+from bindtune import E1BatchPreparer, E1ForMaskedLM
+from tiny_e1 import build
 
 IDS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
 ESM_VOCABULARY = [*["<cls>", "<pad>", "<eos>", "<unk>"], *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>"]
@@ -19,25 +20,8 @@ def tiny_e1() -> Callable[..., E1ForMaskedLM]:
     """Make a random three-layer E1, the same for the same arguments."""
 
     def make(*, seed: int = 0, scale: float = 0.2, **changes: Any) -> E1ForMaskedLM:
-        given: dict[str, Any] = {
-            "hidden_size": 16,
-            "intermediate_size": 24,
-            "gated_mlp": True,
-            "num_hidden_layers": 3,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 2,
-            "global_attention_every_n_layers": 3,
-            "clip_qkv": 8.0,
-            "rope_theta_global": 500.0,
-            "max_num_sequences": 8,
-        }
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            model = E1ForMaskedLM(E1Config(**{**given, **changes})).eval()
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    parameter += scale * torch.randn_like(parameter)
-        return model
+        changes = {"intermediate_size": 24, "rope_theta_global": 500.0, "max_num_sequences": 8, **changes}
+        return build(seed=seed, noise=scale, **changes)
 
     return make
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
 import rounding
+import tiny_e1
 from bindtune import E1BatchPreparer, E1Config, E1ForMaskedLM, E1Model
 from bindtune.errors import CheckpointError, ConfigError
 from bindtune.models.e1_tokens import last_sequence_mask
@@ -18,27 +19,14 @@ from bindtune.models.e1_tokens import last_sequence_mask
 IDS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
 MIXED = ["MFCATEEKL,MCCASDF,MFCC?SEF", "ACD", "MK,ACDEFGHIKL", "WYV,ACDEFGHIKL", "MKTAYIAKQR"]
 SETTINGS: dict[str, Any] = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "gated_mlp": True,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 4,
-    "global_attention_every_n_layers": 3,
-    "clip_qkv": 0.7,
-    "rope_theta_global": 500.0,
-    "max_num_sequences": 8,
-}
+    **tiny_e1.SIZES, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "num_key_value_heads": 4, "clip_qkv": 0.7, "rope_theta_global": 500.0, "max_num_sequences": 8,
+}  # fmt: skip
 
 
 def tiny(*, seed: int = 0, scale: float = 0.3, **changes: Any) -> E1ForMaskedLM:
     """A small model with weights large enough for every part to matter."""
-    torch.manual_seed(seed)
-    model = E1ForMaskedLM(E1Config(**{**SETTINGS, **changes})).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += scale * torch.randn_like(parameter)
-    return model
+    return tiny_e1.build(seed=seed, noise=scale, **{**SETTINGS, **changes})
 
 
 def tensors(sequences: list[str], **options: Any) -> dict[str, Tensor]:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bindtune import E1BatchPreparer, E1Config, E1ForJointBindingMLM, E1ForMaskedLM
+import tiny_e1
+from bindtune import E1BatchPreparer, E1ForJointBindingMLM
 from bindtune.models.activation_bytes import WIDE, Arithmetic, BatchShape
 from bindtune.models.adapters import add_lora
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
@@ -55,13 +56,11 @@ def e1(
     texts: tuple[str, ...], *, lora: float | None, checkpointing: bool, **changes: Any
 ) -> tuple[Any, Any, BatchShape]:
     """A small E1 with two ions, a batch, and its shape; `lora` is the adapters' dropout."""
-    given: dict[str, Any] = {
-        "hidden_size": 64, "intermediate_size": 96, "gated_mlp": True, "num_hidden_layers": 4, "num_attention_heads": 4,
-        "num_key_value_heads": 4, "global_attention_every_n_layers": 3, "clip_qkv": 8.0, "max_num_sequences": 8,
-    }  # fmt: skip
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4}
+    sizes |= {"num_key_value_heads": 4, "max_num_sequences": 8, **changes}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        encoder: Any = E1ForMaskedLM(E1Config(**{**given, **changes}))
+        encoder: Any = tiny_e1.build(**sizes).train()
         if lora is not None:
             targets = PROJECTIONS if encoder.config.gated_mlp else PROJECTIONS[:-1]
             encoder = add_lora(encoder, r=4, alpha=8, dropout=lora, target_modules=targets)
