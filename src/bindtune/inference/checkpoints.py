@@ -17,7 +17,7 @@ from bindtune.models.base_files import weight_files
 from bindtune.models.binding_checkpoint import is_untrained, read_heads
 from bindtune.models.hub_names import MODEL_CONFIG
 from bindtune.models.residue import E1ForResidueClassification, E1ResidueClassificationOutput
-from bindtune.models.run_encoder import find_encoder, same_weights
+from bindtune.models.run_encoder import find_encoder, same_encoder
 from bindtune.runs.kinds import require_run
 from bindtune.runs.names import (
     ADAPTERS_ENDING,
@@ -272,7 +272,7 @@ def _same_base(first: _FoldFiles, second: _FoldFiles, base_model: str | None) ->
     """Whether two folds were trained on one encoder, whatever they call it."""
     if first.has_own_encoder() and second.has_own_encoder():
         return True
-    return base_model is not None or same_weights(first.base(None), second.base(None))
+    return base_model is not None or same_encoder(first.base(None), second.base(None))
 
 
 def _with_heads(encoder: Any, files: _FoldFiles, *, adapter: str) -> E1ForResidueClassification:

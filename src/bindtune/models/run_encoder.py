@@ -9,12 +9,14 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from bindtune.errors import CheckpointError
 from bindtune.models.backbones import load_encoder
 from bindtune.models.base_files import base_files, in_hub_cache, weight_files
+from bindtune.models.encoder_settings import differing_settings, encoder_settings
 from bindtune.models.hub_names import MODEL_CONFIG, TOKENIZER
 from bindtune.runs.names import PROVENANCE
 from bindtune.runs.provenance import places, read_inputs, sha256
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 _BASE = "base "
 ENCODER_WEIGHTS = "encoder_weights"
 """What provenance.json calls the hash of the weights that does not depend on their files."""
+ENCODER_SETTINGS = "encoder_settings"
+"""What provenance.json calls the settings that decide what the weights compute."""
 _WEIGHTS = "weights"
 _DOCUMENTS = (MODEL_CONFIG, TOKENIZER)
 
@@ -137,24 +141,51 @@ def _noted_weights(noted: dict[str, str]) -> str:
 
 
 def _refuse_other_weights(run: Path, model: str, noted: dict[str, str]) -> None:
-    """Refuse other weights; another config.json is told, as copies of released models have it."""
+    """Refuse other weights, and a config.json or a tokenizer with which equal weights compute something else.
+
+    Copies of released models have a config.json of other bytes that means the same.
+    """
     changed = _changed(model, noted)
-    if changed == [MODEL_CONFIG]:
-        log.warning("%s: its config.json is not the one that %s began with; its weights are", model, run)
-    elif changed:
+    if set(changed) - {MODEL_CONFIG}:
         raise CheckpointError(
             f"{model}: not the base model of {run}: the hash of {', '.join(changed[:3])} is not the one in "
             f"{run / PROVENANCE}"
         )
+    settings = _noted_settings(run)
+    if not settings:
+        if changed:
+            log.warning("%s: its config.json is not the one that %s began with; its weights are", model, run)
+        return
+    differing = differing_settings(settings, encoder_settings(model))
+    if differing:
+        raise CheckpointError(
+            f"{model}: has the weights of the base model of {run}, and computes something else with them: "
+            f"{', '.join(differing[:3])}; expected the config.json and the tokenizer that the run began with"
+        )
 
 
-def same_weights(first: str, second: str) -> bool:
-    """Whether two names are of one encoder: of one folder, or of files with the same content."""
+def _noted_settings(run: Path) -> dict[str, Any]:
+    """What decides the encoder's computation, as the run noted it or as its encoder has it where that is unchanged."""
+    content = read_json(run / PROVENANCE) if (run / PROVENANCE).is_file() else {}
+    settings = content.get(ENCODER_SETTINGS)
+    if isinstance(settings, dict):
+        return settings
+    config = read_inputs(run / PROVENANCE).get(_BASE + MODEL_CONFIG, {})  # a run of an older version
+    path = Path(config.get("path", ""))
+    if path.is_file() and sha256(path) == config["sha256"]:
+        return encoder_settings(str(path.parent))
+    return {}
+
+
+def same_encoder(first: str, second: str) -> bool:
+    """Whether two names are of one encoder: of one folder, or of equal weights that compute the same."""
     if first == second or Path(first).resolve() == Path(second).resolve():
         return True
     files = [weight_files(name) for name in (first, second)]
     digests = [{name: sha256(path) for name, path in each.items()} for each in files]
-    return bool(digests[0]) and digests[0] == digests[1]
+    if not digests[0] or digests[0] != digests[1]:
+        return False
+    return not differing_settings(encoder_settings(first), encoder_settings(second))
 
 
 def weight_digest(checkpoint: str) -> str:

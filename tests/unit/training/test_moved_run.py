@@ -10,7 +10,7 @@ import pytest
 
 from bindtune.config import BindingConfig, PretrainConfig, build, dump
 from bindtune.errors import CheckpointError, ConfigError
-from bindtune.models.run_encoder import find_encoder, lasting_name, same_weights
+from bindtune.models.run_encoder import find_encoder, lasting_name, same_encoder
 from bindtune.runs.names import CONFIG, PROVENANCE
 from bindtune.runs.provenance import FOLDER, provenance, refuse_other_inputs, sha256
 from bindtune.training.binding.folder import check_folder
@@ -131,12 +131,12 @@ class TestEncoder:
         monkeypatch.chdir(project)
         assert lasting_name("models/enc") == str(project / "models/enc")
         assert lasting_name("a/enc") == "a/enc"
-        assert same_weights("models/enc", str(project / "models/enc"))
+        assert same_encoder("models/enc", str(project / "models/enc"))
         shutil.copytree(project / "models/enc", project / "copy")
-        assert same_weights("models/enc", "copy")
+        assert same_encoder("models/enc", "copy")
         (project / "copy/model.safetensors").write_text("other")
-        assert not same_weights("models/enc", "copy")
-        assert not same_weights("models/enc", "nothing")
+        assert not same_encoder("models/enc", "copy")
+        assert not same_encoder("models/enc", "nothing")
 
 
 class TestSettings:

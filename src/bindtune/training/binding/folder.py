@@ -13,7 +13,8 @@ from bindtune.errors import CheckError, ConfigError
 from bindtune.locks import refuse_link
 from bindtune.models.backbones import E1, find_backbone, load_encoder
 from bindtune.models.base_files import base_files, weight_files
-from bindtune.models.run_encoder import ENCODER_WEIGHTS, weight_digest
+from bindtune.models.encoder_settings import encoder_settings
+from bindtune.models.run_encoder import ENCODER_SETTINGS, ENCODER_WEIGHTS, weight_digest
 from bindtune.outputs import output_folder
 from bindtune.runs.exclusive import taking_turns
 from bindtune.runs.kinds import refuse_other_job
@@ -146,6 +147,7 @@ def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int)
         _refuse_other_origin(config, run, origin, processes=processes)
     else:
         origin[ENCODER_WEIGHTS] = weight_digest(config.model.checkpoint)
+        origin[ENCODER_SETTINGS] = encoder_settings(config.model.checkpoint)
         write_text(signed, json.dumps(origin, indent=2) + "\n")
     if (run / FOLDS).is_file() and begun:
         _refuse_other_folds(config, run / FOLDS, inputs)

@@ -1,0 +1,54 @@
+"""What an encoder computes with its weights: the settings of its config.json, and the token id of each residue."""
+
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+from bindtune.models.backbones import empty_encoder, find_backbone, is_protein_encoder, preparer_for
+
+_RESIDUES = "ACDEFGHIKLMNPQRSTVWYX"
+_WITHOUT_EFFECT = frozenset(
+    {
+        "initializer_range", "use_cache", "add_cross_attention", "vocab_list", "is_folding_model", "esmfold_config", "hidden_dropout_prob",
+        "attention_probs_dropout_prob", "classifier_dropout",
+    }
+)  # fmt: skip
+"""Of the initial weights, of training and of other models; equal weights give equal predictions whatever they are."""
+
+
+def encoder_settings(checkpoint: str) -> dict[str, Any]:
+    """The settings that decide what equal weights predict, as values of JSON.
+
+    They are those of the loaded configuration, so that a default counts as the value that it stands for. What
+    transformers notes in every config.json (its version, names, labels) is left out.
+
+    Args:
+        checkpoint: hub name or folder.
+
+    Returns:
+        Settings by name, with the token ids of a protein under "token_ids". Empty for a model that reads no proteins.
+
+    Raises:
+        CheckpointError: the configuration or the tokenizer cannot be read.
+    """
+    if not is_protein_encoder(find_backbone(checkpoint)):
+        return {}
+    model = empty_encoder(checkpoint)
+    content = model.config.to_dict()
+    names = content.keys() - PreTrainedConfig().to_dict().keys() - _WITHOUT_EFFECT
+    batch = preparer_for(model, checkpoint).get_batch_kwargs([_RESIDUES])
+    return {name: content[name] for name in sorted(names)} | {"token_ids": batch["input_ids"][0].tolist()}
+
+
+def differing_settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """The settings that both name and that differ, in words.
+
+    Examples:
+        >>> differing_settings({"num_attention_heads": 4}, {"num_attention_heads": 2, "rope_theta": 1e4})
+        ['num_attention_heads (4, here 2)']
+    """
+    return [
+        name if isinstance(before[name], list) else f"{name} ({before[name]!r}, here {now[name]!r})"
+        for name in sorted(before.keys() & now.keys())
+        if before[name] != now[name]
+    ]
