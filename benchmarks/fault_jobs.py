@@ -186,12 +186,18 @@ def unmerged(run: Path, target: Path) -> None:
 
 
 def differences(expected: Path, found: Path) -> list[str]:
-    """What two output folders do not have alike, but for times: files that one lacks, files that differ."""
+    """What two output folders do not have alike, but for times and where they lie: files that lack or differ."""
     ours, theirs = _files(expected), _files(found)
     told = [f"{name} is missing" for name in sorted(ours.keys() - theirs.keys())]
     told += [f"{name} was left behind" for name in sorted(theirs.keys() - ours.keys())]
     both = sorted(ours.keys() & theirs.keys())
-    return told + [f"{name} differs" for name in both if not _equal(ours[name], theirs[name])]
+    roots = (_root(expected), _root(found))
+    return told + [f"{name} differs" for name in both if not _equal(ours[name], theirs[name], roots)]
+
+
+def _root(folder: Path) -> str:
+    """The folder of a job, whose absolute path a run notes."""
+    return str(folder.absolute().parents[1])
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -199,14 +205,35 @@ def _files(folder: Path) -> dict[str, Path]:
     return {name: path for name, path in found.items() if not any(fnmatch(name, left) for left in _LEFT_OUT)}
 
 
-def _equal(one: Path, other: Path) -> bool:
+def _equal(one: Path, other: Path, roots: tuple[str, str]) -> bool:
     if one.suffix == ".json":
-        return _timeless(json.loads(one.read_text(encoding="utf-8"))) == _timeless(
-            json.loads(other.read_text(encoding="utf-8"))
+        ours, theirs = (
+            json.loads(path.read_text(encoding="utf-8").replace(root, ""))
+            for path, root in zip((one, other), roots, strict=True)
         )
+        return bool(_timeless(ours) == _timeless(theirs))
+    if one.suffix == ".pt":
+        return _unpacked(one, roots[0]) == _unpacked(other, roots[1])
     if one.suffix == ".safetensors":
         return _tensors(one) == _tensors(other)
     return one.read_bytes() == other.read_bytes()
+
+
+def _unpacked(path: Path, root: str) -> Any:
+    """What torch saved, with tensors as their bytes."""
+    import torch
+
+    return _plain(torch.load(path, map_location="cpu", weights_only=True), root)
+
+
+def _plain(value: Any, root: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(each, root) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each, root) for each in value]
+    if hasattr(value, "numpy"):
+        return str(value.dtype), tuple(value.shape), value.contiguous().numpy().tobytes()
+    return value.replace(root, "") if isinstance(value, str) else value
 
 
 def _tensors(path: Path) -> tuple[Any, bytes]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fault_jobs import JOBS, OUT, make_inputs, set_up, unmerged
 
@@ -73,6 +73,7 @@ def _child(work: Callable[[], int], log: Path, rights: bool, begins: int) -> NoR
             os.dup2(stream, number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the parent runs in the background
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         if not rights:
             _drop_rights()
         os.write(begins, b"1")
@@ -97,10 +98,31 @@ def _drop_rights() -> None:
         raise OSError("capset failed")
 
 
-def command(words: Sequence[str], folder: Path) -> Callable[[], int]:
+Watch = Callable[[str, bool], None]
+"""Is given the name that a file takes, before it takes it (False) and after (True)."""
+
+
+def _watch_renames(watch: Watch) -> None:
+    """Tell of every file that is renamed, in this process and those that it forks."""
+
+    def watched(rename: Callable[..., None]) -> Callable[..., None]:
+        def renamed(source: Any, target: Any, **options: Any) -> None:
+            name = Path(os.fsdecode(target)).name
+            watch(name, False)
+            rename(source, target, **options)
+            watch(name, True)
+
+        return renamed
+
+    os.replace, os.rename = watched(os.replace), watched(os.rename)
+
+
+def command(words: Sequence[str], folder: Path, watch: Watch | None = None) -> Callable[[], int]:
     """What runs a command line in a folder, with a cache and a temporary folder there."""
 
     def work() -> int:
+        if watch is not None:
+            _watch_renames(watch)
         import tempfile
 
         import datasets
@@ -123,9 +145,11 @@ def run(
     *,
     at: float | None = None,
     number: int = signal.SIGKILL,
+    again: float | None = None,
     grace: float | None = None,
     act: Callable[[], None] | None = None,
     rights: bool = True,
+    watch: Watch | None = None,
 ) -> Ended:
     """Run a command to its end, or until something is done to it.
 
@@ -134,22 +158,26 @@ def run(
         folder: to run in.
         at: seconds after which the signal is sent to all its processes, or `act` is called.
         number: of the signal.
+        again: seconds after the signal until it is sent once more.
         grace: seconds after the signal until SIGKILL.
         act: what to do instead of a signal.
         rights: whether root keeps those that other users do not have.
+        watch: is told of renamed files, in the process of the command.
     """
     for name in ("cache", "tmp"):
         (folder / name).mkdir(exist_ok=True)
         (folder / name).chmod(0o777)
     log = folder / "log"
-    process, started = fork(command(words, folder), log=log, rights=rights), time.monotonic()
+    process, started = fork(command(words, folder, watch), log=log, rights=rights), time.monotonic()
     ended = _wait(process, started + (LIMIT if at is None else at))
     if ended is None and at is not None:
         if act is not None:
             act()
         else:
             os.killpg(process, number)
-        ended = _wait(process, time.monotonic() + (LIMIT if grace is None else grace))
+        if again is not None and (ended := _wait(process, time.monotonic() + again)) is None:
+            os.killpg(process, number)
+        ended = ended or _wait(process, time.monotonic() + (LIMIT if grace is None else grace))
     code = None if ended is None else os.waitstatus_to_exitcode(ended)
     seconds = time.monotonic() - started
     _end(process, alive=ended is None)

@@ -10,7 +10,9 @@ matrix and what is bad; the exit status is 1 if anything is.
 
 import argparse
 import functools
+import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -129,6 +131,38 @@ def kills(bench: Bench) -> str:
         if ended.code in (0, -signal.SIGKILL):
             bench.finish(place, "kills", ended)
     return f"{done} kills, {chains} chains"
+
+
+def kills_at_writes(bench: Bench) -> str:
+    """SIGKILL before and after a file takes its name: one of each kind, caches among them, or some where few are asked."""
+    place = bench.folder()
+    record = place / "names"
+    record.touch()
+
+    def note(name: str, done: bool) -> None:
+        with record.open("a") as stream:
+            stream.write(f"{name}\n")
+
+    run(bench.job.words, place, watch=note)
+    kinds = dict.fromkeys(map(_kind, record.read_text().splitlines()))
+    cases = [(kind, done) for kind in kinds for done in (False, True)]
+    for kind, done in bench.generator.sample(cases, min(len(cases), bench.kills)):
+        place, after = bench.folder(), f"a kill {'after' if done else 'before'} {kind}"
+        ended = run(bench.job.words, place, watch=functools.partial(_kill_at, kind, done))
+        if ended.code != -signal.SIGKILL:
+            bench.note(place, f"was not ended by {after}", ended)
+        bench.check_whole(place, after)
+        bench.finish(place, after, ended)
+    return f"{min(len(cases), bench.kills)} of {len(cases)} places"
+
+
+def _kind(name: str) -> str:
+    return re.sub(r"[0-9a-f]{8,}|\d+", "#", name)
+
+
+def _kill_at(kind: str, done: bool, name: str, after: bool) -> None:
+    if (_kind(name), after) == (kind, done):
+        os.killpg(0, signal.SIGKILL)
 
 
 def full_disk(bench: Bench) -> str:
@@ -271,14 +305,14 @@ def unreadable(bench: Bench) -> str:
     return "told"
 
 
-def interrupted(bench: Bench) -> str:
+def interrupted(bench: Bench, *, again: float | None = None) -> str:
     """Ctrl-C, to all processes as a terminal sends it."""
     done = 0
     for _ in range(6 * bench.few):
         if done == bench.few:
             break
         place = bench.folder()
-        ended = run(bench.job.words, place, at=bench.moment(), number=signal.SIGINT)
+        ended = run(bench.job.words, place, at=bench.moment(), number=signal.SIGINT, again=again)
         if ended.code != 0:
             done += 1
             bench.check_told(place, ended, "interrupted", code=130)
@@ -287,22 +321,33 @@ def interrupted(bench: Bench) -> str:
     return f"{done} times"
 
 
-def terminated(bench: Bench) -> str:
+def interrupted_twice(bench: Bench) -> str:
+    """Ctrl-C, and once more while the command ends."""
+    return interrupted(bench, again=bench.generator.choice((0.001, 0.01, 0.05)))
+
+
+def hung_up(bench: Bench) -> str:
+    """SIGHUP, as a terminal sends it that is closed."""
+    return terminated(bench, number=signal.SIGHUP)
+
+
+def terminated(bench: Bench, *, number: signal.Signals = signal.SIGTERM) -> str:
     """SIGTERM, and SIGKILL some seconds later, as SLURM sends them."""
     outcomes = Counter[str]()
     for _ in range(6 * bench.few):
         if outcomes.total() - outcomes["ended before"] == bench.few:
             break
         place = bench.folder()
-        ended = run(bench.job.words, place, at=bench.moment(), number=signal.SIGTERM, grace=_GRACE)
-        if ended.code == 143:
-            bench.check_told(place, ended, "stopped by SIGTERM", code=143)
-        elif ended.code not in (0, -signal.SIGTERM, -signal.SIGKILL):
-            bench.note(place, "answers SIGTERM with something else", ended)
-        names = {0: "ended before", 143: "saved", -signal.SIGTERM: "at once", -signal.SIGKILL: "killed"}
+        ended = run(bench.job.words, place, at=bench.moment(), number=number, grace=_GRACE)
+        saved = 128 + number
+        if ended.code == saved:
+            bench.check_told(place, ended, f"stopped by {number.name}", code=saved)
+        elif ended.code not in (0, -number, -signal.SIGKILL):
+            bench.note(place, f"answers {number.name} with something else", ended)
+        names = {0: "ended before", saved: "saved", -number: "at once", -signal.SIGKILL: "killed"}
         outcomes[names.get(ended.code or 0, "bad")] += 1
-        bench.check_whole(place, "SIGTERM")
-        bench.finish(place, "SIGTERM", ended)
+        bench.check_whole(place, number.name)
+        bench.finish(place, number.name, ended)
     del outcomes["ended before"]
     return _shown(outcomes)
 
@@ -313,6 +358,7 @@ def _shown(outcomes: Counter[str]) -> str:
 
 FAULTS: dict[str, Callable[[Bench], str]] = {
     "SIGKILL": kills,
+    "SIGKILL at a write": kills_at_writes,
     "full disk": full_disk,
     "read-only disk": read_only,
     "output is a file": occupied,
@@ -320,7 +366,9 @@ FAULTS: dict[str, Callable[[Bench], str]] = {
     "input changes": changed,
     "unreadable input": unreadable,
     "Ctrl-C": interrupted,
+    "Ctrl-C twice": interrupted_twice,
     "SIGTERM": terminated,
+    "SIGHUP": hung_up,
 }
 
 

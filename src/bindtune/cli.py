@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -27,7 +28,7 @@ from bindtune.config import (
 )
 from bindtune.config.commands import COMMANDS
 from bindtune.encoding import print_everything, refuse_other_encodings, use_utf8
-from bindtune.errors import CheckError, ConfigError, Interrupted
+from bindtune.errors import CheckError, ConfigError, Interrupted, is_panic, library_text
 from bindtune.fault_messages import fault_message, resume_hint
 from bindtune.init.files import KINDS, write_files
 from bindtune.options import with_options
@@ -414,7 +415,8 @@ def demo(
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0 done, 1 a check said no, 2 the user can fix it, 130 interrupted, 143 stopped by SIGTERM and resumable.
+    Exit codes: 0 done, 1 a check said no, 2 the user can fix it, 130 interrupted, 143 stopped by SIGTERM and resumable,
+    129 stopped by SIGHUP and resumable. A second Ctrl-C ends the command at once.
     """
     use_utf8()
     print_everything()
@@ -423,6 +425,9 @@ def main() -> None:
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         asked.append(number)
+        if len(asked) > 1:  # while the first one tidies up, which the next command does too
+            os.write(2, f"bindtune: interrupted twice; go on with {resume_hint()}\n".encode())
+            os._exit(130)
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, interrupt)
@@ -435,7 +440,8 @@ def main() -> None:
         sys.stderr.write(f"bindtune: interrupted; go on with {resume_hint()}\n")
         sys.exit(130)
     finally:
-        signal.signal(signal.SIGINT, before)
+        if not asked:  # else a second Ctrl-C would be a traceback while the interpreter ends
+            signal.signal(signal.SIGINT, before)
 
 
 def _run() -> None:
@@ -443,14 +449,19 @@ def _run() -> None:
         refuse_other_encodings(sys.argv[1:])
         app()
     except Interrupted as stop:
-        sys.stderr.write(f"bindtune: stopped by SIGTERM; go on with {message_line(str(stop))}\n")
-        sys.exit(143)
+        sys.stderr.write(f"bindtune: stopped by {stop.signal.name}; go on with {message_line(str(stop))}\n")
+        sys.exit(128 + stop.signal)
     except Exception as error:
         message = fault_message(error)
         if message is None:
             raise
         sys.stderr.write(f"bindtune: {printable(message)}\n")
         sys.exit(1 if isinstance(error, CheckError) else 2)
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        sys.stderr.write(f"bindtune: a library in Rust fails on an input file: {printable(library_text(error))}\n")
+        sys.exit(2)
 
 
 def _told_by_the_main_thread(failure: threading.ExceptHookArgs) -> None:

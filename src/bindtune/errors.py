@@ -1,6 +1,7 @@
 """Errors that a user can fix. The command line prints their one line and exits with 2."""
 
 import re
+import signal
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,11 @@ def library_text(error: object, most: int = 200) -> str:
         end = next((n for n, sentence in enumerate(sentences) if _ADVICE.search(sentence)), len(sentences))
         text = " ".join(sentences[:end])
     return " ".join(text.split())[:most] or type(error).__name__
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether a library in Rust gave up: its error is no Exception, and has no public class."""
+    return type(error).__name__ == "PanicException"
 
 
 class InputError(BindtuneError):
@@ -126,7 +132,16 @@ class CheckpointError(BindtuneError):
 
 
 class Interrupted(Exception):  # noqa: N818 (a state, not an error)
-    """The run was asked to stop by SIGTERM, and saved what a resume needs; the message is how to go on."""
+    """A signal asked the run to stop, and it saved what a resume needs.
+
+    Args:
+        message: how to go on.
+        number: of the signal; None counts as SIGTERM: another process got it.
+    """
+
+    def __init__(self, message: str, *, number: int | None = None) -> None:
+        super().__init__(message)
+        self.signal = signal.Signals(number or signal.SIGTERM)
 
 
 class CheckError(BindtuneError):

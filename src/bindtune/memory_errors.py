@@ -10,7 +10,7 @@ from typing import Any
 from bindtune.errors import BindtuneError
 from bindtune.host_limits import host_memory, size
 
-_SENTENCES = (
+OUT_OF_MEMORY = (
     "allocate memory",  # "can't" by torch, "Cannot" by the system
     "not enough memory",
     "out of memory",
@@ -57,7 +57,7 @@ def _says_so(error: BaseException) -> bool:
         )
     # safetensors and tokenizers, which are written in Rust, have errors of no other class
     if isinstance(error, _NOT_THEIR_OWN) or type(error) is Exception or type(error).__name__ == "SafetensorError":
-        return any(words in str(error).lower() for words in _SENTENCES)
+        return any(words in str(error).lower() for words in OUT_OF_MEMORY)
     return False
 
 

@@ -1,10 +1,13 @@
 """Commands where the machine gives too little: memory, shared memory, open files, processes, a home, a terminal."""
 
 import os
+import pty
+import select
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,3 +87,26 @@ def test_shared_memory_that_is_full_or_small(
         assert "shm: No space left" in line and "num_workers=0" in line and "--shm-size" in line
     else:
         assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.slow
+def test_a_terminal_that_is_closed_saves_the_run(
+    tmp_path: Path, generated: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, validation, model = generated
+    words = [sys.executable, "-m", "bindtune", "pretrain", "--model_name_or_path", model, "--train_file", train,
+             "--validation_file", validation, "--output_dir", tmp_path / "run", "--max_steps", "5000",
+             "--eval_strategy", "no", "--save_steps", "100000", "--logging_steps", "1", "--report_to", "none",
+             "--preprocessing_num_workers", "1", "--dataloader_num_workers", "1"]  # fmt: skip
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    process, terminal = pty.fork()
+    if not process:
+        os.execv(sys.executable, list(map(str, words)))  # noqa: S606 (no shell is wanted)
+    output, end = b"", time.monotonic() + 200
+    while b"'loss'" not in output and time.monotonic() < end:
+        if select.select([terminal], [], [], 1)[0]:
+            output += os.read(terminal, 65536)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 129, output.decode()
+    states = list((tmp_path / "run").glob("checkpoint-*/trainer_state.json"))
+    assert len(states) == 1

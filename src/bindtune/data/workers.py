@@ -95,6 +95,7 @@ def _unpacked(arrays: dict[str, Any]) -> dict[str, Any]:
 def leave_signals(worker: int) -> None:
     """Let those that train answer a signal to all processes of a job; at their end they signal their workers again."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-from bindtune.models.backbones import empty_encoder, find_backbone, is_protein_encoder, preparer_for
+from bindtune.models.backbones import empty_encoder, preparer_for, read_config, recognise
 
 _RESIDUES = "ACDEFGHIKLMNPQRSTVWYX"
 _WITHOUT_EFFECT = frozenset(
@@ -31,7 +31,7 @@ def encoder_settings(checkpoint: str) -> dict[str, Any]:
     Raises:
         CheckpointError: the configuration or the tokenizer cannot be read.
     """
-    if not is_protein_encoder(find_backbone(checkpoint)):
+    if recognise(read_config(checkpoint)) is None:
         return {}
     model = empty_encoder(checkpoint)
     content = model.config.to_dict()

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, EsmForMaskedLM
 from bindtune.errors import CheckpointError, InputError
 from bindtune.models.e1_tokens import ProteinRow, sequences_of
 from bindtune.models.foreign_files import check_model, check_tokenizer
-from bindtune.models.load_errors import loading
+from bindtune.models.load_errors import loading, tokenising
 from bindtune.models.strict import ALL_INFO, check_complete
 
 _AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
@@ -96,6 +96,7 @@ class Esm2BatchPreparer:
 
         Raises:
             InputError: a row holds context, is empty or is too long.
+            CheckpointError: the tokenizer fails.
         """
         proteins = []
         for number, row in enumerate(sequences):
@@ -105,7 +106,8 @@ class Esm2BatchPreparer:
                 raise InputError(None, None, f"{name}: expected one protein of at most {self.max_residues} residues")
             proteins.append(protein)
         # A blank between residues: each letter is a token of its own, unknown ones included.
-        batch = self._tokenizer([" ".join(protein) for protein in proteins], padding=True, return_tensors="pt")
+        with tokenising(self._tokenizer):
+            batch = self._tokenizer([" ".join(protein) for protein in proteins], padding=True, return_tensors="pt")
         real = batch["attention_mask"].bool()
         positions = torch.arange(real.shape[1]).expand_as(real).masked_fill(~real, -1)
         tensors = {

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 from zipfile import BadZipFile
 
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
-from bindtune.errors import BindtuneError, CheckpointError, library_text
+from bindtune.errors import BindtuneError, CheckpointError, is_panic, library_text
 from bindtune.memory_errors import OutOfMemoryError, is_out_of_memory, out_of_memory
 
 DAMAGED = (
@@ -47,13 +48,27 @@ def loading(source: Path | str, what: str) -> Iterator[None]:
         if is_out_of_memory(error):
             raise OutOfMemoryError(out_of_memory(error, f"{source} does not fit, or is damaged")) from error
         raise CheckpointError(f"{source}: {what}: {_one_line(error)}") from error
-    except Exception as error:
-        if type(error) is not Exception or is_out_of_memory(error):
+    except BaseException as error:
+        if not is_panic(error) and (type(error) is not Exception or is_out_of_memory(error)):
             raise
         raise CheckpointError(f"{source}: {what}: {_one_line(error)}") from error  # tokenizers has no error of its own
 
 
-def _one_line(error: Exception) -> str:
+@contextmanager
+def tokenising(tokenizer: Any) -> Iterator[None]:
+    """Name the tokenizer in the error where its files make it fail on a sequence, such as a pattern without end.
+
+    Args:
+        tokenizer: of transformers, which knows where it came from.
+
+    Raises:
+        CheckpointError: the block failed.
+    """
+    with loading(tokenizer.name_or_path, "the tokenizer fails"):
+        yield
+
+
+def _one_line(error: BaseException) -> str:
     text = str(error)
     if not text.strip():
         return f"it is empty or cut off ({type(error).__name__})"

@@ -12,6 +12,7 @@ from transformers import PreTrainedConfig
 from bindtune.data.dna.tokens import load_tokenizer
 from bindtune.models.backbones import load_backbone, read_config, recognise
 from bindtune.models.e1_tokens import IDS
+from bindtune.models.load_errors import tokenising
 from bindtune.models.loading import load_masked_lm
 
 LOGITS, HIDDEN = "logits", "hidden states"
@@ -109,7 +110,8 @@ class DnaModel(Subject):
 
     def tokens(self, sequences: Sequence[str]) -> tuple[dict[str, Tensor], Tensor]:
         """See `Subject`."""
-        batch = self._tokenizer(list(sequences), padding=True, return_tensors="pt")
+        with tokenising(self._tokenizer):
+            batch = self._tokenizer(list(sequences), padding=True, return_tensors="pt")
         both = {name: batch[name] for name in ("input_ids", "attention_mask")}
         return both, both["attention_mask"].bool()
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np

@@ -214,3 +214,21 @@ def test_what_is_not_one_protein_of_fitting_length_is_refused(esm_folder: Path, 
     with pytest.raises(InputError, match="P12345: expected one protein of at most 1022 residues"):
         preparer.get_batch_kwargs(["MK", text], names=["first", "P12345"])
     assert preparer.get_batch_kwargs(["A" * 1022])["input_ids"].shape == (1, 1022 + preparer.frame)
+
+
+def test_a_tokenizer_whose_pattern_takes_for_ever_is_named(esm_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(esm_folder, folder)
+    split = {"type": "Split", "pattern": {"Regex": "([A-Z ]+)+([A-Z ]+)+!"}, "behavior": "Isolated", "invert": False}
+    words = {
+        "type": "WordLevel", "unk_token": "<unk>",
+        "vocab": {name: number for number, name in enumerate((folder / "vocab.txt").read_text().split("\n"))},
+    }  # fmt: skip
+    (folder / "tokenizer.json").write_text(json.dumps({"pre_tokenizer": split, "model": words, "added_tokens": []}))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({**settings, "tokenizer_class": "PreTrainedTokenizerFast"})
+    )
+    preparer = Esm2BatchPreparer(str(folder))
+    with pytest.raises(CheckpointError, match="model: the tokenizer fails: .*retry-limit-in-match over"):
+        preparer.get_batch_kwargs(["ACDEFGHIKLMNPQRSTVWY" * 3])

@@ -19,7 +19,7 @@ from bindtune.errors import ConfigError, InputError
 from bindtune.io.records import Window, read_windows
 from bindtune.models.base_files import check_reachable
 from bindtune.models.foreign_files import check_tokenizer
-from bindtune.models.load_errors import loading
+from bindtune.models.load_errors import loading, tokenising
 from bindtune.regions import Overlap, regions_to_token_spans
 from bindtune.runs.exclusive import taking_turns
 from bindtune.runs.provenance import sha256
@@ -180,18 +180,23 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
 def encode(
     tokenizer: PreTrainedTokenizerBase, sequences: list[str], max_length: int
 ) -> tuple[list[list[int]], list[Any]]:
-    """Token ids and (start, end) offsets of each sequence, cut to `max_length` tokens."""
-    if not tokenizer.is_fast:
-        rows = [_encode_letters(tokenizer, sequence, max_length) for sequence in sequences]
-        return [ids for ids, _ in rows], [offsets for _, offsets in rows]
-    batch = tokenizer(
-        sequences,
-        truncation=True,
-        max_length=max_length,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-    )
+    """Token ids and (start, end) offsets of each sequence, cut to `max_length` tokens.
+
+    Raises:
+        CheckpointError: the tokenizer fails on one of them.
+    """
+    with tokenising(tokenizer):
+        if not tokenizer.is_fast:
+            rows = [_encode_letters(tokenizer, sequence, max_length) for sequence in sequences]
+            return [ids for ids, _ in rows], [offsets for _, offsets in rows]
+        batch = tokenizer(
+            sequences,
+            truncation=True,
+            max_length=max_length,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
     return batch["input_ids"], batch["offset_mapping"]
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -12,10 +13,13 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from bindtune.data.protein.similarity import MOST_SEQUENCES, align, candidate_pairs
 from bindtune.errors import ConfigError, Problems
+from bindtune.host_limits import host_memory, size
 from bindtune.io.text import numbered_lines
+from bindtune.memory_errors import OUT_OF_MEMORY
 from bindtune.runs.cells import read_cell
 
 Ints = NDArray[np.int64]
@@ -127,7 +131,8 @@ def _by_words(sequences: Sequence[str], *, identity: float, coverage: float) -> 
     pairs = candidate_pairs(sequences)
     forest = _Forest(len(sequences))
     columns = (pairs.first.tolist(), pairs.second.tolist(), pairs.diagonal.tolist())
-    for first, second, diagonal in zip(*columns, strict=True):
+    rows = zip(*columns, strict=True)
+    for first, second, diagonal in tqdm(rows, desc="aligning pairs", total=len(columns[0]), disable=None, leave=False):
         if forest.root(first) == forest.root(second):
             continue
         found = align(sequences[first], sequences[second], diagonal=diagonal)
@@ -153,12 +158,28 @@ def _by_mmseqs(sequences: Sequence[str], *, identity: float, coverage: float) ->
             [str(program), "easy-cluster", *paths, *options, "-v", "1"], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it said nothing"]
-            raise ConfigError(f"MMseqs2 ({program}) failed with exit code {done.returncode}: {said[0]}")
+            raise ConfigError(_failure(program, done))
         for _, line in numbered_lines(folder / "groups_cluster.tsv"):
             representative, member = line.split("\t")
             forest.join(int(representative), int(member))
     return [forest.root(node) for node in range(len(sequences))]
+
+
+def _failure(program: Path, done: subprocess.CompletedProcess[str]) -> str:
+    """Why MMseqs2 failed; it runs itself once more for each step, whose death it reports."""
+    text = f"{done.stdout}\n{done.stderr}"
+    killed = done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL) or re.search(r"\bKilled\b", text)
+    if killed or any(words in text.lower() for words in OUT_OF_MEMORY):
+        memory = host_memory()
+        of_how_much = f"this process may use {size(memory)}" if memory else "how much this process may use is unknown"
+        return (
+            f"MMseqs2 ({program}) ran out of memory: {of_how_much}; give it more, or make a table of clusters elsewhere "
+            "and name it in data.clusters"
+        )
+    if done.returncode < 0:
+        return f"MMseqs2 ({program}) was ended by {signal.Signals(-done.returncode).name}"
+    lines = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it said nothing"]
+    return f"MMseqs2 ({program}) failed with exit code {done.returncode}: {lines[0]}"
 
 
 def find_mmseqs() -> Path:

@@ -5,7 +5,7 @@ it has a BLOSUM62 score that chance seldom reaches. That finds nearly every pair
 some, where MMseqs2 is more sensitive.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 from biotite.sequence import ProteinSequence
 from biotite.sequence.align import SubstitutionMatrix, align_banded
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 Ints = NDArray[np.int64]
 
@@ -89,10 +90,11 @@ def candidate_pairs(sequences: Sequence[str], *, parts: Ints | None = None) -> C
     codes = np.frombuffer("".join(sequences).encode("ascii"), np.uint8).astype(np.int64) - ord("A")
     lengths = np.array([len(sequence) for sequence in sequences], np.int64)
     words = _words(codes, lengths)
-    blocks = [
-        _best_diagonals(diagonals, codes=codes, lengths=lengths)
-        for diagonals in _double_hits(words, lengths=lengths, parts=parts)
-    ]
+    with tqdm(total=len(sequences), desc="comparing proteins", disable=None, leave=False) as bar:
+        blocks = [
+            _best_diagonals(diagonals, codes=codes, lengths=lengths)
+            for diagonals in _double_hits(words, lengths=lengths, parts=parts, advance=bar.update)
+        ]
     if not blocks:
         return Candidates(*(np.empty(0, np.int64) for _ in range(4)))
     columns = [np.concatenate(column) for column in zip(*blocks, strict=True)]
@@ -137,8 +139,13 @@ def _words(codes: Ints, lengths: Ints) -> _Words:
     return _Words(owner, place, rank, by_rank, partners)
 
 
-def _double_hits(words: _Words, *, lengths: Ints, parts: Ints | None) -> Iterator[tuple[Ints, Ints, Ints]]:
-    """Yield (first, second, diagonal) on which at least two words match, a block of first sequences at a time."""
+def _double_hits(
+    words: _Words, *, lengths: Ints, parts: Ints | None, advance: Callable[[int], object]
+) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """Yield (first, second, diagonal) on which at least two words match, a block of first sequences at a time.
+
+    Tells `advance` how many sequences a block had.
+    """
     count, reach = len(lengths), int(lengths.max(initial=0)) + 1
     hits = np.bincount(words.owner, weights=words.partners, minlength=count)
     block = (np.cumsum(hits) // _BLOCK_HITS).astype(np.int64)[words.owner]
@@ -161,6 +168,8 @@ def _double_hits(words: _Words, *, lengths: Ints, parts: Ints | None) -> Iterato
         )
         pair, shifted = np.divmod(keys, 2 * reach)
         yield pair // count, pair % count, shifted - reach
+        if begin < end:
+            advance(int(words.owner[end - 1]) - int(words.owner[begin]) + 1)
 
 
 def _best_diagonals(diagonals: tuple[Ints, Ints, Ints], *, codes: Ints, lengths: Ints) -> tuple[Ints, Ints, Ints, Ints]:

@@ -1,12 +1,10 @@
 """Processes and devices of a run: how they start, how they stop together, what their failures mean."""
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from types import FrameType
 from typing import TypeVar
 
 import torch
@@ -17,6 +15,7 @@ from bindtune.config import BindingConfig
 from bindtune.errors import BindtuneError, ConfigError
 from bindtune.training.accelerate_state import forget_earlier_runs
 from bindtune.training.sharding import check_gpus, check_launcher, shard_on_cpu
+from bindtune.training.stop_signals import noting_stop_signals
 
 T = TypeVar("T")
 
@@ -76,7 +75,7 @@ def main_process_first(accelerator: Accelerator, work: Callable[[], T]) -> T | N
 
 
 class StopSignal:
-    """Notes SIGTERM while it listens, so that all processes can stop after the same step.
+    """Notes SIGTERM and SIGHUP while it listens, so that all processes can stop after the same step.
 
     Args:
         accelerator: of the processes that stop together.
@@ -84,24 +83,20 @@ class StopSignal:
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
-        self._came = False
+        self.number: int | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Note the signal while the block runs."""
-
-        def note(number: int, frame: FrameType | None) -> None:
-            self._came = True
-
-        before = signal.signal(signal.SIGTERM, note)
-        try:
+        """Note the signals while the block runs."""
+        with noting_stop_signals(self._note):
             yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
+
+    def _note(self, number: int) -> None:
+        self.number = number
 
     def asked(self) -> bool:
-        """Whether any process got the signal; all must ask at the same time."""
-        if self._came:
+        """Whether any process got a signal; all must ask at the same time."""
+        if self.number is not None:
             self._accelerator.set_trigger()
         return bool(self._accelerator.check_trigger())
 

@@ -53,7 +53,7 @@ def cross_validate(config: BindingConfig, *, fold: int | None = None, resume: Pa
         InputError: a file is missing or malformed.
         CheckError: the audit saw proteins on both sides of a fold.
         CheckpointError: the encoder or the state to resume from cannot be loaded.
-        Interrupted: SIGTERM came; the state is saved.
+        Interrupted: SIGTERM or SIGHUP came; the state is saved.
     """
     run = resume or config.training.output_dir
     if not sys.stderr.isatty():

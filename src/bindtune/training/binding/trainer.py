@@ -252,7 +252,7 @@ class E1BindingTrainer:
             The fold's rows of metrics.csv.
 
         Raises:
-            Interrupted: SIGTERM came; the state to resume from is saved.
+            Interrupted: SIGTERM or SIGHUP came; the state to resume from is saved.
             OutOfMemoryError: memory ran out.
             BindtuneError: the loss is not a number any more.
         """
@@ -265,7 +265,7 @@ class E1BindingTrainer:
                 log_better_later_epoch(self.conf, self.fold, self.state)
             self._predict_held_out()
             if self._stop.asked():
-                raise Interrupted(self._resume_command)
+                raise Interrupted(self._resume_command, number=self._stop.number)
         return self.state.history
 
     @property
@@ -372,11 +372,11 @@ class E1BindingTrainer:
             self._save_state()
 
     def _leave_if_asked(self) -> None:
-        """Save and leave where SIGTERM came; all processes must call this at the same time."""
+        """Save and leave where a stop signal came; all processes must call this at the same time."""
         if self._stop.asked():
             if not self.finished:  # at the end the state is saved already, and the model has the best epoch's weights
                 self._save_state()
-            raise Interrupted(self._resume_command)
+            raise Interrupted(self._resume_command, number=self._stop.number)
 
     @property
     def _resume_command(self) -> str:

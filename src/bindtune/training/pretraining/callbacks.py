@@ -1,16 +1,15 @@
-"""What happens between the steps of transformers' Trainer: epochs, early stopping, SIGTERM, log lines."""
+"""What happens between the steps of transformers' Trainer: epochs, early stopping, stop signals, log lines."""
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from accelerate import Accelerator
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from bindtune.training.pretraining import checkpoints
+from bindtune.training.stop_signals import noting_stop_signals
 
 
 class FollowEpoch(TrainerCallback):
@@ -67,11 +66,11 @@ class StopWhenStale(TrainerCallback):
             control.should_training_stop = True
 
 
-class SaveOnSigterm(TrainerCallback):
-    """Save and stop at the end of the step in which any process got SIGTERM, as SLURM sends it before a kill."""
+class SaveOnSignal(TrainerCallback):
+    """Save and stop at the end of the step in which any process got a stop signal, as SLURM sends it before a kill."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked: int | None = None
         self.stopped = False
         self.trainer: Trainer | None = None
 
@@ -82,16 +81,13 @@ class SaveOnSigterm(TrainerCallback):
 
     @contextmanager
     def listening(self, trainer: Trainer) -> Iterator[None]:
-        """Handle the signal while the block runs."""
+        """Note the signals while the block runs."""
         self.trainer = trainer
-        before = signal.signal(signal.SIGTERM, self._note)
-        try:
+        with noting_stop_signals(self._note):
             yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+    def _note(self, number: int) -> None:
+        self.asked = number
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Ask the other processes, so that all stop at the same step."""

