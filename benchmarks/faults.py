@@ -134,7 +134,7 @@ def kills(bench: Bench) -> str:
 
 
 def kills_at_writes(bench: Bench) -> str:
-    """SIGKILL before and after a file takes its name: one of each kind, caches among them, or some where few are asked."""
+    """SIGKILL before and after a file takes its name; caches count too."""
     place = bench.folder()
     record = place / "names"
     record.touch()

@@ -91,5 +91,10 @@ def _memory(error: BaseException) -> str:
     if torch is not None and "cuda" in str(error).lower() and torch.cuda.is_initialized():
         free, total = torch.cuda.mem_get_info()
         return f"the GPU has {size(total)}, of which {size(free)} are free"
+    return process_memory()
+
+
+def process_memory() -> str:
+    """How much memory this process may use, in words."""
     memory = host_memory()
     return f"this process may use {size(memory)}" if memory else "how much this process may use is unknown"

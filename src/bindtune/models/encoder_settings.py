@@ -9,8 +9,8 @@ from bindtune.models.backbones import empty_encoder, preparer_for, read_config, 
 _RESIDUES = "ACDEFGHIKLMNPQRSTVWYX"
 _WITHOUT_EFFECT = frozenset(
     {
-        "initializer_range", "use_cache", "add_cross_attention", "vocab_list", "is_folding_model", "esmfold_config", "hidden_dropout_prob",
-        "attention_probs_dropout_prob", "classifier_dropout",
+        "initializer_range", "use_cache", "add_cross_attention", "vocab_list", "is_folding_model", "esmfold_config",
+        "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",
     }
 )  # fmt: skip
 """Of the initial weights, of training and of other models; equal weights give equal predictions whatever they are."""

@@ -230,5 +230,5 @@ def test_a_tokenizer_whose_pattern_takes_for_ever_is_named(esm_folder: Path, tmp
         json.dumps({**settings, "tokenizer_class": "PreTrainedTokenizerFast"})
     )
     preparer = Esm2BatchPreparer(str(folder))
-    with pytest.raises(CheckpointError, match="model: the tokenizer fails: .*retry-limit-in-match over"):
+    with pytest.raises(CheckpointError, match=r"model: the tokenizer fails: .*retry-limit-in-match over"):
         preparer.get_batch_kwargs(["ACDEFGHIKLMNPQRSTVWY" * 3])

@@ -17,9 +17,8 @@ from tqdm import tqdm
 
 from bindtune.data.protein.similarity import MOST_SEQUENCES, align, candidate_pairs
 from bindtune.errors import ConfigError, Problems
-from bindtune.host_limits import host_memory, size
 from bindtune.io.text import numbered_lines
-from bindtune.memory_errors import OUT_OF_MEMORY
+from bindtune.memory_errors import OUT_OF_MEMORY, process_memory
 from bindtune.runs.cells import read_cell
 
 Ints = NDArray[np.int64]
@@ -170,11 +169,9 @@ def _failure(program: Path, done: subprocess.CompletedProcess[str]) -> str:
     text = f"{done.stdout}\n{done.stderr}"
     killed = done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL) or re.search(r"\bKilled\b", text)
     if killed or any(words in text.lower() for words in OUT_OF_MEMORY):
-        memory = host_memory()
-        of_how_much = f"this process may use {size(memory)}" if memory else "how much this process may use is unknown"
         return (
-            f"MMseqs2 ({program}) ran out of memory: {of_how_much}; give it more, or make a table of clusters elsewhere "
-            "and name it in data.clusters"
+            f"MMseqs2 ({program}) ran out of memory: {process_memory()}; give it more, or make a table of clusters "
+            "elsewhere and name it in data.clusters"
         )
     if done.returncode < 0:
         return f"MMseqs2 ({program}) was ended by {signal.Signals(-done.returncode).name}"
