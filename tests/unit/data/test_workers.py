@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
