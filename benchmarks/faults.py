@@ -315,7 +315,8 @@ def interrupted(bench: Bench, *, again: float | None = None) -> str:
         ended = run(bench.job.words, place, at=bench.moment(), number=signal.SIGINT, again=again)
         if ended.code != 0:
             done += 1
-            bench.check_told(place, ended, "interrupted", code=130)
+            ends = {130, *(() if again is None else (-signal.SIGINT,))}
+            bench.check_told(place, ended, "interrupted", code=ended.code if ended.code in ends else 130)
             bench.check_whole(place, "Ctrl-C")
         bench.finish(place, "Ctrl-C", ended)
     return f"{done} times"

@@ -427,7 +427,8 @@ def main() -> None:
         asked.append(number)
         if len(asked) > 1:  # while the first one tidies up, which the next command does too
             os.write(2, f"bindtune: interrupted twice; go on with {resume_hint()}\n".encode())
-            os._exit(130)
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, interrupt)

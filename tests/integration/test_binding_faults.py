@@ -310,6 +310,21 @@ def test_sigterm_in_validation_and_prediction_stops_at_once(
     same(tmp_path / "run", tmp_path / "stopped")
 
 
+def test_a_kill_before_the_state_of_a_done_fold_is_deleted(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make("training.epochs=1")
+    with monkeypatch.context() as patched:
+        patched.setattr(fold_files, "delete_state", lambda folder: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            cross_validate(settings)
+    state = tmp_path / "run" / "fold_1" / "state.pt"
+    assert state.is_file()
+    assert state.with_name("oof.parquet").is_file()
+    cross_validate(settings, resume=tmp_path / "run")
+    assert not list((tmp_path / "run").glob("fold_*/state.pt"))
+
+
 def test_sigterm_at_the_end_of_a_fold_does_not_begin_the_next(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,8 @@ def _train_fold(
     folder = fold_folder(run, fold)
     if fold_files.is_done(run, fold):
         log.info("fold %d is done", fold)
+        if accelerator.is_main_process:
+            fold_files.delete_state(folder)  # where the run was killed before it could
         return
     with only_writer(folder) if accelerator.is_main_process else nullcontext():
         if accelerator.is_main_process:
