@@ -1,5 +1,6 @@
 """The command line: parse, load the configuration, call one function. Heavy imports stand inside the commands."""
 
+import atexit
 import json
 import logging
 import os
@@ -439,10 +440,11 @@ def main() -> None:
         if not asked or (isinstance(error, SystemExit) and not error.code):
             raise
         sys.stderr.write(f"bindtune: interrupted; go on with {resume_hint()}\n")
+        # A second Ctrl-C would be a traceback while the interpreter ends.
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
         sys.exit(130)
     finally:
-        if not asked:  # else a second Ctrl-C would be a traceback while the interpreter ends
-            signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before)
 
 
 def _run() -> None:
