@@ -73,33 +73,30 @@ def out_of_fold_residues(letters: ArrayLike, labels: ArrayLike, folds: ArrayLike
         labels: (R,), as in `fit`.
         folds: (R,), the fold of each residue.
     """
-    residues, truth, fold = np.asarray(letters, dtype=np.str_), np.asarray(labels), np.asarray(folds)
-    scores = np.zeros(len(fold))
-    numbers = np.unique(fold)
-    if not len(numbers):
-        return scores
-    inside = [fold == number for number in numbers]
-    found = out_of_fold_baseline(
-        [_joined(residues[part]) for part in inside], [truth[part, None] for part in inside], numbers
-    )
-    for part, values in zip(inside, found, strict=True):
-        scores[part] = values[:, 0]
+    codes = np.ascontiguousarray(letters, dtype="S1").view(np.uint8)
+    truth, numbers = np.asarray(labels), np.asarray(folds)
+    scores = np.zeros(len(numbers))
+    folds_there = np.unique(numbers)
+    counted = [_count_letters(codes[part], truth[part, None]) for part in (numbers == fold for fold in folds_there)]
+    total = np.sum(counted, axis=0)
+    for fold, counts in zip(folds_there, counted, strict=True):
+        held_out = numbers == fold
+        scores[held_out] = _log_odds(total - counts, pseudocount=1.0)[codes[held_out], 0]
     return scores
-
-
-def _joined(letters: NDArray[np.str_]) -> str:
-    """Letters of ASCII as one text."""
-    return letters.astype("S1").tobytes().decode("ascii")
 
 
 def _counts(sequences: Sequence[str], labels: Sequence[Labels]) -> NDArray[np.int64]:
     """Residues (2, 128, K) that do not bind and that do, by letter."""
     if not sequences or len(sequences) != len(labels):
         raise ValueError(f"each sequence needs labels: {len(sequences)} sequences, labels of {len(labels)}")
-    for sequence, known in zip(sequences, labels, strict=True):
-        if known.ndim != 2 or len(known) != len(sequence):
-            raise ValueError(f"labels of {len(sequence)} residues must be ({len(sequence)}, K), not {known.shape}")
-    letters, truth = _ascii("".join(sequences)), np.concatenate(labels)
+    for sequence, truth in zip(sequences, labels, strict=True):
+        if truth.ndim != 2 or len(truth) != len(sequence):
+            raise ValueError(f"labels of {len(sequence)} residues must be ({len(sequence)}, K), not {truth.shape}")
+    return _count_letters(_ascii("".join(sequences)), np.concatenate(labels))
+
+
+def _count_letters(letters: NDArray[np.uint8], truth: NDArray[np.integer]) -> NDArray[np.int64]:
+    """As `_counts`, from the letters (R,) and labels (R, K) of all residues."""
     return np.stack(
         [
             np.stack([np.bincount(letters[column == bound], minlength=_LETTERS) for column in truth.T], axis=-1)

@@ -2,7 +2,7 @@
 
 An SVG chart has the colours of its page: matplotlib draws with placeholder colours, and CSS variables replace them. So
 one drawing serves light and dark pages. matplotlib escapes the texts of a drawing. No display and no global state of
-matplotlib is used.
+matplotlib is used. Canvases write the files: `Figure.savefig` would draw each figure twice, once for its bounding box.
 """
 
 import io
@@ -18,6 +18,8 @@ import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
@@ -223,8 +225,10 @@ def folder_figure(charts: Sequence[LineChart], title: str) -> Figure:
 
 def save_png(figure: Figure, path: Path) -> None:
     """Write a figure at 150 dots an inch, whole or not at all."""
+    figure.set_dpi(_DPI)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=_DPI)
+        canvas: Any = FigureCanvasAgg(figure)  # Any: matplotlib leaves the method without types
+        canvas.print_png(temporary)
 
 
 def _draw(axes: Axes, chart: LineChart, look: _Look) -> None:
@@ -268,7 +272,8 @@ def _capitalised(label: str) -> str:
 def _markup(figure: Figure) -> Markup:
     """Turn a figure into markup that stands in a page; placeholder colours become the page's."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    canvas: Any = FigureCanvasSVG(figure)  # Any: matplotlib leaves the method without types
+    canvas.print_svg(buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
