@@ -261,13 +261,13 @@ def wilcoxon_by_protein(
 
 def signed_rank(differences: ArrayLike) -> Wilcoxon:
     """Wilcoxon's signed-rank test of differences (P,), one a protein or window."""
-    found = np.asarray(differences, np.float64)
-    if not len(found):
+    gaps = np.asarray(differences, np.float64)
+    if not len(gaps):
         return Wilcoxon(math.nan, 0, 0, 0, math.nan)
     from scipy import stats  # here: it takes a second to import, and intervals do without it
 
-    p_value = float(stats.wilcoxon(found).pvalue) if found.any() else 1.0
-    return Wilcoxon(p_value, len(found), int((found > 0).sum()), int((found < 0).sum()), float(np.median(found)))
+    p_value = float(stats.wilcoxon(gaps).pvalue) if gaps.any() else 1.0
+    return Wilcoxon(p_value, len(gaps), int((gaps > 0).sum()), int((gaps < 0).sum()), float(np.median(gaps)))
 
 
 def protein_codes(proteins: ArrayLike) -> tuple[Ints, int]:
@@ -280,8 +280,8 @@ def protein_codes(proteins: ArrayLike) -> tuple[Ints, int]:
         return (np.cumsum(present) - 1)[names], int(present.sum())
     # Rows of a protein mostly stand together: names are sorted once a stretch instead of once a residue.
     starts = np.append(0, np.flatnonzero(names[1:] != names[:-1]) + 1)
-    known, code = np.unique(names[starts], return_inverse=True)
-    return np.repeat(code.astype(np.int64), np.diff(starts, append=len(names))), len(known)
+    distinct, code = np.unique(names[starts], return_inverse=True)
+    return np.repeat(code.astype(np.int64), np.diff(starts, append=len(names))), len(distinct)
 
 
 def _drawn(weighted: Weighted, count: int, *, draws: int, seed: int) -> tuple[float, Floats]:
@@ -297,11 +297,11 @@ def _drawn(weighted: Weighted, count: int, *, draws: int, seed: int) -> tuple[fl
 def _interval(value: float, drawn: Floats, level: float) -> Interval:
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, not {level}")
-    known = drawn[~np.isnan(drawn)]
-    if not len(known):
+    defined = drawn[~np.isnan(drawn)]
+    if not len(defined):
         return Interval(value, math.nan, math.nan, 0)
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high), len(known))
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high), len(defined))
 
 
 def _draws(count: int, *, draws: int, seed: int) -> Iterator[Ints]:

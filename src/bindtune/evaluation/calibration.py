@@ -107,11 +107,11 @@ def reliability(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 15) 
         ValueError: as in `fit_calibration`.
     """
     positive, values = _probabilities(labels, probabilities)
-    place = np.minimum((values * bins).astype(np.int64), bins - 1)
-    counts = np.bincount(place, minlength=bins)
+    bin_of = np.minimum((values * bins).astype(np.int64), bins - 1)
+    counts = np.bincount(bin_of, minlength=bins)
     filled = counts > 0
     predicted, observed = (
-        np.bincount(place, weights=weights, minlength=bins)[filled] / counts[filled] for weights in (values, positive)
+        np.bincount(bin_of, weights=weights, minlength=bins)[filled] / counts[filled] for weights in (values, positive)
     )
     return Reliability(predicted, observed, counts[filled])
 
@@ -121,10 +121,10 @@ def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, *, b
 
     Where few residues bind, nearly all lie in the first bin: the error is small for any model that says "rarely".
     """
-    found = reliability(labels, probabilities, bins=bins)
-    if not len(found.residues):
+    each_bin = reliability(labels, probabilities, bins=bins)
+    if not len(each_bin.residues):
         return math.nan
-    return float(np.average(np.abs(found.predicted - found.observed), weights=found.residues))
+    return float(np.average(np.abs(each_bin.predicted - each_bin.observed), weights=each_bin.residues))
 
 
 def _temperature(positive: NDArray[np.bool_], logits: Floats) -> float:

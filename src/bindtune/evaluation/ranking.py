@@ -50,8 +50,8 @@ class Sorted(NamedTuple):
 
     def part(self, chosen: NDArray[np.bool_]) -> "Sorted":
         """Those of the residues (R, in their own order) that are chosen."""
-        kept = chosen[self.order]
-        return Sorted(self.order[kept], self.positive[kept], self.scores[kept])
+        inside = chosen[self.order]
+        return Sorted(self.order[inside], self.positive[inside], self.scores[inside])
 
     def last_of_each_score(self) -> NDArray[np.intp]:
         """Rank (U,) of the last residue with each distinct score."""

@@ -110,9 +110,9 @@ def out_of_fold_summary(
 def summary_table(summary: Mapping[str, Mapping[str, Any]]) -> str:
     """The summary as an aligned table; "-" is what is not defined."""
     rows = [_HEADER, *(_row(ion, entry) for ion, entry in summary.items())]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(_HEADER))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
     lines = [
-        "  ".join(cell.ljust(width) if not place else cell.rjust(width) for place, (cell, width) in enumerate(pairs))
+        "  ".join(cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
         for pairs in (list(zip(row, widths, strict=True)) for row in rows)
     ]
     lines.insert(1, "-" * len(lines[0]))
@@ -155,16 +155,16 @@ def _intervals(
     options: dict[str, Any] = {"draws": draws, "seed": seed, "level": level}
     if baseline is None:
         nothing = Interval(math.nan, math.nan, math.nan, 0)
-        found = Compared(interval("auprc", labels, model, proteins, **options), nothing, nothing)
+        compared = Compared(interval("auprc", labels, model, proteins, **options), nothing, nothing)
     else:
-        found = paired_interval("auprc", labels, model, baseline, proteins, **options)
-    first, second, difference = (_plain(each, level) for each in found)
+        compared = paired_interval("auprc", labels, model, baseline, proteins, **options)
+    first, second, difference = (_plain(each, level) for each in compared)
     return {"auprc": first, "baseline": {"auprc": second}, "gain": {"auprc": difference}}
 
 
-def _plain(found: Interval, level: float) -> dict[str, Any]:
-    ends = {name: defined(getattr(found, name)) for name in ("value", "low", "high")}
-    return {**ends, "level": level, "draws": found.draws}
+def _plain(bounds: Interval, level: float) -> dict[str, Any]:
+    ends = {name: defined(getattr(bounds, name)) for name in ("value", "low", "high")}
+    return {**ends, "level": level, "draws": bounds.draws}
 
 
 def _over_folds(residues: ScoredResidues) -> dict[str, Any]:
@@ -179,10 +179,14 @@ def _over_folds(residues: ScoredResidues) -> dict[str, Any]:
 
 
 def _spread(values: Sequence[float]) -> dict[str, Any]:
-    known = [value for value in values if not math.isnan(value)]
-    if not known:
+    numbers = [value for value in values if not math.isnan(value)]
+    if not numbers:
         return {"mean": None, "std": None, "defined": 0}
-    return {"mean": float(np.mean(known)), "std": float(np.std(known)), "defined": len(known)}
+    return {
+        "mean": float(np.mean(numbers)),
+        "std": float(np.std(numbers)),
+        "defined": len(numbers),
+    }
 
 
 def _at_threshold(residues: ScoredResidues, method: Method) -> dict[str, Any]:

@@ -48,9 +48,9 @@ def load_lora_checkpoint(
     Raises:
         CheckpointError: a file is missing or damaged, or does not fit the encoder.
     """
-    found = _FoldFiles.at(Path(path))
-    encoder = _trained_encoder(found, {_ONE_FOLD: found.adapters}, base_model)
-    return _with_heads(encoder, found, adapter=_ONE_FOLD).to(device)
+    files = _FoldFiles.at(Path(path))
+    encoder = _trained_encoder(files, {_ONE_FOLD: files.adapters}, base_model)
+    return _with_heads(encoder, files, adapter=_ONE_FOLD).to(device)
 
 
 def load_ensemble_models(
@@ -121,16 +121,16 @@ class Ensemble:
     def __len__(self) -> int:
         return len(self._folds)
 
-    def __getitem__(self, place: int) -> E1ForResidueClassification:
+    def __getitem__(self, index: int) -> E1ForResidueClassification:
         if self._models is not None:
-            return self._models[place]
-        fold = self._folds[place]
+            return self._models[index]
+        fold = self._folds[index]
         encoder = _trained_encoder(fold, {_ONE_FOLD: fold.adapters}, self._base_model)
         merge_in_passing(encoder)
         return _with_heads(encoder, fold, adapter=_ONE_FOLD).to(self._device)
 
     def __iter__(self) -> Iterator[E1ForResidueClassification]:
-        return (self[place] for place in range(len(self)))
+        return (self[index] for index in range(len(self)))
 
     def groups(self) -> Iterator[list[E1ForResidueClassification]]:
         """Models that are in memory at the same time: all of them, or one after another."""
@@ -203,9 +203,9 @@ class _FoldFiles:
         heads_path = prefix.with_name(f"{prefix.name}{HEADS_ENDING}")
         if not heads_path.is_file():
             raise CheckpointError(f"{heads_path}: no such file: the fold is not trained")
-        found = cls(prefix, read_heads(heads_path))
-        found._check()
-        return found
+        files = cls(prefix, read_heads(heads_path))
+        files._check()
+        return files
 
     @property
     def folder(self) -> Path:

@@ -21,7 +21,7 @@ from bindtune.errors import CheckError, InputError
 from bindtune.evaluation import baseline
 from bindtune.evaluation.figure_text import exact_percent
 from bindtune.evaluation.test_set import LabelledResidues, figures_table, score_test_set
-from bindtune.inference.job import Source, TrainedRun, claimed, read_run, run_job
+from bindtune.inference.job import ProteinSource, TrainedRun, claimed, read_run, run_job
 from bindtune.inference.ranks import launched
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.tables import read_predictions
@@ -83,15 +83,15 @@ def evaluate(settings: EvaluateConfig) -> str:
     with launched() as processes, claimed(settings.out, processes):
         learned, odds = _training_residues(run, proteins)
         leaks = audit_test_set(learned, proteins, identity=settings.audit_identity)
-        told = _sentence(leaks, settings.audit_identity)
+        sentence = _sentence(leaks, settings.audit_identity)
         if processes.is_first:
             write_text(
                 settings.out / AUDIT, json.dumps({"leaks": leaks.total, "test": leaks.as_dict()}, indent=2) + "\n"
             )
         if leaks.total and settings.leaks == "fail":
-            raise CheckError(f"{told}; see {settings.out / AUDIT}; --leaks allow evaluates nevertheless")
+            raise CheckError(f"{sentence}; see {settings.out / AUDIT}; --leaks allow evaluates nevertheless")
         if leaks.total and processes.is_first:
-            log.warning("figures flatter where training has a test protein: %s; see %s", told, settings.out / AUDIT)
+            log.warning("figures flatter where training has a test protein: %s; see %s", sentence, settings.out / AUDIT)
         source = _source(proteins, {f"labels of {name}": path for name, path in files.items()})
         counts = run_job(settings, run, source, tsv=False, processes=processes)
         if not processes.is_first:
@@ -99,7 +99,7 @@ def evaluate(settings: EvaluateConfig) -> str:
         scored = _score_residues(settings.out / PREDICTIONS, proteins, odds, ions=run.ions)
         aligned = counts.alignments
         lines = _report(settings, run, scored, leaks, aligned)
-        return "\n".join([*lines, *([] if aligned is None else [str(aligned)]), told])
+        return "\n".join([*lines, *([] if aligned is None else [str(aligned)]), sentence])
 
 
 def _label_files(settings: EvaluateConfig, run: TrainedRun) -> tuple[tuple[str, ...], dict[str, Path]]:
@@ -110,23 +110,23 @@ def _label_files(settings: EvaluateConfig, run: TrainedRun) -> tuple[tuple[str, 
     """
     groups = run.config.data.ion_groups
     files = label_files(settings.fasta, ions=run.ions, groups=groups, part="test", partly=settings.ions is None)
-    found = tuple(ion for ion in run.ions if label_sources(ion, files=files, groups=groups))
+    ions = tuple(ion for ion in run.ions if label_sources(ion, files=files, groups=groups))
     for ion in run.ions:
-        if ion not in found:
+        if ion not in ions:
             log.warning("%s: no test file, it is not evaluated", ion)
-    return found, files
+    return ions, files
 
 
 def _restricted(run: TrainedRun, ions: tuple[str, ...]) -> TrainedRun:
     return TrainedRun(run.folder, run.config, ions, run.thresholds, run.calibrations)
 
 
-def _source(proteins: Proteins, files: dict[str, Path]) -> Source:
+def _source(proteins: Proteins, files: dict[str, Path]) -> ProteinSource:
     def named() -> Iterator[NamedSequence]:
         return (NamedSequence(*pair) for pair in zip(proteins.names, proteins.sequences, strict=True))
 
     text = "\n".join(f"{name} {sequence}" for name, sequence in named())
-    return Source(
+    return ProteinSource(
         named, hashlib.sha256(text.encode()).hexdigest(), len(proteins), int(proteins.residues().sum()), files
     )
 
@@ -198,14 +198,14 @@ def _sequence(
     return "".join(own)
 
 
-def _sentence(leaks: ProteinLeaks, wanted: float | None) -> str:
+def _sentence(leaks: ProteinLeaks, identity: float | None) -> str:
     part = next(part for part in leaks.parts if part.part == TEST)
     text = f"{part.identical} of {part.proteins} test proteins have the sequence of a training protein"
     if part.similar is not None:
         text += f", {part.similar} others are similar to one (identity at least {leaks.identity})"
     if part.names:
         text += f": {shortened(part.names)}"
-    if part.similar is None and wanted is not None:
+    if part.similar is None and identity is not None:
         text += "; too many proteins to look for similar ones"
     return text
 

@@ -28,7 +28,7 @@ from bindtune.evaluation.thresholds import read_thresholds
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
 from bindtune.inference.ranks import Processes, choose_device
 from bindtune.inference.shards import NamedSequence, PredictionSpec, cut_shards, predict_shard
-from bindtune.inference.tables import Counts, join_parts, write_part, write_texts
+from bindtune.inference.tables import PredictionCounts, join_parts, write_part, write_texts
 from bindtune.models.backbones import E1, BatchPreparer
 from bindtune.outputs import output_folder
 from bindtune.runs.exclusive import only_writer
@@ -68,7 +68,7 @@ _BINDING = (
 
 
 @dataclass(frozen=True)
-class Source:
+class ProteinSource:
     """The proteins of a job.
 
     Args:
@@ -174,7 +174,9 @@ def claimed(folder: Path, processes: Processes) -> Iterator[None]:
         yield
 
 
-def run_job(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: bool, processes: Processes) -> Counts:
+def run_job(
+    settings: InferenceConfig, run: TrainedRun, source: ProteinSource, *, tsv: bool, processes: Processes
+) -> PredictionCounts:
     """Predict every protein into `predictions.parquet`, or go on with what is there.
 
     A folder that is done gets the tables that it lacks, as where none was wanted as TSV before.
@@ -210,7 +212,7 @@ def run_job(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: 
     spec = _spec(settings, run, preparer, device)
     _predict_parts(settings, run, source, ensemble=ensemble, preparer=preparer, spec=spec, processes=processes)
     processes.wait()
-    counts = Counts()
+    counts = PredictionCounts()
     if processes.is_first:
         counts = _join(settings, run, source, tsv=tsv)
         _count_aligned(counts, settings, run, source, preparer=preparer, rows=spec.rows)
@@ -227,7 +229,7 @@ def _clean(out: Path) -> None:
 
 
 def _manifest(
-    settings: InferenceConfig, run: TrainedRun, source: Source, ensemble: Ensemble, preparer: BatchPreparer
+    settings: InferenceConfig, run: TrainedRun, source: ProteinSource, ensemble: Ensemble, preparer: BatchPreparer
 ) -> dict[str, Any]:
     models = {name: sha256(path) for name, path in ensemble.files().items()}
     values = settings.model_dump(mode="json")
@@ -241,13 +243,13 @@ def _manifest(
     }
 
 
-def _compare(path: Path, wanted: dict[str, Any]) -> Counts | None:
+def _compare(path: Path, wanted: dict[str, Any]) -> PredictionCounts | None:
     """The counts of a folder that is done; None where there is something left to predict."""
     if not path.is_file():
         return None
     try:
         found = read_json(path)
-        done = None if found.get("done") is None else Counts.of_document(found["done"])
+        done = None if found.get("done") is None else PredictionCounts.of_document(found["done"])
         differing = [name for name, value in wanted.items() if found.get(name) != value]
     except (TypeError, AttributeError) as error:
         raise InputError(path, None, f"no manifest of predictions: {error}") from error
@@ -266,7 +268,7 @@ def _difference(name: str, before: Any, now: Any) -> str:
     return f"{name} {'are' if name.endswith('s') else 'is'} not the same"
 
 
-def _sign(settings: InferenceConfig, run: TrainedRun, source: Source, ensemble: Ensemble, wanted: Any) -> None:
+def _sign(settings: InferenceConfig, run: TrainedRun, source: ProteinSource, ensemble: Ensemble, wanted: Any) -> None:
     """Leave the manifest, where everything came from, and the notice."""
     out = settings.out
     inputs = {**source.files, "run settings": run.folder / CONFIG, **ensemble.files()}
@@ -283,8 +285,8 @@ def _sign(settings: InferenceConfig, run: TrainedRun, source: Source, ensemble: 
 def _spec(settings: InferenceConfig, run: TrainedRun, preparer: BatchPreparer, device: Any) -> PredictionSpec:
     sampling = run.config.training.validation_context.model_dump()
     for name in ("max_num_samples", "max_query_length", "max_token_length"):
-        given = getattr(settings, name)
-        sampling[name] = sampling[name] if given is None else given
+        value = getattr(settings, name)
+        sampling[name] = sampling[name] if value is None else value
     rows = row_spec(preparer, **sampling, overlap=settings.overlap)
     return PredictionSpec(
         rows=rows,
@@ -297,7 +299,7 @@ def _spec(settings: InferenceConfig, run: TrainedRun, preparer: BatchPreparer, d
     )
 
 
-def _shards(settings: InferenceConfig, source: Source) -> Iterator[tuple[Path, list[NamedSequence]]]:
+def _shards(settings: InferenceConfig, source: ProteinSource) -> Iterator[tuple[Path, list[NamedSequence]]]:
     """Each shard with its part."""
     cut = cut_shards(source.proteins(), most_proteins=settings.shard_proteins, most_residues=settings.shard_residues)
     for number, shard in enumerate(cut):
@@ -307,7 +309,7 @@ def _shards(settings: InferenceConfig, source: Source) -> Iterator[tuple[Path, l
 def _predict_parts(
     settings: InferenceConfig,
     run: TrainedRun,
-    source: Source,
+    source: ProteinSource,
     *,
     ensemble: Ensemble,
     preparer: BatchPreparer,
@@ -353,7 +355,7 @@ def _alignments(
     return alignments
 
 
-def _digest(settings: InferenceConfig, run: TrainedRun, source: Source, preparer: BatchPreparer) -> str | None:
+def _digest(settings: InferenceConfig, run: TrainedRun, source: ProteinSource, preparer: BatchPreparer) -> str | None:
     """Hash of what the alignments of all proteins hold, and of whose they are; None where none is read."""
     if not _reads_alignments(settings, preparer):
         return None
@@ -370,10 +372,10 @@ def _digest(settings: InferenceConfig, run: TrainedRun, source: Source, preparer
 
 
 def _count_aligned(
-    counts: Counts,
+    counts: PredictionCounts,
     settings: InferenceConfig,
     run: TrainedRun,
-    source: Source,
+    source: ProteinSource,
     *,
     preparer: BatchPreparer,
     rows: RowSpec,
@@ -397,7 +399,7 @@ def _alignment_paths(settings: InferenceConfig, run: TrainedRun, shard: list[Nam
     return paths
 
 
-def _join(settings: InferenceConfig, run: TrainedRun, source: Source, *, tsv: bool) -> Counts:
+def _join(settings: InferenceConfig, run: TrainedRun, source: ProteinSource, *, tsv: bool) -> PredictionCounts:
     out = settings.out
     join_parts(part_files(out / PARTS), out)
     counts = write_texts(out, ions=run.ions, tsv=tsv, called=_called(run))

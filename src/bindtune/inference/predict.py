@@ -9,11 +9,11 @@ from typing import Any
 
 from bindtune.config import PredictConfig
 from bindtune.errors import ConfigError
-from bindtune.inference.job import Source, TrainedRun, claimed, read_run, run_job
+from bindtune.inference.job import ProteinSource, TrainedRun, claimed, read_run, run_job
 from bindtune.inference.ranks import Processes, launched
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.structures import colour_structures, find_structures
-from bindtune.inference.tables import Counts
+from bindtune.inference.tables import PredictionCounts
 from bindtune.io.proteins import read_proteins
 from bindtune.io.text import STANDARD_INPUT
 from bindtune.runs.names import COUNT_SUMMARY, INPUT_COPY, PREDICTIONS, PREDICTIONS_TSV
@@ -49,14 +49,14 @@ def predict(settings: PredictConfig) -> str:
         return "\n".join(lines)
 
 
-def _source(settings: PredictConfig, processes: Processes) -> Source:
+def _source(settings: PredictConfig, processes: Processes) -> ProteinSource:
     """The proteins of the file, read once to find every mistake before anything is computed."""
     path = settings.fasta
     if path == STANDARD_INPUT:
         path = settings.out / INPUT_COPY
         if processes.is_first:
-            with atomic_stream(path) as kept:
-                shutil.copyfileobj(sys.stdin.buffer, kept)
+            with atomic_stream(path) as copy:
+                shutil.copyfileobj(sys.stdin.buffer, copy)
         processes.wait()
 
     def proteins() -> Iterator[NamedSequence]:
@@ -65,10 +65,10 @@ def _source(settings: PredictConfig, processes: Processes) -> Source:
     count = residues = 0
     for protein in proteins():
         count, residues = count + 1, residues + len(protein.sequence)
-    return Source(proteins, sha256(path), count, residues, {"fasta": path})
+    return ProteinSource(proteins, sha256(path), count, residues, {"fasta": path})
 
 
-def _summary(run: TrainedRun, counts: Counts, settings: PredictConfig) -> dict[str, Any]:
+def _summary(run: TrainedRun, counts: PredictionCounts, settings: PredictConfig) -> dict[str, Any]:
     return {
         "proteins": counts.proteins,
         "residues": counts.residues,
@@ -88,15 +88,15 @@ def _summary(run: TrainedRun, counts: Counts, settings: PredictConfig) -> dict[s
     }
 
 
-def _told(run: TrainedRun, counts: Counts, settings: PredictConfig) -> list[str]:
+def _told(run: TrainedRun, counts: PredictionCounts, settings: PredictConfig) -> list[str]:
     tables = f"{settings.out / PREDICTIONS}{f' and {PREDICTIONS_TSV}' if settings.tsv else ''}"
     lines = [f"{counts.proteins:,} proteins, {counts.residues:,} residues: {tables}"]
     if counts.alignments is not None:
         lines.append(str(counts.alignments))
     for ion in run.ions:
         if ion in run.thresholds:
-            found = f"{counts.called_residues[ion]:,} residues of {counts.called_proteins[ion]:,} proteins are called"
-            lines.append(f"{ion}: {found} (probability at least {run.thresholds[ion]:.3g})")
+            calls = f"{counts.called_residues[ion]:,} residues of {counts.called_proteins[ion]:,} proteins are called"
+            lines.append(f"{ion}: {calls} (probability at least {run.thresholds[ion]:.3g})")
         else:
             lines.append(f"{ion}: no threshold, nothing is called")
     return lines

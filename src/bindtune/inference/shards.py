@@ -124,7 +124,7 @@ def predict_shard(
         for models in ensemble.groups():
             columns = [[model.ion_types.index(ion) for ion in spec.ions] for model in models]
             for batch in batches:
-                members = [rows[place] for place in batch]
+                members = [rows[index] for index in batch]
                 scores = _members(models, columns, members, preparer=preparer, spec=spec, alignments=alignments)
                 for row, values in zip(members, scores, strict=True):
                     sums.add(row.offset, row.chunk, values)
@@ -166,12 +166,12 @@ def _members(
     whole: Any = preparer.get_batch_kwargs(sequences, spec.device, names=[row.protein.name for row in rows])
     tensors: dict[str, Tensor] = {name: whole[name] for name in IDS}
     residues = preparer.residue_mask(tensors["input_ids"], tensors["sequence_ids"])
-    found = []
+    logits_of_models = []
     with torch.autocast(spec.device.type, torch.bfloat16, enabled=spec.bf16):
         for model, own in zip(models, columns, strict=True):
             logits: Tensor = model(**tensors).logits[residues]  # (residues of the batch, all ions)
-            found.append(logits[:, own].double())
-    stacked = torch.stack(found)
+            logits_of_models.append(logits[:, own].double())
+    stacked = torch.stack(logits_of_models)
     scores = stacked.sigmoid().where(stacked.isfinite(), torch.nan).cpu().numpy()  # one transfer a batch
     if np.isnan(scores).any():
         raise BindtuneError(f"{_first_odd(scores, rows, spec)}: the model's output is not finite")
@@ -184,12 +184,12 @@ def _members(
 
 def _first_odd(scores: Floats, rows: Sequence[_Row], spec: PredictionSpec) -> str:
     """The first place (protein, residue, ion) without a number; `scores` (M, residues of all rows, K) has one."""
-    _, place, ion = map(int, np.argwhere(np.isnan(scores))[0])
+    _, row_index, ion = map(int, np.argwhere(np.isnan(scores))[0])
     for row in rows:
         length = row.chunk.end - row.chunk.start
-        if place < length:
-            return f"{row.protein.name}, residue {row.chunk.start + place + 1}, {spec.ions[ion]}"
-        place -= length
+        if row_index < length:
+            return f"{row.protein.name}, residue {row.chunk.start + row_index + 1}, {spec.ions[ion]}"
+        row_index -= length
     raise RuntimeError("a score belongs to no residue")
 
 
@@ -217,12 +217,12 @@ class _Sums:
 
     def add(self, offset: int, chunk: Chunk, members: Floats) -> None:
         """Take in (M, l, K) of the kept residues of a chunk."""
-        place = slice(offset + chunk.first, offset + chunk.last)
+        residues = slice(offset + chunk.first, offset + chunk.last)
         for values in members:
-            self._count[place] += 1
-            change = values - self._mean[place]
-            self._mean[place] += change / self._count[place]
-            self._squares[place] += change * (values - self._mean[place])
+            self._count[residues] += 1
+            change = values - self._mean[residues]
+            self._mean[residues] += change / self._count[residues]
+            self._squares[residues] += change * (values - self._mean[residues])
 
     def scores(self) -> Scores:
         """What it has come to."""

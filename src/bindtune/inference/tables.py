@@ -55,7 +55,7 @@ class Predicted(NamedTuple):
 
 
 @dataclass
-class Counts:
+class PredictionCounts:
     """What was predicted; `alignments` is None where no alignments were read."""
 
     proteins: int = 0
@@ -65,7 +65,7 @@ class Counts:
     alignments: AlignmentCounts | None = None
 
     @classmethod
-    def of_document(cls, document: Mapping[str, Any]) -> "Counts":
+    def of_document(cls, document: Mapping[str, Any]) -> "PredictionCounts":
         """The counts that `dataclasses.asdict` made a document of.
 
         Raises:
@@ -132,7 +132,7 @@ def join_parts(parts: Iterable[Path], folder: Path) -> None:
             writer.write_table(rows, row_group_size=max(len(rows), 1))  # a protein lies in one
 
 
-def write_texts(folder: Path, *, ions: Sequence[str], tsv: bool, called: Sequence[str]) -> Counts:
+def write_texts(folder: Path, *, ions: Sequence[str], tsv: bool, called: Sequence[str]) -> PredictionCounts:
     """Write what is made of `predictions.parquet`, of which a shard is held at a time.
 
     That is `predictions.tsv` where it is wanted, and for each ion that has a threshold `calls_ION.fa`: name, sequence,
@@ -147,7 +147,7 @@ def write_texts(folder: Path, *, ions: Sequence[str], tsv: bool, called: Sequenc
     Raises:
         InputError: the table is missing, damaged or of another kind.
     """
-    counts = Counts(called_residues=dict.fromkeys(called, 0), called_proteins=dict.fromkeys(called, 0))
+    counts = PredictionCounts(called_residues=dict.fromkeys(called, 0), called_proteins=dict.fromkeys(called, 0))
     with ExitStack() as files:
         text = _opened(files, folder / PREDICTIONS_TSV) if tsv else None
         calls = {ion: _opened(files, folder / calls_file(ion)) for ion in called}
@@ -211,9 +211,9 @@ def _by_protein(rows: pa.Table) -> Iterator[Predicted]:
     is_called = pc.is_valid(rows["call"]).to_numpy()
     call = pc.fill_null(rows["call"], 0).to_numpy()
     for name, ion, start, end in zip(names, ions, starts, [*starts, len(rows)][1:], strict=True):
-        place = slice(int(start), int(end))
-        calls = call[place] if is_called[start] else None
-        yield Predicted(name, letters[place], ion, probability[place], spread[place], calls)
+        own = slice(int(start), int(end))
+        calls = call[own] if is_called[start] else None
+        yield Predicted(name, letters[own], ion, probability[own], spread[own], calls)
 
 
 def _write_text(rows: pa.Table, text: IO[str]) -> None:

@@ -21,16 +21,16 @@ from bindtune.reports.model_card import (
     render,
 )
 from bindtune.reports.report_run import provenance
-from bindtune.reports.settings_in_effect import (
+from bindtune.reports.run_settings import (
     binding_settings,
     chooses_epoch,
+    flatten,
     section,
     stops_early,
     training_words,
     trains_encoder,
     trains_mlm_head,
 )
-from bindtune.reports.settings_text import flatten
 from bindtune.runs.kinds import run_config
 from bindtune.runs.names import ADAPTERS, BEST, CONFIG, HEADS, HISTORY, NOTICE, README, SUMMARY, fold_folder, in_folds
 from bindtune.runs.reading import as_number, read_csv, read_json
@@ -172,8 +172,8 @@ def merged_card(run: Path, *, fold: int, epoch: int, base: str, encoder: str) ->
         base: the encoder that they were merged into, where the run's settings are missing.
         encoder: its model type.
     """
-    known = (run / CONFIG).is_file()
-    config = run_config(run) if known else {"model": {"checkpoint": base}, "lora": {"r": None}, "training": {}}
+    has_settings = (run / CONFIG).is_file()
+    config = run_config(run) if has_settings else {"model": {"checkpoint": base}, "lora": {"r": None}, "training": {}}
     rows = read_csv(fold_folder(run, fold) / HISTORY, ("epoch", "split", "ion")) or []
     return fold_card(provenance(run), fold=fold, epoch=epoch, config=config, encoder=encoder, rows=rows, merged=True)
 
@@ -270,21 +270,21 @@ def _what(config: Mapping[str, Any], origin: dict[str, Any]) -> str:
     return f"{encoder}, {training_words(config)} to mark the residues that bind {', '.join(code(ion) for ion in ions)}"
 
 
-def _summary_row(ion: str, found: Mapping[str, Any]) -> tuple[str, ...]:
-    auprc, baseline = _auprc(found), _auprc(found.get("baseline"))
+def _summary_row(ion: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
+    auprc, baseline = _auprc(entry), _auprc(entry.get("baseline"))
     ends = [as_number(auprc.get(name)) for name in ("low", "high")]
     return (
         ion,
-        *(number(as_number(found.get(name)), 0) for name in ("proteins", "residues")),
-        number(as_number(found.get("base_rate")), 4),
+        *(number(as_number(entry.get(name)), 0) for name in ("proteins", "residues")),
+        number(as_number(entry.get("base_rate")), 4),
         interval(as_number(auprc.get("value")), ends),
         number(as_number(baseline.get("value"))),
-        *(number(as_number(found.get(name))) for name in ("auroc", "hra")),
+        *(number(as_number(entry.get(name))) for name in ("auroc", "hra")),
     )
 
 
-def _auprc(found: Any) -> Mapping[str, Any]:
-    inner = found.get("auprc") if isinstance(found, Mapping) else None
+def _auprc(entry: Any) -> Mapping[str, Any]:
+    inner = entry.get("auprc") if isinstance(entry, Mapping) else None
     return inner if isinstance(inner, Mapping) else {}
 
 

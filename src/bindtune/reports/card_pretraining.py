@@ -18,8 +18,7 @@ from bindtune.reports.model_card import (
     render,
 )
 from bindtune.reports.report_run import provenance
-from bindtune.reports.settings_in_effect import masking_mode, masking_words, pretraining_settings
-from bindtune.reports.settings_text import shown
+from bindtune.reports.run_settings import masking_mode, masking_words, pretraining_settings, shown
 from bindtune.runs.kinds import run_config
 from bindtune.runs.names import TRAINER_STATE, results_file
 from bindtune.runs.reading import as_number, read_json

@@ -11,7 +11,7 @@ from bindtune.reports.charts import Span, spans_svg
 from bindtune.reports.compared_runs import Comparison, Difference, Run, Setting, differing_settings, read_runs
 from bindtune.reports.page import Chart, Charts, Page, Section, Table, Text
 from bindtune.reports.report_run import started, version
-from bindtune.reports.settings_text import shown
+from bindtune.reports.run_settings import shown
 
 DRAWS, _SEED = 500, 1
 _HEADS = ("figure", "run", "reference", "difference", "95 % interval", "p", "higher", "lower")
@@ -45,59 +45,61 @@ def compare_runs(folders: Sequence[Path], out: Path) -> str:
     page_file = output_file(out)
     runs, kind = read_runs(folders)
     compare, title = _JOBS[kind]
-    found = compare(runs, draws=DRAWS, seed=_SEED)
+    comparison = compare(runs, draws=DRAWS, seed=_SEED)
     changed = {run.name: differing_settings(runs[0], run) for run in runs[1:]}
-    page.write(_page(runs, found, changed, title), page_file)
-    return _text(runs, found, changed)
+    page.write(_page(runs, comparison, changed, title), page_file)
+    return _text(runs, comparison, changed)
 
 
 def _sentences(changed: dict[str, list[Setting]]) -> list[str]:
     """What each run differs in from the reference."""
-    told = []
+    sentences = []
     for name, settings in changed.items():
         listed = ", ".join(f"{each.name} ({each.first} in A, {each.second} in {name})" for each in settings)
         if not settings:
-            told.append(f"{name} differs from A in no setting that has a part in the figures.")
+            sentences.append(f"{name} differs from A in no setting that has a part in the figures.")
         elif len(settings) == 1:
-            told.append(f"{name} differs from A in one setting: {listed}.")
+            sentences.append(f"{name} differs from A in one setting: {listed}.")
         else:
-            told.append(
+            sentences.append(
                 f"{name} differs from A in {len(settings)} settings, so no difference belongs to one of them: {listed}."
             )
-    return told
+    return sentences
 
 
-def _doubts(runs: Sequence[Run], found: Comparison) -> list[str]:
+def _doubts(runs: Sequence[Run], comparison: Comparison) -> list[str]:
     versions = [run.origin.get("versions") for run in runs]
-    known = [each if isinstance(each, dict) else {} for each in versions]
-    packages = sorted({name for each in known for name in each if len({str(one.get(name)) for one in known}) > 1})
-    told = [
-        f"{name} {', '.join(f'{shown(each.get(name))} ({run.name})' for run, each in zip(runs, known, strict=True))}"
+    installed = [each if isinstance(each, dict) else {} for each in versions]
+    packages = sorted(
+        {name for each in installed for name in each if len({str(one.get(name)) for one in installed}) > 1}
+    )
+    differences = [
+        f"{name} {', '.join(f'{shown(own.get(name))} ({run.name})' for run, own in zip(runs, installed, strict=True))}"
         for name in packages
     ]
-    other = [f"The runs were made with different versions: {'; '.join(told)}."] if told else []
-    return [*found.doubts, *other, _ONE_RUN.format(unit=found.unit)]
+    version_doubts = [f"The runs were made with different versions: {'; '.join(differences)}."] if differences else []
+    return [*comparison.doubts, *version_doubts, _ONE_RUN.format(unit=comparison.unit)]
 
 
-def _notes(found: Comparison) -> list[str]:
-    unit = found.unit
+def _notes(comparison: Comparison) -> list[str]:
+    unit = comparison.unit
     overlap = " Windows that overlap are no independent observations: where they do, intervals are too narrow."
     return [
         "difference: the run's figure less the reference's (A).",
         f"95 % interval: percentile bootstrap of the difference, {DRAWS} draws of {unit} with replacement, the same "
         f"draws for both runs.{overlap if unit == 'windows' else ''}",
         f"test: Wilcoxon's signed-rank test, two-sided, over {unit} that have the figure; higher and lower: in how "
-        f"many of them the run's figure is. {len(found.rows)} tests, and no correction for their number.",
+        f"many of them the run's figure is. {len(comparison.rows)} tests, and no correction for their number.",
     ]
 
 
 def _cells(row: Difference, digits: int) -> tuple[str, ...]:
-    gap = row.found.difference
+    gap = row.compared.difference
     ends = "-" if gap.low != gap.low else f"{gap.low:+.{digits}f} to {gap.high:+.{digits}f}"
     return (
         row.figure,
-        f"{row.run}: {_number(row.found.first.value, digits)}",
-        f"A: {_number(row.found.second.value, digits)}",
+        f"{row.run}: {_number(row.compared.first.value, digits)}",
+        f"A: {_number(row.compared.second.value, digits)}",
         _number(gap.value, digits, sign="+"),
         ends,
         "-" if row.test.p_value != row.test.p_value else f"{row.test.p_value:.2g}",
@@ -110,71 +112,76 @@ def _number(value: float, digits: int, *, sign: str = "") -> str:
     return "-" if value != value else f"{value:{sign}.{digits}f}"
 
 
-def _text(runs: Sequence[Run], found: Comparison, changed: dict[str, list[Setting]]) -> str:
+def _text(runs: Sequence[Run], comparison: Comparison, changed: dict[str, list[Setting]]) -> str:
     """The comparison for a terminal."""
-    pool, against = found.heads
-    rows = [(pool, against, *_HEADS), *((row.pool, row.against, *_cells(row, found.digits)) for row in found.rows)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    pool, against = comparison.heads
+    rows = [
+        (pool, against, *_HEADS),
+        *((row.pool, row.against, *_cells(row, comparison.digits)) for row in comparison.rows),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(
-            cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(pairs)
+            cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(pairs)
         ).rstrip()
         for pairs in (list(zip(row, widths, strict=True)) for row in rows)
     ]
     lines.insert(1, "-" * len(lines[0]))
     names = [f"{run.name}  {run.folder}{'  (reference)' if run is runs[0] else ''}" for run in runs]
-    head = [*names, *_sentences(changed), found.scope]
-    return "\n".join([*head, "", *lines, "", *_notes(found), *_doubts(runs, found)])
+    head = [*names, *_sentences(changed), comparison.scope]
+    return "\n".join([*head, "", *lines, "", *_notes(comparison), *_doubts(runs, comparison)])
 
 
-def _page(runs: Sequence[Run], found: Comparison, changed: dict[str, list[Setting]], title: str) -> Page:
+def _page(runs: Sequence[Run], comparison: Comparison, changed: dict[str, list[Setting]], title: str) -> Page:
     many = len({setting.name for settings in changed.values() for setting in settings}) > 1
     sentences = _sentences(changed)
     return Page(
         title=title,
-        lead=" ".join([found.scope, *([] if many else sentences)]),
+        lead=" ".join([comparison.scope, *([] if many else sentences)]),
         facts=tuple((f"{run.name}, the reference" if run is runs[0] else run.name, str(run.folder)) for run in runs),
-        notices=(*(sentences if many else ()), *_doubts(runs, found)),
-        sections=(_figures(found), _settings(runs, changed), _about(runs, found)),
+        notices=(*(sentences if many else ()), *_doubts(runs, comparison)),
+        sections=(_figures(comparison), _settings(runs, changed), _about(runs, comparison)),
         footer=f"Made by bindtune {__version__} from the files in the run folders. This page is one file and loads "
         "nothing from elsewhere.",
     )
 
 
-def _figures(found: Comparison) -> Section:
-    pool, against = found.heads
+def _figures(comparison: Comparison) -> Section:
+    pool, against = comparison.heads
     heads = tuple(head[0].upper() + head[1:] if len(head) > 1 else head for head in (pool, against, *_HEADS))
-    rows = [(row.pool, row.against, *_cells(row, found.digits)) for row in found.rows]
+    rows = [(row.pool, row.against, *_cells(row, comparison.digits)) for row in comparison.rows]
     tables = (
         Table(
             "Every run against the reference", heads[:7], tuple(row[:7] for row in rows), numeric=frozenset(range(3, 7))
         ),
         Table(
-            f"Signed-rank test over {found.unit}",
+            f"Signed-rank test over {comparison.unit}",
             (heads[0], heads[2], "Run", *heads[7:]),
-            tuple((row[0], row[2], each.run, *row[7:]) for row, each in zip(rows, found.rows, strict=True)),
+            tuple((row[0], row[2], each.run, *row[7:]) for row, each in zip(rows, comparison.rows, strict=True)),
             numeric=frozenset(range(3, 6)),
         ),
     )
-    drawn = [_chart(name, [row for row in found.rows if row.pool == name]) for name in _pools(found)]
-    notes = [Text(note[0].upper() + note[1:]) for note in _notes(found)]
+    drawn = [_chart(name, [row for row in comparison.rows if row.pool == name]) for name in _pools(comparison)]
+    notes = [Text(note[0].upper() + note[1:]) for note in _notes(comparison)]
     return Section(
         "figures", "Differences", (tables[0], Charts(tuple(each for each in drawn if each)), tables[1], *notes)
     )
 
 
-def _pools(found: Comparison) -> list[str]:
-    return list(dict.fromkeys(row.pool for row in found.rows))
+def _pools(comparison: Comparison) -> list[str]:
+    return list(dict.fromkeys(row.pool for row in comparison.rows))
 
 
 def _chart(pool: str, rows: Sequence[Difference]) -> Chart | None:
-    gaps = [(row, row.found.difference) for row in rows if row.found.difference.low == row.found.difference.low]
+    gaps = [
+        (row, row.compared.difference) for row in rows if row.compared.difference.low == row.compared.difference.low
+    ]
     if not gaps:
         return None
     # Letters and figures' names are ours; the ion, which is the user's, stands outside of the drawing.
     spans = [Span(f"{row.figure}, {row.run} - A", *gap[:3], 1 + ord(row.run) - ord("B")) for row, gap in gaps]
-    told = "; ".join(f"{span.name} {number(span.value)} ({number(span.low)} to {number(span.high)})" for span in spans)
-    return Chart(f"{pool}: differences from A", spans_svg(spans, x_label="difference"), f"{pool}: {told}.")
+    text = "; ".join(f"{span.name} {number(span.value)} ({number(span.low)} to {number(span.high)})" for span in spans)
+    return Chart(f"{pool}: differences from A", spans_svg(spans, x_label="difference"), f"{pool}: {text}.")
 
 
 def _settings(runs: Sequence[Run], changed: dict[str, list[Setting]]) -> Section:
@@ -183,7 +190,7 @@ def _settings(runs: Sequence[Run], changed: dict[str, list[Setting]]) -> Section
         for setting in settings:
             values.setdefault(setting.name, {"A": setting.first})[name] = setting.second
     rows = tuple(
-        (name, *(found.get(run.name, found["A"]) for run in runs)) for name, found in values.items()
+        (name, *(by_run.get(run.name, by_run["A"]) for run in runs)) for name, by_run in values.items()
     )  # a run that does not differ has the reference's value
     heads = ("Setting", *(run.name for run in runs))
     code = frozenset(range(len(heads)))
@@ -192,12 +199,12 @@ def _settings(runs: Sequence[Run], changed: dict[str, list[Setting]]) -> Section
     return Section("settings", "What differs", (*(Text(sentence) for sentence in _sentences(changed)), *blocks))
 
 
-def _about(runs: Sequence[Run], found: Comparison) -> Section:
+def _about(runs: Sequence[Run], comparison: Comparison) -> Section:
     rows = (
         ("folder", *(str(run.folder) for run in runs)),
         ("started", *(started(run.origin) for run in runs)),
         ("bindtune", *(version(run.origin) for run in runs)),
-        *((name, *values) for name, values in found.about),
+        *((name, *values) for name, values in comparison.about),
     )
     table = Table("The runs", ("", *(run.name for run in runs)), rows)
     return Section("runs", "Runs", (table,))

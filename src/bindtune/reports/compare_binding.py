@@ -51,9 +51,9 @@ def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
     for ion in ions:
         base = _sorted(tables[0], ion)
         for run, table in zip(others, tables[1:], strict=True):
-            found = _sorted(table, ion)
-            _same_residues(reference, run, base, found, ion=ion)
-            rows += _differences(ion, run.name, base, found, draws=draws, seed=seed)
+            residues = _sorted(table, ion)
+            _same_residues(reference, run, base, residues, ion=ion)
+            rows += _differences(ion, run.name, base, residues, draws=draws, seed=seed)
     alone = {run.name: [ion for ion in table.ions if ion not in ions] for run, table in zip(runs, tables, strict=True)}
     doubts = [f"{name} also has {', '.join(left)}, which not all runs have." for name, left in alone.items() if left]
     return Comparison(
@@ -70,10 +70,10 @@ def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
 
 def _predictions(run: Run) -> OutOfFold:
     # Folds that are done before the others would be a part of the residues.
-    found = read_out_of_fold(run.folder) if (run.folder / OUT_OF_FOLD).is_file() else None
-    if found is None:
+    predictions = read_out_of_fold(run.folder) if (run.folder / OUT_OF_FOLD).is_file() else None
+    if predictions is None:
         raise InputError(run.folder, None, "holds no oof.parquet: its folds are not done, or not merged yet")
-    return found
+    return predictions
 
 
 def _same_data(reference: Run, other: Run) -> None:
@@ -100,8 +100,8 @@ def _folds(run: Run) -> dict[str, str]:
 def _shared_ions(runs: Sequence[Run], tables: Sequence[OutOfFold]) -> list[str]:
     shared = [ion for ion in tables[0].ions if all(ion in table.ions for table in tables)]
     if not shared:
-        told = "; ".join(f"{run.name}: {', '.join(table.ions)}" for run, table in zip(runs, tables, strict=True))
-        raise InputError(runs[-1].folder, None, f"the runs have no ion in common: {told}")
+        by_run = "; ".join(f"{run.name}: {', '.join(table.ions)}" for run, table in zip(runs, tables, strict=True))
+        raise InputError(runs[-1].folder, None, f"the runs have no ion in common: {by_run}")
     order = [ion for ion in runs[0].config["training"].get("ions") or () if ion in shared]
     return [*order, *(ion for ion in shared if ion not in order)]
 
@@ -148,7 +148,7 @@ def _differences(
             figure=shown,
             against=base_rate,
             run=name,
-            found=paired_interval(figure, labels, *scores, proteins, draws=draws, seed=seed),
+            compared=paired_interval(figure, labels, *scores, proteins, draws=draws, seed=seed),
             test=wilcoxon_by_protein(figure, labels, *scores, proteins),
         )
         for figure, shown in _FIGURES.items()

@@ -32,13 +32,13 @@ def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
     losses = [_losses(reference)]
     for other in others:
         same_inputs(reference, other, ("train_file", "validation_file"))
-        found = _losses(other)
-        _same_evaluation(reference, other, losses[0], found)
-        losses.append(found)
+        losses_of_run = _losses(other)
+        _same_evaluation(reference, other, losses[0], losses_of_run)
+        losses.append(losses_of_run)
     rows = [
-        _difference(place, run.name, losses[0], found, draws=draws, seed=seed)
-        for place in range(len(_POOLS))
-        for run, found in zip(others, losses[1:], strict=True)
+        _difference(pool, run.name, losses[0], losses_of_run, draws=draws, seed=seed)
+        for pool in range(len(_POOLS))
+        for run, losses_of_run in zip(others, losses[1:], strict=True)
     ]
     windows = len(losses[0].record)
     states = [read_json(run.folder / TRAINER_STATE) or {} for run in runs]
@@ -67,9 +67,9 @@ def _losses(run: Run) -> RecordLosses:
             f"holds no {EVAL_RECORDS}: the run is not finished, or had no validation file; going on with "
             "--resume_from_checkpoint auto finishes it and evaluates it by window",
         )
-    found = read_record_losses(path)
+    losses = read_record_losses(path)
     # A window that stands in the file twice has one mask and one loss.
-    return found.take(np.unique(found.record, return_index=True)[1])
+    return losses.take(np.unique(losses.record, return_index=True)[1])
 
 
 def _same_evaluation(reference: Run, other: Run, first: RecordLosses, second: RecordLosses) -> None:
@@ -81,8 +81,8 @@ def _same_evaluation(reference: Run, other: Run, first: RecordLosses, second: Re
     else:
         shared = len(np.intersect1d(first.record, second.record))
         what = f"{len(first.record)} and {len(second.record)} windows were evaluated, {shared} of them the same"
-    found = [setting for setting in differing_settings(reference, other) if setting.name in _EVALUATION]
-    cause = ", ".join(f"{name} ({one} and {two})" for name, one, two in found) or "the tokenizers"
+    settings = [setting for setting in differing_settings(reference, other) if setting.name in _EVALUATION]
+    cause = ", ".join(f"{name} ({one} and {two})" for name, one, two in settings) or "the tokenizers"
     raise InputError(
         other.folder,
         None,
@@ -92,18 +92,18 @@ def _same_evaluation(reference: Run, other: Run, first: RecordLosses, second: Re
 
 
 def _difference(
-    place: int, name: str, reference: RecordLosses, other: RecordLosses, *, draws: int, seed: int
+    pool: int, name: str, reference: RecordLosses, other: RecordLosses, *, draws: int, seed: int
 ) -> Difference:
-    masked = reference.masked[:, place]
-    one, first = other.loss[:, place], reference.loss[:, place]
-    asked = masked > 0
-    means: NDArray[np.float64] = (one[asked] - first[asked]) / masked[asked]
+    masked = reference.masked[:, pool]
+    one, first = other.loss[:, pool], reference.loss[:, pool]
+    with_tokens = masked > 0
+    means: NDArray[np.float64] = (one[with_tokens] - first[with_tokens]) / masked[with_tokens]
     return Difference(
-        pool=_POOLS[place],
+        pool=_POOLS[pool],
         figure="loss",
         against=f"{int(masked.sum()):,}",
         run=name,
-        found=paired_mean_interval(one, first, masked, draws=draws, seed=seed),
+        compared=paired_mean_interval(one, first, masked, draws=draws, seed=seed),
         test=signed_rank(means),
     )
 
@@ -116,5 +116,5 @@ def _chosen(checkpoint: object) -> str:
 def _budgets(runs: Sequence[Run], steps: Sequence[str]) -> list[str]:
     if len(set(steps)) == 1:
         return []
-    told = ", ".join(f"{run.name} {count}" for run, count in zip(runs, steps, strict=True))
-    return [f"The runs trained for different numbers of steps, so they have not seen the same tokens: {told}."]
+    listed = ", ".join(f"{run.name} {count}" for run, count in zip(runs, steps, strict=True))
+    return [f"The runs trained for different numbers of steps, so they have not seen the same tokens: {listed}."]

@@ -122,7 +122,7 @@ def _differences(
             figure=shown,
             against=f"{labels.mean():.4f}",
             run=name,
-            found=paired_interval(figure, labels, *scores, groups, draws=draws, seed=seed),
+            compared=paired_interval(figure, labels, *scores, groups, draws=draws, seed=seed),
             test=wilcoxon_by_protein(figure, labels, *scores, groups),
         )
         for figure, shown in _FIGURES.items()

@@ -10,8 +10,7 @@ from bindtune.errors import ConfigError, InputError
 from bindtune.evaluation.bootstrap import Compared, Wilcoxon
 from bindtune.evaluation.figure_text import UNDEFINED
 from bindtune.reports.report_run import provenance
-from bindtune.reports.settings_in_effect import masking_mode
-from bindtune.reports.settings_text import shown
+from bindtune.reports.run_settings import masking_mode, shown
 from bindtune.runs.kinds import Kind, is_binding, kind_of, run_config
 from bindtune.runs.names import PROVENANCE
 
@@ -74,7 +73,7 @@ class Difference(NamedTuple):
         figure: its name.
         against: what it is to be read with, by name: the base rate, or how many tokens.
         run: the run's letter.
-        found: the run's figure, the reference's, and the first less the second.
+        compared: the run's figure, the reference's, and the first less the second.
         test: protein by protein, or window by window.
     """
 
@@ -82,7 +81,7 @@ class Difference(NamedTuple):
     figure: str
     against: str
     run: str
-    found: Compared
+    compared: Compared
     test: Wilcoxon
 
 
@@ -128,26 +127,26 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[Run], Kind]:
     ]
     jobs = [kind_of(run.config) for run in runs]
     if len(set(jobs)) > 1:
-        told = ", ".join(f"{run.folder} ({job})" for run, job in zip(runs, jobs, strict=True))
-        raise ConfigError(f"runs of different jobs cannot be compared: {told}")
+        jobs_of_folders = ", ".join(f"{run.folder} ({job})" for run, job in zip(runs, jobs, strict=True))
+        raise ConfigError(f"runs of different jobs cannot be compared: {jobs_of_folders}")
     return runs, jobs[0]
 
 
-def same_inputs(reference: Run, other: Run, names: Iterable[str]) -> None:
+def same_inputs(reference: Run, run: Run, names: Iterable[str]) -> None:
     """Refuse runs that were not given the same files.
 
     Raises:
         InputError: a file differs, or is missing from one of the runs.
     """
-    first, second = reference.input_hashes(), other.input_hashes()
+    first, second = reference.input_hashes(), run.input_hashes()
     for name in names:
-        hashes = [found.get(name) for found in (first, second)]
+        hashes = [hashes_of_run.get(name) for hashes_of_run in (first, second)]
         if hashes[0] != hashes[1]:
-            told = " and ".join("none" if each is None else f"{each[:12]}..." for each in hashes)
+            digests = " and ".join("none" if each is None else f"{each[:12]}..." for each in hashes)
             raise InputError(
-                other.folder,
+                run.folder,
                 None,
-                f"is on other data than {reference.folder}: {name} differs (SHA-256 {told}); "
+                f"is on other data than {reference.folder}: {name} differs (SHA-256 {digests}); "
                 "only runs on the same data are compared",
             )
 
@@ -169,17 +168,17 @@ def differing_settings(reference: Run, other: Run) -> list[Setting]:
     }
     as_one = _with_step if binding else _with_masking
     first, second = (as_one(run) for run in (reference, other))
-    found = [each for each in _differences(first, second) if each.name not in apart]
-    return [*found, *_other_files(reference, other, {each.name for each in found}, model=model)]
+    settings = [each for each in _differences(first, second) if each.name not in apart]
+    return [*settings, *_other_files(reference, other, {each.name for each in settings}, model=model)]
 
 
-def _other_files(reference: Run, other: Run, told: set[str], *, model: str) -> Iterator[Setting]:
+def _other_files(reference: Run, other: Run, listed: set[str], *, model: str) -> Iterator[Setting]:
     """Settings that name the same file or model in both runs, whose content is not the same."""
     first, second = reference.input_hashes(), other.input_hashes()
     for name in sorted(first.keys() & second.keys()):
         setting = model if name.startswith("base ") else _FILES.get(name)
-        if setting is not None and setting not in told and first[name] != second[name]:
-            told.add(setting)
+        if setting is not None and setting not in listed and first[name] != second[name]:
+            listed.add(setting)
             yield Setting(setting, *(f"{name} with SHA-256 {each[name][:12]}..." for each in (first, second)))
 
 
@@ -193,8 +192,8 @@ def _with_step(run: Run) -> dict[str, Any]:
     """Settings with the number of proteins of a step, over all processes, in place of what it comes from."""
     training = dict(run.config["training"])
     sizes = [training.pop(name, None) for name in ("batch_size", "accum_steps")]
-    known = math.prod(size for size in sizes if isinstance(size, int))
-    return {**run.config, "training": {**training, "proteins per step": run.origin.get("proteins_per_step", known)}}
+    product = math.prod(size for size in sizes if isinstance(size, int))
+    return {**run.config, "training": {**training, "proteins per step": run.origin.get("proteins_per_step", product)}}
 
 
 def _same_base(reference: Run, other: Run) -> bool:
@@ -208,11 +207,11 @@ def _same_base(reference: Run, other: Run) -> bool:
 
 def _differences(first: Mapping[str, Any], second: Mapping[str, Any], before: str = "") -> Iterator[Setting]:
     for name in dict.fromkeys([*first, *second]):
-        one, other = first.get(name), second.get(name)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            yield from _differences(one, other, f"{before}{name}.")
-        elif _plain(one) != _plain(other):
-            yield Setting(f"{before}{name}", _plain(one), _plain(other))
+        first_value, second_value = first.get(name), second.get(name)
+        if isinstance(first_value, Mapping) and isinstance(second_value, Mapping):
+            yield from _differences(first_value, second_value, f"{before}{name}.")
+        elif _plain(first_value) != _plain(second_value):
+            yield Setting(f"{before}{name}", _plain(first_value), _plain(second_value))
 
 
 def _plain(value: Any) -> str:

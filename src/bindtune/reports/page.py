@@ -138,14 +138,14 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Fold:
-    """Blocks that are folded away until somebody asks."""
+class Collapsed:
+    """Blocks that a reader opens with a click."""
 
     title: str
     blocks: "tuple[Block, ...]"
 
 
-Block = Text | Notice | Preformatted | Table | Charts | Track | Fold
+Block = Text | Notice | Preformatted | Table | Charts | Track | Collapsed
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from bindtune.reports.report_ions import curves_section, results_section
 from bindtune.reports.report_learning import Row, last_epoch, learning_section, read_metrics
 from bindtune.reports.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
 from bindtune.reports.report_sites import examples_section
-from bindtune.reports.settings_in_effect import training_words
+from bindtune.reports.run_settings import training_words
 from bindtune.runs.names import CONFIG, NOTICE, OUT_OF_FOLD, PROVENANCE, SUMMARY, THRESHOLDS
 from bindtune.runs.out_of_fold import OutOfFold, read_out_of_fold
 from bindtune.runs.reading import as_number, read_text
@@ -39,7 +39,7 @@ def build(run: Path, config: dict[str, Any]) -> Page:
     rows = read_metrics(run)
     ions = _ions(run, training, predictions)
     chosen = read_thresholds(run / THRESHOLDS) if (run / THRESHOLDS).exists() else {}
-    thresholds = {ion: as_number(found.get("threshold")) for ion, found in chosen.items()}
+    thresholds = {ion: as_number(entry.get("threshold")) for ion, entry in chosen.items()}
     done = [] if predictions is None else predictions.fold_numbers()
     planned = _planned(run, training)
     notices = _notices(run, done, planned, rows, complete=(run / OUT_OF_FOLD).is_file())
@@ -108,18 +108,18 @@ def _joined(names: tuple[str, ...]) -> str:
 
 
 def _notices(run: Path, done: list[int], planned: int, rows: list[Row], *, complete: bool) -> tuple[str, ...]:
-    found = []
+    lines = []
     if not planned:
-        found.append("The run had no ions: it adapts the language model alone, and there are no sites to score.")
+        lines.append("The run had no ions: it adapts the language model alone, and there are no sites to score.")
     waiting = [fold for fold in range(1, planned + 1) if fold not in done]
     if waiting:
         state = ", ".join(f"fold {fold} ({_progress(rows, fold)})" for fold in waiting)
-        found.append(f"{len(done)} of {planned} folds are done; not done: {state}. Figures are of the folds that are.")
+        lines.append(f"{len(done)} of {planned} folds are done; not done: {state}. Figures are of the folds that are.")
     elif planned and not complete:
-        found.append("All folds are done but not merged yet: oof.parquet is missing, and figures come from the folds.")
+        lines.append("All folds are done but not merged yet: oof.parquet is missing, and figures come from the folds.")
     if not (run / PROVENANCE).is_file():
-        found.append("provenance.json is missing: what the run was made from is not known.")
-    return tuple(found)
+        lines.append("provenance.json is missing: what the run was made from is not known.")
+    return tuple(lines)
 
 
 def _progress(rows: list[Row], fold: int) -> str:
@@ -156,14 +156,14 @@ def _thresholds_section(chosen: dict[str, dict[str, Any]], ions: tuple[str, ...]
         return Section("thresholds", "Thresholds", (missing,))
     rows = []
     for ion in ions:
-        found = chosen.get(ion, {})
-        honest = found.get("cross_fitted", {})
+        entry = chosen.get(ion, {})
+        honest = entry.get("cross_fitted", {})
         names = ("f1", "mcc", "precision", "recall")
-        same = [number(as_number(found.get(name))) for name in names]
+        same = [number(as_number(entry.get(name))) for name in names]
         fitted = [number(as_number(honest.get(name))) for name in names]
-        threshold = as_number(found.get("threshold"))
+        threshold = as_number(entry.get("threshold"))
         shown = "not defined" if math.isnan(threshold) else number(threshold, 4)
-        rows.append((ion, str(found.get("method", UNDEFINED)), shown, *fitted, *same[:2]))
+        rows.append((ion, str(entry.get("method", UNDEFINED)), shown, *fitted, *same[:2]))
     heads = (
         "Ion", "Chosen by", "Threshold", "F1", "MCC", "Precision", "Recall", "F1, same data", "MCC, same data",
     )  # fmt: skip
@@ -181,9 +181,9 @@ def _data(predictions: OutOfFold | None, ions: tuple[str, ...]) -> tuple[Block, 
         return ()
     rows = []
     for ion in ions:
-        found = predictions.of(ion)
-        with_sites = found.take(found.label == 1).count_proteins()
-        counts = (found.count_proteins(), with_sites, len(found), int(found.label.sum()))
+        residues = predictions.of(ion)
+        with_sites = residues.take(residues.label == 1).count_proteins()
+        counts = (residues.count_proteins(), with_sites, len(residues), int(residues.label.sum()))
         rows.append((ion, *(f"{count:,}" for count in counts)))
     heads = ("Ion", "Proteins with labels", "with sites", "Labelled residues", "Sites")
     return (Table("Labelled data", heads, tuple(rows), numeric=frozenset(range(1, 5))),)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from bindtune.evaluation.figure_text import UNDEFINED
-from bindtune.reports.page import Block, Fold, Notice, Section, Table, Text
-from bindtune.reports.settings_text import flatten
+from bindtune.reports.page import Block, Collapsed, Notice, Section, Table, Text
+from bindtune.reports.run_settings import flatten
 from bindtune.runs.names import AUDIT, FOLDS
 from bindtune.runs.out_of_fold import OutOfFold
 from bindtune.runs.reading import read_csv, read_json
@@ -42,15 +42,15 @@ def folds_section(run: Path, predictions: OutOfFold | None, ions: tuple[str, ...
 
 
 def _sizes(rows: list[dict[str, str]], predictions: OutOfFold | None, ions: tuple[str, ...]) -> Table:
-    found = []
+    sizes = []
     folds = sorted({row["fold"] for row in rows}, key=lambda fold: (not fold.isdigit(), fold.zfill(9)))
     for fold in folds:
         here = [row for row in rows if row["fold"] == fold]
         sites = [_sites(predictions, ion, fold) for ion in ions]
-        found.append((fold, str(len(here)), str(len({row["group"] for row in here})), *sites))
+        sizes.append((fold, str(len(here)), str(len({row["group"] for row in here})), *sites))
     heads = ("Fold", "Proteins", "Groups", *(f"{ion} sites" for ion in ions))
     note = "Sites are counted in the predictions; a dash stands for a fold that has none yet."
-    return Table("What each fold holds out", heads, tuple(found), numeric=frozenset(range(1, len(heads))), note=note)
+    return Table("What each fold holds out", heads, tuple(sizes), numeric=frozenset(range(1, len(heads))), note=note)
 
 
 def _sites(predictions: OutOfFold | None, ion: str, fold: str) -> str:
@@ -69,22 +69,22 @@ def _checks(rows: list[dict[str, str]], predictions: OutOfFold | None) -> list[B
         groups[row["group"]].add(row["fold"])
     split = sorted(group for group, folds in groups.items() if len(folds) > 1)
     repeated = [name for name, times in Counter(row["protein"] for row in rows).items() if times > 1]
-    found: list[Block] = []
+    blocks: list[Block] = []
     if split:
-        found.append(Notice(f"{len(split)} groups lie in more than one fold, so the figures leak: {_some(split)}."))
+        blocks.append(Notice(f"{len(split)} groups lie in more than one fold, so the figures leak: {_some(split)}."))
     if repeated:
-        found.append(Notice(f"{len(repeated)} proteins stand in folds.csv more than once: {_some(repeated)}."))
+        blocks.append(Notice(f"{len(repeated)} proteins stand in folds.csv more than once: {_some(repeated)}."))
     strangers = [] if predictions is None else _misplaced(rows, predictions)
     if strangers:
-        found.append(Notice(f"Predictions do not fit folds.csv for {len(strangers)} proteins: {_some(strangers)}."))
-    if not found:
-        found.append(
+        blocks.append(Notice(f"Predictions do not fit folds.csv for {len(strangers)} proteins: {_some(strangers)}."))
+    if not blocks:
+        blocks.append(
             Text(
                 f"Checked again for this page: none of {len(groups)} groups lies in two folds, no protein stands "
                 "twice, and every prediction comes from the fold that held its protein out."
             )
         )
-    return found
+    return blocks
 
 
 def _misplaced(rows: list[dict[str, str]], predictions: OutOfFold) -> list[str]:
@@ -105,7 +105,7 @@ def _audit(audit: dict[str, Any]) -> list[Block]:
     if len(rows) <= 12:
         return [table]
     left = f" (the first {_MOST_ROWS} of {len(rows)} rows)" if len(rows) > _MOST_ROWS else ""
-    return [Fold(f"The run's leak audit{left}", (table,))]
+    return [Collapsed(f"The run's leak audit{left}", (table,))]
 
 
 def _some(names: list[str]) -> str:

@@ -33,7 +33,7 @@ class IonFigures(NamedTuple):
         proteins: proteins with labels for the ion.
         residues: residues with labels.
         sites: residues that bind.
-        found: metrics; nan where not defined.
+        metrics: of the residues; nan where not defined.
         baseline: AUPRC of the composition baseline.
         auprc_range: bootstrap interval of the AUPRC over proteins; nan where not defined.
     """
@@ -41,7 +41,7 @@ class IonFigures(NamedTuple):
     proteins: int
     residues: int
     sites: int
-    found: ResidueMetrics
+    metrics: ResidueMetrics
     baseline: float
     auprc_range: Range
 
@@ -65,7 +65,7 @@ def figures(
         proteins=rows.count_proteins(),
         residues=len(rows),
         sites=int(rows.label.sum()),
-        found=residue_metrics(rows.label, rows.probability, threshold=threshold),
+        metrics=residue_metrics(rows.label, rows.probability, threshold=threshold),
         baseline=baseline,
         auprc_range=auprc_range,
     )
@@ -98,20 +98,20 @@ def results_section(
             continue
         scores = out_of_fold_residues(rows.letters(), rows.label, rows.fold)
         written = _as_written(summary.get(ion))
-        found = figures(rows, scores, threshold=thresholds.get(ion, math.nan), written=written)
-        whole.append((ion, *_row(found)))
-        if found.found.auprc < found.baseline:
+        ion_figures = figures(rows, scores, threshold=thresholds.get(ion, math.nan), written=written)
+        whole.append((ion, *_row(ion_figures)))
+        if ion_figures.metrics.auprc < ion_figures.baseline:
             below.append(ion)
         for fold in rows.fold_numbers():
             held = rows.fold == fold
-            found = figures(rows.take(held), scores[held], threshold=thresholds.get(ion, math.nan))
-            by_fold.append((ion, str(fold), *_row(found)))
+            ion_figures = figures(rows.take(held), scores[held], threshold=thresholds.get(ion, math.nan))
+            by_fold.append((ion, str(fold), *_row(ion_figures)))
     heads = ("AUPRC (95 % interval)", "Base rate", "Composition AUPRC", "AUROC", "HRA", "Proteins", "Sites")
     blocks: list[Block] = [Text(_READ)]
     blocks += [Notice(f"{ion}: not defined. No residue with a site has a prediction.") for ion in lacking]
     if below:
-        told = f"{', '.join(below)} {'is' if len(below) == 1 else 'are'} below the composition baseline"
-        blocks.append(Notice(f"{told}: the amino acid alone says more than the model."))
+        sentence = f"{', '.join(below)} {'is' if len(below) == 1 else 'are'} below the composition baseline"
+        blocks.append(Notice(f"{sentence}: the amino acid alone says more than the model."))
     blocks.append(Table("Each ion, all folds", ("Ion", *heads), tuple(whole), numeric=frozenset(range(1, 8))))
     if by_fold:
         table = Table("Each ion and fold", ("Ion", "Fold", *heads), tuple(by_fold), numeric=frozenset(range(1, 9)),
@@ -144,18 +144,18 @@ def _nested(value: Any, *path: str) -> Any:
     return value
 
 
-def _row(found: IonFigures | None) -> tuple[str, ...]:
-    if found is None:
+def _row(figures: IonFigures | None) -> tuple[str, ...]:
+    if figures is None:
         return (UNDEFINED,) * 7
-    metrics = found.found
+    metrics = figures.metrics
     return (
-        interval(metrics.auprc, found.auprc_range),
+        interval(metrics.auprc, figures.auprc_range),
         percent(metrics.base_rate),
-        number(found.baseline),
+        number(figures.baseline),
         number(metrics.auroc),
         number(metrics.hra),
-        str(found.proteins),
-        str(found.sites),
+        str(figures.proteins),
+        str(figures.sites),
     )
 
 
@@ -215,5 +215,5 @@ def _calibration_chart(ion: str, rows: OutOfFold) -> Chart:
 
 
 def _auprc_range(rows: OutOfFold) -> Range:
-    found = bootstrap.interval("auprc", rows.label, rows.probability, rows.protein, draws=_DRAWS, seed=0)
-    return found.low, found.high
+    auprc = bootstrap.interval("auprc", rows.label, rows.probability, rows.protein, draws=_DRAWS, seed=0)
+    return auprc.low, auprc.high

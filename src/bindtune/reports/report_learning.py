@@ -8,7 +8,7 @@ from bindtune.errors import InputError
 from bindtune.evaluation.epoch_selection import NAMES, Metric, kept_epoch, score_of
 from bindtune.evaluation.figure_text import UNDEFINED, number
 from bindtune.reports.charts import Line, LineChart, svg
-from bindtune.reports.page import Block, Chart, Charts, Fold, Notice, Section, Table, Text
+from bindtune.reports.page import Block, Chart, Charts, Collapsed, Notice, Section, Table, Text
 from bindtune.runs.names import HISTORY, METRICS, in_folds
 from bindtune.runs.reading import as_number, read_csv
 
@@ -24,13 +24,13 @@ def read_metrics(run: Path) -> list[Row]:
         InputError: a file is damaged.
     """
     whole = run / METRICS
-    found = []
+    rows = []
     for path in [whole] if whole.is_file() else in_folds(run, HISTORY):
         for line, row in enumerate(read_csv(path, COLUMNS) or [], start=2):
             if not (row["fold"].isdigit() and row["epoch"].isdigit()):
                 raise InputError(path, line, f"fold and epoch must be numbers, found {row['fold']!r}, {row['epoch']!r}")
-            found.append(row)
-    return found
+            rows.append(row)
+    return rows
 
 
 def learning_section(
@@ -63,9 +63,9 @@ def learning_section(
     ]
     blocks.append(Charts(tuple(chart for chart in drawn if chart)))
     by_ion = [_chart(rows, "auprc", f"{ion}: AUPRC in validation", "AUPRC", ion=ion) for ion in ions]
-    kept = tuple(chart for chart in by_ion if chart)
-    if kept:
-        blocks.append(Fold("AUPRC of each ion", (Charts(kept),)))
+    drawn_by_ion = tuple(chart for chart in by_ion if chart)
+    if drawn_by_ion:
+        blocks.append(Collapsed("AUPRC of each ion", (Charts(drawn_by_ion),)))
     blocks.append(_best_epochs(rows, inner=inner, metric=metric, min_delta=min_delta))
     return Section("learning", "Learning curves", tuple(blocks))
 
@@ -81,19 +81,19 @@ def last_epoch(rows: Sequence[Row], fold: int) -> int:
 
 
 def _points(rows: Sequence[Row], *, fold: int, split: str, ion: str, name: str) -> tuple[list[int], list[float]]:
-    found = {
+    by_epoch = {
         int(row["epoch"]): as_number(row.get(name))
         for row in rows
         if int(row["fold"]) == fold and row["split"] == split and row["ion"] == ion
     }
-    kept = sorted((epoch, value) for epoch, value in found.items() if not math.isnan(value))
-    return [epoch for epoch, _ in kept], [value for _, value in kept]
+    points = sorted((epoch, value) for epoch, value in by_epoch.items() if not math.isnan(value))
+    return [epoch for epoch, _ in points], [value for _, value in points]
 
 
 def _chart(
     rows: Sequence[Row], name: str, title: str, label: str, *, ion: str = MEAN, both: bool = False
 ) -> Chart | None:
-    curves, told = [], []
+    curves, ends = [], []
     for colour, fold in enumerate(folds_of(rows), start=1):
         epochs, values = _points(rows, fold=fold, split="validation", ion=ion, name=name)
         if both:
@@ -104,25 +104,25 @@ def _chart(
                 )
         if epochs:
             curves.append(Line(epochs, values, f"fold {fold}", colour, marker="o" if len(epochs) == 1 else ""))
-            told.append(f"fold {fold} ends at {number(values[-1])} in epoch {epochs[-1]}")
+            ends.append(f"fold {fold} ends at {number(values[-1])} in epoch {epochs[-1]}")
     if not curves:
         return None
-    return Chart(title, svg(LineChart(curves, "epoch", label)), f"{title}: {'; '.join(told)}.")
+    return Chart(title, svg(LineChart(curves, "epoch", label)), f"{title}: {'; '.join(ends)}.")
 
 
 def _best_epochs(rows: Sequence[Row], *, inner: bool, metric: Metric, min_delta: float) -> Block:
-    found = []
+    cells = []
     for fold in folds_of(rows):
         means = [row for row in rows if (int(row["fold"]), row["split"], row["ion"]) == (fold, "validation", MEAN)]
         means = [row for row in means if not math.isnan(score_of(row, metric))]
         best = kept_epoch(means, metric, min_delta=min_delta)
         if not best:
-            found.append((str(fold), str(last_epoch(rows, fold)), "not defined", UNDEFINED, UNDEFINED))
+            cells.append((str(fold), str(last_epoch(rows, fold)), "not defined", UNDEFINED, UNDEFINED))
             continue
         (row,) = (row for row in means if int(row["epoch"]) == best)
         hra, auprc = (number(as_number(row.get(name))) for name in ("hra", "auprc"))
-        found.append((str(fold), str(last_epoch(rows, fold)), str(best), hra, auprc))
+        cells.append((str(fold), str(last_epoch(rows, fold)), str(best), hra, auprc))
     heads = ("Fold", "Epochs", "Best epoch", "HRA there, mean over ions", "AUPRC there, mean over ions")
     note = "These epochs were chosen for these figures, which flatters them"
     note += "." if inner else "; the out-of-fold figures share that choice, since the held-out fold made it."
-    return Table("The epoch that each fold keeps", heads, tuple(found), numeric=frozenset(range(1, 5)), note=note)
+    return Table("The epoch that each fold keeps", heads, tuple(cells), numeric=frozenset(range(1, 5)), note=note)

@@ -8,9 +8,9 @@ from bindtune.data.masking_strategies import STRATEGIES
 from bindtune.errors import InputError
 from bindtune.evaluation.figure_text import UNDEFINED, exact_percent, number, percent
 from bindtune.reports.charts import Band, Level, Line, LineChart, svg
-from bindtune.reports.page import Block, Chart, Charts, Fold, Notice, Page, Section, Table, Text, Tile
+from bindtune.reports.page import Block, Chart, Charts, Collapsed, Notice, Page, Section, Table, Text, Tile
 from bindtune.reports.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
-from bindtune.reports.settings_in_effect import masking_goals, masking_mode, masking_words
+from bindtune.reports.run_settings import masking_goals, masking_mode, masking_words
 from bindtune.runs.names import ALL_RESULTS, PROVENANCE, TRAINER_STATE, checkpoint_folders
 from bindtune.runs.reading import as_number, read_json
 
@@ -73,9 +73,9 @@ def _state(run: Path) -> tuple[dict[str, Any], Path]:
     """The trainer's state: of the finished run, or of its newest checkpoint."""
     folders = [run, *reversed(checkpoint_folders(run))]
     for folder in folders:
-        found = read_json(folder / TRAINER_STATE)
-        if found is not None:
-            return found, folder / TRAINER_STATE
+        state = read_json(folder / TRAINER_STATE)
+        if state is not None:
+            return state, folder / TRAINER_STATE
     return {}, run / TRAINER_STATE
 
 
@@ -116,10 +116,12 @@ def _tiles(results: dict[str, Any], evaluated: Rows, config: dict[str, Any]) -> 
         loss = as_number(source["eval_loss"])
         # Where not every evaluation has a checkpoint, the model that is kept may not be the best that was seen.
         lowest = math.isclose(loss, as_number(best.get("eval_loss", loss)), rel_tol=1e-5)
-        told = f"lowest, at step {best.get('step', UNDEFINED)}" if lowest else "lowest of the checkpoints"
-        told = f"at step {best.get('step', UNDEFINED)}, the only evaluation" if len(evaluated) == 1 else told
+        checkpoint = f"lowest, at step {best.get('step', UNDEFINED)}" if lowest else "lowest of the checkpoints"
+        checkpoint = (
+            f"at step {best.get('step', UNDEFINED)}, the only evaluation" if len(evaluated) == 1 else checkpoint
+        )
         tiles += [
-            Tile("Evaluation loss", number(loss), told),
+            Tile("Evaluation loss", number(loss), checkpoint),
             Tile("Perplexity", number(as_number(source.get("eval_perplexity")), 2), "exp of that loss"),
             Tile("Loss in peaks", number(as_number(source.get("eval_peak_loss"))), _accuracy(source, "peak")),
             Tile("Loss in flanks", number(as_number(source.get("eval_flank_loss"))), _accuracy(source, "flank")),
@@ -143,21 +145,21 @@ def _worst_last(value: Any) -> float:
 
 
 def _notices(run: Path, state: dict[str, Any], results: dict[str, Any], config: dict[str, Any]) -> tuple[str, ...]:
-    found = []
+    notices = []
     if not state:
-        found.append(
+        notices.append(
             "The run has written no checkpoint yet: there are no losses to show. Settings and inputs stand below."
         )
     elif not results:
-        found.append(
+        notices.append(
             f"The run is not finished: the newest checkpoint is of step {state.get('global_step')} of "
             f"{state.get('max_steps')}. The curves end there, and figures over the whole run are missing."
         )
     if config.get("validation_file") is None:
-        found.append("Nothing was evaluated: the run had no validation file. Training losses alone say little.")
+        notices.append("Nothing was evaluated: the run had no validation file. Training losses alone say little.")
     if not (run / PROVENANCE).is_file():
-        found.append("provenance.json is missing: what the run was made from is not known.")
-    return tuple(found)
+        notices.append("provenance.json is missing: what the run was made from is not known.")
+    return tuple(notices)
 
 
 def _losses(trained: Rows, evaluated: Rows) -> Section:
@@ -224,14 +226,16 @@ def _accuracy_chart(evaluated: Rows) -> Chart | None:
 def _curve(
     rows: Rows, name: str, label: str, colour: int, *, style: str = "-", width: float = 1.7, points: bool = False
 ) -> Line | None:
-    found = [(row["step"], as_number(row[name])) for row in rows if name in row]
-    if not found:
+    logged = [(row["step"], as_number(row[name])) for row in rows if name in row]
+    if not logged:
         return None
-    steps, values = zip(*found, strict=True)
-    return Line(steps, values, label, colour, style=style, width=width, marker="o" if points or len(found) == 1 else "")
+    steps, values = zip(*logged, strict=True)
+    return Line(
+        steps, values, label, colour, style=style, width=width, marker="o" if points or len(logged) == 1 else ""
+    )
 
 
-def _evaluations(evaluated: Rows) -> Fold:
+def _evaluations(evaluated: Rows) -> Collapsed:
     names = ("eval_loss", "eval_peak_loss", "eval_flank_loss")
     shares = ("eval_accuracy", "eval_peak_accuracy", "eval_flank_accuracy")
     rows = tuple(
@@ -243,7 +247,7 @@ def _evaluations(evaluated: Rows) -> Fold:
         for line in evaluated
     )
     heads = ("Step", "Loss", "in peaks", "in flanks", "Accuracy", "in peaks", "in flanks")
-    return Fold("Every evaluation as a table", (Table("Evaluations", heads, rows, numeric=frozenset(range(7))),))
+    return Collapsed("Every evaluation as a table", (Table("Evaluations", heads, rows, numeric=frozenset(range(7))),))
 
 
 def _masking(trained: Rows, results: dict[str, Any], config: dict[str, Any], mode: str) -> Section:
@@ -268,10 +272,10 @@ def _rates_chart(trained: Rows, results: dict[str, Any], config: dict[str, Any],
     bands = [Band(lo, hi, _PEAK)] if draws_rates and lo < hi else []
     chart = LineChart(drawn, "optimiser step", "share masked", levels=[Level(target)], bands=bands, y_range=(0, None))
     note = "Dashed: the target of the whole." + (" Shaded: the range that peak rates are drawn from." if bands else "")
-    told = [
+    rates = [
         f"{name} {percent(as_number(results.get(f'train_{kind}masked_rate')))}" for kind, (name, _) in _KINDS.items()
     ]
-    return Chart("Realised masking rates in training", svg(chart), f"Realised rates: {', '.join(told)}.", note)
+    return Chart("Realised masking rates in training", svg(chart), f"Realised rates: {', '.join(rates)}.", note)
 
 
 def _rates_table(results: dict[str, Any], config: dict[str, Any]) -> Table:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from bindtune import __version__
-from bindtune.reports.page import Block, Fold, Notice, Section, Table, Text
-from bindtune.reports.settings_text import flatten, shown
+from bindtune.reports.page import Block, Collapsed, Notice, Section, Table, Text
+from bindtune.reports.run_settings import flatten, shown
 from bindtune.runs.names import PROVENANCE
 from bindtune.runs.reading import read_json
 
@@ -28,20 +28,22 @@ def inputs_section(origin: dict[str, Any], first: tuple[Block, ...] = ()) -> Sec
     blocks: list[Block] = list(first)
     inputs = origin.get("inputs")
     if isinstance(inputs, dict) and inputs:
-        rows = [(name, *(shown(_get(found, key)) for key in ("path", "sha256"))) for name, found in inputs.items()]
+        rows = [(name, *(shown(_get(entry, key)) for key in ("path", "sha256"))) for name, entry in inputs.items()]
         blocks.append(Table("Input files", ("Setting", "File", "SHA-256"), tuple(rows), code=frozenset({0, 1, 2})))
     versions = {"python": origin.get("python"), **_dict(origin.get("versions"))}
     software = tuple((name, shown(version)) for name, version in versions.items())
-    told = Text(f"Command: {_command(origin.get('command'))}")
-    where = Text(f"Started {shown(origin.get('started'))} on {shown(origin.get('platform'))}.")
+    command = Text(f"Command: {_command(origin.get('command'))}")
+    start = Text(f"Started {shown(origin.get('started'))} on {shown(origin.get('platform'))}.")
     table = Table("Versions", ("Package", "Version"), software, code=frozenset({0}))
-    return Section("inputs", "Inputs and versions", (*blocks, Fold("Versions and command", (where, told, table))))
+    return Section(
+        "inputs", "Inputs and versions", (*blocks, Collapsed("Versions and command", (start, command, table)))
+    )
 
 
 def settings_section(config: dict[str, Any]) -> Section:
     """Every setting of the run."""
     table = Table("Every setting", ("Setting", "Value"), tuple(flatten(config)), code=frozenset({0, 1}))
-    return Section("settings", "Settings", (Fold("Show all settings", (table,)),))
+    return Section("settings", "Settings", (Collapsed("Show all settings", (table,)),))
 
 
 def started(origin: dict[str, Any]) -> str:

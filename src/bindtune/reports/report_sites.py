@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bindtune.evaluation.figure_text import number
 from bindtune.evaluation.ranking import average_precision, sort
-from bindtune.reports.page import Bar, Block, Fold, Mark, Notice, Section, Text, Track
+from bindtune.reports.page import Bar, Block, Collapsed, Mark, Notice, Section, Text, Track
 from bindtune.runs.out_of_fold import OutOfFold
 
 _PLACES = {"typical": 0.5, "easy": 0.9, "hard": 0.1}  # rank among an ion's proteins, by average precision
@@ -37,15 +37,15 @@ def examples_section(predictions: OutOfFold | None, ions: tuple[str, ...], thres
         if not ranked:
             blocks.append(Notice(f"{ion}: no protein with a site has predictions, so there is none to draw."))
         shown = set()
-        for name, place in _PLACES.items():
-            index = round(place * (len(ranked) - 1))
+        for name, rank in _PLACES.items():
+            index = round(rank * (len(ranked) - 1))
             if not ranked or index in shown:
                 continue
             shown.add(index)
-            found = track(rows.of_protein(ranked[index]), ion=ion, threshold=thresholds.get(ion, math.nan), why=name)
-            (blocks if name == "typical" else others).append(found)
+            drawing = track(rows.of_protein(ranked[index]), ion=ion, threshold=thresholds.get(ion, math.nan), why=name)
+            (blocks if name == "typical" else others).append(drawing)
     if others:
-        blocks.append(Fold("An easy and a hard protein for each ion", tuple(others)))
+        blocks.append(Collapsed("An easy and a hard protein for each ion", tuple(others)))
     return Section("examples", "Proteins", tuple(blocks))
 
 
@@ -74,8 +74,8 @@ def _average_precisions(rows: OutOfFold) -> dict[int, float]:
     gained = np.diff(hits[ends], prepend=0)
     area = np.bincount(of_end, weights=gained * own_hits / called)
     sites = np.bincount(of_end, weights=gained)
-    there = np.flatnonzero(sites)
-    return {int(protein[first[place]]): round(float(area[place] / sites[place]), 12) for place in there.tolist()}
+    with_sites = np.flatnonzero(sites)
+    return {int(protein[first[index]]): round(float(area[index] / sites[index]), 12) for index in with_sites.tolist()}
 
 
 def track(rows: OutOfFold, *, ion: str, threshold: float, why: str) -> Track:
@@ -101,12 +101,12 @@ def track(rows: OutOfFold, *, ion: str, threshold: float, why: str) -> Track:
     labelled = f"{length} residues"
     if len(rows) < length:
         labelled = f"{len(rows)} labelled residues, the last at {length}"
-    told = "; ".join(f"{kind}: {', '.join(mark.name for mark in marks if mark.kind == kind) or 'none'}"
+    residues_by_kind = "; ".join(f"{kind}: {', '.join(mark.name for mark in marks if mark.kind == kind) or 'none'}"
                      for kind in ("hit", "missed", "false"))  # fmt: skip
     return Track(
         title=f"{name}: {ion}",
         note=f"{why}: average precision {number(score)}; {counts}; {labelled}, fold {int(rows.fold[0])}",
-        described=f"Probabilities of binding {ion} along {name}. {counts}. {told}.",
+        described=f"Probabilities of binding {ion} along {name}. {counts}. {residues_by_kind}.",
         bars=_bars(rows, outcome, length),
         sites=tuple(
             _mark_bar(int(rows.position[i]), length, "site" if called[i] else "missed") for i in np.flatnonzero(true)
@@ -126,13 +126,13 @@ def _foremost(true: NDArray[np.bool_], probability: NDArray[np.floating]) -> lis
 
 def _bars(rows: OutOfFold, outcome: NDArray[np.int64], length: int) -> tuple[Bar, ...]:
     """One bar a residue, or in long proteins one for several: the highest of them."""
-    places = min(length, _MOST_BARS)
-    place = (rows.position.astype(np.int64) - 1) * places // length
-    height, kind = np.zeros(places), np.zeros(places, int)
-    np.maximum.at(height, place, rows.probability)
-    np.maximum.at(kind, place, outcome)
+    bar_count = min(length, _MOST_BARS)
+    bar = (rows.position.astype(np.int64) - 1) * bar_count // length
+    height, kind = np.zeros(bar_count), np.zeros(bar_count, int)
+    np.maximum.at(height, bar, rows.probability)
+    np.maximum.at(kind, bar, outcome)
     drawn = np.flatnonzero(height >= 0.002)
-    return tuple(Bar(i / places, 0.88 / places, float(height[i]), str(KINDS[kind[i]])) for i in drawn)
+    return tuple(Bar(i / bar_count, 0.88 / bar_count, float(height[i]), str(KINDS[kind[i]])) for i in drawn)
 
 
 def _mark_bar(position: int, length: int, kind: str) -> Bar:
@@ -143,5 +143,5 @@ def _mark_bar(position: int, length: int, kind: str) -> Bar:
 
 def _ticks(length: int) -> tuple[tuple[float, str], ...]:
     step = next((size for size in (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000) if length / size <= 5), 20_000)
-    inner = [place for place in range(step, length, step) if length - place > 0.12 * length]
-    return tuple(((place - 0.5) / length, str(place)) for place in (1, *inner, length))
+    inner = [position for position in range(step, length, step) if length - position > 0.12 * length]
+    return tuple(((position - 0.5) / length, str(position)) for position in (1, *inner, length))

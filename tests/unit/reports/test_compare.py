@@ -80,15 +80,15 @@ class TestPretraining:
         masked, one, other = (each[order] for each in (first.masked, first.loss, second.loss))
         for place, row in enumerate(found.rows):
             means = [loss[:, place].sum() / masked[:, place].sum() for loss in (other, one)]
-            assert row.found.first.value == pytest.approx(means[0])
-            assert row.found.second.value == pytest.approx(means[1])
-            assert row.found.difference.value == pytest.approx(means[0] - means[1])
+            assert row.compared.first.value == pytest.approx(means[0])
+            assert row.compared.second.value == pytest.approx(means[1])
+            assert row.compared.difference.value == pytest.approx(means[0] - means[1])
             generator, drawn = np.random.default_rng(3), []
             for _ in range(50):
                 chosen = generator.integers(40, size=40)
                 sums = [loss[chosen, place].sum() / masked[chosen, place].sum() for loss in (other, one)]
                 drawn.append(sums[0] - sums[1])
-            assert (row.found.difference.low, row.found.difference.high) == pytest.approx(
+            assert (row.compared.difference.low, row.compared.difference.high) == pytest.approx(
                 tuple(np.quantile(drawn, [0.025, 0.975]))
             )
             asked = masked[:, place] > 0
@@ -229,10 +229,10 @@ class TestBinding:
             label = np.array([keyed[0][key]["label"] for key in keys])
             scores = [np.array([table[key]["probability"] for key in keys]) for table in keyed]
             values = [sklearn_metrics.average_precision_score(label, score) for score in scores]
-            assert row.found.second.value == pytest.approx(values[0])
-            assert row.found.first.value == pytest.approx(values[1])
-            assert row.found.difference.value == pytest.approx(values[1] - values[0])
-            assert row.found.difference.low < values[1] - values[0] < row.found.difference.high
+            assert row.compared.second.value == pytest.approx(values[0])
+            assert row.compared.first.value == pytest.approx(values[1])
+            assert row.compared.difference.value == pytest.approx(values[1] - values[0])
+            assert row.compared.difference.low < values[1] - values[0] < row.compared.difference.high
             assert row.against == f"{label.mean():.4f}"
             each = []
             for protein in sorted({key[0] for key in keys}):

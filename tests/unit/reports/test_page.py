@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bindtune.evaluation.figure_text import interval, number, percent
-from bindtune.reports.page import Fold, Notice, Page, Section, Table, Text, render
+from bindtune.reports.page import Collapsed, Notice, Page, Section, Table, Text, render
 
 HOSTILE = "<script>alert('1')</script>\"&"
 SHOWN = "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&#34;&amp;"
@@ -15,7 +15,7 @@ SHOWN = "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&#34;&amp;"
 
 def test_everything_given_is_escaped() -> None:
     table = Table(HOSTILE, (HOSTILE, "b"), ((HOSTILE, HOSTILE),), note=HOSTILE)
-    section = Section("one", HOSTILE, (Text(HOSTILE), Notice(HOSTILE), Fold(HOSTILE, (table,))))
+    section = Section("one", HOSTILE, (Text(HOSTILE), Notice(HOSTILE), Collapsed(HOSTILE, (table,))))
     html = render(Page(title=HOSTILE, lead=HOSTILE, facts=((HOSTILE, HOSTILE),), sections=(section,), footer=HOSTILE))
     assert "<script>" not in html
     assert html.count(SHOWN) >= 14

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bindtune.evaluation.ranking import average_precision, sort
-from bindtune.reports.page import Fold, Track
+from bindtune.reports.page import Collapsed, Track
 from bindtune.reports.report_sites import _average_precisions, examples_section, track
 from bindtune.runs.out_of_fold import OutOfFold
 
@@ -84,7 +84,7 @@ def test_examples_are_chosen_by_rank() -> None:
     assert isinstance(typical, Track)
     assert typical.title == "P2: ZN"
     assert "average precision 0.500" in typical.note
-    assert isinstance(others, Fold)
+    assert isinstance(others, Collapsed)
     assert [one.title for one in others.blocks if isinstance(one, Track)] == ["P1: ZN", "P3: ZN"]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bindtune.errors import InputError
-from bindtune.reports.settings_text import flatten
+from bindtune.reports.run_settings import flatten
 from bindtune.runs.reading import as_number, read_csv, read_json, read_yaml
 
 

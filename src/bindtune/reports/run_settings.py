@@ -1,11 +1,11 @@
-"""The settings of a run that took effect: what a model card lists, and what its sentences follow from."""
+"""Settings of a run as people read them: which took effect, how a value is written, and sentences that follow."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bindtune.data.masking_strategies import STRATEGIES, strategy_name
 from bindtune.errors import InputError
-from bindtune.evaluation.figure_text import exact_percent
+from bindtune.evaluation.figure_text import UNDEFINED, exact_percent
 from bindtune.runs.reading import as_number
 
 Config = Mapping[str, Any]
@@ -154,3 +154,26 @@ def section(config: Config, name: str) -> Mapping[str, Any]:
     """A section of the settings; empty where it is missing or null."""
     values = config.get(name)
     return values if isinstance(values, Mapping) else {}
+
+
+def flatten(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """(name, value) of every leaf; nested names are joined with dots, lists with commas."""
+    rows: list[tuple[str, str]] = []
+    for name, value in values.items():
+        path = f"{before}{name}"
+        if isinstance(value, Mapping) and value:
+            rows += flatten(value, f"{path}.")
+        else:
+            rows.append((path, shown(value)))
+    return rows
+
+
+def shown(value: Any) -> str:
+    """A setting as people write it."""
+    if value is None or value == {} or value == []:
+        return UNDEFINED
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list | tuple):
+        return ", ".join(shown(part) for part in value)
+    return str(value)
