@@ -287,7 +287,7 @@ RUN = b"training: {ions: [ZN], num_folds: 2, output_dir: out}\ndata: {fasta_path
 
 def _run_to_predict(path: Path) -> Any:
     from bindtune.config import PredictConfig, build
-    from bindtune.inference.job import read_run
+    from bindtune.inference.trained_run import read_run
 
     run = read_run(
         build(PredictConfig, {"run": path.parent, "out": path.parent / "out", "fasta": "p.fa"}), command="predict"

@@ -345,7 +345,7 @@ def test_broken_runs(
     assert "the fold is not trained" in refused()
     heads.write_bytes(content)
     (folder / "global_thresholds.yaml").write_text("thresholds: {ZN: {threshold: .nan}}\n")
-    assert "thresholds: ZN: expected a number or null, found nan" in refused()
+    assert "thresholds.ZN.threshold: expected a number from 0 to 1, found nan" in refused()
     (folder / "global_thresholds.yaml").write_text("- 1\n")
     assert "no thresholds of a run" in refused()
 

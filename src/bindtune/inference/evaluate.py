@@ -21,10 +21,11 @@ from bindtune.errors import CheckError, InputError
 from bindtune.evaluation import baseline
 from bindtune.evaluation.figure_text import exact_percent
 from bindtune.evaluation.test_set import LabelledResidues, figures_table, score_test_set
-from bindtune.inference.job import ProteinSource, TrainedRun, claimed, read_run, run_job
+from bindtune.inference.job import ProteinSource, claimed, run_job
 from bindtune.inference.ranks import launched
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.tables import read_predictions
+from bindtune.inference.trained_run import TrainedRun, read_run
 from bindtune.io.labels import UNKNOWN
 from bindtune.io.text import LONGEST_LINE
 from bindtune.reports.binding_charts import calibration_figure, threshold_figure

@@ -18,21 +18,20 @@ from typing import Any
 from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
-from bindtune.config import BindingConfig, InferenceConfig, load_binding
+from bindtune.config import InferenceConfig
 from bindtune.data.protein.alignment_files import alignment_files, unmatched
 from bindtune.data.protein.alignments import AlignmentCounts, Alignments
 from bindtune.data.protein.protein_rows import RowSpec, count_aligned, row_spec
 from bindtune.errors import CheckpointError, ConfigError, InputError
-from bindtune.evaluation.calibration import calibrate, fit_calibration
-from bindtune.evaluation.thresholds import read_thresholds
+from bindtune.evaluation.calibration import calibrate
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
 from bindtune.inference.ranks import Processes, choose_device
 from bindtune.inference.shards import NamedSequence, PredictionSpec, cut_shards, predict_shard
 from bindtune.inference.tables import PredictionCounts, join_parts, write_part, write_texts
+from bindtune.inference.trained_run import TrainedRun
 from bindtune.models.backbones import E1, BatchPreparer
 from bindtune.outputs import output_folder
 from bindtune.runs.exclusive import only_writer
-from bindtune.runs.kinds import require_run
 from bindtune.runs.names import (
     AUDIT,
     CONFIG,
@@ -40,18 +39,15 @@ from bindtune.runs.names import (
     INPUT_COPY,
     MANIFEST,
     NOTICE,
-    OUT_OF_FOLD,
     PARTS,
     PLOTS,
     PREDICTIONS,
     PREDICTIONS_TSV,
     PROVENANCE,
-    THRESHOLDS,
     calls_file,
     part_file,
     part_files,
 )
-from bindtune.runs.out_of_fold import read_table
 from bindtune.runs.provenance import provenance, sha256
 from bindtune.runs.writing import sweep, write_text, writing
 from bindtune.yaml_json import read_json
@@ -84,72 +80,6 @@ class ProteinSource:
     count: int
     residues: int
     files: dict[str, Path]
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """What predictions need of a run folder.
-
-    Args:
-        folder: where it is.
-        config: its settings.
-        ions: those that are predicted.
-        thresholds: by ion, for those that have one; of the probabilities as they are given out.
-        calibrations: by ion, for those whose probabilities are calibrated.
-    """
-
-    folder: Path
-    config: BindingConfig
-    ions: tuple[str, ...]
-    thresholds: dict[str, float]
-    calibrations: dict[str, dict[str, Any]]
-
-
-def read_run(settings: InferenceConfig, *, command: str) -> TrainedRun:
-    """Read a run folder, for a command.
-
-    Raises:
-        InputError: a file of it is missing or damaged.
-        ConfigError: it is of the other job, or has no such ion.
-    """
-    folder = settings.run
-    require_run(folder, "binding", command)
-    config = load_binding(folder / CONFIG)
-    if not config.training.ions:
-        raise ConfigError(f"{folder}: the run has no ions, and nothing to predict")
-    missing = [ion for ion in settings.ions or [] if ion not in config.training.ions]
-    if missing:
-        raise ConfigError(f"ions: {folder} has no {', '.join(missing)}; it has {', '.join(config.training.ions)}")
-    ions = tuple(settings.ions or config.training.ions)
-    thresholds = _thresholds(folder / THRESHOLDS, ions)
-    calibrations = {} if settings.calibration == "none" else _calibrations(settings, ions)
-    for ion in calibrations.keys() & thresholds.keys():
-        thresholds[ion] = float(calibrate(calibrations[ion], [thresholds[ion]]).astype("float32")[0])
-    return TrainedRun(folder, config, ions, thresholds, calibrations)
-
-
-def _thresholds(path: Path, ions: tuple[str, ...]) -> dict[str, float]:
-    if not path.is_file():
-        log.warning("%s: no such file: nothing is called", path)
-        return {}
-    entries = read_thresholds(path)
-    thresholds = {ion: entries.get(ion, {}).get("threshold") for ion in ions}
-    for ion in ions:
-        if ion not in entries:
-            log.warning("%s: no threshold of %s, it has %s: nothing is called", path, ion, ", ".join(entries) or "none")
-    return {ion: float(value) for ion, value in thresholds.items() if value is not None}
-
-
-def _calibrations(settings: InferenceConfig, ions: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    method: Any = settings.calibration
-    table = read_table(settings.run / OUT_OF_FOLD)
-    names = table["ion"].to_numpy()
-    labels, probabilities = table["label"].to_numpy(), table["probability"].to_numpy()
-    fitted = {ion: fit_calibration(labels[names == ion], probabilities[names == ion], method) for ion in ions}
-    for ion, calibration in fitted.items():
-        if calibration is None:
-            log.warning("%s: no residues of both kinds out of fold: its probabilities stay as they are", ion)
-    return {ion: calibration for ion, calibration in fitted.items() if calibration is not None}
 
 
 @contextmanager

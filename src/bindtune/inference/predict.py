@@ -9,11 +9,12 @@ from typing import Any
 
 from bindtune.config import PredictConfig
 from bindtune.errors import ConfigError
-from bindtune.inference.job import ProteinSource, TrainedRun, claimed, read_run, run_job
+from bindtune.inference.job import ProteinSource, claimed, run_job
 from bindtune.inference.ranks import Processes, launched
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.structures import colour_structures, find_structures
 from bindtune.inference.tables import PredictionCounts
+from bindtune.inference.trained_run import TrainedRun, read_run
 from bindtune.io.proteins import read_proteins
 from bindtune.io.text import STANDARD_INPUT
 from bindtune.runs.names import COUNT_SUMMARY, INPUT_COPY, PREDICTIONS, PREDICTIONS_TSV
