@@ -35,7 +35,7 @@ from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.training.binding.processes import make_accelerator
 from bindtune.training.binding.run import cross_validate
 from bindtune.training.pretraining.run import pretrain
-from bindtune.training.processes import peers_told
+from bindtune.training.processes import naming_lost_processes
 from bindtune.training.sharding import check_gpus, check_launcher
 
 CONFIGS = Path(bindtune.__file__).parent / "init" / "accelerate"
@@ -290,11 +290,11 @@ def test_two_nodes_learn_what_one_process_does_and_one_that_is_lost_is_told(
 def test_a_lost_process_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     for count, error in (("2", BindtuneError), ("1", RuntimeError)):
         monkeypatch.setenv("WORLD_SIZE", count)
-        with pytest.raises(error) as caught, peers_told("--resume_from_checkpoint auto"):
+        with pytest.raises(error) as caught, naming_lost_processes("--resume_from_checkpoint auto"):
             raise RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:9876")
         assert ("go on with --resume_from_checkpoint auto" in str(caught.value)) == (count == "2")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RuntimeError, match="shapes"), peers_told("--resume"):
+    with pytest.raises(RuntimeError, match="shapes"), naming_lost_processes("--resume"):
         raise RuntimeError("shapes do not fit")
 
 

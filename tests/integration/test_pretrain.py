@@ -39,7 +39,8 @@ from bindtune.errors import CheckpointError, ConfigError, InputError, Interrupte
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.runs.eval_records import read_record_losses
 from bindtune.runs.exclusive import only_writer
-from bindtune.training.pretraining.run import pretrain, training_arguments
+from bindtune.training.pretraining.arguments import training_arguments
+from bindtune.training.pretraining.run import pretrain
 from bindtune.training.pretraining.trainer import RegionTrainer
 
 Files = tuple[Path, Path, Path]

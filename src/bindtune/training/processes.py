@@ -1,4 +1,4 @@
-"""What the failure of another process of a run means."""
+"""What a process does when another process of its run has failed."""
 
 import os
 from collections.abc import Iterator
@@ -10,21 +10,22 @@ from bindtune.errors import BindtuneError
 
 
 @contextmanager
-def peers_told(way_on: str) -> Iterator[None]:
-    """Say it in one line where another process of the run has ended.
+def naming_lost_processes(resume_command: str) -> Iterator[None]:
+    """Raise an error of one line where another process of the run has ended.
 
     Args:
-        way_on: the command, or the option, that goes on.
+        resume_command: the command or the option that resumes the run.
 
     Raises:
-        BindtuneError: one has.
+        BindtuneError: another process has ended.
     """
     try:
         yield
     except RuntimeError as error:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1 and is_about_peers(error):
             raise BindtuneError(
-                f"lost contact with another process of this run, which has ended: see its messages; go on with {way_on}"
+                "lost contact with another process of this run, which has ended: see its messages; go on with "
+                f"{resume_command}"
             ) from error
         raise
 

@@ -32,7 +32,7 @@ from bindtune.training.binding.model import build_model, positive_weights
 from bindtune.training.binding.processes import main_process_first, make_accelerator
 from bindtune.training.binding.tensorboard import Board
 from bindtune.training.binding.trainer import E1BindingTrainer
-from bindtune.training.processes import peers_told
+from bindtune.training.processes import naming_lost_processes
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def cross_validate(config: BindingConfig, *, fold: int | None = None, resume: Pa
     run = resume or config.training.output_dir
     if not sys.stderr.isatty():
         disable_progress_bar()  # type: ignore[no-untyped-call]
-    with peers_told(shlex.join(["bindtune", "train", "--resume", str(run)])), writing(run):
+    with naming_lost_processes(shlex.join(["bindtune", "train", "--resume", str(run)])), writing(run):
         return _cross_validate(config, run, make_accelerator(config), fold=fold, resumed=resume is not None)
 
 

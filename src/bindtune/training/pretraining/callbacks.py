@@ -1,4 +1,4 @@
-"""What happens between the steps of transformers' Trainer: epochs, early stopping, stop signals, log lines."""
+"""Callbacks between the steps of transformers' Trainer: epochs, early stopping, stop signals, log lines."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,26 +13,28 @@ from bindtune.training.stop_signals import noting_stop_signals
 
 
 class FollowEpoch(TrainerCallback):
-    """Tell the order which epoch begins: accelerate does not where several processes skip batches after a resume.
+    """Set the epoch that the order of the windows follows.
+
+    accelerate does not set it where several processes skip batches after a resume.
 
     Args:
-        choose: is given the epoch.
+        choose: called with the epoch.
     """
 
     def __init__(self, choose: Callable[[int], None]) -> None:
         self._choose = choose
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Choose the order; the state counts epochs with their parts."""
+        """Set the epoch; the state's epoch has a fraction."""
         self._choose(int(state.epoch or 0))
 
 
 class KeepLowest(TrainerCallback):
-    """Delete checkpoints that a new one has overtaken.
+    """Delete checkpoints that are neither new nor have a low eval_loss.
 
     Args:
         accelerator: of the processes that save together.
-        limit: how many are kept for their eval_loss.
+        limit: number of checkpoints to keep for their low eval_loss.
     """
 
     def __init__(self, accelerator: Accelerator, limit: int) -> None:
@@ -40,34 +42,34 @@ class KeepLowest(TrainerCallback):
         self._limit = limit
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Wait until the new one is complete, and count."""
+        """Wait until the new checkpoint is complete, then delete others."""
         self._accelerator.wait_for_everyone()
         if args.should_save:
             checkpoints.rotate(Path(str(args.output_dir)), state.log_history, limit=self._limit)
 
 
 class LogAsAsked(TrainerCallback):
-    """Take the steps between log lines from the settings: transformers takes those of the checkpoint in a resume."""
+    """Take the steps between log lines from the settings. In a resume transformers takes them from the checkpoint."""
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Forget what the checkpoint says."""
+        """Set the steps of the settings."""
         state.logging_steps = int(args.logging_steps)
 
 
 class StopWhenStale(TrainerCallback):
-    """Stop when eval_loss has not fallen for `patience` evaluations, counted in the log, which a checkpoint holds."""
+    """Stop when eval_loss has not fallen for `patience` evaluations. They are counted in the log of the checkpoint."""
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Count again."""
+        """Count the evaluations since the lowest eval_loss."""
         if 0 < self.patience <= checkpoints.stale_evaluations(state.log_history):
             control.should_training_stop = True
 
 
 class SaveOnSignal(TrainerCallback):
-    """Save and stop at the end of the step in which any process got a stop signal, as SLURM sends it before a kill."""
+    """Save and stop at the end of the step in which a process gets a stop signal, which SLURM sends before a kill."""
 
     def __init__(self) -> None:
         self.asked: int | None = None
@@ -75,7 +77,7 @@ class SaveOnSignal(TrainerCallback):
         self.trainer: Trainer | None = None
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Evaluate nothing in the middle of an epoch, where a straight run does not."""
+        """Do not evaluate in the middle of an epoch: an uninterrupted run does not."""
         if self.stopped and state.epoch is not None and not float(state.epoch).is_integer():
             control.should_evaluate = control.should_save = False
 
@@ -90,7 +92,7 @@ class SaveOnSignal(TrainerCallback):
         self.asked = number
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Ask the other processes, so that all stop at the same step."""
+        """Exchange the signal between processes, so that all stop at the same step."""
         if self.trainer is None:
             return
         if self.asked:

@@ -22,27 +22,27 @@ def read_state(checkpoint: Path) -> dict[str, Any] | None:
     return state if isinstance(state, dict) and "global_step" in state else None
 
 
-def to_resume(run: Path, wanted: str | None) -> Path | None:
+def to_resume(run: Path, source: str | None) -> Path | None:
     """The checkpoint that a run goes on from.
 
     Args:
         run: the run folder.
-        wanted: a checkpoint folder; "auto" for the newest complete one, which may not exist; None for a fresh start.
+        source: a checkpoint folder; "auto" for the newest complete one, which may not exist; None for a fresh start.
 
     Raises:
         CheckpointError: the named checkpoint does not exist or is not complete.
     """
-    if wanted is None:
+    if source is None:
         return None
-    if wanted != "auto":
-        if read_state(Path(wanted)) is None:
-            raise CheckpointError(f"{wanted}: not a complete checkpoint: no weights, or no readable {TRAINER_STATE}")
-        return Path(wanted)
+    if source != "auto":
+        if read_state(Path(source)) is None:
+            raise CheckpointError(f"{source}: not a complete checkpoint: no weights, or no readable {TRAINER_STATE}")
+        return Path(source)
     return next((path for path in reversed(checkpoint_folders(run)) if read_state(path) is not None), None)
 
 
 def remove_incomplete(run: Path) -> list[Path]:
-    """Delete what a kill left unfinished, and say which checkpoints."""
+    """Delete incomplete files and checkpoints of a killed process, and return the checkpoints."""
     for stray in [*run.glob(f"{SAVING}*"), *run.glob(f"{DELETED}*")]:
         shutil.rmtree(stray, ignore_errors=True)
     sweep(run)
@@ -55,14 +55,14 @@ def remove_incomplete(run: Path) -> list[Path]:
 def losses(history: list[dict[str, Any]]) -> dict[int, float]:
     """eval_loss by step, in order, from the trainer's log history.
 
-    Where a step was evaluated again the first one counts; a loss that is not a number counts as infinite.
+    The first evaluation of a step counts. A loss that is not a number counts as infinite.
     """
-    found: dict[int, float] = {}
+    by_step: dict[int, float] = {}
     for entry in history:
         if "eval_loss" in entry:
             loss = float(entry["eval_loss"])
-            found.setdefault(int(entry["step"]), math.inf if math.isnan(loss) else loss)
-    return found
+            by_step.setdefault(int(entry["step"]), math.inf if math.isnan(loss) else loss)
+    return by_step
 
 
 def stale_evaluations(history: list[dict[str, Any]]) -> int:
@@ -83,17 +83,22 @@ def best(run: Path, history: list[dict[str, Any]]) -> Path | None:
 
 
 def rotate(run: Path, history: list[dict[str, Any]], *, limit: int) -> None:
-    """Delete checkpoints but the newest and the `limit` with the lowest eval_loss (the newest ones without any)."""
-    found = checkpoint_folders(run)
+    """Delete all checkpoints but the newest and the `limit` with the lowest eval_loss.
+
+    Without evaluations the newest `limit` stay.
+    """
+    folders = checkpoint_folders(run)
     by_step = losses(history)
-    ranked = sorted(found, key=lambda path: (by_step.get(checkpoint_step(path), float("inf")), -checkpoint_step(path)))
-    for path in set(found) - {*ranked[:limit], *found[-1:]}:
+    ranked = sorted(
+        folders, key=lambda path: (by_step.get(checkpoint_step(path), float("inf")), -checkpoint_step(path))
+    )
+    for path in set(folders) - {*ranked[:limit], *folders[-1:]}:
         _delete(path)
 
 
 def _delete(checkpoint: Path) -> None:
-    # Under another name first: a kill in the middle leaves nothing that looks like a checkpoint.
-    doomed = checkpoint.with_name(f"{DELETED}{checkpoint.name}")
-    shutil.rmtree(doomed, ignore_errors=True)
-    checkpoint.rename(doomed)
-    shutil.rmtree(doomed)
+    # Rename the folder first: a kill in the middle leaves no folder that looks like a checkpoint.
+    renamed = checkpoint.with_name(f"{DELETED}{checkpoint.name}")
+    shutil.rmtree(renamed, ignore_errors=True)
+    checkpoint.rename(renamed)
+    shutil.rmtree(renamed)

@@ -1,4 +1,4 @@
-"""The folder of a pretraining run: whether it can be begun or gone on with, and what is written there first."""
+"""The folder of a pretraining run: whether a run can start or resume in it, and its first files."""
 
 import json
 import logging
@@ -18,18 +18,18 @@ from bindtune.training.pretraining import checkpoints
 
 log = logging.getLogger(__name__)
 
-# Settings that may change when a run is resumed: they have no part in the weights.
+# Settings that may change when a run is resumed: they do not change the weights.
 MAY_CHANGE = {
     "output_dir", "preprocessing_num_workers", "per_device_eval_batch_size", "save_total_limit", "logging_steps",
     "report_to", "dataloader_num_workers", "dataloader_pin_memory", "resume_from_checkpoint",
 }  # fmt: skip
 
-# Settings that name files, and how the noted names of these files begin.
+# Settings that name files, and the first words of these files' names in provenance.json.
 _HASHED = {"train_file": "train_file", "validation_file": "validation_file", "model_name_or_path": "base "}
 
 
 def find_checkpoint(config: PretrainConfig) -> Path | None:
-    """The checkpoint to go on from, or None.
+    """The checkpoint to resume from, or None.
 
     Raises:
         ConfigError: the run folder holds something else, or a run with other settings.
@@ -54,7 +54,7 @@ def find_checkpoint(config: PretrainConfig) -> Path | None:
 
 
 def _refuse_other_windows(config: PretrainConfig, signed: Path) -> None:
-    """Refuse other training files before they are tokenised, which may take long."""
+    """Refuse changed training files before the slow tokenising."""
     noted = read_inputs(signed)
     origin = provenance(_named_inputs(config), ())
     refuse_other_inputs(signed, origin, names=noted.keys() & _HASHED.keys())
@@ -67,18 +67,18 @@ def _named_inputs(config: PretrainConfig) -> dict[str, Path]:
 
 
 def _has_only_begun(run: Path) -> bool:
-    """Whether a folder holds what a run leaves before its first checkpoint, and nothing else: it may be begun anew."""
+    """Whether a folder holds only files from before the first checkpoint, so that a run may start anew."""
     names = {path.name for path in run.iterdir() if path.name != LOCK} if run.is_dir() else set()
     signed = {CONFIG, PROVENANCE} <= names or names == {PROVENANCE}
     return signed and all(name in (CONFIG, PROVENANCE, LOGS) or name.startswith(".") for name in names)
 
 
 def find_origin(config: PretrainConfig, checkpoint: Path | None, *, processes: int) -> dict[str, Any]:
-    """Where everything comes from.
+    """The provenance of a run.
 
     Raises:
-        ConfigError: the checkpoint to go on from had other inputs, or another number of processes.
-        InputError: a file cannot be read, or what a run said is damaged.
+        ConfigError: the checkpoint to resume from had other inputs, or another number of processes.
+        InputError: a file cannot be read, or provenance.json is damaged.
     """
     origin = check_inputs(config, checkpoint)
     origin |= {"processes": processes, FOLDER: str(config.output_dir.absolute())}
@@ -89,11 +89,11 @@ def find_origin(config: PretrainConfig, checkpoint: Path | None, *, processes: i
 
 
 def check_inputs(config: PretrainConfig, checkpoint: Path | None) -> dict[str, Any]:
-    """Where the inputs come from.
+    """The provenance of the inputs.
 
     Raises:
-        ConfigError: the checkpoint to go on from had others.
-        InputError: a file cannot be read, or what a run said is damaged.
+        ConfigError: the checkpoint to resume from had other inputs.
+        InputError: a file cannot be read, or provenance.json is damaged.
     """
     origin = provenance(
         {**_named_inputs(config), **base_files(config.model_name_or_path)},
@@ -106,7 +106,7 @@ def check_inputs(config: PretrainConfig, checkpoint: Path | None) -> dict[str, A
 
 
 def _refuse_other_processes(signed: Path, now: int) -> None:
-    """Steps of another size would count windows twice, and let the learning rate jump."""
+    """Refuse another number of processes: windows would be read twice and the learning rate would jump."""
     before = json.loads(signed.read_text(encoding="utf-8")).get("processes", now)
     if before != now:
         raise ConfigError(
@@ -116,8 +116,8 @@ def _refuse_other_processes(signed: Path, now: int) -> None:
 
 
 def sign(config: PretrainConfig, origin: dict[str, Any]) -> None:
-    """Tidy the run folder, and leave the settings and where everything came from."""
-    if _has_only_begun(config.output_dir):  # curves of a run that learned nothing that is left
+    """Tidy the run folder, and write the settings and the provenance."""
+    if _has_only_begun(config.output_dir):  # curves of a run whose weights are gone
         shutil.rmtree(config.output_dir / LOGS, ignore_errors=True)
     for broken in checkpoints.remove_incomplete(config.output_dir):
         log.warning("removed %s, which a kill left unfinished", broken)

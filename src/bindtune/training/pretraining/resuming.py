@@ -1,7 +1,7 @@
-"""What a pretraining checkpoint holds beside weights and counters: optimiser, schedule, loss scale, random numbers.
+"""Optimiser, schedule, loss scale and random numbers in a pretraining checkpoint.
 
-transformers writes and reads the counters, `trainer_state.json`. This module writes and restores the rest, with public
-attributes and callbacks of its Trainer.
+transformers writes and reads the counters, `trainer_state.json`. This module writes and restores everything else with
+public attributes and callbacks of its Trainer.
 """
 
 import logging
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def save_progress(trainer: Trainer, folder: Path) -> None:
-    """Write what `RestoreProgress` puts back; all processes take part."""
+    """Write the files that `RestoreProgress` reads; all processes call it."""
     optimizer = sharding.whole_state(trainer.optimizer)
     if trainer.args.should_save:
         schedule: Any = trainer.lr_scheduler
@@ -42,10 +42,9 @@ def save_progress(trainer: Trainer, folder: Path) -> None:
 
 @contextmanager
 def counters_alone(checkpoint: Path) -> Iterator[Path]:
-    """A folder from which transformers takes a checkpoint's counters: it holds no weights that have a name.
+    """A folder with only a checkpoint's counters, for transformers to read; its file of weights is empty.
 
-    transformers itself would load weights by the names in their file, optimisers as one process has them, and miss
-    parts without an error.
+    transformers would load weights not strictly, and the optimiser as one process has it.
     """
     with tempfile.TemporaryDirectory(prefix="bindtune-resume-") as name:
         folder = Path(name)
@@ -55,11 +54,11 @@ def counters_alone(checkpoint: Path) -> Iterator[Path]:
 
 
 class RestoreProgress(TrainerCallback):
-    """Put back what `save_progress` wrote, once the optimiser is made and before the first step.
+    """Restore the files of `save_progress` after the optimiser is made and before the first step.
 
     Args:
-        trainer: that goes on.
-        checkpoint: from where.
+        trainer: that resumes.
+        checkpoint: the folder to resume from.
     """
 
     def __init__(self, trainer: Trainer, checkpoint: Path) -> None:
@@ -68,7 +67,7 @@ class RestoreProgress(TrainerCallback):
         self._is_random_restored = False
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Put back the optimiser, the schedule and the loss scale."""
+        """Restore the optimiser, the schedule and the loss scale."""
         schedule: Any = self._trainer.lr_scheduler
         sharding.restore_state(self._trainer.optimizer, self._read(OPTIMIZER))
         schedule.load_state_dict(self._read(SCHEDULE))
@@ -77,12 +76,12 @@ class RestoreProgress(TrainerCallback):
             scaler.load_state_dict(self._read(LOSS_SCALE))
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Put back random numbers where the checkpoint stands between epochs: the order's reader draws from them."""
+        """Restore random numbers of a checkpoint between epochs, before the order is drawn."""
         if float(state.epoch or 0).is_integer():
             self._restore_random(args)
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Put back random numbers where the checkpoint stands within an epoch, whose reader has drawn already."""
+        """Restore random numbers of a checkpoint within an epoch, after its order was drawn."""
         self._restore_random(args)
 
     def _restore_random(self, args: TrainingArguments) -> None:
@@ -106,7 +105,7 @@ def _random_file(args: TrainingArguments) -> str:
 
 
 def _random_state() -> dict[str, Any]:
-    """States of every generator that a step may draw from, as tensors and plain values."""
+    """States of all random number generators, as tensors and plain values."""
     kind, keys, *rest = np.random.get_state()
     state: dict[str, Any] = {"python": random.getstate()}
     state["numpy"] = (kind, torch.from_numpy(np.asarray(keys, np.int64)), *rest)

@@ -16,7 +16,8 @@ from bindtune.data.masking import FLANK, PEAK, total_counts
 from bindtune.models.loading import load_masked_lm
 from bindtune.models.token_loss import IGNORED
 from bindtune.runs.names import ALL_RESULTS, TRAINER_STATE
-from bindtune.training.pretraining.run import collator, pretrain
+from bindtune.training.pretraining.arguments import collator
+from bindtune.training.pretraining.run import pretrain
 
 _STEPS = 20
 _SEQUENCES = 20_000  # masked in the statistical check
@@ -30,10 +31,10 @@ def smoke(
 
     Args:
         train_file: windows.
-        model_name_or_path: the model that 20 steps are trained of.
+        model_name_or_path: the model to train for 20 steps.
         validation_file: windows to evaluate on, or None.
         out: an empty folder for both runs.
-        notify: is told what happens.
+        notify: called with progress messages.
     """
     settings = {
         "model_name_or_path": model_name_or_path, "train_file": train_file, "validation_file": validation_file,
@@ -61,9 +62,9 @@ def _run(name: str, config: PretrainConfig) -> Check:
     rates = {kind: results.get(f"train_{kind}masked_rate", math.nan) for kind in ("", "peak_", "flank_")}
     learned = bool(losses) and bool(np.isfinite(losses).all())
     passed = state["global_step"] == _STEPS and learned and rates[""] > 0
-    told = ", ".join(f"{loss:.3f}" for loss in losses)
+    curve = ", ".join(f"{loss:.3f}" for loss in losses)
     rated = f"masked {rates['']:.4f} of all, {rates['peak_']:.4f} of peaks, {rates['flank_']:.4f} of flanks"
-    return Check(f"{name} run", passed, f"{state['global_step']} steps, loss {told}; {rated}; saved and loaded again")
+    return Check(f"{name} run", passed, f"{state['global_step']} steps, loss {curve}; {rated}; saved and loaded again")
 
 
 def _statistics(config: PretrainConfig) -> Check:

@@ -1,4 +1,4 @@
-"""The transformers Trainer, with exact losses by region, an order and masks that survive a resume."""
+"""The transformers Trainer with exact losses by region, and with an order and masks that a resume does not change."""
 
 import json
 import tempfile
@@ -28,30 +28,29 @@ from bindtune.runs.writing import atomic_path, write_text, writing
 from bindtune.training import sharding
 from bindtune.training.pretraining import checkpoints
 from bindtune.training.pretraining.callbacks import FollowEpoch, KeepLowest
-from bindtune.training.pretraining.region_losses import Tally
+from bindtune.training.pretraining.region_losses import RegionLosses
 from bindtune.training.pretraining.resuming import RestoreProgress, counters_alone, save_progress
-from bindtune.training.pretraining.window_losses import RecordTally
+from bindtune.training.pretraining.window_losses import WindowLosses
 
 
 class RegionTrainer(Trainer):
     """Train a masked language model on windows with peaks.
 
-    The loss is the mean over all masked tokens of an optimiser step, whatever batch, accumulation step or process they
-    are in. Evaluation sees every window exactly once, under masks that never change.
+    The loss is the mean over all masked tokens of an optimiser step, over all its batches and processes. Evaluation
+    reads every window exactly once, with masks that never change.
 
     Args:
         eval_collator: makes evaluation batches.
         group_by_length: put windows of similar length into one batch.
-        keep: how many checkpoints are kept for their eval_loss.
-        **kwargs: as for transformers' Trainer; both datasets are KeyedRows.
+        keep: number of checkpoints to keep for their low eval_loss.
+        **kwargs: arguments of transformers' Trainer; both datasets are KeyedRows.
     """
 
     def __init__(
         self, *, eval_collator: EclipAdaptiveMLMCollator, group_by_length: bool, keep: int, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        # transformers writes the counters of a checkpoint, and `save_model` everything else. Nor does it save or load
-        # what is sharded: files hold whole weights.
+        # transformers writes only the counters of a checkpoint; `save_model` writes the rest, as whole weights.
         self.args.save_only_model = True
         self.is_fsdp_enabled = False
         self.add_callback(FollowEpoch(self._choose_epoch))
@@ -59,12 +58,12 @@ class RegionTrainer(Trainer):
         self._order: LengthGroupedSampler | None = None  # of the training windows
         self.eval_collator = eval_collator
         self.group_by_length = group_by_length
-        self._kind: Any = type(self.model)  # sharding puts a class of its own before it
+        self._model_class: Any = type(self.model)  # sharding changes the model's class
         sharding.divide(self.accelerator, self.model)
-        self.window = Tally(self.args.device)  # since the last log line
-        self.whole = Tally(self.args.device)  # since the start, or the resume
-        self.records: RecordTally | None = None  # while windows are evaluated one by one
-        # Loss values are sums over `num_items_in_batch`, the masked tokens of the whole optimiser step.
+        self.since_log = RegionLosses(self.args.device)
+        self.since_start = RegionLosses(self.args.device)  # or since the resume
+        self.records: WindowLosses | None = None  # while windows are evaluated one by one
+        # `num_items_in_batch` counts the masked tokens of the whole optimiser step.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
 
@@ -75,19 +74,19 @@ class RegionTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """The loss of one batch, as its share of the optimiser step's mean."""
-        summed, masked = self._summed_loss(model, inputs, self.window)
-        items = masked if num_items_in_batch is None else num_items_in_batch
+        """The share of one batch in the mean loss of its optimiser step."""
+        summed, masked_tokens = self._summed_loss(model, inputs, self.since_log)
+        items = masked_tokens if num_items_in_batch is None else num_items_in_batch
         loss = summed / torch.as_tensor(items, device=summed.device).clamp(min=1)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
-            loss = loss * self.accelerator.num_processes  # which average their gradients
+            loss = loss * self.accelerator.num_processes  # DDP averages the gradients
         return (loss, {"loss": loss}) if return_outputs else loss
 
     def create_accelerator_and_postprocess(self) -> None:
-        """As in transformers; sharding counts on CPUs too."""
+        """As in transformers; CPUs also shard."""
         super().create_accelerator_and_postprocess()
         sharding.shard_on_cpu(self.accelerator)
-        self.is_fsdp_enabled = sharding.is_sharded(self.accelerator)  # then no whole model is moved to the device
+        self.is_fsdp_enabled = sharding.is_sharded(self.accelerator)  # no whole model is then moved to the device
 
     def create_optimizer(self, model: Any = None) -> Any:
         """As in transformers."""
@@ -96,37 +95,39 @@ class RegionTrainer(Trainer):
         return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """As in transformers, which comes by here when accelerate has prepared the optimiser."""
+        """As in transformers, which calls this after accelerate has prepared the optimiser."""
         if sharding.is_sharded(self.accelerator):
             sharding.put_back(self.optimizer, self._groups)
         return super().create_scheduler(num_training_steps, optimizer)
 
-    def _summed_loss(self, model: torch.nn.Module, inputs: dict[str, Tensor], tally: Tally) -> tuple[Tensor, int]:
-        chosen = inputs["labels"] != IGNORED
+    def _summed_loss(
+        self, model: torch.nn.Module, inputs: dict[str, Tensor], totals: RegionLosses
+    ) -> tuple[Tensor, int]:
+        masked = inputs["labels"] != IGNORED
         tokens = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         if isinstance(self.model, DNABert2ForMaskedLM):
-            logits = model(**tokens, logits_at=chosen).logits
+            logits = model(**tokens, logits_at=masked).logits
         else:
-            logits = model(**tokens).logits[chosen]
-        wanted = inputs["labels"][chosen]
-        loss = F.cross_entropy(logits.float(), wanted, reduction="none")
-        tally.add(
+            logits = model(**tokens).logits[masked]
+        targets = inputs["labels"][masked]
+        loss = F.cross_entropy(logits.float(), targets, reduction="none")
+        totals.add(
             region=inputs["region"],
             relaxed=inputs["relaxed"],
             attended=inputs["attention_mask"],
-            chosen=chosen,
+            masked=masked,
             loss=loss,
-            hit=logits.argmax(dim=-1) == wanted,
+            hit=logits.argmax(dim=-1) == targets,
         )
         if self.records is not None:
-            self.records.add(region=inputs["region"], chosen=chosen, loss=loss)
-        return loss.sum(), len(wanted)
+            self.records.add(region=inputs["region"], masked=masked, loss=loss)
+        return loss.sum(), len(targets)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Batches of this process, in an order that is a function of (seed, epoch).
 
-        Nothing of a worker's random state is used: masks come from keys. Workers outlive a signal to all processes, and
-        so the step in which it comes.
+        Masks come from keys, so a worker's random state has no effect. Workers ignore SIGTERM, so the step in which it
+        comes is completed.
         """
         rows: Any = self.train_dataset
         together = self.args.train_batch_size * self.args.world_size
@@ -135,7 +136,7 @@ class RegionTrainer(Trainer):
             group=together * self.args.gradient_accumulation_steps,
             seed=self.args.seed,
             by_length=self.group_by_length,
-            # Where batches are missing at the end of an epoch, accelerate would take some of its first ones again.
+            # accelerate would repeat the first batches of an epoch where processes lack batches at its end.
             share=together if self.args.world_size > 1 else 1,
         )
         loader: DataLoader[Any] = DataLoader(
@@ -155,7 +156,7 @@ class RegionTrainer(Trainer):
             self._order.set_epoch(epoch)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
-        """Batches of this process, sorted by length; every window is in exactly one batch of one process."""
+        """Batches of this process, sorted by length. Every window is in one batch of one process."""
         rows: Any = eval_dataset or self.eval_dataset
         order = np.argsort(-rows.lengths(), kind="stable")
         size = self.args.eval_batch_size
@@ -165,7 +166,7 @@ class RegionTrainer(Trainer):
             batch_sampler=batches[self.args.process_index :: self.args.world_size],
             **self._reading(self.eval_collator),
             pin_memory=self.args.dataloader_pin_memory,
-            # Drawn here, a worker's seed leaves the training's random state alone.
+            # A worker's seed is drawn from this generator, so the random state of the training does not change.
             generator=torch.Generator(),
         )
 
@@ -178,34 +179,34 @@ class RegionTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Losses, accuracies and rates over all masked tokens; nothing else is gathered."""
+        """Losses, accuracies and rates over all masked tokens; predictions are not kept."""
         model: Any = self.model
         model.eval()
-        tally = Tally(self.args.device)
+        totals = RegionLosses(self.args.device)
         sampled: Any = dataloader.batch_sampler
-        for places, batch in zip(sampled, dataloader, strict=True):
+        for rows, batch in zip(sampled, dataloader, strict=True):
             if self.records is not None:
-                self.records.see(places, batch)
-            self._summed_loss(model, send_to_device(batch, self.args.device), tally)
+                self.records.see(rows, batch)
+            self._summed_loss(model, send_to_device(batch, self.args.device), totals)
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         if sharding.is_sharded(self.accelerator):
             self._run_as_often(model, len(sampled))
-        found = tally.metrics()
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
-        metrics[f"{metric_key_prefix}_perplexity"] = float(np.exp(min(found["loss"], 20.0)))
+        figures = totals.metrics()
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures.items()}
+        metrics[f"{metric_key_prefix}_perplexity"] = float(np.exp(min(figures["loss"], 20.0)))
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(dataloader.dataset))  # type: ignore[arg-type]
 
     def _run_as_often(self, model: torch.nn.Module, batches: int) -> None:
-        """Run a sharded model once more where other processes have a batch more than this one's."""
+        """Run a sharded model once more where other processes have one more batch."""
         rows: Any = self.eval_dataset
         if batches * self.args.world_size * self.args.eval_batch_size < len(rows):
             batch = send_to_device(self.eval_collator(rows.__getitems__([0])), self.args.device)
             model(**{name: batch[name] for name in ("input_ids", "attention_mask")})
 
     def evaluate_records(self) -> tuple[dict[str, float], RecordLosses]:
-        """Evaluate, and keep the losses of each window; every process gets those of all."""
+        """Evaluate, and return the figures and the losses of each window, in every process."""
         rows: Any = self.eval_dataset
-        self.records = RecordTally(np.asarray(rows.rows["record"]))
+        self.records = WindowLosses(np.asarray(rows.rows["record"]))
         try:
             results = self.evaluate()
             return results, self.records.gathered()
@@ -215,18 +216,18 @@ class RegionTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add losses and rates by region to the training's log lines."""
         if "loss" in logs:
-            found = self.window.metrics()
-            self.whole.merge(self.window)
-            self.window.reset()
-            logs = {**logs, **found}  # the loss too: the mean over tokens, as its parts are
+            figures = self.since_log.metrics()
+            self.since_start.merge(self.since_log)
+            self.since_log.reset()
+            logs = {**logs, **figures}  # they replace transformers' loss by the mean over tokens
         super().log(logs, start_time)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
-        """As in transformers; goes on from a checkpoint that `save_model` wrote, whose folder is named.
+        """As in transformers; resumes from the folder of a checkpoint that `save_model` wrote.
 
         Raises:
             CheckpointError: its weights are not those of this model.
-            OSError: something cannot be written; no half-written checkpoint is left.
+            OSError: a file cannot be written; an incomplete checkpoint is deleted.
         """
         run = Path(str(self.args.output_dir))
         source = "auto" if resume_from_checkpoint is True else resume_from_checkpoint or None
@@ -239,19 +240,22 @@ class RegionTrainer(Trainer):
             with counters_alone(checkpoint) as counters, _without_weights(self.model):
                 return super().train(str(counters), *args, **kwargs)
         except OSError:
-            if self.args.should_save:  # what is half-written takes room and is of no use
+            if self.args.should_save:  # an incomplete checkpoint takes space and is of no use
                 checkpoints.remove_incomplete(run)
             raise
 
     def restore(self, folder: Path) -> None:
-        """Take over the weights of a checkpoint, strictly, under the names that its class has in memory."""
+        """Load the weights of a checkpoint, strictly."""
         module: Any = self.accelerator.unwrap_model(self.model)
-        saved = self._kind.from_pretrained(folder)
+        saved = self._model_class.from_pretrained(folder)
         check_finite_model(saved, str(folder))
         sharding.load_whole(module, saved.state_dict())
 
     def save_model(self, output_dir: str | None = None, *_: Any, **__: Any) -> None:
-        """Write the model for `from_pretrained`, and what a resume needs into a checkpoint; all processes take part."""
+        """Write the model for `from_pretrained`, and into a checkpoint also the optimiser and random numbers.
+
+        All processes call it.
+        """
         run = Path(str(self.args.output_dir))
         target = Path(output_dir or run)
         module: Any = self.accelerator.unwrap_model(self.model)
@@ -261,10 +265,10 @@ class RegionTrainer(Trainer):
                     self._write_model(module, target)
             if self.is_in_train and target == checkpoint_folder(run, self.state.global_step):
                 save_progress(self, target)
-                self.accelerator.wait_for_everyone()  # transformers then writes the state, which ends a checkpoint
+                self.accelerator.wait_for_everyone()  # transformers writes the state last: it completes a checkpoint
 
     def _write_model(self, module: Any, target: Path) -> None:
-        """Let no weights stand under their name before they and what belongs to them are whole."""
+        """Write the model into a temporary folder, then move its files, the weights last."""
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target, prefix=SAVING) as made:
             module.save_pretrained(made)
@@ -294,7 +298,7 @@ class RegionTrainer(Trainer):
 
 @contextmanager
 def _without_weights(model: Any) -> Iterator[None]:
-    """Let a model that is whole already load a file without weights in silence."""
+    """Let a model load a file without weights, and report no missing weights."""
 
     def forget(module: torch.nn.Module, keys: Any) -> None:
         keys.missing_keys.clear()

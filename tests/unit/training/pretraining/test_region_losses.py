@@ -5,15 +5,15 @@ import math
 import pytest
 import torch
 
-from bindtune.training.pretraining.region_losses import Tally
+from bindtune.training.pretraining.region_losses import RegionLosses
 
 
-def add(tally: Tally, region: torch.Tensor, chosen: torch.Tensor, loss: torch.Tensor, hit: torch.Tensor) -> None:
+def add(tally: RegionLosses, region: torch.Tensor, chosen: torch.Tensor, loss: torch.Tensor, hit: torch.Tensor) -> None:
     tally.add(
         region=region,
         relaxed=torch.tensor([True] + [False] * (len(region) - 1)),
         attended=(region != 0).long(),
-        chosen=chosen,
+        masked=chosen,
         loss=loss[chosen],
         hit=hit[chosen],
     )
@@ -33,7 +33,7 @@ def batches() -> list[tuple[torch.Tensor, ...]]:
 
 
 def test_means_over_batches_equal_a_loop_over_tokens(batches: list[tuple[torch.Tensor, ...]]) -> None:
-    tally = Tally(torch.device("cpu"))
+    tally = RegionLosses(torch.device("cpu"))
     for batch in batches:
         add(tally, *batch)
     found = tally.metrics()
@@ -54,7 +54,7 @@ def test_means_over_batches_equal_a_loop_over_tokens(batches: list[tuple[torch.T
 
 
 def test_merging_equals_adding(batches: list[tuple[torch.Tensor, ...]]) -> None:
-    whole, first, second = (Tally(torch.device("cpu")) for _ in range(3))
+    whole, first, second = (RegionLosses(torch.device("cpu")) for _ in range(3))
     for number, batch in enumerate(batches):
         add(whole, *batch)
         add(second if number else first, *batch)
@@ -65,7 +65,7 @@ def test_merging_equals_adding(batches: list[tuple[torch.Tensor, ...]]) -> None:
 
 
 def test_what_was_never_seen_is_left_out() -> None:
-    tally = Tally(torch.device("cpu"))
+    tally = RegionLosses(torch.device("cpu"))
     region = torch.tensor([[1, 1, 0]])
     add(tally, region, torch.tensor([[False, True, False]]), torch.ones(1, 3), torch.ones(1, 3).bool())
     assert set(tally.metrics()) == {

@@ -11,7 +11,7 @@ from bindtune.data.masking import FLANK, PEAK
 from bindtune.errors import InputError
 from bindtune.models.token_loss import IGNORED
 from bindtune.runs.eval_records import RecordLosses, read_record_losses, write_record_losses
-from bindtune.training.pretraining.window_losses import RecordTally
+from bindtune.training.pretraining.window_losses import WindowLosses
 
 
 def batch(places: list[int], width: int) -> dict[str, torch.Tensor]:
@@ -37,12 +37,12 @@ def losses(one: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def filled(groups: list[list[int]], width: int) -> RecordLosses:
-    tally = RecordTally(np.arange(6) * 1000)
+    tally = WindowLosses(np.arange(6) * 1000)
     for places in groups:
         one = batch(places, width)
         chosen = one["labels"] != IGNORED
         tally.see(places, one)
-        tally.add(region=one["region"], chosen=chosen, loss=losses(one)[chosen])
+        tally.add(region=one["region"], masked=chosen, loss=losses(one)[chosen])
     return tally.gathered()
 
 
@@ -72,11 +72,11 @@ def test_the_hash_tells_masks_apart() -> None:
     one = batch([1, 3], 12)
     changed = {**one, "input_ids": one["input_ids"].clone()}
     changed["input_ids"][1, 0] += 1
-    tallies = [RecordTally(np.arange(2)) for _ in range(2)]
+    tallies = [WindowLosses(np.arange(2)) for _ in range(2)]
     for tally, shown in zip(tallies, (one, changed), strict=True):
         tally.see([0, 1], shown)
         chosen = shown["labels"] != IGNORED
-        tally.add(region=shown["region"], chosen=chosen, loss=losses(shown)[chosen])
+        tally.add(region=shown["region"], masked=chosen, loss=losses(shown)[chosen])
     left, right = (tally.gathered().masks for tally in tallies)
     assert left[0] == right[0]
     assert left[1] != right[1]
