@@ -267,8 +267,8 @@ def test_a_labelled_protein_that_a_fold_lacks_is_told(make: Make, tmp_path: Path
     pq.write_table(whole.filter(pc.not_equal(whole["protein"], first)), table)
     with pytest.raises(InputError, match=rf"fold_2/oof.parquet: lacks '{first}' for ZN, one of 1 that are missing"):
         merge.merge_folds(tmp_path / "run")
-    # Runs of before have no column that says which proteins are labelled.
-    folds.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in folds.read_text().splitlines()))
+    # folds.csv of earlier versions has the columns protein, fold and group alone.
+    folds.write_text("".join(f"{','.join(line.split(',')[:3])}\n" for line in folds.read_text().splitlines()))
     merge.merge_folds(tmp_path / "run")
 
 
