@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score
 from bindtune.cli import main
 from bindtune.errors import InputError
 from bindtune.reports import report_binding, report_pretraining
-from bindtune.reports.page import Block, Fold, Notice, Page, Table, Text
+from bindtune.reports.page import Block, Collapsed, Notice, Page, Table, Text
 from bindtune.reports.report import write_report
 
 Writer = Callable[..., Path]
@@ -28,7 +28,7 @@ def blocks(page: Page) -> list[Block]:
     while waiting:
         block = waiting.pop(0)
         found.append(block)
-        waiting = [*(block.blocks if isinstance(block, Fold) else ()), *waiting]
+        waiting = [*(block.blocks if isinstance(block, Collapsed) else ()), *waiting]
     return found
 
 
