@@ -1,4 +1,4 @@
-"""Rows and batches of a fold: what each process reads, in which order."""
+"""Rows and batches of a fold, and their order in each process."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,8 +31,8 @@ class FoldBatches:
         fold: the order of an epoch differs between folds.
         processes: that share each step.
         rank: of this process.
-        level: let every process run as many batches as any, the further ones counting for nothing: a sharded model
-            has to be run by all.
+        level: give every process equally many batches, the last ones without weight. A sharded model needs all
+            processes in every batch.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class FoldBatches:
         """The steps of an epoch, for all processes."""
         training = self.conf.training
         return training_steps(
-            [self.training.cost((place, epoch)) for place in range(len(self.training))],
+            [self.training.cost((row, epoch)) for row in range(len(self.training))],
             proteins_per_step=self.proteins_per_step,
             processes=self.processes,
             batch_size=training.batch_size,
@@ -81,17 +81,17 @@ class FoldBatches:
         )
 
     def own(self, step: list[list[list[int]]]) -> list[list[int]]:
-        """The batches of this process; the first `counted` count, and those after them let it take part."""
+        """The batches of this process; only the first `counted` of them are learned from."""
         most = max(map(len, step)) if self.level else 1
         return step[self.rank] + [[step[0][0][0]]] * (most - self.counted(step))
 
     def counted(self, step: list[list[list[int]]]) -> int:
-        """Batches of this process from which is learned."""
+        """Number of batches that this process learns from."""
         return len(step[self.rank])
 
     def training_loader(self, steps: Steps, epoch: int, *, start: int = 0) -> DataLoader[Any]:
         """This process's batches of an epoch, from a step on."""
-        batches = [[(place, epoch) for place in batch] for step in steps[start:] for batch in self.own(step)]
+        batches = [[(row, epoch) for row in batch] for step in steps[start:] for batch in self.own(step)]
         return self._loader(self.training, batches, self._collator(masking=True))
 
     def evaluation_loader(self, rows: ResidueRows, *, masking: bool = False) -> DataLoader[Any]:
@@ -104,15 +104,15 @@ class FoldBatches:
         return self._loader(rows, share, self._collator(masking=masking))
 
     def evaluation_rounds(self, rows: ResidueRows) -> tuple[int, int]:
-        """Batches of the process that has most of them, and of this one."""
-        found = len(self._evaluation_batches(rows))
-        return -(-found // self.processes), len(range(self.rank, found, self.processes))
+        """Number of batches of the process with the most batches, and of this process."""
+        batches = len(self._evaluation_batches(rows))
+        return -(-batches // self.processes), len(range(self.rank, batches, self.processes))
 
     def _evaluation_batches(self, rows: ResidueRows) -> list[list[tuple[int, int]]]:
         indices = rows.fixed()
         budget = self.conf.training.max_batch_tokens or EVALUATION_TOKENS
         costs = [rows.cost(index) for index in indices]
-        return [[indices[place] for place in batch] for batch in budgeted(costs, max_tokens=budget)]
+        return [[indices[number] for number in batch] for batch in budgeted(costs, max_tokens=budget)]
 
     def _collator(self, *, masking: bool) -> ResidueCollator:
         training = self.conf.training
@@ -128,5 +128,5 @@ class FoldBatches:
             rows,
             batch_sampler=FixedBatches(batches),
             **reading(min(self.conf.training.num_workers, len(batches)), collator, setting="training.num_workers"),
-            generator=torch.Generator(),  # a worker's seed, drawn here, leaves torch's own state alone
+            generator=torch.Generator(),  # a worker's seed is drawn from it, so torch's own state does not change
         )

@@ -57,13 +57,13 @@ def is_finite(sums: LossSums) -> bool:
     return all(map(math.isfinite, (value for values in sums.values() for value in values)))
 
 
-def added(held: LossSums, more: LossSums) -> dict[str, list[float]]:
-    """Two sums together; a name that one of them lacks counts 0 there."""
-    found = {name: list(values) for name, values in held.items()}
-    for name, values in more.items():
-        before = found.get(name, [0.0] * len(values))
-        found[name] = [a + b for a, b in zip(before, values, strict=True)]
-    return found
+def added(first: LossSums, second: LossSums) -> dict[str, list[float]]:
+    """Add loss sums, name by name; a missing name counts as 0."""
+    sums = {name: list(values) for name, values in first.items()}
+    for name, values in second.items():
+        earlier = sums.get(name, [0.0] * len(values))
+        sums[name] = [a + b for a, b in zip(earlier, values, strict=True)]
+    return sums
 
 
 def epoch_losses(sums: LossSums, model: E1ForResidueClassification, accelerator: Accelerator) -> dict[str, float]:
@@ -82,7 +82,7 @@ def epoch_losses(sums: LossSums, model: E1ForResidueClassification, accelerator:
 
 
 def joint(binding: float, masked: float, *, mlm_weight: float) -> float:
-    """The joint loss of two means, of which one may be not a number: there was nothing to take it over."""
+    """The joint loss of two means. A mean over nothing is nan and is left out."""
     parts = [part for part in (binding, mlm_weight * masked) if not math.isnan(part)]
     return sum(parts) if parts else math.nan
 

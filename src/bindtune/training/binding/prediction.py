@@ -1,4 +1,4 @@
-"""Logits of every residue and the masked-LM loss of a set of proteins, computed by all processes together."""
+"""Logits of every residue and the masked-LM loss of proteins, computed by all processes together."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -41,11 +41,11 @@ class Predictor:
         self._model, self._batches, self._accelerator = model, batches, accelerator
         self._pause = pause
         self.without_context = 0
-        """Chunks of the last prediction that have an alignment, from which nothing could be taken."""
+        """Chunks of the last prediction with an alignment but without any homolog that the settings allow."""
 
     @torch.no_grad()
     def logits(self, rows: ResidueRows, *, label: str) -> dict[str, NDArray[np.float32]]:
-        """Logits (L, K) of every protein, from all processes and for all of them; every residue exactly once.
+        """Logits (L, K) of every protein, in all processes; every residue is computed once.
 
         Args:
             rows: the proteins.
@@ -59,10 +59,10 @@ class Predictor:
         alone = 0
         for batch in self._rounds(rows, label=label):
             logits = self._forward(batch).logits.float().cpu()
-            for place, row in enumerate(batch["rows"]):
-                scores = logits[place][batch["residue_mask"][place]].numpy()
-                kept = scores[row.chunk.first - row.chunk.start : row.chunk.last - row.chunk.start]
-                pieces.append((rows.proteins.index(row.name), row.chunk.first, kept))
+            for index, row in enumerate(batch["rows"]):
+                scores = logits[index][batch["residue_mask"][index]].numpy()
+                own_residues = scores[row.chunk.first - row.chunk.start : row.chunk.last - row.chunk.start]
+                pieces.append((rows.proteins.index(row.name), row.chunk.first, own_residues))
                 alone += len(row.sequences) == 1 and rows.alignments is not None and row.name in rows.alignments
         gathered = gather_object(pieces)
         self.without_context = sum(gather_object([alone]))
@@ -71,8 +71,8 @@ class Predictor:
             name: np.full((len(sequence), ions), np.nan, np.float32)
             for name, sequence in zip(rows.proteins.names, rows.proteins.sequences, strict=True)
         }
-        for index, first, kept in gathered:
-            whole[rows.proteins.names[index]][first : first + len(kept)] = kept
+        for protein, first, scores in gathered:
+            whole[rows.proteins.names[protein]][first : first + len(scores)] = scores
         if not all(np.isfinite(scores).all() for scores in whole.values()):
             raise BindtuneError(f"{label}: predictions are not numbers: learn at a lower training.learning_rate")
         return whole
@@ -88,7 +88,7 @@ class Predictor:
             if batch is not None and number < counted:
                 yield batch
             elif batch is not None:
-                self._forward(batch)  # others need this process's part of the model
+                self._forward(batch)  # other processes need this process's part of a sharded model
 
     @torch.no_grad()
     def masked_lm_loss(self, rows: ResidueRows, *, label: str) -> float:

@@ -1,4 +1,4 @@
-"""Processes and devices of a run: how they start, how they stop together, what their failures mean."""
+"""Processes and devices of a run: how they start and stop together, and advice when memory or steps do not fit."""
 
 import os
 import sys
@@ -45,33 +45,33 @@ def make_accelerator(conf: BindingConfig, device: torch.device | str | None = No
 
 
 def _patience() -> timedelta:
-    told = os.environ.get("TORCH_DIST_TIMEOUT", "")
+    text = os.environ.get("TORCH_DIST_TIMEOUT", "")
     try:
-        seconds = float(told or _PATIENCE)
+        seconds = float(text or _PATIENCE)
         if seconds > 0:
             return timedelta(seconds=seconds)
     except (ValueError, OverflowError) as error:
-        raise ConfigError(f"TORCH_DIST_TIMEOUT is {told!r}, expected seconds") from error
-    raise ConfigError(f"TORCH_DIST_TIMEOUT is {told!r}, expected seconds above 0")
+        raise ConfigError(f"TORCH_DIST_TIMEOUT is {text!r}, expected seconds") from error
+    raise ConfigError(f"TORCH_DIST_TIMEOUT is {text!r}, expected seconds above 0")
 
 
 def main_process_first(accelerator: Accelerator, work: Callable[[], T]) -> T | None:
-    """Let the main process work while the others wait, for whom there is None.
+    """Call a function in the main process while the others wait; the others get None.
 
-    Where it fails, the others end without a word: its own message says it all.
+    When it fails, the others exit without a message: the main process has reported the failure.
     """
-    found, failure, ended = None, None, [False]
+    result, failure, has_failed = None, None, [False]
     if accelerator.is_main_process:
         try:
-            found = work()
+            result = work()
         except (BindtuneError, OSError) as error:
-            failure, ended = error, [True]
-    broadcast_object_list(ended)
+            failure, has_failed = error, [True]
+    broadcast_object_list(has_failed)
     if failure is not None:
         raise failure
-    if ended[0]:
+    if has_failed[0]:
         sys.exit(2)
-    return found
+    return result
 
 
 class StopSignal:
