@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bindtune.reports.settings_in_effect import masking_goals, masking_mode, masking_words, pretraining_settings
 
 from bindtune.config import PretrainConfig, build
 from bindtune.data.masking import choose_masked
 from bindtune.data.masking_strategies import STRATEGIES, Counts, MaskingRates, Pools, Strategy, strategy_name
 from bindtune.errors import ConfigError, InputError
+from bindtune.reports.run_settings import masking_goals, masking_mode, masking_words, pretraining_settings
 
 SETTINGS = {"target_mlm_prob": 0.15, "eclip_mlm_lo": 0.2, "eclip_mlm_hi": 0.25, "min_flanking_prob": 0.05}
 
