@@ -55,6 +55,11 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, str | bytes], str]] = {
         {"p.bed": "chr1\t10\t20\t3\t3.5\t+\nchr1\t70\t90\t.\t2.5\t-\n"},
         r"p\.bed:2: no q_value is given",
     ),
+    "the column of the strand": (
+        (*BED, "--min-score", "2", "--score-column", "6"),
+        {},
+        r"p\.bed:1: column 6 is the position or the strand, not the score: see --score-column",
+    ),
     "a column without a floor": ((*BED, "--score-column", "4"), {}, r"score_column needs min_score"),
     "the column of the end": ((*BED, "--min-score", "4", "--score-column", "3"), {}, r"score_column.* 4"),
     "all too weak": ((*BED, "--min-score", "9"), {}, r"no peak is left: of 2 none reaches score 9"),

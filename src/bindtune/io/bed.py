@@ -34,6 +34,7 @@ _HEADERS = ("track", "browser")
 _WORDS = pa.dictionary(pa.int32(), pa.string())
 _ARROW_ALONE = ("\t ", " \t", "\t0x", "\t0X", "\t-0")
 """Where these stand, Arrow would read numbers that are none: blanks around them, hexadecimal ones, -0."""
+_LAST_POSITION_COLUMN, _STRAND_COLUMN = 3, 6
 _WIDTH = {"narrowPeak": 10, "broadPeak": 9}
 _IDR_WIDTH: dict[int, PeakFormat] = {20: "narrowPeak", 17: "broadPeak"}
 """Columns that IDR writes of two replicates: those of the format, two of IDR, and four or three of each replicate."""
@@ -126,6 +127,10 @@ def _shape(
         if column > width:
             raise InputError(
                 path, line, f"found {width} columns, expected the {name} in column {column}: see {_option(name)}"
+            )
+        if column <= _LAST_POSITION_COLUMN or column == _STRAND_COLUMN:
+            raise InputError(
+                path, line, f"column {column} is the position or the strand, not the {name}: see {_option(name)}"
             )
         values[name] = column - 1
     return _Shape(width, tuple(values), tuple(values.values()), named.keys())
