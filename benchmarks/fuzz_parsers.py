@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from bindtune.errors import CheckpointError, InputError
-from corpus.fuzzing import Finding, changed, check
+from corpus.fuzzing import Finding, check, files
 from corpus.readers import READERS, Reader
 from corpus.valid import seeds
 from rows import README, write_table
@@ -80,7 +80,7 @@ def _with_hypothesis(reader: Reader, minutes: float, one: Callable[[bytes], None
     while log.minutes < minutes:
 
         @settings(max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-        @given(content=changed(seeds(reader.format)))
+        @given(content=files(reader.format))
         def run(content: bytes) -> None:
             if log.minutes < minutes:
                 one(content)

@@ -13,9 +13,12 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from bindtune.errors import BindtuneError
+from corpus.mutations import structured
 from corpus.readers import Reader
+from corpus.valid import seeds
 
 SECONDS = 10
+_LONGEST_LINE = 1000
 _PEAKS = ("peaks", "peaks of eCLIP")
 """Formats that give intervals and their values."""
 _PLAIN_TEXT = frozenset(
@@ -143,8 +146,9 @@ def _time_limit(seconds: int) -> Iterator[None]:
 def check(reader: Reader, content: bytes, folder: Path, *, seconds: int = SECONDS) -> Finding | None:
     """Read a file and look at what came of it.
 
-    A reader returns, or raises one of bindtune's errors that names the file. What it returns is the same when the file
-    is gzipped, where the format may be, and holds as many records as the file, where they can be counted.
+    A reader returns, or raises one of bindtune's errors that names the file in one line or in a list of short lines. It
+    leaves no file behind. What it returns is the same when the file is gzipped, where the format may be, and holds as
+    many records as the file, where they can be counted.
 
     Args:
         reader: how.
@@ -152,14 +156,21 @@ def check(reader: Reader, content: bytes, folder: Path, *, seconds: int = SECOND
         folder: where it is written; what lies there already is kept.
         seconds: after which reading counts as hung.
     """
+    before = {*_names(folder), reader.file}
     try:
         with _time_limit(seconds):
             found = _outcome(reader, content, folder)
-            if isinstance(found, Finding):
-                return found
-            return _more_than_read(reader, content, folder, found)
+            if not isinstance(found, Finding):
+                found = _more_than_read(reader, content, folder, found)
     except _Hang:
         return Finding("hang", f"reading takes more than {seconds} s")
+    if found is None and (left := _names(folder) - before):
+        return Finding("left behind", f"reading leaves {sorted(left)}")
+    return found
+
+
+def _names(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 def _outcome(reader: Reader, content: bytes, folder: Path) -> Any:
@@ -172,6 +183,9 @@ def _outcome(reader: Reader, content: bytes, folder: Path) -> Any:
         told = str(error)
         if str(path.parent) not in told:
             return Finding(f"unnamed: {' '.join(told.split())[:40]}", f"the message does not name the file: {told}")
+        first, *listing = told.splitlines()
+        if (listing and not first.endswith(" problems")) or max(map(len, told.splitlines())) > _LONGEST_LINE:
+            return Finding(f"not a short line: {first[-40:]}", f"expected a short line, or a list of problems: {told}")
         return None, told.replace(str(path), "FILE")
     except (Exception, SystemExit) as error:  # noqa: BLE001 (what is looked for)
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/bindtune/" in frame.filename]
@@ -258,6 +272,12 @@ _COUNTERS: dict[str, Callable[[bytes], int | None]] = {
     "A3M": _count_rows,
     "training records": _count_windows,
 }
+
+
+def files(format: str) -> st.SearchStrategy[bytes]:
+    """Files of a format that are changed: their bytes or, where its files say values, these."""
+    values = structured(format)
+    return changed(seeds(format)) if values is None else changed(seeds(format)) | values
 
 
 def changed(files: tuple[bytes, ...]) -> st.SearchStrategy[bytes]:

@@ -9,7 +9,8 @@ import zipfile
 from typing import Any
 
 from corpus.case import Case, Content, read, refused
-from corpus.valid import ADAPTER_CONFIG, E1_CONFIG, adapters, heads, tokenizer
+from corpus.readers import WEIGHT_PARTS
+from corpus.valid import ADAPTER_CONFIG, E1_CONFIG, WEIGHT_INDEX, adapters, heads, tokenizer
 
 
 def packed_heads() -> bytes:
@@ -212,6 +213,45 @@ CASES: list[Case] = [
             ),
         },
         at="",
+    ),
+    *read("weight index", {"two parts": (json.dumps(WEIGHT_INDEX).encode(), sorted(WEIGHT_PARTS))}),
+    *refused(
+        "weight index",
+        {
+            "empty": (b"", ":1: not JSON"),
+            "a list": (b"[]", ": expected the names of files with weights in weight_map, found none"),
+            "no map": (_json(WEIGHT_INDEX, weight_map=None), ": expected the names of files .*, found none"),
+            "an empty map": (_json(WEIGHT_INDEX, weight_map={}), ": expected the names of files .*, found none"),
+            "a map that comes twice": (
+                json.dumps(WEIGHT_INDEX).replace("{", '{"weight_map": {}, ', 1).encode(),
+                ": not JSON: 'weight_map' comes twice",
+            ),
+            "a part that is missing": (
+                _json(WEIGHT_INDEX, weight_map={"a": "other.safetensors"}),
+                ": 1 of 1 parts are missing: other.safetensors",
+            ),
+            **{
+                f"a part at {part!r:.30}": (
+                    _json(WEIGHT_INDEX, weight_map={"a.weight": part}),
+                    ": expected the names of files with weights in weight_map, found ",
+                )
+                for part in (
+                    "../secret.safetensors",
+                    "/secret.safetensors",
+                    "a/b.safetensors",
+                    "..\\b.safetensors",
+                    "",
+                    "..",
+                    "b.pickle",
+                    "b.safetensors\0",
+                    "b.safetensors\n",
+                    f"{'A' * 10_000}.safetensors",
+                    5,
+                    None,
+                    ["x.bin"],
+                )
+            },
+        },
     ),
     *read("tokenizer", {"as tokenizers writes it": (tokenizer, 9)}),
     *refused("tokenizer", _DOCUMENTS),

@@ -14,6 +14,7 @@ from typing import Any
 
 GENOME = b">chr1\nACGTACGTAC\nACGTACGTAC\nACGTA\n>chr2 more\nGGGGCCCC\n"
 PARENT = "MKTAYIAKQR"
+WEIGHT_PARTS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
 
 @dataclass(frozen=True)
@@ -231,6 +232,14 @@ def _encoder(path: Path) -> Any:
     return sorted(load_encoder(str(path.parent)).state_dict())[:1]
 
 
+def _weight_index(path: Path) -> Any:
+    from bindtune.models.base_files import weight_files
+
+    files = weight_files(str(path.parent))
+    assert all(part.resolve().parent == path.parent.resolve() for part in files.values())
+    return sorted(files)
+
+
 def _tokenizer(path: Path) -> Any:
     from bindtune.data.dna.tokens import load_tokenizer
 
@@ -358,6 +367,7 @@ _ALL = (
     Reader("adapters", "adapter_model.safetensors", _adapters, loads_torch=True),
     Reader("adapter_config.json", "adapter_config.json", _adapter_config, loads_torch=True),
     Reader("encoder config.json", "config.json", _encoder, loads_torch=True),
+    Reader("weight index", "model.safetensors.index.json", _weight_index, dict.fromkeys(WEIGHT_PARTS, b"")),
     Reader("tokenizer", "tokenizer.json", _tokenizer, loads_torch=True),
     Reader("predictions", "predictions.parquet", _predictions, loads_torch=True),
     Reader("out-of-fold table", "oof.parquet", _out_of_fold),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from corpus.readers import GENOME, RUN
+from corpus.readers import GENOME, RUN, WEIGHT_PARTS
 from corpus.site_tables import BIOLIP, UNIPROT_JSON, UNIPROT_TABLE, UNIPROT_TEXT
 from corpus.structures import binary_cif, cif, pdb
 
@@ -81,11 +81,16 @@ def parquet(records: list[dict[str, Any]] | None = None, *, schema: Any = None) 
 
 def predictions(records: list[dict[str, Any]] = PREDICTIONS) -> bytes:
     """A table of predictions."""
+    return parquet(records, schema=predictions_schema())
+
+
+def predictions_schema() -> Any:
+    """The columns of a table of predictions."""
     import pyarrow as pa
 
     kinds = {"protein": pa.string(), "position": pa.int32(), "residue": pa.string(), "ion": pa.string()}
     kinds |= {"probability": pa.float32(), "spread": pa.float32(), "call": pa.int8()}
-    return parquet(records, schema=pa.schema(list(kinds.items())))
+    return pa.schema(list(kinds.items()))
 
 
 def two_bit(*sequences: tuple[str, str], version: int = 0) -> bytes:
@@ -149,6 +154,10 @@ RUN_FILES = {
     "run CSV": b'protein,fold,group\na,1,g\n"b,c",2,g\n',
 }
 ADAPTER_CONFIG = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj", "v_proj"], "bias": "none"}
+WEIGHT_INDEX = {
+    "metadata": {"total_size": 8},
+    "weight_map": {"a.weight": WEIGHT_PARTS[0], "b.weight": WEIGHT_PARTS[1]},
+}
 E1_CONFIG = {
     "model_type": "E1", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
     "num_key_value_heads": 2, "rope_theta_within_seq": 10000.0, "max_num_sequences": 4,
@@ -221,6 +230,7 @@ def seeds(format: str) -> tuple[bytes, ...]:
         "run folder of compare": (RUN,),
         "adapter_config.json": (json.dumps(ADAPTER_CONFIG).encode(),),
         "encoder config.json": (json.dumps(E1_CONFIG).encode(),),
+        "weight index": (json.dumps(WEIGHT_INDEX).encode(),),
     }
     made: dict[str, Callable[[], bytes]] = {
         "2bit": lambda: two_bit(*TWO_BIT),

@@ -1,6 +1,7 @@
 """Every command looks at its output before it computes anything, and takes a link to a folder for the folder."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +78,18 @@ def test_a_file_that_cannot_be(refusal: Callable[..., str], tmp_path: Path, comm
     }.items():
         said = refusal(FILES[command], out)
         assert said.startswith(f"bindtune: {problem}"), said
+
+
+def test_a_link_in_a_run_folder_is_replaced(run: Run, pretraining_run: Path, tmp_path: Path) -> None:
+    """Run folders come from other people: their links must not choose what is overwritten."""
+    folder, precious = tmp_path / "theirs", tmp_path / "precious"
+    shutil.copytree(pretraining_run, folder)
+    precious.write_text("precious")
+    (folder / "report.html").symlink_to(precious)
+    assert run("report", folder) == 0
+    assert precious.read_text() == "precious"
+    assert not (folder / "report.html").is_symlink()
+    assert (folder / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 def test_links_are_followed(run: Run, pretraining_run: Path, binding_run: Path, tmp_path: Path) -> None:

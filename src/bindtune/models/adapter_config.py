@@ -8,6 +8,7 @@ patterns.
 import math
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -109,8 +110,10 @@ def matching_layers(pattern: str, names: Sequence[str]) -> list[str]:
         raise ConfigError(f"expected counts of {_MOST_REPEATS:,} at most in a pattern, found {shown}")
     end = time.monotonic() + _SECONDS
     try:
-        re.compile(pattern)  # `regex` has more, such as recursion, which its time limit does not stop
-        compiled = regex.compile(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # both warn of what later versions may read in another way
+            re.compile(pattern)  # `regex` has more, such as recursion, which its time limit does not stop
+            compiled = regex.compile(pattern)
         return [name for name in names if compiled.fullmatch(name, timeout=max(end - time.monotonic(), 1e-3))]
     except TimeoutError as error:
         raise ConfigError(

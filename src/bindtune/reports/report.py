@@ -29,5 +29,6 @@ def write_report(run: Path, out: Path | None = None) -> Path:
     build = _BUILDERS[kind_of(config)]
     target = out or run / REPORT
     page_file = output_file(target)
-    page.write(build(run, config), page_file)
+    # A run folder may come from elsewhere: a link of its own is replaced, one that the user names is followed.
+    page.write(build(run, config), target if out is None else page_file)
     return target
