@@ -73,11 +73,11 @@ def _change(draw: st.DrawFn, container: Any, key: Any) -> None:
     if action == "remove":
         del container[key]
     elif action == "wrap":
-        container[key] = draw(st.sampled_from(([container[key]] * 2, {"x": container[key]})))
+        container[key] = draw(st.sampled_from(([container[key], _copy(container[key])], {"x": container[key]})))
     elif action == "rename" and isinstance(container, dict):
         container[draw(st.sampled_from(("", "x", f"{key}x", "A" * 500)))] = container.pop(key)
     else:
-        container[key] = draw(st.sampled_from(_ODD_VALUES))
+        container[key] = _copy(draw(st.sampled_from(_ODD_VALUES)))  # further changes must not reach the list
 
 
 def changed_table(records: Sequence[dict[str, Any]], schema: pa.Schema | None = None) -> st.SearchStrategy[bytes]:

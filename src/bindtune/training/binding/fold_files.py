@@ -201,7 +201,10 @@ def read_out_of_fold(path: Path) -> pa.Table:
     """
     table = read_parquet(path)
     if not table.schema.equals(_SCHEMA):
-        raise InputError(path, None, f"expected the columns {', '.join(_SCHEMA.names)}, found {table.schema.names}")
+        own_columns, columns = (
+            ", ".join(f"{field.name} ({field.type})" for field in each) for each in (_SCHEMA, table.schema)
+        )
+        raise InputError(path, None, f"expected the columns {own_columns}, found {columns}")
     return table
 
 
