@@ -201,11 +201,12 @@ def read_out_of_fold(path: Path) -> pa.Table:
     """
     table = read_parquet(path)
     if not table.schema.equals(_SCHEMA):
-        own_columns, columns = (
-            ", ".join(f"{field.name} ({field.type})" for field in each) for each in (_SCHEMA, table.schema)
-        )
-        raise InputError(path, None, f"expected the columns {own_columns}, found {columns}")
+        raise InputError(path, None, f"expected the columns {_columns(_SCHEMA)}, found {_columns(table.schema)}")
     return table
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} ({field.type})" for field in schema)
 
 
 def _table(
