@@ -292,7 +292,7 @@ CASES += [
         },
         at="",
     ),
-    *read("run folder of compare", {"two binding runs": (RUN, (["A", "B"], True))}),
+    *read("run folder of compare", {"two binding runs": (RUN, (["A", "B"], "binding"))}),
     *refused("run folder of compare", _FOLDER_PROBLEMS, at=""),
     *refused("run folder of compare", {"no settings": (None, ": holds no config.yaml")}, at=""),
     *refused("run folder of merge", _FOLDER_PROBLEMS, at=""),
