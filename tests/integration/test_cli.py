@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bindtune.cli import main
-from bindtune.config import PretrainConfig, ProbeConfig, WindowsConfig, load, load_binding
+from bindtune.config import PretrainConfig, ProbeConfig, SitesConfig, WindowsConfig, load, load_binding
 from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.runs.exclusive import only_writer
 
@@ -200,7 +200,7 @@ def test_a_schema_is_printed_or_written(
     [
         ("bindtune pre", ["pretrain", "predict"]),
         ("bindtune pretrain --train-f", ["--train-file"]),
-        ("bindtune init ", ["pretrain", "train", "windows", "probe", "slurm", "accelerate"]),
+        ("bindtune init ", ["pretrain", "train", "windows", "probe", "sites", "slurm", "accelerate"]),
         ("bindtune schema ev", ["evaluate"]),
     ],
 )
@@ -223,7 +223,7 @@ finally:
 
 def test_shipped_configurations_are_valid() -> None:
     shipped = {"pretrain.yaml": PretrainConfig, "pretrain-tiny.yaml": PretrainConfig, "windows.yaml": WindowsConfig}
-    shipped["probe.yaml"] = ProbeConfig
+    shipped |= {"probe.yaml": ProbeConfig, "sites.yaml": SitesConfig}
     assert {path.name for path in (ROOT / "configs").glob("*.yaml")} == {*shipped, "binding.yaml", "binding-tiny.yaml"}
     load_binding(ROOT / "configs" / "binding-tiny.yaml")
     binding = load_binding(ROOT / "configs" / "binding.yaml")
