@@ -31,7 +31,7 @@ _MOST_ROWS = 500_000
 """Of an alignment; the time to weigh them grows with their square."""
 _LEFT_OUT = (ANNOTATION, CONSENSUS, OTHER_QUERY)
 """Why rows are no homologs, in the order in which `Homologs` counts them."""
-_FORMAT = "7"
+_FORMAT = "8"
 """Part of the cache's key: to be changed with what is stored."""
 _CHECKSUM = "checksum"
 _ARRAYS = ("text", "bounds", "similarity", "neighbours", "query", "left_out")

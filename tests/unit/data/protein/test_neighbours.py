@@ -95,6 +95,38 @@ def test_the_error_of_an_estimate(
         assert 0 < np.sqrt(np.mean((ratio[rows] - 1) ** 2)) < error
 
 
+def relatives_at_the_bound(rows: int, *, between: float, within: float) -> np.ndarray:
+    """Clusters of all sizes; rows of two clusters are nearly neighbours."""
+    generator = np.random.default_rng(1)
+    parents = mutated(generator.choice(LETTERS, 300), np.full(50, 1 - np.sqrt(between / within)), generator)
+    sizes = generator.pareto(1.0, 50) + 1
+    return mutated(
+        parents[generator.choice(50, rows, p=sizes / sizes.sum())], np.full(rows, 1 - np.sqrt(within)), generator
+    )
+
+
+@pytest.mark.parametrize(
+    ("between", "within", "error", "one_screen"),
+    [(0.72, 0.9, 1.1, 10), (0.72, 0.85, 1.4, 10), (0.74, 0.74, 1.9, 2.2), (0.77, 0.77, 3, 5)],
+)
+def test_summed_weights_where_nearly_all_pairs_are_near_the_bound(
+    monkeypatch: pytest.MonkeyPatch, between: float, within: float, error: float, one_screen: float
+) -> None:
+    """Fewer pairs are sampled than of 100,000 rows. The error lies on the side of equal weights."""
+    aligned = relatives_at_the_bound(4000, between=between, within=within)
+    exact = neighbour_counts(aligned, lower_bound=0.8)
+    sums = []
+    for deviations in (neighbours._DEVIATIONS, neighbours._DEVIATIONS[:1]):
+        monkeypatch.setattr(neighbours, "_DEVIATIONS", deviations)
+        monkeypatch.setattr(neighbours, "_BLOCK_ROWS", 160)
+        monkeypatch.setattr(neighbours, "_COMPARED_PAIRS", 2 * 25 * len(aligned))
+        estimated = neighbour_counts(aligned, lower_bound=0.8, exact_rows=1000)
+        assert estimated.mean() == pytest.approx(exact.mean(), rel=0.1)
+        sums.append((1 / estimated).sum() / (1 / exact).sum())
+    assert 1 <= sums[0] < error
+    assert sums[1] > one_screen  # as without the closer screens
+
+
 def test_a_crowd_of_near_rows_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     aligned = mutated(generator.choice(LETTERS, 80), generator.uniform(0, 0.08, 2500), generator)
