@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 import torch
 
 from bindtune.config import BindingConfig, build
-from bindtune.data.protein.proteins import UNKNOWN, Proteins, label_files, load_proteins
+from bindtune.data.protein.input_files import label_files
+from bindtune.data.protein.proteins import UNKNOWN, Proteins, load_proteins
 from bindtune.io.labels import read_labels
 from bindtune.models.e1 import E1Config, E1ForMaskedLM
 from bindtune.training.binding.run import cross_validate

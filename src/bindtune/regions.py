@@ -78,13 +78,13 @@ def regions_to_token_spans(
     if overlap not in ("any", "contained"):
         raise ValueError(f"overlap must be 'any' or 'contained', found {overlap!r}")
     spans = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
-    wanted = np.asarray(regions, dtype=np.int64).reshape(-1, 2)
-    if (wanted[:, 1] < wanted[:, 0]).any():
-        bad = wanted[wanted[:, 1] < wanted[:, 0]][0]
+    region_spans = np.asarray(regions, dtype=np.int64).reshape(-1, 2)
+    if (region_spans[:, 1] < region_spans[:, 0]).any():
+        bad = region_spans[region_spans[:, 1] < region_spans[:, 0]][0]
         raise ValueError(f"region end {bad[1]} is less than its start {bad[0]}")
     real = np.flatnonzero(spans[:, 1] > spans[:, 0])
     token_starts, token_ends = spans[real, 0], spans[real, 1]
-    starts, ends = wanted[:, 0], wanted[:, 1]
+    starts, ends = region_spans[:, 0], region_spans[:, 1]
     if overlap == "any":
         first = np.searchsorted(token_ends, starts, side="right")
         last = np.searchsorted(token_starts, ends, side="left")

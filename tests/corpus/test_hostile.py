@@ -183,7 +183,7 @@ def test_a_packed_file_of_weights_is_not_unpacked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../secret", "a/b", "..", ".", "a\\b", "/etc/passwd"])
 def test_an_id_leads_to_no_alignment_elsewhere(tmp_path: Path, name: str) -> None:
-    from bindtune.data.protein.alignment_files import alignment_files
+    from bindtune.data.protein.input_files import alignment_files
     from bindtune.inference.zero_shot import _alignment
 
     folder = tmp_path / "alignments"

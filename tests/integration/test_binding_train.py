@@ -20,7 +20,8 @@ import yaml
 
 import tiny_e1
 from bindtune.config import BindingConfig, build, load_binding
-from bindtune.data.protein.proteins import label_files, load_proteins
+from bindtune.data.protein.input_files import label_files
+from bindtune.data.protein.proteins import load_proteins
 from bindtune.errors import BindtuneError, CheckError, ConfigError, Interrupted
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.training.binding.merge import merge_folds

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from bindtune.config import BindingConfig
-from bindtune.data.protein.alignment_files import unmatched
 from bindtune.data.protein.alignments import AlignmentCounts
 from bindtune.data.protein.folds import count_folds
+from bindtune.data.protein.input_files import unmatched
 from bindtune.data.protein.proteins import Proteins
 from bindtune.doctor.encoders import check_weights
 from bindtune.doctor.findings import Finding, attempt, noted, problem, warning

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from bindtune.config import EvaluateConfig
 from bindtune.data.protein.alignments import AlignmentCounts
+from bindtune.data.protein.input_files import label_files, label_sources
 from bindtune.data.protein.protein_leaks import TEST, ProteinLeaks, audit_test_set, shortened
-from bindtune.data.protein.proteins import Proteins, label_files, label_sources, load_proteins
+from bindtune.data.protein.proteins import Proteins, load_proteins
 from bindtune.errors import CheckError, InputError
 from bindtune.evaluation import baseline
 from bindtune.evaluation.figure_text import exact_percent

@@ -19,8 +19,8 @@ from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import InferenceConfig
-from bindtune.data.protein.alignment_files import alignment_files, unmatched
 from bindtune.data.protein.alignments import AlignmentCounts, Alignments
+from bindtune.data.protein.input_files import alignment_files, unmatched
 from bindtune.data.protein.protein_rows import RowSpec, count_aligned, row_spec
 from bindtune.errors import CheckpointError, ConfigError, InputError
 from bindtune.evaluation.calibration import calibrate

@@ -12,7 +12,6 @@ import torch
 
 from bindtune.config import EmbedConfig, ScoreConfig
 from bindtune.data.keyed_random import digest
-from bindtune.data.protein.alignment_files import check_file_name, find_alignment, unmatched
 from bindtune.data.protein.alignments import AlignmentCounts, count_homologs
 from bindtune.data.protein.contexts import (
     Context,
@@ -23,6 +22,7 @@ from bindtune.data.protein.contexts import (
     read_homologs,
     warn_of_other_queries,
 )
+from bindtune.data.protein.input_files import check_file_name, find_alignment, unmatched
 from bindtune.errors import ConfigError, InputError
 from bindtune.inference.embedding import embed_proteins, write_embeddings
 from bindtune.inference.shards import NamedSequence

@@ -207,9 +207,9 @@ def _words(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
 def _detect(path: Path, fields: list[str]) -> PeakFormat:
     name = path.name.lower()
     suffixed: tuple[PeakFormat, ...] = ("narrowPeak", "broadPeak")
-    for known in suffixed:
-        if name.removesuffix(".gz").endswith(known.lower()):
-            return known
+    for format_name in suffixed:
+        if name.removesuffix(".gz").endswith(format_name.lower()):
+            return format_name
     if len(fields) == 10:
         return "narrowPeak"
     if len(fields) in _IDR_WIDTH:

@@ -95,21 +95,21 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def gene_type(attributes: str) -> str | None:
     """The type of a gene from column 9 in any of the dialects, or None where it is not given."""
-    found = parse_attributes(attributes)
-    return next((found[key] for key in _TYPE_KEYS if key in found), None)
+    attribute_of = parse_attributes(attributes)
+    return next((attribute_of[key] for key in _TYPE_KEYS if key in attribute_of), None)
 
 
 def parse_attributes(text: str) -> dict[str, str]:
     """Column 9 by key; where a key comes twice (`tag`, `db_xref`) the first counts."""
-    found: dict[str, str] = {}
+    attribute_of: dict[str, str] = {}
     first = re.match(r"\s*[^\s;=\"]+(=)?", text)
     if first and first.group(1):
         for key, value in _GFF3.findall(text):
-            found.setdefault(key.strip(), unquote(value))
+            attribute_of.setdefault(key.strip(), unquote(value))
     else:
         for key, quoted, bare in _GTF.findall(text):
-            found.setdefault(key, quoted or bare.strip())
-    return found
+            attribute_of.setdefault(key, quoted or bare.strip())
+    return attribute_of
 
 
 def _span(path: Path, line: int, *, fields: list[str]) -> tuple[int, int]:

@@ -57,8 +57,8 @@ def purify(letters: bytes, *, path: Path, name: str, start: int) -> bytes:
     pure = letters.translate(_PURIFY, b"\r\n")
     bad = pure.find(b"!")
     if bad >= 0:
-        found = letters.translate(None, b"\r\n")[bad : bad + 1].decode("latin-1")
-        raise InputError(path, None, f"{name}, position {start + bad + 1}: {found!r} is not a nucleotide letter")
+        letter = letters.translate(None, b"\r\n")[bad : bad + 1].decode("latin-1")
+        raise InputError(path, None, f"{name}, position {start + bad + 1}: {letter!r} is not a nucleotide letter")
     return pure
 
 
@@ -166,8 +166,8 @@ class FastaGenome:
         except (FastaIndexingError, ValueError, LookupError, RuntimeError) as error:
             line = re.search(r"at line (\d+)", str(error))
             ragged = re.search(r"Unhandled exception during fasta indexing at entry (.*)Please report", str(error))
-            told = f"lines of different length in {ragged.group(1)}" if ragged else str(error)
-            problem = " ".join(told.replace(str(fasta), path.name).split())
+            reason = f"lines of different length in {ragged.group(1)}" if ragged else str(error)
+            problem = " ".join(reason.replace(str(fasta), path.name).split())
             where = index if built_before else path
             raise InputError(where, int(line.group(1)) if line else None, f"not indexable FASTA: {problem}") from error
         self.path = path
@@ -296,8 +296,8 @@ def _check_first_line(path: Path, fasta: Path) -> None:
             line = handle.readline(_UNPACK_BLOCK)
             if line.strip():
                 if not line.startswith(b">"):
-                    found = line[:20].decode("latin-1").rstrip()
-                    raise InputError(path, number, f"not FASTA or 2bit: expected '>', found {found!r}")
+                    beginning = line[:20].decode("latin-1").rstrip()
+                    raise InputError(path, number, f"not FASTA or 2bit: expected '>', found {beginning!r}")
                 check_header_end(path, number, line.decode("latin-1"))
                 return
     raise InputError(path, 1, "holds no FASTA records")

@@ -58,18 +58,18 @@ def read_labels(path: Path) -> list[LabelledProtein]:
             that comes again.
     """
     problems = Problems(path)
-    found: dict[str, LabelledProtein] = {}
+    proteins: dict[str, LabelledProtein] = {}
     for lines in _records(path, problems):
         protein = _parse(lines, problems)
         if protein is None:
             continue
-        first = found.setdefault(protein.name, protein)
+        first = proteins.setdefault(protein.name, protein)
         if first is not protein:
             problems.add(protein.line, _repeat(protein, first))
-    if not found and not problems:
+    if not proteins and not problems:
         problems.add(None, "holds no protein")
     problems.raise_any()
-    return list(found.values())
+    return list(proteins.values())
 
 
 def _records(path: Path, problems: Problems) -> Iterator[list[_Line]]:

@@ -88,8 +88,8 @@ def _recognised(head: bytes, stream: IO[bytes], path: Path, zipped: bool) -> Ite
     elif head.startswith(b"{"):
         yield from _lines(stream, path)
     else:
-        found = repr(head[:20].decode("ascii", "replace")) if head else "nothing"
-        raise InputError(path, None, f"expected a JSON array, JSON Lines or Parquet, found {found}")
+        beginning = repr(head[:20].decode("ascii", "replace")) if head else "nothing"
+        raise InputError(path, None, f"expected a JSON array, JSON Lines or Parquet, found {beginning}")
 
 
 def _array(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str, Any]]:

@@ -88,13 +88,13 @@ def header_region(path: Path, line: int, *, header: str) -> tuple[str, tuple[int
 
 def _parse_header(path: Path, line: int, *, header: str) -> tuple[str, tuple[int, int], int]:
     word = header.split(maxsplit=1)[0] if header else ""
-    found = _HEADER.match(word)
-    if found is None:
+    match = _HEADER.match(word)
+    if match is None:
         raise InputError(path, line, f"expected a header like 'chr7:100-612', found {header[:40]!r}")
-    start, end = (read_position(path, line, name=name, text=found[name]) for name in ("start", "end"))
+    start, end = (read_position(path, line, name=name, text=match[name]) for name in ("start", "end"))
     if end <= start:
         raise InputError(path, line, f"end {end} is not greater than start {start}")
-    return found["chrom"], (start, end), STRANDS[found["strand"] or "."]
+    return match["chrom"], (start, end), STRANDS[match["strand"] or "."]
 
 
 def _check_length(path: Path, line: int, *, found: int, span: tuple[int, int]) -> None:

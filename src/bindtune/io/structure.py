@@ -117,7 +117,7 @@ def read_structure(path: Path) -> Structure:
             letters.setdefault(name.chain, []).append(one_letter_code(kind) or _UNKNOWN)
     if not names:
         raise InputError(path, None, "holds no atom of an amino acid")
-    return Structure(path, names, {chain: "".join(found) for chain, found in letters.items()}, content, owners)
+    return Structure(path, names, {chain: "".join(residues) for chain, residues in letters.items()}, content, owners)
 
 
 def map_residues(letters: str, sequence: str) -> Mapped:
@@ -135,11 +135,11 @@ def map_residues(letters: str, sequence: str) -> Mapped:
     sequences = [ProteinSequence(_standard(text)) for text in (letters, sequence)]
     best = align_optimal(*sequences, matrix, gap_penalty=_GAP_PENALTY, terminal_penalty=False, max_number=1)[0]
     both = best.trace[(best.trace >= 0).all(axis=1)]
-    places = np.full(len(letters), -1, np.int64)
-    places[both[:, 0]] = both[:, 1]
-    known = [(letters[own], sequence[other]) for own, other in both.tolist() if letters[own] != _UNKNOWN]
-    same = sum(one == other for one, other in known)
-    return Mapped(places, same / max(len(known), 1), len(both) / len(letters))
+    positions = np.full(len(letters), -1, np.int64)
+    positions[both[:, 0]] = both[:, 1]
+    letter_pairs = [(letters[own], sequence[other]) for own, other in both.tolist() if letters[own] != _UNKNOWN]
+    same = sum(one == other for one, other in letter_pairs)
+    return Mapped(positions, same / max(len(letter_pairs), 1), len(both) / len(letters))
 
 
 def write_b_factors(path: Path, structure: Structure, values: Mapping[ResidueName, float]) -> None:
@@ -195,8 +195,8 @@ def _pdb(path: Path, lines: Sequence[str]) -> tuple[list[str], list[tuple[Residu
             continue
         residue = _residue_number(line[22:26].strip())
         if residue is None:
-            found = line[22:26].strip()
-            raise InputError(path, number, f"expected a residue number in columns 23-26, found {found!r}")
+            column_text = line[22:26].strip()
+            raise InputError(path, number, f"expected a residue number in columns 23-26, found {column_text!r}")
         atoms.append((ResidueName(line[21:22].strip(), residue, line[26:27].strip()), kind))
     return list(lines), atoms
 

@@ -97,20 +97,20 @@ def place_regions(source: Source, *, drop_missing: bool, tally: RowTally) -> tup
         problem = f"chromosome '{name}' is not in {chromosomes_of(source.path, source.names)}: {ways}"
         raise InputError(table.path, int(table.line[first]), problem)
     tally.dropped[NOT_IN_GENOME] += int(missing.sum())
-    kept = np.flatnonzero(~missing)
-    if not len(kept):
+    on_genome = np.flatnonzero(~missing)
+    if not len(on_genome):
         raise InputError(
             table.path, None, f"no region lies on a chromosome of {chromosomes_of(source.path, source.names)}"
         )
-    _check_ends(source, kept=kept, placed=placed)
+    _check_ends(source, kept=on_genome, placed=placed)
     regions = Regions(
-        label=[table.names[number] for number in table.chrom[kept].tolist()],
-        chrom=placed[kept].astype(np.int32),
-        start=table.start[kept],
-        end=table.end[kept],
-        strand=table.strand[kept],
+        label=[table.names[number] for number in table.chrom[on_genome].tolist()],
+        chrom=placed[on_genome].astype(np.int32),
+        start=table.start[on_genome],
+        end=table.end[on_genome],
+        strand=table.strand[on_genome],
     )
-    return regions, kept
+    return regions, on_genome
 
 
 def read_peaks(config: WindowsConfig, source: Source, *, tally: RowTally) -> Peaks:

@@ -109,20 +109,20 @@ class SplitFiles:
 
         regions = self._plan.regions_of(split)
         for windows in self._maker.complete(regions, wanted=choose, dropped=self.dropped):
-            kept = self._without_shared(windows, own=own)
-            kept = self._without_repeated(kept)
-            starts, ends = self._maker.on_chromosome(kept.placed)
-            self._audit.add_places(split, chrom=self._regions.chrom[kept.placed.region], start=starts, end=ends)
+            written = self._without_shared(windows, own=own)
+            written = self._without_repeated(written)
+            starts, ends = self._maker.on_chromosome(written.placed)
+            self._audit.add_places(split, chrom=self._regions.chrom[written.placed.region], start=starts, end=ends)
             if own is not None:
-                self._audit.add_sequences(kept.key, held_out=own)
-            yield kept
+                self._audit.add_sequences(written.key, held_out=own)
+            yield written
 
     def _without_shared(self, windows: Windows, *, own: HeldOutKeys | None) -> Windows:
         if own is None or not self._drop_shared:
             return windows
-        kept = windows.take(~(own.identical(windows.key) | own.complementary(windows.key)))
-        self.dropped["sequence_in_another_split"] += len(windows) - len(kept)
-        return kept
+        unshared = windows.take(~(own.identical(windows.key) | own.complementary(windows.key)))
+        self.dropped["sequence_in_another_split"] += len(windows) - len(unshared)
+        return unshared
 
     def _without_repeated(self, windows: Windows) -> Windows:
         if not self._drop_repeated:
@@ -131,6 +131,6 @@ class SplitFiles:
         for place, key in enumerate(windows.key.tolist()):
             fresh[place] = key not in self._written_keys
             self._written_keys.add(key)
-        kept = windows.take(fresh)
-        self.dropped["repeated_sequence"] += len(windows) - len(kept)
-        return kept
+        unrepeated = windows.take(fresh)
+        self.dropped["repeated_sequence"] += len(windows) - len(unrepeated)
+        return unrepeated

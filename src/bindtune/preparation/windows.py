@@ -188,17 +188,17 @@ def _plan(config: WindowsConfig, source: Source, *, regions: Regions, maker: Win
 def _check_leaks(leaks: Leaks, *, config: WindowsConfig) -> None:
     if not leaks.total:
         return
-    found = (
+    findings = (
         f"{leaks.shared_coordinates} held-out stretches overlap another split or lie within {config.split_distance} "
         f"nucleotides of it, {leaks.identical_sequences} held-out windows have a sequence of another split, "
         f"{leaks.reverse_complements} the reverse complement of one"
     )
     if config.leaks == "fail":
         raise CheckError(
-            f"the splits leak, so nothing was written: {found}; --shared-sequences drop leaves such windows out, "
+            f"the splits leak, so nothing was written: {findings}; --shared-sequences drop leaves such windows out, "
             "--leaks allow writes them all the same"
         )
-    log.warning("the splits leak: %s", found)
+    log.warning("the splits leak: %s", findings)
 
 
 def _warn_of_few_peaks(config: WindowsConfig, *, counts: Mapping[str, SplitCount]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bindtune.config import BindingConfig, PretrainConfig
 from bindtune.data.protein.clusters import METHODS
-from bindtune.data.protein.proteins import label_files
+from bindtune.data.protein.input_files import label_files
 from bindtune.errors import InputError
 from bindtune.models.run_encoder import find_encoder
 from bindtune.runs.names import CONFIG, PROVENANCE

@@ -48,7 +48,7 @@ def read_aliases(path: Path, *, known: Collection[str]) -> dict[str, str]:
     Returns:
         other name -> known name.
     """
-    found: dict[str, str] = {}
+    target_of: dict[str, str] = {}
     ambiguous: set[str] = set()
     names = set(known)
     for _, line in numbered_lines(path):
@@ -58,9 +58,9 @@ def read_aliases(path: Path, *, known: Collection[str]) -> dict[str, str]:
             continue
         target = meant.pop()
         for word in words:
-            if found.setdefault(word, target) != target:
+            if target_of.setdefault(word, target) != target:
                 ambiguous.add(word)
-    return {word: name for word, name in found.items() if word not in ambiguous and word not in names and word}
+    return {word: name for word, name in target_of.items() if word not in ambiguous and word not in names and word}
 
 
 def _key(name: str) -> str:

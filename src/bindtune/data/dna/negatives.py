@@ -175,9 +175,9 @@ def match_vectors(values: Floats, candidates: Floats) -> Ints:
     Returns:
         (N,) index of the candidate, -1 where all candidates are used.
     """
-    found = np.full(len(values), -1, np.int64)
+    candidate_of = np.full(len(values), -1, np.int64)
     free = np.ones(len(candidates), bool)
-    while (open_rows := np.flatnonzero(found < 0)).size and free.any():
+    while (open_rows := np.flatnonzero(candidate_of < 0)).size and free.any():
         members = np.flatnonzero(free)
         count = min(_NEIGHBOURS, len(members))
         gaps, nearest = cKDTree(candidates[members]).query(values[open_rows], k=count)
@@ -185,6 +185,6 @@ def match_vectors(values: Floats, candidates: Floats) -> Ints:
         order = np.argsort(gaps, axis=None, kind="stable")
         for pair in order.tolist():
             row, candidate = open_rows[pair // count], nearest.flat[pair]
-            if found[row] < 0 and free[candidate]:
-                found[row], free[candidate] = candidate, False
-    return found
+            if candidate_of[row] < 0 and free[candidate]:
+                candidate_of[row], free[candidate] = candidate, False
+    return candidate_of

@@ -136,7 +136,7 @@ class PeakIndex:
         # No peak reaches beyond its chromosome's room, so a window may not either.
         base = chrom * self._room
         lows, highs = base + np.minimum(starts, self._room - 1), base + np.minimum(ends, self._room - 1)
-        windows, found = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        windows, peaks = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         for members, member_starts, longest in self._classes:
             first = np.searchsorted(member_starts, np.maximum(lows - longest + 1, base))
             count = np.maximum(np.searchsorted(member_starts, highs) - first, 0)
@@ -145,5 +145,5 @@ class PeakIndex:
             peak = members[np.repeat(first, count) + step]
             real = self.peaks.end[peak] > starts[window]
             windows.append(window[real])
-            found.append(peak[real])
-        return np.concatenate(windows), np.concatenate(found)
+            peaks.append(peak[real])
+        return np.concatenate(windows), np.concatenate(peaks)

@@ -42,15 +42,15 @@ class KeyedRows(TorchDataset[dict[str, Any]]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Rows of one batch, read at once; a DataLoader calls this."""
-        given = np.asarray(indices, dtype=np.int64)
-        epochs, places = np.divmod(np.where(given == MUTED, 0, given), len(self.rows))
-        columns = self.rows[places.tolist()]
+        numbers = np.asarray(indices, dtype=np.int64)
+        epochs, row_numbers = np.divmod(np.where(numbers == MUTED, 0, numbers), len(self.rows))
+        columns = self.rows[row_numbers.tolist()]
         shared = {epoch: digest(self.seed, epoch) for epoch in set(epochs.tolist())}
         above = np.array([shared[epoch] for epoch in epochs.tolist()], dtype=np.uint64)
         keys = derive(above, columns["record"].astype(np.uint64))
         names = ("input_ids", "eclip_token_starts", "eclip_token_ends")
         rows = [{**{name: columns[name][row] for name in names}, "mask_key": key} for row, key in enumerate(keys)]
-        for row in np.flatnonzero(given == MUTED):
+        for row in np.flatnonzero(numbers == MUTED):
             rows[row] |= {name: rows[row][name][: name == "input_ids"] for name in names}
         return rows
 

@@ -171,10 +171,10 @@ def check_offsets(tokenizer: PreTrainedTokenizerBase) -> None:
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Tokens that stand for no letters, [UNK] among them: never masked, and never a random replacement."""
     # A tokenizer.json may call a token special, [UNK] above all, that tokenizer_config.json does not name.
-    found = {*tokenizer.all_special_ids, *(i for i, token in tokenizer.added_tokens_decoder.items() if token.special)}
+    ids = {*tokenizer.all_special_ids, *(i for i, token in tokenizer.added_tokens_decoder.items() if token.special)}
     if tokenizer.is_fast and (unknown := getattr(tokenizer.backend_tokenizer.model, "unk_token", None)):
-        found.add(tokenizer.backend_tokenizer.token_to_id(unknown))
-    return {int(token) for token in found if token is not None}
+        ids.add(tokenizer.backend_tokenizer.token_to_id(unknown))
+    return {int(token) for token in ids if token is not None}
 
 
 def encode(

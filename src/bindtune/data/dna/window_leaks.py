@@ -28,9 +28,9 @@ class HeldOutKeys:
 
     def meet(self, keys: Keys) -> None:
         """Note sequences of another split."""
-        place, known = self._find(keys)
+        row, is_known = self._find(keys)
         direction = np.where(keys & np.uint64(1), _READ_BACKWARD, _READ_FORWARD).astype(np.uint8)
-        np.bitwise_or.at(self._met, place[known], direction[known])
+        np.bitwise_or.at(self._met, row[is_known], direction[is_known])
 
     def identical(self, keys: Keys) -> NDArray[np.bool_]:
         """Which of these held-out sequences another split has as they are."""
@@ -41,18 +41,18 @@ class HeldOutKeys:
         return self._flag(keys, same=False)
 
     def _find(self, keys: Keys) -> tuple[Ints, NDArray[np.bool_]]:
-        wanted = keys >> np.uint64(1)
+        sequence_keys = keys >> np.uint64(1)
         if not len(self._known):
             return np.zeros(len(keys), np.int64), np.zeros(len(keys), bool)
-        place = np.minimum(np.searchsorted(self._known, wanted), len(self._known) - 1)
-        return place, self._known[place] == wanted
+        row = np.minimum(np.searchsorted(self._known, sequence_keys), len(self._known) - 1)
+        return row, self._known[row] == sequence_keys
 
     def _flag(self, keys: Keys, *, same: bool) -> NDArray[np.bool_]:
-        place, known = self._find(keys)
+        row, is_known = self._find(keys)
         backward = (keys & np.uint64(1)).astype(bool)
         direction = np.where(backward == same, _READ_BACKWARD, _READ_FORWARD)
         met = np.zeros(len(keys), bool)
-        met[known] = (self._met[place[known]] & direction[known]) > 0
+        met[is_known] = (self._met[row[is_known]] & direction[is_known]) > 0
         return met
 
 

@@ -83,7 +83,7 @@ class Windows:
             self.placed.take(keep),
             number[self.pair_window[pairs]],
             self.pair_peak[pairs],
-            [text for text, wanted in zip(self.sequence, keep.tolist(), strict=False) if wanted],
+            [text for text, is_kept in zip(self.sequence, keep.tolist(), strict=False) if is_kept],
             self.key[keep] if len(self.key) else self.key,
         )
 

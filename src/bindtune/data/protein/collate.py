@@ -48,9 +48,9 @@ class ResidueCollator:
         batch = self.preparer.get_batch_kwargs([row.sequences for row in rows], names=[row.name for row in rows])
         tensors = {name: batch[name] for name in IDS}
         residues = self.preparer.residue_mask(tensors["input_ids"], tensors["sequence_ids"])
-        wanted = torch.from_numpy(np.concatenate([row.labels for row in rows])).long()
-        labels = torch.full((*residues.shape, wanted.shape[1]), IGNORED)
-        labels[residues] = wanted.masked_fill(wanted == UNKNOWN, IGNORED)
+        labels_of_residues = torch.from_numpy(np.concatenate([row.labels for row in rows])).long()
+        labels = torch.full((*residues.shape, labels_of_residues.shape[1]), IGNORED)
+        labels[residues] = labels_of_residues.masked_fill(labels_of_residues == UNKNOWN, IGNORED)
         return {
             **tensors,
             "labels": labels,
@@ -80,8 +80,8 @@ class JointCollator(ResidueCollator):
         batch = super().__call__(rows)
         ids = batch["input_ids"].numpy()
         maskable = batch["residue_mask"].numpy().copy()
-        known = np.concatenate([_informative(row) for row in rows])
-        maskable[maskable] = known
+        informative = np.concatenate([_informative(row) for row in rows])
+        maskable[maskable] = informative
         keys = np.array([row.key for row in rows], dtype=np.uint64)
         selected, _ = choose_masked(np.zeros_like(maskable), maskable, rates=self.rates, keys=keys)
         replaced = replace_selected(

@@ -184,20 +184,20 @@ def draw_context(homologs: Homologs, spec: ContextSpec) -> Context:
         homologs: read with the spec's `neighbor_similarity_lower_bound`.
         spec: how to draw.
     """
-    kept = _kept(homologs, spec)
-    if not kept.any():
+    may_be_drawn = _kept(homologs, spec)
+    if not may_be_drawn.any():
         limits = f"{spec.min_query_similarity} to {spec.max_query_similarity}"
-        return Context([], [], f"none of {len(kept)} rows has a similarity to the query of {limits}")
-    weights = np.where(kept, 1.0 / homologs.neighbours, 0.0)
-    size = min(spec.max_num_samples, int(kept.sum()))
+        return Context([], [], f"none of {len(may_be_drawn)} rows has a similarity to the query of {limits}")
+    weights = np.where(may_be_drawn, 1.0 / homologs.neighbours, 0.0)
+    size = min(spec.max_num_samples, int(may_be_drawn.sum()))
     order = np.random.default_rng(spec.seed).choice(
-        len(kept), size=size, replace=False, shuffle=True, p=weights / weights.sum()
+        len(may_be_drawn), size=size, replace=False, shuffle=True, p=weights / weights.sum()
     )
     lengths = np.diff(homologs.bounds)[order] + spec.frame
     chosen = order[: int(np.searchsorted(lengths.cumsum(), spec.max_token_length, side="right"))]
     if not len(chosen):
-        found = f"the first row drawn has {lengths[0]}" if len(order) else "max_num_samples is 0"
-        return Context([], [], f"at most {spec.max_token_length} residues fit; {found}")
+        cause = f"the first row drawn has {lengths[0]}" if len(order) else "max_num_samples is 0"
+        return Context([], [], f"at most {spec.max_token_length} residues fit; {cause}")
     return Context([homologs.residues(row) for row in chosen], [homologs.names[row] for row in chosen])
 
 
@@ -210,16 +210,16 @@ def gives_homolog(homologs: Homologs, spec: ContextSpec) -> bool:
 def _kept(homologs: Homologs, spec: ContextSpec) -> NDArray[np.bool_]:
     similarity, lengths = homologs.similarity, np.diff(homologs.bounds)
     low, high = np.float32(spec.min_query_similarity), np.float32(spec.max_query_similarity)
-    kept = (similarity >= low) & (similarity <= high) & (lengths > 0)
+    may_be_drawn = (similarity >= low) & (similarity <= high) & (lengths > 0)
     if spec.max_residues is not None:
-        kept &= lengths <= spec.max_residues
+        may_be_drawn &= lengths <= spec.max_residues
     if spec.exclude_query:
         # Equal in every column, or the same protein aligned to itself in another way.
         query = homologs.residues(0)
-        kept &= similarity < 1.0
-        for row in np.flatnonzero(kept & (lengths == len(query))):
-            kept[row] = homologs.residues(row) != query
-    return kept
+        may_be_drawn &= similarity < 1.0
+        for row in np.flatnonzero(may_be_drawn & (lengths == len(query))):
+            may_be_drawn[row] = homologs.residues(row) != query
+    return may_be_drawn
 
 
 def read_homologs(

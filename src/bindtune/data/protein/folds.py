@@ -74,14 +74,16 @@ def assign_folds(proteins: Proteins, groups: Ints, *, num_folds: int, seed: int)
     Raises:
         ConfigError: there are fewer groups than folds.
     """
-    found, group = np.unique(groups, return_inverse=True)
-    if num_folds < 2 or len(found) < num_folds:
-        raise ConfigError(f"{num_folds} folds cannot be made of {len(found)} groups of proteins, expected 2 or more")
+    group_numbers, group = np.unique(groups, return_inverse=True)
+    if num_folds < 2 or len(group_numbers) < num_folds:
+        raise ConfigError(
+            f"{num_folds} folds cannot be made of {len(group_numbers)} groups of proteins, expected 2 or more"
+        )
     weights, order = _ordered(proteins, group, seed=seed)
     target = np.full(num_folds, 1 / num_folds)
     ties = np.argsort([digest(seed, "fold", fold) for fold in range(num_folds)], kind="stable")
     placed = _place(weights[order], target=target, ties=ties)
-    fold_of_group = np.empty(len(found), np.int64)
+    fold_of_group = np.empty(len(group_numbers), np.int64)
     fold_of_group[order] = placed + 1
     return fold_of_group[group]
 
@@ -101,15 +103,15 @@ def inner_validation(proteins: Proteins, groups: Ints, *, fraction: float, seed:
     Raises:
         ConfigError: the fraction is not between 0 and 1, or there is one group only.
     """
-    found, group = np.unique(groups, return_inverse=True)
-    if not 0 < fraction < 1 or len(found) < 2:
+    group_numbers, group = np.unique(groups, return_inverse=True)
+    if not 0 < fraction < 1 or len(group_numbers) < 2:
         raise ConfigError(
-            f"a fraction of {fraction} cannot be taken out of {len(found)} groups of proteins, "
+            f"a fraction of {fraction} cannot be taken out of {len(group_numbers)} groups of proteins, "
             "expected a number between 0 and 1, and 2 groups or more"
         )
     weights, order = _ordered(proteins, group, seed=seed)
     placed = _place(weights[order], target=np.array([1 - fraction, fraction]), ties=np.arange(2))
-    taken = np.empty(len(found), bool)
+    taken = np.empty(len(group_numbers), bool)
     taken[order] = placed == 1
     return taken[group]
 
@@ -150,18 +152,18 @@ def read_folds(path: Path, *, names: Sequence[str]) -> Ints:
             that are not numbered from 1 without a gap.
     """
     problems = Problems(path)
-    found: dict[str, int] = {}
+    fold_of: dict[str, int] = {}
     for line, name, text in _rows(path, problems):
         if _FOLD.fullmatch(text) is None or len(text) > _MOST_DIGITS:
             problems.add(line, f"fold {text[:40]!r} of protein {name!r}, expected a number from 1")
-        elif found.setdefault(name, int(text)) != int(text):
-            problems.add(line, f"protein {name!r} is in fold {text}, and in fold {found[name]} before")
+        elif fold_of.setdefault(name, int(text)) != int(text):
+            problems.add(line, f"protein {name!r} is in fold {text}, and in fold {fold_of[name]} before")
     problems.raise_any()
     for name in names:
-        if name not in found:
+        if name not in fold_of:
             problems.add(None, f"protein {name!r} has no fold")
     problems.raise_any()
-    folds = np.array([found[name] for name in names], np.int64)
+    folds = np.array([fold_of[name] for name in names], np.int64)
     numbers = np.unique(folds).tolist()
     if numbers != list(range(1, len(numbers) + 1)) or len(numbers) < 2:
         problems.add(None, f"the proteins lie in the folds {numbers}, expected 1, 2 and so on without a gap")
@@ -178,8 +180,8 @@ def write_folds(path: Path, proteins: Proteins, *, folds: Ints, groups: Ints) ->
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("protein", "fold", "group", "ions", "residues"))
-    known = proteins.known().tolist()
-    ions = [" ".join(ion for ion, there in zip(proteins.ions, row, strict=True) if there) for row in known]
+    is_labelled = proteins.known().tolist()
+    ions = [" ".join(ion for ion, there in zip(proteins.ions, row, strict=True) if there) for row in is_labelled]
     names = map(name_cell, proteins.names)
     writer.writerows(zip(names, folds.tolist(), groups.tolist(), ions, proteins.residues().tolist(), strict=True))
     write_text(path, text.getvalue())
@@ -190,8 +192,8 @@ def _ordered(proteins: Proteins, group: Ints, *, seed: int) -> tuple[Floats, Int
 
     A group's size is blurred by what the seed draws from its first name, which does not depend on numbers or order.
     """
-    known, positives = proteins.known().astype(np.float64), proteins.positives().astype(np.float64)
-    each = np.column_stack([np.ones(len(proteins)), proteins.residues(), known, positives])
+    is_labelled, positives = proteins.known().astype(np.float64), proteins.positives().astype(np.float64)
+    each = np.column_stack([np.ones(len(proteins)), proteins.residues(), is_labelled, positives])
     count = int(group.max()) + 1
     totals = np.zeros((count, each.shape[1]))
     np.add.at(totals, group, each)

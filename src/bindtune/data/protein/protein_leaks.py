@@ -226,14 +226,14 @@ def _split_groups(
     members: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name, part, group in zip(names, parts, groups, strict=True):
         members[group][part].append(name)
-    found = []
+    split_groups = []
     for group, sides in members.items():
         sizes = [len(side) for side in sides.values()]
         pairs = (sum(sizes) ** 2 - sum(size**2 for size in sizes)) // 2 - counted.get(group, 0)
         if pairs:
             order = tuple(sorted(sides, key=_in_order))
-            found.append(SplitGroup(order, tuple(min(sides[part]) for part in order), sum(sizes), pairs))
-    return sorted(found, key=lambda split: (-split.pairs, split.first))
+            split_groups.append(SplitGroup(order, tuple(min(sides[part]) for part in order), sum(sizes), pairs))
+    return sorted(split_groups, key=lambda split: (-split.pairs, split.first))
 
 
 def _in_order(part: str) -> tuple[int, str]:
@@ -257,15 +257,15 @@ def _similar(nodes: Sequence[_Node], *, identity: float, coverage: float) -> lis
     sequences = [node.sequence for node in nodes]
     sides = np.unique([node.part for node in nodes], return_inverse=True)[1]
     candidates = candidate_pairs(sequences, parts=sides)
-    found = []
+    similar_pairs = []
     columns = (candidates.first.tolist(), candidates.second.tolist(), candidates.diagonal.tolist())
     for one, other, diagonal in zip(*columns, strict=True):
         if sequences[one] == sequences[other]:
             continue
         alignment = align(sequences[one], sequences[other], diagonal=diagonal)
         if alignment.identity >= identity and alignment.coverage >= coverage:
-            found.append((one, other, alignment.identity, alignment.coverage))
-    return sorted(found, key=lambda pair: (-pair[2], pair[0], pair[1]))
+            similar_pairs.append((one, other, alignment.identity, alignment.coverage))
+    return sorted(similar_pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))
 
 
 def _named(places: set[int], *, nodes: Sequence[_Node], members: Mapping[_Node, list[str]], part: str) -> Iterator[str]:

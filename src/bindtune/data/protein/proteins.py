@@ -4,18 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bindtune.data.protein.alignment_files import ION, alignment_name
+from bindtune.data.protein.input_files import alignment_name, label_sources
 from bindtune.errors import InputError, Problems
 from bindtune.io.a3m import read_a3m, residues
 from bindtune.io.labels import UNKNOWN, LabelledProtein, read_labels
 from bindtune.io.proteins import read_proteins
-
-_LABEL_SUFFIXES = (".fasta", ".fa", ".fasta.gz", ".fa.gz")
 
 Labels = NDArray[np.int8]
 
@@ -80,7 +77,7 @@ class Proteins:
     def looked_for(self) -> dict[str, tuple[str, ...]]:
         """The ions that each protein is labelled for, by its name; all of them where it has no labels at all."""
         return {
-            name: tuple(ion for ion, known in zip(self.ions, row, strict=True) if known) or self.ions
+            name: tuple(ion for ion, is_labelled in zip(self.ions, row, strict=True) if is_labelled) or self.ions
             for name, row in zip(self.names, self.known().tolist(), strict=True)
         }
 
@@ -145,60 +142,6 @@ def load_proteins(
     return table.freeze()
 
 
-def label_files(
-    fasta_path: str | Path | Mapping[str, str],
-    *,
-    ions: Sequence[str],
-    groups: Mapping[str, Sequence[str]],
-    part: Literal["train", "test"] = "train",
-    partly: bool = False,
-) -> dict[str, Path]:
-    """Find the labelled file of each ion, and of the members of each group ion.
-
-    A group needs the files of all its members, or one of its own and none of theirs: half of them are half its sites.
-
-    Args:
-        fasta_path: a path that holds `{ION}`; a folder that holds `<ION>_<part>.fasta` or `.fa`, gzipped or not; a
-            mapping from ion to path; or, for one ion alone, its file.
-        ions: the ions that are wanted.
-        groups: group ion -> its members.
-        part: what the files of a folder are called after.
-        partly: one ion with a file is enough; those without are left out.
-
-    Returns:
-        ion or member -> file, for those that have one.
-
-    Raises:
-        InputError: an ion has no file and no member with one, or has two; or a group has some of its members' files
-            and not all. Says what was looked for.
-    """
-    candidates = {
-        ion: _label_candidates(fasta_path, ion=ion, ions=ions, part=part)
-        for ion in dict.fromkeys(name for ion in ions for name in (ion, *groups.get(ion, ())))
-    }
-    found: dict[str, Path] = {}
-    for ion, paths in candidates.items():
-        there = [path for path in paths if path.is_file()]
-        if len(there) > 1:
-            raise InputError(there[0], None, f"there is {there[1].name} as well, expected one file for ion {ion}")
-        if there:
-            found[ion] = there[0]
-        elif isinstance(fasta_path, Mapping) and paths:
-            raise InputError(paths[0], None, f"no such file; it is given as the labels of ion {ion}")
-    missing = [ion for ion in ions if not label_sources(ion, files=found, groups=groups)]
-    if missing and not (partly and len(missing) < len(ions)):
-        looked = _looked_for((missing[0], *groups.get(missing[0], ())), candidates)
-        raise InputError(None, None, f"ion {missing[0]}: no labelled file; looked for {looked}")
-    for ion in ions:
-        _check_members(ion, groups.get(ion, ()), files=found, candidates=candidates)
-    return found
-
-
-def label_sources(ion: str, *, files: Mapping[str, Path], groups: Mapping[str, Sequence[str]]) -> list[str]:
-    """The ion and its members, those that have a file."""
-    return [name for name in dict.fromkeys((ion, *groups.get(ion, ()))) if name in files]
-
-
 def aligned_proteins(msa_dir: Path) -> Proteins:
     """The proteins of a folder of alignments, without labels: the first row of each file that is named as one.
 
@@ -207,20 +150,20 @@ def aligned_proteins(msa_dir: Path) -> Proteins:
     """
     if not msa_dir.is_dir():
         raise InputError(msa_dir, None, "is no folder")
-    found: dict[str, str] = {}
+    sequences: dict[str, str] = {}
     for path in sorted(msa_dir.iterdir()):
         name = alignment_name(path)
         if name is None or not path.is_file():
             continue
-        if name in found:
+        if name in sequences:
             raise InputError(path, None, f"there is another alignment of {name!r}")
-        found[name] = residues(next(read_a3m(path))).decode("ascii")
-        if not found[name]:
+        sequences[name] = residues(next(read_a3m(path))).decode("ascii")
+        if not sequences[name]:
             raise InputError(path, None, "the first row holds no residue")
-    if not found:
+    if not sequences:
         raise InputError(msa_dir, None, "holds no alignment, expected files such as ID.a3m")
-    labels = tuple(np.full((len(sequence), 0), UNKNOWN, np.int8) for sequence in found.values())
-    return Proteins(names=tuple(found), sequences=tuple(found.values()), ions=(), labels=labels)
+    labels = tuple(np.full((len(sequence), 0), UNKNOWN, np.int8) for sequence in sequences.values())
+    return Proteins(names=tuple(sequences), sequences=tuple(sequences.values()), ions=(), labels=labels)
 
 
 class _Table:
@@ -314,48 +257,3 @@ def _check_group(
                 f"{name!r}: {len(differ)} labels differ from {' or '.join(members)}, first at residue {differ[0] + 1}"
             )
             problems.add(protein.line, problem, path=files[ion])
-
-
-def _check_members(
-    ion: str, members: Sequence[str], *, files: Mapping[str, Path], candidates: Mapping[str, list[Path]]
-) -> None:
-    """Refuse a group of which some members have a file and others have none."""
-    there = [member for member in members if member in files and member != ion]
-    absent = [member for member in members if member not in files and member != ion]
-    if there and absent:
-        found = ", ".join(str(files[member]) for member in there)
-        looked = _looked_for(absent, candidates)
-        raise InputError(
-            None,
-            None,
-            f"ion {ion}: no labelled file of its member {' and '.join(absent)}; looked for {looked}; found {found}, "
-            f"expected the files of all members, or one of {ion} and none of theirs",
-        )
-
-
-def _looked_for(names: Sequence[str], candidates: Mapping[str, list[Path]]) -> str:
-    return ", ".join(str(path) for name in names for path in candidates[name]) or "its name in the mapping"
-
-
-def _label_candidates(
-    fasta_path: str | Path | Mapping[str, str], *, ion: str, ions: Sequence[str], part: str
-) -> list[Path]:
-    """Where an ion's labels may lie."""
-    if isinstance(fasta_path, Mapping):
-        return [Path(fasta_path[ion])] if ion in fasta_path else []
-    text = str(fasta_path)
-    if ION in text:
-        return [Path(text.replace(ION, ion))]
-    folder = Path(text)
-    if folder.is_file():
-        if len(ions) > 1:
-            raise InputError(
-                folder,
-                None,
-                f"is one file for {len(ions)} ions, expected {ION} in its name, a folder, or one ion (--ions or "
-                "training.ions)",
-            )
-        return [folder] if ion == ions[0] else []
-    if not folder.is_dir():
-        raise InputError(folder, None, "is no file and no folder")
-    return [folder / f"{ion}_{part}{suffix}" for suffix in _LABEL_SUFFIXES]

@@ -108,10 +108,10 @@ def align(first: str, second: str, *, diagonal: int) -> Alignment:
     band = (-diagonal - _HALF_BAND, -diagonal + _HALF_BAND)
     one, other = _sequence(first), _sequence(second)
     # By name: biotite 2 has them in another order.
-    found = align_banded(one, other, matrix=matrix, band=band, gap_penalty=_GAP_PENALTY, local=True, max_number=1)
-    if not found:
+    alignments = align_banded(one, other, matrix=matrix, band=band, gap_penalty=_GAP_PENALTY, local=True, max_number=1)
+    if not alignments:
         return Alignment(0.0, 0.0)
-    trace = found[0].trace
+    trace = alignments[0].trace
     paired = trace[(trace >= 0).all(axis=1)]
     same = int((one.code[paired[:, 0]] == other.code[paired[:, 1]]).sum())
     shorter = 0 if len(first) <= len(second) else 1

@@ -4,8 +4,9 @@ from typing import Any
 
 from bindtune.config import BindingConfig
 from bindtune.data.protein.folds import count_folds
+from bindtune.data.protein.input_files import label_files
 from bindtune.data.protein.protein_leaks import TEST, ProteinLeaks, audit_folds, audit_test_set, shortened
-from bindtune.data.protein.proteins import Proteins, label_files, load_proteins
+from bindtune.data.protein.proteins import Proteins, load_proteins
 from bindtune.training.binding.inputs import RunInputs
 
 _NAMED = 3

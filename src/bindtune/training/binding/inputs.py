@@ -12,13 +12,13 @@ from tqdm import tqdm
 
 from bindtune.config import BindingConfig
 from bindtune.config.binding import CHUNK_OVERLAP
-from bindtune.data.protein.alignment_files import alignment_files
 from bindtune.data.protein.alignments import AlignmentCounts, Alignments
 from bindtune.data.protein.clusters import METHODS, cluster_proteins, read_clusters
 from bindtune.data.protein.contexts import ContextSpec
 from bindtune.data.protein.folds import assign_folds, inner_validation, read_folds, write_folds
+from bindtune.data.protein.input_files import alignment_files, label_files
 from bindtune.data.protein.protein_rows import RowSpec, count_aligned
-from bindtune.data.protein.proteins import Proteins, aligned_proteins, label_files, load_proteins
+from bindtune.data.protein.proteins import Proteins, aligned_proteins, load_proteins
 from bindtune.errors import ConfigError
 from bindtune.runs.names import ALIGNMENT_CACHE
 

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from bindtune.config import BindingConfig
-from bindtune.data.protein.alignment_files import unmatched
+from bindtune.data.protein.input_files import unmatched
 from bindtune.data.protein.protein_rows import ResidueRows
 from bindtune.evaluation import epoch_selection
 from bindtune.training.binding.fold_files import FoldState

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bindtune.data.protein.folds import FoldCounts, assign_folds, count_folds, inner_validation, read_folds, write_folds
-from bindtune.data.protein.proteins import UNKNOWN, Proteins, label_files, load_proteins
+from bindtune.data.protein.input_files import label_files
+from bindtune.data.protein.proteins import UNKNOWN, Proteins, load_proteins
 from bindtune.errors import ConfigError, InputError
 from bindtune.runs.reading import read_csv
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bindtune.data.protein.alignment_files import alignment_files
-from bindtune.data.protein.proteins import UNKNOWN, Proteins, label_files, load_proteins
+from bindtune.data.protein.input_files import alignment_files, label_files
+from bindtune.data.protein.proteins import UNKNOWN, Proteins, load_proteins
 from bindtune.errors import InputError
 
 REE = {"REE": ["LREE", "HREE"]}

@@ -1,8 +1,9 @@
-"""Where the alignment of each protein lies: names of files, and folders by ion."""
+"""Where the labels of each ion and the alignment of each protein lie: paths with {ION}, folders, names of files."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from bindtune.errors import InputError
 from bindtune.io.a3m import read_a3m
@@ -12,9 +13,64 @@ ION = "{ION}"
 """Stands for an ion in the path of a file or folder."""
 SUFFIXES = (".a3m", ".a3m.gz", ".a2m", ".a2m.gz")
 """What the names of alignments end in, the likeliest first."""
+_LABEL_SUFFIXES = (".fasta", ".fa", ".fasta.gz", ".fa.gz")
 _STOCKHOLM = (".sto", ".stk", ".stockholm")
 _ACCESSION = re.compile(r"(?:sp|tr|ref|gb|emb|dbj)\|([^|]+)\|.*")
 _ODD_IN_FILES = re.compile(r"[^\w.-]")
+
+
+def label_files(
+    fasta_path: str | Path | Mapping[str, str],
+    *,
+    ions: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    part: Literal["train", "test"] = "train",
+    partly: bool = False,
+) -> dict[str, Path]:
+    """Find the labelled file of each ion, and of the members of each group ion.
+
+    A group needs the files of all its members, or one of its own and none of theirs: half of them are half its sites.
+
+    Args:
+        fasta_path: a path that holds `{ION}`; a folder that holds `<ION>_<part>.fasta` or `.fa`, gzipped or not; a
+            mapping from ion to path; or, for one ion alone, its file.
+        ions: the ions that are wanted.
+        groups: group ion -> its members.
+        part: what the files of a folder are called after.
+        partly: one ion with a file is enough; those without are left out.
+
+    Returns:
+        ion or member -> file, for those that have one.
+
+    Raises:
+        InputError: an ion has no file and no member with one, or has two; or a group has some of its members' files
+            and not all. Says what was looked for.
+    """
+    candidates = {
+        ion: _label_candidates(fasta_path, ion=ion, ions=ions, part=part)
+        for ion in dict.fromkeys(name for ion in ions for name in (ion, *groups.get(ion, ())))
+    }
+    files: dict[str, Path] = {}
+    for ion, paths in candidates.items():
+        existing = [path for path in paths if path.is_file()]
+        if len(existing) > 1:
+            raise InputError(existing[0], None, f"there is {existing[1].name} as well, expected one file for ion {ion}")
+        if existing:
+            files[ion] = existing[0]
+        elif isinstance(fasta_path, Mapping) and paths:
+            raise InputError(paths[0], None, f"no such file; it is given as the labels of ion {ion}")
+    missing = [ion for ion in ions if not label_sources(ion, files=files, groups=groups)]
+    if missing and not (partly and len(missing) < len(ions)):
+        looked = _looked_for((missing[0], *groups.get(missing[0], ())), candidates)
+        raise InputError(None, None, f"ion {missing[0]}: no labelled file; looked for {looked}")
+    for ion in ions:
+        _check_members(ion, groups.get(ion, ()), files=files, candidates=candidates)
+    return files
+
+
+def label_sources(ion: str, *, files: Mapping[str, Path], groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """The ion and its members, those that have a file."""
+    return [name for name in dict.fromkeys((ion, *groups.get(ion, ()))) if name in files]
 
 
 def alignment_files(
@@ -138,3 +194,48 @@ def check_file_name(name: str, msa_dir: str | Path) -> None:
     """
     if "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
         raise InputError(msa_dir, None, f"protein {name!r}: an id with a path in it has no alignment file")
+
+
+def _check_members(
+    ion: str, members: Sequence[str], *, files: Mapping[str, Path], candidates: Mapping[str, list[Path]]
+) -> None:
+    """Refuse a group of which some members have a file and others have none."""
+    there = [member for member in members if member in files and member != ion]
+    absent = [member for member in members if member not in files and member != ion]
+    if there and absent:
+        existing = ", ".join(str(files[member]) for member in there)
+        looked = _looked_for(absent, candidates)
+        raise InputError(
+            None,
+            None,
+            f"ion {ion}: no labelled file of its member {' and '.join(absent)}; looked for {looked}; found {existing}, "
+            f"expected the files of all members, or one of {ion} and none of theirs",
+        )
+
+
+def _looked_for(names: Sequence[str], candidates: Mapping[str, list[Path]]) -> str:
+    return ", ".join(str(path) for name in names for path in candidates[name]) or "its name in the mapping"
+
+
+def _label_candidates(
+    fasta_path: str | Path | Mapping[str, str], *, ion: str, ions: Sequence[str], part: str
+) -> list[Path]:
+    """Where an ion's labels may lie."""
+    if isinstance(fasta_path, Mapping):
+        return [Path(fasta_path[ion])] if ion in fasta_path else []
+    text = str(fasta_path)
+    if ION in text:
+        return [Path(text.replace(ION, ion))]
+    folder = Path(text)
+    if folder.is_file():
+        if len(ions) > 1:
+            raise InputError(
+                folder,
+                None,
+                f"is one file for {len(ions)} ions, expected {ION} in its name, a folder, or one ion (--ions or "
+                "training.ions)",
+            )
+        return [folder] if ion == ions[0] else []
+    if not folder.is_dir():
+        raise InputError(folder, None, "is no file and no folder")
+    return [folder / f"{ion}_{part}{suffix}" for suffix in _LABEL_SUFFIXES]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bindtune.data.protein.alignment_files import alignment_files, find_alignment, unmatched
+from bindtune.data.protein.input_files import alignment_files, find_alignment, unmatched
 from bindtune.errors import InputError
 
 REE = {"REE": ["LREE", "HREE"]}
