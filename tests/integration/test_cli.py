@@ -85,7 +85,7 @@ def test_options_may_be_written_either_way(
         (["check-lora"], "`bindtune init train` writes a file of settings for --config"),
         (
             ["init", "align"],
-            "bindtune 0.1.0 has no files for 'align', expected one of pretrain, train, windows, probe, slurm, ",
+            "bindtune 0.1.0 has no files for 'align', expected one of pretrain, train, windows, probe, sites, slurm, ",
         ),
         (["schema", "trian"], "'trian' is no command with settings, expected windows, "),
         (["schema", "train", "--out", "train.yaml"], "--out train.yaml: the name of a schema must end in .json"),

@@ -139,6 +139,7 @@ def test_good_binding_settings(doctor: Doctor, proteins: Path, tmp_path: Path) -
     assert named(found, "proteins", "ZN")["value"] == {
         "proteins": len(labels) // 3,
         "positives": sum(line.count("1") for line in labels[2::3]),
+        "unknown": 0,
     }
     count = named(found, "proteins", "proteins")["value"]
     aligned = named(found, "alignments", "alignments")["value"]
