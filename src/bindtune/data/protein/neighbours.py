@@ -50,7 +50,7 @@ _DEVIATIONS = (-3.0, 0.0, 1.5)
 """Screens of an estimate, in standard deviations from the expected sum of a pair at the bound. The first dismisses
 pairs; the closer ones divide the others into classes."""
 _CROWD = 4
-"""A row has too many candidates for one class if it has so many times those that it is compared with."""
+"""Rows are crowded if half of them have more than so many times the candidates that each is compared with."""
 _COMPARED_PAIRS = 30_000_000
 """Pairs that an estimate compares, about."""
 _CLASSES = 5
@@ -104,14 +104,14 @@ def neighbour_counts(aligned: Bytes, *, lower_bound: float, exact_rows: int = EX
                 same = two is one
                 right = left if same else _Block(aligned[two], needed[two])
                 others, needs = (signs, least) if same else (screen.signs(right.rows), screen.least(right))
-                (likely,) = _passed(signs, others, least[:1], needs[:1])
+                passed = _passed(signs, others, least, needs, crowd=_CROWD * most)
                 if same:
-                    np.fill_diagonal(likely, False)
+                    for table in passed:
+                        np.fill_diagonal(table, False)
                 if estimated:
-                    products = _Products(signs, others, least[1:], needs[1:])
-                    near = _near_of_pairs(left, right, _sampled(likely, products, most, generator))
+                    near = _near_of_pairs(left, right, _sampled(passed, most, generator))
                 else:
-                    near = _near_exactly(left, right, likely, letters)
+                    near = _near_exactly(left, right, passed[0], letters)
                 counts[one] += near[0]
                 if not same:
                     counts[two] += near[1]
@@ -133,19 +133,6 @@ class _Pairs(NamedTuple):
     left: Ints
     right: Ints
     weight: Counts
-
-
-class _Products(NamedTuple):
-    """The signs of two blocks (n, S) and (m, S), and what each row needs in the closer screens (C, n) and (C, m)."""
-
-    left: Floats
-    right: Floats
-    left_least: Floats
-    right_least: Floats
-
-    def closer(self, rows: Ints, columns: Ints) -> list[Flags]:
-        """Which pairs of some rows pass each screen."""
-        return _passed(self.left[rows], self.right[columns], self.left_least[:, rows], self.right_least[:, columns])
 
 
 class _ExactScreen(NamedTuple):
@@ -217,14 +204,19 @@ def _drawn_masks(columns: int, letters: float, generator: np.random.Generator) -
     return generator.integers(_MASKS, size=(max(1, round(_SIGNS / max(letters, 1.0))), columns), dtype=np.uint8)
 
 
-def _passed(left: Floats, right: Floats, left_least: Floats, right_least: Floats) -> list[Flags]:
-    """Whether the products of signs (n, S) and (m, S) reach what either row needs: (n, m) for each of C screens."""
-    passed = [np.empty((len(left), len(right)), dtype=bool) for _ in left_least]
+def _passed(left: Floats, right: Floats, left_least: Floats, right_least: Floats, *, crowd: int) -> list[Flags]:
+    """Whether the products of signs (n, S) and (m, S) reach what either row needs: (n, m) for each of C screens.
+
+    A closer screen is left out for rows most of which pass the one before with at most `crowd` others.
+    """
+    passed = [np.zeros((len(left), len(right)), dtype=bool) for _ in left_least]
     for part in _slices(len(left), _PRODUCT_ROWS):
         sums = left[part] @ right.T
         for table, one, two in zip(passed, left_least, right_least, strict=True):
             np.greater_equal(sums, one[part, None], out=table[part])
             table[part] |= sums >= two
+            if np.median(_count(table[part], axis=1)) <= crowd:
+                break
     return passed
 
 
@@ -237,23 +229,15 @@ def _signs(rows: Bytes, masks: Bytes) -> Floats:
     return signs.reshape(len(rows), masks.size)
 
 
-def _sampled(likely: Flags, products: _Products, most: int, generator: np.random.Generator) -> _Pairs:
+def _sampled(passed: Sequence[Flags], most: int, generator: np.random.Generator) -> _Pairs:
     """The pairs of two blocks that are compared.
 
     Pairs of rows that both have more than `most` candidates are thinned out. In a crowd, closer screens first divide
     them into classes, so that a few neighbours are not lost among many rows that are nearly neighbours.
     """
-    rows, columns = (np.flatnonzero(_count(likely, axis=axis) > _CROWD * most) for axis in (1, 0))
-    if not (len(rows) and len(columns)):
-        return _thinned(likely, most, generator)
-    crowd = np.ix_(rows, columns)
-    crowded_pairs = likely[crowd]  # a row is no candidate of itself
-    nested = [crowded_pairs, *(crowded_pairs & passed for passed in products.closer(rows, columns))]
-    likely[crowd] = False
-    parts = [_thinned(likely, most, generator)]
-    for pairs in (*(wider ^ closer for wider, closer in pairwise(nested)), nested[-1]):
-        part = _thinned(pairs, most, generator)
-        parts.append(_Pairs(rows[part.left], columns[part.right], part.weight))
+    nested = [table for table in passed if table.any()]
+    classes = [*(wider ^ closer for wider, closer in pairwise(nested)), *nested[-1:]]
+    parts = [_thinned(pairs, most, generator) for pairs in classes] or [_all_pairs(passed[0])]
     return _Pairs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
