@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bindtune.config.peak_filters import Column, check_columns, columns_of, floors_of
-from bindtune.config.settings import Count, Fraction, Settings
+from bindtune.config.peak_filters import Column, PeakFilters
+from bindtune.config.settings import Count, Fraction
 
 Arm = Literal["gc-region", "dinucleotide", "other-sites", "shuffled"]
 
 
-class ProbeConfig(Settings):
+class ProbeConfig(PeakFilters):
     """Whether models tell bound from unbound windows. Lengths and distances are in nucleotides."""
 
     peaks: tuple[str, ...] = ()
@@ -186,21 +186,6 @@ class ProbeConfig(Settings):
     def models(self) -> dict[str, str]:
         """Hub name or folder of each model, by its name here."""
         return {name: path for name, _, path in (value.partition("=") for value in self.model)}
-
-    @model_validator(mode="after")
-    def _columns_are_filtered_by(self) -> Self:
-        check_columns(self)
-        return self
-
-    @property
-    def floors(self) -> dict[str, float]:
-        """The least value of each kind that a peak must have."""
-        return floors_of(self)
-
-    @property
-    def columns(self) -> dict[str, int]:
-        """The column of each kind of value that does not stand where the format has it, counted from 1."""
-        return columns_of(self)
 
 
 BASELINES = ("composition", "4-mer", "cnn", "random")

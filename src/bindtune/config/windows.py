@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bindtune.config.peak_filters import Column, check_columns, columns_of, floors_of
-from bindtune.config.settings import Fraction, Settings
+from bindtune.config.peak_filters import Column, PeakFilters
+from bindtune.config.settings import Fraction
 
 
-class WindowsConfig(Settings):
+class WindowsConfig(PeakFilters):
     """Training windows from peaks, a genome and regions. Lengths, strides and distances are in nucleotides."""
 
     peaks: Annotated[tuple[Path, ...], Field(min_length=1)]
@@ -160,18 +160,3 @@ class WindowsConfig(Settings):
         if not self.merge_peaks and (self.merge_distance is not None or self.merge_strands):
             raise ValueError("merge_distance and merge_strands need merge_peaks")
         return self
-
-    @model_validator(mode="after")
-    def _columns_are_filtered_by(self) -> Self:
-        check_columns(self)
-        return self
-
-    @property
-    def floors(self) -> dict[str, float]:
-        """The least values that a peak must have, by kind."""
-        return floors_of(self)
-
-    @property
-    def columns(self) -> dict[str, int]:
-        """Columns of peak values that the settings name, by kind, from 1."""
-        return columns_of(self)
