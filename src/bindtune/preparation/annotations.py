@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from bindtune.config import SitesConfig
 from bindtune.data.protein.contacts import FEW_RESIDUES, ion_elements
-from bindtune.data.protein.sites import Records
 from bindtune.errors import InputError
 from bindtune.io.biolip import AnnotatedSite, read_biolip
 from bindtune.io.components import ion_codes
 from bindtune.io.uniprot import Feature, UniProtEntry, is_unnamed_metal, ligand_elements, read_uniprot
-from bindtune.preparation.ion_counts import IonCounts
-from bindtune.preparation.site_files import SiteTables
+from bindtune.preparation.site_files import SiteOutput
 
 log = logging.getLogger(__name__)
 
@@ -49,24 +47,13 @@ class BioLipReader:
 
     Args:
         config: the settings.
-        elements: of each ion that was asked for.
-        records: to add chains to.
-        tables: to add rows to.
-        ions: counts of ions.
+        output: receives chains, rows and counts.
     """
 
-    def __init__(
-        self,
-        config: SitesConfig,
-        elements: Mapping[str, Sequence[str]],
-        *,
-        records: Records,
-        tables: SiteTables,
-        ions: IonCounts,
-    ) -> None:
-        self._config, self._elements = config, elements
-        self._records, self._tables, self._ions = records, tables, ions
-        every = dict.fromkeys(element for members in elements.values() for element in members)
+    def __init__(self, config: SitesConfig, output: SiteOutput) -> None:
+        self._config = config
+        self._elements, self._records, self._tables, self._ions = output
+        every = dict.fromkeys(element for members in output.elements.values() for element in members)
         self._codes = ion_elements(ion_codes(), list(every))
         self._read, self._filtered, self._used = 0, Counter[str](), 0
 
@@ -151,17 +138,9 @@ class UniProtReader:
     A residue that binds a metal of a kind that the entry does not name is unknown, not negative.
     """
 
-    def __init__(
-        self,
-        config: SitesConfig,
-        elements: Mapping[str, Sequence[str]],
-        *,
-        records: Records,
-        tables: SiteTables,
-        ions: IonCounts,
-    ) -> None:
-        self._config, self._elements = config, elements
-        self._records, self._tables, self._ions = records, tables, ions
+    def __init__(self, config: SitesConfig, output: SiteOutput) -> None:
+        self._config = config
+        self._elements, self._records, self._tables, self._ions = output
         self._entries, self._used = 0, 0
         self._features = Counter[str]()
 

@@ -1,11 +1,12 @@
 """The files of `bindtune sites`: tables that grow while structures are read, labels at the end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from bindtune.data.protein.sites import Records
+from bindtune.preparation.ion_counts import IonCounts
 from bindtune.runs.cells import tsv_name
 from bindtune.runs.names import CHAINS, FILES, SITES
 from bindtune.runs.writing import atomic_path
@@ -63,6 +64,22 @@ class SiteTables:
         self.sites = table(SITES, SITE_COLUMNS)
         self.chains = table(CHAINS, CHAIN_COLUMNS)
         self.files = table(FILES, FILE_COLUMNS)
+
+
+class SiteOutput(NamedTuple):
+    """What the readers of structures, BioLiP and UniProt fill.
+
+    Args:
+        elements: of each ion that was asked for.
+        records: proteins with their labels.
+        tables: a row for each chain, site and file.
+        ions: counts of ions.
+    """
+
+    elements: Mapping[str, Sequence[str]]
+    records: Records
+    tables: SiteTables
+    ions: IonCounts
 
 
 def label_path(folder: Path, ion: str) -> Path:

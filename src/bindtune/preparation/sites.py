@@ -15,7 +15,7 @@ from bindtune.io.components import ion_codes, van_der_waals_radius
 from bindtune.outputs import output_folder
 from bindtune.preparation.annotations import BioLipReader, UniProtReader
 from bindtune.preparation.ion_counts import IonCounts
-from bindtune.preparation.site_files import SiteTables, label_path, write_labels
+from bindtune.preparation.site_files import SiteOutput, SiteTables, label_path, write_labels
 from bindtune.preparation.structures import StructureReader
 from bindtune.runs.exclusive import only_writer
 from bindtune.runs.names import CHAINS, COUNT_SUMMARY, FILES, PROVENANCE, SITES
@@ -65,8 +65,7 @@ def _make_sites(config: SitesConfig, elements: Mapping[str, tuple[str, ...]]) ->
     with writing(out), ExitStack() as files:
         # The first to be opened takes its name last: where the summary stands, the other files stand too.
         summary_path = files.enter_context(atomic_path(out / COUNT_SUMMARY))
-        tables = SiteTables(out, files)
-        reader = _reader(config)(config, elements, records=records, tables=tables, ions=ions)
+        reader = _reader(config)(config, SiteOutput(elements, records, SiteTables(out, files), ions))
         reader.read()
         summary = _summary(config, reader.counts(), records, ions)
         for ion in config.ions:

@@ -14,14 +14,12 @@ from tqdm import tqdm
 
 from bindtune.config import SitesConfig
 from bindtune.data.protein.contacts import BoundIon, ContactRule, bound_ions, ion_elements, observed
-from bindtune.data.protein.sites import Records
 from bindtune.errors import InputError
 from bindtune.io.components import UNKNOWN_LETTER, ion_codes
 from bindtune.io.entries import Entry
 from bindtune.io.entry_files import entry_name, read_entry
 from bindtune.io.text import numbered_lines
-from bindtune.preparation.ion_counts import IonCounts
-from bindtune.preparation.site_files import SiteTables
+from bindtune.preparation.site_files import SiteOutput
 from bindtune.runs.provenance import sha256
 
 log = logging.getLogger(__name__)
@@ -128,25 +126,14 @@ class StructureReader:
 
     Args:
         config: the settings.
-        elements: of each ion that was asked for.
-        records: to add chains to.
-        tables: to add rows to.
-        ions: counts of ions.
+        output: receives chains, rows and counts.
     """
 
-    def __init__(
-        self,
-        config: SitesConfig,
-        elements: Mapping[str, Sequence[str]],
-        *,
-        records: Records,
-        tables: SiteTables,
-        ions: IonCounts,
-    ) -> None:
+    def __init__(self, config: SitesConfig, output: SiteOutput) -> None:
         self._counts = StructureCounts()
-        self._config, self._elements = config, elements
-        self._records, self._tables, self._ions = records, tables, ions
-        every = dict.fromkeys(element for members in elements.values() for element in members)
+        self._config = config
+        self._elements, self._records, self._tables, self._ions = output
+        every = dict.fromkeys(element for members in output.elements.values() for element in members)
         self._codes = ion_elements(ion_codes(), list(every))
         self._rule = ContactRule(
             cutoff=config.cutoff if config.rule == "distance" else None,
