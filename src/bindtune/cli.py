@@ -119,10 +119,10 @@ def schema(
 
 @app.command()
 @with_options(WindowsConfig)
-def windows(config: Path | None, given: dict[str, Any]) -> None:
+def windows(config: Path | None, options: dict[str, Any]) -> None:
     """Make training windows from peaks, a genome and regions."""
-    with _naming_init("windows", nothing_given=config is None and not given):
-        settings = load(WindowsConfig, config=config, given=given)
+    with _naming_init("windows", nothing_given=config is None and not options):
+        settings = load(WindowsConfig, config=config, options=options)
     from bindtune.preparation.windows import make_windows
 
     _say(make_windows(settings, notify=_say))
@@ -130,10 +130,10 @@ def windows(config: Path | None, given: dict[str, Any]) -> None:
 
 @app.command()
 @with_options(SitesConfig, exclude={"ion_groups"})
-def sites(config: Path | None, given: dict[str, Any]) -> None:
+def sites(config: Path | None, options: dict[str, Any]) -> None:
     """Make labels of metal-binding residues from structures, BioLiP or UniProt."""
-    with _naming_init("sites", nothing_given=config is None and not given):
-        settings = load(SitesConfig, config=config, given=given)
+    with _naming_init("sites", nothing_given=config is None and not options):
+        settings = load(SitesConfig, config=config, options=options)
     from bindtune.preparation.sites import make_sites
 
     _say(make_sites(settings))
@@ -141,10 +141,10 @@ def sites(config: Path | None, given: dict[str, Any]) -> None:
 
 @app.command()
 @with_options(PretrainConfig)
-def pretrain(config: Path | None, given: dict[str, Any]) -> None:
+def pretrain(config: Path | None, options: dict[str, Any]) -> None:
     """Continue masked-LM pretraining on windows with binding regions."""
-    with _naming_init("pretrain", nothing_given=config is None and not given):
-        settings = load(PretrainConfig, config=config, given=given)
+    with _naming_init("pretrain", nothing_given=config is None and not options):
+        settings = load(PretrainConfig, config=config, options=options)
     from bindtune.training.moved_run import find_pretraining_files, run_of
     from bindtune.training.pretraining.run import pretrain
 
@@ -156,10 +156,10 @@ def pretrain(config: Path | None, given: dict[str, Any]) -> None:
 
 @app.command()
 @with_options(ProbeConfig)
-def probe(config: Path | None, given: dict[str, Any]) -> None:
+def probe(config: Path | None, options: dict[str, Any]) -> None:
     """Probe models: do they tell bound from unbound windows better than simple baselines, and than each other?"""
-    with _naming_init("probe", nothing_given=config is None and not given):
-        settings = load(ProbeConfig, config=config, given=given)
+    with _naming_init("probe", nothing_given=config is None and not options):
+        settings = load(ProbeConfig, config=config, options=options)
     from bindtune.probing.run import probe
 
     typer.echo(probe(settings, notify=typer.echo))
@@ -225,9 +225,9 @@ def check_lora(config: _Config = None, overrides: _Overrides = None) -> None:
 
 @app.command()
 @with_options(PredictConfig)
-def predict(config: Path | None, given: dict[str, Any]) -> None:
+def predict(config: Path | None, options: dict[str, Any]) -> None:
     """Predict the binding residues of new proteins with all folds of a run."""
-    settings = load(PredictConfig, config=config, given=given)
+    settings = load(PredictConfig, config=config, options=options)
     from bindtune.inference.predict import predict
 
     _say(predict(settings))
@@ -235,9 +235,9 @@ def predict(config: Path | None, given: dict[str, Any]) -> None:
 
 @app.command()
 @with_options(EvaluateConfig)
-def evaluate(config: Path | None, given: dict[str, Any]) -> None:
+def evaluate(config: Path | None, options: dict[str, Any]) -> None:
     """Predict labelled test proteins with all folds of a run, and score the predictions."""
-    settings = load(EvaluateConfig, config=config, given=given)
+    settings = load(EvaluateConfig, config=config, options=options)
     from bindtune.inference.evaluate import evaluate
 
     _say(evaluate(settings))
@@ -245,9 +245,9 @@ def evaluate(config: Path | None, given: dict[str, Any]) -> None:
 
 @app.command()
 @with_options(EmbedConfig)
-def embed(config: Path | None, given: dict[str, Any]) -> None:
+def embed(config: Path | None, options: dict[str, Any]) -> None:
     """Embed proteins with Profluent-E1, with homologs as context where there are alignments."""
-    settings = load(EmbedConfig, config=config, given=given)
+    settings = load(EmbedConfig, config=config, options=options)
     from bindtune.inference.zero_shot import embed
 
     _say(embed(settings))
@@ -255,9 +255,9 @@ def embed(config: Path | None, given: dict[str, Any]) -> None:
 
 @app.command()
 @with_options(ScoreConfig)
-def score(config: Path | None, given: dict[str, Any]) -> None:
+def score(config: Path | None, options: dict[str, Any]) -> None:
     """Score substitutions with Profluent-E1, without training."""
-    settings = load(ScoreConfig, config=config, given=given)
+    settings = load(ScoreConfig, config=config, options=options)
     from bindtune.inference.zero_shot import score
 
     _say(score(settings))

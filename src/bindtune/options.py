@@ -22,7 +22,7 @@ _METAVARS = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
 def with_options(model: type[Settings], *, exclude: Collection[str] = ()) -> Callable[[Callable[..., Any]], Any]:
     """Give a typer command `--config` and one option for every field of a settings model.
 
-    The decorated function is called as ``command(config=..., given=...)``: the path of the YAML file or None, and a
+    The decorated function is called as ``command(config=..., options=...)``: the path of the YAML file or None, and a
     dict of the settings that stood on the command line, by field name. Values are the text that was typed (flags: bool;
     repeatable options: a list of text): the model converts and refuses them, in one place for YAML and command line.
 
@@ -39,8 +39,8 @@ def with_options(model: type[Settings], *, exclude: Collection[str] = ()) -> Cal
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def run(config: Path | None, **values: Any) -> Any:
-            given = {name: value for name, value in values.items() if value is not None and value != []}
-            return command(config=config, given=given)
+            options = {name: value for name, value in values.items() if value is not None and value != []}
+            return command(config=config, options=options)
 
         # Typer reads these two instead of the code: a name each, all of them keyword-only.
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

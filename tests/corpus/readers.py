@@ -199,7 +199,7 @@ def settings(model: str) -> Callable[[Path], Any]:
 
         if model == "BindingConfig":
             return config.load_binding(path).model_dump(mode="json", exclude_unset=True)
-        return config.load(getattr(config, model), config=path, given={}).model_dump(mode="json", exclude_unset=True)
+        return config.load(getattr(config, model), config=path, options={}).model_dump(mode="json", exclude_unset=True)
 
     return read
 

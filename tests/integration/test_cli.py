@@ -229,8 +229,8 @@ def test_shipped_configurations_are_valid() -> None:
     binding = load_binding(ROOT / "configs" / "binding.yaml")
     assert (binding.training.pos_weight_mode, binding.data.clusters) == ("sqrt", "kmer")
     for name, model in shipped.items():
-        load(model, config=ROOT / "configs" / name, given={})
-    full = load(PretrainConfig, config=ROOT / "configs" / "pretrain.yaml", given={})
+        load(model, config=ROOT / "configs" / name, options={})
+    full = load(PretrainConfig, config=ROOT / "configs" / "pretrain.yaml", options={})
     assert full.use_adaptive_masking
     assert full.fp16
 

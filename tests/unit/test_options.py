@@ -47,15 +47,15 @@ def app(received: dict[str, Any]) -> typer.Typer:
 
     @app.command()
     @with_options(Trip, exclude={"hidden"})
-    def travel(config: Path | None, given: dict[str, Any]) -> None:
+    def travel(config: Path | None, options: dict[str, Any]) -> None:
         """Go."""
-        received.update(config=config, given=given)
+        received.update(config=config, options=options)
 
     return app
 
 
 @pytest.mark.parametrize(
-    ("arguments", "given"),
+    ("arguments", "options"),
     [
         ([], {}),
         (["--steps", "0"], {"steps": "0"}),
@@ -70,16 +70,16 @@ def app(received: dict[str, Any]) -> typer.Typer:
     ],
 )
 def test_only_what_was_given_arrives(
-    app: typer.Typer, received: dict[str, Any], arguments: list[str], given: dict[str, Any]
+    app: typer.Typer, received: dict[str, Any], arguments: list[str], options: dict[str, Any]
 ) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    assert received == {"config": None, "given": given}
+    assert received == {"config": None, "options": options}
 
 
 def test_config_is_a_path(app: typer.Typer, received: dict[str, Any]) -> None:
     assert CliRunner().invoke(app, ["--config", "a.yaml"]).exit_code == 0
-    assert received == {"config": Path("a.yaml"), "given": {}}
+    assert received == {"config": Path("a.yaml"), "options": {}}
 
 
 def test_help_shows_descriptions_defaults_and_choices(app: typer.Typer) -> None:
@@ -111,10 +111,10 @@ def test_a_field_that_cannot_be_an_option_must_be_excluded() -> None:
 def test_the_command_line_wins_over_the_file_and_text_is_converted(tmp_path: Path) -> None:
     path = tmp_path / "trip.yaml"
     path.write_text("train_file: a.fa\nsteps: 3\nrate: 0.5\n")
-    trip = load(Trip, config=path, given={"steps": "9", "ages": ["1", "2"]})
+    trip = load(Trip, config=path, options={"steps": "9", "ages": ["1", "2"]})
     assert trip == Trip(train_file=Path("a.fa"), steps=9, rate=0.5, ages=[1, 2])
 
 
 def test_text_that_is_no_number_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match=r"steps: .*'many'"):
-        load(Trip, config=None, given={"train_file": "a", "steps": "many"})
+        load(Trip, config=None, options={"train_file": "a", "steps": "many"})

@@ -338,11 +338,11 @@ def load_binding(config: Path | None, overrides: Sequence[str] = ()) -> BindingC
         InputError: the file cannot be read.
     """
     values = {} if config is None else read_yaml(config, notes=True)
-    given = []
+    names = []
     for override in overrides:
         values, name = _overridden(values, override)
-        given.append(name)
-    return build(BindingConfig, values, source=config, given=given)
+        names.append(name)
+    return build(BindingConfig, values, source=config, options=names)
 
 
 def _overridden(values: Mapping[str, Any], override: str) -> tuple[dict[str, Any], str]:

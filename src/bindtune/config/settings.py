@@ -42,7 +42,7 @@ _shortened.maxstring = _shortened.maxother = _shortened.maxlong = 200
 
 
 def build(
-    model: type[S], values: Mapping[str, Any], *, source: Path | str | None = None, given: Collection[str] = ()
+    model: type[S], values: Mapping[str, Any], *, source: Path | str | None = None, options: Collection[str] = ()
 ) -> S:
     """Validate settings.
 
@@ -50,7 +50,7 @@ def build(
         model: which configuration.
         values: the settings that were given; the others take their defaults.
         source: the file they came from, for messages.
-        given: names (``section.key`` in a section) of those that came from the command line instead.
+        options: names (``section.key`` in a section) of those that came from the command line instead.
 
     Raises:
         ConfigError: the file is for another command; or names every setting that is unknown (with the nearest known
@@ -62,19 +62,19 @@ def build(
         if source is not None:
             from bindtune.config.commands import refuse_other_command  # it knows all models, and this one none
 
-            refuse_other_command(model, _in_file(values, given), Path(source))
+            refuse_other_command(model, _in_file(values, options), Path(source))
         told: dict[bool, list[str]] = {True: [], False: []}
         for detail in error.errors(include_url=False):
-            told[_is_given(detail["loc"], given)].append(_problem(model, detail))
+            told[_is_given(detail["loc"], options)].append(_problem(model, detail))
         in_file, typed = ("; ".join(problems) for problems in (told[False], told[True]))
         where = f"{source}: " if source and in_file else ""
         between = "; on the command line: " if in_file and typed else ""
         raise ConfigError(f"{where}{in_file}{between}{typed}") from error
 
 
-def _in_file(values: Mapping[str, Any], given: Collection[str]) -> list[str]:
+def _in_file(values: Mapping[str, Any], options: Collection[str]) -> list[str]:
     """Names of the first level that came from the file alone."""
-    return [str(name) for name in values if str(name) not in {each.partition(".")[0] for each in given}]
+    return [str(name) for name in values if str(name) not in {each.partition(".")[0] for each in options}]
 
 
 def read_yaml(path: Path, *, notes: bool = False) -> dict[str, Any]:
@@ -114,11 +114,11 @@ def read_override(override: str, *, example: str) -> tuple[str, Any]:
         raise ConfigError(f"'{override}': the value is not YAML: {error}") from error
 
 
-def load(model: type[S], *, config: Path | None, given: Mapping[str, Any]) -> S:
+def load(model: type[S], *, config: Path | None, options: Mapping[str, Any]) -> S:
     """Settings from a YAML file, or None, and from the command line, which wins."""
     if config is None:
-        return build(model, given)
-    return build(model, {**read_yaml(config), **given}, source=config, given=given)
+        return build(model, options)
+    return build(model, {**read_yaml(config), **options}, source=config, options=options)
 
 
 def dump(settings: Settings) -> str:
@@ -133,10 +133,10 @@ def _takes_truth_values(annotation: Any) -> bool:
     return annotation in (bool, str) or any(map(_takes_truth_values, get_args(annotation)))
 
 
-def _is_given(location: tuple[Any, ...], given: Collection[str]) -> bool:
+def _is_given(location: tuple[Any, ...], options: Collection[str]) -> bool:
     """Whether a setting, or all that is in it, came from the command line; of several that do not fit, any of them."""
     name = ".".join(map(str, location))
-    return any(f"{name}.".startswith(f"{each}.") or not name or f"{each}.".startswith(f"{name}.") for each in given)
+    return any(f"{name}.".startswith(f"{each}.") or not name or f"{each}.".startswith(f"{name}.") for each in options)
 
 
 def _problem(model: type[Settings], detail: Any) -> str:

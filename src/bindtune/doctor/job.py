@@ -100,5 +100,5 @@ def load_pretraining(config: Path, overrides: Sequence[str]) -> PretrainConfig:
         InputError: the file cannot be read.
     """
     example = "key=value such as max_steps=100"
-    given: dict[str, Any] = dict(read_override(override, example=example) for override in overrides)
-    return build(PretrainConfig, {**read_yaml(config), **given}, source=config, given=given)
+    options: dict[str, Any] = dict(read_override(override, example=example) for override in overrides)
+    return build(PretrainConfig, {**read_yaml(config), **options}, source=config, options=options)

@@ -71,7 +71,7 @@ def test_a_config_of_another_command_is_one_line(tmp_path: Path, command: str, k
     def read() -> Settings:
         if command == "train":
             return config.load_binding(path, ["training.epochs=3"])
-        return config.load(settings_of(command), config=path, given={})
+        return config.load(settings_of(command), config=path, options={})
 
     if command == kind:
         assert isinstance(read(), settings_of(command))
@@ -98,7 +98,7 @@ def test_a_config_with_faults_of_its_own_is_told_them(tmp_path: Path, content: d
     path = tmp_path / "settings.yaml"
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError) as error:
-        config.load(settings_of("pretrain"), config=path, given={})
+        config.load(settings_of("pretrain"), config=path, options={})
     assert told in str(error.value)
     assert "this is a" not in str(error.value)
 
@@ -108,4 +108,4 @@ def test_a_section_alone_is_known(tmp_path: Path, section: str) -> None:
     path = tmp_path / "settings.yaml"
     path.write_text(yaml.safe_dump({section: {"seed": 1}}))
     with pytest.raises(ConfigError, match=r": this is a binding config, for bindtune train; bindtune pretrain has"):
-        config.load(settings_of("pretrain"), config=path, given={"train_file": "w.jsonl"})
+        config.load(settings_of("pretrain"), config=path, options={"train_file": "w.jsonl"})

@@ -155,7 +155,7 @@ def test_yaml_numbers_without_a_point_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("train_file: a.json\nlearning_rate: 1e-6\nadam_epsilon: 1E-8\nreport_to: [tensorboard, wandb]\n")
     assert read_yaml(path)["learning_rate"] == 1e-6  # YAML 1.1 takes it for text
-    found = load(PretrainConfig, config=path, given={})
+    found = load(PretrainConfig, config=path, options={})
     assert (found.learning_rate, found.adam_epsilon) == (1e-6, 1e-8)
     assert found.report_to == ["tensorboard", "wandb"]
 
@@ -163,16 +163,16 @@ def test_yaml_numbers_without_a_point_are_numbers(tmp_path: Path) -> None:
 def test_the_command_line_wins(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("train_file: a.json\nseed: 1\nfp16: true\n")
-    found = load(PretrainConfig, config=path, given={"seed": "2", "fp16": False})
+    found = load(PretrainConfig, config=path, options={"seed": "2", "fp16": False})
     assert (found.train_file, found.seed, found.fp16) == (Path("a.json"), 2, False)
-    assert load(PretrainConfig, config=None, given={"train_file": "b"}).seed == 42
+    assert load(PretrainConfig, config=None, options={"train_file": "b"}).seed == 42
 
 
 def test_an_error_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("train_file: a.json\nsede: 1\n")
     with pytest.raises(ConfigError, match=r"run\.yaml: unknown setting 'sede'; did you mean 'seed'"):
-        load(PretrainConfig, config=path, given={})
+        load(PretrainConfig, config=path, options={})
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_number_as_a_name_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("train_file: a.json\n1: 2\n")
     with pytest.raises(ConfigError, match="1"):
-        load(PretrainConfig, config=path, given={})
+        load(PretrainConfig, config=path, options={})
 
 
 def test_no_file_a_folder_and_an_empty_file(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_what_is_dumped_loads_to_the_same(tmp_path: Path) -> None:
     original = settings(learning_rate=1e-6, validation_file="ü.json", report_to=["wandb", "mlflow"], max_steps=7)
     path = tmp_path / "config.yaml"
     path.write_text(dump(original), encoding="utf-8")
-    assert load(PretrainConfig, config=path, given={}) == original
+    assert load(PretrainConfig, config=path, options={}) == original
     assert set(yaml.safe_load(path.read_text())) == set(PretrainConfig.model_fields)
 
 
@@ -241,7 +241,7 @@ def test_masking_and_its_switch_agree(tmp_path: Path, given: dict[str, Any], mod
     assert settings.masking_mode == mode
     assert settings.use_adaptive_masking is switch
     (tmp_path / "config.yaml").write_text(dump(settings))
-    assert load(PretrainConfig, config=tmp_path / "config.yaml", given={}) == settings
+    assert load(PretrainConfig, config=tmp_path / "config.yaml", options={}) == settings
 
 
 @pytest.mark.parametrize(
@@ -256,10 +256,10 @@ def test_the_file_is_not_blamed_for_the_command_line(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("train_file: t.json\nseed: 3\n")
     with pytest.raises(ConfigError, match=r"^learning_rate: .*found 'fast'$"):
-        load(PretrainConfig, config=path, given={"learning_rate": "fast"})
+        load(PretrainConfig, config=path, options={"learning_rate": "fast"})
     with pytest.raises(ConfigError, match=r"^save_steps 6 is not a multiple"):
         given = {"save_steps": 6, "eval_steps": 4, "validation_file": "v.json"}
-        load(PretrainConfig, config=path, given=given)
+        load(PretrainConfig, config=path, options=given)
     path.write_text("train_file: t.json\nsede: 3\n")
     with pytest.raises(ConfigError, match=r"run\.yaml: unknown setting 'sede'.*; on the command line: learning_rate: "):
-        load(PretrainConfig, config=path, given={"learning_rate": "fast"})
+        load(PretrainConfig, config=path, options={"learning_rate": "fast"})

@@ -77,7 +77,7 @@ def test_the_defaults_that_it_shows_are_the_defaults(command: str, tmp_path: Pat
         assert load_binding(tmp_path / "as-it-is.yaml") == load_binding(tmp_path / "all.yaml")
     else:
         first, second = (
-            load(PretrainConfig, config=tmp_path / f"{name}.yaml", given={}) for name in ("as-it-is", "all")
+            load(PretrainConfig, config=tmp_path / f"{name}.yaml", options={}) for name in ("as-it-is", "all")
         )
         assert first == second
 
