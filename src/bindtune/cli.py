@@ -17,6 +17,7 @@ import typer
 
 from bindtune import __version__
 from bindtune.config import (
+    AlignConfig,
     EmbedConfig,
     EvaluateConfig,
     PredictConfig,
@@ -137,6 +138,16 @@ def sites(config: Path | None, options: dict[str, Any]) -> None:
     from bindtune.preparation.sites import make_sites
 
     _say(make_sites(settings))
+
+
+@app.command()
+@with_options(AlignConfig)
+def align(config: Path | None, options: dict[str, Any]) -> None:
+    """Align proteins with their homologs in a database, by MMseqs2."""
+    settings = load(AlignConfig, config=config, options=options)
+    from bindtune.preparation.align import align
+
+    _say(align(settings))
 
 
 @app.command()

@@ -10,8 +10,8 @@ import pytest
 from tests.context_specs import context_spec
 
 from bindtune.data.protein.alignments import Alignments
-from bindtune.data.protein.clusters import find_mmseqs
 from bindtune.data.protein.input_files import alignment_files
+from bindtune.data.protein.mmseqs import find_mmseqs
 from bindtune.errors import ConfigError
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/alignments.md"

@@ -12,6 +12,7 @@ Run = Callable[..., int]
 FOLDERS = {
     "windows": "windows --peaks none.bed --genome none.fa --regions none.bed --out",
     "sites": "sites --structures none --ions ZN --out",
+    "align": "align --fasta none.fa --database none --out",
     "pretrain": "pretrain --model_name_or_path none --train_file none --output_dir",
     "predict": "predict --run {run} --fasta none.fa --out",
     "evaluate": "evaluate --run {run} --fasta ZN_test.fa --ions ZN --out",

@@ -6,6 +6,7 @@ Those of binding sites are loaded when they are first used: they have no options
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from bindtune.config.align import AlignConfig
 from bindtune.config.inference import EvaluateConfig, InferenceConfig, PredictConfig
 from bindtune.config.pretraining import PretrainConfig
 from bindtune.config.probe import ProbeConfig
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _BINDING = ("BindingConfig", "ContextSettings", "LoraSettings", "load_binding")
 
 __all__ = [
+    "AlignConfig",
     "BindingConfig",
     "ContextSettings",
     "EmbedConfig",

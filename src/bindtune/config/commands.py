@@ -10,6 +10,7 @@ from bindtune.errors import ConfigError
 COMMANDS = {
     "windows": "WindowsConfig",
     "sites": "SitesConfig",
+    "align": "AlignConfig",
     "pretrain": "PretrainConfig",
     "probe": "ProbeConfig",
     "train": "BindingConfig",

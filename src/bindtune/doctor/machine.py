@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import constants
 
-from bindtune.data.protein.clusters import find_mmseqs
+from bindtune.data.protein.mmseqs import find_mmseqs
 from bindtune.data.workers import SHARED_MEMORY
 from bindtune.doctor.findings import Finding, noted, problem, warning
 from bindtune.doctor.tested import TESTED, doubt

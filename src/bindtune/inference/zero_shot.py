@@ -22,7 +22,7 @@ from bindtune.data.protein.contexts import (
     read_homologs,
     warn_of_other_queries,
 )
-from bindtune.data.protein.input_files import check_file_name, find_alignment, unmatched
+from bindtune.data.protein.input_files import find_alignment, unmatched
 from bindtune.errors import ConfigError, InputError
 from bindtune.inference.embedding import embed_proteins, write_embeddings
 from bindtune.inference.shards import NamedSequence
@@ -170,7 +170,6 @@ def _alignment(folder: Path | None, name: str) -> Path | None:
         return None
     if not folder.is_dir():
         raise InputError(folder, None, "is no folder")
-    check_file_name(name, folder)
     return find_alignment(name, [folder])
 
 

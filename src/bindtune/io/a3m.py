@@ -98,6 +98,19 @@ def read_rows(path: Path | str) -> Iterator[tuple[Record, str]]:
         raise InputError(path, None, "holds no sequence")
 
 
+def homolog_name(name: str) -> str:
+    """A name that `read_rows` takes for a homolog's, for a row that is one; most names stay as they are.
+
+    Examples:
+        >>> homolog_name("P00918 carbonic anhydrase"), homolog_name("ss_pred"), homolog_name("P1_consensus")
+        ('P00918 carbonic anhydrase', '_ss_pred', 'P1_consensus_')
+    """
+    if _ANNOTATION.match(name):
+        name = f"_{name}"
+    first, blank, rest = name.partition(" ")
+    return f"{first}_{blank}{rest}" if _CONSENSUS.match(name) else name
+
+
 def _records(path: Path | str) -> Iterator[tuple[Record, bool]]:
     """Yield each record, and whether it is the first one after a NUL byte between lines."""
     name, first, parts, size = "", 0, list[bytes](), 0

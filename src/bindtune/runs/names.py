@@ -65,7 +65,7 @@ _PART, _PART_ENDING = "part-", ".parquet"
 INPUT_COPY = ".input.fa"
 CONTEXT_CACHE = ".alignments"
 COUNT_SUMMARY = "summary.json"
-"""What `bindtune predict`, `bindtune windows` and `bindtune sites` counted."""
+"""What `bindtune predict`, `bindtune windows`, `bindtune sites` and `bindtune align` counted."""
 TEST_METRICS = "test_metrics.csv"
 TEST_ARRAYS = "test_predictions.npz"
 
@@ -80,6 +80,10 @@ EMBEDDING_CACHE = "embeddings"
 SITES = "sites.tsv"
 CHAINS = "chains.tsv"
 FILES = "files.tsv"
+
+# A folder of alignments that `bindtune align` made, beside PROVENANCE and MANIFEST.
+HOMOLOGS = "homologs.tsv"
+LABELLED_HOMOLOGS = "labelled_homologs.tsv"
 
 
 def results_file(split: str) -> str:

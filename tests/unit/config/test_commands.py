@@ -52,6 +52,7 @@ def test_an_unknown_command_is_one_line() -> None:
 CONFIGS: dict[str, dict[str, Any]] = {
     "windows": {"peaks": ["p.bed"], "genome": "g.fa", "regions": "r.bed", "out": "o", "window": 512, "stride": 256},
     "sites": {"structures": "pdb", "ions": "ZN,CA", "out": "o", "cutoff": 3.5, "min_residues": 3},
+    "align": {"fasta": "p.fa", "database": "d.fa", "out": "o", "evalue": 1e-5, "sensitivity": 5.7},
     "pretrain": {"train_file": "w.jsonl", "output_dir": "o", "masking": "adaptive", "learning_rate": 1e-4},
     "probe": {"positives": "p.fa", "negatives": "n.fa", "out": "o", "model": ["base=m"], "pooling": "cls"},
     "train": {"data": {"fasta_path": "x"}, "training": {"ions": ["ZN"]}, "lora": None},

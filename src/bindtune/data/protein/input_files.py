@@ -1,5 +1,6 @@
 """Where the labels of each ion and the alignment of each protein lie: paths with {ION}, folders, names of files."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ _LABEL_SUFFIXES = (".fasta", ".fa", ".fasta.gz", ".fa.gz")
 _STOCKHOLM = (".sto", ".stk", ".stockholm")
 _ACCESSION = re.compile(r"(?:sp|tr|ref|gb|emb|dbj)\|([^|]+)\|.*")
 _ODD_IN_FILES = re.compile(r"[^\w.-]")
+_NOT_IN_FILES = re.compile(r"[/\\%\0]")
+_NOT_IN_FOLDERS = re.compile(r"[/\\\0]")
+_LONGEST_STEM = LONGEST_NAME - max(map(len, SUFFIXES))
 
 
 def label_files(
@@ -88,7 +92,7 @@ def alignment_files(
         The alignments by protein, and the proteins that have none.
 
     Raises:
-        InputError: the folder is not there, a name would lead out of it, or a protein has several alignments.
+        InputError: the folder is not there, or a protein has several alignments.
     """
     if msa_dir is None:
         return {}, tuple(looked_for)
@@ -102,7 +106,6 @@ def alignment_files(
         raise InputError(msa_dir, None, f"is no folder{looked}")
     paths: dict[str, Path] = {}
     for name, own in looked_for.items():
-        check_file_name(name, msa_dir)
         members = dict.fromkeys(member for ion in own for member in (ion, *groups.get(ion, ())))
         folders = [*flat, *(present[ion] for ion in members if ion in present)]
         path = find_alignment(name, folders)
@@ -112,11 +115,11 @@ def alignment_files(
 
 
 def find_alignment(name: str, folders: Iterable[Path]) -> Path | None:
-    """The alignment of a protein in the first of some folders that has one; an id too long for a file has none.
+    """The alignment of a protein in the first of some folders that has one.
 
-    The file is named after the id, or as programs that make alignments shorten it: ``sp|P00918|CAH2_HUMAN`` finds
-    ``P00918.a3m`` (MMseqs2) and ``sp_P00918_CAH2_HUMAN.a3m`` (ColabFold). The id itself comes first. A folder with such
-    a name may hold the alignment too, whatever the file is called there.
+    The file is named after the id (`alignment_stem`), or as programs that make alignments shorten it:
+    ``sp|P00918|CAH2_HUMAN`` finds ``P00918.a3m`` (MMseqs2) and ``sp_P00918_CAH2_HUMAN.a3m`` (ColabFold). The id itself
+    comes first. A folder with such a name may hold the alignment too, whatever the file is called there.
 
     Raises:
         InputError: the folder of the protein holds several alignments.
@@ -179,21 +182,32 @@ def unmatched(msa_dir: str | Path, names: Sequence[str]) -> str:
     )
 
 
+def alignment_stem(name: str) -> str:
+    """What the alignment of a protein is called, without the suffix: its id, with escapes for what files cannot have.
+
+    ``/``, backslash, ``%`` and NUL are written as in addresses (``%2F``). An id that is too long for a file is cut and
+    gets a hash.
+
+    Examples:
+        >>> alignment_stem("sp|P00918|CAH2_HUMAN"), alignment_stem("a/b"), alignment_stem("..")
+        ('sp|P00918|CAH2_HUMAN', 'a%2Fb', '%2E%2E')
+    """
+    escaped = _NOT_IN_FILES.sub(lambda match: f"%{ord(match[0]):02X}", name)
+    if escaped.strip(".") == "":
+        escaped = escaped.replace(".", "%2E")
+    content = escaped.encode()
+    if len(content) <= _LONGEST_STEM:
+        return escaped
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return f"{content[: _LONGEST_STEM - 17].decode(errors='ignore')}-{digest}"
+
+
 def _stems(name: str) -> list[str]:
     """What the alignment of a protein may be called, without the suffix, the likeliest first."""
     accession = _ACCESSION.fullmatch(name)
     short = [] if accession is None else [accession[1]]
-    return list(dict.fromkeys([name, *short, _ODD_IN_FILES.sub("_", name)]))
-
-
-def check_file_name(name: str, msa_dir: str | Path) -> None:
-    """Refuse a protein whose alignment would be looked for outside of its folder.
-
-    Raises:
-        InputError: the name has a path in it.
-    """
-    if "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
-        raise InputError(msa_dir, None, f"protein {name!r}: an id with a path in it has no alignment file")
+    stems = dict.fromkeys([alignment_stem(name), name, *short, _ODD_IN_FILES.sub("_", name)])
+    return [stem for stem in stems if not _NOT_IN_FOLDERS.search(stem) and stem.strip(".")]
 
 
 def _check_members(

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bindtune.data.protein import clusters
-from bindtune.data.protein.clusters import cluster_proteins, find_mmseqs, read_clusters
+from bindtune.data.protein.clusters import cluster_proteins, read_clusters
+from bindtune.data.protein.mmseqs import find_mmseqs
 from bindtune.errors import ConfigError, InputError
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bindtune.data.protein.input_files import alignment_files, find_alignment, unmatched
+from bindtune.data.protein.input_files import alignment_files, alignment_stem, find_alignment, unmatched
 from bindtune.errors import InputError
 
 REE = {"REE": ["LREE", "HREE"]}
@@ -66,12 +66,22 @@ def test_names_that_programs_shorten(
     assert find_alignment(name, [tmp_path / "msa"]) == (None if expected is None else tmp_path / "msa" / expected)
 
 
-@pytest.mark.parametrize("name", ["../secret", "a/b", "/etc/x", "..", "a\\b"])
+@pytest.mark.parametrize("name", ["../secret", "a/b", "/etc/x", "..", ".", "a\\b", "..."])
 def test_a_name_cannot_lead_out_of_the_alignments(write: Write, tmp_path: Path, name: str) -> None:
-    write("secret.a3m", "")
-    write("msa/a.a3m", "")
-    with pytest.raises(InputError, match="an id with a path in it"):
-        alignment_files(tmp_path / "msa", looked_for={name: ("ZN",)}, groups={})
+    for stray in ("secret.a3m", "etc/x.a3m", "msa/a/b.a3m", "msa/other.a3m"):
+        write(stray, "")
+    assert alignment_files(tmp_path / "msa", looked_for={name: ("ZN",)}, groups={}) == ({}, (name,))
+    own = tmp_path / "msa" / f"{alignment_stem(name)}.a3m"
+    own.write_text("")
+    assert own.parent == tmp_path / "msa"
+    assert alignment_files(tmp_path / "msa", looked_for={name: ("ZN",)}, groups={}) == ({name: own}, ())
+
+
+def test_names_of_alignments_differ_where_ids_do() -> None:
+    names = ["a", "a/b", "a%2Fb", "a%b", "..", "%2E%2E", "sp|P00918|X", "é" * 300, "é" * 301, "x" * 248, "x" * 249]
+    stems = [alignment_stem(name) for name in names]
+    assert len(set(stems)) == len(names)
+    assert all(len(f"{stem}.a3m.gz".encode()) <= 255 and "/" not in stem for stem in stems)
 
 
 @pytest.mark.parametrize("where", ["none", "none/{ION}"])

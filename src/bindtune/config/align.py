@@ -1,0 +1,44 @@
+"""Settings of `bindtune align`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from bindtune.config.settings import Count, Fraction, Settings
+
+
+class AlignConfig(Settings):
+    """Alignments of proteins with their homologs in a database."""
+
+    fasta: Path
+    """Proteins: FASTA, plain or gzipped. The first word of a header names the alignment."""
+    database: Path
+    """Proteins to search: FASTA, plain or gzipped, or a database that `mmseqs createdb` made."""
+    out: Path
+    """Folder for ID.a3m of each protein, homologs.tsv and summary.json. A stopped command goes on from its files."""
+    database_dir: Path | None = None
+    """Folder that keeps the databases that MMseqs2 makes of FASTA files, by their content. By default it is
+    DATABASE.mmseqs, beside the file."""
+    labels: tuple[Path, ...] = ()
+    """Label files, in 3-line FASTA. The table labelled_homologs.tsv then says which homologs are proteins of them: held
+    out where the file is named ..._test, for training otherwise."""
+    iterations: Count = 2
+    """Searches of the database. Each further one searches with the profile of the homologs before."""
+    sensitivity: Annotated[float, Field(ge=1, le=9.5)] = 7.0
+    """Sensitivity of MMseqs2: 1 is fast, 7.5 is very sensitive."""
+    evalue: Annotated[float, Field(gt=0)] = 1e-3
+    """Highest E-value of a homolog."""
+    coverage: Fraction = 0.0
+    """Least share of the protein's residues that a homolog covers."""
+    max_sequences: Count = 10_000
+    """Most homologs of a protein."""
+    threads: Count | None = None
+    """Processor cores. By default all that this process may use."""
+    batch_proteins: Count = 1000
+    """Proteins that are searched at a time. A stopped command loses at most this many."""
+
+    @field_validator("labels", mode="before", json_schema_input_type=str | list[str])
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else [value]
