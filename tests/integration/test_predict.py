@@ -395,10 +395,11 @@ def test_structures_are_coloured(
     capsys.readouterr()
     assert run(*options, "--structure", "pdbs") == 2
     assert "p2.pdb: is a second structure of protein 'p2', beside p2.cif" in capsys.readouterr().err
-    assert run(*options, "--structure", "1abc.pdb", "--protein", "p3") == 2
+    assert run(*options[:-1], "new", "--structure", "1abc.pdb", "--protein", "p3") == 2
     assert "expected at least 50% and 90%" in capsys.readouterr().err
+    assert not list(Path("new").rglob("*.parquet"))  # refused before a model runs
     assert run(*options, "--structure", "1abc.pdb", "--protein", "p9") == 2
-    assert "no protein was predicted that is called p9" in capsys.readouterr().err
+    assert "no protein is called p9" in capsys.readouterr().err
     assert run(*options, "--structure", "1abc.pdb", "--protein", "p1", "--chain", "B") == 2
     assert "has no chain 'B' of amino acids, it has A" in capsys.readouterr().err
     odd = Path("1abc.pdb").read_text().replace(" A ", " ; ")

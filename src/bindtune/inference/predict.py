@@ -12,7 +12,7 @@ from bindtune.errors import ConfigError
 from bindtune.inference.job import ProteinSource, claimed, run_job
 from bindtune.inference.ranks import Processes, launched
 from bindtune.inference.shards import NamedSequence
-from bindtune.inference.structures import colour_structures, find_structures
+from bindtune.inference.structures import check_structures, colour_structures, find_structures
 from bindtune.inference.tables import PredictionCounts
 from bindtune.inference.trained_run import TrainedRun, read_run
 from bindtune.io.proteins import read_proteins
@@ -34,9 +34,11 @@ def predict(settings: PredictConfig) -> str:
     if settings.structure_ion is not None and settings.structure_ion not in run.ions:
         raise ConfigError(f"structure_ion: expected one of {', '.join(run.ions)}, found {settings.structure_ion!r}")
     if settings.structure is not None:
-        find_structures(settings)  # said before anything is computed
+        find_structures(settings)  # before the output folder is made
     with launched() as processes, claimed(settings.out, processes):
         source = _source(settings, processes)
+        if settings.structure is not None:
+            check_structures(settings, source.proteins())
         counts = run_job(settings, run, source, tsv=settings.tsv, processes=processes)
         if not processes.is_first:
             return ""

@@ -1,7 +1,7 @@
 """Predictions on structures: copies with probabilities as B-factors, ChimeraX attributes, PyMOL scripts."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 
 from bindtune.config import PredictConfig
 from bindtune.errors import ConfigError, InputError
+from bindtune.inference.shards import NamedSequence
 from bindtune.inference.tables import Predicted, read_predictions
 from bindtune.io.structure import (
     Mapped,
@@ -129,18 +130,32 @@ def colour_structures(settings: PredictConfig) -> ColouredStructures:
 
     Raises:
         InputError: a structure cannot be read, or is of another protein.
-        ConfigError: no structure has a predicted protein.
     """
     files = find_structures(settings)
     coloured = {
         protein: _colour(files.by_protein[protein], predictions, settings)
         for protein, predictions in _proteins(settings.out / PREDICTIONS, set(files.by_protein))
     }
-    if not coloured:
-        names = ", ".join(list(files.by_protein)[:5])
-        raise ConfigError(f"{settings.structure}: no protein was predicted that is called {names}")
     unpredicted = [path.name for protein, path in files.by_protein.items() if protein not in coloured]
     return ColouredStructures(tuple(coloured.values()), tuple(unpredicted), files.unreadable)
+
+
+def check_structures(settings: PredictConfig, proteins: Iterable[NamedSequence]) -> None:
+    """Read each structure and compare it with its protein, so that a wrong one is refused before a model runs.
+
+    Raises:
+        InputError: a structure cannot be read, or is of another protein.
+        ConfigError: no structure has the name of a protein.
+    """
+    files = find_structures(settings).by_protein
+    count = 0
+    for protein in proteins:
+        if protein.name in files:
+            structure = read_structure(files[protein.name])
+            _chain(structure, protein.sequence, settings.chain, name=protein.name)
+            count += 1
+    if not count:
+        raise ConfigError(f"{settings.structure}: no protein is called {_first_names(list(files))}")
 
 
 def find_structures(settings: PredictConfig) -> StructureFiles:
