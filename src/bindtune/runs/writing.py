@@ -180,6 +180,16 @@ def _errno(error: BaseException, path: Path) -> int | None:
     return errno.ENOSPC if shutil.disk_usage(there).free < _NEXT_TO_NOTHING else None
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a file is, by its name, one that was being written; a killed process leaves such files.
+
+    Example:
+        >>> is_temporary(".config.yaml.1f67daf7.part"), is_temporary("config.yaml")
+        (True, False)
+    """
+    return name.startswith(".") and name.endswith(_PART)
+
+
 def sweep(folder: Path, name: str | None = None) -> None:
     """Remove what processes that were killed left half-written in a folder; what a living one writes stays.
 

@@ -13,7 +13,7 @@ from bindtune.outputs import output_folder
 from bindtune.runs.kinds import refuse_other_job
 from bindtune.runs.names import CONFIG, LOCK, LOGS, PROVENANCE
 from bindtune.runs.provenance import FOLDER, provenance, read_inputs, refuse_other_inputs
-from bindtune.runs.writing import write_text
+from bindtune.runs.writing import is_temporary, write_text
 from bindtune.training.pretraining import checkpoints
 
 log = logging.getLogger(__name__)
@@ -68,8 +68,9 @@ def _named_inputs(config: PretrainConfig) -> dict[str, Path]:
 
 def _has_only_begun(run: Path) -> bool:
     """Whether a folder holds only files from before the first checkpoint, so that a run may start anew."""
-    names = {path.name for path in run.iterdir() if path.name != LOCK} if run.is_dir() else set()
-    signed = {CONFIG, PROVENANCE} <= names or names == {PROVENANCE}
+    names = {path.name for path in run.iterdir()} if run.is_dir() else set()
+    names = {name for name in names if name != LOCK and not is_temporary(name)}
+    signed = {CONFIG, PROVENANCE} <= names or names <= {PROVENANCE}
     return signed and all(name in (CONFIG, PROVENANCE, LOGS) or name.startswith(".") for name in names)
 
 

@@ -146,6 +146,8 @@ def _train(trainer: RegionTrainer, checkpoint: Path | None, config: PretrainConf
             model.to(trainer.args.device)  # only training moves a sharded model
             trainer.accelerator.prepare_model(model, evaluation_mode=True)  # for evaluation in the run's precision
             trainer.restore(checkpoint)
+            if trainer.args.should_save:  # a kill may have come between saving and deleting
+                checkpoints.rotate(config.output_dir, state["log_history"], limit=config.save_total_limit)
             return _earlier_results(config.output_dir / results_file("train"), state)
     result = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     trainer.since_start.merge(trainer.since_log)  # the steps after the last log line
