@@ -182,7 +182,11 @@ def test_init_writes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert capsys.readouterr().err.startswith("bindtune: train.yaml is there already and is left as it is")
     assert (tmp_path / "train.yaml").read_bytes() == before
     assert call(monkeypatch, "init", "slurm", "--out", str(tmp_path / "jobs")) == 0
-    assert sorted(path.name for path in (tmp_path / "jobs").iterdir()) == ["pretrain.sbatch", "train.sbatch"]
+    assert sorted(path.name for path in (tmp_path / "jobs").iterdir()) == [
+        "predict.sbatch",
+        "pretrain.sbatch",
+        "train.sbatch",
+    ]
 
 
 def test_a_schema_is_printed_or_written(

@@ -159,7 +159,8 @@ def test_files_to_begin_with(command: Command, tmp_path: Path) -> None:
     command("python", "-m", "bindtune", "init", "train")
     folder = tmp_path / "empty"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "ddp.yaml", "fsdp.yaml", "pretrain.sbatch", "pretrain.yaml", "train.sbatch", "train.yaml", "windows.yaml",
+        "ddp.yaml", "fsdp.yaml", "predict.sbatch", "pretrain.sbatch", "pretrain.yaml", "train.sbatch", "train.yaml",
+        "windows.yaml",
     ]  # fmt: skip
     assert (folder / "train.yaml").read_bytes() == (ROOT / "configs" / "binding.yaml").read_bytes()
     again = command("bindtune", "init", "train", code=2)

@@ -24,6 +24,7 @@ from bindtune import load_ensemble_models
 from bindtune.errors import BindtuneError
 from bindtune.evaluation.calibration import calibrate, fit_calibration
 from bindtune.inference.shards import predict_shard
+from bindtune.runs.exclusive import only_writer
 from bindtune.runs.names import BEST
 
 Run = Callable[..., int]
@@ -256,6 +257,35 @@ def test_two_processes_give_what_one_gives(run: Run, binding_run: Path, tmp_path
     assert done.returncode == 0, done.stderr
     assert contents(Path("two")) == contents(Path("one"))
     assert done.stdout.count("40 proteins, ") == 1
+
+
+def test_shares_of_a_job_array_are_joined(
+    run: Run, binding_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fasta = write_proteins(tmp_path / "p.fa")
+    options = ("predict", "--run", binding_run, "--fasta", fasta, "--shard-proteins", 2)
+    assert run(*options, "--out", "one") == 0
+    assert run(*options, "--out", "shares", "--shard", "3/4") == 0  # parts 2 of 0 to 5
+    assert "share 3/4 is predicted: shares holds 1 of 6 parts" in capsys.readouterr().out
+    with only_writer(Path("shares"), shared=True):  # another share runs
+        assert run(*options, "--out", "shares", "--shard", "1/4") == 0  # parts 0 and 4
+        assert run(*options, "--out", "shares") == 2
+        assert "in use by another process" in capsys.readouterr().err
+    assert sorted(path.name for path in Path("shares/parts").glob("p*")) == [f"part-0000{n}.parquet" for n in (0, 2, 4)]
+    assert run(*options, "--out", "shares", "--shard", "2/4", "--seed", "1") == 2
+    assert "seed was 0 and is now 1" in capsys.readouterr().err
+    assert run(*options, "--out", "shares", "--shard", "2/4") == 0  # parts 1 and 5; 3 is left
+    assert not Path("shares/predictions.parquet").exists()
+    assert run(*options, "--out", "shares") == 0
+    assert contents(Path("shares")) == contents(Path("one"))
+    capsys.readouterr()
+    assert run(*options, "--out", "shares", "--shard", "4/4") == 0
+    assert "shares holds 6 of 6 parts" in capsys.readouterr().out
+    for text in ("0/4", "5/4", "1", "1/0", "a/b", "-1/4"):
+        assert run(*options, "--out", "shares", f"--shard={text}") == 2
+        assert "expected NUMBER/SHARES, such as 3/16" in capsys.readouterr().err
+    assert run(*options[:3], "--fasta", "-", "--out", "new", "--shard", "1/2") == 2
+    assert "cannot be standard input" in capsys.readouterr().err and not Path("new").exists()
 
 
 def test_other_inputs_are_not_mixed(

@@ -1,5 +1,6 @@
 """Settings of `bindtune predict` and `bindtune evaluate`."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -75,6 +76,9 @@ class PredictConfig(InferenceConfig):
     """Proteins: FASTA, plain or gzipped. - is standard input."""
     tsv: bool = True
     """Write predictions.tsv beside predictions.parquet."""
+    shard: str | None = None
+    """Which share of the proteins to predict, for job arrays: 3/16 is the third of sixteen. All shares go into one
+    folder. The command without it joins them."""
     structure: Path | None = None
     """PDB or mmCIF file, plain or gzipped. It is copied with probabilities as B-factors. Or a folder of such files,
     named after the proteins."""
@@ -84,6 +88,15 @@ class PredictConfig(InferenceConfig):
     """Chain of the structure. By default the chain that is most similar to the protein."""
     structure_ion: str | None = None
     """Ion whose probabilities become B-factors. By default the highest probability of all ions."""
+
+    @field_validator("shard")
+    @classmethod
+    def _within(cls, value: str | None) -> str | None:
+        if value is not None:
+            numbers = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", value)
+            if numbers is None or not 1 <= int(numbers[1]) <= int(numbers[2]):
+                raise ValueError("expected NUMBER/SHARES, such as 3/16, with a number from 1 to the count of shares")
+        return value
 
     @model_validator(mode="after")
     def _structure_is_named(self) -> Self:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
@@ -25,13 +26,13 @@ from bindtune.data.protein.protein_rows import RowSpec, count_aligned, row_spec
 from bindtune.errors import CheckpointError, ConfigError, InputError
 from bindtune.evaluation.calibration import calibrate
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
-from bindtune.inference.ranks import Processes, choose_device
+from bindtune.inference.ranks import ALL, Processes, Share, choose_device
 from bindtune.inference.shards import NamedSequence, PredictionSpec, cut_shards, predict_shard
 from bindtune.inference.tables import PredictionCounts, join_parts, write_part, write_texts
 from bindtune.inference.trained_run import TrainedRun
 from bindtune.models.backbones import E1, BatchPreparer
 from bindtune.outputs import output_folder
-from bindtune.runs.exclusive import only_writer
+from bindtune.runs.exclusive import only_writer, taking_turns
 from bindtune.runs.names import (
     AUDIT,
     CONFIG,
@@ -83,8 +84,13 @@ class ProteinSource:
 
 
 @contextmanager
-def claimed(folder: Path, processes: Processes) -> Iterator[None]:
+def claimed(folder: Path, processes: Processes, *, shared: bool = False) -> Iterator[None]:
     """Keep the output folder for this command's processes, and refuse one that holds something else.
+
+    Args:
+        folder: of the output.
+        processes: of this command.
+        shared: let commands in that predict other shares.
 
     Raises:
         ConfigError: the folder is in use, or holds other files.
@@ -97,7 +103,7 @@ def claimed(folder: Path, processes: Processes) -> Iterator[None]:
     processes.wait()
     if not sys.stderr.isatty():
         disable_progress_bar()  # type: ignore[no-untyped-call]
-    with only_writer(folder) if processes.is_first else nullcontext(), writing(folder):
+    with only_writer(folder, shared=shared) if processes.is_first else nullcontext(), writing(folder):
         if processes.is_first:
             for swept in (folder, folder / PARTS, folder / PLOTS):
                 sweep(swept)
@@ -119,7 +125,72 @@ def run_job(
         ConfigError: the folder holds predictions of other proteins, alignments, models or settings.
         InputError: an alignment cannot be read or is of another protein, or there is no folder of them.
     """
-    manifest = settings.out / MANIFEST
+    models = _load(settings, run)
+    wanted = _manifest(settings, run, source, models)
+    done = _compare(settings.out / MANIFEST, wanted)
+    processes.wait()  # every process has looked before the first one writes
+    if done is not None:
+        if processes.is_first:
+            _write_missing(settings.out, run, tsv=tsv)
+            _clean(settings.out)
+        return done
+    if processes.is_first:
+        _sign(settings, run, source, models.ensemble, wanted)
+    processes.wait()
+    spec = _spec(settings, run, models)
+    _predict_parts(settings, run, source, models=models, spec=spec, processes=processes)
+    processes.wait()
+    counts = PredictionCounts()
+    if processes.is_first:
+        counts = _join(settings, run, source, tsv=tsv)
+        _count_aligned(counts, settings, run, source, preparer=models.preparer, rows=spec.rows)
+        write_text(settings.out / MANIFEST, json.dumps({**wanted, "done": asdict(counts)}, indent=2) + "\n")
+        _clean(settings.out)
+    return counts
+
+
+def run_share(
+    settings: InferenceConfig, run: TrainedRun, source: ProteinSource, *, share: Share, processes: Processes
+) -> tuple[int, int]:
+    """Predict the parts of one share, and leave joining all parts to `run_job`.
+
+    Returns:
+        How many parts the folder holds now, and how many all proteins make.
+
+    Raises:
+        CheckpointError: the models cannot be loaded.
+        ConfigError: the folder holds predictions of other proteins, alignments, models or settings.
+        InputError: an alignment cannot be read or is of another protein, or there is no folder of them.
+    """
+    models = _load(settings, run)
+    wanted = _manifest(settings, run, source, models)
+    done = None
+    if processes.is_first:
+        with taking_turns(settings.out / PARTS):  # shares that begin together sign one after the other
+            done = _compare(settings.out / MANIFEST, wanted)
+            if done is None:
+                _sign(settings, run, source, models.ensemble, wanted)
+    processes.wait()
+    if not processes.is_first:
+        done = _compare(settings.out / MANIFEST, wanted)
+    if done is None:
+        spec = _spec(settings, run, models)
+        _predict_parts(settings, run, source, models=models, spec=spec, processes=processes, share=share)
+    processes.wait()
+    total = sum(1 for _ in _shards(settings, source))
+    return (total if done is not None else len(part_files(settings.out / PARTS))), total
+
+
+@dataclass(frozen=True)
+class _Models:
+    """The models of a job, what makes their batches, and where they compute."""
+
+    ensemble: Ensemble
+    preparer: BatchPreparer
+    device: torch.device
+
+
+def _load(settings: InferenceConfig, run: TrainedRun) -> _Models:
     device = choose_device(settings.device)
     ensemble = load_ensemble_models(settings.run, run.config.training.num_folds, device, base_model=settings.base_model)
     absent = [ion for ion in run.ions if ion not in ensemble.ion_types]
@@ -128,27 +199,7 @@ def run_job(
     preparer = ensemble.preparer()
     if settings.msa_dir is not None and not preparer.reads_homologs:
         log.warning("the encoder reads one protein at a time: msa_dir has no effect")
-    wanted = _manifest(settings, run, source, ensemble, preparer)
-    done = _compare(manifest, wanted)
-    processes.wait()  # every process has looked before the first one writes
-    if done is not None:
-        if processes.is_first:
-            _write_missing(settings.out, run, tsv=tsv)
-            _clean(settings.out)
-        return done
-    if processes.is_first:
-        _sign(settings, run, source, ensemble, wanted)
-    processes.wait()
-    spec = _spec(settings, run, preparer, device)
-    _predict_parts(settings, run, source, ensemble=ensemble, preparer=preparer, spec=spec, processes=processes)
-    processes.wait()
-    counts = PredictionCounts()
-    if processes.is_first:
-        counts = _join(settings, run, source, tsv=tsv)
-        _count_aligned(counts, settings, run, source, preparer=preparer, rows=spec.rows)
-        write_text(manifest, json.dumps({**wanted, "done": asdict(counts)}, indent=2) + "\n")
-        _clean(settings.out)
-    return counts
+    return _Models(ensemble, preparer, device)
 
 
 def _clean(out: Path) -> None:
@@ -158,16 +209,13 @@ def _clean(out: Path) -> None:
     (out / INPUT_COPY).unlink(missing_ok=True)
 
 
-def _manifest(
-    settings: InferenceConfig, run: TrainedRun, source: ProteinSource, ensemble: Ensemble, preparer: BatchPreparer
-) -> dict[str, Any]:
-    models = {name: sha256(path) for name, path in ensemble.files().items()}
+def _manifest(settings: InferenceConfig, run: TrainedRun, source: ProteinSource, models: _Models) -> dict[str, Any]:
     values = settings.model_dump(mode="json")
     return {
         "input": {"sha256": source.sha256, "proteins": source.count, "residues": source.residues},
-        "alignments": _digest(settings, run, source, preparer),
-        "models": models,
-        "base_model": ensemble.base_hashes(),
+        "alignments": _digest(settings, run, source, models.preparer),
+        "models": {name: sha256(path) for name, path in models.ensemble.files().items()},
+        "base_model": models.ensemble.base_hashes(),
         "thresholds": run.thresholds,
         "settings": {**{name: values[name] for name in _BINDING}, "ions": list(run.ions)},
     }
@@ -212,12 +260,12 @@ def _sign(settings: InferenceConfig, run: TrainedRun, source: ProteinSource, ens
     write_text(out / MANIFEST, json.dumps(wanted, indent=2) + "\n")
 
 
-def _spec(settings: InferenceConfig, run: TrainedRun, preparer: BatchPreparer, device: Any) -> PredictionSpec:
+def _spec(settings: InferenceConfig, run: TrainedRun, models: _Models) -> PredictionSpec:
     sampling = run.config.training.validation_context.model_dump()
     for name in ("max_num_samples", "max_query_length", "max_token_length"):
         value = getattr(settings, name)
         sampling[name] = sampling[name] if value is None else value
-    rows = row_spec(preparer, **sampling, overlap=settings.overlap)
+    rows = row_spec(models.preparer, **sampling, overlap=settings.overlap)
     return PredictionSpec(
         rows=rows,
         ions=run.ions,
@@ -225,7 +273,7 @@ def _spec(settings: InferenceConfig, run: TrainedRun, preparer: BatchPreparer, d
         seed=settings.seed,
         max_batch_tokens=settings.max_batch_tokens,
         bf16=settings.bf16,
-        device=device,
+        device=models.device,
     )
 
 
@@ -241,21 +289,22 @@ def _predict_parts(
     run: TrainedRun,
     source: ProteinSource,
     *,
-    ensemble: Ensemble,
-    preparer: BatchPreparer,
+    models: _Models,
     spec: PredictionSpec,
     processes: Processes,
+    share: Share = ALL,
 ) -> None:
     """Write the parts that are missing and are this process's."""
+    ensemble, preparer = models.ensemble, models.preparer
     about = {"ions": ",".join(run.ions), "spread": "standard deviation over folds and contexts"}
     if run.calibrations:
         about |= {"calibration": settings.calibration, "spread": f"{about['spread']}, before calibration"}
-    quiet = not (processes.is_first and sys.stderr.isatty())
     total = source.residues * len(ensemble)
+    quiet = not (processes.is_first and sys.stderr.isatty())
     with tqdm(total=total, desc="residues x models", unit_scale=True, disable=quiet) as bar:
         for number, (part, shard) in enumerate(_shards(settings, source)):
             work = sum(len(protein.sequence) for protein in shard) * len(ensemble)
-            if part.is_file() or number % processes.count != processes.rank:
+            if part.is_file() or not share.has(number, processes):
                 bar.update(work)
                 continue
             scores = predict_shard(

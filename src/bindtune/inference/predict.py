@@ -9,8 +9,8 @@ from typing import Any
 
 from bindtune.config import PredictConfig
 from bindtune.errors import ConfigError
-from bindtune.inference.job import ProteinSource, claimed, run_job
-from bindtune.inference.ranks import Processes, launched
+from bindtune.inference.job import ProteinSource, claimed, run_job, run_share
+from bindtune.inference.ranks import Processes, Share, launched
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.structures import check_structures, colour_structures, find_structures
 from bindtune.inference.tables import PredictionCounts
@@ -25,6 +25,9 @@ from bindtune.runs.writing import atomic_stream, write_text
 def predict(settings: PredictConfig) -> str:
     """Predict the proteins of a FASTA file and say what was found; a killed command goes on where it was.
 
+    With `shard`, only that share of the proteins is predicted. Shares may run at the same time, on any machines that
+    see the folder. The command without `shard` predicts what is still missing, and joins all.
+
     Raises:
         InputError: proteins, alignments, a structure or the run folder cannot be read.
         CheckpointError: the models cannot be loaded.
@@ -33,12 +36,18 @@ def predict(settings: PredictConfig) -> str:
     run = read_run(settings, command="predict")
     if settings.structure_ion is not None and settings.structure_ion not in run.ions:
         raise ConfigError(f"structure_ion: expected one of {', '.join(run.ions)}, found {settings.structure_ion!r}")
+    if settings.shard is not None and settings.fasta == STANDARD_INPUT:
+        raise ConfigError("shard: every share reads the whole file, so it cannot be standard input")
     if settings.structure is not None:
         find_structures(settings)  # before the output folder is made
-    with launched() as processes, claimed(settings.out, processes):
+    share = None if settings.shard is None else Share.of_text(settings.shard)
+    with launched() as processes, claimed(settings.out, processes, shared=share is not None):
         source = _source(settings, processes)
         if settings.structure is not None:
             check_structures(settings, source.proteins())
+        if share is not None:
+            done, total = run_share(settings, run, source, share=share, processes=processes)
+            return _progress(settings, done, total) if processes.is_first else ""
         counts = run_job(settings, run, source, tsv=settings.tsv, processes=processes)
         if not processes.is_first:
             return ""
@@ -50,6 +59,11 @@ def predict(settings: PredictConfig) -> str:
             lines += structures.lines()
         write_text(settings.out / COUNT_SUMMARY, json.dumps(summary, indent=2) + "\n")
         return "\n".join(lines)
+
+
+def _progress(settings: PredictConfig, done: int, total: int) -> str:
+    state = f"share {settings.shard} is predicted: {settings.out} holds {done:,} of {total:,} parts"
+    return f"{state}\nnext, when all shares are done: the same command without --shard"
 
 
 def _source(settings: PredictConfig, processes: Processes) -> ProteinSource:

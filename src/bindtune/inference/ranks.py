@@ -42,6 +42,27 @@ class Processes:
                 raise BindtuneError("another process of this command has ended: see its messages") from error
 
 
+@dataclass(frozen=True)
+class Share:
+    """Which of equal shares of the work a command does: number 0 to count - 1."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def of_text(cls, text: str) -> "Share":
+        """The share that `predict --shard` names, such as 3/16."""
+        number, count = map(int, text.split("/"))
+        return cls(number - 1, count)
+
+    def has(self, part: int, processes: Processes) -> bool:
+        """Whether a part of the work belongs to this process of the command."""
+        return part % (self.count * processes.count) == self.number * processes.count + processes.rank
+
+
+ALL = Share(0, 1)
+
+
 @contextmanager
 def launched() -> Iterator[Processes]:
     """The processes that the launcher's environment names, connected while the block runs."""

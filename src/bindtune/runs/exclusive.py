@@ -71,7 +71,7 @@ def _lock_file(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def only_writer(folder: Path, *, tidy: bool = False) -> Iterator[None]:
+def only_writer(folder: Path, *, tidy: bool = False, shared: bool = False) -> Iterator[None]:
     """Keep other processes out of a folder while the block runs; the folder is made where it is missing.
 
     The lock goes with the process, so a kill leaves nothing behind that would have to be removed. On a disk without
@@ -80,6 +80,7 @@ def only_writer(folder: Path, *, tidy: bool = False) -> Iterator[None]:
     Args:
         folder: that files are written to.
         tidy: remove the lock's file at the end, and the folder where it was made and nothing came into it.
+        shared: let other processes in that share the folder too, and keep out those that want it alone.
 
     Raises:
         ConfigError: another process has the folder.
@@ -88,7 +89,7 @@ def only_writer(folder: Path, *, tidy: bool = False) -> Iterator[None]:
     for _ in range(_TRIES):
         with _lock_file(folder) as descriptor:
             try:
-                lock(descriptor, folder / LOCK)
+                lock(descriptor, folder / LOCK, shared=shared)
             except BlockingIOError:
                 time.sleep(0.05)  # `in_use` holds the lock for a moment
                 continue

@@ -20,7 +20,7 @@ SOURCE = Path(files.__file__).parent
         ("windows", ["windows.yaml"]),
         ("probe", ["probe.yaml"]),
         ("sites", ["sites.yaml"]),
-        ("slurm", ["pretrain.sbatch", "train.sbatch"]),
+        ("slurm", ["predict.sbatch", "pretrain.sbatch", "train.sbatch"]),
         ("accelerate", ["ddp.yaml", "fsdp.yaml"]),
     ],
 )
