@@ -267,11 +267,11 @@ def embed(config: Path | None, options: dict[str, Any]) -> None:
 @app.command()
 @with_options(ScoreConfig)
 def score(config: Path | None, options: dict[str, Any]) -> None:
-    """Score substitutions with Profluent-E1, without training."""
+    """Score variants without training: those of a VCF with a model of DNA, or substitutions of a protein."""
     settings = load(ScoreConfig, config=config, options=options)
     from bindtune.inference.zero_shot import score
 
-    _say(score(settings))
+    _say(score(settings, notify=_say))
 
 
 def _print_metrics(metrics: dict[str, float]) -> None:

@@ -1,9 +1,9 @@
 """Settings of `bindtune embed` and `bindtune score`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from bindtune.config.settings import Count, Fraction, Settings
 
@@ -12,7 +12,8 @@ class _ZeroShotConfig(Settings):
     """Settings that embed and score share."""
 
     model: str
-    """Hub name or folder of an E1 model, such as Profluent-Bio/E1-150m."""
+    """Hub name or folder of a model. DNA: DNABERT-2 or any masked language model that `bindtune pretrain` accepts.
+    Proteins: Profluent-E1 or ESM-2."""
     out: Path
     """File to write."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -59,19 +60,95 @@ class EmbedConfig(_ZeroShotConfig):
 
 
 class ScoreConfig(_ZeroShotConfig):
-    """Zero-shot scores of substitutions."""
+    """Zero-shot scores of variants: substitutions of a protein, or any small variants of DNA."""
 
-    parent: Path
-    """The protein without substitutions: FASTA with one record, plain or gzipped."""
-    variants: Path
-    """Variants, one in each line: A24G, or several substitutions joined with ':'. Positions start at 1."""
+    vcf: Path | None = None
+    """Variants of DNA: VCF, plain, gzip or bgzip. It needs --genome."""
+    table: Path | None = None
+    """Variants of DNA instead of a VCF: a table with the columns chrom, pos (from 1), ref and alt. It needs
+    --genome."""
+    genome: Path | None = None
+    """Genome that the variants were called on: FASTA (plain, gzip or bgzip) or 2bit."""
+    parent: Path | None = None
+    """The sequence without substitutions, a protein or DNA: FASTA with one record, plain or gzipped."""
+    variants: Path | None = None
+    """Variants of the parent, one in each line: A24G, or several substitutions joined with ':'. Positions start at
+    1."""
     out: Path
-    """Table to write (TSV): variant, context, score."""
+    """File to write. Proteins: a table (TSV). DNA: .tsv, .parquet, or .vcf and .vcf.gz for a copy of --vcf with an INFO
+    field."""
     method: Literal["masked_marginal", "wildtype_marginal"] = "masked_marginal"
-    """masked_marginal: mask each mutated position in turn. wildtype_marginal: run the unmasked parent once."""
+    """masked_marginal: mask each mutated position in turn; in DNA, mask the tokens in which the alleles differ.
+    wildtype_marginal: run the unmasked parent once (proteins only)."""
     msa: Path | None = None
-    """Alignment of the parent, from which contexts are drawn."""
+    """Proteins: alignment of the parent, from which contexts are drawn."""
     num_contexts: Count = 1
-    """Contexts to draw. Context k is drawn with seed + k."""
+    """Proteins: contexts to draw. Context k is drawn with seed + k."""
     reduction: Literal["mean", "none"] = "mean"
-    """mean: average over the contexts. none: one score for each context."""
+    """Proteins: mean: average over the contexts. none: one score for each context."""
+    width: Annotated[int, Field(ge=64)] = 512
+    """DNA: nucleotides in which both alleles stand."""
+    strand: Literal["+", "-", "both"] = "both"
+    """DNA: the strand that is read. both: the mean of both strands."""
+    genes: Path | None = None
+    """DNA: genes (GTF or GFF3) that give the strand. Variants in no gene, or in genes of both strands, are read on
+    both."""
+    gene_feature: Annotated[tuple[str, ...], Field(min_length=1)] = ("gene", "ncRNA_gene", "pseudogene")
+    """With --genes: features (column 3) that are genes."""
+    phases: Annotated[int, Field(ge=1, le=32)] = 1
+    """DNA: average over this many starts of the stretch, each one nucleotide later, because tokens follow from the
+    start."""
+    mismatches: Literal["refuse", "skip"] = "refuse"
+    """DNA: what happens with records whose REF is not what the genome has. skip: list them without a score."""
+    info_field: str = "BINDTUNE"
+    """With --out .vcf: name of the INFO field."""
+    chromosome_names: Literal["exact", "match"] = "exact"
+    """What happens with chromosome names that the genome does not have. exact: refuse them. match: also accept names
+    that differ by 'chr', and MT for M."""
+    chromosome_aliases: Path | None = None
+    """Table of chromosome names: each row has the names of one chromosome. An example is UCSC's chromAlias.txt."""
+    write_index: bool = False
+    """Write the .fai index of a FASTA genome beside the genome. By default a missing index is made as a temporary
+    file."""
+    part_variants: Count = 2000
+    """DNA: variants between saved parts. A stopped command loses at most this many."""
+
+    @field_validator("gene_feature", mode="before", json_schema_input_type=str | list[str])
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else [value]
+
+    @model_validator(mode="after")
+    def _one_source_of_variants(self) -> Self:
+        sources = [name for name in ("vcf", "table", "parent") if getattr(self, name) is not None]
+        if len(sources) != 1:
+            raise ValueError("give one of --vcf, --table, and --parent with --variants")
+        if (self.parent is None) != (self.variants is None):
+            raise ValueError("--parent and --variants go together")
+        if self.parent is None and self.genome is None:
+            raise ValueError(f"--{sources[0]} needs --genome")
+        stray = [name for name in ("genome", "genes") if self.parent is not None and getattr(self, name) is not None]
+        if stray:
+            raise ValueError(f"--parent brings its own sequence: leave out --{stray[0]}")
+        return self
+
+    @model_validator(mode="after")
+    def _options_fit_together(self) -> Self:
+        if self.genes is not None and "strand" in self.model_fields_set:
+            raise ValueError("give either --genes or --strand")
+        if self.writes_vcf and self.vcf is None:
+            raise ValueError(f"--out {self.out.name}: only --vcf can be written as VCF, expected .tsv or .parquet")
+        return self
+
+    @property
+    def writes_vcf(self) -> bool:
+        """Whether the output is a copy of the input VCF."""
+        return self.out.name.endswith((".vcf", ".vcf.gz"))
+
+    @property
+    def variant_file(self) -> Path:
+        """The file of variants."""
+        path = self.vcf or self.table or self.variants
+        if path is None:
+            raise AssertionError("the settings name one source of variants")
+        return path

@@ -2,8 +2,7 @@
 
 import json
 import logging
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -25,10 +24,12 @@ from bindtune.data.protein.contexts import (
 from bindtune.data.protein.input_files import find_alignment, unmatched
 from bindtune.errors import ConfigError, InputError
 from bindtune.inference.embedding import embed_proteins, write_embeddings
+from bindtune.inference.model_kinds import alphabet_of, refuse_settings
+from bindtune.inference.score_dna import score_dna
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.variants import VariantScore, score_variants
 from bindtune.io.proteins import read_proteins
-from bindtune.io.text import numbered_lines
+from bindtune.io.variant_table import read_substitutions
 from bindtune.models.base_files import check_reachable
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.finite import check_finite_model
@@ -37,8 +38,16 @@ from bindtune.runs.writing import sweep, write_text
 
 log = logging.getLogger(__name__)
 
-_SUBSTITUTION = re.compile(r"([A-Z])([1-9][0-9]*)([A-WYZ])")
-_MOST_DIGITS = 9  # of a residue's number: no protein has that many residues
+_PROTEIN_SETTINGS = (
+    "msa", "msa_dir", "num_contexts", "reduction", "cache_dir", "max_num_samples", "max_token_length",
+    "max_query_similarity", "min_query_similarity", "neighbor_similarity_lower_bound", "seed",
+)  # fmt: skip
+_SUFFIXES = (".tsv", ".parquet", ".vcf", ".vcf.gz")
+"""What names of files with scores of DNA end in."""
+_DNA_SETTINGS = (
+    "vcf", "table", "genome", "width", "strand", "genes", "gene_feature", "phases", "mismatches", "info_field",
+    "chromosome_names", "chromosome_aliases", "write_index", "part_variants",
+)  # fmt: skip
 
 
 def embed(settings: EmbedConfig) -> str:
@@ -76,20 +85,43 @@ def embed(settings: EmbedConfig) -> str:
     return summary
 
 
-def score(settings: ScoreConfig) -> str:
+def score(settings: ScoreConfig, *, notify: Callable[[str], None] = lambda text: None) -> str:
     """Score the variants of a file and say what was done.
+
+    Args:
+        settings: the settings.
+        notify: is told in one sentence what takes time.
 
     Raises:
         InputError: parent, variants or alignment cannot be read or do not fit each other.
         CheckpointError: the model cannot be loaded.
     """
+    output_file(settings.out)
+    if alphabet_of(settings.model) == "DNA":
+        refuse_settings(settings, _PROTEIN_SETTINGS, "DNA")
+        if settings.method != "masked_marginal":
+            raise ConfigError(f"method: '{settings.method}' is for proteins; DNA has masked_marginal alone")
+        if not settings.out.name.endswith(_SUFFIXES):
+            raise ConfigError(
+                f"--out {settings.out}: the name must end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
+            )
+        return score_dna(settings, notify=notify)
+    refuse_settings(settings, _DNA_SETTINGS, "protein")
+    if settings.parent is None or settings.variants is None:
+        raise ConfigError(f"{settings.model} reads proteins: give --parent and --variants")
+    if settings.out.name.endswith(_SUFFIXES[1:]):
+        raise ConfigError(f"--out {settings.out}: scores of a protein are a table (TSV)")
+    return _score_protein(settings, settings.parent, settings.variants)
+
+
+def _score_protein(settings: ScoreConfig, parent_file: Path, variant_file: Path) -> str:
     out = output_file(settings.out)
     sweep(out.parent, out.name)
-    parents = _sequences(settings.parent)
+    parents = _sequences(parent_file)
     if len(parents) > 1:
-        raise InputError(settings.parent, None, f"holds {len(parents)} proteins, expected the parent alone")
+        raise InputError(parent_file, None, f"holds {len(parents)} proteins, expected the parent alone")
     ((name, parent),) = parents.items()
-    variants = read_variants(settings.variants, parent=parent)
+    variants = read_variants(variant_file, parent=parent)
     contexts, aligned = {}, AlignmentCounts()
     if settings.msa is not None:
         seeds = range(settings.seed, settings.seed + settings.num_contexts)
@@ -116,35 +148,12 @@ def score(settings: ScoreConfig) -> str:
 
 
 def read_variants(path: Path, *, parent: str) -> dict[str, str]:
-    """Variants of a parent, by how they are written: ``A24G`` or ``A24G:K7R``, one a line; ``#`` begins a comment.
+    """Variants of a protein, by how they are written: ``A24G`` or ``A24G:K7R``, one a line; ``#`` begins a comment.
 
     Raises:
         InputError: names the first line that is no variant of this parent.
     """
-    variants = {}
-    for number, line in numbered_lines(path):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        letters, places = list(parent), set[int]()
-        for part in text.split(":"):
-            match = _SUBSTITUTION.fullmatch(part)
-            if match is None:
-                raise InputError(path, number, f"'{part[:40]}', expected a substitution such as A24G")
-            old, new = match[1], match[3]
-            place = int(match[2][:_MOST_DIGITS])
-            if place > len(parent):
-                raise InputError(path, number, f"'{part[:40]}': the parent has {len(parent)} residues")
-            if place in places:
-                raise InputError(path, number, f"'{text[:40]}': residue {place} is substituted twice")
-            places.add(place)
-            if parent[place - 1] != old:
-                raise InputError(path, number, f"'{part}': residue {place} of the parent is {parent[place - 1]}")
-            letters[place - 1] = new
-        variants[text] = "".join(letters)
-    if not variants:
-        raise InputError(path, None, "holds no variant")
-    return variants
+    return {each.text: each.sequence for each in read_substitutions(path, parent=parent, unit="residue")}
 
 
 def _sequences(path: Path) -> dict[str, str]:

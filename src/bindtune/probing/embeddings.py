@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bindtune.data.dna.tokens import encode
+from bindtune.data.dna.tokens import encode, spelled_for
 from bindtune.errors import BindtuneError, ConfigError
 from bindtune.io.genome import reverse_complement
 from bindtune.models.loading import usable_positions
@@ -163,10 +163,7 @@ def tokenise(encoder: Encoder, sequences: Sequence[str]) -> tuple[list[list[int]
     """
     both = [*sequences, *(reverse_complement(each.encode("ascii")).decode("ascii") for each in sequences)]
     tokenizer = encoder.tokenizer
-    unknown = tokenizer.unk_token_id
-    if tokenizer.convert_tokens_to_ids("T") in (None, unknown) and tokenizer.convert_tokens_to_ids("U") != unknown:
-        both = [each.replace("T", "U") for each in both]
-    ids, offsets = encode(tokenizer, both, _MANY_TOKENS)
+    ids, offsets = encode(tokenizer, spelled_for(tokenizer, both), _MANY_TOKENS)
     most, longest = usable_positions(encoder.model), max(map(len, ids), default=0)
     if most is not None and longest > most:
         raise ConfigError(f"{encoder.name}: a window has {longest} tokens, and the model has positions for {most}")

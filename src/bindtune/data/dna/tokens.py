@@ -177,6 +177,19 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     return {int(token) for token in ids if token is not None}
 
 
+def spelled_for(tokenizer: PreTrainedTokenizerBase, sequences: list[str]) -> list[str]:
+    """DNA with U in the place of T where a tokenizer reads U alone.
+
+    Args:
+        tokenizer: of the model that reads them.
+        sequences: upper-case letters with T.
+    """
+    unknown = tokenizer.unk_token_id
+    if tokenizer.convert_tokens_to_ids("T") in (None, unknown) and tokenizer.convert_tokens_to_ids("U") != unknown:
+        return [each.replace("T", "U") for each in sequences]
+    return sequences
+
+
 def encode(
     tokenizer: PreTrainedTokenizerBase, sequences: list[str], max_length: int
 ) -> tuple[list[list[int]], list[Any]]:

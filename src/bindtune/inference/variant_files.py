@@ -1,0 +1,198 @@
+"""Files of scored variants: parts while a command runs, and the table or the VCF that they become."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from bindtune.inference.variant_scores import VariantScore
+from bindtune.inference.variant_source import Allele
+from bindtune.io.vcf import BgzipWriter, annotate
+from bindtune.runs.cells import tsv_name
+from bindtune.runs.names import part_files
+from bindtune.runs.parquet import read_row_groups
+from bindtune.runs.writing import atomic_path, atomic_stream
+
+_SCORES = pa.schema(
+    [
+        ("chrom", pa.string()),
+        ("pos", pa.int64()),
+        ("ref", pa.string()),
+        ("alt", pa.string()),
+        ("strand", pa.string()),
+        ("score", pa.float64()),
+        ("tokens_ref", pa.float64()),
+        ("tokens_alt", pa.float64()),
+        ("method", pa.string()),
+    ]
+)
+COLUMNS = tuple(_SCORES.names)
+"""Columns of a table of scores."""
+UNSCORED_COLUMNS = ("chrom", "pos", "ref", "alt", "reason", "line")
+_PART = _SCORES.append(pa.field("reason", pa.string())).append(pa.field("line", pa.int64()))
+_LONGEST_ALLELE = 60
+"""Letters of an allele that the list of unscored alleles shows."""
+
+
+class ScoredAllele(NamedTuple):
+    """An allele with its score, or with the reason why it has none.
+
+    Args:
+        allele: the allele.
+        strand: "+", "-", or "." where both were read.
+        score: None where there is none.
+        method: how it was scored.
+        reason: empty where it was scored.
+    """
+
+    allele: Allele
+    strand: str
+    score: VariantScore | None
+    method: str
+    reason: str
+
+
+def write_part(path: Path, rows: Sequence[ScoredAllele]) -> None:
+    """Write a part: a row for each allele, scored or not, in the order of the file."""
+    records = [row.allele.record for row in rows]
+    columns = {
+        "chrom": [record.chrom for record in records],
+        "pos": [record.position for record in records],
+        "ref": [record.ref for record in records],
+        "alt": [row.allele.alt for row in rows],
+        "strand": [row.strand for row in rows],
+        "score": [None if row.score is None else row.score.score for row in rows],
+        "tokens_ref": [None if row.score is None else row.score.tokens_ref for row in rows],
+        "tokens_alt": [None if row.score is None else row.score.tokens_alt for row in rows],
+        "method": [row.method for row in rows],
+        "reason": [row.reason for row in rows],
+        "line": [record.line for record in records],
+    }
+    with atomic_stream(path) as stream:
+        pq.write_table(pa.table(columns, schema=_PART), stream)
+
+
+def unscored_path(out: Path) -> Path:
+    """The file beside the output that lists what has no score.
+
+    Examples:
+        >>> unscored_path(Path("scores.tsv")).name
+        'scores.tsv.unscored.tsv'
+    """
+    return out.with_name(f"{out.name}.unscored.tsv")
+
+
+class JoinedCounts(NamedTuple):
+    """What the parts hold.
+
+    Args:
+        scored: alleles with a score.
+        single: those of them whose alleles differ in one token each, in every reading.
+        unscored: the others, by reason.
+    """
+
+    scored: int
+    single: int
+    unscored: Counter[str]
+
+
+def join_parts(
+    folder: Path, out: Path, *, vcf: Path | None, info_field: str, description: str, metadata: dict[str, str]
+) -> JoinedCounts:
+    """Write the output and the list of what has no score, each whole or not at all.
+
+    Args:
+        folder: of the parts.
+        out: .tsv, .parquet, .vcf or .vcf.gz.
+        vcf: the input, for the last two.
+        info_field: name of the field that they get.
+        description: what the field holds.
+        metadata: what a Parquet file says about itself.
+    """
+    counts = _write_unscored(folder, unscored_path(out))
+    if out.suffix == ".parquet":
+        with atomic_stream(out) as stream, pq.ParquetWriter(stream, _SCORES.with_metadata(metadata)) as writer:
+            for table in _scored(folder):
+                writer.write_table(table.cast(_SCORES.with_metadata(metadata)))
+    elif vcf is not None and out.name.endswith((".vcf", ".vcf.gz")):
+        with atomic_stream(out) as stream:
+            target = BgzipWriter(stream) if out.suffix == ".gz" else stream
+            annotate(vcf, target, name=info_field, description=description, values=_info_values(folder))
+            if isinstance(target, BgzipWriter):
+                target.close()
+    else:
+        with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+            text.write("\t".join(COLUMNS) + "\n")
+            for table in _scored(folder):
+                _write_rows(text, table)
+    return counts
+
+
+def _parts(folder: Path) -> Iterator[pa.Table]:
+    for path in part_files(folder):
+        yield from read_row_groups(path, "no part of a table of scores")
+
+
+def _scored(folder: Path) -> Iterator[pa.Table]:
+    for table in _parts(folder):
+        yield table.filter(pc.equal(table["reason"], "")).select(list(COLUMNS))
+
+
+def _write_rows(text: IO[str], table: pa.Table) -> None:
+    for row in zip(*(table[name].to_pylist() for name in COLUMNS), strict=True):
+        chrom, pos, ref, alt, strand, score, tokens_ref, tokens_alt, method = row
+        text.write(
+            f"{tsv_name(chrom)}\t{pos}\t{ref}\t{alt}\t{strand}\t{_number(score)}\t{_count(tokens_ref)}"
+            f"\t{_count(tokens_alt)}\t{method}\n"
+        )
+
+
+def _number(score: float) -> str:
+    return f"{score:.6f}"
+
+
+def _count(tokens: float | None) -> str:
+    return "" if tokens is None or math.isnan(tokens) else f"{tokens:g}"
+
+
+def _write_unscored(folder: Path, path: Path) -> JoinedCounts:
+    scored, single, unscored = 0, 0, Counter[str]()
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+        text.write("\t".join(UNSCORED_COLUMNS) + "\n")
+        for table in _parts(folder):
+            rows = table.to_pydict()
+            for place, reason in enumerate(rows["reason"]):
+                if not reason:
+                    scored += 1
+                    single += rows["tokens_ref"][place] == 1 == rows["tokens_alt"][place]
+                    continue
+                unscored[reason] += 1
+                ref, alt = (_shortened(rows[name][place]) for name in ("ref", "alt"))
+                cells = (tsv_name(rows["chrom"][place]), rows["pos"][place], ref, tsv_name(alt), reason)
+                text.write("\t".join(map(str, cells)) + f"\t{rows['line'][place]}\n")
+    return JoinedCounts(scored, single, unscored)
+
+
+def _shortened(allele: str) -> str:
+    if len(allele) <= _LONGEST_ALLELE:
+        return allele
+    return f"{allele[:_LONGEST_ALLELE]}...({len(allele)})"
+
+
+def _info_values(folder: Path) -> Iterator[list[str]]:
+    """For each record the text of each allele's score."""
+    line, values = 0, list[str]()
+    for table in _parts(folder):
+        for number, score in zip(table["line"].to_pylist(), table["score"].to_pylist(), strict=True):
+            if number != line and values:
+                yield values
+                values = []
+            line = number
+            values.append("." if score is None else _number(score))
+    if values:
+        yield values
