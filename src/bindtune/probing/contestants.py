@@ -1,9 +1,9 @@
 """What is compared in a probe: baselines that are always there, and the user's models. One record each."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
@@ -16,12 +16,14 @@ from bindtune.data.keyed_random import digest
 from bindtune.probing import linear, networks
 from bindtune.probing.embeddings import Embeddings
 from bindtune.probing.encoders import Encoder, architecture_of, load_encoder, random_encoder
+from bindtune.probing.heads import Heads
 from bindtune.probing.token_states import batches_of, keep_states
 from bindtune.probing.tuning import TunedClassifier, token_batches
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_WORD = 4
+WORD = 4
+"""Letters of the words that are counted."""
 
 
 class ArmData(NamedTuple):
@@ -42,8 +44,20 @@ class ArmData(NamedTuple):
     places: Ints
 
 
-Score = Callable[[ArmData, int], Floats]
-"""Windows and a seed -> (N,) out-of-fold log odds."""
+class Trained(NamedTuple):
+    """The result of a cross-validation.
+
+    Args:
+        scores: (N,) out-of-fold log odds.
+        heads: what was learned, with which `binding_model` scores other sequences.
+    """
+
+    scores: Floats
+    heads: Heads
+
+
+Score = Callable[[ArmData, int], Trained]
+"""Windows and a seed -> out-of-fold scores and what gave them."""
 
 
 @dataclass(frozen=True)
@@ -113,21 +127,28 @@ def random_names(models: Iterable[str], architectures: Sequence[str]) -> dict[st
     return {"random" if not place else f"random-{model}": model for place, model in enumerate(first.values())}
 
 
-def _composition(arm: ArmData, seed: int) -> Floats:
-    return linear.out_of_fold(composition(arm.sequences), arm.labels, arm.folds)
+def _composition(arm: ArmData, seed: int) -> Trained:
+    return _regression(composition(arm.sequences), arm, {"features": "composition"})
 
 
-def _words(arm: ArmData, seed: int) -> Floats:
-    return linear.out_of_fold(word_counts(arm.sequences, _WORD).astype(np.float64), arm.labels, arm.folds)
+def _words(arm: ArmData, seed: int) -> Trained:
+    return _regression(word_counts(arm.sequences, WORD).astype(np.float64), arm, {"features": "words"})
+
+
+def _regression(features: NDArray[np.floating], arm: ArmData, facts: Mapping[str, Any]) -> Trained:
+    scores, heads = linear.out_of_fold(features, arm.labels, arm.folds)
+    return Trained(scores, Heads({fold: head.state() for fold, head in heads.items()}, facts))
 
 
 def _cnn(device: torch.device) -> Score:
-    def score(arm: ArmData, seed: int) -> Floats:
-        batch = networks.one_hot(arm.sequences, letter_codes, device)
-        return networks.out_of_fold(
-            lambda: networks.WindowCNN(4), batch, arm.labels, arm.folds, recipe=networks.ONE_HOT,
-            key=digest(seed, "cnn", arm.name), device=device,
+    def score(arm: ArmData, seed: int) -> Trained:
+        batch, key = networks.one_hot(arm.sequences, letter_codes, device), digest(seed, "cnn", arm.name)
+        scores, states = networks.out_of_fold(
+            lambda: networks.WindowCNN(4), batch, arm.labels, arm.folds, recipe=networks.ONE_HOT, key=key,
+            device=device,
         )  # fmt: skip
+        facts = {"features": "letters", "key": key, "length": max(map(len, arm.sequences))}
+        return Trained(scores, Heads(states, facts))
 
     return score
 
@@ -164,7 +185,7 @@ class _Encoders:
             self._held = (name, seed), encoder
         return self._held[1]
 
-    def _score(self, name: str, weights: int | None, arm: ArmData, seed: int) -> Floats:
+    def _score(self, name: str, weights: int | None, arm: ArmData, seed: int) -> Trained:
         """Out-of-fold scores of a model, or of random weights where their seed is given."""
         if self._config.tune == "lora":
             return self._tuned(name, weights, arm, digest(seed, "lora", name, weights, arm.name))
@@ -174,34 +195,39 @@ class _Encoders:
         if not isinstance(vectors, Embeddings):
             vectors = self._embed(name, weights)
             self._ready = {(name, weights): vectors}
-        return linear.out_of_fold(vectors.rows(arm.places), arm.labels, arm.folds)
+        facts = {"features": "vectors", "encoder": name, "weights": weights, "identity": vectors.identity}
+        return _regression(vectors.rows(arm.places), arm, facts)
 
-    def _tuned(self, name: str, weights: int | None, arm: ArmData, key: int) -> Floats:
+    def _tuned(self, name: str, weights: int | None, arm: ArmData, key: int) -> Trained:
         config = self._config
         encoder = self._load(name, weights)
         recipe = networks.Recipe(config.tune_epochs, patience=2, batch=32, rate=config.learning_rate)
-        return networks.out_of_fold(
+        scores, states = networks.out_of_fold(
             lambda: TunedClassifier(
                 config.models[name], rank=config.lora_rank, random_weights=weights is not None
             ),
             token_batches(encoder, arm.sequences, self._device), arm.labels, arm.folds,
             recipe=recipe, key=key, device=self._device,
         )  # fmt: skip
+        facts = {"features": "tokens", "encoder": name, "weights": weights, "identity": encoder.identity, "key": key}
+        return Trained(scores, Heads(states, facts))
 
-    def _convolved(self, name: str, weights: int | None, arm: ArmData, key: int) -> Floats:
+    def _convolved(self, name: str, weights: int | None, arm: ArmData, key: int) -> Trained:
+        encoder = self._load(name, weights)
         states = self._ready.get((name, weights))
         if not isinstance(states, np.ndarray):
-            encoder = self._load(name, weights)
             with self._progress(encoder.name) as progress:
                 states = keep_states(
                     self._cache, encoder, self._sequences, layer=self._config.layer,
                     batch_tokens=self._config.batch_tokens, done=lambda count: _advance(progress, count),
                 )  # fmt: skip
             self._ready = {(name, weights): states}
-        return networks.out_of_fold(
+        scores, learned = networks.out_of_fold(
             lambda: networks.WindowCNN(states.shape[2]), batches_of(states, arm.places, self._device), arm.labels,
             arm.folds, recipe=networks.ONE_HOT, key=key, device=self._device,
         )  # fmt: skip
+        facts = {"features": "states", "encoder": name, "weights": weights, "identity": encoder.identity, "key": key}
+        return Trained(scores, Heads(learned, facts | {"tokens": states.shape[1]}))
 
     def _embed(self, name: str, weights: int | None) -> Embeddings:
         config, encoder = self._config, self._load(name, weights)

@@ -50,6 +50,7 @@ class Embeddings:
         pooling: Pooling,
         batch_tokens: int,
     ) -> None:
+        self.identity = identity
         self._encoder, self._sequences = encoder, sequences
         self._layer, self._pooling, self._batch_tokens = layer, pooling, batch_tokens
         self._folder = folder / content_hash(_VERSION, identity, layer, pooling)

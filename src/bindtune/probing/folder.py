@@ -23,6 +23,7 @@ from bindtune.runs.names import (
     METRICS,
     PREDICTIONS,
     PROBE_COUNTS,
+    PROBE_HEADS,
     PROBE_WINDOWS,
     PROVENANCE,
     REPORT,
@@ -35,7 +36,7 @@ from bindtune.yaml_json import read_document, read_json
 
 _FILES = (
     CONFIG, PROBE_WINDOWS, PROBE_COUNTS, LEAKS, PROVENANCE, PREDICTIONS, METRICS, SUMMARY, REPORT, SCORES,
-    EMBEDDING_CACHE,
+    PROBE_HEADS, EMBEDDING_CACHE,
 )  # fmt: skip
 _BEFORE_A_RUN = {LEAKS, PROVENANCE, EMBEDDING_CACHE, LOCK}
 """What a refused or a stopped command may leave before the settings are there."""
@@ -70,8 +71,8 @@ def clear(folder: Path) -> None:
     """Remove the files of an earlier probe, but for vectors of windows, which are kept by content."""
     for name in _FILES:
         path = folder / name
-        if name == SCORES and path.is_dir():
-            for part in path.glob("*.npy"):
+        if name in (SCORES, PROBE_HEADS) and path.is_dir():
+            for part in (*path.glob("*.npy"), *path.glob("*.safetensors")):
                 part.unlink()
             path.rmdir()
         elif path.is_file():

@@ -1,11 +1,16 @@
 """Logistic regression on fixed features, cross-validated: everything that is learned is learned on training folds."""
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import Tensor
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -14,7 +19,38 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _STEPS = 2000
 
 
-def out_of_fold(features: NDArray[np.floating], labels: NDArray[np.int8], folds: Ints) -> Floats:
+class LinearHead(NamedTuple):
+    """A trained regression.
+
+    Args:
+        mean: (D,) of each feature.
+        scale: (D,) standard deviation of each feature, 1 for a feature that does not vary.
+        weight: (D,) of each scaled feature.
+        intercept: (1,).
+    """
+
+    mean: Floats
+    scale: Floats
+    weight: Floats
+    intercept: Floats
+
+    def logits(self, features: NDArray[np.floating]) -> Floats:
+        """(N,) log odds of features (N, D)."""
+        return np.asarray((features - self.mean) / self.scale @ self.weight + self.intercept[0])
+
+    def state(self) -> dict[str, Tensor]:
+        """The same as tensors, to be kept."""
+        return {name: torch.from_numpy(np.array(value, np.float64)) for name, value in self._asdict().items()}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Tensor]) -> "LinearHead":
+        """The head whose `state` this is."""
+        return cls(*(state[name].numpy() for name in cls._fields))
+
+
+def out_of_fold(
+    features: NDArray[np.floating], labels: NDArray[np.int8], folds: Ints
+) -> tuple[Floats, dict[int, LinearHead]]:
     """Score every window with a regression that was trained on the other folds.
 
     Features are scaled to mean 0 and variance 1. The strength of the penalty has the lowest log loss in a
@@ -26,15 +62,17 @@ def out_of_fold(features: NDArray[np.floating], labels: NDArray[np.int8], folds:
         folds: (N,) fold of each window.
 
     Returns:
-        (N,) log odds.
+        (N,) log odds, and the regression that scored each fold.
     """
-    scores = np.zeros(len(labels))
+    scores, heads = np.zeros(len(labels)), {}
     for fold in np.unique(folds).tolist():
         train, test = folds != fold, folds == fold
         strength = best_strength(features[train], labels[train], folds[train])
         model = pipeline(strength).fit(features[train], labels[train])
-        scores[test] = model.decision_function(features[test])
-    return scores
+        scaler, regression = model[0], model[1]
+        heads[fold] = LinearHead(scaler.mean_, scaler.scale_, regression.coef_[0], regression.intercept_)
+        scores[test] = heads[fold].logits(features[test])
+    return scores, heads
 
 
 def best_strength(features: NDArray[np.floating], labels: NDArray[np.int8], folds: Ints) -> float:

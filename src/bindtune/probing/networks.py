@@ -1,6 +1,7 @@
 """Training a small network on windows, fold by fold, with early stopping inside the training folds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bindtune.data.keyed_random import digest
+from bindtune.errors import CheckpointError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -47,7 +49,7 @@ def out_of_fold(
     key: int,
     device: torch.device,
     fold_done: Callable[[int], None] = lambda fold: None,
-) -> Floats:
+) -> tuple[Floats, dict[int, dict[str, Tensor]]]:
     """Score every window with a network that was trained on the other folds.
 
     One of the training folds decides when training stops.
@@ -63,22 +65,49 @@ def out_of_fold(
         fold_done: is told each fold that is done.
 
     Returns:
-        (N,) log odds.
+        (N,) log odds, and what the network of each fold learned.
     """
-    scores = np.zeros(len(labels))
+    scores, states = np.zeros(len(labels)), {}
     numbers = np.unique(folds).tolist()
     for place, fold in enumerate(numbers):
         inner = numbers[(place + 1) % len(numbers)]
         alone = inner == fold
         train = np.flatnonzero((folds != fold) & ((folds != inner) | alone | (len(numbers) < 3)))
         held = np.flatnonzero((folds == inner) & (folds != fold))
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(digest(key, "weights", fold) % 2**63)
+        with drawing(key, fold, device):
             network = make().to(device)
             fit(network, batch, labels, train=train, held=held, recipe=recipe, key=digest(key, "order", fold))
             scores[folds == fold] = predict(network, batch, np.flatnonzero(folds == fold), size=recipe.batch)
+        states[fold] = {name: value.cpu() for name, value in _state(network).items()}
         fold_done(fold)
-    return scores
+    return scores, states
+
+
+@contextmanager
+def drawing(key: int, fold: int, device: torch.device) -> Iterator[None]:
+    """Draw first weights and dropout from the key and the fold."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(digest(key, "weights", fold) % 2**63)
+        yield
+
+
+def restore(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put into a network what one like it has learned.
+
+    Args:
+        network: on its device; what is not learned it has already.
+        state: what `out_of_fold` gave for a fold.
+
+    Raises:
+        CheckpointError: the network is not like the one that learned this.
+    """
+    expected = {name: tuple(value.shape) for name, value in _state(network).items()}
+    there = {name: tuple(value.shape) for name, value in state.items()}
+    if there != expected:
+        name = min(name for name in there | expected if there.get(name) != expected.get(name))
+        shapes = f"{name} has shape {there.get(name)}, expected {expected.get(name)}"
+        raise CheckpointError(f"what was learned does not fit the network: {shapes}")
+    network.load_state_dict(dict(state), strict=False)
 
 
 def fit(
@@ -164,18 +193,27 @@ class WindowCNN(nn.Module):
         return scores
 
 
+FIRST_LAYER = "layers.0"
+"""The name of the first convolution of `WindowCNN`."""
 ONE_HOT = Recipe(epochs=30, patience=4, batch=64, rate=1e-3)
 
 
-def one_hot(sequences: Sequence[str], codes_of: Callable[[str], NDArray[np.int8]], device: torch.device) -> Batch:
+def one_hot(
+    sequences: Sequence[str],
+    codes_of: Callable[[str], NDArray[np.int8]],
+    device: torch.device,
+    *,
+    length: int = 0,
+) -> Batch:
     """How batches of letters (B, 4, L) are made; letters other than A, C, G and T, and ends, are zeros.
 
     Args:
         sequences: N.
         codes_of: (L,) 0 to 3 for the four letters, 4 for others.
         device: where batches go.
+        length: L at least; the longest sequence decides where it is longer.
     """
-    longest = max(map(len, sequences))
+    longest = max([length, *map(len, sequences)])
     codes = np.full((len(sequences), longest), 4, np.int8)
     for row, sequence in zip(codes, sequences, strict=True):
         row[: len(sequence)] = codes_of(sequence)

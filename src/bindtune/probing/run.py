@@ -32,6 +32,7 @@ from bindtune.probing.figures import (
     conclusion,
     over_seeds,
 )
+from bindtune.probing.heads import Heads, heads_path, scores_path, write_heads
 from bindtune.probing.windows import LeakError, arms_of, make_windows, rows_of
 from bindtune.reports.report import write_report
 from bindtune.runs.exclusive import only_writer
@@ -45,7 +46,6 @@ from bindtune.runs.names import (
     PROBE_WINDOWS,
     PROVENANCE,
     REPORT,
-    SCORES,
     SUMMARY,
 )
 from bindtune.runs.parquet import read_parquet
@@ -151,11 +151,13 @@ def _scores(
     scores: _Scores = {}
     for player, seed, pair in tqdm(tasks, desc="models and arms", disable=None, leave=False):
         arm = arms[pair]
-        path = folder / SCORES / f"{digest(*pair, player.name, seed):016x}.npy"
-        found = files.read_scores(path, count=len(arm.labels))
+        names = {"dataset": pair[0], "arm": pair[1], "model": player.name}
+        path, heads = scores_path(folder, **names, seed=seed), heads_path(folder, **names, seed=seed)
+        found = files.read_scores(path, count=len(arm.labels)) if heads.is_file() else None
         if found is None:
-            found = player.score(arm, seed)
-            files.write_scores(path, found)
+            found, learned = player.score(arm, seed)
+            write_heads(heads, Heads(learned.states, {**learned.facts, **names, "seed": seed}))
+            files.write_scores(path, found)  # last: where scores stand, heads stand too, but for older versions
         scores.setdefault((*pair, player.name), []).append(found)
     return scores
 

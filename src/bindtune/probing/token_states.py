@@ -1,6 +1,6 @@
 """Hidden states of the tokens of windows, kept in one file on disk: what the convolutional head reads."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,6 @@ def keep_states(
     """
     path = folder / f"tokens-{content_hash(_VERSION, encoder.identity, layer, *sequences)}.npy"
     if not path.is_file():
-        depth = depth_of(encoder, layer)
         ids = tokenise(encoder, sequences)[0][: len(sequences)]
         shape = (len(ids), max(map(len, ids)), int(encoder.model.config.hidden_size))
         with atomic_path(path) as temporary:
@@ -55,16 +54,36 @@ def keep_states(
                 start = stream.tell()
                 stream.truncate(start + 2 * int(np.prod(shape)))
             states = np.memmap(temporary, np.float16, "r+", offset=start, shape=shape)
-            for rows in equal_lengths(ids, batch_tokens):
-                tokens = torch.tensor([ids[row] for row in rows], device=encoder.model.device)
-                found = hidden_states(encoder, tokens, depth).half()
-                if not bool(found.isfinite().all()):
-                    raise BindtuneError(f"{encoder.name}: the model's output is not finite")
-                states[rows, : tokens.shape[1]] = found.cpu().numpy()
+            for rows, found in state_batches(encoder, ids, layer=layer, batch_tokens=batch_tokens):
+                states[rows, : found.shape[1]] = found.cpu().numpy()
                 done(len(rows))
             states.flush()
     kept: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
     return kept
+
+
+@torch.inference_mode()
+def state_batches(
+    encoder: Encoder, ids: Sequence[Sequence[int]], *, layer: int | None, batch_tokens: int
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Rows and their states (R, T, D) in 16 bits, rows with equally many tokens at a time.
+
+    Args:
+        encoder: the model.
+        ids: tokens of N windows.
+        layer: whose hidden states; None for the last.
+        batch_tokens: tokens that are computed at once.
+
+    Raises:
+        BindtuneError: an output is not finite in 16 bits.
+    """
+    depth = depth_of(encoder, layer)
+    for rows in equal_lengths(ids, batch_tokens):
+        tokens = torch.tensor([ids[row] for row in rows], device=encoder.model.device)
+        states = hidden_states(encoder, tokens, depth).half()
+        if not bool(states.isfinite().all()):
+            raise BindtuneError(f"{encoder.name}: the model's output is not finite")
+        yield rows, states
 
 
 def batches_of(states: NDArray[np.float16], places: Ints, device: torch.device) -> Callable[[Ints], tuple[Tensor, ...]]:

@@ -74,6 +74,7 @@ PROBE_WINDOWS = "windows.parquet"
 PROBE_COUNTS = "counts.json"
 LEAKS = "leaks.json"
 SCORES = "scores"
+PROBE_HEADS = "heads"
 EMBEDDING_CACHE = "embeddings"
 
 # A folder of labels that `bindtune sites` made.

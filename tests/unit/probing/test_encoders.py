@@ -168,7 +168,7 @@ def test_networks_follow_from_the_key_and_find_a_motif() -> None:
             recipe=networks.ONE_HOT,
             key=key,
             device=CPU,
-        )
+        )[0]
 
     first = scores(1)
     assert area_under_roc(sort(labels, first).ranking()) > 0.8
