@@ -1,35 +1,44 @@
-"""Windows embedded a second by the probe, beside a plain loop over padded batches of the masked language model.
+"""Windows embedded a second by the probe, beside two plain loops over `model(**tokenizer(...))`.
 
-    python benchmarks/probe_embedding.py [WINDOWS] [BATCH]
+    python benchmarks/probe_embedding.py [WINDOWS] [REPEATS]
 
-A random model of DNABERT-2-117M's shape, a tokenizer of short words, both strands of each window in both cases, on
-as many threads as torch takes. The plain loop takes windows in their order, and pads each batch to its longest row.
+A random model of DNABERT-2-117M's shape, a BPE tokenizer of 4096 words that is trained on random DNA, windows of 101
+nt, both strands of each in every case, on as many threads as torch takes. One plain loop takes 32 windows at a time, in
+their order, and pads them to the longest. The other takes one window at a time, as the model card on the hub does.
 """
 
 import random
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from torch import nn
 from transformers import PreTrainedTokenizerFast
 
-from bindtune import DNABert2Config, DNABert2ForMaskedLM
+from bindtune import DNABert2Config
 from bindtune.io.genome import reverse_complement
+from bindtune.models.dnabert2 import DNABert2Model
 from bindtune.probing.embeddings import embed
 from bindtune.probing.encoders import Encoder
 
 SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
+WIDTH, WORDS = 101, 4096
 
 
-def small_tokenizer() -> PreTrainedTokenizerFast:
-    """Letters and pairs, as the tests have them."""
-    merges = [(a, b) for a in "ACGT" for b in "ACGT"] + [
-        (a + b, c + d) for a in "AT" for b in "CG" for c in "AT" for d in "CG"
-    ]
-    words = [*SPECIAL, *"ACGT", *("".join(pair) for pair in merges)]
-    backend = Tokenizer(models.BPE({word: place for place, word in enumerate(words)}, merges, unk_token=SPECIAL[0]))
+def dna(count: int, length: int, drawn: random.Random) -> list[str]:
+    """Random sequences."""
+    return ["".join(drawn.choices("ACGT", k=length)) for _ in range(count)]
+
+
+def trained_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer with as many words as DNABERT-2's, about five letters each."""
+    backend = Tokenizer(models.BPE(unk_token=SPECIAL[0]))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    trainer = trainers.BpeTrainer(vocab_size=WORDS, special_tokens=SPECIAL, show_progress=False)
+    backend.train_from_iterator(dna(20_000, 200, random.Random(2)), trainer)
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )
@@ -38,30 +47,65 @@ def small_tokenizer() -> PreTrainedTokenizerFast:
 
 
 @torch.inference_mode()
-def plain_loop(model: DNABert2ForMaskedLM, tokenizer: PreTrainedTokenizerFast, windows: list[str], batch: int) -> None:
+def plain_loop(model: DNABert2Model, tokenizer: PreTrainedTokenizerFast, windows: list[str], batch: int) -> None:
     """What one would write first."""
     both = [*windows, *(reverse_complement(window.encode()).decode() for window in windows)]
     for first in range(0, len(both), batch):
         rows = tokenizer(both[first : first + batch], return_tensors="pt", padding=True, return_token_type_ids=False)
-        states = model(**rows, output_hidden_states=True).hidden_states[-1]
-        states.mean(dim=1)
+        states = model(**rows).last_hidden_state
+        weights = rows["attention_mask"].unsqueeze(-1)
+        _ = (states * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def operations(model: nn.Module) -> int:
+    """Floating-point operations of a token in linear layers."""
+    return 2 * sum(part.weight.numel() for part in model.modules() if isinstance(part, nn.Linear))
 
 
 def main() -> None:
-    """Measure both, one after the other, twice."""
-    count, batch = (int(word) for word in [*sys.argv[1:], *("64", "32")[len(sys.argv) - 1 :]])
-    drawn = random.Random(1)
-    windows = ["".join(drawn.choices("ACGT", k=101)) for _ in range(count)]
-    model, tokenizer = DNABert2ForMaskedLM(DNABert2Config()).eval(), small_tokenizer()
-    encoder = Encoder("shape of 117M", model.bert, tokenizer, "benchmark")
-    for _ in range(2):
+    """Measure all of them in turn; the best of the repeats counts."""
+    count, repeats = (int(word) for word in [*sys.argv[1:], *("128", "3")[len(sys.argv) - 1 :]])
+    windows, tokenizer = dna(count, WIDTH, random.Random(1)), trained_tokenizer()
+    torch.manual_seed(1)
+    model = DNABert2Model(DNABert2Config()).eval()
+    lengths = [len(row) for row in tokenizer(windows)["input_ids"]]
+    widest = [max(lengths[first : first + 32]) for first in range(0, count, 32) for _ in lengths[first : first + 32]]
+    print(f"{sum(lengths) / count:.1f} tokens a window, {sum(widest) / sum(lengths):.2f} times as many with padding")
+    rates = [product_rate(kind) for kind in (torch.float32, torch.bfloat16)]
+    print(f"products of 1024 tokens: {rates[0]:.0f} GFLOP/s in fp32, {rates[1]:.0f} in bf16")
+    of_window = operations(model) * 2 * sum(lengths) / count
+    print(f"{of_window / 1e9:.1f} GFLOP for both strands of a window in linear layers")
+    run = partial(embed, sequences=windows, layer=None, pooling="mean", batch_tokens=8192)
+    half = Encoder("bf16", DNABert2Model(DNABert2Config()).eval(), tokenizer, "benchmark bf16", bf16=True)
+    for part in half.model.modules():
+        if isinstance(part, nn.Linear):
+            part.to(torch.bfloat16)
+    cases: dict[str, Callable[[], object]] = {
+        "plain loop, 32 at a time": lambda: plain_loop(model, tokenizer, windows, 32),
+        "plain loop, one at a time": lambda: plain_loop(model, tokenizer, windows, 1),
+        "probe": lambda: run(Encoder("fp32", model, tokenizer, "benchmark")),
+        "probe --bf16": lambda: run(half),
+    }
+    best = dict.fromkeys(cases, float("inf"))
+    for _ in range(repeats):
+        for name, case in cases.items():
+            start = time.perf_counter()
+            case()
+            best[name] = min(best[name], time.perf_counter() - start)
+    reference = best["plain loop, 32 at a time"]
+    for name, seconds in best.items():
+        print(f"{name:26} {count / seconds:6.1f} windows/s   {reference / seconds:5.2f}")
+
+
+def product_rate(kind: torch.dtype) -> float:
+    """GFLOP a second of the largest product of a layer."""
+    tokens, weights = torch.randn(1024, 768, dtype=kind), torch.randn(6144, 768, dtype=kind)
+    best = float("inf")
+    for _ in range(8):
         start = time.perf_counter()
-        plain_loop(model, tokenizer, windows, batch)
-        plain = time.perf_counter() - start
-        start = time.perf_counter()
-        embed(encoder, windows, layer=None, pooling="mean", batch_tokens=8192)
-        own = time.perf_counter() - start
-        print(f"plain loop {count / plain:.1f} windows/s, probe {count / own:.1f} windows/s, ratio {plain / own:.2f}")
+        nn.functional.linear(tokens, weights)
+        best = min(best, time.perf_counter() - start)
+    return 2 * 1024 * 768 * 6144 / best / 1e9
 
 
 if __name__ == "__main__":

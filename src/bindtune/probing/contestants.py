@@ -177,11 +177,11 @@ class _Encoders:
         """A model, or its architecture with random weights where a seed is given."""
         if self._held is None or self._held[0] != (name, seed):
             self._held = None
-            path = self._config.models[name]
+            path, bf16 = self._config.models[name], self._config.bf16
             if seed is None:
-                encoder = load_encoder(name, path, device=self._device)
+                encoder = load_encoder(name, path, device=self._device, bf16=bf16)
             else:
-                encoder = random_encoder(f"random weights of {name}", path, seed=seed, device=self._device)
+                encoder = random_encoder(f"random weights of {name}", path, seed=seed, device=self._device, bf16=bf16)
             self._held = (name, seed), encoder
         return self._held[1]
 

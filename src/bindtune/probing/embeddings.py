@@ -137,7 +137,7 @@ def embed(
         tokens = torch.tensor([ids[row] for row in rows], device=encoder.model.device)
         mask = torch.tensor(np.stack([letters[row] for row in rows]), device=encoder.model.device)
         states = hidden_states(encoder, tokens, depth)
-        vectors = pool(states, mask, pooling).float().cpu()
+        vectors = pool(states, mask, pooling).cpu()
         if not bool(vectors.isfinite().all()):
             raise BindtuneError(f"{encoder.name}: the model's output is not finite")
         np.add.at(sums, np.asarray(rows) % len(sequences), vectors.numpy() / 2)
@@ -182,18 +182,17 @@ def equal_lengths(ids: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[l
 
 
 def hidden_states(encoder: Encoder, tokens: Tensor, depth: int | None) -> Tensor:
-    """(B, T, D) hidden states of rows (B, T) that have no padding.
+    """(B, T, D) hidden states in fp32 of rows (B, T) that have no padding.
 
     Args:
         encoder: the model.
         tokens: token ids.
         depth: the layer from 0; None for the last.
     """
-    if depth is None:
-        last: Tensor = encoder.model(input_ids=tokens).last_hidden_state
-        return last
-    states: tuple[Tensor, ...] = encoder.model(input_ids=tokens, output_hidden_states=True).hidden_states
-    return states[depth]
+    with torch.autocast(tokens.device.type, torch.bfloat16, enabled=encoder.bf16):
+        output = encoder.model(input_ids=tokens, output_hidden_states=depth is not None)
+    states: Tensor = output.last_hidden_state if depth is None else output.hidden_states[depth]
+    return states.float()
 
 
 def pool(states: Tensor, letters: Tensor, pooling: Pooling) -> Tensor:

@@ -22,31 +22,34 @@ class Encoder:
         name: what the user calls it.
         model: in evaluation mode.
         tokenizer: its tokenizer.
-        identity: hash of weights, settings and tokenizer.
+        identity: hash of weights, settings, tokenizer and precision.
+        bf16: hidden states are computed in bfloat16.
     """
 
     name: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     identity: str
+    bf16: bool = False
 
 
-def load_encoder(name: str, path: str, *, device: torch.device) -> Encoder:
+def load_encoder(name: str, path: str, *, device: torch.device, bf16: bool = False) -> Encoder:
     """Load a model.
 
     Args:
         name: what the user calls it.
         path: hub name or folder.
         device: where it goes.
+        bf16: compute hidden states in bfloat16.
 
     Raises:
         CheckpointError: there is no such model.
     """
     model, tokenizer = load_masked_lm(path), load_tokenizer(path)
-    return _encoder(name, model, tokenizer, device=device)
+    return _encoder(name, model, tokenizer, device=device, bf16=bf16)
 
 
-def random_encoder(name: str, like: str, *, seed: int, device: torch.device) -> Encoder:
+def random_encoder(name: str, like: str, *, seed: int, device: torch.device, bf16: bool = False) -> Encoder:
     """The architecture of a model with random weights.
 
     Args:
@@ -54,17 +57,25 @@ def random_encoder(name: str, like: str, *, seed: int, device: torch.device) -> 
         like: hub name or folder of the model.
         seed: of the weights.
         device: where it goes.
+        bf16: compute hidden states in bfloat16.
     """
     trained, tokenizer = load_masked_lm(like), load_tokenizer(like)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = type(trained)(trained.config)
-    return _encoder(name, model, tokenizer, device=device)
+    return _encoder(name, model, tokenizer, device=device, bf16=bf16)
 
 
-def _encoder(name: str, model: Any, tokenizer: PreTrainedTokenizerBase, *, device: torch.device) -> Encoder:
-    identity = _identity(model, tokenizer)
-    return Encoder(name, model.base_model.float().eval().to(device), tokenizer, identity)
+def _encoder(
+    name: str, model: Any, tokenizer: PreTrainedTokenizerBase, *, device: torch.device, bf16: bool
+) -> Encoder:
+    identity = _identity(model, tokenizer) + ("-bf16" if bf16 else "")
+    encoder = model.base_model.float().eval()
+    if bf16:  # once; autocast would make these copies anew for every batch
+        for part in encoder.modules():
+            if isinstance(part, nn.Linear):
+                part.to(torch.bfloat16)
+    return Encoder(name, encoder.to(device), tokenizer, identity, bf16)
 
 
 def architecture_of(path: str) -> str:

@@ -57,6 +57,20 @@ def test_vectors_are_those_of_a_plain_loop(encoder: Encoder, pooling: Any, layer
     assert sum(counted) == len(WINDOWS)
 
 
+@pytest.mark.parametrize("layer", [None, 0, 1])
+def test_vectors_in_bf16_are_near_those_in_fp32(encoder: Encoder, folder: Path, layer: int | None) -> None:
+    half = load_encoder("tiny", str(folder), device=CPU, bf16=True)
+    assert half.identity != encoder.identity  # so vectors of both are kept apart
+    exact, rounded = (embed(each, WINDOWS, layer=layer, pooling="mean", batch_tokens=64) for each in (encoder, half))
+    assert rounded.dtype == np.float32
+    error = np.linalg.norm(rounded - exact, axis=1) / np.linalg.norm(exact, axis=1)
+    assert error.max() < 0.02  # bf16 keeps 8 bits: 0.4 % for each of some roundings
+    if layer == 0:
+        assert not error.any()  # embeddings are not multiplied
+    else:
+        assert error.max() > 1e-4
+
+
 def test_a_layer_that_is_not_there_is_refused(encoder: Encoder) -> None:
     with pytest.raises(ConfigError, match=r"tiny has layers 0 \(the embeddings\) to 2, and no layer 3"):
         embed(encoder, WINDOWS, layer=3, pooling="mean", batch_tokens=64)
