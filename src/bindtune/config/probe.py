@@ -111,8 +111,8 @@ class ProbeConfig(PeakFilters):
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     """With --tune lora: learning rate of adapters and head."""
     bf16: bool = False
-    """Compute hidden states in bfloat16. It is faster on GPUs and on processors with AVX512-BF16 or AMX, and less exact.
-    It does not change --tune lora."""
+    """Compute hidden states in bfloat16. It is faster on GPUs and on processors with AVX512-BF16 or AMX, and less
+    exact. It does not change --tune lora."""
     batch_tokens: Annotated[int, Field(ge=512)] = 8192
     """Tokens that an encoder computes at once."""
     seeds: Count = 1

@@ -1,4 +1,4 @@
-"""Vectors of windows from a frozen encoder: batches without padding, both strands, kept on disk by content."""
+"""Vectors of windows from a frozen encoder: batches sorted by length, both strands, kept on disk by content."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from bindtune.data.dna.tokens import encode, spelled_for
 from bindtune.errors import BindtuneError, ConfigError
@@ -133,10 +134,12 @@ def embed(
     ids, letters = tokenise(encoder, sequences)
     sums = np.zeros((len(sequences), int(encoder.model.config.hidden_size)), np.float32)
     halves = 0
-    for rows in equal_lengths(ids, batch_tokens):
-        tokens = torch.tensor([ids[row] for row in rows], device=encoder.model.device)
-        mask = torch.tensor(np.stack([letters[row] for row in rows]), device=encoder.model.device)
-        states = hidden_states(encoder, tokens, depth)
+    device, padding = encoder.model.device, encoder.tokenizer.pad_token_id or 0
+    for rows in similar_lengths(ids, batch_tokens):
+        tokens = pad_sequence([torch.tensor(ids[row]) for row in rows], batch_first=True, padding_value=padding)
+        mask = pad_sequence([torch.from_numpy(letters[row]) for row in rows], batch_first=True).to(device)
+        attended = pad_sequence([torch.ones(len(ids[row]), dtype=torch.int64) for row in rows], batch_first=True)
+        states = hidden_states(encoder, tokens.to(device), depth, attended.to(device))
         vectors = pool(states, mask, pooling).cpu()
         if not bool(vectors.isfinite().all()):
             raise BindtuneError(f"{encoder.name}: the model's output is not finite")
@@ -181,16 +184,33 @@ def equal_lengths(ids: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[l
             yield group[first : first + step].tolist()
 
 
-def hidden_states(encoder: Encoder, tokens: Tensor, depth: int | None) -> Tensor:
-    """(B, T, D) hidden states in fp32 of rows (B, T) that have no padding.
+def similar_lengths(ids: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[list[int]]:
+    """Rows from the shortest to the longest, as many at a time as have `batch_tokens` tokens with their padding.
+
+    Products of few tokens are slow, so rows of different lengths share a batch. Sorted rows hardly have any padding.
+    """
+    lengths = np.array([len(row) for row in ids], np.int64)
+    batch: list[int] = []
+    for row in np.argsort(lengths, kind="stable").tolist():
+        if batch and (len(batch) + 1) * lengths[row] > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def hidden_states(encoder: Encoder, tokens: Tensor, depth: int | None, attended: Tensor | None = None) -> Tensor:
+    """(B, T, D) hidden states of rows (B, T), in fp32.
 
     Args:
         encoder: the model.
         tokens: token ids.
         depth: the layer from 0; None for the last.
+        attended: (B, T) 0 at padding; None where there is none.
     """
     with torch.autocast(tokens.device.type, torch.bfloat16, enabled=encoder.bf16):
-        output = encoder.model(input_ids=tokens, output_hidden_states=depth is not None)
+        output = encoder.model(input_ids=tokens, attention_mask=attended, output_hidden_states=depth is not None)
     states: Tensor = output.last_hidden_state if depth is None else output.hidden_states[depth]
     return states.float()
 

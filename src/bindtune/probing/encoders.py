@@ -66,9 +66,7 @@ def random_encoder(name: str, like: str, *, seed: int, device: torch.device, bf1
     return _encoder(name, model, tokenizer, device=device, bf16=bf16)
 
 
-def _encoder(
-    name: str, model: Any, tokenizer: PreTrainedTokenizerBase, *, device: torch.device, bf16: bool
-) -> Encoder:
+def _encoder(name: str, model: Any, tokenizer: PreTrainedTokenizerBase, *, device: torch.device, bf16: bool) -> Encoder:
     identity = _identity(model, tokenizer) + ("-bf16" if bf16 else "")
     encoder = model.base_model.float().eval()
     if bf16:  # once; autocast would make these copies anew for every batch

@@ -12,7 +12,7 @@ import tiny_dnabert2
 from bindtune.errors import ConfigError
 from bindtune.io.genome import reverse_complement
 from bindtune.probing import networks
-from bindtune.probing.embeddings import SHARD, Embeddings, embed
+from bindtune.probing.embeddings import SHARD, Embeddings, embed, similar_lengths
 from bindtune.probing.encoders import Encoder, architecture_of, load_encoder, random_encoder
 from bindtune.probing.token_states import batches_of, keep_states
 from bindtune.probing.tuning import TunedClassifier, token_batches
@@ -55,6 +55,16 @@ def test_vectors_are_those_of_a_plain_loop(encoder: Encoder, pooling: Any, layer
     expected = [plain(encoder, window, pooling, -1 if layer is None else layer) for window in WINDOWS]
     np.testing.assert_allclose(vectors, expected, atol=2e-5)  # fp32, sums in another order
     assert sum(counted) == len(WINDOWS)
+
+
+def test_batches_are_sorted_full_and_hold_every_row_once() -> None:
+    lengths = [DRAWN.choice((18, 20, 27)) for _ in range(500)] + [900]
+    batches = list(similar_lengths([[0] * length for length in lengths], 512))
+    assert sorted(row for batch in batches for row in batch) == list(range(501))
+    widths = [max(lengths[row] for row in batch) for batch in batches]
+    assert widths == sorted(widths) and batches[-1] == [500]  # a row that is too long is a batch of its own
+    for batch, width, following in zip(batches[:-1], widths[:-1], widths[1:], strict=True):
+        assert len(batch) * width <= 512 < (len(batch) + 1) * following
 
 
 @pytest.mark.parametrize("layer", [None, 0, 1])
