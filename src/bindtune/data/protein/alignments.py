@@ -21,6 +21,7 @@ from bindtune.data.protein.contexts import (
 from bindtune.data.protein.neighbours import EXACT_ROWS
 from bindtune.errors import InputError, Problems
 from bindtune.runs.provenance import sha256
+from bindtune.runs.writing import sweep
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,8 @@ class Alignments:
     ) -> None:
         """Read every alignment, or find it in the cache, and compare its first row with the protein.
 
+        Entries of the cache that a killed process left half-written are removed.
+
         Args:
             sequences: the proteins.
             progress: wraps the names while they are read.
@@ -128,6 +131,7 @@ class Alignments:
         Raises:
             InputError: lists each alignment that cannot be read, or is of another protein.
         """
+        sweep(self._cache_dir)
         problems = Problems(None)
         for name in progress([name for name in self._paths if name in sequences]):
             try:

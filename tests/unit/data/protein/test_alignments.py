@@ -116,6 +116,16 @@ def test_progress_sees_every_name_and_a_second_time_reads_the_cache(
     assert again.draw("P1", SPEC) == expected
 
 
+def test_what_a_kill_left_half_written_in_the_cache_is_removed(tmp_path: Path) -> None:
+    found = made(tmp_path)
+    found.prepare({"P1": QUERY})
+    (entry,) = entries(tmp_path)
+    stray = entry.with_name(f".{entry.name}.1f67daf7.part")
+    stray.touch()
+    made(tmp_path).prepare({"P1": QUERY})
+    assert not stray.exists() and entry.exists()
+
+
 def test_a_draw_counts_neighbours_by_its_own_bound(tmp_path: Path) -> None:
     alike = "".join(f">a{number}\nMKTAYIAK{letters}\n" for number, letters in enumerate(("QK", "KR", "QH", "HR")))
     found = made(tmp_path, f">query\n{QUERY}\n{alike}>other\nWWWWWWWWWW\n", bounds=[0.7, 1.0])
