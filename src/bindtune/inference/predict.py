@@ -12,7 +12,6 @@ from bindtune.errors import ConfigError
 from bindtune.inference.job import ProteinSource, claimed, run_job, run_share
 from bindtune.inference.ranks import Processes, Share, launched
 from bindtune.inference.shards import NamedSequence
-from bindtune.inference.structures import check_structures, colour_structures, find_structures
 from bindtune.inference.tables import PredictionCounts
 from bindtune.inference.trained_run import TrainedRun, read_run
 from bindtune.io.proteins import read_proteins
@@ -39,6 +38,9 @@ def predict(settings: PredictConfig) -> str:
     if settings.shard is not None and settings.fasta == STANDARD_INPUT:
         raise ConfigError("shard: every share reads the whole file, so it cannot be standard input")
     if settings.structure is not None:
+        # Imported here, because biotite takes half a second.
+        from bindtune.inference.structures import check_structures, colour_structures, find_structures
+
         find_structures(settings)  # before the output folder is made
     share = None if settings.shard is None else Share.of_text(settings.shard)
     with launched() as processes, claimed(settings.out, processes, shared=share is not None):
@@ -54,9 +56,9 @@ def predict(settings: PredictConfig) -> str:
         lines = _told(run, counts, settings)
         summary = _summary(run, counts, settings)
         if settings.structure is not None:
-            structures = colour_structures(settings)
-            summary |= structures.summary()
-            lines += structures.lines()
+            coloured = colour_structures(settings)
+            summary |= coloured.summary()
+            lines += coloured.lines()
         write_text(settings.out / COUNT_SUMMARY, json.dumps(summary, indent=2) + "\n")
         return "\n".join(lines)
 
