@@ -75,6 +75,9 @@ _TRAIN = ("train", "--config", "in/binding.yaml", "--resume", "auto")
 _PREDICT = ("predict", "--run", "in/run", "--fasta", "in/proteins.fa", "--out", OUT, "--shard-proteins", "4")
 _EVALUATE = ("evaluate", "--run", "in/run", "--fasta", "in/{ION}_test.fa", "--out", OUT, "--shard-proteins", "4")
 _EMBED = ("embed", "--model", "in/encoder", "--fasta", "in/proteins.fa", "--out", f"{OUT}/embeddings.safetensors")
+_SITES = ("sites", "--structures", "in/structures", "--ions", "ZN", "--out", OUT, "--overwrite")
+_PROBE = ("probe", "--positives", "in/positives.fa", "--negatives", "in/negatives.fa", "--model", "base=in/model",
+          "--width", "41", "--folds", "2", "--draws", "50", "--out", OUT)  # fmt: skip
 _EXPORT = ("export", "in/run/fold_1", "--out", OUT)
 
 JOBS = {
@@ -89,6 +92,8 @@ JOBS = {
         Job("predict", _PREDICT, ("encoder", "run", "proteins.fa"), "proteins.fa", _without_last_record),
         Job("evaluate", _EVALUATE, ("encoder", "run", "ZN_test.fa"), "ZN_test.fa", _without_last_record),
         Job("embed", _EMBED, ("encoder", "proteins.fa"), "proteins.fa", _without_last_record),
+        Job("sites", _SITES, ("structures",), "structures/s0.pdb", _without_last_line),
+        Job("probe", _PROBE, ("model", "positives.fa", "negatives.fa"), "positives.fa", _without_last_record),
         Job("export", _EXPORT, ("encoder", "run"), "run/fold_1/best_e1_binding_model_heads.pt",
             once=True),
     )
@@ -137,6 +142,25 @@ def make_inputs(folder: Path) -> None:
     (folder / "proteins.fa").write_text("".join(f">q{n}\n{s}\n" for n, s in enumerate(proteins)))
     marked = (f">t{n}\n{s}\n{''.join('01'[x == 'C'] for x in s)}\n" for n, s in enumerate(proteins[:60]))
     (folder / "ZN_test.fa").write_text("".join(marked))
+    _make_structures(folder / "structures", drawn)
+    for name, motif in (("positives", "TGTAAATA"), ("negatives", "")):
+        windows = ("".join(drawn.choices("ACGT", k=41 - len(motif))) for _ in range(60))
+        records = (f">{name}{n}\n{letters[:16]}{motif}{letters[16:]}\n" for n, letters in enumerate(windows))
+        (folder / f"{name}.fa").write_text("".join(records))
+
+
+def _make_structures(folder: Path, drawn: random.Random) -> None:
+    """Write PDB files of a chain of cysteines and other residues, with a zinc ion beside two cysteines."""
+    folder.mkdir()
+    names = ("CYS", "ALA", "GLY", "SER", "LEU", "LYS", "GLU")
+    for number in range(20):
+        residues = ["CYS", "CYS", *drawn.choices(names, k=30)]
+        lines = [
+            f"ATOM  {n + 1:5d}  CA  {name} A{n + 1:4d}    {3.8 * n:8.3f}{0:8.3f}{0:8.3f}  1.00 20.00           C"
+            for n, name in enumerate(residues)
+        ]
+        zinc = f"HETATM  999 ZN    ZN A 900    {1.9:8.3f}{1:8.3f}{0:8.3f}  1.00 20.00          ZN"
+        (folder / f"s{number}.pdb").write_text("\n".join([*lines, "TER", zinc, "END"]) + "\n")
 
 
 def _binding_settings() -> dict[str, Any]:

@@ -177,7 +177,8 @@ def run(
             os.killpg(process, number)
         if again is not None and (ended := _wait(process, time.monotonic() + again)) is None:
             os.killpg(process, number)
-        ended = ended or _wait(process, time.monotonic() + (LIMIT if grace is None else grace))
+        if ended is None:
+            ended = _wait(process, time.monotonic() + (LIMIT if grace is None else grace))
     code = None if ended is None else os.waitstatus_to_exitcode(ended)
     seconds = time.monotonic() - started
     _end(process, alive=ended is None)
