@@ -262,7 +262,11 @@ def _out_of_fold(path: Path) -> Any:
     found = read_out_of_fold(path.parent)
     assert found is not None
     return [
-        ([found.proteins[i] for i in found.protein], [found.ions[i] for i in found.ion], found.letters().tolist()),
+        (
+            [found.proteins[i] for i in found.protein],
+            [found.ions[i] for i in found.ion],
+            found.letters().astype(str).tolist(),
+        ),
         *(getattr(found, name).tolist() for name in ("position", "label", "probability", "fold")),
     ]
 

@@ -116,6 +116,6 @@ class EvaluateConfig(InferenceConfig):
     audit_identity: Fraction | None = None
     """Look for training proteins with at least this share of equal residues. Identical ones are always looked for."""
     draws: Count = 1000
-    """Bootstrap draws of proteins for the intervals."""
+    """Bootstrap draws of proteins for the intervals of every figure but AUPRC, whose interval needs no draws."""
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    """Share of the draws inside an interval."""
+    """How often an interval is to hold the figure of all proteins like these."""

@@ -119,7 +119,7 @@ class ProbeConfig(PeakFilters):
     """How often everything that begins with random numbers is trained; from three on there is an interval over
     seeds."""
     draws: Count = 1000
-    """Bootstrap draws of groups behind each interval."""
+    """Bootstrap draws of groups behind each interval of an AUROC. An interval of an AUPRC needs no draws."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """Seed of everything drawn."""
 

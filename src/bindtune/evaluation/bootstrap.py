@@ -1,7 +1,8 @@
-"""How sure a figure is: bootstrap by protein or window, paired differences, and Wilcoxon's test by protein or window.
+"""How sure a figure is: intervals by protein or window, paired differences, and Wilcoxon's test by protein or window.
 
 Residues of one protein are no independent observations: what is drawn with replacement are proteins, each with all its
-residues. So are the masked tokens of a window.
+residues. So are the masked tokens of a window. An AUPRC is not drawn: its intervals are those of `auprc_interval.py`,
+which cover better.
 """
 
 import math
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from bindtune.evaluation import confusion
+from bindtune.evaluation.auprc_interval import Influence, auprc_difference_ends, auprc_ends, auprc_influence
 from bindtune.evaluation.ranking import (
     MOST_HIGH_RECALL_AREA,
     Ranking,
@@ -39,13 +41,15 @@ _AREAS: dict[str, Callable[[Ranking], float]] = {
 
 
 class Interval(NamedTuple):
-    """A figure and where it lies in most draws of proteins.
+    """A figure and where it lies for most choices of proteins.
 
     Args:
         value: of the residues as they are; nan where not defined.
-        low: lower end; nan where the value or every draw is not defined, or there are fewer than two proteins.
+        low: lower end; nan where the value or every draw is not defined, or there are fewer than two proteins. An
+            AUPRC needs two proteins with sites.
         high: upper end, as `low`.
-        draws: the draws that the ends come from; those in which the figure is not defined are left out.
+        draws: the draws that the ends come from; those in which the figure is not defined are left out. 0 for an AUPRC,
+            whose ends come from a standard error.
     """
 
     value: float
@@ -97,7 +101,7 @@ def interval(
     level: float = 0.95,
     threshold: float | None = None,
 ) -> Interval:
-    """Percentile bootstrap by protein.
+    """Interval by protein: studentised for an AUPRC, percentiles of bootstrap draws for every other figure.
 
     Args:
         statistic: the figure.
@@ -106,7 +110,7 @@ def interval(
         proteins: (R,), name or number of each residue's protein; how rows are ordered does not matter.
         draws: how often proteins are drawn.
         seed: of the draws; the same proteins and seed give the same draws for every figure.
-        level: share of the draws between the two ends.
+        level: how often the interval is to hold the figure of all proteins like these.
         threshold: from which score on a residue is called; for f1, mcc, precision and recall, and only for these.
 
     Raises:
@@ -114,6 +118,10 @@ def interval(
             no sense.
     """
     codes, count = protein_codes(proteins)
+    if statistic == "auprc":
+        _check_settings(draws=draws, level=level)
+        influence = _auprc_influence(labels, scores, codes=codes, count=count, threshold=threshold)
+        return Interval(influence.value, *auprc_ends(influence, level), draws=0)
     weighted = _weighted(statistic, labels, scores, codes=codes, count=count, threshold=threshold)
     value, drawn = _drawn(weighted, count, draws=draws, seed=seed)
     return _interval(value, drawn, level)
@@ -131,7 +139,7 @@ def paired_interval(
     level: float = 0.95,
     thresholds: tuple[float, float] | None = None,
 ) -> Compared:
-    """Bootstrap by protein of two scores and of their difference, on the same residues and the same draws.
+    """Intervals by protein of two scores and of their difference, on the same residues and the same draws.
 
     Args:
         statistic: the figure.
@@ -145,9 +153,19 @@ def paired_interval(
         thresholds: of each score, for the figures of calls.
     """
     codes, count = protein_codes(proteins)
+    by_score = list(zip((first, second), thresholds or (None, None), strict=True))
+    if statistic == "auprc":
+        _check_settings(draws=draws, level=level)
+        return _compared_auprc(
+            *(
+                _auprc_influence(labels, scores, codes=codes, count=count, threshold=threshold)
+                for scores, threshold in by_score
+            ),
+            level=level,
+        )
     one, other = (
         _weighted(statistic, labels, scores, codes=codes, count=count, threshold=threshold)
-        for scores, threshold in zip((first, second), thresholds or (None, None), strict=True)
+        for scores, threshold in by_score
     )
     (one_value, ones), (other_value, others) = (
         _drawn(weighted, count, draws=draws, seed=seed) for weighted in (one, other)
@@ -193,7 +211,7 @@ def paired_mean_interval(
 
 
 def drawn_areas(
-    statistic: Literal["auprc", "auroc", "hra", "hra_raw"],
+    statistic: Literal["auroc", "hra", "hra_raw"],
     labels: ArrayLike,
     scores: ArrayLike,
     groups: ArrayLike,
@@ -284,10 +302,41 @@ def protein_codes(proteins: ArrayLike) -> tuple[Ints, int]:
     return np.repeat(code.astype(np.int64), np.diff(starts, append=len(names))), len(distinct)
 
 
-def _drawn(weighted: Weighted, count: int, *, draws: int, seed: int) -> tuple[float, Floats]:
-    """The figure of all proteins and that of each draw; no draws where there is nothing to draw from."""
+def _auprc_influence(
+    labels: ArrayLike, scores: ArrayLike, *, codes: Ints, count: int, threshold: float | None
+) -> Influence:
+    _check_rows(labels, codes)
+    if threshold is not None:
+        raise ValueError("auprc takes no threshold")
+    return auprc_influence(sort(labels, scores), codes, count)
+
+
+def _compared_auprc(first: Influence, second: Influence, *, level: float) -> Compared:
+    difference = Interval(first.value - second.value, *auprc_difference_ends(first, second, level), draws=0)
+    one, other = (Interval(each.value, *auprc_ends(each, level), draws=0) for each in (first, second))
+    return Compared(one, other, difference)
+
+
+def _check_settings(*, draws: int, level: float) -> None:
+    _check_draws(draws)
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, not {level}")
+
+
+def _check_draws(draws: int) -> None:
     if draws < 1:
         raise ValueError(f"draws must be at least 1, not {draws}")
+
+
+def _check_rows(labels: ArrayLike, codes: Ints) -> None:
+    residues = len(np.asarray(labels))
+    if len(codes) != residues:
+        raise ValueError(f"a protein must be given for each of {residues} residues, not {len(codes)}")
+
+
+def _drawn(weighted: Weighted, count: int, *, draws: int, seed: int) -> tuple[float, Floats]:
+    """The figure of all proteins and that of each draw; no draws where there is nothing to draw from."""
+    _check_draws(draws)
     (value,) = weighted(np.ones((1, count), np.int64)).tolist()
     if count < 2 or math.isnan(value):
         return value, np.full(draws, np.nan)
@@ -316,8 +365,7 @@ def _weighted(
     statistic: Statistic, labels: ArrayLike, scores: ArrayLike, *, codes: Ints, count: int, threshold: float | None
 ) -> Weighted:
     """The figure as a function of how often each protein counts."""
-    if len(codes) != len(np.asarray(labels)):
-        raise ValueError(f"a protein must be given for each of {len(np.asarray(labels))} residues, not {len(codes)}")
+    _check_rows(labels, codes)
     if statistic in _AREAS:
         if threshold is not None:
             raise ValueError(f"{statistic} takes no threshold")

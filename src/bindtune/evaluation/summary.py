@@ -84,16 +84,16 @@ def out_of_fold_summary(
         scored: out-of-fold residues by ion.
         baseline: (R,) by ion, what the composition baseline scores the same residues; an ion may be missing.
         method: of the threshold: youden, f1 or mcc.
-        draws: draws of proteins for the intervals.
+        draws: draws of proteins for intervals that are drawn; those of an AUPRC are not.
         seed: of the draws.
-        level: share of the draws inside an interval.
+        level: how often an interval is to hold the figure of all proteins like these.
 
     Returns:
         By ion, plain Python values with None for what is not defined: counts; `auprc` with its interval by protein;
         `auroc`, `hra`, `hra_raw` of all folds' residues together; `folds` with the mean and the population standard
         deviation over the folds where a figure is defined; `at_threshold` with the figures of the residues that chose
         the threshold, `cross_fitted` with those of residues that did not; the `baseline`'s AUPRC with its interval; and
-        the `gain` in AUPRC over it, from the same draws.
+        the `gain` in AUPRC over it, paired by protein.
     """
     return {
         ion: {
@@ -118,7 +118,7 @@ def summary_table(summary: Mapping[str, Mapping[str, Any]]) -> str:
     lines.insert(1, "-" * len(lines[0]))
     levels = [exact_percent(entry["auprc"]["level"]) for entry in summary.values()]
     notes = [
-        *[f"interval: {level} bootstrap of AUPRC by protein" for level in levels[:1]],
+        *[f"interval: {level}, studentised, of AUPRC by protein" for level in levels[:1]],
         "baseline: AUPRC of the residue's letter alone; a random order has the base rate",
         "* threshold of a fold chosen on the other folds; -: not defined",
     ]

@@ -52,9 +52,9 @@ def score_test_set(
     Args:
         residues: by ion.
         thresholds: by ion, chosen elsewhere; an ion without one has no figures of calls.
-        draws: of proteins, for the intervals.
+        draws: of proteins, for the intervals of every figure but auprc.
         seed: of the draws.
-        level: share of the draws inside an interval.
+        level: how often an interval is to hold the figure of all proteins like these.
 
     Returns:
         Plain values by ion and for "mean", None for what is not defined. An ion: counts, every figure, NAME_low and

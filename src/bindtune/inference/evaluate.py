@@ -29,8 +29,8 @@ from bindtune.inference.tables import read_predictions
 from bindtune.inference.trained_run import TrainedRun, read_run
 from bindtune.io.labels import UNKNOWN
 from bindtune.io.text import LONGEST_LINE
-from bindtune.reports.binding_charts import calibration_figure, threshold_figure
-from bindtune.reports.charts import save_png
+from bindtune.reports.binding_figures import calibration_figure, threshold_figure
+from bindtune.reports.png_charts import save_png
 from bindtune.runs.names import (
     AUDIT,
     FOLDS,
@@ -269,7 +269,7 @@ def _report(
     for ion, each in scored.items():
         _draw(ion, each.residues, run, out / PLOTS)
     notes = [
-        f"interval: {exact_percent(settings.level)} bootstrap of AUPRC by protein",
+        f"interval: {exact_percent(settings.level)}, studentised, of AUPRC by protein",
         "baseline: AUPRC of the residue's letter alone, fitted on training proteins; a random order has the base rate",
         "F1 and MCC: at the threshold that was chosen on the out-of-fold residues of the run; -: not defined",
     ]

@@ -1,4 +1,4 @@
-"""Figures of scores: areas with intervals that resample groups, paired differences, gain, and what follows in words."""
+"""Figures of scores: areas with intervals by group, paired differences, gain, and what follows in words."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bindtune.evaluation.bootstrap import Interval, drawn_areas, percentile_interval
+from bindtune.evaluation.bootstrap import Interval, drawn_areas, interval, paired_interval, percentile_interval
 from bindtune.probing.gain import gain_over
 
 Floats = NDArray[np.float64]
@@ -77,25 +77,24 @@ def compare_scores(
     labels, groups = windows.labels, windows.groups
     seed = key % 2**32
     drawn = {
-        (model, area): drawn_areas(area, labels, values, groups, draws=draws, seed=seed)  # type: ignore[arg-type]
-        for model, values in scores.items()
-        for area in AREAS
+        model: drawn_areas("auroc", labels, values, groups, draws=draws, seed=seed) for model, values in scores.items()
     }
     figures: list[Figure] = []
     for model, values in scores.items():
-        figures += [_figure(model, area, percentile_interval(*drawn[model, area])) for area in AREAS]
+        figures.append(_figure(model, "auroc", percentile_interval(*drawn[model])))
+        figures.append(_figure(model, "auprc", interval("auprc", labels, values, groups, draws=draws, seed=seed)))
         if model != composition:
             gain = gain_over(scores[composition], values, labels, windows.folds, key=key)
             both, alone = (
                 drawn_areas("auroc", labels, each, groups, draws=draws, seed=seed) for each in (gain.both, gain.alone)
             )
-            interval = percentile_interval(both[0] - alone[0] - gain.useless, both[1] - alone[1] - gain.useless)
-            figures.append(_figure(model, GAIN, interval))
+            ends = percentile_interval(both[0] - alone[0] - gain.useless, both[1] - alone[1] - gain.useless)
+            figures.append(_figure(model, GAIN, ends))
     for model, against in pairs:
-        for area in AREAS:
-            (first, firsts), (second, seconds) = drawn[model, area], drawn[against, area]
-            found = percentile_interval(first - second, firsts - seconds)
-            figures.append(_figure(model, area + DIFFERENCE, found, against=against))
+        (first, firsts), (second, seconds) = drawn[model], drawn[against]
+        auprc = paired_interval("auprc", labels, scores[model], scores[against], groups, draws=draws, seed=seed)
+        differences = {"auroc": percentile_interval(first - second, firsts - seconds), "auprc": auprc.difference}
+        figures += [_figure(model, area + DIFFERENCE, differences[area], against=against) for area in AREAS]
     return figures
 
 

@@ -87,7 +87,7 @@ def run_card(run: Path) -> str:
         about = (f"{what}. `fold_1` holds the {_weights(config)} of {_epoch_words(config)}.",)
     note = (
         "Out of fold: each protein is predicted by the fold that did not train on it. A random order of residues has "
-        "the base rate as its AUPRC; the interval is a bootstrap over proteins."
+        "the base rate as its AUPRC; the interval is by protein."
     )
     loading = "```\nbindtune predict --run FOLDER --fasta proteins.fa --out predictions\n```"
     if not summary:

@@ -7,11 +7,12 @@ from bindtune import __version__
 from bindtune.evaluation.figure_text import number
 from bindtune.outputs import output_file
 from bindtune.reports import compare_binding, compare_pretraining, compare_probe, page
-from bindtune.reports.charts import Span, spans_svg
+from bindtune.reports.charts import Span
 from bindtune.reports.compared_runs import Comparison, Difference, Run, Setting, differing_settings, read_runs
 from bindtune.reports.page import Chart, Charts, Page, Section, Table, Text
 from bindtune.reports.report_run import started, version
 from bindtune.reports.run_settings import shown
+from bindtune.reports.svg_charts import spans_svg
 
 DRAWS, _SEED = 500, 1
 _HEADS = ("figure", "run", "reference", "difference", "95 % interval", "p", "higher", "lower")
@@ -81,13 +82,21 @@ def _doubts(runs: Sequence[Run], comparison: Comparison) -> list[str]:
     return [*comparison.doubts, *version_doubts, _ONE_RUN.format(unit=comparison.unit)]
 
 
+_AUPRC_NOTE = " An AUPRC is not drawn: its interval is Student's t, from what each of the {unit} adds to it."
+
+
+def _has_auprc(comparison: Comparison) -> bool:
+    return any(row.figure == "AUPRC" for row in comparison.rows)
+
+
 def _notes(comparison: Comparison) -> list[str]:
     unit = comparison.unit
     overlap = " Windows that overlap are no independent observations: where they do, intervals are too narrow."
     return [
         "difference: the run's figure less the reference's (A).",
         f"95 % interval: percentile bootstrap of the difference, {DRAWS} draws of {unit} with replacement, the same "
-        f"draws for both runs.{overlap if unit == 'windows' else ''}",
+        f"draws for both runs.{_AUPRC_NOTE.format(unit=unit) if _has_auprc(comparison) else ''}"
+        f"{overlap if unit == 'windows' else ''}",
         f"test: Wilcoxon's signed-rank test, two-sided, over {unit} that have the figure; higher and lower: in how "
         f"many of them the run's figure is. {len(comparison.rows)} tests, and no correction for their number.",
     ]

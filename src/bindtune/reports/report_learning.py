@@ -7,8 +7,9 @@ from pathlib import Path
 from bindtune.errors import InputError
 from bindtune.evaluation.epoch_selection import NAMES, Metric, kept_epoch, score_of
 from bindtune.evaluation.figure_text import UNDEFINED, number
-from bindtune.reports.charts import Line, LineChart, svg
+from bindtune.reports.charts import Line, LineChart
 from bindtune.reports.page import Block, Chart, Charts, Collapsed, Notice, Section, Table, Text
+from bindtune.reports.svg_charts import svg
 from bindtune.runs.names import HISTORY, METRICS, in_folds
 from bindtune.runs.reading import as_number, read_csv
 

@@ -7,10 +7,11 @@ from typing import Any
 from bindtune.data.masking_strategies import STRATEGIES
 from bindtune.errors import InputError
 from bindtune.evaluation.figure_text import UNDEFINED, exact_percent, number, percent
-from bindtune.reports.charts import Band, Level, Line, LineChart, svg
+from bindtune.reports.charts import Band, Level, Line, LineChart
 from bindtune.reports.page import Block, Chart, Charts, Collapsed, Notice, Page, Section, Table, Text, Tile
 from bindtune.reports.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
 from bindtune.reports.run_settings import masking_goals, masking_mode, masking_words
+from bindtune.reports.svg_charts import svg
 from bindtune.runs.names import ALL_RESULTS, PROVENANCE, TRAINER_STATE, checkpoint_folders
 from bindtune.runs.reading import as_number, read_json
 

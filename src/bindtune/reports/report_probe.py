@@ -5,10 +5,11 @@ from string import ascii_uppercase
 from typing import Any
 
 from bindtune.evaluation.figure_text import interval, number
-from bindtune.reports.charts import Span, spans_svg
+from bindtune.reports.charts import Span
 from bindtune.reports.page import Block, Chart, Charts, Notice, Page, Section, Table, Text, Tile
 from bindtune.reports.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
 from bindtune.reports.run_settings import flatten
+from bindtune.reports.svg_charts import spans_svg
 from bindtune.runs.names import LEAKS, METRICS, SUMMARY
 from bindtune.runs.reading import as_number, read_csv, read_json, read_yaml
 

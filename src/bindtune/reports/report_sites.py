@@ -90,7 +90,10 @@ def track(rows: OutOfFold, *, ion: str, threshold: float, why: str) -> Track:
     name, length = rows.proteins[rows.protein[0]], int(rows.position[-1])
     true, called = rows.label == 1, rows.probability >= threshold
     outcome = true.astype(int) * 2 + called * 1  # 0 quiet, 1 false, 2 missed, 3 hit
-    names = [f"{letter}{position}" for letter, position in zip(rows.letters(), rows.position.tolist(), strict=True)]
+    names = [
+        f"{letter}{position}"
+        for letter, position in zip(rows.letters().astype(str), rows.position.tolist(), strict=True)
+    ]
     listed = np.flatnonzero(outcome)
     marks = tuple(
         Mark(names[i], number(float(rows.probability[i]), 2), str(KINDS[outcome[i]])) for i in listed.tolist()

@@ -62,6 +62,8 @@ class OutOfFold:
 
     def take(self, chosen: NDArray[Any] | slice) -> "OutOfFold":
         """Some of the rows, by mask, by index or by slice."""
+        if not isinstance(chosen, slice) and chosen.dtype == np.bool_:
+            chosen = np.flatnonzero(chosen)  # looked up once for all columns
         columns = (*_NAMES, "position", "label", "probability", "fold")
         return OutOfFold(
             self.proteins, self.ions, self.residues, **{name: getattr(self, name)[chosen] for name in columns}
@@ -80,9 +82,9 @@ class OutOfFold:
         """The folds that have rows, in order."""
         return np.flatnonzero(np.bincount(self.fold)).tolist()
 
-    def letters(self) -> NDArray[np.str_]:
-        """(R,) one-letter codes."""
-        return np.array(self.residues)[self.residue] if len(self) else np.empty(0, "U1")
+    def letters(self) -> NDArray[np.bytes_]:
+        """(R,) one-letter codes in ASCII, a byte each."""
+        return np.array(self.residues, "S1")[self.residue] if len(self) else np.empty(0, "S1")
 
 
 def read_out_of_fold(run: Path) -> OutOfFold | None:
@@ -108,6 +110,7 @@ def read_out_of_fold(run: Path) -> OutOfFold | None:
             columns[name] = _wide_enough(columns.get(name), rows, values.dtype)
             columns[name][start : start + len(table)] = values
         start += len(table)
+    pa.default_memory_pool().release_unused()  # Arrow would keep what the batches took
     order = _by_ion_and_probability(columns["ion"], columns["probability"])
     for name in COLUMNS:
         columns[name] = columns[name][order]
@@ -185,7 +188,7 @@ def _checked(table: pa.Table, path: Path) -> pa.Table:
         if len(odd_numbers):
             raise InputError(path, None, f"{name}: expected numbers from {low} to {high:,}, found {odd_numbers[0]}")
     label, probability = table["label"].to_numpy(), table["probability"].to_numpy()
-    if not np.isin(label, (0, 1)).all():
+    if not ((label == 0) | (label == 1)).all():
         raise InputError(path, None, "has labels that are neither 0 nor 1")
     if not ((probability >= 0) & (probability <= 1)).all():
         raise InputError(path, None, "has probabilities outside 0 to 1")

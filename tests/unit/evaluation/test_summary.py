@@ -102,7 +102,7 @@ def test_table(summary: dict[str, dict]) -> None:
     assert words[4:6] == [f"{zinc['base_rate']:.4f}", f"{zinc['auprc']['value']:.3f}"]
     assert words[9] == f"{zinc['baseline']['auprc']['value']:.3f}"
     assert lines[3].split()[4:] == ["0.0000", *["-"] * 7]
-    assert "95 % bootstrap" in lines[4]
+    assert "interval: 95 %, studentised" in lines[4]
     assert summary_table({}).splitlines()[0].startswith("ion")
 
 

@@ -1,13 +1,17 @@
 """Charts stand in a page: in its colours, with ids that are theirs alone, and load nothing."""
 
 import doctest
+import json
+import math
 import re
+from typing import Any
 
 import numpy as np
 import pytest
 
-from bindtune.reports import charts
-from bindtune.reports.charts import SERIES, Band, Level, Line, LineChart, Span, colour_of, spans_svg, svg
+from bindtune.reports import svg_charts
+from bindtune.reports.charts import SERIES, Band, Level, Line, LineChart, Span
+from bindtune.reports.svg_charts import colour_of, spans_svg, svg, ticks
 
 
 def chart() -> str:
@@ -19,7 +23,7 @@ def test_colours_are_the_pages() -> None:
     drawing = chart()
     assert "var(--s1)" in drawing
     assert "var(--s2)" in drawing
-    assert not re.search(r"#000[12][0-9a-f]{2}", drawing)
+    assert not re.search(r"(?:fill|stroke): #", drawing)
 
 
 def test_ids_are_unique_and_every_reference_has_its_target() -> None:
@@ -37,12 +41,11 @@ def test_nothing_is_loaded_and_text_is_escaped() -> None:
     assert "loss &lt; 3" in drawing
     assert set(re.findall(r"https?://[^\"]+", drawing)) <= {
         "http://www.w3.org/2000/svg",
-        "http://www.w3.org/1999/xlink",
     }
 
 
 def test_colours_go_round_but_never_to_ink() -> None:
-    assert [colour_of(n) for n in (0, 1, SERIES - 1)] == ["#000100", "#000101", "#000107"]
+    assert [colour_of(n) for n in (0, 1, SERIES - 1)] == ["var(--s0)", "var(--s1)", "var(--s7)"]
     assert colour_of(SERIES) == colour_of(1)
     assert colour_of(2 * SERIES - 1) == colour_of(1)
 
@@ -62,5 +65,52 @@ def test_spans_stand_where_their_numbers_are() -> None:
     assert (first[1] + second[0]) / 2 == pytest.approx(zero, abs=0.01)
 
 
+def values(drawing: str) -> dict[str, Any]:
+    (data,) = re.findall(r'<script type="application/json">(.*?)</script>', drawing)
+    return dict(json.loads(data))
+
+
+def test_values_stand_beside_the_drawing_and_end_no_element() -> None:
+    curve = Line([1, 2, 3], [0.5, math.nan, 0.25], "</script><b>", 1, notes=("5", "6", "7"))
+    drawing = str(svg(LineChart([curve], "epoch", "loss")))
+    assert drawing.count("</script>") == 1
+    assert values(drawing) == {
+        "x": "epoch",
+        "y": "loss",
+        "curves": [{"name": "</script><b>", "x": [1, 2, 3], "y": [0.5, None, 0.25], "notes": ["5", "6", "7"]}],
+    }
+
+
+def test_points_lie_where_the_limits_say() -> None:
+    drawing = str(svg(LineChart([Line([0, 10, 20], [1.0, 3.0, math.nan], "a", 1)], "step", "loss")))
+    left, top, right, low = map(float, re.findall(r'data-box="([^"]+)"', drawing)[0].split())
+    x_low, x_high, y_low, y_high = map(float, re.findall(r'data-limits="([^"]+)"', drawing)[0].split())
+    (path,) = re.findall(r'd="(M [\d. L]+)" style="fill: none; stroke: var\(--s1\)', drawing)
+    x1, y1, x2, y2 = map(float, re.findall(r"[\d.]+", path))
+    for (x, y), (step, loss) in zip([(x1, y1), (x2, y2)], [(0, 1.0), (10, 3.0)], strict=True):
+        assert x_low + (x - left) / (right - left) * (x_high - x_low) == pytest.approx(step, abs=0.05)
+        assert y_low + (low - y) / (low - top) * (y_high - y_low) == pytest.approx(loss, abs=0.02)
+    assert x_low < 0 < 10 < x_high
+    assert y_low < 1 < 3 < y_high
+
+
+@pytest.mark.parametrize(
+    ("ends", "whole", "labels"),
+    [
+        ((0.9, 3.1), True, ["1", "2", "3"]),
+        ((-0.004, 0.011), False, ["-0.004", "-0.002", "0.000", "0.002", "0.004", "0.006", "0.008", "0.010"]),
+        ((2.4e-5, 3.1e-5), False, [f"{tenth / 10:.1f}e-05" for tenth in range(24, 32)]),
+        ((0, 643_461), True, ["0", "100,000", "200,000", "300,000", "400,000", "500,000", "600,000"]),
+    ],
+)
+def test_ticks_are_round(ends: tuple[float, float], whole: bool, labels: list[str]) -> None:
+    assert [label for _, label in ticks(*ends, whole=whole)] == labels
+
+
+def test_a_chart_without_curves_says_so() -> None:
+    drawing = str(svg(LineChart((), "epoch", "loss", absence="not defined")))
+    assert ">not defined</text>" in drawing
+
+
 def test_example() -> None:
-    assert doctest.testmod(charts) == doctest.TestResults(failed=0, attempted=1)
+    assert doctest.testmod(svg_charts) == doctest.TestResults(failed=0, attempted=4)

@@ -249,7 +249,8 @@ class TestBinding:
         folders = [binding(EVIL.replace("/", "-"), rows(signal=1.0)), binding("b", rows(signal=2.0), lora=None)]
         text = compare_runs(folders, tmp_path / "c.html")
         shown = (tmp_path / "c.html").read_text()
-        assert "<script" not in shown
+        assert set(re.findall(r"<script[^>]*>", shown)) <= {'<script type="application/json">', "<script>"}
+        assert EVIL not in shown
         assert "B differs from A in one setting: lora (r=16, alpha=32.0, dropout=0.05, bias=none" in text
         for words in (text, re.sub(r"<style>.*?</style>|<[^>]+>", " ", shown, flags=re.DOTALL)):
             assert not re.search(r"\b(gain|better|worse|improve\w*|outperform\w*|significant\w*|win\w*)\b", words)

@@ -52,7 +52,7 @@ def test_rows_come_by_ion_and_falling_probability(
     assert np.shares_memory(zinc.probability, table.probability)
     assert (len(zinc), zinc.count_proteins(), zinc.fold_numbers()) == (3, 2, [1, 2])
     assert zinc.of_protein(0).position.tolist() == [1, 2]
-    assert "".join(zinc.letters()) == "CDH"
+    assert "".join(zinc.letters().astype(str)) == "CDH"
     assert len(table.of("MG")) == 0
     assert table.label.itemsize == table.ion.itemsize == 1
 

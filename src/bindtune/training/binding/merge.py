@@ -18,9 +18,9 @@ from bindtune.evaluation.baseline import out_of_fold_residues
 from bindtune.evaluation.scored_residues import ScoredResidues, by_ion
 from bindtune.evaluation.summary import out_of_fold_summary, summary_table
 from bindtune.evaluation.thresholds import METHODS, global_thresholds
-from bindtune.reports.binding_charts import calibration_figure, threshold_figure
+from bindtune.reports.binding_figures import calibration_figure, threshold_figure
 from bindtune.reports.card_binding import write_run_card
-from bindtune.reports.charts import save_png
+from bindtune.reports.png_charts import save_png
 from bindtune.runs.exclusive import taking_turns
 from bindtune.runs.kinds import require_run
 from bindtune.runs.names import (

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bindtune.reports.binding_charts import save_fold_plots
+from bindtune.reports.binding_figures import save_fold_plots
 from bindtune.runs.names import HISTORY, LOGS, PLOTS, fold_folder
 from bindtune.runs.writing import writing
 from bindtune.training.binding import fold_files
