@@ -23,6 +23,7 @@ from bindtune.config import (
     PredictConfig,
     PretrainConfig,
     ProbeConfig,
+    ScanConfig,
     ScoreConfig,
     SitesConfig,
     WindowsConfig,
@@ -252,6 +253,16 @@ def evaluate(config: Path | None, options: dict[str, Any]) -> None:
     from bindtune.inference.evaluate import evaluate
 
     _say(evaluate(settings))
+
+
+@app.command()
+@with_options(ScanConfig)
+def scan(config: Path | None, options: dict[str, Any]) -> None:
+    """Scan a protein: what each substitution does to the probabilities of its binding sites."""
+    settings = load(ScanConfig, config=config, options=options)
+    from bindtune.inference.scan import scan
+
+    _say(scan(settings))
 
 
 @app.command()

@@ -15,6 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
+STRUCTURE = """\
+ATOM      1  NE2 HIS A   1      -2.100   0.000   0.000  1.00  9.00           N
+ATOM      2  SG  CYS A   2       2.300   0.000   0.000  1.00  9.00           S
+ATOM      3  CA  GLY A   3       9.000   0.000   0.000  1.00  9.00           C
+HETATM    4 ZN    ZN A   4       0.000   0.000   0.000  1.00  9.00          ZN
+"""
+"""Two residues that hold a zinc ion, and one that does not."""
 
 
 def write_inputs(inputs: Path, mark: str) -> None:
@@ -33,6 +40,8 @@ def write_inputs(inputs: Path, mark: str) -> None:
     (folder / f"proteins{mark}.fa").write_text("".join(f">{n} one\n{s}\n" for n, s in pairs), encoding="utf-8")
     (folder / f"parent{mark}.fa").write_text(f">{names[0]}\n{sequences[0]}\n", encoding="utf-8")
     (folder / f"variants{mark}.txt").write_text(f"{sequences[0][0]}1C\n", encoding="utf-8")
+    (folder / f"structures{mark}").mkdir()
+    (folder / f"structures{mark}" / f"zinc{mark}.pdb").write_text(STRUCTURE, encoding="ascii")
     (folder / f"msa{mark}").mkdir()
     rows = "".join(f">h{n}\n{sequences[0][:9]}{''.join(drawn.choices(LETTERS, k=16))}\n" for n in (1, 2))
     alignment = f">{names[0]}\n{sequences[0]}\n{rows}"
@@ -65,6 +74,10 @@ def commands(mark: str) -> Iterator[list[str]]:
     yield ["merge", f"run{mark}"]
     tested = ["--run", f"run{mark}", "--msa-dir", inputs["msa"]]
     yield ["predict", *tested, "--fasta", f"in{mark}/proteins{mark}.fa", "--out", f"predicted{mark}"]
+    yield ["scan", *tested, "--fasta", f"in{mark}/parent{mark}.fa", "--positions", "3", "--out", f"scanned{mark}"]
+    yield ["align", "--fasta", f"in{mark}/parent{mark}.fa", "--database", f"in{mark}/proteins{mark}.fa",
+           "--labels", f"in{mark}/ZN{mark}.fa", "--iterations", "1", "--out", f"aligned{mark}"]  # fmt: skip
+    yield ["sites", "--structures", f"in{mark}/structures{mark}", "--ions", "ZN", "--out", f"labels{mark}"]
     yield ["evaluate", *tested, "--fasta", f"in{mark}/{{ION}}{mark}.fa", "--out", f"evaluated{mark}"]
     shutil.copytree(f"run{mark}", "other")
     settings = (Path("other") / "config.yaml").read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ FOLDERS = {
     "pretrain": "pretrain --model_name_or_path none --train_file none --output_dir",
     "predict": "predict --run {run} --fasta none.fa --out",
     "evaluate": "evaluate --run {run} --fasta ZN_test.fa --ions ZN --out",
+    "scan": "scan --run {run} --fasta none.fa --out",
     "export": "export {run}/fold_1 --out",
     "smoke": "smoke --out",
     "demo": "demo --out",

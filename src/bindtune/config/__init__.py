@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from bindtune.config.align import AlignConfig
-from bindtune.config.inference import EvaluateConfig, InferenceConfig, PredictConfig
+from bindtune.config.inference import EnsembleConfig, EvaluateConfig, InferenceConfig, PredictConfig, ScanConfig
 from bindtune.config.pretraining import PretrainConfig
 from bindtune.config.probe import ProbeConfig
 from bindtune.config.settings import Settings, build, dump, load, read_yaml
@@ -25,12 +25,14 @@ __all__ = [
     "BindingConfig",
     "ContextSettings",
     "EmbedConfig",
+    "EnsembleConfig",
     "EvaluateConfig",
     "InferenceConfig",
     "LoraSettings",
     "PredictConfig",
     "PretrainConfig",
     "ProbeConfig",
+    "ScanConfig",
     "ScoreConfig",
     "Settings",
     "SitesConfig",

@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "BindingConfig",
     "predict": "PredictConfig",
     "evaluate": "EvaluateConfig",
+    "scan": "ScanConfig",
     "embed": "EmbedConfig",
     "score": "ScoreConfig",
 }

@@ -1,4 +1,4 @@
-"""Settings of `bindtune predict` and `bindtune evaluate`."""
+"""Settings of `bindtune predict`, `bindtune evaluate` and `bindtune scan`."""
 
 import re
 from pathlib import Path
@@ -9,9 +9,12 @@ from pydantic import Field, field_validator, model_validator
 from bindtune.config.binding import CHUNK_OVERLAP
 from bindtune.config.settings import Count, Fraction, Settings
 
+AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
+_POSITIONS = re.compile(r"\s*[1-9]\d{0,8}(-[1-9]\d{0,8})?\s*(,\s*[1-9]\d{0,8}(-[1-9]\d{0,8})?\s*)*", re.ASCII)
 
-class InferenceConfig(Settings):
-    """Settings that predict and evaluate share."""
+
+class EnsembleConfig(Settings):
+    """Settings of every command that predicts with the folds of a run."""
 
     run: Path
     """Run folder of bindtune train, with all its folds."""
@@ -47,10 +50,6 @@ class InferenceConfig(Settings):
     cache_dir: Path | None = None
     """Folder for alignments in a form that is fast to read. By default it is a temporary folder in the output
     folder."""
-    shard_proteins: Count = 2000
-    """Proteins between saved parts. A stopped command loses at most this many."""
-    shard_residues: Count = 200_000
-    """Residues between saved parts."""
 
     @field_validator("ions", mode="before", json_schema_input_type=str | list[str] | None)
     @classmethod
@@ -67,6 +66,15 @@ class InferenceConfig(Settings):
         if value is not None and (not value or len(set(value)) < len(value)):
             raise ValueError("expected names of ions, each once")
         return value
+
+
+class InferenceConfig(EnsembleConfig):
+    """Settings that predict and evaluate share."""
+
+    shard_proteins: Count = 2000
+    """Proteins between saved parts. A stopped command loses at most this many."""
+    shard_residues: Count = 200_000
+    """Residues between saved parts."""
 
 
 class PredictConfig(InferenceConfig):
@@ -119,3 +127,51 @@ class EvaluateConfig(InferenceConfig):
     """Bootstrap draws of proteins for the intervals of every figure but AUPRC, whose interval needs no draws."""
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """How often an interval is to hold the figure of all proteins like these."""
+
+
+class ScanConfig(EnsembleConfig):
+    """What substitutions do to the binding sites of a protein."""
+
+    fasta: Path
+    """Proteins: FASTA, plain or gzipped."""
+    protein: str | None = None
+    """Name of the protein to scan. It may be left out where the file holds one."""
+    positions: str | None = None
+    """Residues to substitute, such as 90-120 or 94,96,119. They count from 1. By default all residues."""
+    to: str = AMINO_ACIDS
+    """Residues to substitute by, one letter each. A gives an alanine scan."""
+    variants: Path | None = None
+    """File of variants instead, one in each line: A24G, or several substitutions joined with ':'."""
+    sites: str | None = None
+    """Residues whose probabilities are followed, such as 94,96,119. By default those that the run's thresholds call,
+    and for an ion without a call its most probable residue."""
+    tsv: bool = True
+    """Write scan.tsv beside scan.parquet."""
+    part_variants: Count = 1000
+    """Variants between saved parts. A stopped command loses at most this many."""
+
+    @field_validator("positions", "sites", mode="before")
+    @classmethod
+    def _a_number_is_a_position(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("positions", "sites")
+    @classmethod
+    def _positions(cls, value: str | None) -> str | None:
+        if value is not None and not _POSITIONS.fullmatch(value):
+            raise ValueError(f"expected residues such as 90-120 or 94,96,119, found {value[:40]!r}")
+        return value
+
+    @field_validator("to")
+    @classmethod
+    def _amino_acids(cls, value: str) -> str:
+        letters = "".join(dict.fromkeys(value.upper().replace(",", "").replace(" ", "")))
+        if not letters or (odd := letters.strip(AMINO_ACIDS)):
+            raise ValueError(f"expected letters of the 20 amino acids, found {(odd if letters else value)[:20]!r}")
+        return letters
+
+    @model_validator(mode="after")
+    def _one_choice_of_variants(self) -> Self:
+        if self.variants is not None and (without := {"positions", "to"} & self.model_fields_set):
+            raise ValueError(f"{min(without)} has no effect with variants: leave it out")
+        return self

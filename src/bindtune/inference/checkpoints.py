@@ -170,9 +170,17 @@ class _FoldModel(E1ForResidueClassification):
 
     def forward(self, *args: Any, **kwargs: Any) -> E1ResidueClassificationOutput:
         """As in `E1ForResidueClassification`."""
+        self._use_own_adapter()
+        return super().forward(*args, **kwargs)
+
+    def cache_context(self, **ids: Tensor) -> Any:
+        """As in `E1ForResidueClassification`."""
+        self._use_own_adapter()
+        return super().cache_context(**ids)
+
+    def _use_own_adapter(self) -> None:
         if self._adapter is not None:
             use_adapter(self._original_model, self._adapter)
-        return super().forward(*args, **kwargs)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
-from bindtune.config import InferenceConfig
+from bindtune.config import EnsembleConfig, InferenceConfig
 from bindtune.data.protein.alignments import AlignmentCounts, Alignments
 from bindtune.data.protein.input_files import alignment_files, unmatched
 from bindtune.data.protein.protein_rows import RowSpec, count_aligned, row_spec
@@ -125,8 +125,8 @@ def run_job(
         ConfigError: the folder holds predictions of other proteins, alignments, models or settings.
         InputError: an alignment cannot be read or is of another protein, or there is no folder of them.
     """
-    models = _load(settings, run)
-    wanted = _manifest(settings, run, source, models)
+    models = load_models(settings, run)
+    wanted = job_manifest(settings, run, source, models, _cut(settings, source))
     done = _compare(settings.out / MANIFEST, wanted)
     processes.wait()  # every process has looked before the first one writes
     if done is not None:
@@ -135,9 +135,9 @@ def run_job(
             _clean(settings.out)
         return done
     if processes.is_first:
-        _sign(settings, run, source, models.ensemble, wanted)
+        sign(settings, run, source, models.ensemble, wanted)
     processes.wait()
-    spec = _spec(settings, run, models)
+    spec = prediction_spec(settings, run, models)
     _predict_parts(settings, run, source, models=models, spec=spec, processes=processes)
     processes.wait()
     counts = PredictionCounts()
@@ -162,19 +162,19 @@ def run_share(
         ConfigError: the folder holds predictions of other proteins, alignments, models or settings.
         InputError: an alignment cannot be read or is of another protein, or there is no folder of them.
     """
-    models = _load(settings, run)
-    wanted = _manifest(settings, run, source, models)
+    models = load_models(settings, run)
+    wanted = job_manifest(settings, run, source, models, _cut(settings, source))
     done = None
     if processes.is_first:
         with taking_turns(settings.out / PARTS):  # shares that begin together sign one after the other
             done = _compare(settings.out / MANIFEST, wanted)
             if done is None:
-                _sign(settings, run, source, models.ensemble, wanted)
+                sign(settings, run, source, models.ensemble, wanted)
     processes.wait()
     if not processes.is_first:
         done = _compare(settings.out / MANIFEST, wanted)
     if done is None:
-        spec = _spec(settings, run, models)
+        spec = prediction_spec(settings, run, models)
         _predict_parts(settings, run, source, models=models, spec=spec, processes=processes, share=share)
     processes.wait()
     total = sum(1 for _ in _shards(settings, source))
@@ -182,7 +182,7 @@ def run_share(
 
 
 @dataclass(frozen=True)
-class _Models:
+class JobModels:
     """The models of a job, what makes their batches, and where they compute."""
 
     ensemble: Ensemble
@@ -190,7 +190,13 @@ class _Models:
     device: torch.device
 
 
-def _load(settings: InferenceConfig, run: TrainedRun) -> _Models:
+def load_models(settings: EnsembleConfig, run: TrainedRun) -> JobModels:
+    """Load the folds of a run.
+
+    Raises:
+        CheckpointError: a fold cannot be loaded, or lacks an ion of the run.
+        ConfigError: there is no such device.
+    """
     device = choose_device(settings.device)
     ensemble = load_ensemble_models(settings.run, run.config.training.num_folds, device, base_model=settings.base_model)
     absent = [ion for ion in run.ions if ion not in ensemble.ion_types]
@@ -199,7 +205,7 @@ def _load(settings: InferenceConfig, run: TrainedRun) -> _Models:
     preparer = ensemble.preparer()
     if settings.msa_dir is not None and not preparer.reads_homologs:
         log.warning("the encoder reads one protein at a time: msa_dir has no effect")
-    return _Models(ensemble, preparer, device)
+    return JobModels(ensemble, preparer, device)
 
 
 def _clean(out: Path) -> None:
@@ -209,15 +215,30 @@ def _clean(out: Path) -> None:
     (out / INPUT_COPY).unlink(missing_ok=True)
 
 
-def _manifest(settings: InferenceConfig, run: TrainedRun, source: ProteinSource, models: _Models) -> dict[str, Any]:
+def job_manifest(
+    settings: EnsembleConfig,
+    run: TrainedRun,
+    source: ProteinSource,
+    models: JobModels,
+    shards: Iterable[list[NamedSequence]],
+) -> dict[str, Any]:
+    """What predictions follow from: proteins, alignments, models, thresholds and settings.
+
+    Args:
+        settings: of the command.
+        run: the run.
+        source: the proteins.
+        models: of the run.
+        shards: the proteins again, some at a time.
+    """
     values = settings.model_dump(mode="json")
     return {
         "input": {"sha256": source.sha256, "proteins": source.count, "residues": source.residues},
-        "alignments": _digest(settings, run, source, models.preparer),
+        "alignments": _digest(settings, run, shards, models.preparer),
         "models": {name: sha256(path) for name, path in models.ensemble.files().items()},
         "base_model": models.ensemble.base_hashes(),
         "thresholds": run.thresholds,
-        "settings": {**{name: values[name] for name in _BINDING}, "ions": list(run.ions)},
+        "settings": {**{name: values[name] for name in _BINDING if name in values}, "ions": list(run.ions)},
     }
 
 
@@ -228,15 +249,19 @@ def _compare(path: Path, wanted: dict[str, Any]) -> PredictionCounts | None:
     try:
         found = read_json(path)
         done = None if found.get("done") is None else PredictionCounts.of_document(found["done"])
-        differing = [name for name, value in wanted.items() if found.get(name) != value]
+        differing = differences(found, wanted)
     except (TypeError, AttributeError) as error:
         raise InputError(path, None, f"no manifest of predictions: {error}") from error
     if differing and done is None and not part_files(path.parent / PARTS):
         return None  # nothing was predicted yet
     if differing:
-        details = "; ".join(_difference(name, found.get(name), wanted[name]) for name in differing)
-        raise ConfigError(f"{path.parent} holds other predictions: {details}; choose another --out")
+        raise ConfigError(f"{path.parent} holds other predictions: {'; '.join(differing)}; choose another --out")
     return done if (path.parent / PREDICTIONS).is_file() else None
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between two manifests, in words."""
+    return [_difference(name, before.get(name), now[name]) for name in now if before.get(name) != now[name]]
 
 
 def _difference(name: str, before: Any, now: Any) -> str:
@@ -246,7 +271,7 @@ def _difference(name: str, before: Any, now: Any) -> str:
     return f"{name} {'are' if name.endswith('s') else 'is'} not the same"
 
 
-def _sign(settings: InferenceConfig, run: TrainedRun, source: ProteinSource, ensemble: Ensemble, wanted: Any) -> None:
+def sign(settings: EnsembleConfig, run: TrainedRun, source: ProteinSource, ensemble: Ensemble, wanted: Any) -> None:
     """Leave the manifest, where everything came from, and the notice."""
     out = settings.out
     inputs = {**source.files, "run settings": run.folder / CONFIG, **ensemble.files()}
@@ -260,7 +285,8 @@ def _sign(settings: InferenceConfig, run: TrainedRun, source: ProteinSource, ens
     write_text(out / MANIFEST, json.dumps(wanted, indent=2) + "\n")
 
 
-def _spec(settings: InferenceConfig, run: TrainedRun, models: _Models) -> PredictionSpec:
+def prediction_spec(settings: EnsembleConfig, run: TrainedRun, models: JobModels) -> PredictionSpec:
+    """How proteins are predicted, by the settings of a command and those of the run."""
     sampling = run.config.training.validation_context.model_dump()
     for name in ("max_num_samples", "max_query_length", "max_token_length"):
         value = getattr(settings, name)
@@ -277,10 +303,13 @@ def _spec(settings: InferenceConfig, run: TrainedRun, models: _Models) -> Predic
     )
 
 
+def _cut(settings: InferenceConfig, source: ProteinSource) -> Iterator[list[NamedSequence]]:
+    return cut_shards(source.proteins(), most_proteins=settings.shard_proteins, most_residues=settings.shard_residues)
+
+
 def _shards(settings: InferenceConfig, source: ProteinSource) -> Iterator[tuple[Path, list[NamedSequence]]]:
     """Each shard with its part."""
-    cut = cut_shards(source.proteins(), most_proteins=settings.shard_proteins, most_residues=settings.shard_residues)
-    for number, shard in enumerate(cut):
+    for number, shard in enumerate(_cut(settings, source)):
         yield settings.out / PARTS / part_file(number), shard
 
 
@@ -289,7 +318,7 @@ def _predict_parts(
     run: TrainedRun,
     source: ProteinSource,
     *,
-    models: _Models,
+    models: JobModels,
     spec: PredictionSpec,
     processes: Processes,
     share: Share = ALL,
@@ -312,7 +341,7 @@ def _predict_parts(
                 ensemble=ensemble,
                 preparer=preparer,
                 spec=spec,
-                alignments=_alignments(settings, run, shard, preparer),
+                alignments=shard_alignments(settings, run, shard, preparer),
                 progress=bar.update,
             )
             for column, ion in enumerate(run.ions):
@@ -321,9 +350,14 @@ def _predict_parts(
             write_part(part, shard, scores, ions=run.ions, thresholds=run.thresholds, about=about)
 
 
-def _alignments(
-    settings: InferenceConfig, run: TrainedRun, shard: list[NamedSequence], preparer: BatchPreparer
+def shard_alignments(
+    settings: EnsembleConfig, run: TrainedRun, shard: list[NamedSequence], preparer: BatchPreparer
 ) -> Alignments | None:
+    """The alignments of some proteins, read and checked; None where none are read.
+
+    Raises:
+        InputError: an alignment cannot be read or is of another protein.
+    """
     if not _reads_alignments(settings, preparer):
         return None
     bound = run.config.training.validation_context.neighbor_similarity_lower_bound
@@ -334,13 +368,15 @@ def _alignments(
     return alignments
 
 
-def _digest(settings: InferenceConfig, run: TrainedRun, source: ProteinSource, preparer: BatchPreparer) -> str | None:
+def _digest(
+    settings: EnsembleConfig, run: TrainedRun, shards: Iterable[list[NamedSequence]], preparer: BatchPreparer
+) -> str | None:
     """Hash of what the alignments of all proteins hold, and of whose they are; None where none is read."""
     if not _reads_alignments(settings, preparer):
         return None
     content = hashlib.sha256()
     names, matched = list[str](), False
-    for _, shard in _shards(settings, source):
+    for shard in shards:
         names += [protein.name for protein in shard]
         for name, path in _alignment_paths(settings, run, shard).items():
             matched = True
@@ -361,17 +397,17 @@ def _count_aligned(
 ) -> None:
     """Note how many proteins have an alignment, where alignments are read, and how many of these give no homolog."""
     for _, shard in _shards(settings, source):
-        alignments = _alignments(settings, run, shard, preparer)
+        alignments = shard_alignments(settings, run, shard, preparer)
         if alignments is not None:
             counted = count_aligned(shard, spec=rows, alignments=alignments)
             counts.alignments = (counts.alignments or AlignmentCounts()) + counted
 
 
-def _reads_alignments(settings: InferenceConfig, preparer: BatchPreparer) -> bool:
+def _reads_alignments(settings: EnsembleConfig, preparer: BatchPreparer) -> bool:
     return settings.msa_dir is not None and preparer.reads_homologs
 
 
-def _alignment_paths(settings: InferenceConfig, run: TrainedRun, shard: list[NamedSequence]) -> dict[str, Path]:
+def _alignment_paths(settings: EnsembleConfig, run: TrainedRun, shard: list[NamedSequence]) -> dict[str, Path]:
     ions = tuple(run.config.training.ions)
     looked_for = {protein.name: ions for protein in shard}
     paths, _ = alignment_files(settings.msa_dir, looked_for=looked_for, groups=run.config.data.ion_groups)

@@ -120,7 +120,7 @@ def predict_shard(
     rows = _rows(proteins, spec, alignments)
     sums = _Sums(sum(len(protein.sequence) for protein in proteins), len(spec.ions))
     batches = list(budgeted([row.cost for row in rows], max_tokens=spec.max_batch_tokens))
-    with naming_settings(lambda: _less_memory(spec)):
+    with naming_settings(lambda: less_memory(spec)):
         for models in ensemble.groups():
             columns = [[model.ion_types.index(ion) for ion in spec.ions] for model in models]
             for batch in batches:
@@ -132,7 +132,8 @@ def predict_shard(
     return sums.scores()
 
 
-def _less_memory(spec: PredictionSpec) -> str:
+def less_memory(spec: PredictionSpec) -> str:
+    """Which settings lower the need for memory."""
     return (
         f"lower --max-batch-tokens (now {spec.max_batch_tokens}), --max-query-length (now "
         f"{spec.rows.max_residues + spec.rows.frame}) or --max-token-length (now {spec.rows.max_tokens})"
@@ -162,7 +163,7 @@ def _members(
     alignments: Alignments | None,
 ) -> list[Floats]:
     """Probabilities (M, l, K) of the kept residues of each row."""
-    sequences = [_sequences(row, spec, alignments) for row in rows]
+    sequences = [prediction_row(row.protein, row.chunk, row.context, spec=spec, alignments=alignments) for row in rows]
     whole: Any = preparer.get_batch_kwargs(sequences, spec.device, names=[row.protein.name for row in rows])
     tensors: dict[str, Tensor] = {name: whole[name] for name in IDS}
     residues = preparer.residue_mask(tensors["input_ids"], tensors["sequence_ids"])
@@ -193,12 +194,14 @@ def _first_odd(scores: Floats, rows: Sequence[_Row], spec: PredictionSpec) -> st
     raise RuntimeError("a score belongs to no residue")
 
 
-def _sequences(row: _Row, spec: PredictionSpec, alignments: Alignments | None) -> list[str]:
-    """The row's homologs, and its query as the last."""
-    name, sequence = row.protein
-    query = sequence[row.chunk.start : row.chunk.end]
-    key = digest(spec.seed, "prediction", name, row.context)
-    key = digest(key, row.chunk.start) if row.chunk.start else key
+def prediction_row(
+    protein: NamedSequence, chunk: Chunk, context: int, *, spec: PredictionSpec, alignments: Alignments | None
+) -> list[str]:
+    """The homologs of one context of a chunk, and its residues as the last sequence."""
+    name, sequence = protein
+    query = sequence[chunk.start : chunk.end]
+    key = digest(spec.seed, "prediction", name, context)
+    key = digest(key, chunk.start) if chunk.start else key
     return with_context(query, name, spec=spec.rows, alignments=alignments, key=key)
 
 

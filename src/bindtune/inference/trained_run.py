@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bindtune.config import BindingConfig, InferenceConfig, load_binding
+from bindtune.config import BindingConfig, EnsembleConfig, load_binding
 from bindtune.errors import ConfigError
 from bindtune.evaluation.calibration import calibrate, fit_calibration
 from bindtune.evaluation.thresholds import read_thresholds
@@ -39,7 +39,7 @@ class TrainedRun:
     calibrations: dict[str, dict[str, Any]]
 
 
-def read_run(settings: InferenceConfig, *, command: str) -> TrainedRun:
+def read_run(settings: EnsembleConfig, *, command: str) -> TrainedRun:
     """Read a run folder, for a command.
 
     Raises:
@@ -74,7 +74,7 @@ def _thresholds(path: Path, ions: tuple[str, ...]) -> dict[str, float]:
     return {ion: float(value) for ion, value in thresholds.items() if value is not None}
 
 
-def _calibrations(settings: InferenceConfig, ions: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+def _calibrations(settings: EnsembleConfig, ions: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     method: Any = settings.calibration
     table = read_table(settings.run / OUT_OF_FOLD)
     names = table["ion"].to_numpy()

@@ -459,11 +459,16 @@ class E1Model(E1PreTrainedModel):
         return output if self.returns_dict(return_dict) else output.to_tuple()
 
     def encode(
-        self, input_ids: Tensor, within_seq_position_ids: Tensor, global_position_ids: Tensor, sequence_ids: Tensor
+        self,
+        input_ids: Tensor,
+        within_seq_position_ids: Tensor,
+        global_position_ids: Tensor,
+        sequence_ids: Tensor,
+        context_cache: E1ContextCache | None = None,
     ) -> Tensor:
         """Hidden states of the queries (B, T, D), 0 at context and padding."""
         ids = (input_ids, within_seq_position_ids, global_position_ids, sequence_ids)
-        output = self(*ids, query_only=True, return_dict=True)
+        output = self(*ids, context_cache=context_cache, query_only=True, return_dict=True)
         hidden: Tensor = output.last_hidden_state
         return hidden
 
@@ -675,10 +680,16 @@ class E1ForMaskedLM(E1PreTrainedModel):
         return self.model
 
     def encode(
-        self, input_ids: Tensor, within_seq_position_ids: Tensor, global_position_ids: Tensor, sequence_ids: Tensor
+        self,
+        input_ids: Tensor,
+        within_seq_position_ids: Tensor,
+        global_position_ids: Tensor,
+        sequence_ids: Tensor,
+        context_cache: E1ContextCache | None = None,
     ) -> Tensor:
         """Hidden states of the queries (B, T, D), 0 at context and padding."""
-        hidden: Tensor = self.model.encode(input_ids, within_seq_position_ids, global_position_ids, sequence_ids)
+        ids = (input_ids, within_seq_position_ids, global_position_ids, sequence_ids)
+        hidden: Tensor = self.model.encode(*ids, context_cache)
         return hidden
 
 

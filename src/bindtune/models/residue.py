@@ -172,6 +172,7 @@ class E1ForResidueClassification(nn.Module):
         label_mask: Tensor | None = None,
         pos_weight: Tensor | float | None = None,
         mlm_labels: Tensor | None = None,
+        context_cache: Any = None,
     ) -> E1ResidueClassificationOutput:
         """Score the residues of the queries.
 
@@ -185,6 +186,7 @@ class E1ForResidueClassification(nn.Module):
             label_mask: as the labels, False where a label counts as unknown.
             pos_weight: weight of positives, one number or (K,); the model's own by default.
             mlm_labels: (B, T) true ids of masked residues, 0 or -100 elsewhere; read by the joint model alone.
+            context_cache: what `cache_context` gave for the homologs that precede every row.
 
         Raises:
             ValueError: there is no head for the ion.
@@ -192,9 +194,9 @@ class E1ForResidueClassification(nn.Module):
         if ion is not None and ion not in self.ion_types:
             raise ValueError(f"no head for '{ion}', there are {', '.join(self.ion_types) or 'none'}")
         with nullcontext() if self._learns() else torch.no_grad():
-            hidden = self._original_model.encode(  # (B, T, D)
-                input_ids, within_seq_position_ids, global_position_ids, sequence_ids
-            )
+            ids = (input_ids, within_seq_position_ids, global_position_ids, sequence_ids)
+            context = {} if context_cache is None else {"context_cache": context_cache}
+            hidden = self._original_model.encode(*ids, **context)  # (B, T, D)
         logits = self._logits(hidden, sequence_ids, ion)
         output = E1ResidueClassificationOutput(logits=logits, last_hidden_state=hidden)
         if labels is not None:
@@ -210,6 +212,15 @@ class E1ForResidueClassification(nn.Module):
             output.loss_mlm = output.mlm_sum / masked.sum().clamp(min=1)
         output.loss = self._total(output.loss_bce, output.loss_mlm)
         return output
+
+    def cache_context(self, **ids: Tensor) -> Any:
+        """Compute once what all queries of a context use, for an encoder that reads homologs; without gradients.
+
+        Args:
+            **ids: the context as a row of its own, (1, C) each, named as in `forward`.
+        """
+        encoder: Any = self.encoder
+        return encoder.cache_context(**ids)
 
     def _learn_mlm_head(self, is_trained: bool) -> None:
         head = getattr(self._original_model, "mlm_head", None)

@@ -128,8 +128,8 @@ def collect(source: Path, *, repo: str = "", base_model: str | None = None) -> B
         )
     if (source / CONFIG).is_file():
         config = run_config(source)
-        if kind_of(config) == "probe":
-            raise ConfigError(f"{source} is a probe: it holds figures, and no model to push")
+        if (kind := kind_of(config)) in ("probe", "scan"):
+            raise ConfigError(f"{source} is a {kind}: it holds figures, and no model to push")
         binding = is_binding(config)
         bundle = _binding_run(source, repo, base_model) if binding else _pretraining(source, source, repo, base_model)
     elif (source / TRAINER_STATE).is_file() and (source.resolve().parent / CONFIG).is_file():

@@ -129,6 +129,8 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[Run], Kind]:
     if len(set(jobs)) > 1:
         jobs_of_folders = ", ".join(f"{run.folder} ({job})" for run, job in zip(runs, jobs, strict=True))
         raise ConfigError(f"runs of different jobs cannot be compared: {jobs_of_folders}")
+    if jobs[0] == "scan":
+        raise ConfigError(f"{folders[0]} is a scan; compare takes runs and probes")
     return runs, jobs[0]
 
 

@@ -3,15 +3,20 @@
 from pathlib import Path
 
 from bindtune.outputs import output_file
-from bindtune.reports import page, report_binding, report_pretraining, report_probe
+from bindtune.reports import page, report_binding, report_pretraining, report_probe, report_scan
 from bindtune.runs.kinds import kind_of, run_config
 from bindtune.runs.names import REPORT
 
-_BUILDERS = {"binding": report_binding.build, "pretraining": report_pretraining.build, "probe": report_probe.build}
+_BUILDERS = {
+    "binding": report_binding.build,
+    "pretraining": report_pretraining.build,
+    "probe": report_probe.build,
+    "scan": report_scan.build,
+}
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
-    """Write the report of a pretraining run, a binding run or a probe.
+    """Write the report of a pretraining run, a binding run, a probe or a scan.
 
     A run that is still going on, or that lacks a piece, gets a report that says so.
 

@@ -7,7 +7,7 @@ from bindtune.errors import ConfigError, InputError
 from bindtune.runs.names import CONFIG, is_part_of_run
 from bindtune.runs.reading import read_yaml
 
-Kind = Literal["pretraining", "binding", "probe"]
+Kind = Literal["pretraining", "binding", "probe", "scan"]
 
 
 def run_config(run: Path) -> dict[str, Any]:
@@ -32,12 +32,14 @@ def kind_of(config: dict[str, Any]) -> Kind:
     """What these are the settings of."""
     if is_binding(config):
         return "binding"
+    if "part_variants" in config and "sites" in config:
+        return "scan"
     return "probe" if "pooling" in config and "leaks" in config else "pretraining"
 
 
 def kind_in_words(kind: Kind) -> str:
     """A kind of run, with its article."""
-    return "a probe" if kind == "probe" else f"a {kind} run"
+    return f"a {kind}" if kind in ("probe", "scan") else f"a {kind} run"
 
 
 def is_binding(config: dict[str, Any]) -> bool:

@@ -77,6 +77,10 @@ SCORES = "scores"
 PROBE_HEADS = "heads"
 EMBEDDING_CACHE = "embeddings"
 
+# A folder of `bindtune scan`, beside CONFIG, MANIFEST, PARTS, PROVENANCE, COUNT_SUMMARY and REPORT.
+SCAN = "scan.parquet"
+SCAN_TSV = "scan.tsv"
+
 # A folder of labels that `bindtune sites` made.
 SITES = "sites.tsv"
 CHAINS = "chains.tsv"

@@ -14,7 +14,7 @@ from bindtune.config.settings import Settings
 from bindtune.errors import ConfigError
 
 GROUP: Any = typer.main.get_command(app)
-PARTS = {"Settings", "InferenceConfig", "ContextSettings", "LoraSettings"}
+PARTS = {"Settings", "EnsembleConfig", "InferenceConfig", "ContextSettings", "LoraSettings"}
 """Bases and sections of other models."""
 
 
@@ -58,6 +58,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "train": {"data": {"fasta_path": "x"}, "training": {"ions": ["ZN"]}, "lora": None},
     "predict": {"run": "r", "out": "o", "fasta": "p.fa", "structure": "s", "chain": "A"},
     "evaluate": {"run": "r", "out": "o", "fasta": "p.fa", "draws": 10, "level": 0.9},
+    "scan": {"run": "r", "out": "o", "fasta": "p.fa", "positions": "1-9", "to": "A"},
     "embed": {"model": "m", "out": "e.parquet", "fasta": "p.fa", "per": "residue", "msa_dir": "m"},
     "score": {"model": "m", "out": "o", "parent": "p.fa", "variants": "v", "num_contexts": 2},
 }

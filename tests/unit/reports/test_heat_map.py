@@ -1,0 +1,26 @@
+"""Heat maps: a shade for each size of a change, and nothing where nothing changed."""
+
+import doctest
+import re
+
+import numpy as np
+
+from bindtune.reports import heat_map
+from bindtune.reports.heat_map import AMINO_ACIDS, heat_map_svg
+
+
+def test_the_example() -> None:
+    assert doctest.testmod(heat_map) == doctest.TestResults(failed=0, attempted=2)
+
+
+def test_cells_stand_where_their_substitution_is() -> None:
+    changes = np.full((3, 20), np.nan)
+    changes[1, AMINO_ACIDS.index("W")] = -0.8
+    changes[2, AMINO_ACIDS.index("G")] = 0.2
+    changes[0, 0] = 0.0
+    drawing = str(heat_map_svg(changes, "M K", first=9, largest=0.8))
+    cells = re.findall(r'<path d="M(\d+) (\d+)h10v10h-10z" fill="var\(--s(\d)\)" fill-opacity="([\d.]+)"/>', drawing)
+    loss = ("26", str(14 + 10 * AMINO_ACIDS.index("W")), "2", "1.000")
+    assert sorted(cells) == sorted([loss, ("36", "14", "1", "0.250")])
+    assert drawing.count("<circle") == 2  # M and K; the residue between was not scanned
+    assert ">9</text>" in drawing and ">10</text>" in drawing and ">11</text>" not in drawing
