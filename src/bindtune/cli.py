@@ -268,11 +268,11 @@ def scan(config: Path | None, options: dict[str, Any]) -> None:
 @app.command()
 @with_options(EmbedConfig)
 def embed(config: Path | None, options: dict[str, Any]) -> None:
-    """Embed proteins with Profluent-E1, with homologs as context where there are alignments."""
+    """Embed DNA or proteins: one vector for each sequence, token, nucleotide or residue."""
     settings = load(EmbedConfig, config=config, options=options)
     from bindtune.inference.zero_shot import embed
 
-    _say(embed(settings))
+    _say(embed(settings, notify=_say))
 
 
 @app.command()

@@ -132,7 +132,7 @@ def test_score_writes_a_table(run_line: Callable[[str], int]) -> None:
         ("embed --model model --fasta none.fa --out e.parquet", "none.fa: cannot be read"),
         ("embed --model model --fasta p.fa --out e.parquet --device gpu", "'gpu' is none"),
         ("embed --model model --fasta p.fa --out e.parquet --msa-dir none", "none: is no folder"),
-        ("embed --model model --fasta long.fa --out e.parquet", "long: 40 residues, at most 26 fit"),
+        ("score --model model --parent long.fa --variants variants.txt --out s.tsv", "40 residues, at most 26 fit"),
         ("embed --model model --fasta gap.fa --out e.parquet", "gap.fa:2: 'p1': '-' at residue 3, expected A-Z"),
         ("embed --model model --fasta twice.fa --out e.parquet", "twice.fa:3: 'p1' comes twice"),
         ("embed --model model --fasta nameless.fa --out e.parquet", "nameless.fa:1: the header holds no name"),
@@ -159,7 +159,7 @@ def test_what_is_wrong_is_said_in_one_line(
     run_line: Callable[[str], int], capsys: pytest.CaptureFixture[str], line: str, problem: str
 ) -> None:
     for name, text in {
-        "long.fa": f">p1\nACD\n>long\n{'A' * 40}\n",
+        "long.fa": f">p1\nMKT{'A' * 37}\n",
         "gap.fa": ">p1\nMK-A\n",
         "twice.fa": ">p1\nMK\n>p1 again\nMK\n",
         "nameless.fa": ">\nMK\n",
@@ -175,3 +175,14 @@ def test_what_is_wrong_is_said_in_one_line(
     assert len(said) == 1
     assert problem in said[0]
     assert not Path("e.parquet").exists()
+
+
+def test_a_protein_that_is_too_long_is_read_in_stretches(
+    run_line: Callable[[str], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("long.fa").write_text(f">long\n{PROTEIN * 4}\n>start\n{(PROTEIN * 4)[:26]}\n")
+    assert run_line("embed --model model --fasta long.fa --out e.safetensors --per residue --overlap 6") == 0
+    assert "1 proteins of more than 26 residues were read in overlapping stretches" in capsys.readouterr().out
+    vectors = load_file("e.safetensors")
+    assert vectors["long"].shape == (40, 32)
+    torch.testing.assert_close(vectors["long"][:20], vectors["start"][:20], atol=1e-5, rtol=1e-5)

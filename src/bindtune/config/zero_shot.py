@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from bindtune.config.binding import CHUNK_OVERLAP
 from bindtune.config.settings import Count, Fraction, Settings
 
 
@@ -40,16 +41,46 @@ class _ZeroShotConfig(Settings):
 
 
 class EmbedConfig(_ZeroShotConfig):
-    """Embeddings of proteins, with homologs as context where alignments are given."""
+    """Embeddings of proteins, with homologs as context where alignments are given, or of DNA."""
 
-    fasta: Path
-    """Proteins: FASTA, plain or gzipped. The first word of a header is the protein's name."""
+    fasta: Path | None = None
+    """Proteins or DNA: FASTA, plain or gzipped. The first word of a header is the sequence's name."""
+    genome: Path | None = None
+    """DNA instead of --fasta: genome, FASTA (plain, gzip or bgzip) or 2bit. It needs --regions."""
+    regions: Path | None = None
+    """Regions of the genome (BED). Those on the minus strand are read along it."""
     out: Path
     """File to write: .safetensors or .parquet."""
-    per: Literal["protein", "residue"] = "protein"
-    """What gets a vector: each protein (the mean over its residues), or each residue."""
+    per: Literal["sequence", "residue", "token", "nucleotide"] = "sequence"
+    """What gets a vector: each sequence, each residue of a protein, or each token or nucleotide of DNA."""
+    pooling: Literal["mean", "cls", "max"] = "mean"
+    """What a sequence's vector is made of: the mean or the maximum over its residues or tokens, or the token before
+    them."""
+    layer: int | None = None
+    """Layer whose hidden states are read, from 0 for the embeddings. Negative numbers count from the end. By default
+    the last."""
+    both_strands: bool = False
+    """DNA: average with the reverse complement. Its nucleotides are mirrored."""
+    stretch_tokens: Annotated[int, Field(ge=16)] = 2048
+    """DNA: most tokens of a row, where the model allows as many. Longer sequences are read in overlapping stretches."""
+    overlap: Annotated[int, Field(ge=0)] = CHUNK_OVERLAP
+    """Residues or tokens that neighbouring stretches of a long sequence share."""
     msa_dir: Path | None = None
-    """Folder of alignments NAME.a3m or NAME.a2m, plain or gzipped. A protein without an alignment has no context."""
+    """Proteins: folder of alignments NAME.a3m or NAME.a2m, plain or gzipped. A protein without an alignment has no
+    context."""
+    chromosome_names: Literal["exact", "match"] = "exact"
+    """What happens with chromosome names that the genome does not have. exact: refuse them. match: also accept names
+    that differ by 'chr', and MT for M."""
+    chromosome_aliases: Path | None = None
+    """Table of chromosome names: each row has the names of one chromosome. An example is UCSC's chromAlias.txt."""
+    write_index: bool = False
+    """Write the .fai index of a FASTA genome beside the genome. By default a missing index is made as a temporary
+    file."""
+
+    @field_validator("per", mode="before")
+    @classmethod
+    def _earlier_name(cls, value: Any) -> Any:
+        return "sequence" if value == "protein" else value
 
     @field_validator("out")
     @classmethod
@@ -57,6 +88,22 @@ class EmbedConfig(_ZeroShotConfig):
         if value.suffix not in (".safetensors", ".parquet"):
             raise ValueError("the name must end in .safetensors or .parquet")
         return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.fasta is None) == (self.genome is None):
+            raise ValueError("give either --fasta, or --genome with --regions")
+        if (self.genome is None) != (self.regions is None):
+            raise ValueError("--genome and --regions go together")
+        return self
+
+    @model_validator(mode="after")
+    def _vectors_are_averaged(self) -> Self:
+        if self.per != "sequence" and "pooling" in self.model_fields_set:
+            raise ValueError("--pooling makes one vector of a sequence: leave it out, or choose --per sequence")
+        if self.per == "token" and self.both_strands:
+            raise ValueError("the tokens of two strands differ: --both-strands needs --per sequence or nucleotide")
+        return self
 
 
 class ScoreConfig(_ZeroShotConfig):

@@ -1,67 +1,99 @@
-"""Embeddings of proteins, and the files they are written to."""
+"""Embeddings of proteins, by any encoder of `models.backbones`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
+from bindtune.data.protein.protein_rows import Chunk, chunks
 from bindtune.data.protein.step_batches import budgeted
 from bindtune.errors import BindtuneError
 from bindtune.inference.batches import ids_of
-from bindtune.models.e1 import E1ForMaskedLM
-from bindtune.models.e1_tokens import FRAME, E1BatchPreparer, query_residue_mask
-from bindtune.outputs import output_file
-from bindtune.runs.writing import atomic_path, atomic_stream
+from bindtune.inference.embedding_files import embedding_file
+from bindtune.models.backbones import BatchPreparer
+from bindtune.models.e1_tokens import E1BatchPreparer
 
-Per = Literal["protein", "residue"]
+Per = Literal["sequence", "residue"]
+Pooling = Literal["mean", "cls", "max"]
+
+
+class _Row(NamedTuple):
+    """A stretch of a protein with its context."""
+
+    name: str
+    chunk: Chunk
+    sequences: list[str]
 
 
 @torch.no_grad()
 def embed_proteins(
-    model: E1ForMaskedLM,
+    model: Any,
     proteins: Mapping[str, str],
     *,
     contexts: Mapping[str, Sequence[str]],
     per: Per,
     max_batch_tokens: int,
+    preparer: BatchPreparer | None = None,
+    pooling: Pooling = "mean",
+    layer: int | None = None,
+    overlap: int = 0,
 ) -> dict[str, Tensor]:
-    """Embed proteins, the longest first.
+    """Embed proteins, the longest first. Proteins that are too long for the model are read in overlapping stretches.
 
     Args:
-        model: in evaluation mode.
+        model: an encoder, in evaluation mode.
         proteins: sequences by name.
         contexts: homologs by the same names; a name may be missing.
-        per: "protein" for the mean over the residues (D,), "residue" for each residue (L, D).
+        per: "sequence" for one vector (D,), "residue" for a vector of each residue (L, D).
         max_batch_tokens: tokens computed at a time, contexts included.
+        preparer: of the encoder; that of E1 by default.
+        pooling: what one vector is made of: the mean or the maximum over the residues, or the token before them.
+        layer: whose hidden states, from 0 for the embeddings; None for the last.
+        overlap: residues that neighbouring stretches share.
 
     Returns:
-        Post-norm hidden states in fp32 on the CPU, by name, in the order of `proteins`.
+        Hidden states in fp32 on the CPU (the last ones after the final norm), by name, in the order of `proteins`.
 
     Raises:
         BindtuneError: an output is not finite.
     """
-    preparer, names = E1BatchPreparer.for_model(model.config), list(proteins)
-    sequences = [[*contexts.get(name, ()), proteins[name]] for name in names]
-    lengths = [sum(len(sequence) + FRAME for sequence in row) for row in sequences]
-    found: dict[str, Tensor] = {}
+    reader = E1BatchPreparer.for_model(model.config) if preparer is None else preparer
+    rows = [
+        _Row(name, chunk, [*contexts.get(name, ()), sequence[chunk.start : chunk.end]])
+        for name, sequence in proteins.items()
+        for chunk in chunks(len(sequence), size=reader.max_residues, overlap=overlap)
+    ]
+    lengths = [sum(len(sequence) + reader.frame for sequence in row.sequences) for row in rows]
+    parts: dict[str, list[tuple[int, Tensor, Tensor]]] = {name: [] for name in proteins}
     for batch in budgeted(lengths, max_tokens=max_batch_tokens):
-        rows = preparer.get_batch_kwargs(
-            [sequences[index] for index in batch], model.device, names=[names[index] for index in batch]
+        some = [rows[index] for index in batch]
+        inputs = ids_of(
+            reader.get_batch_kwargs([row.sequences for row in some], model.device, names=[row.name for row in some])
         )
-        inputs = ids_of(rows)
-        hidden = model.model(**inputs, query_only=True).last_hidden_state
-        residues = query_residue_mask(inputs["input_ids"], inputs["sequence_ids"])
-        for index, states, kept in zip(batch, hidden, residues, strict=True):
-            vectors = states[kept].float().cpu()
+        hidden = model.encode(**inputs) if layer is None else model.encode(**inputs, layer=layer)
+        residues = reader.residue_mask(inputs["input_ids"], inputs["sequence_ids"])
+        for row, states, mask in zip(some, hidden, residues, strict=True):
+            before = int(mask.int().argmax()) - reader.frame // 2
+            vectors = states[mask].float().cpu()
             if not bool(vectors.isfinite().all()):
-                raise BindtuneError(f"{names[index]}: the model's output is not finite")
-            found[names[index]] = vectors if per == "residue" else vectors.mean(dim=0)
-    return {name: found[name] for name in names}
+                raise BindtuneError(f"{row.name}: the model's output is not finite")
+            first, last = row.chunk.first - row.chunk.start, row.chunk.last - row.chunk.start
+            parts[row.name].append((row.chunk.start, vectors[first:last], states[before].float().cpu()))
+    return {name: _whole(found, per=per, pooling=pooling) for name, found in parts.items()}
+
+
+def _whole(parts: list[tuple[int, Tensor, Tensor]], *, per: Per, pooling: Pooling) -> Tensor:
+    """The vectors of a protein from those of its stretches."""
+    parts = sorted(parts, key=lambda part: part[0])
+    if per == "sequence" and pooling == "cls":
+        return parts[0][2]
+    vectors = torch.cat([part[1] for part in parts])
+    if per == "residue":
+        return vectors
+    return vectors.mean(dim=0) if pooling == "mean" else vectors.amax(dim=0)
 
 
 def write_embeddings(
@@ -77,28 +109,11 @@ def write_embeddings(
         proteins: sequences by name.
         metadata: what the file says about itself.
     """
-    target = output_file(path)
-    if path.suffix == ".safetensors":
-        with atomic_path(target) as temporary:
-            save_file(dict(embeddings), temporary, metadata=dict(metadata))
-        return
-    with atomic_stream(target) as stream:
-        tables = _tables(embeddings, proteins)
-        first = next(tables)
-        schema = first.schema.with_metadata({**metadata, "positions": "1-based"})
-        with pq.ParquetWriter(stream, schema) as writer:
-            for table in (first, *tables):
-                writer.write_table(table.cast(schema))
-
-
-def _tables(embeddings: Mapping[str, Tensor], proteins: Mapping[str, str]) -> Iterator[pa.Table]:
-    """A table for each protein."""
-    for name, vectors in embeddings.items():
-        rows = vectors.reshape(-1, vectors.shape[-1])
-        columns = {"protein": pa.array([name] * len(rows))}
-        if vectors.ndim == 2:
-            columns["position"] = pa.array(range(1, len(rows) + 1), pa.int32())
-            columns["residue"] = pa.array(list(proteins[name]))
-        flat = pa.array(rows.flatten().numpy())
-        columns["embedding"] = pa.FixedSizeListArray.from_arrays(flat, rows.shape[1])
-        yield pa.table(columns)
+    about = dict(metadata) if path.suffix == ".safetensors" else {**metadata, "positions": "1-based"}
+    with embedding_file(path, named="protein", metadata=about) as file:
+        for name, vectors in embeddings.items():
+            columns: dict[str, Any] = {}
+            if vectors.ndim == 2:
+                columns["position"] = np.arange(1, len(vectors) + 1, dtype=np.int32)
+                columns["residue"] = list(proteins[name])
+            file.add(name, vectors.numpy(), columns)

@@ -4,8 +4,10 @@ masked_marginal hides one mutated position at a time, wildtype_marginal looks at
 score is the sum over its substitutions (Meier et al. 2021, doi 10.1101/2021.07.09.450648).
 """
 
+import string
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from torch import Tensor
 from bindtune.data.protein.step_batches import budgeted
 from bindtune.errors import BindtuneError, InputError
 from bindtune.inference.batches import cached, ids_of
+from bindtune.models.backbones import BatchPreparer
 from bindtune.models.e1 import E1ForMaskedLM
 from bindtune.models.e1_tokens import FRAME, TOKEN_ID, E1BatchPreparer, query_residue_mask
 
@@ -29,7 +32,7 @@ class VariantScore(NamedTuple):
 
 
 def score_variants(
-    model: E1ForMaskedLM,
+    model: Any,
     parent: str,
     *,
     variants: Mapping[str, str],
@@ -37,35 +40,40 @@ def score_variants(
     method: Method,
     reduction: Reduction,
     max_batch_tokens: int,
+    preparer: BatchPreparer | None = None,
 ) -> list[VariantScore]:
     """Score variants of one parent.
 
     Args:
-        model: in evaluation mode.
+        model: an encoder of `models.backbones`, in evaluation mode.
         parent: its sequence.
         variants: sequences by name, as long as the parent.
         contexts: homologs by name; X in them is left out.
         method: how a position is looked at.
         reduction: "mean" averages log-probabilities over the contexts, "none" gives a score for each.
         max_batch_tokens: query tokens computed at a time.
+        preparer: of another encoder than E1.
 
     Returns:
         Scores in the order of `variants`, and of `contexts` for each. A variant equal to the parent scores 0.
 
     Raises:
-        InputError: a variant has another length, or X stands in a variant or the parent.
+        InputError: a variant has another length, or a letter that the model does not know, or X, stands in a variant
+            or the parent.
     """
-    changed = {name: _substitutions(parent, variant, name=name) for name, variant in variants.items()}
+    token_of = TOKEN_ID if preparer is None or _is_e1(model) else letter_tokens(preparer)
+    changed = {name: _substitutions(parent, variant, name=name, known=token_of) for name, variant in variants.items()}
     positions = sorted({position for found in changed.values() for position in found})
     scores = position_scores(
-        model, parent, positions=positions, contexts=contexts, method=method, max_batch_tokens=max_batch_tokens
-    )
+        model, parent, positions=positions, contexts=contexts, method=method, max_batch_tokens=max_batch_tokens,
+        preparer=preparer,
+    )  # fmt: skip
     names: list[str | None] = list(contexts) if contexts else [None]
     if reduction == "mean":
         names, scores = ["mean"], scores.mean(dim=0, keepdim=True)
     row = {position: index for index, position in enumerate(positions)}
     return [
-        VariantScore(name, context, sum(float(table[row[at], TOKEN_ID[letter]]) for at, letter in found.items()))
+        VariantScore(name, context, sum(float(table[row[at], token_of[letter]]) for at, letter in found.items()))
         for name, found in changed.items()
         for context, table in zip(names, scores, strict=True)
     ]
@@ -73,13 +81,14 @@ def score_variants(
 
 @torch.no_grad()
 def position_scores(
-    model: E1ForMaskedLM,
+    model: Any,
     parent: str,
     *,
     positions: Sequence[int],
     contexts: Mapping[str, Sequence[str]] | None = None,
     method: Method,
     max_batch_tokens: int,
+    preparer: BatchPreparer | None = None,
 ) -> Tensor:
     """Log-probability of every token less the parent residue's, (contexts, positions, V) in fp32 on the CPU.
 
@@ -92,6 +101,7 @@ def position_scores(
         contexts: by name; without any there is one table, that of the parent alone.
         method: see `score_variants`.
         max_batch_tokens: query tokens computed at a time.
+        preparer: of another encoder than E1.
 
     Raises:
         InputError: X stands in the parent.
@@ -99,13 +109,18 @@ def position_scores(
     """
     if "X" in parent:
         raise InputError(None, None, f"parent: X at residue {parent.index('X') + 1} cannot be scored")
-    preparer = E1BatchPreparer.for_model(model.config, remove_X_tokens=True)
-    letters = torch.tensor([TOKEN_ID[parent[position]] for position in positions], dtype=torch.int64)
     tables = []
     for context in contexts.values() if contexts else [[]]:
-        table = _log_probabilities(
-            model, preparer, parent, positions=positions, context=context, method=method, budget=max_batch_tokens
-        )
+        if preparer is None or _is_e1(model):
+            e1_preparer = E1BatchPreparer.for_model(model.config, remove_X_tokens=True)
+            letters = torch.tensor([TOKEN_ID[parent[position]] for position in positions], dtype=torch.int64)
+            table = _log_probabilities(
+                model, e1_preparer, parent, positions=positions, context=context, method=method, budget=max_batch_tokens
+            )
+        else:
+            table, letters = _without_context(
+                model, preparer, parent, positions=positions, method=method, budget=max_batch_tokens
+            )
         odd = (~table.isfinite().all(dim=1)).nonzero()
         if len(odd):
             raise BindtuneError(f"residue {positions[int(odd[0])] + 1}: the model's output is not finite")
@@ -144,12 +159,60 @@ def _log_probabilities(
     return table
 
 
-def _substitutions(parent: str, variant: str, *, name: str) -> dict[int, str]:
-    """What a variant has at the 0-based positions where it differs."""
+def _is_e1(model: Any) -> bool:
+    return isinstance(model, E1ForMaskedLM)
+
+
+def letter_tokens(preparer: BatchPreparer) -> dict[str, int]:
+    """The token of each residue letter that an encoder knows."""
+    letters = [letter for letter in string.ascii_uppercase if letter != "X"]
+    batch = preparer.get_batch_kwargs([*letters, "X"])
+    residues = preparer.residue_mask(batch["input_ids"], batch["sequence_ids"])
+    ids = batch["input_ids"][residues].tolist()
+    standard = set(preparer.amino_acids.tolist())
+    counts = Counter(ids)  # letters that are unknown share a token
+    return {
+        letter: token
+        for letter, token in zip(letters, ids[:-1], strict=True)
+        if token in standard or (counts[token] == 1 and token != ids[-1])
+    }
+
+
+def _without_context(
+    model: Any,
+    preparer: BatchPreparer,
+    parent: str,
+    *,
+    positions: Sequence[int],
+    method: Method,
+    budget: int,
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities at the positions (P, V), and the parent's tokens there (P,), by an encoder of one sequence."""
+    inputs = ids_of(preparer.get_batch_kwargs([parent], model.device, names=["parent"]))
+    first = int(preparer.residue_mask(inputs["input_ids"], inputs["sequence_ids"])[0].int().argmax())
+    places = torch.tensor(positions, dtype=torch.int64) + first
+    masked = method == "masked_marginal"
+    table: list[Tensor] = []
+    rows = list(range(len(positions))) if masked else ([0] if len(positions) else [])
+    size = max(1, budget // inputs["input_ids"].shape[1])
+    for start in range(0, len(rows), size):
+        some = rows[start : start + size]
+        batch = {name: tensor.expand(len(some), -1).clone() for name, tensor in inputs.items()}
+        if masked:
+            batch["input_ids"][range(len(some)), places[some]] = preparer.mask_id
+        hidden = model.encode(**batch)
+        asked = hidden[range(len(some)), places[some]] if masked else hidden[0, places]
+        table.append(model.mlm_head(asked).float().log_softmax(dim=-1).cpu())
+    whole = torch.cat(table) if table else torch.empty(0, model.config.vocab_size)
+    return whole, inputs["input_ids"][0, places].cpu()
+
+
+def _substitutions(parent: str, variant: str, *, name: str, known: Mapping[str, int]) -> dict[int, str]:
+    """What a variant has at the 0-based positions where it differs; `known` holds the letters of the model."""
     if len(variant) != len(parent):
         raise InputError(None, None, f"variant {name}: {len(variant)} residues, the parent has {len(parent)}")
     found = {at: new for at, (old, new) in enumerate(zip(parent, variant, strict=True)) if old != new}
-    odd = next((at for at, new in found.items() if new not in TOKEN_ID or not new.isalpha() or new == "X"), None)
+    odd = next((at for at, new in found.items() if new not in known or not new.isalpha() or new == "X"), None)
     if odd is not None:
         raise InputError(None, None, f"variant {name}: {variant[odd]!r} at residue {odd + 1}, expected A-Z but X")
     return found

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -23,16 +23,16 @@ from bindtune.data.protein.contexts import (
 )
 from bindtune.data.protein.input_files import find_alignment, unmatched
 from bindtune.errors import ConfigError, InputError
-from bindtune.inference.embedding import embed_proteins, write_embeddings
+from bindtune.inference.embed_sequences import embed_dna
+from bindtune.inference.embedding import Per, embed_proteins, write_embeddings
 from bindtune.inference.model_kinds import alphabet_of, refuse_settings
 from bindtune.inference.score_dna import score_dna
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.variants import VariantScore, score_variants
 from bindtune.io.proteins import read_proteins
 from bindtune.io.variant_table import read_substitutions
+from bindtune.models.backbones import BatchPreparer, load_backbone
 from bindtune.models.base_files import check_reachable
-from bindtune.models.e1 import E1ForMaskedLM
-from bindtune.models.finite import check_finite_model
 from bindtune.outputs import output_file
 from bindtune.runs.writing import sweep, write_text
 
@@ -44,22 +44,73 @@ _PROTEIN_SETTINGS = (
 )  # fmt: skip
 _SUFFIXES = (".tsv", ".parquet", ".vcf", ".vcf.gz")
 """What names of files with scores of DNA end in."""
+_DNA_EMBEDDING_SETTINGS = (
+    "genome", "regions", "both_strands", "stretch_tokens", "chromosome_names", "chromosome_aliases", "write_index",
+)  # fmt: skip
 _DNA_SETTINGS = (
     "vcf", "table", "genome", "width", "strand", "genes", "gene_feature", "phases", "mismatches", "info_field",
     "chromosome_names", "chromosome_aliases", "write_index", "part_variants",
 )  # fmt: skip
 
 
-def embed(settings: EmbedConfig) -> str:
-    """Embed the proteins of a FASTA file and say what was done.
+def embed(settings: EmbedConfig, *, notify: Callable[[str], None] = lambda text: None) -> str:
+    """Embed proteins or DNA and say what was done.
+
+    Args:
+        settings: the settings.
+        notify: is told in one sentence what takes time.
 
     Raises:
-        InputError: proteins or alignments cannot be read, or an alignment is of another protein.
+        InputError: sequences or alignments cannot be read, or an alignment is of another protein.
         CheckpointError: the model cannot be loaded.
     """
     out = output_file(settings.out)
     sweep(out.parent, out.name)
-    proteins = _sequences(settings.fasta)
+    if alphabet_of(settings.model) == "DNA":
+        refuse_settings(settings, _PROTEIN_SETTINGS, "DNA")
+        return embed_dna(settings, notify=notify)
+    refuse_settings(settings, _DNA_EMBEDDING_SETTINGS, "protein")
+    if settings.per not in ("sequence", "residue") or settings.fasta is None:
+        raise ConfigError(f"{settings.model} reads proteins: --per is sequence or residue")
+    return _embed_proteins(settings, settings.fasta, settings.per)
+
+
+def _embed_proteins(settings: EmbedConfig, fasta: Path, per: Per) -> str:
+    proteins = _sequences(fasta)
+    contexts, aligned = _contexts(settings, proteins)
+    model, preparer = _loaded(settings)
+    layer = protein_layer(settings, model)
+    embeddings = embed_proteins(
+        model, proteins, contexts=contexts, per=per, max_batch_tokens=settings.max_batch_tokens, preparer=preparer,
+        pooling=settings.pooling, layer=layer, overlap=settings.overlap,
+    )  # fmt: skip
+    about = {"model": settings.model, "per": per, "settings": settings.model_dump_json()}
+    if settings.msa_dir is not None:
+        about["alignments"] = json.dumps(asdict(aligned))
+    write_embeddings(settings.out, embeddings, proteins=proteins, metadata=about)
+    summary = f"{len(proteins)} proteins embedded ({model.config.hidden_size} numbers a {per}): {settings.out}"
+    cut = sum(len(sequence) > preparer.max_residues for sequence in proteins.values())
+    if cut:
+        summary += f"\n{cut} proteins of more than {preparer.max_residues} residues were read in overlapping stretches"
+    return summary if settings.msa_dir is None else f"{summary}\n{aligned}"
+
+
+def protein_layer(settings: EmbedConfig, model: Any) -> int | None:
+    """The layer of an encoder of proteins that is asked for, or None for the last one.
+
+    Raises:
+        ConfigError: there is no such layer.
+    """
+    count, layer = int(model.config.num_hidden_layers), settings.layer
+    if layer is None or layer in (count, -1):
+        return None
+    if not -count - 1 <= layer <= count:
+        raise ConfigError(f"{settings.model} has layers 0 (the embeddings) to {count}, and no layer {layer}")
+    return layer if layer >= 0 else count + 1 + layer
+
+
+def _contexts(settings: EmbedConfig, proteins: dict[str, str]) -> tuple[dict[str, list[str]], AlignmentCounts]:
+    """The homologs of each protein that has an alignment, and what the alignments give."""
     contexts, aligned = dict[str, list[str]](), AlignmentCounts()
     for name, sequence in proteins.items():
         path = _alignment(settings.msa_dir, name)
@@ -71,18 +122,7 @@ def embed(settings: EmbedConfig) -> str:
         aligned += drawn.counts
     if settings.msa_dir is not None and not aligned.with_alignment:
         log.warning("%s", unmatched(settings.msa_dir, list(proteins)))
-    model = _loaded(settings)
-    embeddings = embed_proteins(
-        model, proteins, contexts=contexts, per=settings.per, max_batch_tokens=settings.max_batch_tokens
-    )
-    about = {"model": settings.model, "per": settings.per, "settings": settings.model_dump_json()}
-    if settings.msa_dir is not None:
-        about["alignments"] = json.dumps(asdict(aligned))
-    write_embeddings(settings.out, embeddings, proteins=proteins, metadata=about)
-    summary = f"{len(proteins)} proteins embedded ({model.config.hidden_size} numbers a {settings.per}): {settings.out}"
-    if settings.msa_dir is not None:
-        summary += f"\n{aligned}"
-    return summary
+    return contexts, aligned
 
 
 def score(settings: ScoreConfig, *, notify: Callable[[str], None] = lambda text: None) -> str:
@@ -133,9 +173,11 @@ def _score_protein(settings: ScoreConfig, parent_file: Path, variant_file: Path)
         aligned = drawn.counts
         if aligned.without_homolog:
             raise InputError(settings.msa, None, "no context: it holds no homolog beside the protein itself")
+    model, preparer = _loaded(settings)
     scores = score_variants(
-        _loaded(settings),
+        model,
         parent,
+        preparer=preparer,
         variants=variants,
         contexts=contexts,
         method=settings.method,
@@ -160,18 +202,29 @@ def _sequences(path: Path) -> dict[str, str]:
     return {protein.name: protein.sequence for protein in read_proteins(path)}
 
 
-def _loaded(settings: EmbedConfig | ScoreConfig) -> E1ForMaskedLM:
+def _loaded(settings: EmbedConfig | ScoreConfig) -> tuple[Any, BatchPreparer]:
+    """The encoder and its batch preparer.
+
+    Raises:
+        CheckpointError: it cannot be loaded, or reads no homologs although an alignment is given.
+    """
+    device = _device(settings)
+    check_reachable(settings.model)
+    model, preparer = load_backbone(settings.model)
+    alignments = settings.msa_dir if isinstance(settings, EmbedConfig) else settings.msa
+    if alignments is not None and not preparer.reads_homologs:
+        raise ConfigError(f"{settings.model} reads one protein at a time: leave out {alignments}")
+    return model.to(getattr(torch, settings.dtype)).eval().to(device), preparer
+
+
+def _device(settings: EmbedConfig | ScoreConfig) -> torch.device:
     try:
         device = torch.device(settings.device)
     except RuntimeError as error:
         raise ConfigError(f"device: '{settings.device}' is none, expected cpu, cuda or cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device: '{settings.device}' is not there; this torch finds no CUDA")
-    check_reachable(settings.model)
-    model = E1ForMaskedLM.from_pretrained(settings.model, dtype=settings.dtype)
-    check_finite_model(model, settings.model)
-    model.to(device)  # type: ignore[arg-type]  # transformers wraps the method, and loses its types
-    return model
+    return device
 
 
 def _alignment(folder: Path | None, name: str) -> Path | None:

@@ -34,9 +34,15 @@ class Encoder(Protocol):
     mlm_head: nn.Module
 
     def encode(
-        self, input_ids: Tensor, within_seq_position_ids: Tensor, global_position_ids: Tensor, sequence_ids: Tensor
+        self,
+        input_ids: Tensor,
+        within_seq_position_ids: Tensor,
+        global_position_ids: Tensor,
+        sequence_ids: Tensor,
+        *,
+        layer: int | None = None,
     ) -> Tensor:
-        """Hidden states of the queries (B, T, D), 0 at context and padding."""
+        """Hidden states of the queries (B, T, D), 0 at padding; the last ones, 0 at context too, without a layer."""
 
 
 class BatchPreparer(Protocol):

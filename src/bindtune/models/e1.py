@@ -465,9 +465,16 @@ class E1Model(E1PreTrainedModel):
         global_position_ids: Tensor,
         sequence_ids: Tensor,
         context_cache: E1ContextCache | None = None,
+        *,
+        layer: int | None = None,
     ) -> Tensor:
-        """Hidden states of the queries (B, T, D), 0 at context and padding."""
+        """Hidden states of the queries (B, T, D), 0 at padding; the last ones, 0 at context too, without a layer."""
         ids = (input_ids, within_seq_position_ids, global_position_ids, sequence_ids)
+        if layer is not None:
+            states: Tensor = self(
+                *ids, context_cache=context_cache, output_hidden_states=True, return_dict=True
+            ).hidden_states[layer]
+            return states
         output = self(*ids, context_cache=context_cache, query_only=True, return_dict=True)
         hidden: Tensor = output.last_hidden_state
         return hidden
@@ -686,10 +693,12 @@ class E1ForMaskedLM(E1PreTrainedModel):
         global_position_ids: Tensor,
         sequence_ids: Tensor,
         context_cache: E1ContextCache | None = None,
+        *,
+        layer: int | None = None,
     ) -> Tensor:
-        """Hidden states of the queries (B, T, D), 0 at context and padding."""
+        """Hidden states of the queries; see `E1Model.encode`."""
         ids = (input_ids, within_seq_position_ids, global_position_ids, sequence_ids)
-        hidden: Tensor = self.model.encode(*ids, context_cache)
+        hidden: Tensor = self.model.encode(*ids, context_cache, layer=layer)
         return hidden
 
 

@@ -54,11 +54,18 @@ class Esm2ForMaskedLM(EsmForMaskedLM):
         return self.lm_head
 
     def encode(
-        self, input_ids: Tensor, within_seq_position_ids: Tensor, global_position_ids: Tensor, sequence_ids: Tensor
+        self,
+        input_ids: Tensor,
+        within_seq_position_ids: Tensor,
+        global_position_ids: Tensor,
+        sequence_ids: Tensor,
+        *,
+        layer: int | None = None,
     ) -> Tensor:
-        """Hidden states (B, T, D), 0 at padding; the positions follow from the ids."""
+        """Hidden states (B, T, D), 0 at padding, the last ones without a layer; the positions follow from the ids."""
         real = sequence_ids >= 0
-        hidden: Tensor = self.esm(input_ids, attention_mask=real.long()).last_hidden_state
+        output = self.esm(input_ids, attention_mask=real.long(), output_hidden_states=layer is not None)
+        hidden: Tensor = output.last_hidden_state if layer is None else output.hidden_states[layer]
         return hidden * real[..., None]
 
 

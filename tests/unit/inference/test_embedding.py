@@ -30,7 +30,7 @@ def test_golden_embeddings(folder: Path) -> None:
             model,
             {name: sequence},
             contexts={name: scorer["contexts"][context].split(",")},
-            per="protein",
+            per="sequence",
             max_batch_tokens=1000,
         ).values()
         expected = outputs[f"predictor/{number}/mean_token_embeddings"]
@@ -41,7 +41,7 @@ def test_batches_and_contexts_do_not_mix(folder: Path) -> None:
     model = E1ForMaskedLM.from_pretrained(folder)
     proteins = {"b": "MKTAYIAKQR", "a": "ACD", "c": "XWWYV"}
     contexts: dict[str, list[str]] = {"b": ["MKTAYI", "AKQR"], "c": []}
-    for per in ("protein", "residue"):
+    for per in ("sequence", "residue"):
         batches = [
             embed_proteins(model, proteins, contexts=contexts, per=per, max_batch_tokens=budget)
             for budget in (1, 10_000)
@@ -50,7 +50,7 @@ def test_batches_and_contexts_do_not_mix(folder: Path) -> None:
         for name, sequence in proteins.items():
             close = rounding.of(model, batches[1][name])
             torch.testing.assert_close(batches[0][name], batches[1][name], **close)
-            assert batches[0][name].shape == ((64,) if per == "protein" else (len(sequence), 64))
+            assert batches[0][name].shape == ((64,) if per == "sequence" else (len(sequence), 64))
     with torch.no_grad():
         whole = model(**E1BatchPreparer().get_batch_kwargs(["MKTAYI,AKQR,MKTAYIAKQR"])).embeddings[0, 20:30]
     torch.testing.assert_close(batches[0]["b"], whole, **rounding.of(model, whole))
@@ -59,7 +59,7 @@ def test_batches_and_contexts_do_not_mix(folder: Path) -> None:
 def test_files_hold_what_was_computed(tmp_path: Path) -> None:
     proteins = {"p/1": "MKT", "q": "AC"}
     for per, embeddings in (
-        ("protein", {"p/1": torch.randn(4), "q": torch.randn(4)}),
+        ("sequence", {"p/1": torch.randn(4), "q": torch.randn(4)}),
         ("residue", {"p/1": torch.randn(3, 4), "q": torch.randn(2, 4)}),
     ):
         for suffix in ("safetensors", "parquet"):
@@ -84,4 +84,4 @@ def test_an_output_that_is_not_finite_is_named(tmp_path: Path) -> None:
     with torch.no_grad():
         model.model.norm.weight[0] = torch.inf
     with pytest.raises(BindtuneError, match=r"^p: the model's output is not finite"):
-        embed_proteins(model, {"p": "MKTAY"}, contexts={}, per="protein", max_batch_tokens=100)
+        embed_proteins(model, {"p": "MKTAY"}, contexts={}, per="sequence", max_batch_tokens=100)

@@ -1,0 +1,231 @@
+"""Vectors of DNA from a masked language model: one for each sequence, token or nucleotide."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bindtune.data.dna.tokens import encode, spelled_for
+from bindtune.data.protein.protein_rows import Chunk, chunks
+from bindtune.errors import BindtuneError, ConfigError
+from bindtune.inference.embedding_files import EmbeddingFile
+from bindtune.io.genome import reverse_complement
+from bindtune.models.loading import usable_positions
+from bindtune.probing.embeddings import Pooling, depth_of, equal_lengths, hidden_states
+from bindtune.probing.encoders import Encoder
+
+Per = Literal["sequence", "token", "nucleotide"]
+Floats = NDArray[np.float32]
+_MANY_TOKENS = 1 << 30
+_BLOCK_LETTERS = 1 << 16
+"""Letters of the sequences whose vectors are in memory at once, beside those of one longer sequence."""
+
+
+class NamedDna(NamedTuple):
+    """A sequence of DNA.
+
+    Args:
+        name: what it is called.
+        letters: upper case, T for U.
+    """
+
+    name: str
+    letters: str
+
+
+@dataclass(frozen=True)
+class TokenVectors:
+    """The T tokens of a sequence that stand for letters.
+
+    Args:
+        ids: (T,) tokens.
+        start: (T,) first letter, from 0.
+        end: (T,) one past the last.
+        vectors: (T, D).
+        first: (D,) of the token before them.
+    """
+
+    ids: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    vectors: Floats
+    first: Floats
+
+    def pooled(self, pooling: Pooling) -> Floats:
+        """(D,) one vector of all tokens."""
+        if pooling == "cls":
+            return self.first
+        vectors: Floats = self.vectors.mean(axis=0) if pooling == "mean" else self.vectors.max(axis=0)
+        return vectors
+
+    def spread(self, name: str, length: int) -> Floats:
+        """(L, D) for each letter the vector of its token.
+
+        Raises:
+            ConfigError: tokens do not stand for each letter once.
+        """
+        if [0, *self.end.tolist()] != [*self.start.tolist(), length]:
+            raise ConfigError(
+                f"{name}: the model's tokens do not stand for each letter once, so nucleotides have no vectors of "
+                "their own: choose --per token"
+            )
+        return np.repeat(self.vectors, self.end - self.start, axis=0)
+
+
+@dataclass
+class DnaEmbedder:
+    """A model of DNA that gives vectors.
+
+    Args:
+        encoder: the model without its head.
+        layer: whose hidden states, from 0 for the embeddings, below 0 from the end; None for the last.
+        pooling: what a sequence's vector is made of.
+        both_strands: average with the reverse complement.
+        stretch_tokens: most tokens of a row.
+        overlap: tokens that neighbouring stretches of a long sequence share.
+        batch_tokens: tokens that are computed at once.
+        cut: how many sequences were read in several stretches so far.
+    """
+
+    encoder: Encoder
+    layer: int | None
+    pooling: Pooling
+    both_strands: bool
+    stretch_tokens: int
+    overlap: int
+    batch_tokens: int
+    cut: int = 0
+
+    def token_vectors(self, sequences: Sequence[str]) -> list[TokenVectors]:
+        """Vectors of the tokens of some sequences, one strand.
+
+        Args:
+            sequences: upper-case DNA.
+
+        Raises:
+            BindtuneError: an output is not finite.
+            ConfigError: there is no such layer.
+        """
+        found, cut = self._computed(sequences)
+        self.cut += cut
+        return found
+
+    def _computed(self, sequences: Sequence[str]) -> tuple[list[TokenVectors], int]:
+        """Vectors of the tokens of some sequences, and how many of these were cut."""
+        tokenizer = self.encoder.tokenizer
+        ids, offsets = encode(tokenizer, spelled_for(tokenizer, list(sequences)), _MANY_TOKENS)
+        rows = [_Row.of(*row) for row in zip(ids, offsets, strict=True)]
+        cut = [(owner, chunk) for owner, row in enumerate(rows) for chunk in self._chunks(row)]
+        inputs = [rows[owner].stretch(chunk) for owner, chunk in cut]
+        states = self._states(inputs, [len(rows[owner].before) for owner, _ in cut], [chunk for _, chunk in cut])
+        found: list[list[tuple[Floats, Floats]]] = [[] for _ in rows]
+        for (owner, _), part in zip(cut, states, strict=True):
+            found[owner].append(part)
+        vectors = [
+            TokenVectors(row.ids, row.start, row.end, np.concatenate([part[1] for part in parts]), parts[0][0])
+            for row, parts in zip(rows, found, strict=True)
+        ]
+        return vectors, sum(len(parts) > 1 for parts in found)
+
+    def sequence_vectors(self, sequences: Sequence[str]) -> list[Floats]:
+        """(D,) for each sequence."""
+        return self._averaged(sequences, lambda tokens, _: tokens.pooled(self.pooling), mirrored=False)
+
+    def nucleotide_vectors(self, sequences: Sequence[str]) -> list[Floats]:
+        """(L, D) for each sequence: each letter has the vector of its token."""
+        name = self.encoder.name
+        return self._averaged(sequences, lambda tokens, length: tokens.spread(name, length), mirrored=True)
+
+    def _averaged(self, sequences: Sequence[str], vectors: Any, *, mirrored: bool) -> list[Floats]:
+        lengths = [len(sequence) for sequence in sequences]
+        found = [vectors(*pair) for pair in zip(self.token_vectors(sequences), lengths, strict=True)]
+        if not self.both_strands:
+            return found
+        turned = [reverse_complement(sequence.encode("ascii")).decode("ascii") for sequence in sequences]
+        others = [vectors(*pair) for pair in zip(self._computed(turned)[0], lengths, strict=True)]
+        return [(own + (other[::-1] if mirrored else other)) / 2 for own, other in zip(found, others, strict=True)]
+
+    def _chunks(self, row: "_Row") -> list[Chunk]:
+        positions = usable_positions(self.encoder.model)
+        most = self.stretch_tokens if positions is None else min(self.stretch_tokens, positions)
+        room = most - len(row.before) - len(row.behind)
+        return chunks(len(row.ids), size=max(1, room), overlap=self.overlap)
+
+    @torch.inference_mode()
+    def _states(self, rows: list[list[int]], before: list[int], kept: list[Chunk]) -> list[tuple[Floats, Floats]]:
+        """Of each row the state of its first token (D,), and those of the letters' tokens that are kept (t, D)."""
+        encoder, depth = self.encoder, depth_of(self.encoder, self.layer)
+        found: list[tuple[Floats, Floats]] = [(np.empty(0, np.float32),) * 2 for _ in rows]
+        for batch in equal_lengths(rows, self.batch_tokens):
+            tokens = torch.tensor([rows[row] for row in batch], device=encoder.model.device)
+            states = hidden_states(encoder, tokens, depth).float().cpu()
+            if not bool(states.isfinite().all()):
+                raise BindtuneError(f"{encoder.name}: the model's output is not finite")
+            for row, values in zip(batch, states.numpy(), strict=True):
+                chunk, skip = kept[row], before[row]
+                first, last = chunk.first - chunk.start + skip, chunk.last - chunk.start + skip
+                found[row] = values[0].copy(), values[first:last].copy()
+        return found
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The tokens of a sequence: those that stand for letters, and those before and behind them."""
+
+    before: list[int]
+    behind: list[int]
+    ids: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, ids: list[int], offsets: Any) -> "_Row":
+        spans = np.array(offsets, np.int64).reshape(-1, 2)
+        letters = np.flatnonzero(spans[:, 1] > spans[:, 0])
+        first, last = (int(letters[0]), int(letters[-1]) + 1) if len(letters) else (len(ids), len(ids))
+        letter_ids, spans = np.array(ids[first:last], np.int64), spans[first:last]
+        return cls(ids[:first], ids[last:], letter_ids, spans[:, 0], spans[:, 1])
+
+    def stretch(self, chunk: Chunk) -> list[int]:
+        return [*self.before, *self.ids[chunk.start : chunk.end].tolist(), *self.behind]
+
+
+def blocks(sequences: Iterable[NamedDna]) -> Iterator[list[NamedDna]]:
+    """Some sequences at a time."""
+    block: list[NamedDna] = []
+    letters = 0
+    for sequence in sequences:
+        if block and letters + len(sequence.letters) > _BLOCK_LETTERS:
+            yield block
+            block, letters = [], 0
+        block.append(sequence)
+        letters += len(sequence.letters)
+    if block:
+        yield block
+
+
+def add_vectors(file: EmbeddingFile, embedder: DnaEmbedder, block: Sequence[NamedDna], *, per: Per) -> int:
+    """Add the vectors of some sequences to a file; gives how many vectors there are."""
+    letters = [sequence.letters for sequence in block]
+    if per == "token":
+        found = embedder.token_vectors(letters)
+        for sequence, tokens in zip(block, found, strict=True):
+            names = embedder.encoder.tokenizer.convert_ids_to_tokens(tokens.ids.tolist())
+            place = np.arange(1, len(tokens.ids) + 1)
+            file.add(
+                sequence.name, tokens.vectors,
+                {"position": place, "start": tokens.start, "end": tokens.end, "token": names},
+            )  # fmt: skip
+        return sum(len(tokens.ids) for tokens in found)
+    if per == "nucleotide":
+        for sequence, vectors in zip(block, embedder.nucleotide_vectors(letters), strict=True):
+            place = np.arange(1, len(vectors) + 1)
+            file.add(sequence.name, vectors, {"position": place, "nucleotide": list(sequence.letters)})
+        return list(accumulate(map(len, letters)))[-1]
+    for sequence, vector in zip(block, embedder.sequence_vectors(letters), strict=True):
+        file.add(sequence.name, vector, {})
+    return len(block)
