@@ -77,7 +77,10 @@ class EmbedConfig(_ZeroShotConfig):
     """Write the .fai index of a FASTA genome beside the genome. By default a missing index is made as a temporary
     file."""
 
-    @field_validator("per", mode="before")
+    @field_validator(
+        "per", mode="before",
+        json_schema_input_type=Literal["sequence", "residue", "token", "nucleotide", "protein"],
+    )  # fmt: skip
     @classmethod
     def _earlier_name(cls, value: Any) -> Any:
         return "sequence" if value == "protein" else value

@@ -162,7 +162,7 @@ class DnaEmbedder:
         found: list[tuple[Floats, Floats]] = [(np.empty(0, np.float32),) * 2 for _ in rows]
         for batch in equal_lengths(rows, self.batch_tokens):
             tokens = torch.tensor([rows[row] for row in batch], device=encoder.model.device)
-            states = hidden_states(encoder, tokens, depth).float().cpu()
+            states = hidden_states(encoder, tokens, depth).cpu()
             if not bool(states.isfinite().all()):
                 raise BindtuneError(f"{encoder.name}: the model's output is not finite")
             for row, values in zip(batch, states.numpy(), strict=True):

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from bindtune.config import EmbedConfig
@@ -57,8 +56,8 @@ def embed_dna(settings: EmbedConfig, *, notify: Callable[[str], None] = lambda t
         raise ConfigError(f"{settings.model} reads DNA: --per is sequence, token or nucleotide")
     per = settings.per
     with _opened(settings, notify=notify) as source:
-        encoder = load_encoder(settings.model, settings.model, device=choose_device(settings.device))
-        encoder.model.to(getattr(torch, settings.dtype))
+        device, bf16 = choose_device(settings.device), settings.dtype == "bfloat16"
+        encoder = load_encoder(settings.model, settings.model, device=device, bf16=bf16)
         embedder = DnaEmbedder(
             encoder, settings.layer, settings.pooling, settings.both_strands, settings.stretch_tokens,
             settings.overlap, settings.max_batch_tokens,

@@ -97,7 +97,9 @@ def test_shipped_files_fit_and_a_typo_does_not(name: str, command: str) -> None:
         ("train", {"data": {"fasta_path": 3}}, False),
         ("predict", {"ions": "ZN,CA"}, True),
         ("evaluate", {"ions": ["ZN"], "level": 0.9}, True),
-        ("embed", {"per": "token"}, False),
+        ("embed", {"per": "token"}, True),
+        ("embed", {"per": "protein"}, True),
+        ("embed", {"per": "atom"}, False),
         ("score", {"reduction": "none"}, True),
     ],
 )
