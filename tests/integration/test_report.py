@@ -61,7 +61,11 @@ def test_pretraining_shows_what_the_run_wrote(pretraining_run: Path, tmp_path: P
     origin = json.loads((pretraining_run / "provenance.json").read_text())
     assert table(page, "Input files").rows[0][2] == origin["inputs"]["train_file"]["sha256"]
     assert dict(page.facts)["Steps"] == "8 of 8"
-    assert notices(page) == ""
+    counts = pq.read_table(pretraining_run / "eval_records.parquet")
+    peaks, flanks = (int(np.sum(counts[f"{kind}_masked"].to_numpy())) for kind in ("peak", "flank"))
+    assert peaks < 100 <= flanks
+    assert notices(page) == f"Evaluation figures of peaks rest on {peaks} masked tokens: too few to be relied on."
+    assert f"of {peaks} masked tokens predicted right" in next(t.note for t in page.tiles if t.name == "Loss in peaks")
     settings = dict(table(page, "Every setting").rows)
     assert settings["use_adaptive_masking"] == "on"
     assert settings["learning_rate"] == "3e-05"
@@ -72,7 +76,7 @@ def test_pretraining_shows_what_the_run_wrote(pretraining_run: Path, tmp_path: P
 @pytest.mark.parametrize(("lowest", "told"), [(1.5, "lowest, at step 19"), (1.25, "lowest of the checkpoints")])
 def test_the_lowest_loss_that_was_seen_may_have_no_checkpoint(lowest: float, told: str) -> None:
     tiles = report_pretraining._tiles(
-        {"eval_loss": 1.5}, [{"step": 24, "eval_loss": 1.75}, {"step": 19, "eval_loss": lowest}], {}
+        {"eval_loss": 1.5}, [{"step": 24, "eval_loss": 1.75}, {"step": 19, "eval_loss": lowest}], {}, {}
     )
     assert (tiles[0].value, tiles[0].note) == ("1.500", told)
 
@@ -133,8 +137,10 @@ def test_binding_figures_are_those_of_the_predictions(binding: Path) -> None:
 
 def test_binding_thresholds_and_folds(binding: Path) -> None:
     page = report_binding.build(binding, config(binding))
+    entry = yaml.safe_load((binding / "global_thresholds.yaml").read_text())["thresholds"]["ZN"]
+    sites = f"{entry['num_samples'] * entry['pos_ratio']:.0f}"
     assert table(page, "Threshold of each ion").rows[0] == (
-        "ZN", "mcc", "0.2500", "0.690", "0.680", "0.720", "0.660", "0.710", "0.700",
+        "ZN", "mcc", "0.2500", sites, "0.690", "0.680", "0.720", "0.660", "0.710", "0.700",
     )  # fmt: skip
     assert table(page, "Threshold of each ion").rows[3][2] == "not defined"
     assert [row[1] for row in table(page, "What each fold holds out").rows] == ["12"] * 5
@@ -151,7 +157,8 @@ def test_a_group_in_two_folds_is_told(binding: Path, tmp_path: Path) -> None:
         writer = csv.DictWriter(handle, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    told = notices(report_binding.build(run, config(run)))
+    page = report_binding.build(run, config(run))
+    told = "\n".join(page.notices)  # leaks stand at the top
     assert f"1 groups lie in more than one fold, so the figures leak: {rows[8]['group']}" in told
     assert f"Predictions do not fit folds.csv for 1 proteins: {rows[9]['protein']}" in told
 
@@ -183,6 +190,26 @@ def test_intervals_are_those_that_the_run_wrote(binding: Path, tmp_path: Path) -
     assert shown["ZN"][1].endswith("(0.123 to 0.987)")
     assert shown["ZN"][3] == "0.045"
     assert shown["CA"] == computed["CA"]
+
+
+def test_tiles_show_interval_baseline_and_counts(binding: Path) -> None:
+    page = report_binding.build(binding, config(binding))
+    rows = {row[0]: row for row in table(page, "Each ion, all folds").rows}
+    tile = next(tile for tile in page.tiles if tile.name == "ZN: AUPRC")
+    value, low, high = re.findall(r"\d\.\d+", rows["ZN"][1])
+    assert tile.value == value
+    assert f"95\u00a0% interval {low} to {high}" in tile.note
+    assert f"letters alone {rows['ZN'][3]}" in tile.note
+    assert f"{rows['ZN'][7]} sites in {rows['ZN'][6]} proteins" in tile.note
+
+
+def test_calibration_counts_its_residues(binding: Path) -> None:
+    page = report_binding.build(binding, config(binding))
+    rows = pq.read_table(binding / "oof.parquet")
+    zinc = rows["ion"].to_numpy() == "ZN"
+    counts = np.histogram(rows["probability"].to_numpy()[zinc], np.linspace(0, 1, 11))[0]
+    shown = {row[1]: row[2] for row in table(page, "Residues in each bin of the calibration").rows if row[0] == "ZN"}
+    assert shown == {f"{k / 10:.1f} to {(k + 1) / 10:.1f}": f"{n:,}" for k, n in enumerate(counts.tolist()) if n}
 
 
 def test_an_ion_below_the_baseline_is_told(binding: Path, tmp_path: Path) -> None:

@@ -1,14 +1,26 @@
-"""Reports in a real browser: they render, ask nobody for anything, fit a phone, and show hostile names as text."""
+"""Reports in a real browser: they render, ask nobody for anything, fit a phone, and show hostile names as text.
 
+Every interaction is tried: search, sort, filters, pages, links to a protein, the threshold, values under the pointer,
+zoom, and files that are saved.
+"""
+
+import csv
+import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from bindtune.reports.report import write_report
 
 HOSTILE = "<script>alert(1)</script>"
+HOSTILE_ION = "<img src=x onerror=alert(2)>$x_1$"
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +30,7 @@ def pages(
     folder = tmp_path_factory.mktemp("pages")
     runs = {
         "pretraining": pretraining_run,
-        "binding": write_binding_run(folder / "whole", ions=("ZN", "<img src=x onerror=alert(2)>$x_1$")),
+        "binding": write_binding_run(folder / "whole", ions=("ZN", HOSTILE_ION)),
         "unfinished": write_binding_run(folder / "unfinished", done=2),
     }
     return {name: write_report(run, folder / f"{name}.html") for name, run in runs.items()}
@@ -79,8 +91,17 @@ def test_page_renders_quietly_and_fits(
 def test_hostile_names_are_text(browser: Any, pages: dict[str, Path]) -> None:
     tab, seen = visit(browser, pages["binding"], width=1280)
     try:
-        assert tab.locator("script").count() == 0
+        # The page's own script and values as JSON; no name became an element.
+        kinds = tab.evaluate("Array.from(document.scripts, script => script.type)")
+        assert kinds.count("") == 1
+        assert set(kinds) == {"", "application/json"}
+        tab.locator(".protein-table a", has_text=HOSTILE).click()
+        tab.wait_for_selector(".sequence .line")
+        assert tab.locator(".protein-part h3").inner_text().startswith(HOSTILE)
+        tab.locator(".controls").get_by_label("Ion").select_option(label=HOSTILE_ION)
+        tab.wait_for_function("document.querySelector('.protein-part h3').textContent.includes('onerror')")
         assert tab.locator("img").count() == 0
+        assert seen["errors"] == []
         assert seen["dialogs"] == []
         shown = tab.locator("main").inner_text()
         assert "<img src=x onerror=alert(2)>$x_1$: precision and recall" in shown
@@ -88,6 +109,193 @@ def test_hostile_names_are_text(browser: Any, pages: dict[str, Path]) -> None:
         assert HOSTILE not in source
     finally:
         tab.close()
+
+
+@pytest.fixture(scope="module")
+def rows(pages: dict[str, Path], write_binding_run: Callable[..., Path]) -> dict[str, np.ndarray]:
+    """The run's own table of predictions, of zinc."""
+    table = pq.read_table(pages["binding"].parent / "whole" / "oof.parquet").to_pydict()
+    columns = {name: np.array(values) for name, values in table.items()}
+    return {name: values[columns["ion"] == "ZN"] for name, values in columns.items()}
+
+
+@pytest.fixture
+def tab(browser: Any, pages: dict[str, Path]) -> Any:
+    opened, seen = visit(browser, pages["binding"], width=1280)
+    yield opened
+    assert (seen["errors"], seen["dialogs"]) == ([], [])
+    assert [url for url in seen["requests"] if not url.startswith(("file://", "data:", "blob:"))] == []
+    opened.close()
+
+
+def column(tab: Any, number: int) -> list[str]:
+    return [row.strip() for row in tab.locator(f".protein-table tbody tr > :nth-child({number})").all_inner_texts()]
+
+
+def saved(tab: Any, button: Any) -> str:
+    with tab.expect_download() as download:
+        button.click()
+    return Path(download.value.path()).read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_table_sorts_filters_searches_and_has_pages(tab: Any, rows: dict[str, np.ndarray]) -> None:
+    with_sites = {name for name, label in zip(rows["protein"], rows["label"], strict=True) if label}
+    status = tab.locator(".protein-table [role=status]")
+    assert status.inner_text() == f"1 to 25 of {len(with_sites)} proteins"
+    tab.get_by_label("Next page of proteins").click()
+    assert status.inner_text() == f"26 to {len(with_sites)} of {len(with_sites)} proteins"
+    tab.get_by_label("Sort by Average precision").click()
+    falling = list(map(float, column(tab, 7)))
+    assert status.inner_text().startswith("1 to 25 of")
+    assert falling == sorted(falling, reverse=True)
+    assert tab.locator("th[aria-sort=descending]").inner_text().startswith("Average precision")
+    tab.get_by_label("Sort by Average precision").click()
+    rising = list(map(float, column(tab, 7)))
+    assert rising == sorted(rising)
+    assert rising[0] < falling[-1]
+    tab.locator(".controls").get_by_label("Search").fill("p0000")
+    assert all(name.startswith("P0000") for name in column(tab, 1))
+    assert len(column(tab, 1)) == sum(name.startswith("P0000") for name in with_sites)
+    tab.locator(".controls").get_by_label("Search").fill("")
+    tab.locator(".controls").get_by_label("Fold").select_option("3")
+    assert set(column(tab, 2)) == {"3"}
+    tab.locator(".controls").get_by_label("Fold").select_option("")
+    tab.locator(".controls").get_by_label("Proteins").select_option("missed")
+    sites, hits = (list(map(int, column(tab, number))) for number in (4, 5))
+    assert sites
+    assert all(found < all_sites for found, all_sites in zip(hits, sites, strict=True))
+
+
+@pytest.mark.slow
+def test_a_link_opens_a_protein_and_the_threshold_recounts(
+    browser: Any, pages: dict[str, Path], rows: dict[str, np.ndarray]
+) -> None:
+    name = "P00004"
+    own = rows["protein"] == name
+    labels, probabilities = rows["label"][own] == 1, rows["probability"][own]
+    address = f"{pages['binding'].as_uri()}#{urlencode({'protein': name, 'ion': 'ZN'})}"
+    tab = browser.new_page()
+    tab.goto(address)
+    tab.wait_for_selector(".sequence .line")
+    try:
+        assert tab.locator(".protein-part h3").inner_text() == f"{name}: ZN"
+        lines = tab.locator(".sequence .line")
+        assert lines.count() == -(-len(labels) // 60)
+        assert lines.nth(1).locator(".from").inner_text() == "61"
+        assert "".join(tab.locator(".sequence .residue").all_inner_texts()) == "".join(rows["residue"][own])
+        kinds = {"hit": labels & (probabilities >= 0.25), "missed": labels & (probabilities < 0.25),
+                 "false": ~labels & (probabilities >= 0.25)}  # fmt: skip
+        for kind, expected in kinds.items():
+            places = tab.evaluate(f"Array.from(document.querySelectorAll('.sequence .{kind}'), c => +c.dataset.place)")
+            assert places == np.flatnonzero(expected).tolist()
+        slider = tab.locator(".protein-part input[type=range]")
+        slider.fill("60")
+        called, every = probabilities >= 0.595, rows["probability"] >= 0.595
+        for item, (truth, calls) in enumerate([(labels, called), (rows["label"] == 1, every)]):
+            told = tab.locator(".counts li").nth(item).inner_text()
+            hits = int((truth & calls).sum())
+            assert f"({hits} of {int(calls.sum())})" in told
+            assert f"recall {hits / truth.sum():.2f} ({hits} of {int(truth.sum())})" in told
+            assert ("fewer than 100" in told) == (min(calls.sum(), truth.sum()) < 100)
+        assert slider.get_attribute("aria-valuetext") == "0.595"
+        site = int(np.flatnonzero(labels)[0])
+        tab.locator(".sequence .residue").nth(site).click()
+        told = tab.locator(".protein-part [role=status]").inner_text()
+        assert f"{rows['residue'][own][site]}{site + 1}: probability" in told
+        assert abs(float(re.findall(r"probability (\d\.\d+)", told)[0]) - probabilities[site]) <= 0.0051
+        assert "a site" in told
+        tab.keyboard.press("ArrowRight")  # the click gave the letters the focus
+        assert f"{site + 2}: probability" in tab.locator(".protein-part [role=status]").inner_text()
+        table = list(csv.DictReader(io.StringIO(saved(tab, tab.get_by_label("Save the residues as CSV")))))
+        assert [int(row["label"]) for row in table] == labels.astype(int).tolist()
+        assert [int(row["called"]) for row in table] == called.astype(int).tolist()
+        tab.locator(".protein-table a").nth(2).click()
+        tab.wait_for_function(f"!document.querySelector('.protein-part h3').textContent.startsWith('{name}')")
+        assert "protein=" in tab.url
+    finally:
+        tab.close()
+
+
+@pytest.mark.slow
+def test_tables_and_charts_are_saved(tab: Any, rows: dict[str, np.ndarray]) -> None:
+    table = list(csv.DictReader(io.StringIO(saved(tab, tab.get_by_label("Save the chosen proteins as CSV")))))
+    assert {row["protein"] for row in table} == {
+        name for name, label in zip(rows["protein"], rows["label"], strict=True) if label
+    }
+    whole = list(csv.reader(io.StringIO(saved(tab, tab.get_by_label("Save the table as CSV: Each ion, all folds")))))
+    assert whole[0][0] == "Ion"
+    assert whole[1][0] == "ZN"
+    chart = "ZN: precision and recall"
+    points = list(csv.DictReader(io.StringIO(saved(tab, tab.get_by_label(f"Save the values as CSV: {chart}")))))
+    curve = [(float(row["recall"]), float(row["precision"])) for row in points if row["curve"].startswith("AUPRC")]
+    assert curve[-1][0] == 1
+    assert curve[-1][1] == pytest.approx(rows["label"].mean(), abs=1e-5)
+    svg = saved(tab, tab.get_by_label(f"Save as SVG: {chart}"))
+    assert svg.startswith("<svg")
+    assert f"<title>{chart}</title>" in svg
+    assert "var(" not in svg
+    assert "#0072b2" in svg
+    with tab.expect_download() as download:
+        tab.get_by_label(f"Save as PNG: {chart}").click()
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_charts_show_values_and_zoom(tab: Any) -> None:
+    figure = tab.locator("figure.chart").first
+    figure.scroll_into_view_if_needed()
+    box = figure.locator("svg").bounding_box()
+    tab.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5)
+    tip = figure.locator(".tip")
+    for share in np.linspace(0.05, 0.95, 40):  # somewhere on the way down there is the curve
+        tab.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * share)
+        if tip.is_visible():
+            break
+    assert re.search(r"recall: [01][.\d]*, precision: [01][.\d]*", tip.inner_text())
+    before = figure.locator(".grid text").all_text_contents()
+    figure.get_by_label("Zoom in", exact=False).click()
+    assert figure.locator(".curves").get_attribute("transform").startswith("matrix(2 0 0 2")
+    assert figure.locator(".grid text").all_text_contents() != before
+    figure.get_by_label("Show the whole chart", exact=False).click()
+    assert figure.locator(".grid text").all_text_contents() == before
+    tab.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.3)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.6)
+    tab.mouse.up()
+    assert "matrix" in figure.locator(".curves").get_attribute("transform")
+    calibration = tab.locator("figure.chart", has_text="ZN: calibration")
+    counts = calibration.locator(".point-note").all_text_contents()
+    assert counts
+    assert all(re.fullmatch(r"[\d.]+[kM]?", count) for count in counts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "width", "scheme"), [
+    ("binding", 1280, "light"), ("binding", 390, "dark"), ("pretraining", 1280, "dark"), ("unfinished", 390, "light"),
+])  # fmt: skip
+def test_no_serious_fault_of_accessibility(
+    browser: Any, pages: dict[str, Path], name: str, width: int, scheme: str
+) -> None:
+    tab, _ = visit(browser, pages[name], width=width, scheme=scheme)
+    try:
+        if name == "binding":
+            tab.locator(".protein-table a").nth(3).click()
+            tab.wait_for_selector(".sequence .line")
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        found = Axe().run(tab).response["violations"]
+        serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
+        assert [(fault["id"], fault["nodes"][0]["html"][:200]) for fault in serious] == []
+    finally:
+        tab.close()
+
+
+@pytest.mark.slow
+def test_print_shows_figures_and_no_buttons(tab: Any) -> None:
+    tab.emulate_media(media="print")
+    assert tab.locator(".tools:visible, .controls:visible, nav:visible").count() == 0
+    assert tab.locator(".drawing svg").first.is_visible()
+    assert tab.locator(".protein-table table").is_visible()
 
 
 @pytest.mark.slow

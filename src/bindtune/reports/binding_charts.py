@@ -77,8 +77,17 @@ def calibration_chart(bins: Mapping[str, Reliability], *, diagonal: str = "") ->
     for (name, each), (colour, marker) in zip(bins.items(), CALIBRATION_MARKS, strict=False):
         low, high = _wilson(each.observed, each.residues)
         error = np.maximum(0, [each.observed - low, high - each.observed])
-        curves.append(Line(each.predicted, each.observed, name, colour, marker=marker, error=error))
+        counts = [_short_count(residues) for residues in each.residues.tolist()]
+        curves.append(Line(each.predicted, each.observed, name, colour, marker=marker, error=error, notes=counts))
     return LineChart(curves, "predicted probability", "share that binds", square=True)
+
+
+def _short_count(count: int) -> str:
+    """A count with two digits or three, as there is room beside a point."""
+    for size, letter in ((1_000_000, "M"), (1000, "k")):
+        if count >= size:
+            return f"{count / size:.{0 if count >= 10 * size else 1}f}{letter}"
+    return str(count)
 
 
 def _thinned(ranking: Ranking) -> Ranking:

@@ -23,10 +23,11 @@ from bindtune.reports.model_card import (
 from bindtune.reports.report_run import provenance
 from bindtune.reports.run_settings import (
     binding_settings,
+    choice_sentence,
     chooses_epoch,
     flatten,
+    grouping_sentence,
     section,
-    stops_early,
     training_words,
     trains_encoder,
     trains_mlm_head,
@@ -314,29 +315,8 @@ def _limits(config: Mapping[str, Any]) -> tuple[str, ...]:
             "A residue that is not marked counts as not binding in every protein with labels of the ion: sites that "
             "nobody has seen yet are learned as negatives."
         )
-        limits.append(_folds_limit(section(config, "data")))
-        if chooses_epoch(config) and not as_number(_training(config).get("inner_validation_fraction")) > 0:
-            stopped = " and may have stopped training" if stops_early(config) else ""
-            limits.append(f"The held-out fold picked the epoch{stopped}: its figures may be too high.")
+        limits.append(grouping_sentence(config, code))
+        limits += [sentence for sentence in [choice_sentence(config)] if sentence]
         limits.append("Predictions are probabilities of a model, and no experiment.")
     limits.append(f"It is one run with one seed ({code(_training(config).get('seed'))}).")
     return tuple(limits)
-
-
-def _folds_limit(data: Mapping[str, Any]) -> str:
-    """What proteins on both sides of a fold have in common."""
-    clusters = Path(str(data.get("clusters"))).name if data.get("clusters") else ""
-    if data.get("folds") is not None:
-        return (
-            f"The folds are those of a table, {code(Path(str(data['folds'])).name)}: similar proteins may stand on "
-            "both sides; those that were looked for are listed in the run's audit.json."
-        )
-    if clusters == "identical":
-        return (
-            "Only identical sequences were kept in one fold: similar proteins may stand on both sides, and figures "
-            "for proteins unlike all of these may be lower."
-        )
-    return (
-        f"Proteins were kept in one fold by {code(clusters or 'not recorded')}; what stands on both sides "
-        "nevertheless is listed in the run's audit.json."
-    )

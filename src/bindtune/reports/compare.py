@@ -146,6 +146,7 @@ def _page(runs: Sequence[Run], comparison: Comparison, changed: dict[str, list[S
     sentences = _sentences(changed)
     return Page(
         title=title,
+        kind="comparison",
         lead=" ".join([comparison.scope, *([] if many else sentences)]),
         facts=tuple((f"{run.name}, the reference" if run is runs[0] else run.name, str(run.folder)) for run in runs),
         notices=(*(sentences if many else ()), *_doubts(runs, comparison)),

@@ -1,11 +1,18 @@
 """A report as a page: sections of text, tables, charts and drawings, rendered into one HTML file that loads nothing.
 
-Everything a page is given is text, and is shown as text: the template escapes it. Charts alone are markup; `charts.py`
-makes them and puts no name of a user's into them.
+Everything a page is given is text, and is shown as text: the template escapes it. Charts alone are markup;
+`svg_charts.py` makes them and escapes the texts in them. The page's own scripts stand in it. Its policy names their
+hash, so that a browser runs no other script and asks no network for anything.
 """
 
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -145,7 +152,24 @@ class Collapsed:
     blocks: "tuple[Block, ...]"
 
 
-Block = Text | Notice | Preformatted | Table | Charts | Track | Collapsed
+@dataclass(frozen=True)
+class ProteinBrowser:
+    """A table of all proteins, and the part of the one that is opened.
+
+    Args:
+        data: what `templates/proteins.js` reads; `protein_browser.py` makes it and says what stands in it.
+        proteins: of the run.
+        rows: proteins in the table.
+        with_residues: proteins whose residues the page holds.
+    """
+
+    data: Mapping[str, Any]
+    proteins: int
+    rows: int
+    with_residues: int
+
+
+Block = Text | Notice | Preformatted | Table | Charts | Track | ProteinBrowser | Collapsed
 
 
 @dataclass(frozen=True)
@@ -169,6 +193,7 @@ class Page:
 
     Args:
         title: heading and title.
+        kind: what the page is of, above the heading, such as "report of a binding-site run".
         lead: what was run, in a sentence or two.
         facts: (name, value) pairs below the heading.
         tiles: the figures that matter most.
@@ -179,6 +204,7 @@ class Page:
 
     title: str
     lead: str
+    kind: str = "report"
     facts: tuple[tuple[str, str], ...] = ()
     tiles: tuple[Tile, ...] = ()
     notices: tuple[str, ...] = ()
@@ -196,7 +222,36 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.tests["kind"] = lambda block, name: type(block).__name__ == name
-    return environment.get_template("page.html.j2").render(page=page).strip() + "\n"
+    environment.filters["data"] = _data
+    script = _script(page)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    template = environment.get_template("page.html.j2")
+    text = template.render(page=page, script=Markup(script), script_hash=digest)  # noqa: S704 (the package's own)
+    return text.strip() + "\n"
+
+
+_SCRIPTS: dict[type, str] = {Charts: "charts.js", ProteinBrowser: "proteins.js"}
+
+
+def _script(page: Page) -> str:
+    """The page's own scripts: those that its blocks need."""
+    kinds = {type(block) for section in page.sections for block in _all_blocks(section.blocks)}
+    names = ["page.js", *(name for kind, name in _SCRIPTS.items() if kind in kinds)]
+    folder = files("bindtune.reports") / "templates"
+    return "(() => {\n" + "\n".join((folder / name).read_text(encoding="utf-8") for name in names) + "})();\n"
+
+
+def _all_blocks(blocks: Sequence[Block]) -> Iterator[Block]:
+    for block in blocks:
+        yield block
+        if isinstance(block, Collapsed):
+            yield from _all_blocks(block.blocks)
+
+
+def _data(values: Mapping[str, Any]) -> Markup:
+    """Values as JSON inside a script element, which no text in it can end."""
+    text = json.dumps(values, ensure_ascii=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return Markup(text)  # noqa: S704 (JSON without "<")
 
 
 def write(page: Page, path: Path) -> None:

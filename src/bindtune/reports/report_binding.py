@@ -5,18 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from bindtune.errors import InputError
-from bindtune.evaluation.epoch_selection import metric_of
-from bindtune.evaluation.figure_text import UNDEFINED, number, percent
-from bindtune.evaluation.ranking import average_precision, sort
+from bindtune.evaluation.figure_text import UNDEFINED, number
 from bindtune.evaluation.summary import read_summary
 from bindtune.evaluation.thresholds import read_thresholds
 from bindtune.reports.page import Block, Notice, Page, Preformatted, Section, Table, Text, Tile
-from bindtune.reports.report_folds import folds_section
-from bindtune.reports.report_ions import curves_section, results_section
+from bindtune.reports.report_folds import folds_section, read_partition
+from bindtune.reports.report_ions import FEW, IonResults, curves_section, ion_results, results_section
 from bindtune.reports.report_learning import Row, last_epoch, learning_section, read_metrics
 from bindtune.reports.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
 from bindtune.reports.report_sites import examples_section
-from bindtune.reports.run_settings import training_words
+from bindtune.reports.run_settings import training_words, weights_words
 from bindtune.runs.names import CONFIG, NOTICE, OUT_OF_FOLD, PROVENANCE, SUMMARY, THRESHOLDS
 from bindtune.runs.out_of_fold import OutOfFold, read_out_of_fold
 from bindtune.runs.reading import as_number, read_text
@@ -42,9 +40,12 @@ def build(run: Path, config: dict[str, Any]) -> Page:
     thresholds = {ion: as_number(entry.get("threshold")) for ion, entry in chosen.items()}
     done = [] if predictions is None else predictions.fold_numbers()
     planned = _planned(run, training)
+    partition = read_partition(run, predictions)
     notices = _notices(run, done, planned, rows, complete=(run / OUT_OF_FOLD).is_file())
+    results = ion_results(predictions, ions, thresholds, read_summary(run / SUMMARY))
     return Page(
-        title=f"Binding-site run {run.resolve().name}",
+        title=run.resolve().name,
+        kind="report of a binding-site run",
         lead=_lead(config, predictions, ions),
         facts=(
             ("Status", "finished" if (run / OUT_OF_FOLD).is_file() else "not finished"),
@@ -53,24 +54,18 @@ def build(run: Path, config: dict[str, Any]) -> Page:
             ("Ions", ", ".join(ions) or "none"),
             ("bindtune", version(origin)),
         ),
-        tiles=_tiles(predictions, ions),
-        notices=notices,
+        tiles=_tiles(results),
+        notices=(*partition.doubts, *notices),
         sections=(
-            results_section(predictions, ions, thresholds, read_summary(run / SUMMARY)),
+            results_section(results, config),
             curves_section(predictions, ions, thresholds),
             _thresholds_section(chosen, ions),
             examples_section(predictions, ions, thresholds),
-            learning_section(
-                rows,
-                ions,
-                inner=as_number(training.get("inner_validation_fraction")) > 0,
-                metric=metric_of(training),
-                min_delta=max(0.0, as_number(training.get("min_delta", 0))),
-            ),
-            folds_section(run, predictions, ions),
+            learning_section(rows, ions, config),
+            folds_section(partition, predictions, ions, config),
             inputs_section(origin, _data(predictions, ions)),
             settings_section(config),
-            _notice_section(run),
+            _notice_section(run, config),
         ),
         footer=FOOTER,
     )
@@ -127,24 +122,20 @@ def _progress(rows: list[Row], fold: int) -> str:
     return f"after epoch {epoch}" if epoch else "not started"
 
 
-def _tiles(predictions: OutOfFold | None, ions: tuple[str, ...]) -> tuple[Tile, ...]:
-    if predictions is None:
-        return ()
+def _tiles(results: dict[str, IonResults]) -> tuple[Tile, ...]:
     tiles = []
-    for ion in ions:
-        rows = predictions.of(ion)
-        ordered = sort(rows.label, rows.probability)
-        auprc = average_precision(ordered.ranking(ordered.steps()))
-        if math.isnan(auprc):
+    for ion, result in results.items():
+        if result.whole is None or math.isnan(result.whole.metrics.auprc):
             tiles.append(Tile(f"{ion}: AUPRC", UNDEFINED, "not defined"))
-        else:
-            tiles.append(
-                Tile(
-                    f"{ion}: AUPRC",
-                    number(auprc),
-                    f"base rate {percent(float(ordered.positive.mean()))}".replace(" %", "\u00a0%"),
-                )
-            )
+            continue
+        whole = result.whole
+        ends = [number(end) for end in whole.auprc_range]
+        lines = [
+            f"95 % interval {ends[0]} to {ends[1]}" if UNDEFINED not in ends else "no interval",
+            f"letters alone {number(whole.baseline)}, random order {number(whole.metrics.base_rate)}",
+            f"{whole.sites:,} sites in {whole.proteins:,} proteins" + (": few" if whole.sites < FEW else ""),
+        ]
+        tiles.append(Tile(f"{ion}: AUPRC", number(whole.metrics.auprc), "; ".join(lines).replace(" %", "\u00a0%")))
     return tuple(tiles)
 
 
@@ -163,16 +154,17 @@ def _thresholds_section(chosen: dict[str, dict[str, Any]], ions: tuple[str, ...]
         fitted = [number(as_number(honest.get(name))) for name in names]
         threshold = as_number(entry.get("threshold"))
         shown = "not defined" if math.isnan(threshold) else number(threshold, 4)
-        rows.append((ion, str(entry.get("method", UNDEFINED)), shown, *fitted, *same[:2]))
+        sites = as_number(entry.get("num_samples")) * as_number(entry.get("pos_ratio"))
+        rows.append((ion, str(entry.get("method", UNDEFINED)), shown, number(sites, 0), *fitted, *same[:2]))
     heads = (
-        "Ion", "Chosen by", "Threshold", "F1", "MCC", "Precision", "Recall", "F1, same data", "MCC, same data",
+        "Ion", "Chosen by", "Threshold", "Sites", "F1", "MCC", "Precision", "Recall", "F1, same data", "MCC, same data",
     )  # fmt: skip
     text = Text(
         "A residue is called where its probability reaches the ion's threshold. The figures are cross-fitted: for each "
         "fold the threshold is chosen on the other folds. The last two columns score a threshold on the data that "
         "chose it, as is often done; they flatter."
     )
-    table = Table("Threshold of each ion", heads, tuple(rows), numeric=frozenset(range(2, 9)))
+    table = Table("Threshold of each ion", heads, tuple(rows), numeric=frozenset(range(2, 10)))
     return Section("thresholds", "Thresholds", (text, table))
 
 
@@ -189,12 +181,12 @@ def _data(predictions: OutOfFold | None, ions: tuple[str, ...]) -> tuple[Block, 
     return (Table("Labelled data", heads, tuple(rows), numeric=frozenset(range(1, 5))),)
 
 
-def _notice_section(run: Path) -> Section:
+def _notice_section(run: Path, config: dict[str, Any]) -> Section:
     text = read_text(run / NOTICE)
     blocks: tuple[Block, ...] = (Notice("NOTICE is missing from the run folder."),)
     if text is not None:
         blocks = (
-            Text("Adapters and predictions of this run derive from the backbone's weights."),
+            Text(f"The {weights_words(config)} and predictions of this run derive from the backbone's weights."),
             Preformatted(text.strip()),
         )
     return Section("notice", "Licence notice", blocks)

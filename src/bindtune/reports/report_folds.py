@@ -1,39 +1,68 @@
 """The partition of proteins, checked again from the files: who was held out when, and whether groups were split."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bindtune.evaluation.figure_text import UNDEFINED
 from bindtune.reports.page import Block, Collapsed, Notice, Section, Table, Text
-from bindtune.reports.run_settings import flatten
+from bindtune.reports.run_settings import flatten, grouping_sentence
 from bindtune.runs.names import AUDIT, FOLDS
 from bindtune.runs.out_of_fold import OutOfFold
 from bindtune.runs.reading import read_csv, read_json
 
 _MOST_ROWS = 60
+_LONGEST = 600  # letters of a warning
 
 
-def folds_section(run: Path, predictions: OutOfFold | None, ions: tuple[str, ...]) -> Section:
-    """Folds, the check of groups, and the audit that the run wrote.
+class Partition(NamedTuple):
+    """What a run folder says of its folds.
+
+    Args:
+        rows: of folds.csv; None where it is missing.
+        audit: what audit.json holds; None where it is missing.
+        doubts: sentences about leaks, which stand at the top of the page.
+    """
+
+    rows: list[dict[str, str]] | None
+    audit: dict[str, Any] | None
+    doubts: tuple[str, ...]
+
+
+def read_partition(run: Path, predictions: OutOfFold | None) -> Partition:
+    """Read folds and audit of a run, and check the folds against its predictions.
 
     Raises:
         InputError: folds.csv or audit.json is damaged.
     """
     rows = read_csv(run / FOLDS, ("protein", "fold", "group"))
     audit = read_json(run / AUDIT)
-    blocks: list[Block] = [
-        Text(
-            "One partition of the proteins serves every ion. Proteins of one group, which are too alike to be apart, "
-            "share a fold, so a model is never scored on a near relative of what it was trained on."
-        )
-    ]
+    doubts = [] if rows is None else _doubts(rows, predictions)
+    return Partition(rows, audit, (*doubts, *_audit_doubts(audit or {})))
+
+
+def folds_section(
+    partition: Partition, predictions: OutOfFold | None, ions: tuple[str, ...], config: Mapping[str, Any]
+) -> Section:
+    """Folds, the check of groups, and the audit that the run wrote."""
+    rows, audit, doubts = partition
+    blocks: list[Block] = [Text(f"One partition of the proteins serves every ion. {grouping_sentence(config)}")]
     if rows is None:
         blocks.append(Notice("folds.csv is missing: the partition is not known."))
     else:
-        blocks += [_sizes(rows, predictions, ions), *_checks(rows, predictions)]
+        blocks.append(_sizes(rows, predictions, ions))
+        if not _doubts(rows, predictions):
+            groups = len({row["group"] for row in rows})
+            checks = (
+                f"Checked again for this page: none of {groups} groups lies in two folds, no protein stands twice, and "
+                "every prediction comes from the fold that held its protein out."
+            )
+            blocks.append(Text(checks))
+    if doubts:
+        blocks.append(Text("Leaks are named at the top of the page."))
     if audit is None:
         blocks.append(Notice("audit.json is missing: the run has recorded no leak audit."))
     else:
@@ -63,28 +92,30 @@ def _sites(predictions: OutOfFold | None, ion: str, fold: str) -> str:
     return str(int(predictions.label[here & (predictions.ion == number)].sum()))
 
 
-def _checks(rows: list[dict[str, str]], predictions: OutOfFold | None) -> list[Block]:
+def _doubts(rows: list[dict[str, str]], predictions: OutOfFold | None) -> list[str]:
     groups = defaultdict(set)
     for row in rows:
         groups[row["group"]].add(row["fold"])
     split = sorted(group for group, folds in groups.items() if len(folds) > 1)
     repeated = [name for name, times in Counter(row["protein"] for row in rows).items() if times > 1]
-    blocks: list[Block] = []
-    if split:
-        blocks.append(Notice(f"{len(split)} groups lie in more than one fold, so the figures leak: {_some(split)}."))
-    if repeated:
-        blocks.append(Notice(f"{len(repeated)} proteins stand in folds.csv more than once: {_some(repeated)}."))
     strangers = [] if predictions is None else _misplaced(rows, predictions)
-    if strangers:
-        blocks.append(Notice(f"Predictions do not fit folds.csv for {len(strangers)} proteins: {_some(strangers)}."))
-    if not blocks:
-        blocks.append(
-            Text(
-                f"Checked again for this page: none of {len(groups)} groups lies in two folds, no protein stands "
-                "twice, and every prediction comes from the fold that held its protein out."
-            )
-        )
-    return blocks
+    sentences = {
+        f"{len(split)} groups lie in more than one fold, so the figures leak: {_some(split)}.": split,
+        f"{len(repeated)} proteins stand in folds.csv more than once: {_some(repeated)}.": repeated,
+        f"Predictions do not fit folds.csv for {len(strangers)} proteins: {_some(strangers)}.": strangers,
+    }
+    return [sentence for sentence, names in sentences.items() if names]
+
+
+def _audit_doubts(audit: dict[str, Any]) -> list[str]:
+    """The warnings of the run's own audit, which name proteins on both sides; or how many pairs it counted."""
+    warnings = audit.get("warnings")
+    if isinstance(warnings, list) and warnings:
+        return [f"The run's audit: {str(warning)[:_LONGEST]}." for warning in warnings]
+    leaks = audit.get("leaks")
+    if isinstance(leaks, int) and leaks > 0:
+        return [f"The run's audit found {leaks:,} pairs of proteins across folds (audit.json)."]
+    return []
 
 
 def _misplaced(rows: list[dict[str, str]], predictions: OutOfFold) -> list[str]:

@@ -1,6 +1,7 @@
 """Tables and curves of each ion over the out-of-fold predictions."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,13 +15,16 @@ from bindtune.evaluation.metrics import ResidueMetrics, residue_metrics
 from bindtune.evaluation.ranking import average_precision, rank_groups, sort
 from bindtune.reports.binding_charts import Call, calibration_chart, curve_charts
 from bindtune.reports.charts import ORANGE
-from bindtune.reports.page import Block, Chart, Charts, Notice, Section, Table, Text
+from bindtune.reports.page import Block, Chart, Charts, Collapsed, Notice, Section, Table, Text
+from bindtune.reports.run_settings import choice_sentence
 from bindtune.reports.svg_charts import svg
 from bindtune.runs.out_of_fold import OutOfFold
 from bindtune.runs.reading import as_number
 
 _BINS = 10
 _FEWEST = 20  # residues in a bin of the calibration chart
+FEW = 100
+"""Figures that rest on fewer sites or residues carry a warning."""
 
 
 Range = tuple[float, float]
@@ -71,10 +75,17 @@ def figures(
     )
 
 
-def results_section(
+class IonResults(NamedTuple):
+    """Figures of one ion over all folds and in each; None and empty where no site has a prediction."""
+
+    whole: IonFigures | None
+    by_fold: dict[int, IonFigures]
+
+
+def ion_results(
     predictions: OutOfFold | None, ions: tuple[str, ...], thresholds: dict[str, float], summary: dict[str, Any]
-) -> Section:
-    """Tables of every ion, over all folds and in each.
+) -> dict[str, IonResults]:
+    """Score every ion.
 
     Args:
         predictions: all that there are, or None.
@@ -82,36 +93,55 @@ def results_section(
         thresholds: by ion.
         summary: what the run wrote about an ion over all folds, by ion; an ion without it is computed anew.
     """
+    results: dict[str, IonResults] = {}
     if predictions is None:
-        return Section(
-            "results", "Results by ion", (Notice("No fold is done yet: there are no predictions to score."),)
-        )
-    whole: list[tuple[str, ...]] = []
-    by_fold: list[tuple[str, ...]] = []
-    lacking: list[str] = []
-    below: list[str] = []
+        return results
     for ion in ions:
         rows = predictions.of(ion)
         if not rows.label.any():
-            lacking.append(ion)
-            whole.append((ion, *_row(None)))
+            results[ion] = IonResults(None, {})
             continue
+        threshold = thresholds.get(ion, math.nan)
         scores = out_of_fold_residues(rows.letters(), rows.label, rows.fold)
-        written = _as_written(summary.get(ion))
-        ion_figures = figures(rows, scores, threshold=thresholds.get(ion, math.nan), written=written)
-        whole.append((ion, *_row(ion_figures)))
-        if ion_figures.metrics.auprc < ion_figures.baseline:
-            below.append(ion)
+        whole = figures(rows, scores, threshold=threshold, written=_as_written(summary.get(ion)))
+        by_fold = {}
         for fold in rows.fold_numbers():
-            held = rows.fold == fold
-            ion_figures = figures(rows.take(held), scores[held], threshold=thresholds.get(ion, math.nan))
-            by_fold.append((ion, str(fold), *_row(ion_figures)))
-    heads = ("AUPRC (95 % interval)", "Base rate", "Composition AUPRC", "AUROC", "HRA", "Proteins", "Sites")
-    blocks: list[Block] = [Text(_READ)]
-    blocks += [Notice(f"{ion}: not defined. No residue with a site has a prediction.") for ion in lacking]
+            held = np.flatnonzero(rows.fold == fold)
+            by_fold[fold] = figures(rows.take(held), scores[held], threshold=threshold)
+        results[ion] = IonResults(whole, by_fold)
+    return results
+
+
+def results_section(results: dict[str, IonResults], config: Mapping[str, Any]) -> Section:
+    """Tables of every ion, over all folds and in each.
+
+    Args:
+        results: of `ion_results`; empty without predictions.
+        config: the run's settings.
+    """
+    if not results:
+        return Section(
+            "results", "Results by ion", (Notice("No fold is done yet: there are no predictions to score."),)
+        )
+    figures_of = {ion: result.whole for ion, result in results.items()}
+    whole = [(ion, *_row(each)) for ion, each in figures_of.items()]
+    by_fold = [
+        (ion, str(fold), *_row(each)) for ion, result in results.items() for fold, each in result.by_fold.items()
+    ]
+    scored = {ion: each for ion, each in figures_of.items() if each is not None}
+    below = [ion for ion, each in scored.items() if each.metrics.auprc < each.baseline]
+    few = [f"{ion} ({each.sites})" for ion, each in scored.items() if each.sites < FEW]
+    choice = choice_sentence(config)
+    blocks: list[Block] = [Text(f"{_READ} {choice}" if choice else _READ)]
+    blocks += [
+        Notice(f"{ion}: not defined. No residue with a site has a prediction.") for ion in results if ion not in scored
+    ]
+    if few:
+        blocks.append(Notice(f"Figures that rest on fewer than {FEW} sites are uncertain: {', '.join(few)}."))
     if below:
         sentence = f"{', '.join(below)} {'is' if len(below) == 1 else 'are'} below the composition baseline"
         blocks.append(Notice(f"{sentence}: the amino acid alone says more than the model."))
+    heads = ("AUPRC (95 % interval)", "Base rate", "Composition AUPRC", "AUROC", "HRA", "Proteins", "Sites")
     blocks.append(Table("Each ion, all folds", ("Ion", *heads), tuple(whole), numeric=frozenset(range(1, 8))))
     if by_fold:
         table = Table("Each ion and fold", ("Ion", "Fold", *heads), tuple(by_fold), numeric=frozenset(range(1, 9)),
@@ -163,19 +193,28 @@ def curves_section(predictions: OutOfFold | None, ions: tuple[str, ...], thresho
     """Precision-recall, ROC and calibration charts of every ion."""
     if predictions is None:
         return Section("curves", "Curves and calibration", (Notice("No fold is done yet: there is nothing to draw."),))
+    dot = "" if all(math.isnan(thresholds.get(ion, math.nan)) for ion in ions) else " The dot is the run's threshold."
     blocks: list[Block] = [
         Text(
-            "Over all out-of-fold predictions of an ion. The dot is the run's threshold; dashed lines are what a "
-            "random order would get. Calibration compares predicted probabilities with how often such residues do "
-            "bind: on the diagonal they can be taken at their word, below it they are too high."
+            f"Over all out-of-fold predictions of an ion.{dot} Dashed lines are what a random order would get. "
+            "Calibration compares predicted probabilities with how often such residues do bind: on the diagonal they "
+            "can be taken at their word, below it they are too high. The number at a point is how many residues it "
+            "stands for."
         )
     ]
+    bins: list[tuple[str, ...]] = []
     for ion in ions:
         rows = predictions.of(ion)
         if not 0 < int(rows.label.sum()) < len(rows):
             blocks.append(Notice(f"{ion}: curves are not defined without both sites and other residues."))
             continue
         blocks.append(_charts_of(ion, rows, thresholds.get(ion, math.nan)))
+        bins += _bin_rows(ion, rows)
+    if bins:
+        heads = ("Ion", "Probability", "Residues", "Mean probability", "Share that binds", "Sites")
+        table = Table("Residues in each bin of the calibration", heads, tuple(bins), numeric=frozenset(range(2, 6)),
+                      note=f"Shares of fewer than {FEW} residues are uncertain.")  # fmt: skip
+        blocks.append(Collapsed("Residues in each bin of the calibration", (table,)))
     return Section("curves", "Curves and calibration", tuple(blocks))
 
 
@@ -209,9 +248,28 @@ def _calibration_chart(ion: str, rows: OutOfFold) -> Chart:
     bins = Reliability(bins.predicted[enough], bins.observed[enough], bins.residues[enough])
     pairs = zip(bins.predicted, bins.observed, strict=True)
     sentence = "; ".join(f"{predicted:.2f} predicted, {observed:.2f} observed" for predicted, observed in pairs)
+    sentence += f". Residues in these ranges: {', '.join(f'{residues:,}' for residues in bins.residues.tolist())}"
     note = f"{enough.sum()} of {_BINS} ranges of probability hold {_FEWEST} residues or more"
     drawing = svg(calibration_chart({"": bins}))
     return Chart(f"{ion}: calibration", drawing, f"Calibration for {ion}: {sentence}.", note)
+
+
+def _bin_rows(ion: str, rows: OutOfFold) -> list[tuple[str, ...]]:
+    bins = reliability(rows.label, rows.probability, bins=_BINS)
+    numbers = np.minimum((bins.predicted * _BINS + 1e-9).astype(int), _BINS - 1)
+    return [
+        (
+            ion,
+            f"{bin_number / _BINS:.1f} to {(bin_number + 1) / _BINS:.1f}",
+            f"{residues:,}",
+            number(predicted),
+            f"{number(observed)} (few)" if residues < FEW else number(observed),
+            f"{round(observed * residues):,}",
+        )
+        for bin_number, predicted, observed, residues in zip(
+            numbers.tolist(), bins.predicted.tolist(), bins.observed.tolist(), bins.residues.tolist(), strict=True
+        )
+    ]
 
 
 def _auprc_range(rows: OutOfFold) -> Range:

@@ -1,14 +1,16 @@
 """Learning curves of a binding run: losses, and what validation said, by fold and epoch."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bindtune.errors import InputError
-from bindtune.evaluation.epoch_selection import NAMES, Metric, kept_epoch, score_of
+from bindtune.evaluation.epoch_selection import kept_epoch, metric_of, score_of
 from bindtune.evaluation.figure_text import UNDEFINED, number
 from bindtune.reports.charts import Line, LineChart
 from bindtune.reports.page import Block, Chart, Charts, Collapsed, Notice, Section, Table, Text
+from bindtune.reports.run_settings import chooses_epoch, kept_epoch_sentences, section
 from bindtune.reports.svg_charts import svg
 from bindtune.runs.names import HISTORY, METRICS, in_folds
 from bindtune.runs.reading import as_number, read_csv
@@ -34,28 +36,17 @@ def read_metrics(run: Path) -> list[Row]:
     return rows
 
 
-def learning_section(
-    rows: Sequence[Row], ions: tuple[str, ...], *, inner: bool, metric: Metric, min_delta: float
-) -> Section:
+def learning_section(rows: Sequence[Row], ions: tuple[str, ...], config: Mapping[str, Any]) -> Section:
     """Losses and validation figures against epochs, one line a fold.
 
     Args:
         rows: of metrics.csv.
         ions: what to show, in this order.
-        inner: whether the epoch is chosen on a part of the training proteins instead of the held-out fold.
-        metric: what it is chosen by.
-        min_delta: an improvement smaller than this was none.
+        config: the run's settings.
     """
     if not rows:
         return Section("learning", "Learning curves", (Notice("No epoch is done yet: there are no curves."),))
-    held = "a part of the training proteins" if inner else "the fold's held-out proteins"
-    blocks: list[Block] = [
-        Text(
-            f"One colour a fold. Dashed lines are training, solid ones validation on {held}. "
-            f"The epoch that is kept is the one with the {'lowest' if metric == 'loss' else 'highest'} {NAMES[metric]} "
-            f"in validation{f'; it had to be better by {number(min_delta)} at least' if min_delta else ''}."
-        )
-    ]
+    blocks: list[Block] = [Text(kept_epoch_sentences(config))]
     drawn = [
         _chart(rows, "loss", "Loss, mean over ions", "loss", both=True),
         _chart(rows, "loss_mlm", "Masked-language-model loss", "loss (nats)", both=True),
@@ -67,7 +58,8 @@ def learning_section(
     drawn_by_ion = tuple(chart for chart in by_ion if chart)
     if drawn_by_ion:
         blocks.append(Collapsed("AUPRC of each ion", (Charts(drawn_by_ion),)))
-    blocks.append(_best_epochs(rows, inner=inner, metric=metric, min_delta=min_delta))
+    if chooses_epoch(config):
+        blocks.append(_best_epochs(rows, config))
     return Section("learning", "Learning curves", tuple(blocks))
 
 
@@ -111,7 +103,10 @@ def _chart(
     return Chart(title, svg(LineChart(curves, "epoch", label)), f"{title}: {'; '.join(ends)}.")
 
 
-def _best_epochs(rows: Sequence[Row], *, inner: bool, metric: Metric, min_delta: float) -> Block:
+def _best_epochs(rows: Sequence[Row], config: Mapping[str, Any]) -> Block:
+    training = section(config, "training")
+    inner = as_number(training.get("inner_validation_fraction")) > 0
+    metric, min_delta = metric_of(training), max(0.0, as_number(training.get("min_delta", 0)))
     cells = []
     for fold in folds_of(rows):
         means = [row for row in rows if (int(row["fold"]), row["split"], row["ion"]) == (fold, "validation", MEAN)]

@@ -12,10 +12,13 @@ from bindtune.reports.page import Block, Chart, Charts, Collapsed, Notice, Page,
 from bindtune.reports.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
 from bindtune.reports.run_settings import masking_goals, masking_mode, masking_words
 from bindtune.reports.svg_charts import svg
-from bindtune.runs.names import ALL_RESULTS, PROVENANCE, TRAINER_STATE, checkpoint_folders
+from bindtune.runs.eval_records import KINDS as RECORD_KINDS
+from bindtune.runs.eval_records import read_record_losses
+from bindtune.runs.names import ALL_RESULTS, EVAL_RECORDS, PROVENANCE, TRAINER_STATE, checkpoint_folders
 from bindtune.runs.reading import as_number, read_json
 
 _ALL, _FLANK, _PEAK = 0, 1, 2  # colours
+_FEW = 100  # masked tokens
 _KINDS = {"": ("all masked tokens", _ALL), "flank_": ("flanks", _FLANK), "peak_": ("peaks", _PEAK)}
 Rows = list[dict[str, Any]]
 
@@ -35,8 +38,10 @@ def build(run: Path, config: dict[str, Any]) -> Page:
     results = read_json(run / ALL_RESULTS) or {}
     trained, evaluated = _history(state, where)
     mode = masking_mode(config)
+    counts = _masked_counts(run)
     return Page(
-        title=f"Pretraining run {run.resolve().name}",
+        title=run.resolve().name,
+        kind="report of a pretraining run",
         lead=_lead(config),
         facts=(
             ("Status", _status(state, results)),
@@ -45,8 +50,8 @@ def build(run: Path, config: dict[str, Any]) -> Page:
             ("Steps", _steps(state)),
             ("bindtune", version(origin)),
         ),
-        tiles=_tiles(results, evaluated, config),
-        notices=_notices(run, state, results, config),
+        tiles=_tiles(results, evaluated, config, counts),
+        notices=(*_few_tokens(counts), *_notices(run, state, results, config)),
         sections=(
             _losses(trained, evaluated),
             _masking(trained, results, config, mode),
@@ -108,7 +113,26 @@ def _steps(state: dict[str, Any]) -> str:
     return f"{state.get('global_step', UNDEFINED)} of {state.get('max_steps', UNDEFINED)}"
 
 
-def _tiles(results: dict[str, Any], evaluated: Rows, config: dict[str, Any]) -> tuple[Tile, ...]:
+def _masked_counts(run: Path) -> dict[str, int]:
+    """Masked tokens of an evaluation: all, in peaks and in flanks; empty where the run has recorded none."""
+    if not (run / EVAL_RECORDS).is_file():
+        return {}
+    masked = read_record_losses(run / EVAL_RECORDS).masked.sum(axis=0)
+    return dict(zip(RECORD_KINDS, masked.tolist(), strict=True))
+
+
+def _few_tokens(counts: dict[str, int]) -> tuple[str, ...]:
+    """A warning for each figure that rests on few masked tokens."""
+    return tuple(
+        f"Evaluation figures of {name} rest on {counts[kind]:,} masked tokens: too few to be relied on."
+        for kind, (name, _) in _KINDS.items()
+        if kind in counts and counts[kind] < _FEW
+    )
+
+
+def _tiles(
+    results: dict[str, Any], evaluated: Rows, config: dict[str, Any], counts: dict[str, int]
+) -> tuple[Tile, ...]:
     nothing: dict[str, Any] = {}
     best = min(evaluated, key=lambda line: _worst_last(line.get("eval_loss")), default=nothing)
     source = results if "eval_loss" in results else best
@@ -124,8 +148,10 @@ def _tiles(results: dict[str, Any], evaluated: Rows, config: dict[str, Any]) -> 
         tiles += [
             Tile("Evaluation loss", number(loss), checkpoint),
             Tile("Perplexity", number(as_number(source.get("eval_perplexity")), 2), "exp of that loss"),
-            Tile("Loss in peaks", number(as_number(source.get("eval_peak_loss"))), _accuracy(source, "peak")),
-            Tile("Loss in flanks", number(as_number(source.get("eval_flank_loss"))), _accuracy(source, "flank")),
+            Tile("Loss in peaks", number(as_number(source.get("eval_peak_loss"))), _accuracy(source, "peak_", counts)),
+            Tile(
+                "Loss in flanks", number(as_number(source.get("eval_flank_loss"))), _accuracy(source, "flank_", counts)
+            ),
         ]
     if "train_masked_rate" in results:
         target = exact_percent(as_number(config.get("target_mlm_prob")))
@@ -136,8 +162,9 @@ def _tiles(results: dict[str, Any], evaluated: Rows, config: dict[str, Any]) -> 
     return tuple(tiles)
 
 
-def _accuracy(source: dict[str, Any], kind: str) -> str:
-    return f"{percent(as_number(source.get(f'eval_{kind}_accuracy')), 1)} predicted right"
+def _accuracy(source: dict[str, Any], kind: str, counts: dict[str, int]) -> str:
+    of = f" of {counts[kind]:,} masked tokens" if kind in counts else ""
+    return f"{percent(as_number(source.get(f'eval_{kind}accuracy')), 1)}{of} predicted right"
 
 
 def _worst_last(value: Any) -> float:

@@ -34,7 +34,8 @@ def build(run: Path, config: dict[str, Any]) -> Page:
     rows = read_csv(run / METRICS, _COLUMNS) or []
     notices = () if rows and summary else (f"The probe is not finished: {METRICS} or {SUMMARY} is missing.",)
     return Page(
-        title=f"Probe {run.resolve().name}",
+        title=run.resolve().name,
+        kind="report of a probe",
         lead="Which models tell bound windows from unbound ones? Scores are out of fold: a model "
         "scores windows of folds that it was not trained on.",
         facts=(

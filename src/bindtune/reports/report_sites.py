@@ -1,6 +1,7 @@
 """Proteins with their sites drawn along the sequence, chosen by rank so that none is picked for its looks."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 from bindtune.evaluation.figure_text import number
 from bindtune.evaluation.ranking import average_precision, sort
 from bindtune.reports.page import Bar, Block, Collapsed, Mark, Notice, Section, Text, Track
+from bindtune.reports.protein_browser import protein_browser
+from bindtune.reports.protein_figures import average_precisions
 from bindtune.runs.out_of_fold import OutOfFold
 
 _PLACES = {"typical": 0.5, "easy": 0.9, "hard": 0.1}  # rank among an ion's proteins, by average precision
@@ -18,22 +21,28 @@ KINDS = np.array(["quiet", "false", "missed", "hit"])
 
 
 def examples_section(predictions: OutOfFold | None, ions: tuple[str, ...], thresholds: dict[str, float]) -> Section:
-    """The typical protein of each ion, and folded away an easy and a hard one."""
+    """All proteins as a table; the typical protein of each ion drawn, and folded away an easy and a hard one."""
     if predictions is None:
         return Section("examples", "Proteins", (Notice("There are no out-of-fold predictions to draw yet."),))
+    scores = {ion: average_precisions(predictions.of(ion)) for ion in ions}
     blocks: list[Block] = [
         Text(
-            "Bars are out-of-fold probabilities along the sequence, from a model that never saw the protein or its "
-            "group; the dashed line is the ion's threshold. Below: true sites, then what is called, each residue "
-            "listed as a hit, missed or false. Positions count from 1. For each ion the proteins with sites are ranked "
-            "by their average precision: the typical one stands in the middle, the easy and the hard one a tenth from "
-            "either end. Residues without a known label have no bar and are not counted."
-        )
+            "Every protein with predictions, from the model of the fold that held it out. Figures of a protein are at "
+            "the ion's threshold. A click on a name shows its residues."
+        ),
+        protein_browser(predictions, scores, thresholds),
+        Text(
+            "Below, for each ion the proteins with sites are ranked by their average precision: the typical one stands "
+            "in the middle, the easy and the hard one a tenth from either end. Bars are probabilities along the "
+            "sequence; the dashed line is the ion's threshold. Under them: true sites, then what is called, each "
+            "residue listed as a hit, missed or false. Positions count from 1. Residues without a known label have no "
+            "bar and are not counted."
+        ),
     ]
     others: list[Block] = []
     for ion in ions:
         rows = predictions.of(ion)
-        ranked = _ranked(rows)
+        ranked = _ranked(rows.proteins, scores[ion])
         if not ranked:
             blocks.append(Notice(f"{ion}: no protein with a site has predictions, so there is none to draw."))
         shown = set()
@@ -49,33 +58,9 @@ def examples_section(predictions: OutOfFold | None, ions: tuple[str, ...], thres
     return Section("examples", "Proteins", tuple(blocks))
 
 
-def _ranked(rows: OutOfFold) -> list[int]:
+def _ranked(names: Sequence[str], scores: Mapping[int, float]) -> list[int]:
     """Proteins with sites, from the lowest average precision to the highest; proteins that are all site come last."""
-    scores = _average_precisions(rows)
-    return sorted(scores, key=lambda number: (scores[number], rows.proteins[number]))
-
-
-def _average_precisions(rows: OutOfFold) -> dict[int, float]:
-    """Average precision within each protein that has sites, all proteins at once; 1 where all is site.
-
-    Rounded, because how a sum is ordered must not decide which protein is shown.
-    """
-    order = np.lexsort((-rows.probability, rows.protein))
-    protein, site, score = rows.protein[order], rows.label[order] == 1, rows.probability[order]
-    if not site.any():
-        return {}
-    last_of_score = np.append((protein[1:] != protein[:-1]) | (score[1:] != score[:-1]), True)
-    ends = np.flatnonzero(last_of_score)
-    first = np.flatnonzero(np.append(True, protein[1:] != protein[:-1]))  # row of each protein
-    of_end = np.searchsorted(first, ends, side="right") - 1
-    hits = np.cumsum(site)
-    before = np.append(0, hits)[first]
-    own_hits, called = hits[ends] - before[of_end], ends + 1 - first[of_end]
-    gained = np.diff(hits[ends], prepend=0)
-    area = np.bincount(of_end, weights=gained * own_hits / called)
-    sites = np.bincount(of_end, weights=gained)
-    with_sites = np.flatnonzero(sites)
-    return {int(protein[first[index]]): round(float(area[index] / sites[index]), 12) for index in with_sites.tolist()}
+    return sorted(scores, key=lambda number: (scores[number], names[number]))
 
 
 def track(rows: OutOfFold, *, ion: str, threshold: float, why: str) -> Track:

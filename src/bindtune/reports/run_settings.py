@@ -1,11 +1,13 @@
 """Settings of a run as people read them: which took effect, how a value is written, and sentences that follow."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from bindtune.data.masking_strategies import STRATEGIES, strategy_name
 from bindtune.errors import InputError
-from bindtune.evaluation.figure_text import UNDEFINED, exact_percent
+from bindtune.evaluation.epoch_selection import NAMES, metric_of
+from bindtune.evaluation.figure_text import UNDEFINED, exact_percent, number
 from bindtune.runs.reading import as_number
 
 Config = Mapping[str, Any]
@@ -148,6 +150,62 @@ def training_words(config: Mapping[str, Any]) -> str:
     ions = bool(section(config, "training").get("ions"))
     kinds = [*(["heads for each ion"] if ions else []), *(["its masked-LM head"] if head else [])]
     return f"left as it is, with {' and '.join(kinds)} trained on it,"
+
+
+def grouping_sentence(config: Config, quoted: Callable[[str], str] = str) -> str:
+    """What proteins on both sides of a fold may have in common.
+
+    Args:
+        config: of a binding run.
+        quoted: writes a name of a setting or a file, such as with Markdown's code signs.
+    """
+    data = section(config, "data")
+    clusters = Path(str(data["clusters"])).name if data.get("clusters") else ""
+    if data.get("folds") is not None:
+        return (
+            f"The folds are those of a table, {quoted(Path(str(data['folds'])).name)}: similar proteins may stand on "
+            "both sides; those that were looked for are listed in the run's audit.json."
+        )
+    if clusters == "identical":
+        return (
+            "Only identical sequences were kept in one fold: similar proteins may stand on both sides, and figures "
+            "for proteins unlike all of these may be lower."
+        )
+    if not clusters:
+        return "The settings do not say which proteins were kept in one fold: similar ones may stand on both sides."
+    return (
+        f"Proteins were kept in one fold by {quoted(clusters)}; what stands on both sides nevertheless is listed in "
+        "the run's audit.json."
+    )
+
+
+def choice_sentence(config: Config) -> str:
+    """Whether the held-out proteins chose the epoch; empty where they did not."""
+    if not chooses_epoch(config) or as_number(section(config, "training").get("inner_validation_fraction")) > 0:
+        return ""
+    stopped = " and may have stopped training" if stops_early(config) else ""
+    return f"The held-out fold picked the epoch{stopped}: its figures may be too high."
+
+
+def kept_epoch_sentences(config: Config) -> str:
+    """Which epoch a fold keeps, and on which proteins it was judged."""
+    training = section(config, "training")
+    inner = as_number(training.get("inner_validation_fraction")) > 0
+    held = "a part of the training proteins" if inner else "the fold's held-out proteins"
+    lines = f"One colour a fold. Dashed lines are training, solid ones validation on {held}."
+    if not chooses_epoch(config):
+        return f"{lines} The run has one epoch, so none was chosen."
+    metric, min_delta = metric_of(training), max(0.0, as_number(training.get("min_delta", 0)))
+    best = "lowest" if metric == "loss" else "highest"
+    better = f"; it had to be better by {number(min_delta)} at least" if min_delta > 0 else ""
+    return f"{lines} The epoch that is kept is the one with the {best} {NAMES[metric]} in validation{better}."
+
+
+def weights_words(config: Config) -> str:
+    """What a binding run saved of its model."""
+    if config.get("lora"):
+        return "adapters"
+    return "weights" if trains_encoder(config) or trains_mlm_head(config) else "heads"
 
 
 def section(config: Config, name: str) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ def test_everything_given_is_escaped() -> None:
     table = Table(HOSTILE, (HOSTILE, "b"), ((HOSTILE, HOSTILE),), note=HOSTILE)
     section = Section("one", HOSTILE, (Text(HOSTILE), Notice(HOSTILE), Collapsed(HOSTILE, (table,))))
     html = render(Page(title=HOSTILE, lead=HOSTILE, facts=((HOSTILE, HOSTILE),), sections=(section,), footer=HOSTILE))
-    assert "<script>" not in html
+    assert html.count("<script>") == 1  # the page's own
     assert html.count(SHOWN) >= 14
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from bindtune.evaluation.ranking import average_precision, sort
 from bindtune.reports.page import Collapsed, Track
-from bindtune.reports.report_sites import _average_precisions, examples_section, track
+from bindtune.reports.protein_figures import average_precisions
+from bindtune.reports.report_sites import examples_section, track
 from bindtune.runs.out_of_fold import OutOfFold
 
 
@@ -80,7 +81,7 @@ def test_examples_are_chosen_by_rank() -> None:
     columns = ("protein", "residue", "ion", "position", "label", "probability", "fold")
     joined = {name: np.concatenate([getattr(row, name) for row in rows]) for name in columns}
     section = examples_section(OutOfFold(("P1", "P2", "P3"), ("ZN",), ("H", "C"), **joined), ("ZN",), {"ZN": 0.5})
-    typical, others = section.blocks[1:]
+    typical, others = section.blocks[3:]
     assert isinstance(typical, Track)
     assert typical.title == "P2: ZN"
     assert "average precision 0.500" in typical.note
@@ -106,4 +107,4 @@ def test_proteins_are_ranked_by_their_own_average_precision(rows: list[tuple[int
         own = number == one
         score = average_precision(sort(label[own], quarters[own] / 4).ranking())
         expected[one] = pytest.approx(1.0 if math.isnan(score) else score, abs=1e-12)
-    assert _average_precisions(table) == expected
+    assert average_precisions(table) == expected
