@@ -1,18 +1,19 @@
 """Make the pictures of reports that the documentation shows, from report pages or run folders.
 
-    python docs/screenshots.py pretraining=RUN binding=RUN [--out docs/images]
+    python docs/screenshots.py pretraining=RUN binding=RUN probe=RUN compare=PAGE [--out docs/images]
 
-For each name: NAME.png at desktop width, NAME-phone.png at phone width and NAME-dark.png, as report-NAME*.png.
+For each name: NAME.png at desktop width, NAME-phone.png at phone width and NAME-dark.png, as report-NAME*.png. Of a
+page with a table of proteins, also NAME-protein*.png with the first protein opened.
 """
 
 import argparse
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from bindtune.reports.report import write_report
 
@@ -20,6 +21,7 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+PROTEIN_HEIGHT = 620
 VIEWS = {"": (1280, 1500, "light"), "-phone": (390, 1400, "light"), "-dark": (1280, 1000, "dark")}
 
 
@@ -49,12 +51,21 @@ def take(browser: Browser, page: Path, *, stem: Path, whole: bool) -> None:
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         tab = context.new_page()
         tab.goto(page.as_uri())
-        path = stem.with_name(f"{stem.name}{suffix}.png")
-        tab.screenshot(path=path, full_page=whole)
+        _save(tab, stem.with_name(f"{stem.name}{suffix}.png"), whole=whole)
+        names = tab.locator(".protein-table tbody a")
+        if names.count():
+            names.first.click()
+            tab.wait_for_selector(".sequence .line")
+            tab.set_viewport_size({"width": width, "height": PROTEIN_HEIGHT})
+            tab.evaluate("document.querySelector('.protein-part').scrollIntoView({ behavior: 'instant' })")
+            _save(tab, stem.with_name(f"{stem.name}-protein{suffix}.png"), whole=False)
         context.close()
-        if shutil.which("pngquant"):
-            subprocess.run(["pngquant", "--force", "--output", path, "64", path], check=True)
-        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+
+def _save(tab: Page, path: Path, *, whole: bool) -> None:
+    tab.screenshot(path=path, full_page=whole)
+    Image.open(path).convert("RGB").quantize(160, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

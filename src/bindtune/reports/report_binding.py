@@ -135,7 +135,7 @@ def _tiles(results: dict[str, IonResults]) -> tuple[Tile, ...]:
             f"letters alone {number(whole.baseline)}, random order {number(whole.metrics.base_rate)}",
             f"{whole.sites:,} sites in {whole.proteins:,} proteins" + (": few" if whole.sites < FEW else ""),
         ]
-        tiles.append(Tile(f"{ion}: AUPRC", number(whole.metrics.auprc), "; ".join(lines).replace(" %", "\u00a0%")))
+        tiles.append(Tile(f"{ion}: AUPRC", number(whole.metrics.auprc), "\n".join(lines).replace(" %", "\u00a0%")))
     return tuple(tiles)
 
 

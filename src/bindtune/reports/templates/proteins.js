@@ -133,7 +133,7 @@ class ProteinBrowser {
     const scroll = element("div", "scroll");
     scroll.tabIndex = 0;
     scroll.setAttribute("role", "region");
-    scroll.setAttribute("aria-label", "Proteins");
+    scroll.setAttribute("aria-label", "Table of proteins");
     scroll.append(table);
     const shown = rows.length ? `${start + 1} to ${Math.min(start + PAGE, rows.length)} of ${rows.length}` : "0";
     const pager = element("div", "tools");
