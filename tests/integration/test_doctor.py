@@ -27,7 +27,7 @@ from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.doctor import binding, machine, memory_fit
 from bindtune.doctor.encoders import check_weights
 from bindtune.doctor.machine import check_room, check_shared_memory, check_threads
-from bindtune.doctor.memory_fit import HEAP, THRESHOLD, Place, check_heap, most_tokens, scaled
+from bindtune.doctor.memory_fit import HEAP, THRESHOLD, TrainingDevice, check_heap, most_tokens, scaled
 from bindtune.errors import CheckpointError
 from bindtune.host_limits import host_memory, usable_cores
 from bindtune.io.a3m import read_a3m
@@ -247,9 +247,9 @@ def test_what_does_not_fit_is_said_with_a_budget_that_does(
 ) -> None:
     config = binding_config(proteins, tmp_path, batch_size=8)
     whole = named(doctor(config)[1], "memory", "peak without it")["value"]
-    taken = memory_fit.find_place().taken
+    taken = memory_fit.find_device().taken
     monkeypatch.setattr(
-        "bindtune.doctor.memory_fit.find_place", lambda: Place("a small host", (whole - taken) * 0.7, 0)
+        "bindtune.doctor.memory_fit.find_device", lambda: TrainingDevice("a small host", (whole - taken) * 0.7, 0)
     )
     code, found = doctor(config)
     assert (code, problems(found)) == (1, [("memory", "fits")])

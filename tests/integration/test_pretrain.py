@@ -33,7 +33,7 @@ from transformers.trainer_utils import SchedulerType
 
 import bindtune
 from bindtune.config import PretrainConfig, build
-from bindtune.doctor.memory_fit import find_place
+from bindtune.doctor.memory_fit import find_device
 from bindtune.doctor.pretraining import check_pretraining
 from bindtune.errors import CheckpointError, ConfigError, InputError, Interrupted
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
@@ -525,7 +525,7 @@ def test_windows_with_more_tokens_than_positions_are_refused(
     with pytest.raises(ConfigError, match=rf"the longest window has \d+ tokens, .*short has positions for {room}: set"):
         run(options)
     assert not (tmp_path / "run").exists()
-    found = check_pretraining(build(PretrainConfig, options), place=find_place)
+    found = check_pretraining(build(PretrainConfig, options), find_device=find_device)
     (problem,) = (one for one in found if one.status == "problem")
     assert (problem.section, problem.name) == ("encoder", "positions")
     run({**options, "max_seq_length": room})
@@ -542,7 +542,7 @@ def test_a_tokenizer_without_a_mask_token_is_refused_before_anything_is_written(
     with pytest.raises(ConfigError, match="the tokenizer has no mask token"):
         run(options)
     assert not (tmp_path / "run").exists()
-    found = check_pretraining(build(PretrainConfig, options), place=find_place)
+    found = check_pretraining(build(PretrainConfig, options), find_device=find_device)
     assert ("encoder", "special tokens") in {(one.section, one.name) for one in found if one.status == "problem"}
 
 

@@ -1,1 +1,1 @@
-"""`bindtune doctor`: what would stop a run or surprise its user, before it is queued. Nothing is trained."""
+"""`bindtune doctor`: find what would stop a run, before it is queued. Nothing is trained."""

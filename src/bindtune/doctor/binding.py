@@ -1,4 +1,4 @@
-"""The files of a `bindtune train`: read by the readers that training uses, and counted."""
+"""Check the files of a `bindtune train` with the readers that training uses, and count their records."""
 
 import shlex
 import tempfile
@@ -18,7 +18,7 @@ from bindtune.data.protein.proteins import Proteins
 from bindtune.doctor.encoders import check_weights
 from bindtune.doctor.findings import Finding, attempt, noted, problem, warning
 from bindtune.doctor.machine import check_room
-from bindtune.doctor.memory_fit import Place, check_memory
+from bindtune.doctor.memory_fit import TrainingDevice, check_memory
 from bindtune.models.activation_bytes import WIDE, Arithmetic, BatchShape
 from bindtune.models.adapters import count_parameters
 from bindtune.models.backbones import BatchPreparer, empty_encoder, preparer_for
@@ -40,57 +40,61 @@ from bindtune.training.sharding import check_launcher
 
 
 class _Empty(NamedTuple):
-    """A model without weights, and what prepares its batches."""
+    """A model without weights, and the preparer of its batches."""
 
     model: E1ForResidueClassification
     preparer: BatchPreparer
 
 
-def check_binding(config: BindingConfig, *, place: Callable[[], Place]) -> list[Finding]:
-    """Read every input of a run, build its model without weights, and predict what its largest batch takes.
+def check_binding(config: BindingConfig, *, find_device: Callable[[], TrainingDevice]) -> list[Finding]:
+    """Read every input of a run, build its model without weights, and predict the memory of its largest batch.
 
     Args:
         config: the settings.
-        place: says where it would be trained, once everything is read.
+        find_device: finds the device of the training; it is called after everything is read.
     """
-    found: list[Finding] = [warning("settings", "without effect", one, "leave it out") for one in config.without_effect]
-    attempt("settings", "launcher", lambda: check_launcher(precision=config.training.precision), found)
-    found += _folder(config)
-    empty = _model(config, found)
-    inputs = _inputs(config, found)
+    findings: list[Finding] = [
+        warning("settings", "without effect", one, "leave it out") for one in config.without_effect
+    ]
+    attempt("settings", "launcher", lambda: check_launcher(precision=config.training.precision), findings)
+    findings += _folder(config)
+    empty = _model(config, findings)
+    inputs = _inputs(config, findings)
     if inputs is not None:
-        attempt("output", "inputs", lambda: check_inputs(config, config.training.output_dir, inputs), found)
+        attempt("output", "inputs", lambda: check_inputs(config, config.training.output_dir, inputs), findings)
     if inputs is None or empty is None:
-        return found
-    batches = attempt("batches", "batches", lambda: _batches(config, inputs, empty.preparer, found), found)
+        return findings
+    batches = attempt("batches", "batches", lambda: _batches(config, inputs, empty.preparer, findings), findings)
     if batches is None:
-        return found
+        return findings
     arithmetic = Arithmetic(
         checkpointing=config.training.gradient_checkpointing,
         half=config.training.use_bf16 and torch.cuda.is_available(),
         on_gpu=torch.cuda.is_available(),
         accumulated=config.training.accum_steps,
     )
-    return found + check_memory(empty.model, batches, arithmetic, place=place(), advice=lambda n: _advice(config, n))
+    return findings + check_memory(
+        empty.model, batches, arithmetic, device=find_device(), advice=lambda n: _advice(config, n)
+    )
 
 
 def _folder(config: BindingConfig) -> list[Finding]:
-    """Whether the run folder is free, or holds this run."""
-    run, found = config.training.output_dir, list[Finding]()
+    """Whether the run folder is empty, or holds this run."""
+    run, findings = config.training.output_dir, list[Finding]()
     if not (run / CONFIG).is_file():
-        attempt("output", "run folder", lambda: check_folder(config, run, fold=None, resumed=False), found)
-        return found
+        attempt("output", "run folder", lambda: check_folder(config, run, fold=None, resumed=False), findings)
+        return findings
     refused: list[Finding] = []
     attempt("output", "run folder", lambda: check_folder(config, run, fold=None, resumed=False), refused)
-    attempt("output", "run folder", lambda: check_folder(config, run, fold=None, resumed=True), found)
-    if refused and not found:
+    attempt("output", "run folder", lambda: check_folder(config, run, fold=None, resumed=True), findings)
+    if refused and not findings:
         resume = shlex.join(["bindtune", "train", "--resume", str(run)])
         fix = f"{resume} goes on there; another training.output_dir begins anew"
-        found.append(warning("output", "run folder", str(run), fix, text=f"{run} holds this run"))
-    return found
+        findings.append(warning("output", "run folder", str(run), fix, text=f"{run} holds this run"))
+    return findings
 
 
-def _model(config: BindingConfig, found: list[Finding]) -> _Empty | None:
+def _model(config: BindingConfig, findings: list[Finding]) -> _Empty | None:
     name = config.model.checkpoint
 
     def build() -> _Empty:
@@ -99,65 +103,65 @@ def _model(config: BindingConfig, found: list[Finding]) -> _Empty | None:
         with torch.device("meta"):
             return _Empty(assemble(config, encoder), preparer)
 
-    empty = attempt("encoder", name, build, found)
-    found += check_weights(name)
+    empty = attempt("encoder", name, build, findings)
+    findings += check_weights(name)
     if empty is None:
         return None
     settings = empty.model._original_model.config
     about = f"{settings.model_type}, {settings.num_hidden_layers} layers, width {settings.hidden_size}"
-    found.append(noted("encoder", "shape", about))
+    findings.append(noted("encoder", "shape", about))
     counts = count_parameters(empty.model)
-    found.append(noted("encoder", "parameters", counts.total, str(counts)))
+    findings.append(noted("encoder", "parameters", counts.total, str(counts)))
     trained = counts.adapters + counts.heads + counts.backbone
-    # The best weights and a state with two moments beside, of each fold.
-    found += check_room(config.training.output_dir, needed=4 * WIDE * trained * config.training.num_folds)
+    # Each fold writes its best weights, and a training state with weights and two moments.
+    findings += check_room(config.training.output_dir, needed=4 * WIDE * trained * config.training.num_folds)
     return empty
 
 
-def _inputs(config: BindingConfig, found: list[Finding]) -> RunInputs | None:
-    """What a run reads, step by step; a step that fails leaves out only those that need it."""
-    read = attempt("proteins", "labels", lambda: read_proteins(config), found)
+def _inputs(config: BindingConfig, findings: list[Finding]) -> RunInputs | None:
+    """Read the inputs of a run step by step; a failed step skips only the steps that need it."""
+    read = attempt("proteins", "labels", lambda: read_proteins(config), findings)
     if read is None:
         return None
     proteins, named = read
-    found += _counts(config, proteins, named)
-    group = attempt("folds", "groups", lambda: group_proteins(config, proteins, named), found)
+    findings += _counts(config, proteins, named)
+    group = attempt("folds", "groups", lambda: group_proteins(config, proteins, named), findings)
     fold = None
     if group is not None:
-        found.append(noted("folds", "groups", len(set(group.tolist()))))
-        fold = attempt("folds", "folds", lambda: place_in_folds(config, proteins, group, named), found)
-    with tempfile.TemporaryDirectory(prefix="bindtune-doctor-") as kept:  # data.cache_dir is used where it is set
+        findings.append(noted("folds", "groups", len(set(group.tolist()))))
+        fold = attempt("folds", "folds", lambda: place_in_folds(config, proteins, group, named), findings)
+    with tempfile.TemporaryDirectory(prefix="bindtune-doctor-") as cache:  # data.cache_dir is used where it is set
         aligned = attempt(
-            "alignments", str(config.data.msa_dir), lambda: read_alignments(config, proteins, Path(kept)), found
+            "alignments", str(config.data.msa_dir), lambda: read_alignments(config, proteins, Path(cache)), findings
         )
     if aligned is None or group is None or fold is None:
         return None
     alignments, counts = aligned
     if counts is not None:
-        found.append(_aligned(counts, str(config.data.msa_dir), proteins))
+        findings.append(_aligned(counts, str(config.data.msa_dir), proteins))
     inputs = RunInputs(proteins, fold, group, alignments, counts, named)
-    found += _folds(inputs)
-    attempt("folds", "audit", lambda: found.extend(_audit(config, inputs)), found)
+    findings += _folds(inputs)
+    attempt("folds", "audit", lambda: findings.extend(_audit(config, inputs)), findings)
     return inputs
 
 
 def _counts(config: BindingConfig, proteins: Proteins, named: dict[str, Path]) -> list[Finding]:
-    found = [noted("proteins", name, str(path)) for name, path in named.items()]
-    found.append(noted("proteins", "proteins", len(proteins), f"{len(proteins):,}"))
+    findings = [noted("proteins", name, str(path)) for name, path in named.items()]
+    findings.append(noted("proteins", "proteins", len(proteins), f"{len(proteins):,}"))
     residues = int(proteins.residues().sum())
-    found.append(noted("proteins", "residues", residues, f"{residues:,}"))
-    known, positives = proteins.known().sum(axis=0).tolist(), proteins.positives().sum(axis=0).tolist()
+    findings.append(noted("proteins", "residues", residues, f"{residues:,}"))
+    labelled, positives = proteins.labelled().sum(axis=0).tolist(), proteins.positives().sum(axis=0).tolist()
     unknown = proteins.unknown().sum(axis=0).tolist()
-    for ion, count, sites, unsure in zip(proteins.ions, known, positives, unknown, strict=True):
+    for ion, count, sites, unsure in zip(proteins.ions, labelled, positives, unknown, strict=True):
         value = {"proteins": count, "positives": sites, "unknown": unsure}
         about = f"{count:,} proteins, {sites:,} binding residues"
         about += f", {unsure:,} residues unknown (?)" if unsure else ""
         if sites:
-            found.append(noted("proteins", ion, value, about))
+            findings.append(noted("proteins", ion, value, about))
         else:
             fix = f"its head would learn that nothing binds: leave {ion} out of training.ions, or look at its labels"
-            found.append(warning("proteins", ion, value, fix, text=about))
-    return found
+            findings.append(warning("proteins", ion, value, fix, text=about))
+    return findings
 
 
 def _aligned(counts: AlignmentCounts, msa_dir: str, proteins: Proteins) -> Finding:
@@ -201,18 +205,18 @@ def _audit(config: BindingConfig, inputs: RunInputs) -> list[Finding]:
     ]
 
 
-def _batches(config: BindingConfig, inputs: RunInputs, preparer: BatchPreparer, found: list[Finding]) -> BatchShape:
-    """Tokens a batch, steps an epoch; returns the largest batch that any epoch may draw."""
+def _batches(config: BindingConfig, inputs: RunInputs, preparer: BatchPreparer, findings: list[Finding]) -> BatchShape:
+    """Count tokens in a batch and steps in an epoch; return the largest batch that any epoch may draw."""
     fold = FoldBatches(config, divide(inputs, config, 1), preparer, fold=1, processes=1, rank=0)
     rows = fold.training
     costs = [rows.cost((number, 1)) for number in range(len(rows))]
     sizes = [sum(costs[number] for number in batch) for step in fold.steps(1) for each in step for batch in each]
     median, most = int(np.median(sizes)), max(sizes)
     about = f"at most {median:,} (median) to {most:,} in the first epoch of fold 1"
-    found.append(noted("batches", "tokens in a batch", {"median": median, "most": most}, about))
-    found.append(noted("batches", "steps in an epoch", fold.steps_per_epoch))
+    findings.append(noted("batches", "tokens in a batch", {"median": median, "most": most}, about))
+    findings.append(noted("batches", "steps in an epoch", fold.steps_per_epoch))
     if rows.cropped():
-        found.append(noted("batches", "longer than a row", rows.cropped()))
+        findings.append(noted("batches", "longer than a row", rows.cropped()))
     order = sorted(range(len(costs)), key=lambda number: -costs[number])
     largest = [order[0]]
     budget = config.training.max_batch_tokens

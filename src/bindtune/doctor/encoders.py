@@ -1,4 +1,4 @@
-"""Whether the weights that a run begins with are here and whole, or can be fetched."""
+"""Whether the weights of an encoder are here and complete, or can be downloaded."""
 
 from pathlib import Path
 from zipfile import is_zipfile
@@ -13,7 +13,7 @@ from bindtune.models.load_errors import loading
 
 
 def check_weights(name: str) -> list[Finding]:
-    """Files of a folder or of a downloaded hub model: whether all are there and none is cut off. No weight is read.
+    """Whether all weight files of a folder or a downloaded hub model are there and none is cut off. No weight is read.
 
     Args:
         name: hub name or folder.
@@ -52,10 +52,10 @@ def _weights(name: str) -> list[Path]:
 
 
 def _check_whole(path: Path) -> None:
-    """Compare the size of a file with what its table of contents says; a bare pickle of old versions of torch has none.
+    """Compare the size of a file with its table of contents; the pickles of old versions of torch have none.
 
     Raises:
-        CheckpointError: it is cut off, or is something else.
+        CheckpointError: the file is cut off, or holds no weights.
     """
     with loading(path, "no weights"):
         if path.suffix == ".safetensors":

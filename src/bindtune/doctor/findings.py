@@ -1,4 +1,4 @@
-"""What a check finds, and how it is shown: aligned text for people, JSON for machines."""
+"""Findings of checks, shown as aligned text for people or as JSON for programs."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -14,15 +14,15 @@ _WIDTH = 26
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the result.
+    """One finding of a check.
 
     Args:
-        section: what it is about, such as "devices".
-        name: what was looked at.
-        value: what was found, as JSON has it.
-        text: the same for people.
-        status: "problem" would stop a run; "warning" is likely not what the user wants.
-        fix: what to do about it.
+        section: the heading that it stands under, such as "devices".
+        name: the thing that was checked.
+        value: the result, for JSON.
+        text: the result, for people.
+        status: "problem" would stop a run; "warning" is probably a mistake of the user.
+        fix: advice to the user.
     """
 
     section: str
@@ -34,39 +34,39 @@ class Finding:
 
 
 def noted(section: str, name: str, value: Any, text: str | None = None) -> Finding:
-    """Something that is as it should be, or only worth knowing."""
+    """A finding that needs no action."""
     return Finding(section, name, value, str(value) if text is None else text)
 
 
 def warning(section: str, name: str, value: Any, fix: str, *, text: str | None = None) -> Finding:
-    """Something that a run survives."""
+    """A finding that does not stop a run."""
     return Finding(section, name, value, str(value) if text is None else text, "warning", fix)
 
 
 def problem(section: str, name: str, value: Any, fix: str, *, text: str | None = None) -> Finding:
-    """Something that would stop a run."""
+    """A finding that would stop a run."""
     return Finding(section, name, value, str(value) if text is None else text, "problem", fix)
 
 
-def attempt(section: str, name: str, work: Callable[[], T], found: list[Finding]) -> T | None:
-    """Do what a run does; where it would end there, note why and return None.
+def attempt(section: str, name: str, work: Callable[[], T], problems: list[Finding]) -> T | None:
+    """Do a step of a run; if the step fails, add the reason to `problems` and return None.
 
     A message of several lines (`errors.Problems`) becomes a value with all of them.
     """
     try:
         return work()
     except (BindtuneError, OSError) as error:
-        found.append(problem(section, name, str(error), ""))
+        problems.append(problem(section, name, str(error), ""))
         return None
 
 
 def passes(findings: Iterable[Finding]) -> bool:
-    """Whether nothing would stop a run."""
+    """Whether no finding would stop a run."""
     return all(finding.status != "problem" for finding in findings)
 
 
 def as_json(findings: list[Finding]) -> str:
-    """One object: `ok`, and the findings of each section in order."""
+    """One JSON object: `ok`, and the findings of each section in order."""
     sections = {
         section: [
             {"name": one.name, "value": one.value, "status": one.status, **({"fix": one.fix} if one.fix else {})}
@@ -78,17 +78,17 @@ def as_json(findings: list[Finding]) -> str:
 
 
 def as_text(findings: list[Finding]) -> str:
-    """A block a section, a line a finding, what to do under it; at the end how many problems there are."""
+    """One block for each section, one line for each finding with its advice below; the last line counts problems."""
     lines = []
     for section, part in _by_section(findings).items():
         lines += [section, *(line for finding in part for line in _lines(finding)), ""]
     counts = {status: sum(one.status == status for one in findings) for status in ("problem", "warning")}
-    told = [f"{count} {status}{'s' if count > 1 else ''}" for status, count in counts.items() if count]
-    return "\n".join([*lines, ", ".join(told) or "nothing would stop a run"])
+    totals = [f"{count} {status}{'s' if count > 1 else ''}" for status, count in counts.items() if count]
+    return "\n".join([*lines, ", ".join(totals) or "nothing would stop a run"])
 
 
 def _by_section(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
-    """The findings of each section, sections in the order in which they were met."""
+    """The findings of each section; sections stand in the order of their first findings."""
     sections: dict[str, list[Finding]] = {}
     for finding in findings:
         sections.setdefault(finding.section, []).append(finding)

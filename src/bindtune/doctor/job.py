@@ -1,4 +1,4 @@
-"""`bindtune doctor`: look at the machine and, where there is a file of settings, at everything that it names."""
+"""`bindtune doctor`: check the machine and, with a settings file, everything that the file names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ def diagnose(config: Path | None, overrides: Sequence[str], *, job: Job | None) 
     """Findings about the machine and, with a file of settings, about its run.
 
     Args:
-        config: settings of `bindtune pretrain` or `bindtune train`; None looks at the machine and tries both jobs.
+        config: settings of `bindtune pretrain` or `bindtune train`; None checks the machine and tries both jobs.
         overrides: settings that win over the file's, `section.key=value` or `key=value`.
         job: which command the file is for; None recognises it.
 
@@ -29,33 +29,33 @@ def diagnose(config: Path | None, overrides: Sequence[str], *, job: Job | None) 
     """
     if config is None:
         return [*check_machine(Path()), *try_jobs()]
-    wanted = job or recognise(config)
+    command = job or recognise(config)
     problems: list[Finding] = []
-    # What training imports may not work here at all, which is then said beside the versions.
+    # The imports of training may fail on this machine. Then the versions are still shown.
     imported = attempt_check("imports", _import_jobs)
     if not imported.passed:
-        problems.append(problem("jobs", wanted, imported.detail, FIX))
+        problems.append(problem("jobs", command, imported.detail, FIX))
         output, checked = Path(), problems
-    elif wanted == "train":
+    elif command == "train":
         from bindtune.doctor.binding import check_binding
-        from bindtune.doctor.memory_fit import find_place
+        from bindtune.doctor.memory_fit import find_device
 
         binding = attempt("settings", str(config), lambda: _binding_settings(config, overrides), problems)
         output = Path() if binding is None else binding.training.output_dir
-        checked = problems if binding is None else check_binding(binding, place=find_place)
+        checked = problems if binding is None else check_binding(binding, find_device=find_device)
     else:
-        from bindtune.doctor.memory_fit import find_place
+        from bindtune.doctor.memory_fit import find_device
         from bindtune.doctor.pretraining import check_pretraining
 
         settings = attempt("settings", str(config), lambda: _pretraining_settings(config, overrides), problems)
         output = Path() if settings is None else settings.output_dir
-        checked = problems if settings is None else check_pretraining(settings, place=find_place)
+        checked = problems if settings is None else check_pretraining(settings, find_device=find_device)
     machine = [one for one in check_machine(output) if one.section != "output" or one.name == LOCKS]
-    return [*machine, noted("settings", "command", wanted, f"bindtune {wanted}"), *checked]
+    return [*machine, noted("settings", "command", command, f"bindtune {command}"), *checked]
 
 
 def _binding_settings(config: Path, overrides: Sequence[str]) -> BindingConfig:
-    """Settings of training; those of a run that was moved name the places where its files lie now."""
+    """Settings of training; for a moved run, with the present paths of its files."""
     from bindtune.training.moved_run import find_binding_files, run_of
 
     settings, run = load_binding(config, overrides), run_of(config)
@@ -63,7 +63,7 @@ def _binding_settings(config: Path, overrides: Sequence[str]) -> BindingConfig:
 
 
 def _pretraining_settings(config: Path, overrides: Sequence[str]) -> PretrainConfig:
-    """Settings of pretraining; those of a run that was moved name the places where its files lie now."""
+    """Settings of pretraining; for a moved run, with the present paths of its files."""
     from bindtune.training.moved_run import find_pretraining_files, run_of
 
     settings, run = load_pretraining(config, overrides), run_of(config)
@@ -71,7 +71,7 @@ def _pretraining_settings(config: Path, overrides: Sequence[str]) -> PretrainCon
 
 
 def _import_jobs() -> Check:
-    """Import what checks the files of both jobs."""
+    """Import the modules that check the files of both jobs."""
     from bindtune.doctor import binding, pretraining
 
     return Check("imports", True, f"{binding.__name__}, {pretraining.__name__}")

@@ -1,4 +1,4 @@
-"""The machine: versions, devices, threads, the hub, extras, and room and locks for what a run writes."""
+"""Check the machine: versions, devices, threads, the hub, extras, and the output disk's free space and locks."""
 
 import os
 import platform
@@ -36,10 +36,10 @@ LOCKS = "locks"
 
 
 def check_machine(output: Path) -> list[Finding]:
-    """Everything that is true of this machine whatever is trained.
+    """Check all that does not depend on the settings of a run.
 
     Args:
-        output: the folder that a run would write to; its nearest parent that exists is looked at.
+        output: the output folder of a run; its nearest existing parent is checked.
     """
     return [
         *check_versions(), *_devices(), *check_threads(os.environ), *_hub(), *_extras(), *check_room(output),
@@ -48,52 +48,52 @@ def check_machine(output: Path) -> list[Finding]:
 
 
 def check_versions() -> list[Finding]:
-    """Versions of what bindtune stands on, against those that were tested."""
-    found = []
+    """Compare the installed versions with the tested ones."""
+    findings = []
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
     for name in ("bindtune", *TESTED):
         try:
             number = platform.python_version() if name == "Python" else version(name)
         except PackageNotFoundError:
-            found.append(problem("versions", name, "not installed", "pip install bindtune"))
+            findings.append(problem("versions", name, "not installed", "pip install bindtune"))
             continue
         value = f"{number} ({build})" if name == "torch" else number
         if name not in TESTED:
-            found.append(noted("versions", name, value))
+            findings.append(noted("versions", name, value))
             continue
         text, doubted = f"{value}, tested {' to '.join(TESTED[name])}", doubt(name, number)
         if doubted is None:
-            found.append(noted("versions", name, value, text))
+            findings.append(noted("versions", name, value, text))
         else:
             fix = "bindtune smoke tries both jobs; where it fails, install a version that was tested"
-            found.append(warning("versions", name, value, fix, text=f"{text}: {doubted}"))
-    return found
+            findings.append(warning("versions", name, value, fix, text=f"{text}: {doubted}"))
+    return findings
 
 
 def _devices() -> list[Finding]:
-    found = [noted("devices", "CPU", _cpu_model()), noted("devices", "cores", usable_cores())]
+    findings = [noted("devices", "CPU", _cpu_model()), noted("devices", "cores", usable_cores())]
     memory = host_memory()
-    found.append(noted("devices", "memory", memory, size(memory) if memory else "unknown"))
-    found.append(check_shared_memory())
-    found += [finding for number in range(torch.cuda.device_count()) for finding in _gpu(number)]
+    findings.append(noted("devices", "memory", memory, size(memory) if memory else "unknown"))
+    findings.append(check_shared_memory())
+    findings += [finding for number in range(torch.cuda.device_count()) for finding in _gpu(number)]
     if not torch.cuda.is_available():
-        found.append(_no_gpu())
-        return found
+        findings.append(_no_gpu())
+        return findings
     if find_spec("torch.nn.attention.varlen"):
-        found.append(noted("devices", "varlen attention", True, "there"))
+        findings.append(noted("devices", "varlen attention", True, "there"))
     else:
         fix = "update torch to 2.10 or newer, or set training.use_bf16=false"
-        found.append(problem("devices", "varlen attention", False, fix, text="missing"))
+        findings.append(problem("devices", "varlen attention", False, fix, text="missing"))
     how = "compiled" if can_compile() else "pair by pair: for kernels, Triton, a C compiler and Python's headers"
-    found.append(noted("devices", "attention to contexts", can_compile(), how))
-    return found
+    findings.append(noted("devices", "attention to contexts", can_compile(), how))
+    return findings
 
 
 def check_shared_memory(folder: Path = Path(SHARED_MEMORY)) -> Finding:
-    """Whether processes of a run find room in shared memory; a container has 64 MiB of it unless it is told otherwise.
+    """Whether shared memory has space for the processes of a run; a container has 64 MiB of it by default.
 
     Args:
-        folder: where the system keeps it.
+        folder: the system's folder of shared memory.
     """
     name = f"shared memory ({folder})"
     try:
@@ -127,74 +127,76 @@ def _no_gpu() -> Finding:
         return warning("devices", "GPU", "there is one that torch cannot use", "install a build of torch with CUDA")
     seen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if torch.version.cuda is not None:
-        told = "torch sees none" if seen is None else f"torch sees none, CUDA_VISIBLE_DEVICES is {seen!r}"
-        return warning("devices", "GPU", told, "ask the scheduler for a GPU, and look at nvidia-smi")
+        text = "torch sees none" if seen is None else f"torch sees none, CUDA_VISIBLE_DEVICES is {seen!r}"
+        return warning("devices", "GPU", text, "ask the scheduler for a GPU, and look at nvidia-smi")
     return noted("devices", "GPU", None, "none: training is on the CPU")
 
 
 def _cpu_model() -> str:
-    told = first_line(Path("/proc/cpuinfo"), "model name")
-    return told.partition(":")[2].strip() or platform.processor() or platform.machine()
+    line = first_line(Path("/proc/cpuinfo"), "model name")
+    return line.partition(":")[2].strip() or platform.processor() or platform.machine()
 
 
 def check_threads(environment: Mapping[str, str]) -> list[Finding]:
-    """Threads against the cores that are there and those that SLURM gave."""
+    """Compare torch's threads with the usable cores and with the cores that SLURM reserved."""
     threads, cores = torch.get_num_threads(), usable_cores()
-    found = [noted("threads", "OMP_NUM_THREADS", environment.get("OMP_NUM_THREADS"),
-                   environment.get("OMP_NUM_THREADS", "not set"))]  # fmt: skip
-    told = environment.get("SLURM_CPUS_PER_TASK", "")
-    given = int(told) if told.isdigit() else None
-    if given is not None:
-        found.append(noted("threads", "SLURM_CPUS_PER_TASK", given))
-    wanted = cores if given is None else given
-    if threads > wanted:
-        fix = f"export OMP_NUM_THREADS={wanted}: more threads than cores take turns"
-        found.append(warning("threads", "torch", threads, fix, text=f"{threads} threads for {wanted} cores"))
-    elif given is not None and threads < given:
+    findings = [noted("threads", "OMP_NUM_THREADS", environment.get("OMP_NUM_THREADS"),
+                      environment.get("OMP_NUM_THREADS", "not set"))]  # fmt: skip
+    reservation = environment.get("SLURM_CPUS_PER_TASK", "")
+    reserved_cores = int(reservation) if reservation.isdigit() else None
+    if reserved_cores is not None:
+        findings.append(noted("threads", "SLURM_CPUS_PER_TASK", reserved_cores))
+    usable = cores if reserved_cores is None else reserved_cores
+    if threads > usable:
+        fix = f"export OMP_NUM_THREADS={usable}: more threads than cores take turns"
+        findings.append(warning("threads", "torch", threads, fix, text=f"{threads} threads for {usable} cores"))
+    elif reserved_cores is not None and threads < reserved_cores:
         fix = "export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK"
-        found.append(warning("threads", "torch", threads, fix, text=f"{threads} threads, {given} cores are reserved"))
+        findings.append(
+            warning("threads", "torch", threads, fix, text=f"{threads} threads, {reserved_cores} cores are reserved")
+        )
     else:
-        found.append(noted("threads", "torch", threads))
-    return found
+        findings.append(noted("threads", "torch", threads))
+    return findings
 
 
 def _hub() -> list[Finding]:
-    found = [noted("hub", name, os.environ[name]) for name in _SWITCHES if name in os.environ]
+    findings = [noted("hub", name, os.environ[name]) for name in _SWITCHES if name in os.environ]
     offline = bool(constants.HF_HUB_OFFLINE)
-    found.append(noted("hub", "offline", offline, "yes: nothing is downloaded" if offline else "no"))
+    findings.append(noted("hub", "offline", offline, "yes: nothing is downloaded" if offline else "no"))
     cache = Path(constants.HF_HUB_CACHE)
     if offline or _writable(cache):
-        return [*found, noted("hub", "cache", str(cache))]
-    return [*found, warning("hub", "cache", str(cache), "cannot be written to: set HF_HOME to a folder that can")]
+        return [*findings, noted("hub", "cache", str(cache))]
+    return [*findings, warning("hub", "cache", str(cache), "cannot be written to: set HF_HOME to a folder that can")]
 
 
 def _extras() -> list[Finding]:
     try:
-        found = [noted("extras", "clusters", True, f"MMseqs2: {find_mmseqs()}")]
+        findings = [noted("extras", "clusters", True, f"MMseqs2: {find_mmseqs()}")]
     except ConfigError as error:
-        found = [noted("extras", "clusters", False, str(error))]
+        findings = [noted("extras", "clusters", False, str(error))]
     for name, modules in _EXTRAS.items():
         missing = [module for module in modules if find_spec(module) is None]
-        told = "there" if not missing else f"without {', '.join(missing)} (pip install 'bindtune[{name}]')"
-        found.append(noted("extras", name, not missing, told))
-    return found
+        text = "there" if not missing else f"without {', '.join(missing)} (pip install 'bindtune[{name}]')"
+        findings.append(noted("extras", name, not missing, text))
+    return findings
 
 
 def check_room(output: Path, *, needed: float = _LEAST_ROOM) -> list[Finding]:
-    """Whether a folder can be written to, and has room.
+    """Whether a folder can be written to, and its disk has enough free space.
 
     Args:
         output: the folder, or one that will be made.
         needed: bytes that a run writes.
     """
-    place = _existing(output)
-    if place.is_symlink() and not place.exists():
+    folder = _existing(output)
+    if folder.is_symlink() and not folder.exists():
         fix = "make the folder that it points to, or remove the link"
-        return [problem("output", str(output), False, fix, text=f"{place} is a link to nothing")]
+        return [problem("output", str(output), False, fix, text=f"{folder} is a link to nothing")]
     if not _writable(output):
         fix = "choose another output folder, or change its permissions"
-        return [problem("output", str(output), False, fix, text=f"{place} cannot be written to")]
-    free = shutil.disk_usage(place).free
+        return [problem("output", str(output), False, fix, text=f"{folder} cannot be written to")]
+    free = shutil.disk_usage(folder).free
     about = f"{size(free)} free, about {size(needed)} needed"
     if free < needed:
         return [warning("output", str(output), free, "free some, or choose another output folder", text=about)]
@@ -202,7 +204,7 @@ def check_room(output: Path, *, needed: float = _LEAST_ROOM) -> list[Finding]:
 
 
 def check_locks(output: Path) -> list[Finding]:
-    """Whether files of a folder can be locked as runs do it, which network disks do not always allow.
+    """Whether files in a folder can be locked; some network disks do not allow it.
 
     Args:
         output: the folder, or one that will be made.
@@ -215,7 +217,7 @@ def check_locks(output: Path) -> list[Finding]:
             except OSError as error:
                 fix = "choose another output folder: no run can begin in this one"
                 return [problem("output", LOCKS, False, fix, text=f"files cannot be locked: {error.strerror}")]
-    except OSError:  # cannot be written to, which is said already
+    except OSError:  # `check_room` reports that the folder cannot be written to
         return []
     if locked:
         return [noted("output", LOCKS, True, "there")]
@@ -224,14 +226,14 @@ def check_locks(output: Path) -> list[Finding]:
 
 
 def _existing(path: Path) -> Path:
-    """The path, or its nearest parent that exists; a link exists whatever it points to."""
+    """The path, or its nearest existing parent; a link counts as existing even if its target is missing."""
     return next(each for each in (path.absolute(), *path.absolute().parents) if os.path.lexists(each))
 
 
 def _writable(path: Path) -> bool:
-    place = _existing(path)
+    folder = _existing(path)
     try:
-        with tempfile.TemporaryFile(dir=place):  # permissions alone say too little on network file systems
+        with tempfile.TemporaryFile(dir=folder):  # on network file systems, permissions alone do not tell
             return True
     except OSError:
         return False

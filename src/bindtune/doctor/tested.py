@@ -1,6 +1,6 @@
 """The versions that bindtune was tested with, and warnings about others.
 
-No other place claims tested versions. A test holds it to the lower bounds in pyproject.toml and to the lock.
+Only this module names tested versions. A test compares them with the lower bounds in pyproject.toml and with the lock.
 """
 
 import re
@@ -23,7 +23,7 @@ TESTED = {
 
 
 def doubt(name: str, version: str) -> str | None:
-    """What is wrong with a version; None where it lies between the tested ones.
+    """The reason to doubt a version; None for a version between the tested ones.
 
     Examples:
         >>> doubt("torch", "2.13.0+cpu")

@@ -1,4 +1,4 @@
-"""A training step of each job on small models in memory: do libraries, processor and GPU work together?"""
+"""One training step of each job on small models in memory, to see that libraries, processor and GPU work."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -15,7 +15,7 @@ _SEQUENCES = ("MSHHWGYGKHNGPEHWHKDFPIAKGERQSP,MSHHWGYGKHNGPEHWHRDFPIAEGERQSP", "
 
 
 def try_jobs() -> list[Finding]:
-    """Try both jobs on the CPU and, where there is one, on the first GPU, there in bfloat16 where it has that."""
+    """Try both jobs on the CPU and, if there is one, on the first GPU. A GPU with bfloat16 computes in bfloat16."""
     findings: list[Finding] = []
     for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
         for name, trial in {"pretraining": _try_pretraining, "binding sites": _try_binding}.items():
@@ -51,7 +51,7 @@ def _try_pretraining(device: str) -> Check:
 
 
 def _try_binding(device: str) -> Check:
-    """Forward and backward through an E1 with adapters, heads and a context, and whether the adapters are live."""
+    """Forward and backward through an E1 with adapters, heads and a context; check that the adapters are live."""
     from bindtune.demo.tiny_e1 import tiny_e1
     from bindtune.models.adapter_check import check_lora
     from bindtune.models.adapters import add_lora
@@ -79,7 +79,7 @@ def _precision(device: str) -> AbstractContextManager[object]:
 
 
 def _judge(name: str, model: nn.Module, loss: Tensor) -> Check:
-    """Whether a loss and its gradients are finite, and something is learned."""
+    """Whether a loss and its gradients are finite, and some gradient is not 0."""
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = [one.grad for one in model.parameters() if one.requires_grad and one.grad is not None]
     finite = bool(torch.isfinite(loss)) and all(bool(torch.isfinite(gradient).all()) for gradient in gradients)

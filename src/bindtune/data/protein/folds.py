@@ -1,4 +1,4 @@
-"""Folds of proteins: whole groups only, one partition for all ions, the positives of each spread evenly."""
+"""Place groups of proteins in folds: one partition for all ions, with about equal shares of each ion's positives."""
 
 import csv
 import io
@@ -27,15 +27,15 @@ _MOST_DIGITS = 9
 
 @dataclass(frozen=True)
 class FoldCounts:
-    """What each of F folds holds.
+    """Contents of each of F folds.
 
     Args:
         folds: F, their numbers.
         ions: K.
         proteins: F.
         residues: F.
-        labelled: F rows of K: proteins in which the ion was looked for.
-        positives: F rows of K: residues that bind the ion.
+        labelled: F rows of K: number of proteins that were examined for the ion.
+        positives: F rows of K: number of residues that bind the ion.
     """
 
     folds: tuple[int, ...]
@@ -46,7 +46,7 @@ class FoldCounts:
     positives: tuple[tuple[int, ...], ...]
 
     def without_positives(self) -> tuple[tuple[int, str], ...]:
-        """The (fold, ion) whose metrics are not defined, because no held-out residue binds the ion."""
+        """The (fold, ion) without defined metrics, because no held-out residue binds the ion."""
         return tuple(
             (fold, ion)
             for fold, row in zip(self.folds, self.positives, strict=True)
@@ -56,11 +56,11 @@ class FoldCounts:
 
 
 def assign_folds(proteins: Proteins, groups: Ints, *, num_folds: int, seed: int) -> Ints:
-    """Part proteins into folds that share no group.
+    """Divide proteins into folds that share no group.
 
-    Large groups are placed first, each where it lessens the imbalance most. What is balanced is the share of each
-    fold in the proteins, the residues, and for each ion the labelled proteins and the positives. The result does not
-    depend on the order of the proteins, nor on how the groups are numbered.
+    Large groups are placed first. Each group goes to the fold where it reduces the imbalance most. The folds get equal
+    shares of the proteins, the residues and, for each ion, the labelled proteins and the positives. The result does not
+    depend on the order of the proteins or on the numbers of the groups.
 
     Args:
         proteins: N proteins.
@@ -89,10 +89,10 @@ def assign_folds(proteins: Proteins, groups: Ints, *, num_folds: int, seed: int)
 
 
 def inner_validation(proteins: Proteins, groups: Ints, *, fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Take a share out of the training proteins of a fold, whole groups only and balanced as folds are.
+    """Take a share of the training proteins of a fold: whole groups, balanced as folds are.
 
     Args:
-        proteins: N, the training proteins alone.
+        proteins: N training proteins.
         groups: (N,) number of each protein's group.
         fraction: share to take, above 0 and below 1.
         seed: other numbers give other partitions, as balanced.
@@ -101,7 +101,7 @@ def inner_validation(proteins: Proteins, groups: Ints, *, fraction: float, seed:
         (N,) whether the protein is taken.
 
     Raises:
-        ConfigError: the fraction is not between 0 and 1, or there is one group only.
+        ConfigError: the fraction is not between 0 and 1, or there is only one group.
     """
     group_numbers, group = np.unique(groups, return_inverse=True)
     if not 0 < fraction < 1 or len(group_numbers) < 2:
@@ -117,13 +117,13 @@ def inner_validation(proteins: Proteins, groups: Ints, *, fraction: float, seed:
 
 
 def count_folds(proteins: Proteins, folds: Ints) -> FoldCounts:
-    """Count what each fold holds.
+    """Count the proteins, residues, labels and positives of each fold.
 
     Args:
         proteins: N proteins.
         folds: (N,) their folds.
     """
-    known, positives, residues = proteins.known(), proteins.positives(), proteins.residues()
+    labelled, positives, residues = proteins.labelled(), proteins.positives(), proteins.residues()
     numbers = np.unique(folds).tolist()
     members = [folds == number for number in numbers]
     return FoldCounts(
@@ -131,7 +131,7 @@ def count_folds(proteins: Proteins, folds: Ints) -> FoldCounts:
         ions=proteins.ions,
         proteins=tuple(int(inside.sum()) for inside in members),
         residues=tuple(int(residues[inside].sum()) for inside in members),
-        labelled=tuple(tuple(known[inside].sum(axis=0).tolist()) for inside in members),
+        labelled=tuple(tuple(labelled[inside].sum(axis=0).tolist()) for inside in members),
         positives=tuple(tuple(positives[inside].sum(axis=0).tolist()) for inside in members),
     )
 
@@ -140,16 +140,16 @@ def read_folds(path: Path, *, names: Sequence[str]) -> Ints:
     """Read predefined folds.
 
     Args:
-        path: a table parted by commas or tabs, with a header that holds `protein` (or `id`) and `fold`; other columns
-            and proteins that are not asked for are ignored. Folds are numbers from 1.
+        path: a table with commas or tabs and a header with `protein` (or `id`) and `fold`. Other columns and other
+            proteins are ignored. Folds are numbers from 1.
         names: N, unique.
 
     Returns:
         (N,) folds.
 
     Raises:
-        InputError: lists rows that are malformed or give a protein a second fold, proteins without a row, and folds
-            that are not numbered from 1 without a gap.
+        InputError: lists malformed rows, rows that give a protein a second fold, and proteins without a row; or the
+            folds are not numbered from 1 without a gap.
     """
     problems = Problems(path)
     fold_of: dict[str, int] = {}
@@ -174,13 +174,13 @@ def read_folds(path: Path, *, names: Sequence[str]) -> Ints:
 def write_folds(path: Path, proteins: Proteins, *, folds: Ints, groups: Ints) -> None:
     """Write `protein,fold,group,ions,residues`, which `read_folds` reads.
 
-    Ions are those that the protein has labels of; residues is the protein's length.
-    A protein whose name begins like a formula gets an apostrophe in front, as `io.cells` says.
+    `ions` are the ions that the protein has labels for; `residues` is the protein's length.
+    A protein name that looks like a spreadsheet formula gets an apostrophe in front; see `runs.cells`.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("protein", "fold", "group", "ions", "residues"))
-    is_labelled = proteins.known().tolist()
+    is_labelled = proteins.labelled().tolist()
     ions = [" ".join(ion for ion, there in zip(proteins.ions, row, strict=True) if there) for row in is_labelled]
     names = map(name_cell, proteins.names)
     writer.writerows(zip(names, folds.tolist(), groups.tolist(), ions, proteins.residues().tolist(), strict=True))
@@ -188,11 +188,12 @@ def write_folds(path: Path, proteins: Proteins, *, folds: Ints, groups: Ints) ->
 
 
 def _ordered(proteins: Proteins, group: Ints, *, seed: int) -> tuple[Floats, Ints]:
-    """(G, M) share of each group in each quantity, and the groups, about from the largest to the smallest.
+    """(G, M) share of each group in each quantity, and the groups in about descending order of size.
 
-    A group's size is blurred by what the seed draws from its first name, which does not depend on numbers or order.
+    The size of a group is multiplied by a random factor. The seed and the group's first name decide the factor, so
+    numbers and order have no influence.
     """
-    is_labelled, positives = proteins.known().astype(np.float64), proteins.positives().astype(np.float64)
+    is_labelled, positives = proteins.labelled().astype(np.float64), proteins.positives().astype(np.float64)
     each = np.column_stack([np.ones(len(proteins)), proteins.residues(), is_labelled, positives])
     count = int(group.max()) + 1
     totals = np.zeros((count, each.shape[1]))
@@ -202,26 +203,26 @@ def _ordered(proteins: Proteins, group: Ints, *, seed: int) -> tuple[Floats, Int
     for name, number in sorted(zip(proteins.names, group.tolist(), strict=True)):
         first.setdefault(number, name)
     drawn = np.array([digest(seed, first[number]) for number in range(count)], np.uint64)
-    # Rounded, because the order in which shares are summed must not decide.
+    # Rounded, so that rounding errors of the sum do not decide.
     size = shares.max(axis=1).round(12) * (1 + fractions(drawn))
     return shares, np.lexsort((drawn, -size))
 
 
 def _place(shares: Floats, *, target: Floats, ties: Ints) -> Ints:
-    """(G,) part of each group, given in the order of placing: the one where it lessens the imbalance most.
+    """(G,) part of each group: the one where the group reduces the imbalance most. Groups come in the order of placing.
 
-    The imbalance is the sum over quantities of (share held - share wanted) squared, over the share wanted.
+    The imbalance is the sum over quantities of (share held - target share) squared, divided by the target share.
 
     Args:
         shares: (G, M) share of each group in each quantity.
-        target: (F,) share of all that each part is to have.
-        ties: (F,) parts in the order in which equal ones are taken.
+        target: (F,) target share of each part.
+        ties: (F,) order of parts that are equally good.
     """
     held = np.zeros((len(target), shares.shape[1]))
     placed = np.empty(len(shares), np.int64)
     empty = np.ones(len(target), bool)
     for number, share in enumerate(shares):
-        # Of ((held + share - target)^2 - (held - target)^2) / target what differs between parts.
+        # The part of ((held + share - target)^2 - (held - target)^2) / target that differs between parts.
         change = ((2 * (held - target[:, None]) + share) * share).sum(axis=1) / target
         # No part stays empty.
         if int(empty.sum()) >= len(shares) - number:
@@ -258,5 +259,5 @@ def _rows(path: Path, problems: Problems) -> list[tuple[int, str, str]]:
 
 
 def _header(words: Sequence[str]) -> tuple[int, int] | None:
-    protein = next((place for place, word in enumerate(words) if word in _PROTEIN_HEADERS), None)
+    protein = next((column for column, word in enumerate(words) if word in _PROTEIN_HEADERS), None)
     return None if protein is None or _FOLD_HEADER not in words else (protein, words.index(_FOLD_HEADER))

@@ -1,4 +1,4 @@
-"""Proteins with the residues that bind each ion: one table from a file an ion; groups such as REE = LREE or HREE."""
+"""One table of proteins and the residues that bind each ion, made from one file for each ion or ion group."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ Labels = NDArray[np.int8]
 
 @dataclass(frozen=True, eq=False)
 class Proteins:
-    """Proteins and what is known of their residues.
+    """Proteins and the labels of their residues.
 
     Args:
         names: N, unique.
         sequences: N, upper case.
         ions: K, the columns of the labels.
-        labels: N arrays (L, K): 1 binds, 0 does not, UNKNOWN (-1) where the ion was not looked for, or
-            where the residue's label is `?`.
-        also_unlabelled: labelled proteins that the file of unlabelled ones lists as well.
+        labels: N arrays (L, K): 1 binds, 0 does not bind. UNKNOWN (-1) means that the protein was not examined for the
+            ion, or that the residue's label is `?`.
+        also_unlabelled: number of labelled proteins that are in the file of unlabelled proteins too.
     """
 
     names: tuple[str, ...]
@@ -39,51 +39,51 @@ class Proteins:
     def __len__(self) -> int:
         return len(self.names)
 
-    def known(self) -> NDArray[np.bool_]:
-        """(N, K) whether the ion was looked for in the protein: whether a residue has a label 0 or 1."""
+    def labelled(self) -> NDArray[np.bool_]:
+        """(N, K) whether the protein was examined for the ion, so that it has labels 0 or 1."""
         return self._reduced([(labels != UNKNOWN).any(axis=0) for labels in self.labels]).astype(bool)
 
     def unknown(self) -> NDArray[np.int64]:
-        """(N, K) residues with the label `?` of the ions that were looked for."""
+        """(N, K) number of residues with the label `?`; 0 if the protein was not examined for the ion."""
         counts = self._reduced([(labels == UNKNOWN).sum(axis=0) for labels in self.labels])
-        return np.where(self.known(), counts, 0)
+        return np.where(self.labelled(), counts, 0)
 
     def positives(self) -> NDArray[np.int64]:
-        """(N, K) residues that bind the ion; 0 where it was not looked for."""
+        """(N, K) number of residues that bind the ion; 0 if the protein was not examined for it."""
         return self._reduced([(labels == 1).sum(axis=0) for labels in self.labels])
 
     def residues(self) -> NDArray[np.int64]:
-        """(N,) residues of each protein."""
+        """(N,) number of residues of each protein."""
         return np.array([len(sequence) for sequence in self.sequences], np.int64)
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> "Proteins":
-        """The proteins at these places, in this order."""
-        places = [int(index) for index in indices]
+        """The proteins with these indices, in this order."""
+        rows = [int(index) for index in indices]
         return Proteins(
-            names=tuple(self.names[place] for place in places),
-            sequences=tuple(self.sequences[place] for place in places),
+            names=tuple(self.names[row] for row in rows),
+            sequences=tuple(self.sequences[row] for row in rows),
             ions=self.ions,
-            labels=tuple(self.labels[place] for place in places),
+            labels=tuple(self.labels[row] for row in rows),
         )
 
     def index(self, name: str) -> int:
-        """The place of a protein.
+        """The index of a protein.
 
         Raises:
-            KeyError: there is none of this name.
+            KeyError: no protein has this name.
         """
         return self._places[name]
 
     def looked_for(self) -> dict[str, tuple[str, ...]]:
-        """The ions that each protein is labelled for, by its name; all of them where it has no labels at all."""
+        """The ions that each protein is labelled for, by its name; all ions if the protein has no labels."""
         return {
             name: tuple(ion for ion, is_labelled in zip(self.ions, row, strict=True) if is_labelled) or self.ions
-            for name, row in zip(self.names, self.known().tolist(), strict=True)
+            for name, row in zip(self.names, self.labelled().tolist(), strict=True)
         }
 
     @cached_property
     def _places(self) -> dict[str, int]:
-        return {name: place for place, name in enumerate(self.names)}
+        return {name: row for row, name in enumerate(self.names)}
 
     def _reduced(self, rows: list[NDArray[np.bool_]] | list[NDArray[np.int64]]) -> NDArray[np.int64]:
         return np.array(rows, np.int64).reshape(len(self.names), len(self.ions))
@@ -98,20 +98,19 @@ def load_proteins(
 ) -> Proteins:
     """Read the labelled files of all ions into one table.
 
-    A group ion without a file of its own has the proteins of its members. A residue binds the group where it binds any
-    member that was looked for; where none of them binds and one is unknown, the group is unknown. Where the group has a
-    file too, labels that both know must agree, one that is unknown takes the other's, and proteins of the members are
-    added.
+    A group ion without its own file has the proteins of its members. A residue binds the group if it binds any labelled
+    member. If it binds none and is unknown for one, it is unknown for the group. If the group has its own file too,
+    both sources must agree. An unknown label takes the label of the other source. Proteins of the members are added.
 
     Args:
         files: ion -> labelled file.
         ions: the ions that get a column.
         groups: group ion -> its members, such as REE -> LREE, HREE.
-        unlabelled: plain FASTA of proteins with unknown labels; one that is labelled too keeps its labels.
+        unlabelled: plain FASTA of proteins with unknown labels; a protein that is labelled too keeps its labels.
 
     Raises:
-        InputError: lists every malformed record of a file; or every protein that has two sequences, or a group label
-            that differs from its members'; or an ion has neither a file nor members with one.
+        InputError: a file has malformed records (all are listed); proteins have two sequences, or a group's label
+            differs from its members' (all are listed); or neither an ion nor its members have a file.
     """
     sources: list[str] = []
     for ion in ions:
@@ -143,10 +142,10 @@ def load_proteins(
 
 
 def aligned_proteins(msa_dir: Path) -> Proteins:
-    """The proteins of a folder of alignments, without labels: the first row of each file that is named as one.
+    """The proteins of a folder of alignments, without labels: the first row of each alignment file.
 
     Raises:
-        InputError: the folder is not there or holds no alignment, one cannot be read, or a protein has two.
+        InputError: the folder is missing or holds no alignment, an alignment cannot be read, or a protein has two.
     """
     if not msa_dir.is_dir():
         raise InputError(msa_dir, None, "is no folder")
@@ -167,7 +166,7 @@ def aligned_proteins(msa_dir: Path) -> Proteins:
 
 
 class _Table:
-    """The table while it is filled: where each sequence was first seen, and its labels."""
+    """The table while it is filled: the first file and line of each sequence, and its labels."""
 
     def __init__(self, ions: Sequence[str]) -> None:
         self.problems = Problems("the labelled files")
@@ -177,12 +176,12 @@ class _Table:
         self._also_unlabelled = 0
 
     def add(self, protein: LabelledProtein, path: Path) -> None:
-        """Note a labelled protein, which other files may hold too."""
+        """Add a labelled protein; other files may hold it too."""
         if self._is_new(protein.name, protein.sequence, path=path, line=protein.line):
             self._labels[protein.name] = np.full((len(protein.sequence), len(self._ions)), UNKNOWN, np.int8)
 
     def fill(self, column: int, labels: Mapping[str, Labels]) -> None:
-        """Set an ion's labels; those of another length belong to a conflict that was noted."""
+        """Set an ion's labels. Labels of another length are skipped; `add` has noted the conflict."""
         for name, values in labels.items():
             if len(values) == len(self._labels[name]):
                 self._labels[name][:, column] = values
@@ -196,7 +195,7 @@ class _Table:
                 self._also_unlabelled += 1
 
     def freeze(self) -> Proteins:
-        """The finished table, in the order in which proteins were met."""
+        """The finished table; proteins stand in the order in which they were added."""
         return Proteins(
             names=tuple(self._labels),
             sequences=tuple(sequence for sequence, _, _ in self._origins.values()),
@@ -214,24 +213,24 @@ class _Table:
 
 
 def _union(tables: list[dict[str, LabelledProtein]]) -> dict[str, Labels]:
-    """Labels of the proteins of all members: 1 where any member binds, else unknown where any is unknown, else 0."""
+    """Labels of the proteins of all members: 1 if any member binds, else unknown if any is unknown, else 0."""
     union: dict[str, Labels] = {}
     for table in tables:
         for name, protein in table.items():
-            other = union.get(name)
-            fits = other is not None and len(other) == len(protein.labels)
-            union[name] = _either(other, protein.labels) if fits else protein.labels  # type: ignore[arg-type]
+            earlier = union.get(name)
+            fits = earlier is not None and len(earlier) == len(protein.labels)
+            union[name] = _either(earlier, protein.labels) if fits else protein.labels  # type: ignore[arg-type]
     return union
 
 
-def _either(one: Labels, other: Labels) -> Labels:
-    joined = np.maximum(one, other)
-    unknown = (joined == 0) & ((one == UNKNOWN) | (other == UNKNOWN))
+def _either(first: Labels, second: Labels) -> Labels:
+    joined = np.maximum(first, second)
+    unknown = (joined == 0) & ((first == UNKNOWN) | (second == UNKNOWN))
     return np.where(unknown, np.int8(UNKNOWN), joined)
 
 
 def _completed(own: Labels, members: Labels | None) -> Labels:
-    """A group's own labels, with its members' where its own are unknown."""
+    """A group's own labels; an unknown label is replaced by the members' label."""
     if members is None or len(members) != len(own):
         return own
     return np.where(own == UNKNOWN, members, own)

@@ -1,4 +1,4 @@
-"""What a run learns from: proteins, alignments, folds and their audit, from the settings' files."""
+"""Read the inputs of a run: proteins, alignments, groups and folds."""
 
 import logging
 import sys
@@ -26,20 +26,18 @@ log = logging.getLogger(__name__)
 
 Ints = NDArray[np.int64]
 
-"""Folder of a run that keeps what was read from alignments."""
-
 
 @dataclass(frozen=True)
 class RunInputs:
-    """Everything that all folds share.
+    """The inputs that all folds share.
 
     Args:
-        proteins: N of them, labelled or not.
-        fold: (N,) from 1.
-        group: (N,) what was kept together.
-        alignments: their homologs, or None.
-        aligned: how many proteins have homologs, where there are alignments.
-        files: the files that were read, by what they are.
+        proteins: N proteins, labelled or not.
+        fold: (N,) folds, from 1.
+        group: (N,) groups; a group lies in one fold.
+        alignments: homologs of the proteins, or None.
+        aligned: counts of proteins with homologs, or None without alignments.
+        files: the files that were read, by their content (such as "labels of ZN").
     """
 
     proteins: Proteins
@@ -59,10 +57,10 @@ class FoldProteins:
     """The proteins of one fold's training.
 
     Args:
-        training: learned from.
-        validation: pick the epoch.
-        held_out: are predicted; labelled for at least one ion.
-        inner: whether validation is a part of the training folds, and not the held-out one.
+        training: proteins that the model learns from.
+        validation: proteins that choose the epoch.
+        held_out: proteins to predict; each is labelled for at least one ion.
+        inner: whether `validation` comes from the training folds and not from the held-out fold.
         alignments: homologs, or None.
     """
 
@@ -74,7 +72,7 @@ class FoldProteins:
 
 
 def read_proteins(config: BindingConfig) -> tuple[Proteins, dict[str, Path]]:
-    """The proteins of the settings, and the files that they stand in.
+    """Read the proteins that the settings name, and return them with their files.
 
     Raises:
         InputError: a file is missing or malformed.
@@ -82,11 +80,11 @@ def read_proteins(config: BindingConfig) -> tuple[Proteins, dict[str, Path]]:
     training, data = config.training, config.data
     if not training.ions and data.unlabelled_fasta is None and data.msa_dir is not None:
         return aligned_proteins(Path(data.msa_dir)), {}
-    found = {}
+    paths = {}
     if training.ions:
-        found = label_files(config.label_paths, ions=training.ions, groups=data.ion_groups)
-    proteins = load_proteins(found, ions=training.ions, groups=data.ion_groups, unlabelled=data.unlabelled_fasta)
-    named = {f"labels of {ion}": path for ion, path in found.items()}
+        paths = label_files(config.label_paths, ions=training.ions, groups=data.ion_groups)
+    proteins = load_proteins(paths, ions=training.ions, groups=data.ion_groups, unlabelled=data.unlabelled_fasta)
+    named = {f"labels of {ion}": path for ion, path in paths.items()}
     if data.unlabelled_fasta is not None:
         named["unlabelled proteins"] = data.unlabelled_fasta
     return proteins, named
@@ -97,8 +95,8 @@ def read_run(config: BindingConfig, run: Path, *, divided: tuple[Ints, Ints] | N
 
     Args:
         config: the settings.
-        run: the run folder, which keeps what was read from alignments where the settings name no other folder.
-        divided: fold and group of each protein, where another process has divided them.
+        run: the run folder; it holds the cache of alignments if data.cache_dir is not set.
+        divided: fold and group of each protein, if another process has divided them already.
 
     Raises:
         InputError: a file is missing or malformed.
@@ -115,11 +113,11 @@ def read_run(config: BindingConfig, run: Path, *, divided: tuple[Ints, Ints] | N
 
 
 def group_proteins(config: BindingConfig, proteins: Proteins, named: dict[str, Path]) -> Ints:
-    """What stays together (N,); a table that is read is added to `named`.
+    """Group of each protein (N,); if groups are read from a table, its path is added to `named`.
 
     Raises:
         InputError: the table is malformed.
-        ConfigError: the proteins cannot be clustered as asked for.
+        ConfigError: the proteins cannot be clustered with these settings.
     """
     data = config.data
     if data.clusters in METHODS:
@@ -130,11 +128,11 @@ def group_proteins(config: BindingConfig, proteins: Proteins, named: dict[str, P
 
 
 def place_in_folds(config: BindingConfig, proteins: Proteins, group: Ints, named: dict[str, Path]) -> Ints:
-    """Fold of each protein (N,) from 1; a table that is read is added to `named`.
+    """Fold of each protein (N,), from 1; if folds are read from a table, its path is added to `named`.
 
     Raises:
         InputError: the table is malformed.
-        ConfigError: there are too few groups, or other folds in the table than asked for.
+        ConfigError: there are too few groups, or the table has another number of folds than training.num_folds.
     """
     count = config.training.num_folds
     if config.data.folds is None:
@@ -149,15 +147,15 @@ def place_in_folds(config: BindingConfig, proteins: Proteins, group: Ints, named
 def read_alignments(
     config: BindingConfig, proteins: Proteins, run: Path
 ) -> tuple[Alignments | None, AlignmentCounts | None]:
-    """The proteins' alignments, all of them read, and how many proteins have one and get homologs from it.
+    """Read the alignments of the proteins, and count the proteins with an alignment and with homologs.
 
     Args:
         config: the settings.
-        proteins: whose alignments are looked for.
-        run: the folder whose part keeps what was read, where the settings name no other.
+        proteins: the proteins of the run.
+        run: the folder that holds the cache of alignments if data.cache_dir is not set.
 
     Raises:
-        InputError: lists each alignment that cannot be read or is of another protein.
+        InputError: lists the alignments that cannot be read or that belong to another protein.
     """
     data, training = config.data, config.training
     if data.msa_dir is None:
@@ -176,7 +174,7 @@ def read_alignments(
 
 
 def _sampled_rows(config: BindingConfig) -> RowSpec:
-    """How training draws homologs, whatever the encoder reads."""
+    """The settings with which training draws homologs, for any encoder."""
     sampling = config.training.msa_sampling.model_dump()
     most_residues = sampling.pop("max_query_length")
     return RowSpec(
@@ -197,7 +195,7 @@ def divide(inputs: RunInputs, config: BindingConfig, fold: int) -> FoldProteins:
     if fold not in set(inputs.fold.tolist()):
         raise ConfigError(f"there is no fold {fold}, expected 1 to {config.training.num_folds}")
     proteins, training = inputs.proteins, config.training
-    labelled = np.asarray(proteins.known().any(axis=1))
+    labelled = np.asarray(proteins.labelled().any(axis=1))
     out, learned = np.flatnonzero(inputs.fold == fold), np.flatnonzero(inputs.fold != fold)
     chosen = out
     if training.inner_validation_fraction:

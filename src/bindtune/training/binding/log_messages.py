@@ -1,4 +1,4 @@
-"""What a binding run says in its log: about its inputs, its folds and its epochs."""
+"""Log messages of a binding run about its inputs, its folds and its epochs."""
 
 import logging
 from typing import Any
@@ -19,13 +19,13 @@ def log_inputs(config: BindingConfig, inputs: RunInputs, audited: dict[str, Any]
 
     Args:
         config: the settings.
-        inputs: of the run.
-        audited: what `audit` returned; empty in processes that did not audit.
+        inputs: inputs of the run.
+        audited: result of `audit`; empty in processes that did not audit.
     """
     for setting in config.without_effect:
         log.warning("setting without effect: %s", setting)
     proteins = inputs.proteins
-    labelled, positives = proteins.known().sum(axis=0).tolist(), proteins.positives().sum(axis=0).tolist()
+    labelled, positives = proteins.labelled().sum(axis=0).tolist(), proteins.positives().sum(axis=0).tolist()
     unknown = proteins.unknown().sum(axis=0).tolist()
     for ion, count, sites, residues in zip(proteins.ions, labelled, positives, unknown, strict=True):
         log.info(
@@ -46,7 +46,7 @@ def log_inputs(config: BindingConfig, inputs: RunInputs, audited: dict[str, Any]
 
 
 def log_rows(fold: int, training: ResidueRows, validation: ResidueRows, *, has_alignments: bool) -> None:
-    """Say which proteins do not fit into a row, and warn where the encoder does not read the run's alignments.
+    """Log the proteins that do not fit into a row, and warn if the encoder does not read the run's alignments.
 
     Args:
         fold: the fold.
@@ -65,7 +65,7 @@ def log_rows(fold: int, training: ResidueRows, validation: ResidueRows, *, has_a
 
 
 def log_site_weights(config: BindingConfig, fold: int, positives: list[int], weights: list[float]) -> None:
-    """Say how binding residues are weighted, and warn about ions without any.
+    """Log the weights of binding residues, and warn about ions without binding residues.
 
     Args:
         config: the settings.
@@ -88,7 +88,7 @@ def log_site_weights(config: BindingConfig, fold: int, positives: list[int], wei
 
 
 def log_epoch(fold: int, epoch: int, figures: str, *, is_best: bool, without_homologs: int) -> None:
-    """Say an epoch's figures, and after the first one how many validation rows have an alignment but no homolog.
+    """Log an epoch's figures; after the first epoch, warn about validation rows without a homolog from their alignment.
 
     Args:
         fold: the fold.
@@ -106,7 +106,7 @@ def log_epoch(fold: int, epoch: int, figures: str, *, is_best: bool, without_hom
 
 
 def log_better_later_epoch(config: BindingConfig, fold: int, state: FoldState) -> None:
-    """Warn where an epoch after the best one has a clearly better AUPRC in validation."""
+    """Warn if an epoch after the best one has a clearly better AUPRC in validation."""
     means = [row for row in state.history if (row["split"], row["ion"]) == ("validation", MEAN)]
     metric = config.training.selection_metric
     later = epoch_selection.clearly_better_later(means, state.best_epoch)

@@ -41,7 +41,7 @@ def test_a_protein_is_unknown_for_ions_it_is_not_listed_for(write: Write) -> Non
         [[UNKNOWN, 0]],
         [[UNKNOWN, UNKNOWN]] * 2,
     ]
-    assert proteins.known().tolist() == [[True, True], [True, False], [False, True], [False, False]]
+    assert proteins.labelled().tolist() == [[True, True], [True, False], [False, True], [False, False]]
     assert proteins.positives().tolist() == [[1, 1], [2, 0], [0, 0], [0, 0]]
     assert proteins.residues().tolist() == [3, 2, 1, 2]
     assert proteins.also_unlabelled == 1
@@ -74,7 +74,7 @@ def test_unknown_labels_are_no_negatives(write: Write) -> None:
     proteins = load_proteins(files, ions=["REE", "LREE"], groups=REE)
     assert column(proteins, "both", "LREE") == [0, 1, UNKNOWN, UNKNOWN, 0]
     assert column(proteins, "both", "REE") == [UNKNOWN, 1, UNKNOWN, 1, 0]
-    assert proteins.known().tolist() == [[True, True], [False, False]]
+    assert proteins.labelled().tolist() == [[True, True], [False, False]]
     assert proteins.positives().tolist() == [[2, 1], [0, 0]]
     assert proteins.unknown().tolist() == [[2, 2], [0, 0]]
     files["REE"] = write("R.fa", ">both\nMKTAW\n0?1??\n")
@@ -212,7 +212,7 @@ def test_real_ions(shared: Path) -> None:
     proteins = load_proteins(label_files(shared / "data/metal_ions", ions=ions, groups={}), ions=ions, groups={})
     assert len(proteins) == 5335
     assert len(set(proteins.sequences)) == 5235
-    assert proteins.known().sum(axis=0).tolist() == [1554, 1729, 547, 1646]
+    assert proteins.labelled().sum(axis=0).tolist() == [1554, 1729, 547, 1646]
     assert proteins.positives().sum(axis=0).tolist() == [8442, 6317, 2556, 7727]
     msa, without = alignment_files(
         shared / "data/msa/esm_examples", looked_for=dict.fromkeys(["1xcr_1_A", "1xcr_A"], ("ZN",)), groups={}
