@@ -1,4 +1,4 @@
-"""Figures of predictions on a test set that took no part in training, beside those of the composition baseline."""
+"""Figures of predictions on a test set, beside the figures of the composition baseline."""
 
 import math
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ class LabelledResidues(NamedTuple):
     """Labelled residues of one ion; R of them.
 
     Args:
-        proteins: (R,) name of the protein of each.
+        proteins: (R,) name of each residue's protein.
         labels: (R,) 1 binds, 0 does not.
         probabilities: (R,).
-        baseline: (R,) what the composition baseline scores them.
+        baseline: (R,) scores of the composition baseline.
     """
 
     proteins: NDArray[Any]
@@ -51,8 +51,8 @@ def score_test_set(
 
     Args:
         residues: by ion.
-        thresholds: by ion, chosen elsewhere; an ion without one has no figures of calls.
-        draws: of proteins, for the intervals of every figure but auprc.
+        thresholds: by ion; an ion without a threshold has no figures of calls.
+        draws: bootstrap draws of proteins for all intervals but those of auprc.
         seed: of the draws.
         level: how often an interval is to hold the figure of all proteins like these.
 
@@ -60,11 +60,11 @@ def score_test_set(
         Plain values by ion and for "mean", None for what is not defined. An ion: counts, every figure, NAME_low and
         NAME_high, baseline_auprc and gain_auprc (auprc less the baseline's) with their ends, and the confusion matrix.
     """
-    found = {
+    rows = {
         ion: _score(each, thresholds.get(ion, math.nan), draws=draws, seed=seed, level=level)
         for ion, each in residues.items()
     }
-    return {**found, MEAN: _mean(list(found.values()))}
+    return {**rows, MEAN: _mean(list(rows.values()))}
 
 
 def _score(residues: LabelledResidues, threshold: float, *, draws: int, seed: int, level: float) -> dict[str, Any]:
@@ -87,26 +87,30 @@ def _score(residues: LabelledResidues, threshold: float, *, draws: int, seed: in
         elif not math.isnan(threshold):
             ends = interval(name, labels, probabilities, proteins, threshold=threshold, **options)  # type: ignore[arg-type]
         row |= {f"{name}_low": defined(ends.low), f"{name}_high": defined(ends.high)}
-    for name, found in (("baseline_auprc", compared.second), ("gain_auprc", compared.difference)):
-        row |= {name: defined(found.value), f"{name}_low": defined(found.low), f"{name}_high": defined(found.high)}
+    for name, estimate in (("baseline_auprc", compared.second), ("gain_auprc", compared.difference)):
+        row |= {
+            name: defined(estimate.value),
+            f"{name}_low": defined(estimate.low),
+            f"{name}_high": defined(estimate.high),
+        }
     counts = ("true_positives", "false_positives", "true_negatives", "false_negatives")
     has_calls = not math.isnan(threshold)
     return row | {name: int(getattr(metrics, name)) if has_calls else None for name in counts}
 
 
 def _mean(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over the ions for which a figure is defined."""
+    """Means of each figure over the ions that have it."""
     names = [*(name for name in FIGURES if name != "threshold"), "baseline_auprc", "gain_auprc"]
     values = {name: [row[name] for row in rows if row[name] is not None] for name in names}
-    return {name: float(np.mean(known)) if known else None for name, known in values.items()}
+    return {name: float(np.mean(defined_values)) if defined_values else None for name, defined_values in values.items()}
 
 
 def figures_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """The figures as an aligned table; "-" is what is not defined."""
+    """The figures as an aligned table; "-" means undefined."""
     lines = [_HEADER, *(_line(ion, row) for ion, row in rows.items())]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(_HEADER))]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADER))]
     return "\n".join(
-        "  ".join(cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(cells))
+        "  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(cells))
         for cells in (list(zip(line, widths, strict=True)) for line in lines)
     )
 

@@ -89,7 +89,7 @@ class SplitFiles:
         return self._twins.counts()
 
     def _keys_of(self, split: int) -> HeldOutKeys:
-        passes = self._maker.complete(self._plan.regions_of(split), wanted=self._chooser(split), dropped=Counter())
+        passes = self._maker.complete(self._plan.regions_of(split), selection=self._chooser(split), dropped=Counter())
         return HeldOutKeys(np.concatenate([np.empty(0, np.uint64), *(windows.key for windows in passes)]))
 
     def _chooser(self, split: int) -> Callable[[Placed], NDArray[np.bool_]]:
@@ -108,7 +108,7 @@ class SplitFiles:
             return chosen
 
         regions = self._plan.regions_of(split)
-        for windows in self._maker.complete(regions, wanted=choose, dropped=self.dropped):
+        for windows in self._maker.complete(regions, selection=choose, dropped=self.dropped):
             written = self._without_shared(windows, own=own)
             written = self._without_repeated(written)
             starts, ends = self._maker.on_chromosome(written.placed)

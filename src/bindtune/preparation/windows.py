@@ -170,13 +170,13 @@ def _plan(config: WindowsConfig, source: Source, *, regions: Regions, maker: Win
     named = {TEST: config.test_chromosomes, VALIDATION: config.validation_chromosomes}
     shares = {TEST: config.test_fraction, VALIDATION: config.validation_fraction}
     windows, with_peaks = np.zeros((2, len(regions)), np.int64)
-    for placed, peaked in maker.kept(np.arange(len(regions))):
+    for placed, peaked in maker.placed_windows(np.arange(len(regions))):
         windows += np.bincount(placed.region, minlength=len(regions))
         with_peaks += np.bincount(placed.region[peaked], minlength=len(regions))
     return plan_splits(
         regions,
         amounts=Amounts(windows, with_peaks),
-        kept_of=maker.kept,
+        windows_of=maker.placed_windows,
         chromosomes={split: chromosome_set(names, source, regions=regions) for split, names in named.items() if names},
         fractions={split: share for split, share in shares.items() if share > 0 and not named[split]},
         whole_chromosomes=config.split == "chromosome",

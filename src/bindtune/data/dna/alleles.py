@@ -52,7 +52,7 @@ def trim(position: int, ref: str, alt: str) -> Change:
 def _shared(first: Sequence[object], second: Sequence[object]) -> int:
     """How many members two sequences share at their beginning."""
     pairs = enumerate(zip(first, second, strict=False))
-    return next((place for place, (one, two) in pairs if one != two), min(len(first), len(second)))
+    return next((index for index, (one, two) in pairs if one != two), min(len(first), len(second)))
 
 
 def stretches(change: Change, *, size: int, width: int, strand: int, phases: int) -> list[tuple[int, int]]:
@@ -96,8 +96,8 @@ def allele_sequences(change: Change, *, start: int, letters: str, strand: int) -
     Returns:
         The stretch with the reference allele, and with the other one.
     """
-    place = change.start - start
-    before, behind = letters[:place], letters[place + len(change.ref) :]
+    offset = change.start - start
+    before, behind = letters[:offset], letters[offset + len(change.ref) :]
     both = (before + change.ref + behind, before + change.alt + behind)
     if strand > 0:
         return both

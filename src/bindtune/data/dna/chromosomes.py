@@ -1,4 +1,4 @@
-"""Which chromosome of the genome a name means: the same name, or on request one that differs by `chr` or by alias."""
+"""Find the chromosome that a name means: the same name or, on request, one that differs by `chr`, or an alias."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -7,11 +7,11 @@ from bindtune.io.text import numbered_lines
 
 
 class ChromosomeNames:
-    """The genome's chromosome names, and what else they may be called.
+    """The chromosome names of the genome, and their other names.
 
     Args:
         known: the names in the genome, or in the region FASTA.
-        match: take names that differ by `chr` alone (and MT for M) for the same chromosome.
+        match: names that differ only by `chr` (or MT and M) mean the same chromosome.
         aliases: other name -> known name, from an alias file.
     """
 
@@ -30,20 +30,20 @@ class ChromosomeNames:
             return self._ids[name]
         if name in self._aliases:
             return self._ids[self._aliases[name]]
-        other = self.suggest(name)
-        return self._ids[other] if self._match and other is not None else None
+        name_without_chr = self.suggest(name)
+        return self._ids[name_without_chr] if self._match and name_without_chr is not None else None
 
     def suggest(self, name: str) -> str | None:
-        """The one known name that differs by `chr` alone, or None."""
+        """The known name that differs only by `chr`, or None if there is not exactly one."""
         others = self._by_key.get(_key(name), [])
         return others[0] if len(others) == 1 else None
 
 
 def read_aliases(path: Path, *, known: Collection[str]) -> dict[str, str]:
-    """Read a table in which every row names one chromosome in several ways, separated by tabs or blanks.
+    """Read a table whose rows hold the names of one chromosome, separated by tabs or blanks.
 
-    UCSC's chromAlias.txt and NCBI's assembly reports fit: a word that would stand for two chromosomes (a source such as
-    "ensembl", a role) stands for none.
+    UCSC's chromAlias.txt and NCBI's assembly reports have this form. A word that stands in the rows of two chromosomes
+    (such as the source "ensembl" or a role) is no name.
 
     Returns:
         other name -> known name.

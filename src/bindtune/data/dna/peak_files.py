@@ -101,13 +101,13 @@ def chromosome_numbers(table: Intervals, *, genome: Path, names: ChromosomeNames
         InputError: a name differs by `chr` alone from a name of the genome, and nobody asked for such matches.
     """
     numbers = np.full(len(table.names), -1, np.int64)
-    for place, name in enumerate(table.names):
+    for index, name in enumerate(table.names):
         number = names.find(name)
         nearest = names.suggest(name)
         if number is not None:
-            numbers[place] = number
+            numbers[index] = number
         elif nearest is not None:
-            line = int(table.line[(table.chrom == place).argmax()])
+            line = int(table.line[(table.chrom == index).argmax()])
             problem = f"chromosome '{name}' is not in {genome}, which has '{nearest}'"
             raise InputError(table.path, line, f"{problem}: --chromosome-names match takes the two for the same")
     return numbers

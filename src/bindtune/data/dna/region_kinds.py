@@ -32,19 +32,19 @@ class Segments:
     kind: Ints
     kinds: tuple[str, ...]
 
-    def kind_at(self, chrom: NDArray[np.integer], place: Ints) -> Ints:
-        """(N,) index of the kind at each place, -1 where nothing can be read.
+    def kind_at(self, chrom: NDArray[np.integer], position: Ints) -> Ints:
+        """(N,) index of the kind at each position, -1 where the genome has no sequence.
 
         Args:
             chrom: (N,) chromosomes.
-            place: (N,) nucleotides.
+            position: (N,) nucleotides on the chromosome.
         """
         if not len(self.start):
-            return np.full(len(place), -1, np.int64)
-        room = max(int(self.end.max()), int(place.max(initial=0))) + 1
-        at = np.searchsorted(self.chrom * room + self.start, chrom * room + place, side="right") - 1
+            return np.full(len(position), -1, np.int64)
+        room = max(int(self.end.max()), int(position.max(initial=0))) + 1
+        at = np.searchsorted(self.chrom * room + self.start, chrom * room + position, side="right") - 1
         at = np.maximum(at, 0)
-        inside = (self.chrom[at] == chrom) & (self.start[at] <= place) & (place < self.end[at])
+        inside = (self.chrom[at] == chrom) & (self.start[at] <= position) & (position < self.end[at])
         return np.where(inside, self.kind[at], -1)
 
 

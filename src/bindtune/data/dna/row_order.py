@@ -96,4 +96,4 @@ class LengthGroupedSampler(Sampler[int]):
         groups = [sorted_[start : start + self.group] for start in range(0, len(sorted_), self.group)]
         whole = groups if len(groups[-1]) == self.group else groups[:-1]
         shuffled = np.random.default_rng(digest(self.seed, "groups", self.epoch)).permutation(len(whole))
-        return np.concatenate([*(whole[place] for place in shuffled), *groups[len(whole) :]])
+        return np.concatenate([*(whole[index] for index in shuffled), *groups[len(whole) :]])

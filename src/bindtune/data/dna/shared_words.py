@@ -99,12 +99,12 @@ def similarity_groups(sequences: Sequence[str], *, identity: float) -> Ints:
         (N,) number of each sequence's group, in the order in which groups begin.
     """
     distinct = list(dict.fromkeys(sequences))
-    place = {sequence: number for number, sequence in enumerate(distinct)}
+    index = {sequence: number for number, sequence in enumerate(distinct)}
     first, second = _similar_pairs(distinct, identity=identity)
     size = min([LONGEST_WORD, *map(len, distinct)])
     owner, word = shared_across(distinct, np.arange(len(distinct)), size=size) if size else (first[:0], first[:0])
     joined = join(len(distinct), np.concatenate([first, owner]), np.concatenate([second, _leaders(owner, word)]))
-    group = joined[[place[sequence] for sequence in sequences]]
+    group = joined[[index[sequence] for sequence in sequences]]
     _, begin, number = np.unique(group, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(begin))[number]
 
@@ -130,9 +130,9 @@ def _similar_pairs(sequences: Sequence[str], *, identity: float) -> tuple[Ints, 
     lengths = np.array([len(sequence) for sequence in both], np.int64)
     codes = letter_codes("".join(both))
     starts = np.cumsum(lengths) - lengths
-    owner, word, place = _forward_words(codes, lengths)
+    owner, word, position = _forward_words(codes, lengths)
     order = np.argsort(word, kind="stable")
-    owner, word, place = owner[order], word[order], place[order]
+    owner, word, position = owner[order], word[order], position[order]
     pairs = [np.empty((2, 0), np.int64)]
     seen = np.empty(0, np.int64)
     reach = int(lengths.max(initial=0)) + 1
@@ -146,7 +146,7 @@ def _similar_pairs(sequences: Sequence[str], *, identity: float) -> tuple[Ints, 
         high = np.where(low == one, two, one)
         keep = (owner[low] < count) & (owner[low] % count != owner[high] % count)
         low, high = low[keep], high[keep]
-        keys = np.unique((owner[low] * 2 * count + owner[high]) * 2 * reach + place[low] - place[high] + reach)
+        keys = np.unique((owner[low] * 2 * count + owner[high]) * 2 * reach + position[low] - position[high] + reach)
         keys = keys[~np.isin(keys, seen, assume_unique=True)]
         seen = np.union1d(seen, keys)
         pair, shift = np.divmod(keys, 2 * reach)
@@ -160,13 +160,13 @@ def _similar_pairs(sequences: Sequence[str], *, identity: float) -> tuple[Ints, 
 def _forward_words(codes: NDArray[np.int8], lengths: Ints) -> tuple[Ints, Words, Ints]:
     """(W,) owner, word and position of every word of 12 letters."""
     owner = np.repeat(np.arange(len(lengths)), lengths)
-    place = np.arange(len(codes)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    position = np.arange(len(codes)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     count = max(len(codes) - _SEED + 1, 0)
     word, whole = np.zeros(count, np.uint64), owner[_SEED - 1 :] == owner[:count]
     for offset in range(_SEED):
         letters = codes[offset : offset + count]
         word, whole = (word << np.uint64(2)) | (letters & 3).astype(np.uint64), whole & (letters < 4)
-    return owner[:count][whole], word[whole], place[:count][whole]
+    return owner[:count][whole], word[whole], position[:count][whole]
 
 
 def _alike(

@@ -1,4 +1,4 @@
-"""Train, validation and test sets of windows that share no chromosome or no neighbourhood."""
+"""Divide windows into training, validation and test sets that share no chromosome or no neighbourhood."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,27 +12,27 @@ from bindtune.errors import ConfigError
 from bindtune.regions import begin_anew
 
 Ints = NDArray[np.int64]
-KeptOf = Callable[[Ints], Iterator[tuple[Placed, NDArray[np.bool_]]]]
-"""Indices of regions -> their windows, and which of these have a peak."""
+WindowsOf = Callable[[Ints], Iterator[tuple[Placed, NDArray[np.bool_]]]]
+"""Indices of regions -> their windows, and a mask of the windows with a peak."""
 TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLITS = ("train", "validation", "test")
-# Codes beside the three: a region whose windows are told apart one by one, and a window too near to a border.
+# Further codes: a region whose windows belong to several splits, and a window too near to a border.
 _CUT, _BORDER = 3, -1
 FEWEST_WITH_PEAKS = 30
-"""Fewer held-out windows with a peak get a warning; of so many, about 75 tokens in peaks are masked."""
+"""Fewer held-out windows with a peak give a warning; in 30 windows, about 75 tokens in peaks are masked."""
 _SHUFFLES = 64
 _PLACES = 32
 
 
 class Amount(NamedTuple):
-    """How many windows, and how many of them have a peak."""
+    """A number of windows, and how many of them have a peak."""
 
     windows: int
     with_peaks: int
 
 
 def few_peaks(held_out: Amount) -> str | None:
-    """What is wrong with held-out windows of which too few have a peak, in words; None where enough have one.
+    """A warning if too few held-out windows have a peak, otherwise None.
 
     Example:
         >>> few_peaks(Amount(windows=33, with_peaks=2))
@@ -47,34 +47,34 @@ def few_peaks(held_out: Amount) -> str | None:
 
 @dataclass(frozen=True)
 class Amounts:
-    """How many windows each of N regions or groups has.
+    """The numbers of windows of N regions or groups.
 
     Args:
-        windows: (N,) all of them.
-        with_peaks: (N,) those that have a peak.
+        windows: (N,) all windows.
+        with_peaks: (N,) windows with a peak.
     """
 
     windows: Ints
     with_peaks: Ints
 
     def by_group(self, group: Ints) -> "Amounts":
-        """Sums over groups, given the number of each region's (N,)."""
+        """Sums over groups; `group` (N,) is the group number of each region."""
         windows, with_peaks = (np.bincount(group, weights=part) for part in (self.windows, self.with_peaks))
         return Amounts(windows.astype(np.int64), with_peaks.astype(np.int64))
 
     def where(self, mask: NDArray[np.bool_]) -> "Amounts":
-        """The same, with none outside of the mask (N,)."""
+        """The same numbers, but 0 outside the mask (N,)."""
         return Amounts(self.windows * mask, self.with_peaks * mask)
 
     def total(self, chosen: Ints | None = None) -> Amount:
-        """The sum, or that of chosen regions or groups."""
+        """The sum over all, or over chosen regions or groups."""
         some = slice(None) if chosen is None else chosen
         return Amount(int(self.windows[some].sum()), int(self.with_peaks[some].sum()))
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A stretch of a chromosome whose windows form a split of their own."""
+    """A stretch of a chromosome whose windows belong to one split."""
 
     chrom: int
     start: int
@@ -83,7 +83,7 @@ class Cut:
 
 
 class _PlacedCut(NamedTuple):
-    """A cut, and how far what it holds out lies from the target."""
+    """A cut, and the distance of its held-out windows from the target."""
 
     cut: Cut
     miss: tuple[bool, bool, float]
@@ -91,13 +91,13 @@ class _PlacedCut(NamedTuple):
 
 @dataclass
 class SplitPlan:
-    """Which split every window belongs to.
+    """The split of every window.
 
     Args:
         regions: all regions.
-        region_split: (R,) split of each region, or that its windows are told apart by the cuts.
+        region_split: (R,) split of each region, or the code that the cuts divide its windows.
         distance: nucleotides that must lie between windows of different splits.
-        cuts: where regions had to be divided.
+        cuts: the cuts that divide regions.
     """
 
     regions: Regions
@@ -110,7 +110,7 @@ class SplitPlan:
         return np.flatnonzero((self.region_split == split) | (self.region_split == _CUT))
 
     def split_of(self, placed: Placed) -> NDArray[np.int8]:
-        """(N,) split of each window, -1 for windows that lie too near to a border between two."""
+        """(N,) split of each window, -1 for windows too near to a border between two splits."""
         split = self.region_split[placed.region]
         divided = np.flatnonzero(split == _CUT)
         if not len(divided):
@@ -133,7 +133,7 @@ def plan_splits(
     regions: Regions,
     *,
     amounts: Amounts,
-    kept_of: KeptOf,
+    windows_of: WindowsOf,
     chromosomes: Mapping[int, set[int]],
     fractions: Mapping[int, float],
     whole_chromosomes: bool,
@@ -142,20 +142,20 @@ def plan_splits(
 ) -> SplitPlan:
     """Hold out regions.
 
-    Regions within `distance` of one another stay together, or all regions of a chromosome. Such groups are drawn until
-    they make up the fraction of the windows, and of the windows with peaks. Where no choice of whole neighbourhoods
-    comes near the two (one long region, say), a stretch of a large neighbourhood is cut out, at the price of the
-    windows across its borders.
+    A group is all regions of a chromosome, or the regions within `distance` of one another (a neighbourhood). Groups
+    are drawn until they hold the fraction of the windows, and of the windows with peaks. If no choice of whole
+    neighbourhoods comes near the two fractions (for example with one long region), a stretch of a large neighbourhood
+    is cut out. The windows across its borders are lost.
 
     Args:
         regions: all regions.
-        amounts: (R,) windows that each region will bring.
-        kept_of: gives these windows for some regions, a few thousand at a time.
-        chromosomes: split -> numbers of the chromosomes that form it.
-        fractions: split -> share of the windows, for the splits that no chromosomes are named for.
+        amounts: (R,) numbers of windows of each region.
+        windows_of: gives the windows of some regions, a few thousand at a time.
+        chromosomes: split -> numbers of its chromosomes.
+        fractions: split -> share of the windows, for splits without named chromosomes.
         whole_chromosomes: draw chromosomes instead of neighbourhoods.
         distance: nucleotides that must lie between windows of different splits.
-        seed: decides what is drawn.
+        seed: seed of the draws.
 
     Raises:
         ConfigError: no choice of whole chromosomes comes near the fraction of the windows.
@@ -166,7 +166,7 @@ def plan_splits(
     group = regions.chrom.astype(np.int64) if whole_chromosomes else neighbourhoods(regions, distance=distance)
     generator = np.random.default_rng(seed)
     for split, fraction in fractions.items():
-        # Whole groups only: one that another split already has a part of is out of the question.
+        # Groups that belong to another split, even in part, cannot be chosen.
         taken = np.isin(np.arange(group.max(initial=-1) + 1), group[plan.region_split != TRAIN])
         sizes = amounts.by_group(group).where(~taken)
         target = _target(fraction, whole=amounts.total())
@@ -177,7 +177,13 @@ def plan_splits(
             _refuse_chromosomes(held_out.windows, target=target.windows, total=amounts.total().windows, split=split)
         elif not whole_chromosomes and not (near and held_out.with_peaks >= target.with_peaks / 2):
             cut = _place_cut(
-                plan, amounts=amounts, kept_of=kept_of, group=group, target=target, split=split, generator=generator
+                plan,
+                amounts=amounts,
+                windows_of=windows_of,
+                group=group,
+                target=target,
+                split=split,
+                generator=generator,
             )
             chosen = _more_or_cut(plan, sizes=sizes, chosen=chosen, target=target, cut=cut, group=group)
         plan.region_split[np.isin(group, chosen)] = split
@@ -194,19 +200,19 @@ def neighbourhoods(regions: Regions, *, distance: int) -> Ints:
 
 
 def _target(fraction: float, *, whole: Amount) -> Amount:
-    """How much to hold out: at least one window, and one with peaks unless there is only one."""
+    """The amount to hold out: at least one window, and one with peaks unless only one has peaks."""
     windows, with_peaks = (max(1, round(fraction * amount)) for amount in whole)
     return Amount(windows, min(with_peaks, max(0, whole.with_peaks - 1)))
 
 
 def _fill(sizes: Amounts, *, target: Amount, generator: np.random.Generator) -> Ints:
-    """Groups that together come as near to the target as some shuffled orders show, without passing its windows."""
-    # At least one window, and one with peaks, stays for training.
+    """The groups that come nearest to the target in some shuffled orders, without exceeding its windows."""
+    # Training keeps at least one window, and one window with peaks.
     target = Amount(*(min(part, max(0, amount - 1)) for part, amount in zip(target, sizes.total(), strict=True)))
     groups = np.flatnonzero((sizes.windows > 0) & (sizes.windows <= target.windows))
     peaks = sizes.with_peaks[groups]
     least = int(peaks[peaks > 0].min(initial=np.iinfo(np.int64).max))
-    if target.with_peaks and least <= sizes.total().with_peaks / 2:  # some peaks too many rather than none
+    if target.with_peaks and least <= sizes.total().with_peaks / 2:  # rather some peaks too many than none
         target = target._replace(with_peaks=max(target.with_peaks, least))
     best, best_miss = np.empty(0, np.int64), _miss(Amount(0, 0), target)
     for _ in range(_SHUFFLES if len(groups) else 0):
@@ -221,7 +227,7 @@ def _fill(sizes: Amounts, *, target: Amount, generator: np.random.Generator) -> 
 
 
 def _fill_in_order(order: Ints, *, sizes: Amounts, target: Amount) -> Ints:
-    """Groups with peaks up to their share, then groups without, and where windows lack still, any."""
+    """Groups with peaks up to their share, then groups without peaks, then any groups if windows are still missing."""
     with_peaks = sizes.with_peaks[order] > 0
     chosen = _take(order[with_peaks], sizes=sizes, room=target)
     for others in (order[~with_peaks], order[with_peaks & ~np.isin(order, chosen)]):
@@ -231,7 +237,7 @@ def _fill_in_order(order: Ints, *, sizes: Amounts, target: Amount) -> Ints:
 
 
 def _take(order: Ints, *, sizes: Amounts, room: Amount) -> Ints:
-    """The groups that fit into the room, one after the other."""
+    """The groups that fit into the room, in the given order."""
     chosen = []
     windows_left, peaks_left = room
     windows, with_peaks = sizes.windows[order].tolist(), sizes.with_peaks[order].tolist()
@@ -244,15 +250,15 @@ def _take(order: Ints, *, sizes: Amounts, room: Amount) -> Ints:
 
 
 def _miss(amount: Amount, target: Amount, *, lost: int = 0) -> tuple[bool, bool, float]:
-    """How far an amount lies from the target: without windows, without peaks, then by what factors; less is better."""
+    """Distance of an amount from the target: windows missing, peaks missing, then the factors; less is better."""
     factors = [abs(np.log(part / whole)) for part, whole in zip(amount, target, strict=True) if part and whole]
     lacking = [bool(whole) and not part for part, whole in zip(amount, target, strict=True)]
     return lacking[0], lacking[1], float(sum(factors)) + lost / max(1, target.windows)
 
 
-def _refuse_chromosomes(found: int, *, target: int, total: int, split: int) -> None:
+def _refuse_chromosomes(nearest: int, *, target: int, total: int, split: int) -> None:
     raise ConfigError(
-        f"whole chromosomes cannot make up {target} of {total} windows for {SPLITS[split]} (nearest below: {found}): "
+        f"whole chromosomes cannot make up {target} of {total} windows for {SPLITS[split]} (nearest below: {nearest}): "
         f"use --split neighbourhood, or name chromosomes with --{SPLITS[split]}-chromosomes"
     )
 
@@ -261,23 +267,23 @@ def _place_cut(
     plan: SplitPlan,
     *,
     amounts: Amounts,
-    kept_of: KeptOf,
+    windows_of: WindowsOf,
     group: Ints,
     target: Amount,
     split: int,
     generator: np.random.Generator,
 ) -> _PlacedCut | None:
-    """Where to cut a large neighbourhood to have the target's windows in the cut."""
+    """A cut of a large neighbourhood that holds the target's windows."""
     open_regions = (plan.region_split == TRAIN) | (plan.region_split == _CUT)
     sizes = amounts.where(open_regions).by_group(group)
     if not sizes.windows.any():
         return None
-    # The one with the most peaks of those that are large enough; the largest where none is.
+    # Of the groups that are large enough the one with most peaks; if none is large enough, the largest group.
     large = sizes.windows >= min(2 * target.windows, int(sizes.windows.max()))
     members = np.flatnonzero(group == np.lexsort((sizes.windows, sizes.with_peaks * large, large))[-1])
     chrom = int(plan.regions.chrom[members[0]])
-    starts, ends, peaked = _on_chromosome(plan.regions, kept_of(members))
-    taken = np.zeros(len(starts), bool)  # by the cuts that are there already, and their borders
+    starts, ends, peaked = _on_chromosome(plan.regions, windows_of(members))
+    taken = np.zeros(len(starts), bool)  # windows in or near earlier cuts
     for cut in plan.cuts:
         if cut.chrom == chrom:
             taken |= (starts < cut.end + plan.distance) & (ends > cut.start - plan.distance)
@@ -302,7 +308,7 @@ def _place_cut(
 
 
 def _cut_begins(peaked: NDArray[np.bool_], *, target: Amount, generator: np.random.Generator) -> list[int]:
-    """First windows of cuts: some anywhere, and where peaks are to be held out some before a window with a peak."""
+    """First windows of cuts: random windows and, if the target has peaks, windows shortly before one with a peak."""
     last = max(len(peaked) - target.windows, 0)
     begins = generator.integers(0, last + 1, size=_PLACES)
     with_peaks = np.flatnonzero(peaked)
@@ -315,7 +321,7 @@ def _cut_begins(peaked: NDArray[np.bool_], *, target: Amount, generator: np.rand
 def _on_chromosome(
     regions: Regions, windows: Iterator[tuple[Placed, NDArray[np.bool_]]]
 ) -> tuple[Ints, Ints, NDArray[np.bool_]]:
-    """(starts, ends, whether they have a peak) of windows on their chromosome, sorted by start."""
+    """(starts, ends, mask of peaks) of windows on their chromosome, sorted by start."""
     starts, ends, peaked = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, bool)]
     for placed, with_peaks in windows:
         starts.append(regions.start[placed.region] + placed.start)
@@ -329,7 +335,7 @@ def _on_chromosome(
 def _more_or_cut(
     plan: SplitPlan, *, sizes: Amounts, chosen: Ints, target: Amount, cut: _PlacedCut | None, group: Ints
 ) -> Ints:
-    """What is nearest the target: the chosen groups, a small one more or instead, or a cut and the windows it costs."""
+    """The best of three choices: the chosen groups, these with another small group, or a cut."""
     choices = [chosen]
     for new in _small_groups(sizes, target=target, chosen=chosen):
         choices += [
@@ -347,7 +353,7 @@ def _more_or_cut(
 
 
 def _small_groups(sizes: Amounts, *, target: Amount, chosen: Ints) -> list[int]:
-    """The smallest group that is not chosen, and the smallest with peaks where that is not much too large."""
+    """The smallest group that is not chosen, and the smallest group with peaks if it is not much too large."""
     others = np.setdiff1d(np.flatnonzero(sizes.windows), chosen)
     if not len(others):
         return []

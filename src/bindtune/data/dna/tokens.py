@@ -220,8 +220,8 @@ def _encode_letters(
     room = max(max_length - tokenizer.num_special_tokens_to_add(), 0)
     letters = [int(tokenizer.convert_tokens_to_ids(letter)) for letter in sequence[:room]]  # type: ignore[arg-type]
     added = tokenizer.get_special_tokens_mask(letters)
-    places = iter(range(len(letters)))
-    offsets = [(0, 0) if special else (place := next(places), place + 1) for special in added]
+    positions = iter(range(len(letters)))
+    offsets = [(0, 0) if special else (position := next(positions), position + 1) for special in added]
     return tokenizer.build_inputs_with_special_tokens(letters), offsets
 
 

@@ -106,10 +106,10 @@ class LeakAudit:
             for split in splits
         }
         shared = sum(
-            _count_near(merged[other], merged[split], distance=self._distance)
-            for other in splits
+            _count_near(merged[earlier], merged[split], distance=self._distance)
+            for earlier in splits
             for split in splits
-            if other < split
+            if earlier < split
         )
         return Leaks(shared, self._identical, self._complementary)
 

@@ -184,14 +184,14 @@ def sample_long_regions(
         peaks = pair_peak[bounds[number] : bounds[number + 1]]
         origin, length = int(regions.start[region]), int(regions.end[region] - regions.start[region])
         spans = clip(index.peaks.start[peaks] - origin, index.peaks.end[peaks] - origin, start=0, end=length)
-        place = (seed, int(regions.chrom[region]), origin, length, int(regions.strand[region]) + 1)
+        key = (seed, int(regions.chrom[region]), origin, length, int(regions.strand[region]) + 1)
         sampled[region] = _sample(
             spans,
             window=window,
             length=length,
             background=background,
             jitter=jitter,
-            generator=np.random.default_rng(place),
+            generator=np.random.default_rng(key),
         )
     return sampled
 

@@ -1,7 +1,7 @@
-"""Windows with their sequences and peaks: genome + regions + peaks -> columns of a training file.
+"""Make the columns of a training file from genome, regions and peaks: windows with their sequences and peaks.
 
-All positions of peaks are on the chromosome until the last step, where peaks are clipped to their window and, for
-regions of the minus strand, turned round with the sequence.
+Peaks have positions on the chromosome until the last step. Then they are clipped to their window. In regions of the
+minus strand they are reversed together with the sequence.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ from bindtune.regions import clip, reverse
 
 Ints = NDArray[np.int64]
 
-# Windows and letters read at once: enough to be fast, little enough to be held a few times over.
+# Windows and letters that are read at once. More would be no faster and need more memory.
 _BUNDLE_WINDOWS = 4096
 _BUNDLE_LETTERS = 1 << 22
 _NOT_ACGT = np.ones(256, np.int64)
@@ -32,15 +32,15 @@ _NOT_ACGT[list(b"ACGT")] = 0
 
 @dataclass(frozen=True)
 class WindowRules:
-    """What counts as a peak in a window, and which windows are kept.
+    """The rules that say which peaks count and which windows are kept.
 
     Args:
         min_peak_overlap: nucleotides of a peak that must lie in the window.
-        same_strand: peaks of the strand opposite to the region's do not count.
-        reverse_complement: windows of minus-strand regions read along that strand.
+        same_strand: peaks of the opposite strand do not count.
+        reverse_complement: windows of minus-strand regions are written in the direction of that strand.
         max_n_fraction: greatest share of letters other than A, C, G and T.
-        keep_peakless: share of the windows without a peak to keep.
-        seed: decides which of them.
+        keep_peakless: share of the windows without a peak that are kept.
+        seed: seed of the draw of these windows.
     """
 
     min_peak_overlap: int
@@ -53,15 +53,15 @@ class WindowRules:
 
 @dataclass(frozen=True)
 class Windows:
-    """N windows, P pairs of a window and a peak in it.
+    """N windows, and P pairs of a window and a peak in it.
 
     Args:
-        placed: where they lie.
+        placed: positions of the windows.
         pair_window: (P,) index of the window, ascending.
         pair_peak: (P,) index of the peak, in the order of the window's sequence.
-        sequence: N sequences; empty until they are read.
-        key: (N,) hash that a sequence shares with its reverse complement alone, but for the last bit, which says which
-            of the two it is; empty until they are read.
+        sequence: N sequences; empty until the sequences are read.
+        key: (N,) hash of a sequence; empty until the sequences are read. A sequence and its reverse complement have the
+            same hash apart from the last bit.
     """
 
     placed: Placed
@@ -93,10 +93,10 @@ class WindowMaker:
 
     Args:
         regions: all regions.
-        layout: where their windows lie.
+        layout: positions of their windows.
         index: all peaks.
         fetch: (region, start, end in it) -> upper-case letters of the plus strand.
-        rules: what is kept.
+        rules: which peaks count and which windows are kept.
     """
 
     def __init__(
@@ -110,14 +110,14 @@ class WindowMaker:
     ) -> None:
         self._regions, self._layout, self._index, self._fetch, self._rules = regions, layout, index, fetch, rules
 
-    def kept(self, chosen: Ints) -> Iterator[tuple[Placed, NDArray[np.bool_]]]:
-        """Places of the windows of the chosen regions that have a peak or are drawn to stay; no sequence is read.
+    def placed_windows(self, chosen: Ints) -> Iterator[tuple[Placed, NDArray[np.bool_]]]:
+        """Positions of the windows of the chosen regions that have a peak or are drawn; no sequence is read.
 
         Args:
             chosen: indices of regions, ascending.
 
         Yields:
-            N windows, and which of them have a peak (N,).
+            N windows, and a mask (N,) of those with a peak.
         """
         for bundle in self._layout.stretches(chosen, windows=_BUNDLE_WINDOWS, letters=_BUNDLE_LETTERS):
             windows = self._with_peaks(self._layout.place(bundle))
@@ -130,28 +130,28 @@ class WindowMaker:
         self,
         chosen: Ints,
         *,
-        wanted: Callable[[Placed], NDArray[np.bool_]],
+        selection: Callable[[Placed], NDArray[np.bool_]],
         dropped: Counter[str],
     ) -> Iterator[Windows]:
-        """Windows of the chosen regions that are wanted and that the rules keep.
+        """Windows of the chosen regions that `selection` takes and the rules keep.
 
         Args:
             chosen: indices of regions, ascending.
-            wanted: which windows of a bundle belong to this pass at all.
+            selection: gives a mask of the windows of a bundle that belong to this pass.
             dropped: counts the windows that the rules drop, by reason.
         """
         for bundle in self._layout.stretches(chosen, windows=_BUNDLE_WINDOWS, letters=_BUNDLE_LETTERS):
             placed = self._layout.place(bundle)
-            windows = self._with_peaks(placed.take(wanted(placed)))
+            windows = self._with_peaks(placed.take(selection(placed)))
             peakless = windows.take(self._kept_though_peakless(windows))
             dropped["peakless"] += len(windows) - len(peakless)
             yield self._with_sequences(peakless, dropped=dropped)
 
     def held(self, index: PeakIndex, *, min_overlap: int) -> NDArray[np.bool_]:
-        """Which of some peaks (P,) lie in a window that was laid, whether or not it was written.
+        """(P,) mask of the peaks that lie in a window of the layout, even if the window was not written.
 
         Args:
-            index: the peaks; those of this maker have no part in it.
+            index: the peaks; the maker's own peaks are not used.
             min_overlap: nucleotides of a peak that must lie in the window.
         """
         regions, rules = self._regions, replace(self._rules, min_peak_overlap=min_overlap)
@@ -163,17 +163,17 @@ class WindowMaker:
         return held
 
     def _kept_though_peakless(self, windows: Windows) -> NDArray[np.bool_]:
-        """Mask of the windows that have a peak or are drawn to stay; the draw hangs on seed and place alone."""
+        """Mask of the windows that have a peak or are drawn; the draw depends only on the seed and the position."""
         if self._rules.keep_peakless >= 1:
             return np.ones(len(windows), bool)
         keep = np.zeros(len(windows), bool)
         keep[windows.pair_window] = True
         starts, _ = self.on_chromosome(windows.placed)
         region = windows.placed.region
-        place = (self._regions.chrom[region].astype(np.uint64) << np.uint64(3)) | (
+        strand_key = (self._regions.chrom[region].astype(np.uint64) << np.uint64(3)) | (
             self._regions.strand[region] + 1
         ).astype(np.uint64)
-        draw = derive(derive(np.array([self._rules.seed], np.uint64), starts.astype(np.uint64)), place)
+        draw = derive(derive(np.array([self._rules.seed], np.uint64), starts.astype(np.uint64)), strand_key)
         return keep | (draw < np.uint64(self._rules.keep_peakless * 2**64))
 
     def on_chromosome(self, placed: Placed) -> tuple[Ints, Ints]:
@@ -182,7 +182,7 @@ class WindowMaker:
         return origin + placed.start, origin + placed.end
 
     def columns(self, windows: Windows) -> WindowColumns:
-        """What is written: names, and peaks clipped and turned with their window."""
+        """The columns to write: names, and peaks that are clipped and reversed with their window."""
         placed, regions, peaks = windows.placed, self._regions, self._index.peaks
         starts, ends = self.on_chromosome(placed)
         lows, highs = starts[windows.pair_window], ends[windows.pair_window]
@@ -210,7 +210,7 @@ class WindowMaker:
         return (self._regions.strand[placed.region] < 0) & self._rules.reverse_complement
 
     def _with_peaks(self, placed: Placed) -> Windows:
-        """Find the peaks of windows; they are sorted as they come on the window's sequence."""
+        """Find the peaks of windows; they are sorted by their positions in the window's sequence."""
         starts, ends = self.on_chromosome(placed)
         window, peak = self._index.overlapping(self._regions.chrom[placed.region], starts=starts, ends=ends)
         peaks = self._index.peaks
@@ -227,7 +227,7 @@ class WindowMaker:
         placed, sequences, hashes = windows.placed, list[str](), list[int]()
         clear = np.ones(len(placed), bool)
         turned = self._turned(placed)
-        # Read at once what lies together: windows of one region without a gap between them.
+        # Windows of one region without a gap between them are read together.
         apart = (placed.region[1:] != placed.region[:-1]) | (placed.start[1:] > placed.end[:-1])
         for a, b in pairwise([0, *(np.flatnonzero(apart) + 1).tolist(), len(placed)] if len(placed) else []):
             starts, ends = placed.start[a:b], placed.end[a:b]
@@ -251,7 +251,7 @@ class WindowMaker:
         return read
 
     def _names(self, placed: Placed) -> pa.Array:
-        """What windows are called: region, and place in it where it has more than one (N,)."""
+        """(N,) names of windows: the region, and the position in it if the region has several windows."""
         regions = self._regions
         used, number = np.unique(placed.region, return_inverse=True)
         labels = [f"{regions.label[r]}:{regions.start[r]}-{regions.end[r]}" for r in used.tolist()]
@@ -262,7 +262,7 @@ class WindowMaker:
 
 
 def _n_fraction(letters: bytes, *, starts: Ints, ends: Ints) -> NDArray[np.float64]:
-    if not letters.translate(None, b"ACGT"):  # as nearly everywhere, and eight times as fast as counting
+    if not letters.translate(None, b"ACGT"):  # true nearly everywhere, and eight times as fast as counting
         return np.zeros(len(starts))
     before = np.concatenate([[0], np.cumsum(_NOT_ACGT[np.frombuffer(letters, np.uint8)])])
     return np.asarray((before[ends] - before[starts]) / (ends - starts), np.float64)

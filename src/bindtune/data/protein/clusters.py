@@ -48,14 +48,14 @@ def cluster_proteins(
         ConfigError: MMseqs2 is not installed or fails, or there are too many proteins for "kmer".
     """
     distinct = sorted(set(sequences))
-    place = {sequence: number for number, sequence in enumerate(distinct)}
+    index = {sequence: number for number, sequence in enumerate(distinct)}
     if method == "identical":
         joined = list(range(len(distinct)))
     elif method == "kmer":
         joined = _by_words(distinct, identity=identity, coverage=coverage)
     else:
         joined = _by_mmseqs(distinct, identity=identity, coverage=coverage)
-    return _numbered(names, [joined[place[sequence]] for sequence in sequences])
+    return _numbered(names, [joined[index[sequence]] for sequence in sequences])
 
 
 def read_clusters(
@@ -103,9 +103,9 @@ class _Forest:
             node = self._parents[node]
         return node
 
-    def join(self, one: int, other: int) -> None:
-        one, other = sorted((self.root(one), self.root(other)))
-        self._parents[other] = one
+    def join(self, first: int, second: int) -> None:
+        first, second = sorted((self.root(first), self.root(second)))
+        self._parents[second] = first
 
 
 def _numbered(names: Sequence[str], roots: Sequence[int]) -> Ints:
@@ -129,8 +129,8 @@ def _by_words(sequences: Sequence[str], *, identity: float, coverage: float) -> 
     for first, second, diagonal in tqdm(rows, desc="aligning pairs", total=len(columns[0]), disable=None, leave=False):
         if forest.root(first) == forest.root(second):
             continue
-        found = align(sequences[first], sequences[second], diagonal=diagonal)
-        if found.identity >= identity and found.coverage >= coverage:
+        alignment = align(sequences[first], sequences[second], diagonal=diagonal)
+        if alignment.identity >= identity and alignment.coverage >= coverage:
             forest.join(first, second)
     return [forest.root(node) for node in range(len(sequences))]
 

@@ -1,7 +1,6 @@
-"""Residues near metal ions in a structure, with its assembly.
+"""Find the residues near metal ions in a structure and its assembly.
 
-An ion of one copy of the assembly is looked at in the frame of each other copy, so that the atoms are indexed once
-however many copies there are.
+The deposited atoms are indexed once. Each ion is moved into the frame of every copy of the assembly.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -30,12 +29,12 @@ _LARGEST_RADIUS = 3.6
 
 @dataclass(frozen=True, kw_only=True)
 class ContactRule:
-    """Which atoms count, and how near.
+    """The rule that says which atoms are contacts of an ion.
 
     Args:
         cutoff: angstroms from the ion's centre; None for the rule of BioLiP: the sum of both van der Waals radii + 0.5.
-        min_residues: that hold an ion, for it to count.
-        min_occupancy: of atoms and ions.
+        min_residues: fewest residues that must hold an ion.
+        min_occupancy: lowest occupancy of atoms and ions.
     """
 
     cutoff: float | None
@@ -44,15 +43,15 @@ class ContactRule:
 
 
 class Contact(NamedTuple):
-    """A residue that an ion is bound by.
+    """A residue that binds an ion.
 
     Args:
         polymer: index of the chain.
         position: 0-based.
         number: the author's residue number.
-        atom: the nearest one.
-        distance: of it in angstroms.
-        occupancy: of it.
+        atom: the residue's nearest atom.
+        distance: distance of that atom in angstroms.
+        occupancy: occupancy of that atom.
     """
 
     polymer: int
@@ -64,16 +63,16 @@ class Contact(NamedTuple):
 
 
 class BoundIon(NamedTuple):
-    """An ion and what holds it.
+    """An ion and the residues that hold it.
 
     Args:
-        element: upper case.
-        component: its code.
-        chain: the author's.
+        element: symbol in upper case.
+        component: code of the chemical component.
+        chain: the author's chain name.
         number: the author's residue number.
-        contacts: the residues, each once; none where the ion does not count.
-        coordination: atoms of N, O, S, Se and halogens as near as contacts, of anything.
-        dropped: why the ion does not count, or None.
+        contacts: the residues, each once; none if the ion does not count.
+        coordination: number of N, O, S, Se and halogen atoms of any molecule that are as near as contacts.
+        dropped: the reason why the ion does not count, or None.
     """
 
     element: str
@@ -86,20 +85,20 @@ class BoundIon(NamedTuple):
 
 
 def ion_elements(codes: Mapping[str, Collection[str]], elements: Collection[str]) -> dict[str, str]:
-    """The element of each component code of some elements."""
+    """The element of each component code of the given elements."""
     return {code: element for element in elements for code in codes.get(element, ())}
 
 
 def bound_ions(entry: Entry, *, elements: Mapping[str, str], rule: ContactRule) -> list[BoundIon]:
-    """The ions of a structure that are asked for, each with the residues that hold it.
+    """The requested ions of a structure, each with the residues that hold it.
 
-    Each ion is looked at among the deposited coordinates and, where the entry has copies of an assembly, in each copy.
-    Residues of all its surroundings count together; an ion counts if any one of its surroundings holds it.
+    An ion has several surroundings: the deposited coordinates and each copy of the assembly. Its contacts are the
+    residues of all surroundings. An ion counts if at least one of its surroundings holds it.
 
     Args:
         entry: the structure.
-        elements: component code -> element, of the ions that are asked for.
-        rule: what is near.
+        elements: component code -> element of the requested ions.
+        rule: which atoms are contacts.
     """
     atoms = entry.atoms
     located = chosen_locations(atoms)
@@ -108,12 +107,12 @@ def bound_ions(entry: Entry, *, elements: Mapping[str, str], rule: ContactRule) 
     surroundings = atoms.take(present & ~np.isin(atoms.element, list(METALS)))
     has_protein = bool((atoms.polymer >= 0).any())
     search = _Search(surroundings, rule) if len(surroundings) else None
-    found: list[BoundIon] = []
-    for place, element in ions:
+    bound: list[BoundIon] = []
+    for atom, element in ions:
         reason = None
-        if not located[place]:
+        if not located[atom]:
             reason = OTHER_LOCATION
-        elif not present[place]:
+        elif not present[atom]:
             reason = LOW_OCCUPANCY
         elif not has_protein or search is None:
             reason = NO_PROTEIN
@@ -121,23 +120,23 @@ def bound_ions(entry: Entry, *, elements: Mapping[str, str], rule: ContactRule) 
         coordination = 0
         if reason is None and search is not None:
             contacts, coordination, held = search.around(
-                atoms.xyz[place], str(atoms.unit[place]), element, copies=entry.copies
+                atoms.xyz[atom], str(atoms.unit[atom]), element, copies=entry.copies
             )
             if not held:
                 reason, contacts = FEW_RESIDUES, ()
-        found.append(
+        bound.append(
             BoundIon(
-                element, str(atoms.component[place]), str(atoms.chain[place]), str(atoms.number[place]), contacts,
+                element, str(atoms.component[atom]), str(atoms.chain[atom]), str(atoms.number[atom]), contacts,
                 coordination, reason,
             )
         )  # fmt: skip
-    return found
+    return bound
 
 
 def chosen_locations(atoms: Atoms) -> NDArray[np.bool_]:
-    """(A,) which atoms stay where residues have alternate locations: those of the location with most occupancy.
+    """(A,) mask of the atoms to use: of alternate locations, each residue keeps the one with the highest occupancy.
 
-    The sum over the residue's atoms decides, then the first letter. Atoms without a letter stay.
+    The sum over the residue's atoms decides, then the first letter. Atoms without a letter are always used.
     """
     lettered = atoms.alternate != ""
     chosen: NDArray[np.bool_] = ~lettered
@@ -153,27 +152,27 @@ def chosen_locations(atoms: Atoms) -> NDArray[np.bool_]:
         residue, _, letter = key.partition("|")
         rank = (-round(total, 6), letter)
         best[residue] = min(best.get(residue, rank), rank)
-    kept = {f"{residue}|{letter}" for residue, (_, letter) in best.items()}
-    chosen[lettered] = np.array([key in kept for key in keys.tolist()])[group]
+    best_keys = {f"{residue}|{letter}" for residue, (_, letter) in best.items()}
+    chosen[lettered] = np.array([key in best_keys for key in keys.tolist()])[group]
     return chosen
 
 
 def _ion_atoms(atoms: Atoms, elements: Mapping[str, str]) -> list[tuple[int, str]]:
-    """Places of ion atoms, and their elements; single atoms of components that the dictionary lacks are ions too."""
-    wanted = frozenset(elements.values())
+    """Indices and elements of ion atoms; a single atom of a component that the dictionary lacks is an ion too."""
+    symbols = frozenset(elements.values())
     free = atoms.polymer < 0
     sizes = np.bincount(atoms.residue, minlength=1)
-    found = []
-    for place in np.flatnonzero(free & np.isin(atoms.element, list(wanted))).tolist():
-        code, element = str(atoms.component[place]), str(atoms.element[place])
-        alone = sizes[atoms.residue[place]] == 1 and not is_listed(code)
+    ions = []
+    for atom in np.flatnonzero(free & np.isin(atoms.element, list(symbols))).tolist():
+        code, element = str(atoms.component[atom]), str(atoms.element[atom])
+        alone = sizes[atoms.residue[atom]] == 1 and not is_listed(code)
         if elements.get(code) == element or (code not in elements and alone):
-            found.append((place, element))
-    return found
+            ions.append((atom, element))
+    return ions
 
 
 def observed(entry: Entry, rule: ContactRule) -> list[NDArray[np.bool_]]:
-    """For each polymer (L,) which residues have an atom with coordinates."""
+    """For each polymer, (L,) mask of the residues that have an atom with coordinates."""
     seen = [np.zeros(len(polymer.letters), bool) for polymer in entry.polymers]
     atoms = entry.atoms
     present = (atoms.polymer >= 0) & (atoms.occupancy >= rule.min_occupancy)
@@ -183,11 +182,11 @@ def observed(entry: Entry, rule: ContactRule) -> list[NDArray[np.bool_]]:
 
 
 class _Search:
-    """Atoms that can be near an ion.
+    """An index of the atoms that may be contacts of ions.
 
     Args:
-        atoms: heavy ones, of one alternate location each.
-        rule: what is near.
+        atoms: heavy atoms, one alternate location each.
+        rule: which atoms are contacts.
     """
 
     def __init__(self, atoms: Atoms, rule: ContactRule) -> None:
@@ -227,7 +226,7 @@ class _Search:
         return tuple(nearest[key] for key in sorted(nearest)), coordination, held
 
     def _near(self, points: NDArray[np.float64], element: str) -> Iterator[tuple[int, list[int], list[float]]]:
-        """For each point the atoms near it, with their distances."""
+        """For each point, the atoms near it and their distances."""
         radius = 0.0 if self._rule.cutoff is not None else _radius(element)
         reach = self._rule.cutoff if self._rule.cutoff is not None else radius + _LARGEST_RADIUS + _EXTRA
         for start in range(0, len(points), _BATCH):
@@ -235,11 +234,11 @@ class _Search:
             for number, near in enumerate(self._tree.query_ball_point(batch, reach + 1e-3)):
                 if not near:
                     continue
-                places = np.array(sorted(near))
-                distances = np.linalg.norm(self._atoms.xyz[places] - batch[number], axis=1)
-                limit = reach if self._rule.cutoff is not None else radius + self._radii[places] + _EXTRA
+                atoms = np.array(sorted(near))
+                distances = np.linalg.norm(self._atoms.xyz[atoms] - batch[number], axis=1)
+                limit = reach if self._rule.cutoff is not None else radius + self._radii[atoms] + _EXTRA
                 close = distances <= limit + 1e-6
-                yield start + number, places[close].tolist(), distances[close].tolist()
+                yield start + number, atoms[close].tolist(), distances[close].tolist()
 
     def _contact(self, atom: int, distance: float) -> Contact:
         atoms = self._atoms
@@ -252,9 +251,9 @@ class _Search:
 def _surroundings(
     xyz: NDArray[np.float64], unit: str, copies: tuple[Copy, ...]
 ) -> Iterator[tuple[NDArray[np.float64], list[frozenset[str] | None]]]:
-    """Where the ion lies in the frame of each copy, and which units the copy has; None for all of them.
+    """Positions of the ion in the frame of each copy, and the units of the copy; None means all units.
 
-    First the deposited coordinates, then each copy of the ion.
+    The deposited coordinates come first, then each copy of the ion.
     """
     yield xyz[None], [None]
     rotations = np.array([copy.rotation for copy in copies]).reshape(-1, 3, 3)
@@ -267,5 +266,5 @@ def _surroundings(
 
 
 def _radius(element: str) -> float:
-    """An element whose radius is not known adds nothing; those of ions are checked before."""
+    """Radius of an element in angstroms; 0 if it is unknown. The radii of ions are checked before."""
     return van_der_waals_radius(element) or 0.0

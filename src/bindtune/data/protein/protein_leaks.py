@@ -1,4 +1,4 @@
-"""Proteins that stand on both sides of a split: identical ones, too similar ones, and those of one group."""
+"""Find proteins of different folds or sets that are identical, too similar, or of one group."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ TRAIN, TEST = "train", "test"
 
 @dataclass(frozen=True)
 class LeakedPair:
-    """Two proteins on different sides.
+    """Two similar proteins of different parts of a split.
 
     Args:
         first: a protein.
@@ -41,14 +41,14 @@ class LeakedPair:
 
 @dataclass(frozen=True)
 class PartLeaks:
-    """What one side shares with all others.
+    """Proteins that one part of a split shares with the other parts.
 
     Args:
         part: a fold, or train or test.
-        proteins: all of its proteins.
-        identical: those with the sequence of a protein elsewhere.
-        similar: those that are not identical but similar to a protein elsewhere; None where this was not looked for.
-        names: all of these proteins, identical ones first.
+        proteins: number of proteins of the part.
+        identical: number of proteins with the sequence of a protein of another part.
+        similar: number of other proteins that are similar to a protein of another part; None if not searched.
+        names: the identical and the similar proteins, identical ones first.
     """
 
     part: str
@@ -60,13 +60,13 @@ class PartLeaks:
 
 @dataclass(frozen=True)
 class SplitGroup:
-    """A group that lies on several sides.
+    """A group whose proteins lie in several parts.
 
     Args:
-        parts: the sides.
-        first: of its proteins on each side the first in the alphabet.
-        proteins: all of the group.
-        pairs: pairs of them on different sides, but for those that count as identical or similar.
+        parts: the parts that hold proteins of the group.
+        first: the alphabetically first protein of the group in each part.
+        proteins: number of proteins of the group.
+        pairs: pairs of its proteins in different parts, without those that count as identical or similar.
     """
 
     parts: tuple[str, ...]
@@ -77,20 +77,20 @@ class SplitGroup:
 
 @dataclass(frozen=True)
 class ProteinLeaks:
-    """What an audit found. Counts are exact; examples are the most similar pairs, some of them only.
+    """The result of an audit. Counts are exact; examples are the most similar pairs.
 
     Args:
-        identity: pairs count as similar from this identity on; None where only identical sequences were looked for.
-        coverage: and from this share of the shorter protein on.
-        same_names: names that stand on both sides.
-        identical_pairs: pairs of proteins with the same sequence on different sides.
-        similar_pairs: other similar pairs on different sides. None where they were not looked for: no identity was
-            given, or there are too many proteins.
-        grouped_pairs: still other pairs on different sides, of one group. None where no groups were given.
-        split_groups: groups with such pairs. None where no groups were given.
-        parts: what each side shares with the others.
+        identity: lowest identity of a similar pair; None if only identical sequences were searched.
+        coverage: lowest aligned share of the shorter protein of a similar pair.
+        same_names: names that occur in several parts.
+        identical_pairs: pairs of proteins of different parts with the same sequence.
+        similar_pairs: other similar pairs of different parts. None if they were not searched, because no identity was
+            given or there are too many proteins.
+        grouped_pairs: remaining pairs of different parts that belong to one group. None if no groups were given.
+        split_groups: groups with `grouped_pairs`. None if no groups were given.
+        parts: the shared proteins of each part.
         examples: pairs, identical ones first.
-        group_examples: groups with such pairs, those with most of them first.
+        group_examples: groups with `grouped_pairs`, the group with most pairs first.
     """
 
     identity: float | None
@@ -106,16 +106,16 @@ class ProteinLeaks:
 
     @property
     def total(self) -> int:
-        """All pairs found, each counted once."""
+        """Number of all pairs, each counted once."""
         return self.identical_pairs + (self.similar_pairs or 0) + (self.grouped_pairs or 0)
 
     def as_dict(self) -> dict[str, Any]:
-        """The record as JSON takes it."""
+        """The record as a dictionary for JSON."""
         return asdict(self)
 
 
 class _Node(NamedTuple):
-    """A sequence on one side; all proteins there that have it count as one."""
+    """A sequence of one part; all proteins of the part with this sequence are one node."""
 
     sequence: str
     part: str
@@ -124,13 +124,13 @@ class _Node(NamedTuple):
 def audit_folds(
     proteins: Proteins, folds: Ints, *, groups: Ints | None = None, identity: float | None, coverage: float = 0.8
 ) -> ProteinLeaks:
-    """Look for proteins that share a sequence, or nearly, or a group, across folds.
+    """Find proteins of different folds that are identical, similar, or of one group.
 
     Args:
         proteins: N proteins.
         folds: (N,) their folds.
-        groups: (N,) what was to stay together, identical sequences always; None looks for no groups.
-        identity: how similar is too similar, 0 to 1; None looks for identical sequences alone, which takes no time.
+        groups: (N,) groups that should lie in one fold; identical sequences share a group. None checks no groups.
+        identity: lowest identity of a similar pair, 0 to 1; None finds only identical sequences, which takes no time.
         coverage: share of the shorter protein that must lie in the alignment.
     """
     parts = [str(fold) for fold in folds.tolist()]
@@ -139,7 +139,7 @@ def audit_folds(
 
 
 def audit_test_set(train: Proteins, test: Proteins, *, identity: float | None, coverage: float = 0.8) -> ProteinLeaks:
-    """Look for proteins of a test set that the training set has too, or nearly; see `audit_folds`."""
+    """Find proteins of a test set that are identical or similar to training proteins; see `audit_folds`."""
     return _audit(
         (*train.names, *test.names),
         (*train.sequences, *test.sequences),
@@ -168,7 +168,7 @@ def _audit(
     identical = _identical(nodes)
     similar = [] if identity is None else _similar(nodes, identity=identity, coverage=coverage)
     in_identical, in_similar = (
-        {place for one, other, *_ in pairs for place in (one, other)} for pairs in (identical, similar)
+        {index for first, second, *_ in pairs for index in (first, second)} for pairs in (identical, similar)
     )
     weights = [len(members[node]) for node in nodes]
     sizes = Counter(parts)
@@ -176,16 +176,18 @@ def _audit(
     if groups is not None:
         group = dict(zip(sequences, groups, strict=True))
         counted = Counter[int]()
-        for one, other, *_ in [*identical, *similar]:
-            if group[nodes[one].sequence] == group[nodes[other].sequence]:
-                counted[group[nodes[one].sequence]] += weights[one] * weights[other]
+        for first, second, *_ in [*identical, *similar]:
+            if group[nodes[first].sequence] == group[nodes[second].sequence]:
+                counted[group[nodes[first].sequence]] += weights[first] * weights[second]
         split = _split_groups(names, parts, groups, counted=counted)
     return ProteinLeaks(
         identity=identity,
         coverage=coverage,
         same_names=len(names) - len(set(names)),
-        identical_pairs=sum(weights[one] * weights[other] for one, other, *_ in identical),
-        similar_pairs=None if identity is None else sum(weights[one] * weights[other] for one, other, *_ in similar),
+        identical_pairs=sum(weights[first] * weights[second] for first, second, *_ in identical),
+        similar_pairs=None
+        if identity is None
+        else sum(weights[first] * weights[second] for first, second, *_ in similar),
         grouped_pairs=None if split is None else sum(each.pairs for each in split),
         split_groups=None if split is None else len(split),
         parts=tuple(
@@ -198,22 +200,22 @@ def _audit(
                 else _count(in_similar - in_identical, nodes=nodes, weights=weights, part=part),
                 tuple(
                     name
-                    for places in (in_identical, in_similar - in_identical)
-                    for name in sorted(_named(places, nodes=nodes, members=members, part=part))
+                    for indices in (in_identical, in_similar - in_identical)
+                    for name in sorted(_named(indices, nodes=nodes, members=members, part=part))
                 ),
             )
             for part in sorted(sizes, key=_in_order)
         ),
         examples=tuple(
             LeakedPair(
-                min(members[nodes[one]]),
-                nodes[one].part,
-                min(members[nodes[other]]),
-                nodes[other].part,
+                min(members[nodes[first]]),
+                nodes[first].part,
+                min(members[nodes[second]]),
+                nodes[second].part,
                 round(how_identical, 4),
                 round(covered, 4),
             )
-            for one, other, how_identical, covered in [*identical, *similar][:_EXAMPLES]
+            for first, second, how_identical, covered in [*identical, *similar][:_EXAMPLES]
         ),
         group_examples=tuple((split or ())[:_EXAMPLES]),
     )
@@ -222,7 +224,7 @@ def _audit(
 def _split_groups(
     names: Sequence[str], parts: Sequence[str], groups: Sequence[int], *, counted: Mapping[int, int]
 ) -> list[SplitGroup]:
-    """Groups with more pairs on different sides than are counted already, those with most of them first."""
+    """Groups with pairs of different parts that are not counted already; the group with most such pairs comes first."""
     members: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name, part, group in zip(names, parts, groups, strict=True):
         members[group][part].append(name)
@@ -237,43 +239,45 @@ def _split_groups(
 
 
 def _in_order(part: str) -> tuple[int, str]:
-    """Fold 10 after fold 9."""
+    """A sort key that puts fold 10 after fold 9."""
     return len(part), part
 
 
 def _identical(nodes: Sequence[_Node]) -> list[tuple[int, int, float, float]]:
-    """Pairs of places with the same sequence; such nodes stand side by side."""
+    """Pairs of nodes with the same sequence; `nodes` is sorted, so they are neighbours."""
     pairs = []
-    for one, node in enumerate(nodes):
-        other = one + 1
-        while other < len(nodes) and nodes[other].sequence == node.sequence:
-            pairs.append((one, other, 1.0, 1.0))
-            other += 1
+    for first, node in enumerate(nodes):
+        second = first + 1
+        while second < len(nodes) and nodes[second].sequence == node.sequence:
+            pairs.append((first, second, 1.0, 1.0))
+            second += 1
     return pairs
 
 
 def _similar(nodes: Sequence[_Node], *, identity: float, coverage: float) -> list[tuple[int, int, float, float]]:
-    """(place, place, identity, coverage) of similar sequences on different sides, the most similar first."""
+    """(first, second, identity, coverage) of similar sequences of different parts, the most similar pair first."""
     sequences = [node.sequence for node in nodes]
     sides = np.unique([node.part for node in nodes], return_inverse=True)[1]
     candidates = candidate_pairs(sequences, parts=sides)
     similar_pairs = []
     columns = (candidates.first.tolist(), candidates.second.tolist(), candidates.diagonal.tolist())
-    for one, other, diagonal in zip(*columns, strict=True):
-        if sequences[one] == sequences[other]:
+    for first, second, diagonal in zip(*columns, strict=True):
+        if sequences[first] == sequences[second]:
             continue
-        alignment = align(sequences[one], sequences[other], diagonal=diagonal)
+        alignment = align(sequences[first], sequences[second], diagonal=diagonal)
         if alignment.identity >= identity and alignment.coverage >= coverage:
-            similar_pairs.append((one, other, alignment.identity, alignment.coverage))
+            similar_pairs.append((first, second, alignment.identity, alignment.coverage))
     return sorted(similar_pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))
 
 
-def _named(places: set[int], *, nodes: Sequence[_Node], members: Mapping[_Node, list[str]], part: str) -> Iterator[str]:
-    return (name for place in places if nodes[place].part == part for name in members[nodes[place]])
+def _named(
+    indices: set[int], *, nodes: Sequence[_Node], members: Mapping[_Node, list[str]], part: str
+) -> Iterator[str]:
+    return (name for index in indices if nodes[index].part == part for name in members[nodes[index]])
 
 
 def shortened(names: Sequence[str]) -> str:
-    """The first names, and how many more there are, as messages say it.
+    """The first names, and the number of the others, for messages.
 
     >>> shortened(["a", "b"]), shortened(list("abcdefg"))
     ('a, b', 'a, b, c, d, e and 2 more')
@@ -282,5 +286,5 @@ def shortened(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_SHOWN])}{more}"
 
 
-def _count(places: set[int], *, nodes: Sequence[_Node], weights: Sequence[int], part: str) -> int:
-    return sum(weights[place] for place in places if nodes[place].part == part)
+def _count(indices: set[int], *, nodes: Sequence[_Node], weights: Sequence[int], part: str) -> int:
+    return sum(weights[index] for index in indices if nodes[index].part == part)

@@ -1,4 +1,4 @@
-"""Proteins as rows of a batch: a stretch of the sequence, homologs before it, labels on its residues."""
+"""Make a row of a batch from a protein: a stretch of its sequence with its labels, and homologs before it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,13 +16,13 @@ from bindtune.data.protein.proteins import Labels, Proteins
 
 @dataclass(frozen=True, kw_only=True)
 class RowSpec:
-    """How a protein becomes a row.
+    """The settings that turn a protein into a row.
 
     Args:
         max_residues: longest stretch of a protein in a row.
         max_tokens: most tokens of a row, homologs and frames included.
-        frame: tokens that a sequence has beside its residues.
-        context: how homologs are drawn; its budget and seed are set for each row.
+        frame: number of special tokens of a sequence.
+        context: how homologs are drawn. Each row sets its own budget and seed.
         overlap: residues that neighbouring chunks of a long protein share.
     """
 
@@ -34,14 +34,14 @@ class RowSpec:
 
 
 class Reader(Protocol):
-    """What rows must know of `models.backbones.BatchPreparer`."""
+    """The part of `models.backbones.BatchPreparer` that rows need."""
 
     frame: int
     max_num_sequences: int
 
     @property
     def max_residues(self) -> int:
-        """The longest sequence that fits."""
+        """The longest sequence that the encoder reads."""
 
 
 def row_spec(
@@ -53,15 +53,15 @@ def row_spec(
     overlap: int,
     **context: float,
 ) -> RowSpec:
-    """How proteins become rows for an encoder, within what it reads.
+    """Settings of rows for an encoder, limited to the lengths that it reads.
 
     Args:
-        reader: what prepares the encoder's batches.
+        reader: the preparer of the encoder's batches.
         max_num_samples: most homologs.
         max_token_length: most tokens of a row.
-        max_query_length: most tokens of a query, its frame included.
+        max_query_length: most tokens of a query, including its frame.
         overlap: see `RowSpec`.
-        **context: further fields of `ContextSpec`: the range of similarities, and what neighbours are.
+        **context: further fields of `ContextSpec`: the range of similarities, and the threshold of neighbours.
     """
     return RowSpec(
         max_residues=min(max_query_length - reader.frame, reader.max_residues),
@@ -78,7 +78,7 @@ def row_spec(
 
 
 def with_context(query: str, name: str, *, spec: RowSpec, alignments: Alignments | None, key: int) -> list[str]:
-    """The homologs that are drawn with a key, and the query after them; the query alone where there are none."""
+    """The homologs that a key draws, and then the query; only the query if there are no homologs."""
     budget = spec.max_tokens - len(query) - spec.frame
     if alignments is None or budget <= 0:
         return [query]
@@ -87,7 +87,7 @@ def with_context(query: str, name: str, *, spec: RowSpec, alignments: Alignments
 
 
 def count_aligned(proteins: Iterable[tuple[str, str]], *, spec: RowSpec, alignments: Alignments) -> AlignmentCounts:
-    """Count the alignments of some proteins, (name, sequence), and say what of them is not read."""
+    """Count the alignments of proteins, given as (name, sequence), and their rows that are not used."""
     counts = AlignmentCounts()
     for name, sequence in proteins:
         budget = max(spec.max_tokens - min(len(sequence), spec.max_residues) - spec.frame, 0)
@@ -96,7 +96,7 @@ def count_aligned(proteins: Iterable[tuple[str, str]], *, spec: RowSpec, alignme
 
 
 def most_tokens(length: int, name: str, *, spec: RowSpec, alignments: Alignments | None) -> int:
-    """Most tokens of a row whose query has so many residues."""
+    """Most tokens of a row whose query has `length` residues."""
     own = length + spec.frame
     if alignments is None or name not in alignments:
         return own
@@ -105,7 +105,7 @@ def most_tokens(length: int, name: str, *, spec: RowSpec, alignments: Alignments
 
 
 class Chunk(NamedTuple):
-    """A stretch [start, end) of a protein, of which [first, last) is what is kept of its predictions."""
+    """A stretch [start, end) of a protein; its predictions are used in [first, last)."""
 
     start: int
     end: int
@@ -118,8 +118,8 @@ class ResidueRow(NamedTuple):
 
     Args:
         name: the protein.
-        sequences: homologs, and the query as the last.
-        chunk: which stretch of the protein the query is.
+        sequences: homologs, then the query.
+        chunk: the stretch of the protein that is the query.
         labels: (chunk, K): 1, 0 or UNKNOWN.
         key: 64 random bits that belong to the row.
     """
@@ -137,10 +137,9 @@ class ResidueRow(NamedTuple):
 
 
 def chunks(length: int, *, size: int, overlap: int) -> list[Chunk]:
-    """Cut a protein into stretches of at most `size` that overlap; every residue is kept from exactly one.
+    """Cut a protein into overlapping stretches of at most `size`; each residue is predicted from exactly one.
 
-    Stretches have equal distances. A residue is kept from the stretch in whose middle it lies best: neighbours meet
-    halfway in what they share.
+    The starts have equal distances. Two neighbouring stretches share the residues of their overlap half and half.
     """
     if length <= size:
         return [Chunk(0, length, 0, length)]
@@ -152,16 +151,16 @@ def chunks(length: int, *, size: int, overlap: int) -> list[Chunk]:
 
 
 class ResidueRows(Dataset[ResidueRow]):
-    """Rows of proteins, each a function of (seed, epoch, protein) alone.
+    """Rows of proteins. Each row depends only on (seed, epoch, protein).
 
-    An index is (place, epoch): epochs from 1 while training, in which a long protein gives a random stretch and
-    contexts are drawn anew. Epoch 0 is for validation: `fixed` lists the indices (place, -chunk) of all chunks.
+    An index is (protein, epoch). In training, epochs count from 1; each epoch draws contexts, and a random stretch of a
+    long protein. Validation uses (protein, -chunk): `fixed` lists the indices of all chunks.
 
     Args:
         proteins: names, sequences, labels.
-        spec: how they become rows.
-        alignments: their homologs, or None for single sequences.
-        seed: what everything drawn comes from.
+        spec: the settings of rows.
+        alignments: the homologs of the proteins, or None for single sequences.
+        seed: seed of all random draws.
     """
 
     def __init__(self, proteins: Proteins, *, spec: RowSpec, alignments: Alignments | None, seed: int) -> None:
@@ -171,40 +170,44 @@ class ResidueRows(Dataset[ResidueRow]):
         return len(self.proteins)
 
     def __getitem__(self, index: tuple[int, int]) -> ResidueRow:
-        place, epoch = index
-        name, sequence = self.proteins.names[place], self.proteins.sequences[place]
+        protein_index, epoch = index
+        name, sequence = self.proteins.names[protein_index], self.proteins.sequences[protein_index]
         purpose = ("training", epoch) if epoch > 0 else ("validation",)
         key = digest(self.seed, *purpose, name)
         if epoch > 0:
             chunk = self._drawn_chunk(len(sequence), key)
         else:
-            chunk = self._chunks(place)[-epoch]
+            chunk = self._chunks(protein_index)[-epoch]
             key = digest(key, chunk.start)
         query = sequence[chunk.start : chunk.end]
         sequences = with_context(query, name, spec=self.spec, alignments=self.alignments, key=key)
-        return ResidueRow(name, sequences, chunk, self.proteins.labels[place][chunk.start : chunk.end], key)
+        return ResidueRow(name, sequences, chunk, self.proteins.labels[protein_index][chunk.start : chunk.end], key)
 
     def fixed(self) -> list[tuple[int, int]]:
         """Indices of every chunk of every protein, for validation."""
-        return [(place, -number) for place in range(len(self)) for number in range(len(self._chunks(place)))]
+        return [
+            (protein_index, -number)
+            for protein_index in range(len(self))
+            for number in range(len(self._chunks(protein_index)))
+        ]
 
     def cost(self, index: tuple[int, int]) -> int:
         """Most tokens of a row."""
-        place, epoch = index
-        length = len(self.proteins.sequences[place])
+        protein_index, epoch = index
+        length = len(self.proteins.sequences[protein_index])
         if epoch > 0:
             query = min(length, self.spec.max_residues)
         else:
-            chunk = self._chunks(place)[-epoch]
+            chunk = self._chunks(protein_index)[-epoch]
             query = chunk.end - chunk.start
-        return most_tokens(query, self.proteins.names[place], spec=self.spec, alignments=self.alignments)
+        return most_tokens(query, self.proteins.names[protein_index], spec=self.spec, alignments=self.alignments)
 
     def cropped(self) -> int:
-        """Proteins that do not fit into a row."""
+        """Number of proteins that do not fit into a row."""
         return int((self.proteins.residues() > self.spec.max_residues).sum())
 
-    def _chunks(self, place: int) -> list[Chunk]:
-        length = len(self.proteins.sequences[place])
+    def _chunks(self, protein_index: int) -> list[Chunk]:
+        length = len(self.proteins.sequences[protein_index])
         return chunks(length, size=self.spec.max_residues, overlap=self.spec.overlap)
 
     def _drawn_chunk(self, length: int, key: int) -> Chunk:

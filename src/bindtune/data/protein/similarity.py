@@ -1,8 +1,8 @@
-"""Pairs of similar proteins: shared words find the candidates, alignments decide.
+"""Find pairs of similar proteins: shared words give the candidates, alignments decide.
 
-Two proteins are candidates when words of four residues match twice on one diagonal and the best stretch without gaps on
-it has a BLOSUM62 score that chance seldom reaches. That finds nearly every pair above half identity; at 30 % it misses
-some, where MMseqs2 is more sensitive.
+Two proteins are candidates if words of four residues match twice on one diagonal, and the best stretch without gaps on
+this diagonal has a BLOSUM62 score that is rare by chance. Nearly every pair above 50 % identity becomes a candidate.
+At 30 % some pairs are missed; MMseqs2 is more sensitive there.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ MOST_SEQUENCES = 20_000
 _WORD = 4
 _LETTERS = 26
 _PADDING = _LETTERS
-# A word that very many proteins have pairs each of them with so many of the next ones.
+# If very many proteins share a word, each of them is paired with only so many of the next ones.
 _MAX_PARTNERS = 512
 _MIN_SCORE, _SCORE_PER_RESIDUE = 45, 2
 _HALF_BAND = 32
@@ -35,11 +35,11 @@ _STAND_INS = str.maketrans("UOJ", "CKL")
 
 
 class Candidates(NamedTuple):
-    """Pairs that may be similar, the likeliest first.
+    """Pairs that may be similar, the most probable first.
 
     Args:
-        first: (P,) place of the one sequence.
-        second: (P,) place of the other, which is greater.
+        first: (P,) index of one sequence.
+        second: (P,) index of the other sequence, which is greater.
         diagonal: (P,) position in the first minus position in the second.
         score: (P,) BLOSUM62 score of the best stretch without gaps.
     """
@@ -54,8 +54,8 @@ class Alignment(NamedTuple):
     """A local alignment.
 
     Args:
-        identity: identical columns of all its columns.
-        coverage: share of the shorter sequence's residues that lie in it.
+        identity: share of identical columns.
+        coverage: share of the shorter sequence's residues that are aligned.
     """
 
     identity: float
@@ -67,25 +67,25 @@ class _Words(NamedTuple):
 
     Args:
         owner: (W,) sequence of the word.
-        place: (W,) position in it.
-        rank: (W,) where the word stands when all are sorted by their letters.
+        position: (W,) position in it.
+        rank: (W,) rank of the word when all words are sorted by their letters.
         by_rank: (W,) the word at each rank.
-        partners: (W,) how many of the following ranks are the same word, at most _MAX_PARTNERS.
+        partners: (W,) number of following ranks with the same word, at most _MAX_PARTNERS.
     """
 
     owner: Ints
-    place: Ints
+    position: Ints
     rank: Ints
     by_rank: Ints
     partners: Ints
 
 
 def candidate_pairs(sequences: Sequence[str], *, parts: Ints | None = None) -> Candidates:
-    """Find pairs that are worth an alignment.
+    """Find pairs to align.
 
     Args:
         sequences: N, upper case.
-        parts: (N,) where given, only pairs of different parts are wanted.
+        parts: (N,) if given, only pairs of different parts are returned.
     """
     codes = np.frombuffer("".join(sequences).encode("ascii"), np.uint8).astype(np.int64) - ord("A")
     lengths = np.array([len(sequence) for sequence in sequences], np.int64)
@@ -106,14 +106,16 @@ def align(first: str, second: str, *, diagonal: int) -> Alignment:
     """Align two proteins in a band about a diagonal (BLOSUM62, gaps 11 and 1)."""
     matrix = SubstitutionMatrix.std_protein_matrix()
     band = (-diagonal - _HALF_BAND, -diagonal + _HALF_BAND)
-    one, other = _sequence(first), _sequence(second)
+    first_codes, second_codes = _sequence(first), _sequence(second)
     # By name: biotite 2 has them in another order.
-    alignments = align_banded(one, other, matrix=matrix, band=band, gap_penalty=_GAP_PENALTY, local=True, max_number=1)
+    alignments = align_banded(
+        first_codes, second_codes, matrix=matrix, band=band, gap_penalty=_GAP_PENALTY, local=True, max_number=1
+    )
     if not alignments:
         return Alignment(0.0, 0.0)
     trace = alignments[0].trace
     paired = trace[(trace >= 0).all(axis=1)]
-    same = int((one.code[paired[:, 0]] == other.code[paired[:, 1]]).sum())
+    same = int((first_codes.code[paired[:, 0]] == second_codes.code[paired[:, 1]]).sum())
     shorter = 0 if len(first) <= len(second) else 1
     covered = int((trace[:, shorter] >= 0).sum())
     return Alignment(same / max(len(trace), 1), covered / min(len(first), len(second)))
@@ -121,7 +123,7 @@ def align(first: str, second: str, *, diagonal: int) -> Alignment:
 
 def _words(codes: Ints, lengths: Ints) -> _Words:
     owner = np.repeat(np.arange(len(lengths)), lengths)
-    place = np.arange(len(codes)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    position = np.arange(len(codes)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     count = max(len(codes) - _WORD + 1, 0)
     word = np.zeros(count, np.int64)
     whole = np.ones(count, bool)
@@ -129,22 +131,22 @@ def _words(codes: Ints, lengths: Ints) -> _Words:
         letters = codes[offset : offset + count]
         word = word * _LETTERS + letters
         whole &= (letters != ord("X") - ord("A")) & (owner[offset : offset + count] == owner[:count])
-    word, owner, place = word[whole], owner[:count][whole], place[:count][whole]
+    word, owner, position = word[whole], owner[:count][whole], position[:count][whole]
     by_rank = np.argsort(word, kind="stable")
     rank = np.empty_like(by_rank)
     rank[by_rank] = np.arange(len(by_rank))
     ordered = word[by_rank]
     last = np.searchsorted(ordered, ordered, side="right")
     partners = np.minimum(last - np.arange(len(ordered)) - 1, _MAX_PARTNERS)[rank]
-    return _Words(owner, place, rank, by_rank, partners)
+    return _Words(owner, position, rank, by_rank, partners)
 
 
 def _double_hits(
     words: _Words, *, lengths: Ints, parts: Ints | None, advance: Callable[[int], object]
 ) -> Iterator[tuple[Ints, Ints, Ints]]:
-    """Yield (first, second, diagonal) on which at least two words match, a block of first sequences at a time.
+    """Yield the (first, second, diagonal) with at least two matching words, a block of first sequences at a time.
 
-    Tells `advance` how many sequences a block had.
+    `advance` is called with the number of sequences of each block.
     """
     count, reach = len(lengths), int(lengths.max(initial=0)) + 1
     hits = np.bincount(words.owner, weights=words.partners, minlength=count)
@@ -156,13 +158,13 @@ def _double_hits(
         step = np.arange(len(source)) - np.repeat(np.cumsum(partners) - partners, partners) + 1
         target = words.by_rank[words.rank[source] + step]
         first, second = words.owner[source], words.owner[target]
-        wanted = first != second
+        allowed = first != second
         if parts is not None:
-            wanted &= parts[first] != parts[second]
-        diagonal = words.place[source] - words.place[target] + reach
-        keys = ((first * count + second) * (2 * reach) + diagonal)[wanted]
+            allowed &= parts[first] != parts[second]
+        diagonal = words.position[source] - words.position[target] + reach
+        keys = ((first * count + second) * (2 * reach) + diagonal)[allowed]
         keys.sort()
-        # The second hit of a diagonal stands for it.
+        # Keep each diagonal once, by its second hit.
         keys = (
             keys[1:][(keys[1:] == keys[:-1]) & np.append(True, keys[1:-1] != keys[:-2])] if len(keys) > 1 else keys[:0]
         )
@@ -173,7 +175,7 @@ def _double_hits(
 
 
 def _best_diagonals(diagonals: tuple[Ints, Ints, Ints], *, codes: Ints, lengths: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-    """Of each pair the diagonal with the highest score, where that is high enough, and the score."""
+    """The best diagonal of each pair and its score; pairs with too low a score are left out."""
     first, second, diagonal = diagonals
     score = _segment_scores(diagonals, codes=codes, lengths=lengths)
     needed = np.minimum(_MIN_SCORE, _SCORE_PER_RESIDUE * np.minimum(lengths[first], lengths[second]))
@@ -186,7 +188,7 @@ def _best_diagonals(diagonals: tuple[Ints, Ints, Ints], *, codes: Ints, lengths:
 
 
 def _segment_scores(diagonals: tuple[Ints, Ints, Ints], *, codes: Ints, lengths: Ints) -> Ints:
-    """(P,) highest score of a stretch without gaps on each diagonal."""
+    """(P,) highest score of a gapless stretch on each diagonal."""
     first, second, diagonal = diagonals
     offsets = np.cumsum(lengths) - lengths
     start_first, start_second = np.maximum(diagonal, 0), np.maximum(-diagonal, 0)
@@ -218,9 +220,9 @@ def _scores() -> NDArray[np.int8]:
     matrix = SubstitutionMatrix.std_protein_matrix()
     table = np.zeros((_LETTERS + 1, _LETTERS + 1), np.int8)
     letters = [chr(ord("A") + code) for code in range(_LETTERS)]
-    for row, one in enumerate(letters):
-        for column, other in enumerate(letters):
-            table[row, column] = matrix.get_score(one.translate(_STAND_INS), other.translate(_STAND_INS))
+    for row, row_letter in enumerate(letters):
+        for column, column_letter in enumerate(letters):
+            table[row, column] = matrix.get_score(row_letter.translate(_STAND_INS), column_letter.translate(_STAND_INS))
     return table
 
 

@@ -1,4 +1,4 @@
-"""Labels from sites: proteins of equal sequence become one record, with the sites of all of them."""
+"""Join chains of equal sequence into one record that has the binding sites of all of them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,14 +14,14 @@ Mask = NDArray[np.bool_]
 
 
 def elements_of(ion: str, groups: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The elements of an ion: itself, or those of a group, groups within groups included.
+    """The elements of an ion: the ion itself, or the elements of a group and of the groups inside it.
 
     Args:
-        ion: symbol of an element, or the name of a group; groups win.
+        ion: symbol of an element, or name of a group. A group wins over an element of the same name.
         groups: name -> members.
 
     Raises:
-        ConfigError: a name is neither, or a group holds itself.
+        ConfigError: a name is neither an element nor a group, or a group contains itself.
 
     Examples:
         >>> elements_of("REE", {"REE": ["L", "Y"], "L": ["LA", "ce"]})
@@ -47,7 +47,7 @@ def _members(name: str, groups: Mapping[str, Sequence[str]], *, within: tuple[st
 
 @dataclass
 class _IonCounts:
-    """Of one ion in one record: how many chains bind with each residue, and how many of these chains show it; (L,)."""
+    """Counts of one ion in one record, (L,): chains that bind it with a residue, and chains that show the residue."""
 
     binding: NDArray[np.int32]
     shown: NDArray[np.int32]
@@ -59,38 +59,38 @@ class Record:
     """Chains of one sequence.
 
     Args:
-        name: of the first chain.
+        name: name of the first chain.
         sequence: L letters.
-        known: (L,) residues that any of the chains shows.
-        chains: how many there are.
-        ions: what is known of each ion that any of the chains binds.
+        observed: (L,) residues that any of the chains shows.
+        chains: number of chains.
+        ions: counts of each ion that any of the chains binds.
     """
 
     name: str
     sequence: str
-    known: Mask
+    observed: Mask
     chains: int = 0
     ions: dict[str, _IonCounts] = field(default_factory=dict)
 
     def labels(self, ion: str, *, unknown: str) -> str:
-        """L labels: 1 where any chain binds, `unknown` where none has coordinates, else 0."""
+        """L labels: 1 if any chain binds, `unknown` if no chain has coordinates, else 0."""
         binds = self.ions[ion].binding > 0
-        return "".join(np.where(binds, "1", np.where(self.known, "0", unknown)).tolist())
+        return "".join(np.where(binds, "1", np.where(self.observed, "0", unknown)).tolist())
 
     def counts(self, ion: str) -> dict[str, int]:
-        """Residues that bind, that do not, that are unknown, and on which chains with the ion disagree."""
+        """Numbers of residues that bind, that do not, that are unknown, and on which chains with the ion disagree."""
         own = self.ions[ion]
         binds = own.binding > 0
         return {
             "binding": int(binds.sum()),
-            "not_binding": int((~binds & self.known).sum()),
-            "unknown": int((~binds & ~self.known).sum()),
+            "not_binding": int((~binds & self.observed).sum()),
+            "unknown": int((~binds & ~self.observed).sum()),
             "disagreeing": int((binds & (own.binding < own.shown)).sum()),
         }
 
 
 class Records:
-    """Records in the order in which their sequences came."""
+    """Records in the order in which their sequences were added."""
 
     def __init__(self) -> None:
         self._by_sequence: dict[str, Record] = {}
@@ -99,13 +99,13 @@ class Records:
     def __len__(self) -> int:
         return len(self._by_sequence)
 
-    def add(self, name: str, sequence: str, known: Mask, sites: Mapping[str, Mask]) -> str:
+    def add(self, name: str, sequence: str, observed: Mask, sites: Mapping[str, Mask]) -> str:
         """Add a chain, and return the name of its record.
 
         Args:
-            name: of the chain; one that comes again gets a number behind.
+            name: name of the chain; a repeated name gets a number as suffix.
             sequence: L letters.
-            known: (L,) residues with coordinates.
+            observed: (L,) residues with coordinates.
             sites: ion -> (L,) residues that bind it; ions that the chain does not bind are left out.
         """
         self._names[name] += 1
@@ -114,7 +114,7 @@ class Records:
         record = self._by_sequence.get(sequence)
         if record is None:
             record = self._by_sequence[sequence] = Record(name, sequence, np.zeros(len(sequence), bool))
-        record.known |= known
+        record.observed |= observed
         record.chains += 1
         for ion, binds in sites.items():
             if ion not in record.ions:
@@ -122,7 +122,7 @@ class Records:
                 record.ions[ion] = _IonCounts(zeros, zeros.copy())
             own = record.ions[ion]
             own.binding += binds
-            own.shown += known
+            own.shown += observed
             own.chains += 1
         return record.name
 

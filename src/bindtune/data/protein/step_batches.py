@@ -1,4 +1,4 @@
-"""Which proteins are computed together: batches within a budget of tokens, and the steps of an epoch."""
+"""Group proteins into batches within a budget of tokens, and into the optimiser steps of an epoch."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,13 +7,13 @@ import numpy as np
 from bindtune.data.keyed_random import digest
 
 Steps = list[list[list[list[int]]]]
-"""Of each step, for each process, its batches of places."""
+"""Protein indices by step, process and batch."""
 
 
 def budgeted(lengths: Sequence[int], *, max_tokens: int) -> Iterator[list[int]]:
-    """Indices in batches of neighbours in length; a batch has at most `max_tokens`, or one member.
+    """Batches of indices with similar lengths; a batch has at most `max_tokens` tokens, or one member.
 
-    The longest come first: what does not fit is known at once.
+    The longest come first, so a batch that does not fit into memory fails at the start.
     """
     batch: list[int] = []
     held = 0
@@ -36,19 +36,19 @@ def training_steps(
     max_tokens: int | None,
     key: object,
 ) -> Steps:
-    """Cut an epoch into optimiser steps, and those into the batches of each process.
+    """Cut an epoch into optimiser steps, and each step into the batches of each process.
 
-    Which proteins a step holds depends on the key and on `proteins_per_step` alone, so that any number of processes
-    learns from the same steps. Within a step the processes get about equal numbers of tokens. A process that would get
-    no protein gets an empty list.
+    The proteins of a step depend only on the key and on `proteins_per_step`, so the steps are the same for any number
+    of processes. In a step, the processes get about equal numbers of tokens. A process without a protein gets an
+    empty list.
 
     Args:
-        costs: most tokens of each protein, its context included.
-        proteins_per_step: over all processes and accumulated batches.
-        processes: that share a step.
+        costs: most tokens of each protein, including its context.
+        proteins_per_step: proteins of a step, over all processes and accumulated batches.
+        processes: number of processes that share a step.
         batch_size: most proteins of a batch.
-        max_tokens: most tokens of a batch; one protein is always allowed. None for no limit.
-        key: what the order is drawn from.
+        max_tokens: most tokens of a batch; one protein is always allowed. None means no limit.
+        key: key of the random order.
     """
     order = np.random.default_rng(digest(key, "order")).permutation(len(costs)).tolist()
     steps = (order[start : start + proteins_per_step] for start in range(0, len(order), proteins_per_step))
@@ -62,25 +62,25 @@ def training_steps(
 
 
 def _shares(step: list[int], costs: Sequence[int], processes: int) -> list[list[int]]:
-    """The longest first, each to the process with the fewest tokens so far."""
+    """Give proteins to processes, the longest first, each to the process with the fewest tokens so far."""
     shares: list[list[int]] = [[] for _ in range(processes)]
     held = [0] * processes
-    for place in sorted(step, key=lambda place: (-costs[place], place)):
-        # By number of proteins first: no process waits with nothing while another has two.
+    for index in sorted(step, key=lambda index: (-costs[index], index)):
+        # A process without a protein comes first, so none is idle while another has two.
         least = min(range(processes), key=lambda rank: (len(shares[rank]) > 0, held[rank], rank))
-        shares[least].append(place)
-        held[least] += costs[place]
+        shares[least].append(index)
+        held[least] += costs[index]
     return shares
 
 
 def _batches(share: list[int], costs: Sequence[int], *, batch_size: int, max_tokens: int | None) -> list[list[int]]:
     batches: list[list[int]] = []
     held = 0
-    for place in share:
+    for index in share:
         full = not batches or len(batches[-1]) == batch_size
-        if full or (max_tokens is not None and held + costs[place] > max_tokens):
+        if full or (max_tokens is not None and held + costs[index] > max_tokens):
             batches.append([])
             held = 0
-        batches[-1].append(place)
-        held += costs[place]
+        batches[-1].append(index)
+        held += costs[index]
     return batches

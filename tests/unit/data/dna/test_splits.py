@@ -51,19 +51,19 @@ def plan_of(
     regions = regions_of(rows)
     layout = Layout(regions.end - regions.start, window=50, stride=25)
 
-    def kept_of(chosen: Any) -> Iterator[tuple[Placed, Any]]:
+    def windows_of(chosen: Any) -> Iterator[tuple[Placed, Any]]:
         for bundle in layout.stretches(chosen, windows=7, letters=10**9):
             placed = layout.place(bundle)
             placed = placed.take(kept(placed))
             yield placed, peaked(placed)
 
     windows, with_peaks = np.zeros((2, len(regions)), np.int64)
-    for placed, mask in kept_of(np.arange(len(regions))):
+    for placed, mask in windows_of(np.arange(len(regions))):
         windows += np.bincount(placed.region, minlength=len(regions))
         with_peaks += np.bincount(placed.region[mask], minlength=len(regions))
     settings: dict[str, Any] = {"chromosomes": {}, "whole_chromosomes": False, "distance": 100, "seed": 1}
     amounts = Amounts(windows, with_peaks)
-    return plan_splits(regions, amounts=amounts, kept_of=kept_of, **(settings | options)), layout
+    return plan_splits(regions, amounts=amounts, windows_of=windows_of, **(settings | options)), layout
 
 
 def held_out(plan: SplitPlan, layout: Layout, peaked: Chooser, *, split: int = VALIDATION) -> Amount:

@@ -51,7 +51,7 @@ def maker_of(regions: list[Row], peaks: list[Row], *, layout: dict[str, Any], **
 def records(maker: WindowMaker, count: int, *, dropped: Counter[str] | None = None) -> list[dict[str, Any]]:
     found = []
     for windows in maker.complete(
-        np.arange(count), wanted=everything, dropped=Counter() if dropped is None else dropped
+        np.arange(count), selection=everything, dropped=Counter() if dropped is None else dropped
     ):
         columns, first = maker.columns(windows), 0
         for place, (sequence, name) in enumerate(zip(columns.sequence, columns.seq_id.to_pylist(), strict=True)):
