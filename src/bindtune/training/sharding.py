@@ -58,16 +58,16 @@ def check_launcher(*, precision: str) -> None:
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         raise ConfigError("FSDP divides a model between processes, and one was started: raise num_processes")
-    problems = {
+    settings = {
         "fsdp_version": (os.environ.get("FSDP_VERSION", "1"), "2"),
         "fsdp_cpu_ram_efficient_loading": (os.environ.get("FSDP_CPU_RAM_EFFICIENT_LOADING", "false").lower(), "false"),
         "fsdp_offload_params": (os.environ.get("FSDP_OFFLOAD_PARAMS", "false").lower(), "false"),
         "fsdp_activation_checkpointing": (os.environ.get("FSDP_ACTIVATION_CHECKPOINTING", "false").lower(), "false"),
     }
-    told = [f"{name} is {found}, expected {wanted}" for name, (found, wanted) in problems.items() if found != wanted]
-    if told:
+    faults = [f"{name} is {value}, expected {needed}" for name, (value, needed) in settings.items() if value != needed]
+    if faults:
         raise ConfigError(
-            f"accelerate's FSDP configuration: {'; '.join(told)} (gradient_checkpointing is a setting of bindtune)"
+            f"accelerate's FSDP configuration: {'; '.join(faults)} (gradient_checkpointing is a setting of bindtune)"
         )
 
 

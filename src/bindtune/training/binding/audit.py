@@ -1,4 +1,4 @@
-"""The audit of a run: what its folds share with each other, and with predefined test sets."""
+"""The audit of a run: proteins that its folds share with each other, or with a test set."""
 
 from typing import Any
 
@@ -13,28 +13,28 @@ _NAMED = 3
 
 
 def audit(config: BindingConfig, inputs: RunInputs) -> dict[str, Any]:
-    """What stands on both sides of a fold, what test sets share with training, and which folds lack an ion's sites.
+    """Find proteins that several folds share, that training and the test set share, and folds without an ion's sites.
 
     Returns:
-        Plain values: `leaks` (pairs across folds), `sentences` for the log, those of them that are `warnings` as they
-        name proteins on both sides, and the records behind them.
+        Plain values: `leaks` (number of pairs in different folds), `sentences` for the log, `warnings` (the sentences
+        that name shared proteins), and the records of both audits.
 
     Raises:
         InputError: a test set cannot be read.
     """
     identity = config.data.audit_identity
     folds = audit_folds(inputs.proteins, inputs.fold, groups=inputs.group, identity=identity)
-    sentences = [_sentence("folds", folds, wanted=identity) + _split_groups(folds, clusters=config.data.clusters)]
-    found: dict[str, Any] = {"leaks": folds.total, "folds": folds.as_dict()}
+    sentences = [_sentence("folds", folds, identity=identity) + _split_groups(folds, clusters=config.data.clusters)]
+    result: dict[str, Any] = {"leaks": folds.total, "folds": folds.as_dict()}
     warnings = sentences[:] if folds.total else []
     test = _test_set(config)
     if test is not None:
         shared = audit_test_set(inputs.proteins, test, identity=identity)
-        sentences.append(_sentence("training and test sets", shared, wanted=identity))
+        sentences.append(_sentence("training and test sets", shared, identity=identity))
         warnings += sentences[1:] if shared.total else []
-        found["test"] = shared.as_dict()
-    found["folds_without_sites"] = _empty_folds(inputs)
-    return {**found, "sentences": sentences + found["folds_without_sites"], "warnings": warnings}
+        result["test"] = shared.as_dict()
+    result["folds_without_sites"] = _empty_folds(inputs)
+    return {**result, "sentences": sentences + result["folds_without_sites"], "warnings": warnings}
 
 
 def _test_set(config: BindingConfig) -> Proteins | None:
@@ -45,34 +45,34 @@ def _test_set(config: BindingConfig) -> Proteins | None:
     return load_proteins(files, ions=ions, groups=data.ion_groups)
 
 
-def _sentence(what: str, leaks: ProteinLeaks, *, wanted: float | None) -> str:
-    text = f"{what} share {leaks.identical_pairs} pairs of identical sequences"
+def _sentence(parts: str, leaks: ProteinLeaks, *, identity: float | None) -> str:
+    text = f"{parts} share {leaks.identical_pairs} pairs of identical sequences"
     if leaks.similar_pairs is not None:
         text += f" and {leaks.similar_pairs} other pairs with an identity of at least {leaks.identity}"
     if names := _names(leaks):
         text += f": {shortened(names)}"
-    if leaks.similar_pairs is None and wanted is not None:
+    if leaks.similar_pairs is None and identity is not None:
         text += "; too many proteins to look for similar ones: cluster them with mmseqs"
     return text
 
 
 def _names(leaks: ProteinLeaks) -> list[str]:
-    """The proteins of the test set that training has too; without a test set, those of all folds."""
+    """Test proteins that training has too; in an audit of folds, the shared proteins of all folds."""
     test = [part.names for part in leaks.parts if part.part == TEST]
     return list(dict.fromkeys(name for names in test or [part.names for part in leaks.parts] for name in names))
 
 
 def _split_groups(leaks: ProteinLeaks, *, clusters: str) -> str:
-    """What folds that were given do to groups; folds that are drawn hold whole ones."""
+    """The groups that lie in several of the given folds; folds that bindtune draws hold whole groups."""
     if not leaks.split_groups:
         return ""
-    some = ", ".join(
+    examples = ", ".join(
         " and ".join(f"{name} (fold {part})" for name, part in zip(group.first[:2], group.parts, strict=False))
         for group in leaks.group_examples[:_NAMED]
     )
     return (
         f"; groups of data.clusters={clusters} that lie in more than one fold: {leaks.split_groups}, with "
-        f"{leaks.grouped_pairs} other pairs, such as {some}"
+        f"{leaks.grouped_pairs} other pairs, such as {examples}"
     )
 
 

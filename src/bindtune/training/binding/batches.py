@@ -18,20 +18,20 @@ from bindtune.models.backbones import BatchPreparer
 from bindtune.training.binding.inputs import FoldProteins
 
 EVALUATION_TOKENS = 16384
-"""Tokens of a batch without gradients, where no budget is set; a longer row is a batch of its own."""
+"""Tokens of a batch without gradients if training.max_batch_tokens is not set; a longer row is one batch."""
 
 
 class FoldBatches:
-    """Batches of one process.
+    """Batches of a fold in one process.
 
     Args:
         conf: the settings.
-        proteins: of the fold.
-        preparer: of the encoder.
-        fold: the order of an epoch differs between folds.
-        processes: that share each step.
-        rank: of this process.
-        level: give every process equally many batches, the last ones without weight. A sharded model needs all
+        proteins: proteins of the fold.
+        preparer: preparer of the encoder's batches.
+        fold: number of the fold; each fold has its own order of proteins.
+        processes: number of processes that share each step.
+        rank: number of this process, from 0.
+        level: give all processes equally many batches; additional batches have no weight. A sharded model needs all
             processes in every batch.
     """
 
@@ -53,7 +53,7 @@ class FoldBatches:
         self.validation = self.rows(proteins.validation, conf.training.validation_context)
 
     def rows(self, proteins: Proteins, sampling: ContextSettings) -> ResidueRows:
-        """Proteins as rows, with contexts drawn as the settings say."""
+        """Rows of proteins; `sampling` says how their contexts are drawn."""
         spec = row_spec(self.preparer, **sampling.model_dump(), overlap=CHUNK_OVERLAP)
         return ResidueRows(proteins, spec=spec, alignments=self._alignments, seed=self.conf.training.seed)
 
@@ -81,7 +81,7 @@ class FoldBatches:
         )
 
     def own(self, step: list[list[list[int]]]) -> list[list[int]]:
-        """The batches of this process; only the first `counted` of them are learned from."""
+        """The batches of this process; it learns only from the first `counted` of them."""
         most = max(map(len, step)) if self.level else 1
         return step[self.rank] + [[step[0][0][0]]] * (most - self.counted(step))
 
@@ -90,12 +90,12 @@ class FoldBatches:
         return len(step[self.rank])
 
     def training_loader(self, steps: Steps, epoch: int, *, start: int = 0) -> DataLoader[Any]:
-        """This process's batches of an epoch, from a step on."""
+        """This process's batches of an epoch, beginning with step `start`."""
         batches = [[(row, epoch) for row in batch] for step in steps[start:] for batch in self.own(step)]
         return self._loader(self.training, batches, self._collator(masking=True))
 
     def evaluation_loader(self, rows: ResidueRows, *, masking: bool = False) -> DataLoader[Any]:
-        """This process's share of all chunks of all proteins; the first of `evaluation_rounds` count."""
+        """This process's share of all chunks of all proteins; `evaluation_rounds` says how many batches count."""
         batches = self._evaluation_batches(rows)
         share = batches[self.rank :: self.processes]
         rounds, counted = self.evaluation_rounds(rows)
@@ -128,5 +128,5 @@ class FoldBatches:
             rows,
             batch_sampler=FixedBatches(batches),
             **reading(min(self.conf.training.num_workers, len(batches)), collator, setting="training.num_workers"),
-            generator=torch.Generator(),  # a worker's seed is drawn from it, so torch's own state does not change
+            generator=torch.Generator(),  # the seeds of workers come from it, so torch's random state does not change
         )

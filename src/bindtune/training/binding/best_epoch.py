@@ -1,4 +1,4 @@
-"""Files of a fold's best epoch: heads and adapters, or the encoder where it is trained, and their model card."""
+"""Files of a fold's best epoch: heads, adapters or the trained encoder, and the model card."""
 
 import math
 from pathlib import Path
@@ -14,20 +14,20 @@ from bindtune.training.binding.scoring import MEAN
 
 
 def last_mean(state: FoldState) -> Row:
-    """The mean over ions of the last epoch that was validated; empty before the first."""
+    """The row of means of the last validated epoch; empty before the first validation."""
     return next((row for row in reversed(state.history) if row["ion"] == MEAN), {})
 
 
 def write_best_epoch(
     run: Path, model: E1ForResidueClassification, config: BindingConfig, state: FoldState, *, fold: int
 ) -> None:
-    """Write a model's weights as the best of its fold, with a model card.
+    """Write a model's weights as the best weights of its fold, with a model card.
 
     Args:
         run: the run folder.
-        model: with the weights of `state.best_epoch`.
+        model: the model with the weights of `state.best_epoch`.
         config: the settings.
-        state: of the fold.
+        state: state of the fold.
         fold: the fold.
     """
     about = {

@@ -1,4 +1,4 @@
-"""Files of a fold: the state to resume from, its metrics, predictions of the held-out proteins."""
+"""Files of a fold: the state to resume from, the metrics, and predictions of the held-out proteins."""
 
 import csv
 import io
@@ -36,22 +36,22 @@ COLUMNS = (
 )  # fmt: skip
 
 Row = dict[str, Any]
-"""One row of metrics.csv; what is missing or nan is not defined, and stands there as an empty field."""
+"""One row of metrics.csv; a missing or nan value is undefined and gives an empty field."""
 
 
 def is_done(run: Path, fold: int) -> bool:
-    """Whether a fold has been trained and predicted; its table is written last."""
+    """Whether a fold is trained and predicted; its out-of-fold table is written last."""
     return (fold_folder(run, fold) / OUT_OF_FOLD).is_file()
 
 
 def has_begun(folder: Path) -> bool:
-    """Whether a fold's folder holds anything that was learned, or a process is at work in it."""
+    """Whether a fold's folder holds files of a training, or a process works in it."""
     return in_use(folder) or (folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()))
 
 
 @dataclass
 class FoldState:
-    """How far the training of a fold is.
+    """The progress of a fold's training.
 
     Args:
         epoch: completed epochs.
@@ -72,7 +72,7 @@ class FoldState:
     proteins_per_step: int = 0
 
     def is_stale(self, *, warmup: float, patience: int) -> bool:
-        """Whether training stops early: `patience` epochs were no better than the best one, and the warm-up is over.
+        """Whether training stops early: the last `patience` epochs were not better than the best, and warm-up is over.
 
         Examples:
             >>> FoldState(epoch=9, best_epoch=2).is_stale(warmup=3, patience=7)
@@ -82,20 +82,20 @@ class FoldState:
 
 
 def save_state(folder: Path, state: FoldState, *, weights: Mapping[str, Tensor], optimizer: Mapping[str, Any]) -> None:
-    """Write what a resume needs, whole or not at all."""
+    """Write the state that a resume needs, completely or not at all."""
     with atomic_stream(folder / FOLD_STATE) as stream:
         torch.save({"state": vars(state), "weights": dict(weights), "optimizer": dict(optimizer)}, stream)
     (folder / UNSETTLED).unlink(missing_ok=True)
 
 
 def unsettle(folder: Path) -> None:
-    """Note that best weights are about to be written; `save_state` settles them."""
+    """Mark that new best weights are being written; `save_state` removes the mark."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / UNSETTLED, "")
 
 
 def read_state(folder: Path) -> tuple[FoldState, dict[str, Tensor], dict[str, Any]] | None:
-    """What `save_state` wrote, or None where nothing was.
+    """The state that `save_state` wrote, or None if there is none.
 
     Raises:
         CheckpointError: the file is damaged.
@@ -113,15 +113,15 @@ def read_state(folder: Path) -> tuple[FoldState, dict[str, Tensor], dict[str, An
 
 
 def trainable_weights(model: E1ForResidueClassification) -> dict[str, Tensor]:
-    """Parameters that are learned, by name."""
+    """Trainable parameters by name."""
     return {name: tensor.detach() for name, tensor in model.named_parameters() if tensor.requires_grad}
 
 
 def restore_weights(model: E1ForResidueClassification, weights: Mapping[str, Tensor], *, source: Path) -> None:
-    """Put back what `trainable_weights` gave.
+    """Load weights that `trainable_weights` returned.
 
     Raises:
-        CheckpointError: they are not those of this model, or hold nan or infinity.
+        CheckpointError: the weights belong to another model, or hold nan or infinity.
     """
     own = trainable_weights(model)
     if own.keys() != weights.keys() or any(own[name].shape != tensor.shape for name, tensor in weights.items()):
@@ -133,13 +133,13 @@ def restore_weights(model: E1ForResidueClassification, weights: Mapping[str, Ten
 
 
 def delete_state(folder: Path) -> None:
-    """Remove what a finished fold needs no more."""
+    """Remove the files that a finished fold does not need."""
     (folder / FOLD_STATE).unlink(missing_ok=True)
     delete_strays(folder)
 
 
 def delete_strays(folder: Path) -> None:
-    """Remove what a process that was killed left half-written in a fold's folder."""
+    """Remove half-written files of a killed process from a fold's folder."""
     for stray in folder.glob(f"{BEST_UNFINISHED}*"):
         shutil.rmtree(stray, ignore_errors=True)
     for swept in (folder, folder / PLOTS):
@@ -147,7 +147,7 @@ def delete_strays(folder: Path) -> None:
 
 
 def write_metrics(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows of metrics.csv; what is not defined stands as an empty field."""
+    """Write rows of metrics.csv; an undefined value gives an empty field."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -179,22 +179,22 @@ _SCHEMA = pa.schema(
 def write_out_of_fold(
     path: Path, proteins: Proteins, probabilities: Mapping[str, NDArray[np.float32]], *, fold: int
 ) -> None:
-    """Write one row for each labelled residue and known ion.
+    """Write one row for each labelled residue and ion.
 
     Args:
         path: Parquet file.
-        proteins: the held-out ones.
-        probabilities: (L, K) of each of them.
-        fold: that held them out.
+        proteins: the held-out proteins.
+        probabilities: (L, K) by protein.
+        fold: number of the fold that held them out.
     """
     with atomic_stream(path) as stream, pq.ParquetWriter(stream, _SCHEMA) as writer:
         for start in range(0, len(proteins), 256):
-            places = range(start, min(start + 256, len(proteins)))
-            writer.write_table(_table(proteins, places, probabilities, fold))
+            indices = range(start, min(start + 256, len(proteins)))
+            writer.write_table(_table(proteins, indices, probabilities, fold))
 
 
 def read_out_of_fold(path: Path) -> pa.Table:
-    """What `write_out_of_fold` wrote.
+    """Read the table that `write_out_of_fold` wrote.
 
     Raises:
         InputError: the table is damaged, or of another kind.
@@ -210,20 +210,20 @@ def _columns(schema: pa.Schema) -> str:
 
 
 def _table(
-    proteins: Proteins, places: Sequence[int], probabilities: Mapping[str, NDArray[np.float32]], fold: int
+    proteins: Proteins, indices: Sequence[int], probabilities: Mapping[str, NDArray[np.float32]], fold: int
 ) -> pa.Table:
     names, ions, letters = [], [], []
     parts: dict[str, list[NDArray[Any]]] = {"position": [], "label": [], "probability": []}
-    for place in places:
-        name, labels = proteins.names[place], proteins.labels[place]
+    for index in indices:
+        name, labels = proteins.names[index], proteins.labels[index]
         for column, ion in enumerate(proteins.ions):
-            known = np.flatnonzero(labels[:, column] != UNKNOWN)
-            names += [name] * len(known)
-            ions += [ion] * len(known)
-            letters += [proteins.sequences[place][position] for position in known]
-            parts["position"].append(known + 1)
-            parts["label"].append(labels[known, column])
-            parts["probability"].append(probabilities[name][known, column])
+            labelled = np.flatnonzero(labels[:, column] != UNKNOWN)
+            names += [name] * len(labelled)
+            ions += [ion] * len(labelled)
+            letters += [proteins.sequences[index][position] for position in labelled]
+            parts["position"].append(labelled + 1)
+            parts["label"].append(labels[labelled, column])
+            parts["probability"].append(probabilities[name][labelled, column])
     columns = {name: np.concatenate(arrays) for name, arrays in parts.items() if arrays}
     content: dict[str, Any] = {
         "protein": names,

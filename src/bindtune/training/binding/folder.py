@@ -1,4 +1,4 @@
-"""The folder of a run: who may write into it, and the record of what it was begun with."""
+"""The run folder: check whether a run may start or resume in it, and write its settings, inputs and audit."""
 
 import json
 import shlex
@@ -39,19 +39,19 @@ from bindtune.training.binding.inputs import RunInputs
 from bindtune.training.binding.processes import other_steps
 from bindtune.yaml_json import read_json
 
-# What stands in a run folder before its first fold begins, and after a fold that failed at once.
+# Files of a run folder before its first fold begins, and after a fold that failed at once.
 _BEFORE = {CONFIG, PROVENANCE, AUDIT, FOLDS, TRAINING_LOG, NOTICE, ALIGNMENT_CACHE, LOGS}
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "scikit-learn")
-# Settings that may change when a run is resumed: they have no part in what is learned. The number of proteins of a step
-# has, and is kept: batch_size and accum_steps may change where their product with the processes does not.
-_FREE = {("data", "cache_dir"), ("data", "test_fasta")} | {
+# Settings that may change when a run is resumed, because they do not change the trained weights. batch_size and
+# accum_steps may change only if their product with the number of processes stays the same.
+_MAY_CHANGE_ON_RESUME = {("data", "cache_dir"), ("data", "test_fasta")} | {
     ("training", name)
     for name in (
         "output_dir", "num_workers", "save_steps", "batch_size", "accum_steps", "max_batch_tokens",
         "gradient_checkpointing",
     )
 }  # fmt: skip
-# Settings that name files, and how the noted names of these files begin.
+# Settings that name files, and the first words of these files' keys in the provenance.
 _HASHED = {
     ("data", "fasta_path"): "labels of ", ("data", "unlabelled_fasta"): "unlabelled proteins",
     ("data", "clusters"): "clusters", ("data", "folds"): "folds", ("data", "msa_dir"): "alignments",
@@ -60,10 +60,9 @@ _HASHED = {
 
 
 def check_folder(config: BindingConfig, run: Path, *, fold: int | None, resumed: bool) -> None:
-    """Refuse a folder that holds something else, or a run of other settings.
+    """Refuse a folder that holds other files, or a run with other settings.
 
-    What a run leaves before its first fold begins, as where the audit or the encoder stopped it, is no obstacle: it may
-    be begun again with other settings.
+    A run that stopped before its first fold began (at the audit, for example) may be started again with other settings.
     """
     output_folder(run)
     refuse_link(run / TRAINING_LOG)
@@ -82,10 +81,10 @@ def check_folder(config: BindingConfig, run: Path, *, fold: int | None, resumed:
 
 
 def confirm(config: BindingConfig, run: Path, inputs: RunInputs) -> None:
-    """Once a fold is locked: that no other run, begun at the same moment, has signed the folder since.
+    """After a fold is locked, check that no other run has signed the folder since.
 
     Raises:
-        ConfigError: one with other settings or other folds has.
+        ConfigError: a run with other settings or other folds has signed it.
         InputError: folds.csv is damaged.
     """
     with taking_turns(run):
@@ -94,7 +93,7 @@ def confirm(config: BindingConfig, run: Path, inputs: RunInputs) -> None:
 
 
 def _has_begun(run: Path) -> bool:
-    """Whether a folder holds more than what is written before the first fold begins."""
+    """Whether a folder holds more than the files that are written before the first fold begins."""
     if not run.is_dir():
         return False
     folds = fold_folders(run)
@@ -111,7 +110,7 @@ def _refuse_changes(config: BindingConfig, earlier: dict[str, Any], settings: Pa
         for section, values in now.items()
         if section != "ignored_keys"
         for name, value, before in _pairs(values, earlier.get(section))
-        if (section, name) not in _FREE and before.get(name, value) != value
+        if (section, name) not in _MAY_CHANGE_ON_RESUME and before.get(name, value) != value
         if not _is_hashed(section, name, noted, (before.get(name), value))
     ]
     if changed:
@@ -119,10 +118,10 @@ def _refuse_changes(config: BindingConfig, earlier: dict[str, Any], settings: Pa
 
 
 def _is_hashed(section: str, name: str, noted: Mapping[str, object], values: tuple[Any, Any]) -> bool:
-    """Whether a setting names files whose hashes the run has noted: these decide, and not how the files are called."""
-    what = _HASHED.get((section, name))
+    """Whether the run has hashes of the files that a setting names; then the names may change."""
+    prefix = _HASHED.get((section, name))
     is_method = name == "clusters" and not set(METHODS).isdisjoint(values)
-    return what is not None and not is_method and any(key.startswith(what) for key in noted)
+    return prefix is not None and not is_method and any(key.startswith(prefix) for key in noted)
 
 
 def _pairs(values: Any, earlier: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
@@ -134,9 +133,9 @@ def _pairs(values: Any, earlier: Any) -> Iterator[tuple[str, Any, dict[str, Any]
 
 
 def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int) -> dict[str, Any]:
-    """Leave the settings, the folds, the audit, and where everything came from; returns what `audit` does.
+    """Write provenance, folds, audit and settings into the run folder, and return the result of `audit`.
 
-    The settings are written last: where they are, everything is.
+    The settings are written last. If they are there, all other files are there too.
     """
     origin = {**_origin(config, inputs), FOLDER: str(run.absolute())}
     training = config.training
@@ -153,19 +152,19 @@ def sign(config: BindingConfig, run: Path, inputs: RunInputs, *, processes: int)
         _refuse_other_folds(config, run / FOLDS, inputs)
     else:
         inputs.write_folds(run / FOLDS)
-    found = audit(config, inputs)
-    write_text(run / AUDIT, json.dumps(found, indent=2) + "\n")
-    if found["leaks"] and config.data.leaks == "fail":
-        raise CheckError(f"{found['sentences'][0]}; see {run / AUDIT}; data.leaks=allow trains nevertheless")
+    audited = audit(config, inputs)
+    write_text(run / AUDIT, json.dumps(audited, indent=2) + "\n")
+    if audited["leaks"] and config.data.leaks == "fail":
+        raise CheckError(f"{audited['sentences'][0]}; see {run / AUDIT}; data.leaks=allow trains nevertheless")
     write_text(run / NOTICE, E1.licence.notice)
     write_text(run / CONFIG, dump(config))
-    return found
+    return audited
 
 
 def _origin(config: BindingConfig, inputs: RunInputs) -> dict[str, Any]:
-    """Where everything comes from."""
+    """The provenance: hashes of the input files, and versions of the packages."""
     if not weight_files(config.model.checkpoint):
-        load_encoder(config.model.checkpoint)  # downloads a model of the hub, which has no files to hash before
+        load_encoder(config.model.checkpoint)  # download a model of the hub, so that its files can be hashed
     origin = provenance({**inputs.files, **base_files(config.model.checkpoint)}, _PACKAGES)
     if inputs.alignments is not None:
         path = Path(str(config.data.msa_dir)).absolute()
@@ -176,10 +175,10 @@ def _origin(config: BindingConfig, inputs: RunInputs) -> dict[str, Any]:
 
 
 def check_inputs(config: BindingConfig, run: Path, inputs: RunInputs) -> None:
-    """Refuse to go on with other files, or other folds, than those that a run began with.
+    """Refuse to resume with other input files or other folds.
 
     Raises:
-        ConfigError: they changed; a folder in which no fold has begun may be begun anew.
+        ConfigError: files or folds changed. If no fold has begun, the run may start again with them.
         InputError: a file of the run is damaged.
     """
     if not _has_begun(run):
@@ -191,7 +190,7 @@ def check_inputs(config: BindingConfig, run: Path, inputs: RunInputs) -> None:
 
 
 def _refuse_other_origin(config: BindingConfig, run: Path, origin: dict[str, Any], *, processes: int) -> None:
-    """Refuse other input files than those that the run began with, and steps of another size."""
+    """Refuse other input files, and steps with another number of proteins."""
     refuse_other_inputs(run / PROVENANCE, origin)
     before = read_json(run / PROVENANCE).get("proteins_per_step")
     if before != origin["proteins_per_step"]:
@@ -199,19 +198,20 @@ def _refuse_other_origin(config: BindingConfig, run: Path, origin: dict[str, Any
 
 
 def _refuse_other_folds(config: BindingConfig, path: Path, inputs: RunInputs) -> None:
-    """Refuse another partition than the one that the run began with, such as another MMseqs2 makes of the same files.
+    """Refuse other folds than those of the run; another version of MMseqs2 may give other groups for the same files.
 
-    Groups matter where they are divided once more, for the inner validation.
+    With an inner validation the groups must be the same too, because they are divided once more.
     """
     before = {row["protein"]: row for row in read_csv(path, ("protein", "fold", "group")) or ()}
-    matter = ("fold", "group") if config.training.inner_validation_fraction else ("fold",)
+    columns = ("fold", "group") if config.training.inner_validation_fraction else ("fold",)
     now = {"fold": inputs.fold.tolist(), "group": inputs.group.tolist()}
-    for place, name in enumerate(inputs.proteins.names):
-        for what in matter:
-            found = before[name][what] if name in before else "none"
-            if found != str(now[what][place]):
+    for index, name in enumerate(inputs.proteins.names):
+        for column in columns:
+            earlier = before[name][column] if name in before else "none"
+            present = str(now[column][index])
+            if earlier != present:
                 raise ConfigError(
-                    f"{path}: the {what} of {name!r} was {found} and is now {now[what][place]}: a run keeps its folds; "
+                    f"{path}: the {column} of {name!r} was {earlier} and is now {present}: a run keeps its folds; "
                     "go on with the versions of MMseqs2 and bindtune that it began with, or begin anew in another "
                     f"training.output_dir with {shlex.quote(f'data.folds={path}')}"
                 )

@@ -1,4 +1,4 @@
-"""Losses of a fold: means over the known labels and masked residues of a step, or of an epoch, in all processes.
+"""Losses of a fold: means over the known labels and masked residues of a step or an epoch, over all processes.
 
 Shapes: B proteins, T columns, K ions.
 """
@@ -15,19 +15,19 @@ from bindtune.models.residue import E1ForResidueClassification
 from bindtune.models.token_loss import IGNORED
 
 LossSums = Mapping[str, Sequence[float]]
-"""Summed losses and what they are summed over: known and bce of each ion (K), masked and mlm (1)."""
+"""Sums: `known` labels and `bce` losses of each ion (K), `masked` residues and `mlm` loss (1)."""
 
 
 def step_totals(batches: Sequence[Mapping[str, Any]], accelerator: Accelerator) -> tuple[Tensor, Tensor]:
-    """Known labels and masked residues of a whole step, over all processes; at least 1, to divide by.
+    """Numbers of known labels and masked residues of a whole step, over all processes; at least 1, for the division.
 
     Args:
-        batches: those of this process that count.
-        accelerator: of the processes.
+        batches: batches that this process learns from.
+        accelerator: joins the processes.
     """
-    known = sum(int((batch["labels"] != IGNORED).sum()) for batch in batches)
+    labels = sum(int((batch["labels"] != IGNORED).sum()) for batch in batches)
     masked = sum(int((batch["mlm_labels"] > 0).sum()) for batch in batches if "mlm_labels" in batch)
-    own = torch.tensor([known, masked], device=accelerator.device)
+    own = torch.tensor([labels, masked], device=accelerator.device)
     total: Tensor = accelerator.reduce(own, reduction="sum")
     return total[0].clamp(min=1), total[1].clamp(min=1)
 
@@ -35,16 +35,16 @@ def step_totals(batches: Sequence[Mapping[str, Any]], accelerator: Accelerator) 
 def batch_loss(
     output: Any, batch: Mapping[str, Any], totals: tuple[Tensor, Tensor], *, mlm_weight: float
 ) -> tuple[Tensor, LossSums]:
-    """A batch's share of its step's loss, and its sums.
+    """The batch's share of the loss of its step, and its sums.
 
     Args:
-        output: of the model, with `bce_sums` (K,) and, where residues are masked, `mlm_sum`.
-        batch: its `labels` (B, T, K) and, where residues are masked, `mlm_labels` (B, T).
-        totals: of the step, from `step_totals`.
-        mlm_weight: of the masked-LM loss in the joint one.
+        output: the model's output with `bce_sums` (K,) and, if residues are masked, `mlm_sum`.
+        batch: `labels` (B, T, K) and, if residues are masked, `mlm_labels` (B, T).
+        totals: result of `step_totals` for the step.
+        mlm_weight: weight of the masked-LM loss in the joint loss.
     """
-    known, masked = totals
-    loss: Tensor = output.bce_sums.sum() / known
+    labels, masked = totals
+    loss: Tensor = output.bce_sums.sum() / labels
     sums = {"known": (batch["labels"] != IGNORED).sum(dim=(0, 1)), "bce": output.bce_sums}
     if output.mlm_sum is not None:
         loss = loss + mlm_weight * output.mlm_sum / masked
@@ -74,15 +74,18 @@ def epoch_losses(sums: LossSums, model: E1ForResidueClassification, accelerator:
     summed: Any = accelerator.reduce(
         torch.tensor(flat, dtype=torch.float64, device=accelerator.device), reduction="sum"
     )
-    known, bce, masked, mlm = torch.split(summed.cpu(), list(order.values()))
-    losses = {"loss_bce": _ratio(float(bce.sum()), float(known.sum())), "loss_mlm": _ratio(float(mlm), float(masked))}
+    label_counts, bce, masked, mlm = torch.split(summed.cpu(), list(order.values()))
+    losses = {
+        "loss_bce": _ratio(float(bce.sum()), float(label_counts.sum())),
+        "loss_mlm": _ratio(float(mlm), float(masked)),
+    }
     losses["loss"] = joint(losses["loss_bce"], losses["loss_mlm"], mlm_weight=model.mlm_weight)
-    means = {ion: _ratio(float(b), float(k)) for ion, b, k in zip(model.ion_types, bce, known, strict=True)}
+    means = {ion: _ratio(float(b), float(k)) for ion, b, k in zip(model.ion_types, bce, label_counts, strict=True)}
     return losses | {f"loss_bce_{ion}": mean for ion, mean in means.items()}
 
 
 def joint(binding: float, masked: float, *, mlm_weight: float) -> float:
-    """The joint loss of two means. A mean over nothing is nan and is left out."""
+    """The joint loss of two mean losses; a nan mean (over no residue) is left out."""
     parts = [part for part in (binding, mlm_weight * masked) if not math.isnan(part)]
     return sum(parts) if parts else math.nan
 

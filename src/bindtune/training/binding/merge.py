@@ -1,4 +1,4 @@
-"""Join the folds of a run: out-of-fold predictions, thresholds, the summary. Needs the run folder alone."""
+"""Join the folds of a run into out-of-fold predictions, thresholds and a summary; only the run folder is read."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -47,7 +47,7 @@ _DRAWS = 500
 
 
 def merge_folds(run: Path) -> str:
-    """Join the folds of a run folder, and say what was reached.
+    """Join the folds of a run folder, and return the table of results.
 
     Raises:
         ConfigError: the folder holds a pretraining run.
@@ -86,27 +86,27 @@ def _join_metrics(parts: list[Path], target: Path) -> None:
 
 
 def _check_complete(table: pa.Table, run: Path) -> None:
-    """No residue of an ion twice, and every labelled protein for all of its ions, in the fold that the run gave it.
+    """Check that each labelled protein is predicted once for each of its ions, in the fold that folds.csv gives.
 
-    Where folds.csv is older than its column `ions`, nothing says which proteins are labelled, and none is missed.
+    An old folds.csv has no column `ions`. Then missing proteins cannot be noticed.
     """
     rows = table.group_by(["protein", "ion", "position"]).aggregate([("fold", "count")])
     twice = rows.filter(pc.greater(rows["fold_count"], 1))
     if len(twice):
         first = twice.slice(0, 1).to_pylist()[0]
-        place = f"{first['protein']} residue {first['position']} for {first['ion']}"
-        raise InputError(run / OUT_OF_FOLD, None, f"{len(twice)} residues were predicted twice, such as {place}")
-    given = read_csv(run / FOLDS, ("protein", "fold"))
-    if given is None:
+        residue = f"{first['protein']} residue {first['position']} for {first['ion']}"
+        raise InputError(run / OUT_OF_FOLD, None, f"{len(twice)} residues were predicted twice, such as {residue}")
+    fold_rows = read_csv(run / FOLDS, ("protein", "fold"))
+    if fold_rows is None:
         raise InputError(run / FOLDS, None, "is missing: nothing says which fold held a protein out")
     held_out = table.group_by(["protein", "ion", "fold"]).aggregate([])
-    fold = {row["protein"]: row["fold"] for row in given}
-    found = {(row["protein"], row["ion"], str(row["fold"])) for row in held_out.to_pylist()}
-    wrong = sorted(name for name, _, number in found if fold.get(name) != number)
+    fold = {row["protein"]: row["fold"] for row in fold_rows}
+    predicted = {(row["protein"], row["ion"], str(row["fold"])) for row in held_out.to_pylist()}
+    wrong = sorted(name for name, _, number in predicted if fold.get(name) != number)
     if wrong:
         raise InputError(run / OUT_OF_FOLD, None, f"{wrong[0]!r} was held out in another fold than folds.csv says")
-    expected = {(row["protein"], ion, row["fold"]) for row in given for ion in row.get("ions", "").split()}
-    missing = sorted(expected - found)
+    expected = {(row["protein"], ion, row["fold"]) for row in fold_rows for ion in row.get("ions", "").split()}
+    missing = sorted(expected - predicted)
     if missing:
         name, ion, number = missing[0]
         raise InputError(
@@ -158,7 +158,7 @@ def _summarise(table: pa.Table, config: BindingConfig, run: Path) -> str:
 
 
 def _aligned(path: Path) -> AlignmentCounts | None:
-    """How many proteins were read with homologs, None where the run read no alignments or does not say."""
+    """Counts of proteins with homologs; None if the run read no alignments or has no counts."""
     if not path.is_file():
         return None
     try:
@@ -172,8 +172,8 @@ def _column(table: pa.Table, name: str) -> NDArray[Any]:
     column = table[name]
     if pa.types.is_string(column.type):
         return np.array(column.to_pylist(), dtype=np.str_)
-    found: NDArray[Any] = column.to_numpy()
-    return found
+    values: NDArray[Any] = column.to_numpy()
+    return values
 
 
 def _draw(ion: str, residues: ScoredResidues, methods: Mapping[str, float | None], folder: Path) -> None:

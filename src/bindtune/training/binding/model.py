@@ -25,23 +25,23 @@ _PROTEIN = "MSHHWGYGKHNGPEHWHKDFPIAKGERQSPVDIDTHTAKYDPSLKPLSVSYDQATSLRILNNGHAFNV
 
 
 class BuiltModel(NamedTuple):
-    """A model and what prepares its batches."""
+    """A model and the preparer of its batches."""
 
     model: E1ForResidueClassification
     preparer: BatchPreparer
 
 
 def build_model(config: BindingConfig, *, pos_weight: Sequence[float] | None = None, fold: int = 0) -> BuiltModel:
-    """Load the encoder, give it adapters and heads.
+    """Load the encoder and add adapters and heads.
 
     Args:
         config: the settings.
         pos_weight: (K,) weight of positives.
-        fold: initial heads and adapters are drawn from the seed and the fold.
+        fold: number of the fold; it and the seed decide the initial heads and adapters.
 
     Raises:
         CheckpointError: the encoder cannot be loaded.
-        ConfigError: the adapters do not fit it, a head cannot have its ion's name, or there is nothing to train.
+        ConfigError: the adapters do not fit the encoder, a head cannot have its ion's name, or nothing is trained.
     """
     encoder, preparer = load_backbone(config.model.checkpoint)
     return BuiltModel(assemble(config, encoder, pos_weight=pos_weight, fold=fold), preparer)
@@ -50,10 +50,10 @@ def build_model(config: BindingConfig, *, pos_weight: Sequence[float] | None = N
 def assemble(
     config: BindingConfig, encoder: Any, *, pos_weight: Sequence[float] | None = None, fold: int = 0
 ) -> E1ForResidueClassification:
-    """Give an encoder, which is changed, its adapters and heads; the arguments and errors of `build_model`."""
-    taken = [ion for ion in config.training.ions if hasattr(nn.ModuleDict(), ion)]
-    if taken:
-        raise ConfigError(f"training.ions: {taken[0]!r} is a name that PyTorch uses itself")
+    """Add adapters and heads to an encoder, which is changed; arguments and errors are those of `build_model`."""
+    reserved = [ion for ion in config.training.ions if hasattr(nn.ModuleDict(), ion)]
+    if reserved:
+        raise ConfigError(f"training.ions: {reserved[0]!r} is a name that PyTorch uses itself")
     training, lora = config.training, config.lora
     with seeded(training.seed, "initial weights", fold):
         wrapped: Any = encoder
@@ -89,9 +89,9 @@ def assemble(
 
 @contextmanager
 def seeded(*parts: object) -> Iterator[None]:
-    """Let torch draw from a seed made of the parts while the block runs, and put its own state back afterwards.
+    """Seed torch with a hash of the parts while the block runs, and restore its random state afterwards.
 
-    Initial weights and dropout thus depend only on the parts, and a resumed run needs no random state.
+    So initial weights and dropout depend only on the parts, and a resumed run needs no random state.
     """
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
@@ -100,15 +100,15 @@ def seeded(*parts: object) -> Iterator[None]:
 
 
 def binding_loss(config: BindingConfig) -> BindingLoss:
-    """The loss that the settings ask for."""
+    """The loss of the settings."""
     training = config.training
     return BindingLoss(training.loss_type, training.focal_gamma, training.focal_alpha, training.label_smoothing)
 
 
 def positive_weights(proteins: Proteins, mode: str) -> list[float]:
-    """Weight of positives of each ion (K,): 1, negatives over positives of known residues, or the root of that.
+    """Weight of the binding residues of each ion (K,): 1, negatives / positives, or the square root of this ratio.
 
-    An ion without positives, or without negatives, has nothing to balance and gets 1.
+    An ion without positives or without negatives gets 1.
     """
     if mode == "none":
         return [1.0] * len(proteins.ions)
@@ -122,14 +122,14 @@ def positive_weights(proteins: Proteins, mode: str) -> list[float]:
 
 
 def check_adapters(config: BindingConfig) -> str:
-    """Put adapters on the encoder of a configuration, and check that they work.
+    """Add adapters to the encoder of the settings, and check that they work.
 
     Returns:
-        The three statements with their numbers, and the trainable parameters.
+        The three statements with their numbers, and the counts of trainable parameters.
 
     Raises:
         ConfigError: the settings ask for no adapters.
-        CheckError: a statement is false; the listing says what to look at.
+        CheckError: a statement is false; the listing gives advice.
     """
     if config.lora is None:
         raise ConfigError("lora is null: every weight is trained, and there are no adapters to check")

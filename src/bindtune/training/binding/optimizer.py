@@ -12,12 +12,12 @@ from bindtune.config import BindingConfig
 def make_optimizer(
     config: BindingConfig, parameters: Iterable[nn.Parameter], device: torch.device
 ) -> torch.optim.AdamW:
-    """AdamW over the parameters that are trained, with the settings of a run.
+    """AdamW over the trainable parameters, with the settings of a run.
 
     Args:
         config: the settings.
-        parameters: of the model; the frozen ones are left out.
-        device: that the model is on; a GPU updates all parameters in one call.
+        parameters: parameters of the model; frozen ones are left out.
+        device: the model's device; a GPU updates all parameters in one call.
     """
     training = config.training
     return torch.optim.AdamW(
@@ -49,7 +49,7 @@ def learning_rate(step: int, *, warmup: int, total: int, highest: float, lowest:
 
 
 def rate_of_step(config: BindingConfig, step: int, *, steps_per_epoch: int) -> float:
-    """The learning rate of a fold's step, from 0, with the settings of a run."""
+    """The learning rate of a fold's step (counted from 0) with the settings of a run."""
     training = config.training
     return learning_rate(
         step,

@@ -1,4 +1,4 @@
-"""Logits of every residue and the masked-LM loss of proteins, computed by all processes together."""
+"""Compute the logits of every residue and the masked-LM loss of proteins, in all processes together."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -25,9 +25,9 @@ class Predictor:
 
     Args:
         model: heads on an encoder, not wrapped for several processes.
-        batches: of the fold.
-        accelerator: of the processes.
-        pause: called by all processes before each batch; may raise.
+        batches: batches of the fold.
+        accelerator: joins the processes.
+        pause: all processes call it before each batch; it may raise.
     """
 
     def __init__(
@@ -41,15 +41,15 @@ class Predictor:
         self._model, self._batches, self._accelerator = model, batches, accelerator
         self._pause = pause
         self.without_context = 0
-        """Chunks of the last prediction with an alignment but without any homolog that the settings allow."""
+        """Number of chunks of the last prediction whose alignment has no homolog that the settings allow."""
 
     @torch.no_grad()
     def logits(self, rows: ResidueRows, *, label: str) -> dict[str, NDArray[np.float32]]:
-        """Logits (L, K) of every protein, in all processes; every residue is computed once.
+        """Logits (L, K) of every protein, the same in all processes; every residue is computed once.
 
         Args:
             rows: the proteins.
-            label: of the progress bar.
+            label: text of the progress bar.
 
         Raises:
             BindtuneError: a logit is not a number.
@@ -78,7 +78,7 @@ class Predictor:
         return whole
 
     def _rounds(self, rows: ResidueRows, *, label: str, masking: bool = False) -> Iterator[dict[str, Any]]:
-        """This process's batches; all processes pause as often."""
+        """This process's batches; all processes call `pause` equally often."""
         own = iter(self._batches.evaluation_loader(rows, masking=masking))
         quiet = not (self._accelerator.is_main_process and sys.stderr.isatty())
         rounds, counted = self._batches.evaluation_rounds(rows)
@@ -92,7 +92,7 @@ class Predictor:
 
     @torch.no_grad()
     def masked_lm_loss(self, rows: ResidueRows, *, label: str) -> float:
-        """Mean over masked residues, under masks that never change; nan where none is masked."""
+        """Mean loss of masked residues under masks that never change; nan if no residue is masked."""
         self._model.eval()
         summed = torch.zeros(2, dtype=torch.float64, device=self._accelerator.device)
         for batch in self._rounds(rows, label=label, masking=True):
@@ -103,7 +103,7 @@ class Predictor:
         return float(total[0] / total[1]) if total[1] else float("nan")
 
     def _forward(self, batch: dict[str, Any]) -> Any:
-        """The model on a batch without the processes' synchronisation, in the precision of training."""
+        """Run the model on a batch in the precision of training; the processes do not wait for each other."""
         tensors = {name: batch[name].to(self._accelerator.device) for name in INPUTS if name in batch}
         with self._accelerator.autocast():
             return self._model(**tensors)

@@ -1,4 +1,4 @@
-"""Processes and devices of a run: how they start and stop together, and advice when memory or steps do not fit."""
+"""Processes and devices of a run: start them, stop them together, and give advice if memory or steps do not fit."""
 
 import os
 import sys
@@ -20,14 +20,16 @@ from bindtune.training.stop_signals import noting_stop_signals
 T = TypeVar("T")
 
 _PATIENCE = 7200.0
-"""Seconds that processes wait for each other (for the main one to read alignments), unless TORCH_DIST_TIMEOUT says."""
+"""Seconds that processes wait for each other, for example while the main process reads alignments.
+
+TORCH_DIST_TIMEOUT sets another time."""
 
 
 def make_accelerator(conf: BindingConfig, device: torch.device | str | None = None) -> Accelerator:
-    """Processes, device and precision, from the launcher's environment and the settings.
+    """Set up processes, device and precision from the launcher's environment and the settings.
 
     Raises:
-        ConfigError: the environment asks for what is not supported.
+        ConfigError: the environment asks for something that is not supported.
     """
     on_cpu = torch.device(device).type == "cpu" if device is not None else not torch.cuda.is_available()
     precision = "no" if on_cpu else conf.training.precision
@@ -56,9 +58,9 @@ def _patience() -> timedelta:
 
 
 def main_process_first(accelerator: Accelerator, work: Callable[[], T]) -> T | None:
-    """Call a function in the main process while the others wait; the others get None.
+    """Call a function in the main process while the other processes wait; they get None.
 
-    When it fails, the others exit without a message: the main process has reported the failure.
+    If it fails, the other processes exit without a message, because the main process reports the failure.
     """
     result, failure, has_failed = None, None, [False]
     if accelerator.is_main_process:
@@ -75,10 +77,10 @@ def main_process_first(accelerator: Accelerator, work: Callable[[], T]) -> T | N
 
 
 class StopSignal:
-    """Notes SIGTERM and SIGHUP while it listens, so that all processes can stop after the same step.
+    """Note SIGTERM and SIGHUP, so that all processes stop after the same step.
 
     Args:
-        accelerator: of the processes that stop together.
+        accelerator: joins the processes that stop together.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -95,14 +97,14 @@ class StopSignal:
         self.number = number
 
     def asked(self) -> bool:
-        """Whether any process got a signal; all must ask at the same time."""
+        """Whether any process got a signal; all processes must call this at the same time."""
         if self.number is not None:
             self._accelerator.set_trigger()
         return bool(self._accelerator.check_trigger())
 
 
 def less_memory(conf: BindingConfig) -> str:
-    """What to change where memory runs out."""
+    """Settings to change if memory runs out."""
     training = conf.training
     tokens, validated = training.msa_sampling.max_token_length, training.validation_context.max_token_length
     return (
@@ -114,7 +116,7 @@ def less_memory(conf: BindingConfig) -> str:
 
 
 def other_steps(conf: BindingConfig, before: int, *, processes: int) -> str:
-    """What to change where a run is to go on with steps of another size."""
+    """The message for a resumed run whose steps have another number of proteins."""
     batch, summed = conf.training.batch_size, conf.training.accum_steps
     return (
         f"the run learns from {before} proteins a step; training.batch_size {batch} x training.accum_steps {summed} x "

@@ -1,4 +1,4 @@
-"""`bindtune train`: a cross-validated run, from labelled files to a run folder, fold by fold."""
+"""`bindtune train`: train and cross-validate, fold by fold, from label files to a run folder."""
 
 import logging
 import os
@@ -43,7 +43,7 @@ def cross_validate(config: BindingConfig, *, fold: int | None = None, resume: Pa
     Args:
         config: the settings.
         fold: train only this fold; `bindtune merge` joins the folds afterwards.
-        resume: the run folder to go on in; None begins a run in the settings' output_dir, which must be new.
+        resume: the run folder to resume; None begins a run in training.output_dir, which must be new.
 
     Returns:
         The results, as text.
@@ -51,7 +51,7 @@ def cross_validate(config: BindingConfig, *, fold: int | None = None, resume: Pa
     Raises:
         ConfigError: settings that cannot work, a run folder in use, or other settings than those of the run.
         InputError: a file is missing or malformed.
-        CheckError: the audit saw proteins on both sides of a fold.
+        CheckError: the audit saw similar proteins in different folds.
         CheckpointError: the encoder or the state to resume from cannot be loaded.
         Interrupted: SIGTERM or SIGHUP came; the state is saved.
     """
@@ -88,7 +88,7 @@ def _cross_validate(
 
 
 def _merge(config: BindingConfig, run: Path, fold: int | None) -> str:
-    """Merge the folds of a run where all are done, and describe the result, or the folds that are missing."""
+    """If all folds are done, merge them and return the results; otherwise say which folds are missing."""
     missing = [number for number in _folds_to_train(config, None) if not fold_files.is_done(run, number)]
     if fold is None or not missing:
         return merge_folds(run)
@@ -106,7 +106,7 @@ def _prepare(
 
 
 def _folds_to_train(config: BindingConfig, fold: int | None) -> list[int]:
-    """The folds to train: one, or all. Without ions there is nothing to cross-validate, and fold 1 is the only one."""
+    """The folds to train: one or all. A run without ions has nothing to cross-validate and only fold 1."""
     if fold is not None:
         if not 1 <= fold <= config.training.num_folds:
             raise ConfigError(f"there is no fold {fold}, expected 1 to {config.training.num_folds}")
@@ -123,7 +123,7 @@ def _train_fold(
     if fold_files.is_done(run, fold):
         log.info("fold %d is done", fold)
         if accelerator.is_main_process:
-            fold_files.delete_state(folder)  # where the run was killed before it could
+            fold_files.delete_state(folder)  # a killed run may not have deleted it
         return
     with only_writer(folder) if accelerator.is_main_process else nullcontext():
         if accelerator.is_main_process:
@@ -156,7 +156,7 @@ def _train_fold(
 
 
 class _LogFile(logging.StreamHandler[TextIO]):
-    """Appends to a file, and says in one line that the disk is full."""
+    """Append to a file, and report a full disk in one line."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""Curves of a fold while it trains: TensorBoard, pictures, the table of metrics."""
+"""Write the curves of a fold while it trains: TensorBoard, pictures, and the table of metrics."""
 
 import math
 import time
@@ -21,23 +21,23 @@ with warnings.catch_warnings():
 
 _ABOUT = ("fold", "epoch", "split", "ion")
 _PICTURES_EVERY = 60.0
-"""Seconds between pictures of a fold that trains: they take longer than an epoch of few proteins does."""
+"""Seconds between pictures of a fold. Drawing takes longer than an epoch of few proteins."""
 
 
 class Board:
-    """Writes the curves of one fold after each epoch; pictures once a minute, and with the last epoch.
+    """Write the curves of one fold after each epoch, and pictures once a minute and after the last epoch.
 
     Args:
         run: the run folder.
         fold: the fold.
-        ions: whose pictures are drawn.
-        history: rows of epochs before a resume.
+        ions: ions to draw.
+        history: rows of the epochs before a resume.
     """
 
     def __init__(self, run: Path, fold: int, *, ions: Sequence[str], history: Sequence[Row]) -> None:
         self.fold, self.ions, self.rows = fold, tuple(ions), list(history)
         self.folder = fold_folder(run, fold)
-        # A run may have been killed after an epoch's state was saved and before its curves were: all are written again.
+        # A run may be killed between saving an epoch's state and writing its curves, so all curves are written again.
         self._logs = fold_folder(run / LOGS, fold)
         with writing(self._logs):
             self._writer = SummaryWriter(str(self._logs), purge_step=0)
@@ -52,11 +52,11 @@ class Board:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with writing(self._logs) if error is None else suppress(OSError):  # a disk that is full is told once
+        with writing(self._logs) if error is None else suppress(OSError):  # one message for a full disk is enough
             self._writer.close()
 
     def add(self, rows: list[Row], *, last: bool) -> None:
-        """Take in the rows of an epoch, and whether none follows."""
+        """Add the rows of an epoch; `last` says that no epoch follows."""
         self.rows += rows
         self._write(rows)
         if last or time.monotonic() > self._drawn + _PICTURES_EVERY:

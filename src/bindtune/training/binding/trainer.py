@@ -49,27 +49,27 @@ from bindtune.training.binding.processes import StopSignal, less_memory, make_ac
 
 
 class E1BindingTrainer:
-    """Train a residue model on all folds but one, and validate it on that one.
+    """Train a residue model on all folds but one, and validate it on the held-out fold.
 
     Losses are means over the known labels and masked residues of an optimiser step, over all its batches and processes.
     So any number of processes with the same proteins per step learns the same. Contexts, masks, dropout and order are
     functions of (seed, epoch, protein or step). So a resumed run learns the same as an uninterrupted one.
 
     Args:
-        model: heads on an encoder, as `training.binding.model.build_model` makes it.
+        model: heads on an encoder, made by `training.binding.model.build_model`.
         conf: the settings, or a mapping of them.
-        device: cpu or a GPU; None takes the device from the launcher's environment.
+        device: cpu or a GPU; None takes the device of the launcher's environment.
         is_distributed: whether several processes were launched; the launcher's environment decides.
         world_size: number of processes.
         rank: number of this process, from 0.
         fold: the held-out fold, from 1.
-        proteins: of the fold; None reads them from the files that the settings name.
-        preparer: of the encoder's batches; None makes it from the encoder.
+        proteins: proteins of the fold; None reads the files that the settings name.
+        preparer: preparer of the encoder's batches; None makes it from the encoder.
         run: the run folder; None takes the settings' output_dir.
-        accelerator: shared by the folds of a process; None makes one.
+        accelerator: shared by the folds of a process; None makes a new one.
 
     Raises:
-        ValueError: world_size and rank are not those of the launcher.
+        ValueError: world_size or rank differs from the launcher's.
     """
 
     def __init__(
@@ -151,10 +151,10 @@ class E1BindingTrainer:
         """Make one optimiser step.
 
         Args:
-            batches: of this process.
-            number: of the step in its epoch, from 0.
-            epoch: from 1.
-            counted: the first of the batches, which are learned from. The others have no weight: a process runs them
+            batches: batches of this process.
+            number: number of the step in its epoch, from 0.
+            epoch: number of the epoch, from 1.
+            counted: number of batches to learn from; they come first. The others have no weight. They are computed
                 because a sharded model needs all processes.
         """
         totals = step_totals(batches[:counted], self.accelerator)
@@ -179,7 +179,7 @@ class E1BindingTrainer:
         self.optimizer.zero_grad()
 
     def learning_rate(self, step: int) -> float:
-        """The learning rate of a step of the fold, from 0."""
+        """The learning rate of a step of the fold; steps count from 0."""
         return rate_of_step(self.conf, step, steps_per_epoch=self.batches.steps_per_epoch)
 
     def _forward(self, batch: dict[str, Any]) -> Any:
@@ -198,8 +198,8 @@ class E1BindingTrainer:
     def validate_epoch(self) -> list[Row]:
         """Figures of the validation proteins: a row for each ion and one for their mean; the same in all processes.
 
-        Nothing is masked. The masked-LM loss comes from a second pass, with masks that never change. After
-        `train_epoch` this ends the epoch.
+        Nothing is masked. A second pass computes the masked-LM loss, with masks that never change. If `train_epoch` has
+        finished its steps, the epoch ends here.
         """
         rows = self._figures(self.batches.validation)
         if self.state.step == self.batches.steps_per_epoch:
@@ -214,7 +214,7 @@ class E1BindingTrainer:
         self.state.history += [{"fold": self.fold, "epoch": self.state.epoch, **row} for row in rows]
 
     def _figures(self, proteins: ResidueRows) -> list[Row]:
-        """Figures of proteins, computed in the main process from the logits of all."""
+        """Figures of proteins; the main process computes them from the logits of all processes."""
         logits = self.predict_logits(proteins)
         mlm_loss = math.nan
         if self.bare.mlm_weight:
@@ -254,7 +254,7 @@ class E1BindingTrainer:
         Raises:
             Interrupted: SIGTERM or SIGHUP came; the state to resume from is saved.
             OutOfMemoryError: memory ran out.
-            BindtuneError: the loss is not a number any more.
+            BindtuneError: the loss is not a number.
         """
         with self._stop.listening(), naming_settings(lambda: less_memory(self.conf)):
             while not self.finished:
@@ -276,13 +276,13 @@ class E1BindingTrainer:
         return self.state.epoch >= training.epochs or (self.state.epoch > 0 and is_stale)
 
     def _epoch(self) -> list[Row]:
-        """Train and validate an epoch, save what a resume needs, and return the epoch's rows."""
+        """Train and validate an epoch, save the state for a resume, and return the epoch's rows."""
         earlier_rows = len(self.state.history)
         losses, validation = self.train_epoch(), self.validate_epoch()
         training = self.conf.training
         score = epoch_selection.score_of(validation[-1], training.selection_metric)
         is_best = epoch_selection.is_better(score, self.state.best_score, min_delta=training.min_delta)
-        # A process that was killed before it saved its state may have written later best weights: write them again.
+        # A killed process may have written newer best weights than its saved state knows: write them again.
         is_best = is_best or not self.state.best_epoch or self._unsettled
         self._unsettled = False
         if is_best:
@@ -297,9 +297,9 @@ class E1BindingTrainer:
         return self.state.history[earlier_rows:]
 
     def save_checkpoint(self) -> None:
-        """Write the present weights as the fold's best: heads, and adapters or, where it is trained, the encoder.
+        """Write the present weights as the fold's best: heads, and adapters or the trained encoder.
 
-        They count as those of the last epoch that was validated.
+        They count as the weights of the last validated epoch.
         """
         self.state.best_epoch = self.state.epoch
         if mean := last_mean(self.state):
@@ -320,7 +320,7 @@ class E1BindingTrainer:
         logits = self.predict_logits(held_out)
         if self.accelerator.is_main_process:
             fold_files.write_metrics(self.folder / HISTORY, self.state.history)
-            # The card now has the figures of the held-out proteins, where there is an inner validation.
+            # With an inner validation, the card now has the figures of the held-out proteins.
             write_card(self.run, self.bare, self.conf, self.state, fold=self.fold)
             probabilities = {name: scoring.probabilities_of(values) for name, values in logits.items()}
             fold_files.write_out_of_fold(self.folder / OUT_OF_FOLD, held_out.proteins, probabilities, fold=self.fold)
@@ -330,11 +330,11 @@ class E1BindingTrainer:
     # ---------------------------------------------------------------- resuming
 
     def resume(self) -> bool:
-        """Go on from the fold's saved state, and return whether there is one.
+        """Load the fold's saved state, and return whether there is one.
 
         Raises:
             CheckpointError: the state is damaged or belongs to another model.
-            ConfigError: steps had another number of proteins.
+            ConfigError: the saved run had another number of proteins in a step.
         """
         saved = fold_files.read_state(self.folder)
         if saved is None:
@@ -372,9 +372,9 @@ class E1BindingTrainer:
             self._save_state()
 
     def _leave_if_asked(self) -> None:
-        """Save and leave where a stop signal came; all processes must call this at the same time."""
+        """Save and stop if a signal came; all processes must call this at the same time."""
         if self._stop.asked():
-            if not self.finished:  # at the end the state is saved already, and the model has the best epoch's weights
+            if not self.finished:  # after the last epoch the state is saved, and the model has the best epoch's weights
                 self._save_state()
             raise Interrupted(self._resume_command, number=self._stop.number)
 

@@ -133,5 +133,5 @@ def _refuse_changes(config: PretrainConfig, earlier: dict[str, Any], settings: P
     apart = MAY_CHANGE | hashed
     changed = [name for name in now if name not in apart and name in earlier and now[name] != earlier[name]]
     if changed:
-        told = ", ".join(f"{name} was {earlier[name]!r} and is now {now[name]!r}" for name in changed)
-        raise ConfigError(f"{settings}: a resumed run keeps its settings: {told}")
+        changes = ", ".join(f"{name} was {earlier[name]!r} and is now {now[name]!r}" for name in changed)
+        raise ConfigError(f"{settings}: a resumed run keeps its settings: {changes}")
