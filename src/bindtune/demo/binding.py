@@ -1,4 +1,4 @@
-"""Job B on generated data: protein families with planted binding sites, cross-validated."""
+"""Binding sites on generated data: cross-validate on protein families with planted sites."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +13,9 @@ def run_binding(folder: Path, *, notify: Callable[[str], None], small: bool = Fa
     """Generate proteins and a small E1 in `folder`, cross-validate, and return the table of figures.
 
     Args:
-        folder: where data and the run go.
-        notify: is told what happens.
-        small: just enough to see that everything runs.
+        folder: folder of the data and the run.
+        notify: gets messages about the progress.
+        small: train little, just to see that everything runs.
     """
     families, members = (12, 2) if small else (84, 3)
     proteins = write_families(folder / "proteins", families=families, members=members, seed=1)

@@ -1,9 +1,9 @@
-"""Generated protein families with planted binding sites, and their alignments, in the formats that labs have.
+"""Generate protein families with planted binding sites, and their alignments, in common file formats.
 
-Nothing here is biology: every protein is synthetic. A family has an ancestor of random letters; its members are copies
-in which letters have changed, come and gone, except where a motif was planted. Motifs are short patterns that families
-of one ion share, so that what is learned on some families holds for others. The letters that bind stand unbound
-elsewhere too, and some of those are conserved as well: neither a letter nor its conservation alone marks a site.
+Every protein is synthetic. A family has an ancestor of random letters. Its members are copies with changed, inserted
+and lost letters; planted motifs stay. Families that bind one ion share its motifs, so a model can learn from some
+families for others. The letters of binding residues also stand elsewhere without an ion, and some of these are
+conserved. So neither a letter nor its conservation alone marks a site.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bindtune.runs.writing import write_text
 
-# What an ion's families share. Upper case binds, lower case is there and does not, a dot is any letter.
+# Motifs of each ion. Upper case binds, lower case does not bind, a dot is any letter.
 _MOTIFS = {
     "ZN": ("C..C....H...H",),
     "CA": ("D.D.Dg.....E",),
@@ -24,7 +24,7 @@ _MOTIFS = {
 }
 IONS = tuple(_MOTIFS)
 _KINDS = (("ZN",), ("CA",), ("MG",), ("ZN", "CA"), ("CA", "MG"), ("MG", "ZN"), ())
-"""Ions of the first family, the second, and so on, and from the start again."""
+"""Ions of the first family, the second and so on; after the last kind the list starts again."""
 _FREQUENCIES = {
     "A": 8.25, "C": 1.38, "D": 5.46, "E": 6.72, "F": 3.86, "G": 7.07, "H": 2.27, "I": 5.91, "K": 5.80, "L": 9.65,
     "M": 2.41, "N": 4.06, "P": 4.74, "Q": 3.93, "R": 5.53, "S": 6.65, "T": 5.36, "V": 6.86, "W": 1.10, "Y": 2.92,
@@ -32,20 +32,20 @@ _FREQUENCIES = {
 """Percent of the residues in UniProtKB/Swiss-Prot."""
 _LETTERS = "".join(_FREQUENCIES)
 _BINDING = "CHDENT"
-_CORE = 0.15  # share of the columns without a motif that no member changes
-_INDEL = 0.01  # a column is lost, or has letters inserted before it, as often as this
-_KNOWN = {True: 0.85, False: 0.5}  # how often a protein was looked at for an ion that it binds, or does not bind
+_CORE = 0.15  # share of the columns outside motifs that no member changes
+_INDEL = 0.01  # probability that a column is lost, and that letters are inserted before it
+_KNOWN = {True: 0.85, False: 0.5}  # share of proteins that are labelled for an ion that they bind, or do not bind
 
 
 class FamilyFiles(NamedTuple):
-    """What `write_families` leaves in a folder.
+    """The files that `write_families` writes.
 
     Args:
         train: labelled proteins in 3-line FASTA, by ion.
-        test: the same of families that stand nowhere else, by ion.
-        alignments: the folder of one A3M for each labelled protein.
-        unlabelled: plain FASTA of proteins of yet other families.
-        groups: columns protein and group, the family, of every protein that stands in a FASTA file.
+        test: labelled proteins of families that are in no other file, by ion.
+        alignments: folder with one A3M for each labelled protein.
+        unlabelled: plain FASTA of proteins of further families.
+        groups: table with the columns protein and group (its family) for every protein of the FASTA files.
     """
 
     train: dict[str, Path]
@@ -56,14 +56,14 @@ class FamilyFiles(NamedTuple):
 
 
 class Family(NamedTuple):
-    """What the members of a family descend from; A columns.
+    """The ancestor of a family; A columns.
 
     Args:
-        name: begins the names of its proteins.
+        name: prefix of the names of its proteins.
         ancestor: A letters.
-        bound: the ion that each column binds (A,), "" for none.
-        fixed: columns in which no letter changes (A,).
-        closed: columns of motifs, where nothing is lost or inserted (A,).
+        bound: (A,) ion that each column binds, "" for none.
+        fixed: (A,) columns whose letter never changes.
+        closed: (A,) columns of motifs, where no letter is lost or inserted.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Member(NamedTuple):
 
     Args:
         name: unique.
-        columns: for each column of the family, the letters inserted before it, and its own or "" where it is lost.
+        columns: for each column of the family, the letters inserted before it, and its letter ("" if it is lost).
     """
 
     name: str
@@ -102,25 +102,25 @@ def write_families(
     decoys: float = 0.1,
     redrawn: tuple[float, float] = (0.15, 0.35),
 ) -> FamilyFiles:
-    """Generate families of seven kinds in turn: those of one ion, of two ions, and of none.
+    """Generate families of seven kinds in turn: binding one ion, two ions, or none.
 
     The file of an ion holds proteins that bind it and some that do not. A protein in several files is labelled for
-    several ions; of an ion whose file lacks it nothing is known. An alignment holds its protein, the other labelled
-    members of the family, and siblings that stand in no other file. Writes {ION}_train.fa, {ION}_test.fa,
+    several ions. It is unlabelled for an ion whose file lacks it. An alignment holds its protein, the other labelled
+    members of the family, and siblings that are in no other file. Writes {ION}_train.fa, {ION}_test.fa,
     msa/{protein}.a3m, unlabelled.fa and groups.csv.
 
     Args:
-        folder: where the files go.
-        families: families of the training files; with fewer than 7 some kinds are missing.
-        members: proteins of a family in the files that are not alignments.
-        seed: of everything.
-        test_families: families of the test files, which stand in no other.
-        unlabelled_families: families of unlabelled.fa, which stand in no other.
-        siblings: fewest and most proteins of a family that stand in alignments alone.
-        decoys: share of the letters outside motifs that are drawn from those that bind; the others have natural
-            frequencies.
-        redrawn: lowest and highest share of the letters outside motifs and core that a member draws anew. With much
-            more than the default, members are too far from each other for clustering by identity to keep them together.
+        folder: folder of the files.
+        families: number of families of the training files; with fewer than 7, some kinds are missing.
+        members: number of proteins of a family in the FASTA files.
+        seed: seed of all draws.
+        test_families: number of families of the test files.
+        unlabelled_families: number of families of unlabelled.fa.
+        siblings: fewest and most proteins of a family that are only in alignments.
+        decoys: share of the letters outside motifs that are drawn from the letters of binding residues; the others have
+            natural frequencies.
+        redrawn: lowest and highest share of the letters outside motifs and core that a member changes. With much higher
+            values, clustering by identity does not keep the members of a family together.
     """
     maker = _Maker(np.random.default_rng(seed), _frequencies(decoys), redrawn)
     numbers = count(1)
@@ -129,10 +129,10 @@ def write_families(
         for index in range(size):
             family = maker.family(f"family{next(numbers):03d}", _KINDS[index % len(_KINDS)])
             extra = 0 if part == "unlabelled" else int(maker.generator.integers(siblings[0], siblings[1] + 1))
-            found = [maker.member(family, number + 1) for number in range(members + extra)]
-            parts[part] += [(family, protein) for protein in found[:members]]
-            for query in found[:members] if part != "unlabelled" else []:
-                write_text(folder / "msa" / f"{query.name}.a3m", alignment(query, found))
+            homologs = [maker.member(family, number + 1) for number in range(members + extra)]
+            parts[part] += [(family, protein) for protein in homologs[:members]]
+            for query in homologs[:members] if part != "unlabelled" else []:
+                write_text(folder / "msa" / f"{query.name}.a3m", alignment(query, homologs))
     labelled = {part: _write_labelled(folder, part, parts[part], maker.generator) for part in ("train", "test")}
     unlabelled = "".join(f">{protein.name}\n{protein.sequence}\n" for _, protein in parts["unlabelled"])
     write_text(folder / "unlabelled.fa", unlabelled)
@@ -147,8 +147,8 @@ class _Maker(NamedTuple):
     """Draws families and members.
 
     Args:
-        generator: of everything drawn.
-        frequencies: of the letters outside motifs (20,).
+        generator: source of all draws.
+        frequencies: (20,) frequencies of the letters outside motifs.
         redrawn: as in `write_families`.
     """
 
@@ -157,33 +157,33 @@ class _Maker(NamedTuple):
     redrawn: tuple[float, float]
 
     def family(self, name: str, ions: Sequence[str]) -> Family:
-        """An ancestor of 60 to 120 letters with a motif of each ion."""
+        """Draw an ancestor of 60 to 120 letters with a motif of each ion."""
         length = int(self.generator.integers(60, 121))
         letters, bound = self._letters(length), [""] * length
         fixed, closed = self.generator.random(length) < _CORE, np.zeros(length, dtype=np.bool_)
         motifs = [_MOTIFS[ion][self.generator.integers(len(_MOTIFS[ion]))] for ion in ions]
-        # Sorted gaps without repeats: motifs stand in order, and at least one letter apart.
+        # Sorted gaps without repeats: motifs stand in order, with at least one letter between them.
         room, start, before = length - sum(map(len, motifs)), 0, 0
         gaps = sorted(map(int, self.generator.choice(room, size=len(motifs), replace=False)))
         for ion, motif, gap in zip(ions, motifs, gaps, strict=True):
             start, before = start + gap - before, gap
-            for place, letter in enumerate(motif, start):
-                closed[place], fixed[place] = True, letter != "."
-                letters[place] = letters[place] if letter == "." else letter.upper()
-                bound[place] = ion if letter.isupper() else ""
+            for column, letter in enumerate(motif, start):
+                closed[column], fixed[column] = True, letter != "."
+                letters[column] = letters[column] if letter == "." else letter.upper()
+                bound[column] = ion if letter.isupper() else ""
             start += len(motif)
         return Family(name, "".join(letters), tuple(bound), fixed, closed)
 
     def member(self, family: Family, number: int) -> Member:
-        """A copy of the ancestor in which letters have changed, come and gone."""
+        """Copy the ancestor with changed, inserted and lost letters."""
         length = len(family.ancestor)
         anew = ~family.fixed & (self.generator.random(length) < self.generator.uniform(*self.redrawn))
         lost = ~family.closed & (self.generator.random(length) < _INDEL)
         grown = ~family.closed & (self.generator.random(length) < _INDEL)
         columns = []
-        for place, (old, new) in enumerate(zip(family.ancestor, self._letters(length), strict=True)):
-            inserted = self._letters(int(self.generator.integers(1, 4))) if grown[place] else []
-            columns.append(("".join(inserted), "" if lost[place] else new if anew[place] else old))
+        for column, (old, new) in enumerate(zip(family.ancestor, self._letters(length), strict=True)):
+            inserted = self._letters(int(self.generator.integers(1, 4))) if grown[column] else []
+            columns.append(("".join(inserted), "" if lost[column] else new if anew[column] else old))
         return Member(f"{family.name}_{number}", tuple(columns))
 
     def _letters(self, length: int) -> list[str]:
@@ -199,7 +199,7 @@ def labels(family: Family, member: Member, ion: str) -> str:
 
 
 def alignment(query: Member, members: Iterable[Member]) -> str:
-    """The A3M of a protein and the other members of its family: lower case where the query has no column."""
+    """The A3M of a protein and the other members of its family; letters without a query column are lower case."""
     rows = [query, *(member for member in members if member.name != query.name)]
     return "".join(f">{row.name}\n{_aligned(row, query)}\n" for row in rows)
 
@@ -209,7 +209,7 @@ def _aligned(row: Member, query: Member) -> str:
         return query.sequence
     parts = []
     for (inserted, letter), (asked, own) in zip(row.columns, query.columns, strict=True):
-        # Letters inserted in both at one place descend from nothing common, and share no column.
+        # Letters that are inserted in both proteins have no common origin, so they share no column.
         parts += ["-" * len(asked), inserted.lower(), (letter or "-") if own else letter.lower()]
     return "".join(parts)
 
@@ -224,7 +224,7 @@ def _frequencies(decoys: float) -> NDArray[np.float64]:
 def _write_labelled(
     folder: Path, part: str, proteins: Sequence[tuple[Family, Member]], generator: np.random.Generator
 ) -> dict[str, Path]:
-    """Write a 3-line FASTA for each ion; every protein stands in at least one of them."""
+    """Write a 3-line FASTA for each ion; every protein is in at least one of them."""
     records: dict[str, list[str]] = {ion: [] for ion in IONS}
     for family, protein in proteins:
         chosen = [ion for ion in IONS if generator.random() < _KNOWN[ion in family.bound]]

@@ -1,7 +1,7 @@
-"""A generated genome with genes and binding peaks, written in the formats that labs have.
+"""Generate a genome with genes and binding peaks, in common file formats.
 
-Nothing here is biology. The background is a third-order Markov chain, so that a language model has something to learn
-everywhere; a peak holds copies of its protein's motif, so that there is something else to learn inside peaks.
+All of it is synthetic. The background is a third-order Markov chain, so a language model can learn everywhere. A peak
+holds copies of its protein's motif, so there is more to learn inside peaks.
 """
 
 from pathlib import Path
@@ -14,14 +14,14 @@ from bindtune.io.genome import reverse_complement
 from bindtune.runs.writing import write_text
 
 _LETTERS = np.frombuffer(b"ACGT", dtype=np.uint8)
-# Invented. A site is a few copies, in which some letters have changed.
+# Invented motifs. A site is a few copies with some changed letters.
 _MOTIFS = {"DEMO1": "TGCATGTAACGT", "DEMO2": "ACTAACCCGATT"}
 _CHANGED = 0.02
 _ORDER = 3
 
 
 class GenomeFiles(NamedTuple):
-    """What `write_genome` leaves in a folder."""
+    """The files that `write_genome` writes."""
 
     genome: Path
     regions: Path
@@ -58,9 +58,9 @@ def write_genome(folder: Path, *, chromosomes: int, length: int, seed: int) -> G
 
 def _background(table: NDArray[np.float64], length: int, generator: np.random.Generator) -> NDArray[np.uint8]:
     codes, state = np.empty(length, dtype=np.uint8), 0
-    for place, draw in enumerate(generator.random(length)):
+    for position, draw in enumerate(generator.random(length)):
         code = min(int(np.searchsorted(table[state], draw)), 3)
-        codes[place], state = code, (state * 4 + code) % len(table)
+        codes[position], state = code, (state * 4 + code) % len(table)
     return _LETTERS[codes]
 
 
@@ -75,21 +75,21 @@ def _gene_spans(length: int, generator: np.random.Generator) -> list[tuple[int, 
 def _plant(
     letters: NDArray[np.uint8], start: int, end: int, *, strand: str, generator: np.random.Generator
 ) -> list[tuple[int, int, str]]:
-    """Overwrite stretches of one gene with binding sites; the peaks that result."""
-    found: list[tuple[int, int, str]] = []
-    place = start + int(generator.integers(20, 300))
+    """Overwrite stretches of one gene with binding sites, and return their peaks."""
+    peaks: list[tuple[int, int, str]] = []
+    position = start + int(generator.integers(20, 300))
     while True:
         protein = str(generator.choice(list(_MOTIFS)))
         site = _site(_MOTIFS[protein], copies=int(generator.integers(3, 7)), generator=generator)
-        if place + len(site) > end:
-            return found
+        if position + len(site) > end:
+            return peaks
         written = site if strand == "+" else reverse_complement(site)
-        letters[place : place + len(site)] = np.frombuffer(written, dtype=np.uint8)
-        found.append((place, place + len(site), protein))
-        place += len(site) + int(generator.integers(150, 600))
+        letters[position : position + len(site)] = np.frombuffer(written, dtype=np.uint8)
+        peaks.append((position, position + len(site), protein))
+        position += len(site) + int(generator.integers(150, 600))
 
 
 def _site(motif: str, *, copies: int, generator: np.random.Generator) -> bytes:
     letters = np.frombuffer((motif * copies).encode("ascii"), dtype=np.uint8)
-    other = generator.choice(_LETTERS, size=len(letters))
-    return bytes(np.where(generator.random(len(letters)) < _CHANGED, other, letters))
+    replacements = generator.choice(_LETTERS, size=len(letters))
+    return bytes(np.where(generator.random(len(letters)) < _CHANGED, replacements, letters))

@@ -1,4 +1,4 @@
-"""Job A on generated data: windows from peaks, then an adaptive and a standard run that differ in nothing else."""
+"""Pretraining on generated data: windows from peaks, then an adaptive and a standard run with equal settings."""
 
 import json
 from collections.abc import Callable
@@ -16,16 +16,16 @@ from bindtune.preparation.windows import make_windows
 from bindtune.runs.names import ALL_RESULTS
 from bindtune.training.pretraining.run import pretrain
 
-_SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]  # ids 0 to 4, as DNABERT-2 has them
+_SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]  # ids 0 to 4, the same as in DNABERT-2
 
 
 def make_windows_and_model(folder: Path, *, small: bool, notify: Callable[[str], None]) -> tuple[Path, Path, Path]:
     """Generate a genome, cut its windows, train a tokenizer on them and make a random model.
 
     Args:
-        folder: where all of it goes.
-        small: enough for a smoke test instead of enough to learn from.
-        notify: is told what happens.
+        folder: output folder.
+        small: make little data, enough for a smoke test only.
+        notify: gets messages about the progress.
 
     Returns:
         The training file, the validation file and the model's folder.
@@ -44,7 +44,7 @@ def make_windows_and_model(folder: Path, *, small: bool, notify: Callable[[str],
 def _make_model(folder: Path, train: Path, *, small: bool) -> Path:
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))  # noqa: S106
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    # Short tokens: longer ones would swallow whole motifs, and leave nothing to predict from within a peak.
+    # Short tokens: a longer token could hold a whole motif, and the peak would have no other token to predict it from.
     trainer = trainers.BpeTrainer(vocab_size=256, special_tokens=_SPECIAL, show_progress=False, max_token_length=4)
     tokenizer.train_from_iterator((window.sequence for window in read_windows(train)), trainer)
     ends = [(name, _SPECIAL.index(name)) for name in ("[CLS]", "[SEP]")]
@@ -57,7 +57,7 @@ def _make_model(folder: Path, train: Path, *, small: bool) -> Path:
         num_hidden_layers=2 if small else 3,
         num_attention_heads=4,
         intermediate_size=256,
-        initializer_range=0.05,  # for so narrow a model: 0.02 is for 768
+        initializer_range=0.05,  # the model is narrow; 0.02 is for a width of 768
     )
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -66,12 +66,12 @@ def _make_model(folder: Path, train: Path, *, small: bool) -> Path:
 
 
 def run_pretraining(folder: Path, *, notify: Callable[[str], None], small: bool = False) -> str:
-    """Train an adaptive and a standard run in `folder` and set their losses beside each other.
+    """Train an adaptive and a standard run in `folder`, and return a table of their losses.
 
     Args:
-        folder: where data and runs go.
-        notify: is told what happens.
-        small: just enough to see that everything runs.
+        folder: folder of data and runs.
+        notify: gets messages about the progress.
+        small: train little, just to see that everything runs.
     """
     train, validation, model = make_windows_and_model(folder, small=small, notify=notify)
     steps = 8 if small else 160
@@ -105,7 +105,7 @@ _ROWS = {
 def _table(results: dict[str, dict[str, float]]) -> str:
     lines = [f"{'generated data, one seed each':32s}" + "".join(f"{name:>12s}" for name in results)]
     for label, key in _ROWS.items():
-        lines.append(f"{label:32s}" + "".join(f"{found[key]:12.4f}" for found in results.values()))
+        lines.append(f"{label:32s}" + "".join(f"{figures[key]:12.4f}" for figures in results.values()))
     lines.append(
         "Losses are of the same validation windows under the same uniform masks. Nothing follows for real data."
     )

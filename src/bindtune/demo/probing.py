@@ -10,13 +10,13 @@ _PROTEIN, _NAME = "DEMO1", 3
 
 
 def run_probe(pretraining: Path, folder: Path, *, notify: Callable[[str], None], small: bool = False) -> str:
-    """Compare the adaptive run with the model that it began with, and return the table.
+    """Compare the adaptive run with its base model, and return the table.
 
     Args:
         pretraining: folder of the demo's pretraining, with its genome, model and runs.
-        folder: where the probe goes.
-        notify: is told what happens.
-        small: just enough to see that everything runs.
+        folder: output folder of the probe.
+        notify: gets messages about the progress.
+        small: compute little, just to see that everything runs.
     """
     genome = pretraining / "genome"
     peaks = folder.with_name(f"{folder.name}-{_PROTEIN}.bed")

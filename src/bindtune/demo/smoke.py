@@ -1,4 +1,4 @@
-"""The smoke test of both jobs: pretraining on the user's windows and model or generated ones, binding on the latter."""
+"""The smoke test of both jobs: pretraining on the user's or generated windows, binding sites on generated proteins."""
 
 import tempfile
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from bindtune.training.pretraining.smoke import smoke
 def run_smoke(
     train_file: Path | None, model_name_or_path: str | None, *, out: Path | None, notify: Callable[[str], None]
 ) -> bool:
-    """Run every check, tell its figures, and say whether all of them passed.
+    """Run every check, report its figures, and return whether all checks passed.
 
     Raises:
         ConfigError: `out` is not empty, or another process writes into it.

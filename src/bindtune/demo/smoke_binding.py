@@ -1,4 +1,4 @@
-"""The smoke test of binding sites: a small E1 gets adapters, learns in two folds, is joined, exported, and predicts."""
+"""The smoke test of binding sites: train a small E1 with adapters in two folds, merge, export and predict."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -28,11 +28,11 @@ _IONS = ("ZN", "CA")
 
 
 def smoke_binding(folder: Path, *, notify: Callable[[str], None]) -> Iterator[Check]:
-    """Run the checks one after the other, each on what the one before left.
+    """Run the checks one after the other; each uses the files of the check before.
 
     Args:
-        folder: for everything that is made.
-        notify: is told what happens.
+        folder: output folder.
+        notify: gets messages about the progress.
     """
     notify("making generated proteins and a small E1")
     proteins = write_families(folder / "proteins", families=7, members=2, seed=1, siblings=(3, 5))
@@ -56,7 +56,7 @@ def smoke_binding(folder: Path, *, notify: Callable[[str], None]) -> Iterator[Ch
 
 
 def _adapters(config: BindingConfig) -> Check:
-    """Whether fresh adapters are neutral, live, and learn first in B."""
+    """Whether new adapters are neutral, live, and learn first in B."""
     try:
         text = check_adapters(config)
     except CheckError as error:
@@ -65,7 +65,7 @@ def _adapters(config: BindingConfig) -> Check:
 
 
 def _run(config: BindingConfig) -> Check:
-    """Train both folds apart, join them, and look at what was predicted out of fold."""
+    """Train both folds separately, join them, and check the out-of-fold predictions."""
     run = config.training.output_dir
     for fold in (1, 2):
         cross_validate(config, fold=fold)  # the second one joins them
@@ -81,7 +81,7 @@ def _run(config: BindingConfig) -> Check:
 
 @torch.no_grad()
 def _learned(config: BindingConfig, merged: Path) -> Check:
-    """Whether trained adapters count, and count as much where they are merged into the encoder."""
+    """Whether trained adapters have an effect, and the same effect after they are merged into the encoder."""
     fold = fold_folder(config.training.output_dir, 1)
     encoder = load_lora_checkpoint(fold)._original_model
     export_run(fold, merged)
@@ -90,7 +90,7 @@ def _learned(config: BindingConfig, merged: Path) -> Check:
     inputs = {name: batch[name] for name in IDS}
     change = adapter_effect(encoder, inputs)
     apart = float((whole.encode(**inputs) - encoder.encode(**inputs)).abs().max())
-    # Sums of W + B A are rounded once more than those of W and of B A: far less than any adapter that counts.
+    # Merged weights W + B A are rounded once more. This changes far less than a trained adapter does.
     passed = change > 0 and apart < 0.01 * change
     detail = f"adapters change hidden states by up to {change:.3g}; merged weights give the same up to {apart:.2g}"
     return Check("adapted weights", passed, detail)
@@ -101,7 +101,7 @@ def _prediction(config: BindingConfig, fasta: Path, out: Path) -> Check:
     predict(build(PredictConfig, {"run": config.training.output_dir, "fasta": fasta, "out": out}))
     residues = sum(len(protein.sequence) for protein in read_proteins(fasta))
     probabilities = pq.read_table(out / PREDICTIONS)["probability"].to_numpy()
-    fits = bool(((probabilities >= 0) & (probabilities <= 1)).all())  # what is not finite is in no order
+    fits = bool(((probabilities >= 0) & (probabilities <= 1)).all())  # false for nan too
     passed = fits and len(probabilities) == residues * len(_IONS)
     detail = (
         f"{len(probabilities):,} probabilities of {residues:,} residues, {'all' if fits else 'not all'} from 0 to 1"

@@ -1,4 +1,4 @@
-"""A small Profluent-E1 with random weights: the released models' shape in little."""
+"""A small Profluent-E1 with random weights and the structure of the released models."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ def make_tiny_e1(folder: Path, seed: int) -> Path:
     """Write a random E1 with its masked-LM head to `folder`.
 
     Args:
-        folder: where config.json and model.safetensors go.
-        seed: of the weights.
+        folder: folder of config.json and model.safetensors.
+        seed: seed of the weights.
 
     Returns:
         The folder.
@@ -22,7 +22,7 @@ def make_tiny_e1(folder: Path, seed: int) -> Path:
 
 
 def tiny_e1(seed: int) -> E1ForMaskedLM:
-    """A random E1 with its masked-LM head, the same for the same seed."""
+    """A random E1 with its masked-LM head; the same seed gives the same weights."""
     config = E1Config(
         hidden_size=64,
         intermediate_size=192,
@@ -35,7 +35,7 @@ def tiny_e1(seed: int) -> E1ForMaskedLM:
         rope_theta_within_seq=10_000.0,
         rope_theta_global=500_000.0,
         max_num_sequences=64,
-        initializer_range=0.1,  # for so narrow a model: 0.02 is for a width of 1,024 and more
+        initializer_range=0.1,  # the model is narrow; 0.02 is for a width of 1,024 and more
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)

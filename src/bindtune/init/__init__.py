@@ -1,1 +1,1 @@
-"""Files to begin with: commented settings and job scripts, which `bindtune init` writes."""
+"""Starter files that `bindtune init` writes: commented settings and job scripts."""

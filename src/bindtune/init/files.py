@@ -1,4 +1,4 @@
-"""What `bindtune init` can write, and how it is written."""
+"""Write the starter files of `bindtune init`."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ def _settings(command: str) -> dict[str, str]:
 
 
 def _carried(folder: str) -> dict[str, str]:
-    """The files of a folder beside this module."""
+    """The files of a folder of this package."""
     return {file.name: file.read_text(encoding="utf-8") for file in (files("bindtune.init") / folder).iterdir()}
 
 
@@ -28,21 +28,21 @@ KINDS: Mapping[str, Callable[[], Mapping[str, str]]] = {
     "slurm": partial(_carried, "slurm"),
     "accelerate": partial(_carried, "accelerate"),
 }
-"""What can be written: the text of each file by its name."""
+"""The kinds of starter files; each gives the text of its files by name."""
 
 
 def write_files(kind: str, folder: Path) -> list[Path]:
-    """Write files to begin with, all of them or none.
+    """Write the starter files of a kind, all of them or none.
 
     Args:
         kind: one of `KINDS`.
-        folder: where they go; made where it is missing.
+        folder: output folder; it is made if it is missing.
 
     Returns:
         The files.
 
     Raises:
-        ConfigError: there is no such kind, or a file is there already.
+        ConfigError: there is no such kind, or a file exists already.
         OSError: a file cannot be written.
     """
     if kind not in KINDS:

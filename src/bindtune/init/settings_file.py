@@ -1,4 +1,4 @@
-"""A commented settings file, made from a settings model: every setting with its help, default and choices."""
+"""Make a commented settings file from a settings model: every setting with its help, default and choices."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -25,13 +25,13 @@ An editor with a YAML language server completes and checks this file once you ru
 
 
 def settings_file(command: str) -> str:
-    """The text of a YAML file of settings to begin with.
+    """The text of a starter settings file in YAML.
 
     Args:
         command: a command in `STARTERS`.
 
     Raises:
-        ConfigError: the command takes no file of settings.
+        ConfigError: the command takes no settings file.
     """
     model, starter = settings_of(command), STARTERS[command]
     override = "training.seed=2" if any("." in name for name in starter.choices) else "--seed 2"
@@ -42,7 +42,7 @@ def settings_file(command: str) -> str:
 
 
 def _settings(model: type[Settings], choices: Mapping[str, Choice], *, sign: str = "") -> Iterator[str]:
-    """Lines of all settings; those without a choice begin with '#', as all do where `sign` says so."""
+    """Lines of all settings. Settings without a choice begin with '#'; with `sign` '#', all do."""
     for name, field in model.model_fields.items():
         section = section_of(field.annotation)
         inside = {key.removeprefix(f"{name}."): choice for key, choice in choices.items() if key.startswith(f"{name}.")}
@@ -63,7 +63,7 @@ def _settings(model: type[Settings], choices: Mapping[str, Choice], *, sign: str
 
 
 def _about(field: FieldInfo, choice: Choice) -> str:
-    """What is to be said of a setting that the file sets."""
+    """The comment of a setting that the file sets."""
     own = choice.value is DEFAULT or choice.fill_in or field.is_required()
     differs = not own and choice.value != _default(field)
     parts = [
@@ -75,7 +75,7 @@ def _about(field: FieldInfo, choice: Choice) -> str:
 
 
 def _choices(annotation: Any) -> str:
-    """The values that a setting can have, where they are few."""
+    """The values of a setting, if it has only a few."""
     for kind in (annotation, *get_args(annotation)):
         if get_origin(kind) is Literal:
             return f"One of: {', '.join(map(str, get_args(kind)))}."
@@ -90,7 +90,7 @@ def _default(field: FieldInfo) -> Any:
 
 
 def _yaml(value: Any) -> str:
-    from bindtune.yaml_json import write_value  # here: --help comes without PyYAML
+    from bindtune.yaml_json import write_value  # here, so that --help does not import PyYAML
 
     return write_value(value)
 

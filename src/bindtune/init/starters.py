@@ -1,21 +1,21 @@
-"""The settings that a file of `bindtune init` sets, beside the defaults: one table for all such files."""
+"""The table of settings that the starter files of `bindtune init` set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 DEFAULT = object()
-"""The value is the setting's own default."""
+"""Use the setting's default."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A setting that the file sets.
+    """A setting of a starter file.
 
     Args:
-        value: what it is set to, or DEFAULT.
-        note: why, or how to fill it in; a sentence.
-        fill_in: the user has to look at it.
+        value: the value, or DEFAULT.
+        note: a sentence with the reason, or with advice how to fill it in.
+        fill_in: whether the user must check the value.
     """
 
     value: Any = DEFAULT
@@ -25,11 +25,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Starter:
-    """A settings file to begin with.
+    """A starter settings file.
 
     Args:
         choices: the settings that it sets, by name (`section.key` in a section).
-        notes: sentences for the head of the file.
+        notes: sentences at the top of the file.
     """
 
     choices: Mapping[str, Choice]
@@ -129,4 +129,4 @@ _SITES = Starter(
 )
 
 STARTERS = {"pretrain": _PRETRAIN, "train": _TRAIN, "windows": _WINDOWS, "probe": _PROBE, "sites": _SITES}
-"""The settings file of each command that has one to begin with."""
+"""The starter settings file of each command that has one."""
