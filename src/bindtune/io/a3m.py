@@ -187,8 +187,8 @@ def _record(path: Path | str, name: str, line: int, parts: list[bytes], *, annot
 def _checked(path: Path | str, number: int, line: bytes) -> bytes:
     odd = line.translate(None, _ALLOWED)
     if odd:
-        place = line.index(odd[:1]) + 1
-        raise InputError(path, number, f"{_shown(odd[:1])} at column {place}, expected a letter, '-', '.' or '*'")
+        column = line.index(odd[:1]) + 1
+        raise InputError(path, number, f"{_shown(odd[:1])} at column {column}, expected a letter, '-', '.' or '*'")
     return line
 
 

@@ -93,7 +93,7 @@ def _matrices(listed: Any) -> dict[str, tuple[Floats, Floats]]:
         [[listed[f"matrix[{i}][{j}]"].as_array(float) for j in (1, 2, 3)] for i in (1, 2, 3)]
     ).transpose(2, 0, 1)
     shift = np.stack([listed[f"vector[{i}]"].as_array(float) for i in (1, 2, 3)], axis=-1)
-    return {name: (rotation[place], shift[place]) for place, name in enumerate(names)}
+    return {name: (rotation[index], shift[index]) for index, name in enumerate(names)}
 
 
 def pdb_copies(lines: Sequence[str], assembly: str) -> tuple[Copy, ...]:

@@ -93,13 +93,13 @@ class _Shape(NamedTuple):
     Args:
         width: columns.
         names: of the values.
-        places: column of each value, from 0.
+        columns: column of each value, from 0.
         named: the values whose columns the user named.
     """
 
     width: int
     names: tuple[str, ...]
-    places: tuple[int, ...]
+    columns: tuple[int, ...]
     named: Collection[str]
 
 
@@ -122,7 +122,7 @@ def _shape(
             raise InputError(path, line, f"{problem}; where more follow, name the format with --peak-format")
     _check_width(path, line, width=width, kind=kind)
     columns = _VALUES[kind] | (_SUMMITS.get(kind, {}) if summits else {})
-    values = {name: place for name, place in columns.items() if numbers and place < width}
+    values = {name: column for name, column in columns.items() if numbers and column < width}
     for name, column in named.items():
         if column > width:
             raise InputError(
@@ -156,8 +156,8 @@ def _add_row(columns: IntervalColumns, path: Path, *, number: int, fields: list[
         raise InputError(path, number, f"{len(fields)} columns, where the first line has {shape.width}")
     span, strand = _span(path, number, fields=fields), _strand(path, number, fields=fields)
     values = [
-        _value(path, number, fields=fields, place=place, named=name if name in shape.named else None)
-        for name, place in zip(shape.names, shape.places, strict=True)
+        _value(path, number, fields=fields, column=column, named=name if name in shape.named else None)
+        for name, column in zip(shape.names, shape.columns, strict=True)
     ]
     columns.add(fields[0], span, strand=strand, line=number, values=values)
 
@@ -171,7 +171,7 @@ def _add_regular(columns: IntervalColumns, lines: list[str], *, first: int, shap
     text = "\n".join(lines)
     if lines[0].count("\t") != shape.width - 1 or any(mark in text for mark in _ARROW_ALONE):
         return False
-    kinds = {f"f{place}": pa.float64() for place in shape.places}
+    kinds = {f"f{number}": pa.float64() for number in shape.columns}
     kinds |= {"f0": _WORDS, "f1": pa.int64(), "f2": pa.int64()} | ({"f5": _WORDS} if shape.width > 5 else {})
     try:
         table = csv.read_csv(
@@ -182,7 +182,7 @@ def _add_regular(columns: IntervalColumns, lines: list[str], *, first: int, shap
         ).combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowKeyError):
         return False
-    start, end, *values = (table[name].to_numpy() for name in ("f1", "f2", *(f"f{place}" for place in shape.places)))
+    start, end, *values = (table[name].to_numpy() for name in ("f1", "f2", *(f"f{number}" for number in shape.columns)))
     names, chrom = _words(table["f0"])
     letters, side = _words(table["f5"]) if shape.width > 5 else (["."], np.zeros(len(lines), np.int64))
     odd_name = any(not name or name.isspace() or name[0] == "#" or name in _HEADERS for name in names)
@@ -254,8 +254,8 @@ def _strand(path: Path, line: int, *, fields: list[str]) -> int:
     return strand
 
 
-def _value(path: Path, line: int, *, fields: list[str], place: int, named: str | None) -> float:
-    text = fields[place]
+def _value(path: Path, line: int, *, fields: list[str], column: int, named: str | None) -> float:
+    text = fields[column]
     if text == ".":
         return math.nan
     try:
@@ -264,5 +264,5 @@ def _value(path: Path, line: int, *, fields: list[str], place: int, named: str |
         value = math.nan
     if not math.isfinite(value):
         reason = f"; {_option(named)} says that the {named} stands there" if named else ""
-        raise InputError(path, line, f"column {place + 1} is not a number: {text[:50]!r}{reason}")
+        raise InputError(path, line, f"column {column + 1} is not a number: {text[:50]!r}{reason}")
     return value

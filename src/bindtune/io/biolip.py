@@ -104,11 +104,11 @@ def _site(line: int, cells: list[str]) -> AnnotatedSite:
         raise ValueError(f"column 1: expected an entry of the PDB, found {structure[:40]!r}")
     if not sequence or ODD_LETTER.search(sequence):
         raise ValueError(f"column {len(cells)}: expected a sequence of letters, found {sequence[:40]!r}")
-    authors, places = _residues(cells[7], column=8), _residues(cells[8], column=9)
-    if [letter for letter, _ in authors] != [letter for letter, _ in places]:
+    authors, positions = _residues(cells[7], column=8), _residues(cells[8], column=9)
+    if [letter for letter, _ in authors] != [letter for letter, _ in positions]:
         raise ValueError("columns 8 and 9 do not name the same residues")
     residues = []
-    for (letter, number), (_, text) in zip(authors, places, strict=True):
+    for (letter, number), (_, text) in zip(authors, positions, strict=True):
         position = int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else 0
         if not 0 < position <= len(sequence) or sequence[position - 1] != letter.upper():
             raise ValueError(f"column 9: {letter}{text} is not in the sequence of {len(sequence)} residues")
@@ -119,15 +119,15 @@ def _site(line: int, cells: list[str]) -> AnnotatedSite:
 
 
 def _residues(cell: str, *, column: int) -> list[tuple[str, str]]:
-    found = []
+    residues = []
     for word in cell.split():
         parts = _RESIDUE.fullmatch(word)
         if parts is None:
             raise ValueError(f"column {column}: expected residues such as H94, found {word[:40]!r}")
-        found.append((parts[1], parts[2]))
-    if not found:
+        residues.append((parts[1], parts[2]))
+    if not residues:
         raise ValueError(f"column {column} names no residue")
-    return found
+    return residues
 
 
 def _resolution(cell: str) -> float | None:

@@ -209,8 +209,8 @@ def _from_atoms(chain: str, component: Text, position: Ints) -> Polymer:
     if length > _MOST_RESIDUES:
         raise ValueError(f"label_seq_id {length:,} is too large")
     letters = ["X"] * length
-    for place, code in zip(position.tolist(), component.tolist(), strict=True):
-        letters[place] = residue_letter(code)
+    for index, code in zip(position.tolist(), component.tolist(), strict=True):
+        letters[index] = residue_letter(code)
     return Polymer(chain, "".join(letters), from_atoms=True)
 
 

@@ -76,7 +76,7 @@ def pdb_entry(name: str, lines: Sequence[str], *, assembly: str | None) -> Entry
             method.strip() for line in lines if line.startswith("EXPDTA") for method in line[10:79].split(";")
             if method.strip()
         ),
-        resolution=next((float(found[1]) for line in lines if (found := _RESOLUTION.match(line))), None),
+        resolution=next((float(match[1]) for line in lines if (match := _RESOLUTION.match(line))), None),
         models=max(models, 1),
         polymers=polymers,
         atoms=atoms.take((element != "H") & (element != "D")),
@@ -93,7 +93,7 @@ def _atoms(lines: Sequence[str]) -> tuple[Any, NDArray[np.bool_]]:
         parsed = file.get_structure(model=1, altloc="all", extra_fields=["occupancy"])
     if not np.isfinite(parsed.coord).all():
         raise ValueError("a coordinate is not finite")
-    end = next((place for place, line in enumerate(lines) if line.startswith("ENDMDL")), len(lines))
+    end = next((number for number, line in enumerate(lines) if line.startswith("ENDMDL")), len(lines))
     ended: set[str] = set()
     before: list[bool] = []
     has_end = any(line.startswith("TER") for line in lines[:end])
@@ -173,13 +173,13 @@ def _polymers(
             continue
         if codes is None:
             residues = [each for each in residues if each.code in modified or is_amino_acid(each.code)]
-            listed, places = [each.code for each in residues], np.arange(len(residues))
+            listed, indices = [each.code for each in residues], np.arange(len(residues))
         else:
-            places = place_residues(codes, [each.code for each in residues], [each.number for each in residues])
+            indices = place_residues(codes, [each.code for each in residues], [each.number for each in residues])
         letters = "".join(_letter(code, modified) for code in listed)
-        for residue, place in zip(residues, places.tolist(), strict=True):
-            if place >= 0:
-                polymer[residue.atoms], position[residue.atoms] = len(polymers), place
+        for residue, index in zip(residues, indices.tolist(), strict=True):
+            if index >= 0:
+                polymer[residue.atoms], position[residue.atoms] = len(polymers), index
         polymers.append(Polymer(name, letters, from_atoms=codes is None))
     return tuple(polymers), polymer, position
 
@@ -213,8 +213,8 @@ def place_residues(sequence: Sequence[str], codes: Sequence[str], numbers: Seque
         >>> place_residues(["GLY", "ALA", "GLY", "SER"], ["GLY", "SER"], ["3", "4"])
         array([2, 3])
     """
-    shown = np.array([int(found[1]) if (found := _NUMBER.fullmatch(text)) else 0 for text in numbers], np.int64)
-    inserted = np.array([bool((found := _NUMBER.fullmatch(text)) and found[2]) for text in numbers], bool)
+    shown = np.array([int(match[1]) if (match := _NUMBER.fullmatch(text)) else 0 for text in numbers], np.int64)
+    inserted = np.array([bool((match := _NUMBER.fullmatch(text)) and match[2]) for text in numbers], bool)
     listed, own = np.array(sequence, dtype=np.str_), np.array(codes, dtype=np.str_)
     if not len(own):
         return np.empty(0, np.int64)
@@ -231,10 +231,10 @@ def place_residues(sequence: Sequence[str], codes: Sequence[str], numbers: Seque
 def _offset(listed: Text, own: Text, shown: Ints) -> int:
     """The number of the residue at place 0 with which most residues are in place."""
     votes: dict[int, int] = defaultdict(int)
-    places: dict[str, Ints] = {code: np.flatnonzero(listed == code) for code in np.unique(own).tolist()}
+    positions: dict[str, Ints] = {code: np.flatnonzero(listed == code) for code in np.unique(own).tolist()}
     for code, number in zip(own.tolist(), shown.tolist(), strict=True):
-        for place in places[code].tolist():
-            votes[number - place] += 1
+        for position in positions[code].tolist():
+            votes[number - position] += 1
     return max(votes, key=lambda each: (votes[each], -abs(each))) if votes else 0
 
 
@@ -265,7 +265,7 @@ def _aligned(listed: Text, own: Text, shown: Ints, inserted: NDArray[np.bool_], 
         after[1:] = np.maximum(after[1:], stray[1:])
         after[0] = before[0] - _STRAY
         before = after
-    places = np.full(count, -1, np.int64)
+    positions = np.full(count, -1, np.int64)
     end = int(np.argmax(before))
     for row in range(count - 1, -1, -1):
         if end == 0:
@@ -273,8 +273,10 @@ def _aligned(listed: Text, own: Text, shown: Ints, inserted: NDArray[np.bool_], 
         origin_place = int(came[row, end - 1])
         if origin_place == -2:
             continue
-        places[row] = end - 1
+        positions[row] = end - 1
         end = origin_place
-    wrong = np.array([place >= 0 and listed[place] != code for place, code in zip(places, own, strict=True)])
-    places[wrong & (np.array([places[i] != shown[i] - offset for i in range(count)]))] = -1
-    return places
+    wrong = np.array(
+        [position >= 0 and listed[position] != code for position, code in zip(positions, own, strict=True)]
+    )
+    positions[wrong & (np.array([positions[i] != shown[i] - offset for i in range(count)]))] = -1
+    return positions

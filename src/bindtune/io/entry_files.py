@@ -42,8 +42,8 @@ def entry_name(path: Path) -> str | None:
     if suffix is None or len(plain) == len(suffix):
         return None
     stem = plain[: -len(suffix)]
-    found = _PDB_ID.fullmatch(stem)
-    return found[1].lower() if found else stem
+    match = _PDB_ID.fullmatch(stem)
+    return match[1].lower() if match else stem
 
 
 def read_entry(path: Path, *, assembly: str | None = None) -> Entry:

@@ -134,8 +134,8 @@ def _next_header(handle: BinaryIO) -> bytes | None:
     return b""
 
 
-def _byte(handle: BinaryIO, place: int) -> bytes:
-    handle.seek(place)
+def _byte(handle: BinaryIO, offset: int) -> bytes:
+    handle.seek(offset)
     return handle.read(1)
 
 

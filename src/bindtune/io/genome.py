@@ -119,15 +119,15 @@ def _check_two_bit(path: Path) -> None:
             raise InputError(path, None, f"2bit that {kind}; little-endian files of version 0 are read, {advice}")
         if not count or count * _LEAST_ENTRY > size:
             raise InputError(path, None, f"damaged 2bit file: it is of {size:,} bytes and holds {count:,} sequences")
-        places: dict[str, int] = {}
+        offsets: dict[str, int] = {}
         for _ in range(count):
             name = handle.read(handle.read(1)[0] if handle.tell() < size else 0).decode("latin-1")
-            if not (name.isascii() and name.isprintable() and name) or name in places:
+            if not (name.isascii() and name.isprintable() and name) or name in offsets:
                 raise InputError(path, None, f"damaged 2bit file: {name!r} comes twice or is no name of a sequence")
-            (places[name],) = _words(path, handle, 1).tolist()
+            (offsets[name],) = _words(path, handle, 1).tolist()
         described = 0
-        for name, place in places.items():
-            handle.seek(place)
+        for name, offset in offsets.items():
+            handle.seek(offset)
             length, unknown = _words(path, handle, 2).tolist()
             starts, sizes = _words(path, handle, 2 * unknown).astype(np.int64).reshape(2, unknown)
             (masked,) = _words(path, handle, 1).tolist()

@@ -82,7 +82,7 @@ def _records(path: Path, problems: Problems) -> Iterator[list[_Line]]:
             continue
         if text.startswith(">"):
             check_header_end(path, number, text)
-            _note_missing(record, problems, found=f"the next header in line {number}")
+            _note_missing(record, problems, successor=f"the next header in line {number}")
             record, stray = [_Line(number, text)], False
         elif record:
             record.append(_Line(number, text))
@@ -92,10 +92,10 @@ def _records(path: Path, problems: Problems) -> Iterator[list[_Line]]:
         elif not stray:
             stray = True
             problems.add(number, f"expected '>' and an id, found {text[:_SHOWN]!r}")
-    _note_missing(record, problems, found="the end of the file")
+    _note_missing(record, problems, successor="the end of the file")
 
 
-def _note_missing(record: list[_Line], problems: Problems, *, found: str) -> None:
+def _note_missing(record: list[_Line], problems: Problems, *, successor: str) -> None:
     if not record:
         return
     head = record[0]
@@ -105,7 +105,7 @@ def _note_missing(record: list[_Line], problems: Problems, *, found: str) -> Non
         missing = "the sequence is"
     else:
         missing = "the label line is"
-    problems.add(head.number, f"{_id(head.text)!r}: {missing} missing, found {found}")
+    problems.add(head.number, f"{_id(head.text)!r}: {missing} missing, found {successor}")
 
 
 def _parse(lines: list[_Line], problems: Problems) -> LabelledProtein | None:

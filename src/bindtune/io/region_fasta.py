@@ -33,7 +33,7 @@ class RegionFasta:
         columns = IntervalColumns()
         for line, header, letters in _records(path):
             name, span, strand = _parse_header(path, line, header=header)
-            _check_length(path, line, found=len(letters), span=span)
+            _check_length(path, line, length=len(letters), span=span)
             columns.add(name, span, strand=strand, line=line)
         self.regions: Intervals = columns.freeze(path)
         if not len(self.regions):
@@ -97,9 +97,9 @@ def _parse_header(path: Path, line: int, *, header: str) -> tuple[str, tuple[int
     return match["chrom"], (start, end), STRANDS[match["strand"] or "."]
 
 
-def _check_length(path: Path, line: int, *, found: int, span: tuple[int, int]) -> None:
+def _check_length(path: Path, line: int, *, length: int, span: tuple[int, int]) -> None:
     expected = span[1] - span[0]
-    if found == expected:
+    if length == expected:
         return
-    hint = "; headers count from 0, `samtools faidx` writes them counting from 1" if found == expected + 1 else ""
-    raise InputError(path, line, f"the header says {expected} letters, the sequence has {found}{hint}")
+    hint = "; headers count from 0, `samtools faidx` writes them counting from 1" if length == expected + 1 else ""
+    raise InputError(path, line, f"the header says {expected} letters, the sequence has {length}{hint}")

@@ -137,8 +137,8 @@ def map_residues(letters: str, sequence: str) -> Mapped:
     both = best.trace[(best.trace >= 0).all(axis=1)]
     positions = np.full(len(letters), -1, np.int64)
     positions[both[:, 0]] = both[:, 1]
-    letter_pairs = [(letters[own], sequence[other]) for own, other in both.tolist() if letters[own] != _UNKNOWN]
-    same = sum(one == other for one, other in letter_pairs)
+    letter_pairs = [(letters[row], sequence[column]) for row, column in both.tolist() if letters[row] != _UNKNOWN]
+    same = sum(own == listed for own, listed in letter_pairs)
     return Mapped(positions, same / max(len(letter_pairs), 1), len(both) / len(letters))
 
 

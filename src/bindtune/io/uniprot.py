@@ -80,9 +80,9 @@ def ligand_elements(ligand: str) -> tuple[str, ...]:
         >>> ligand_elements("heme b"), ligand_elements("a divalent metal cation"), ligand_elements("NAD(+)")
         ((), (), ())
     """
-    found = [_ION.fullmatch(part) for part in _BETWEEN.split(ligand.strip())]
-    symbols = [match[1].upper() for match in found if match is not None]
-    if len(symbols) < len(found) or not set(symbols) <= METALS:
+    matches = [_ION.fullmatch(part) for part in _BETWEEN.split(ligand.strip())]
+    symbols = [match[1].upper() for match in matches if match is not None]
+    if len(symbols) < len(matches) or not set(symbols) <= METALS:
         return ()
     return tuple(dict.fromkeys(symbols))
 
@@ -190,39 +190,39 @@ def _flat(path: Path) -> Iterator[UniProtEntry]:
 
 
 def _tsv(path: Path) -> Iterator[UniProtEntry]:
-    places: Mapping[str, int] | None = None
+    columns: Mapping[str, int] | None = None
     width = 0
     for number, line in numbered_lines(path):
         if not line.strip():
             continue
         cells = line.split("\t")
-        if places is None:
+        if columns is None:
             missing = [name for name in _COLUMNS if name not in cells]
             if missing:
                 raise InputError(path, number, f"lacks the column {' and '.join(missing)}")
-            places, width = {name: cells.index(name) for name in _COLUMNS}, len(cells)
+            columns, width = {name: cells.index(name) for name in _COLUMNS}, len(cells)
             continue
         if len(cells) != width:
             raise InputError(path, number, f"expected {width} columns, found {len(cells)}")
-        accession, sequence, features = (cells[places[name]].strip() for name in _COLUMNS)
+        accession, sequence, features = (cells[columns[name]].strip() for name in _COLUMNS)
         yield _entry(path, number, accession, sequence, _cell_features(path, number, features))
 
 
 def _cell_features(path: Path, line: int, cell: str) -> list[Feature]:
     features: list[tuple[str, dict[str, str]]] = []
-    place = 0
-    while place < len(cell):
-        found = _CELL.match(cell, place)
-        if found is None or (found[1] is None and not features):
+    position = 0
+    while position < len(cell):
+        match = _CELL.match(cell, position)
+        if match is None or (match[1] is None and not features):
             raise InputError(
-                path, line, f"column Binding site: expected BINDING and qualifiers, found {cell[place:][:40]!r}"
+                path, line, f"column Binding site: expected BINDING and qualifiers, found {cell[position:][:40]!r}"
             )
-        if found[1] is not None:
-            features.append((found[1], {}))
+        if match[1] is not None:
+            features.append((match[1], {}))
         else:
-            features[-1][1].setdefault(found[2], found[3])
-        place = found.end()
-    return [_feature(path, line, where, named) for where, named in features]
+            features[-1][1].setdefault(match[2], match[3])
+        position = match.end()
+    return [_feature(path, line, where, qualifiers) for where, qualifiers in features]
 
 
 def _json(path: Path) -> Iterator[UniProtEntry]:
@@ -271,32 +271,32 @@ def _json_entry(path: Path, number: int, content: Any) -> UniProtEntry:
 
 
 def _json_feature(number: int, feature: Any) -> Feature:
-    place, ligand = feature["location"], feature.get("ligand", {})
-    start, end = (_json_position(place[side]) for side in ("start", "end"))
-    isoform, part = str(place.get("sequence") or ""), str(feature.get("ligandPart", {}).get("name", ""))
+    location, ligand = feature["location"], feature.get("ligand", {})
+    start, end = (_json_position(location[side]) for side in ("start", "end"))
+    isoform, part = str(location.get("sequence") or ""), str(feature.get("ligandPart", {}).get("name", ""))
     return Feature(number, start, end, isoform, str(ligand.get("name", "")), part, str(ligand.get("label", "")))
 
 
-def _json_position(place: Mapping[str, Any]) -> int | None:
-    value = place.get("value")
-    exact = place.get("modifier", "EXACT") == "EXACT" and isinstance(value, int) and not isinstance(value, bool)
+def _json_position(position: Mapping[str, Any]) -> int | None:
+    value = position.get("value")
+    exact = position.get("modifier", "EXACT") == "EXACT" and isinstance(value, int) and not isinstance(value, bool)
     return value if exact else None
 
 
-def _feature(path: Path, line: int, where: str, named: Mapping[str, str]) -> Feature:
-    found = _LOCATION.fullmatch(where)
-    if found is None or not (found[2] or found[3]):
-        raise InputError(path, line, f"expected a position such as 94 or 94..97, found {where[:40]!r}")
-    start = _position(found[2])
-    end = start if found[3] is None else _position(found[3])
+def _feature(path: Path, line: int, location: str, qualifiers: Mapping[str, str]) -> Feature:
+    match = _LOCATION.fullmatch(location)
+    if match is None or not (match[2] or match[3]):
+        raise InputError(path, line, f"expected a position such as 94 or 94..97, found {location[:40]!r}")
+    start = _position(match[2])
+    end = start if match[3] is None else _position(match[3])
     return Feature(
         line,
         start,
         end,
-        found[1] or "",
-        named.get("ligand", ""),
-        named.get("ligand_part", ""),
-        named.get("ligand_label", ""),
+        match[1] or "",
+        qualifiers.get("ligand", ""),
+        qualifiers.get("ligand_part", ""),
+        qualifiers.get("ligand_label", ""),
     )
 
 

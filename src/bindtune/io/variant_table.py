@@ -49,7 +49,7 @@ def read_variant_table(path: Path) -> Iterator[VariantRecord]:
             continue
         if text.startswith("#"):
             continue
-        places = places or {name: place for place, name in enumerate(_COLUMNS)}
+        places = places or {name: column for column, name in enumerate(_COLUMNS)}
         if len(cells) <= max(places.values()):
             expected = ", ".join(_COLUMNS)
             raise InputError(path, line, f"expected the columns {expected}, found {len(cells)} columns")
@@ -99,15 +99,15 @@ def read_substitutions(path: Path, *, parent: str, unit: str) -> Iterator[Substi
             if match is None:
                 raise InputError(path, line, f"'{part[:40]}', expected a substitution such as A24G")
             old, new = match[1], match[3]
-            place = int(match[2][:_MOST_DIGITS])
-            if place > len(parent):
+            position = int(match[2][:_MOST_DIGITS])
+            if position > len(parent):
                 raise InputError(path, line, f"'{part[:40]}': the parent has {len(parent)} {unit}s")
-            if place in places:
-                raise InputError(path, line, f"'{text[:40]}': {unit} {place} is substituted twice")
-            places.add(place)
-            if parent[place - 1] != old:
-                raise InputError(path, line, f"'{part}': {unit} {place} of the parent is {parent[place - 1]}")
-            letters[place - 1] = new
+            if position in places:
+                raise InputError(path, line, f"'{text[:40]}': {unit} {position} is substituted twice")
+            places.add(position)
+            if parent[position - 1] != old:
+                raise InputError(path, line, f"'{part}': {unit} {position} of the parent is {parent[position - 1]}")
+            letters[position - 1] = new
         yield Substituted(line, text, "".join(letters))
     if empty:
         raise InputError(path, None, "holds no variant")

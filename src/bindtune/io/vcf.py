@@ -102,9 +102,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             elif text:
                 if width is None:
                     raise InputError(path, line, "a record before the header of the columns (#CHROM)")
-                found = text.count("\t") + 1
-                if found != width:
-                    raise InputError(path, line, f"{found} columns, where the header (#CHROM) has {width}")
+                columns = text.count("\t") + 1
+                if columns != width:
+                    raise InputError(path, line, f"{columns} columns, where the header (#CHROM) has {width}")
             else:
                 continue
             yield line, text

@@ -59,9 +59,10 @@ def add_lora(
     """
     unused: tuple[str, ...] = getattr(model, "unused", ())
     head = _mlm_head(model)
-    outside = [*([head] if head else []), *unused]
     targets = target_modules if isinstance(target_modules, str) else list(target_modules)
-    linear = [name for name in _linear(model) if not f"{name}.".startswith(tuple(f"{other}." for other in outside))]
+    outside = [*([head] if head else []), *unused]
+    prefixes = tuple(f"{name}." for name in outside)
+    linear = [name for name in _linear(model) if not f"{name}.".startswith(prefixes)]
     there = f"it has {', '.join(sorted({name.rpartition('.')[2] for name in linear}))}"
     if missing := _missing(targets, linear):
         raise ConfigError(f"lora.target_modules: the model has no linear layer {', '.join(missing)}; {there}")

@@ -66,8 +66,8 @@ class BindingLoss:
             pos_weight: weight of positives; broadcasts against the logits.
             training: smooth the labels.
         """
-        known = labels != IGNORED
-        truth = labels.masked_fill(~known, 0).to(logits.dtype)
+        is_known = labels != IGNORED
+        truth = labels.masked_fill(~is_known, 0).to(logits.dtype)
         smoothing = self.label_smoothing if training else 0.0
         target = truth * (1 - 2 * smoothing) + smoothing
         if self.kind == "bce":
@@ -79,7 +79,7 @@ class BindingLoss:
             weight = truth * self.focal_alpha + (1 - truth) * (1 - self.focal_alpha)
             losses = weight * damping * losses
         # A product instead of an index: a head without known labels then has a gradient of 0, not none.
-        return (losses * known).flatten(0, -2).sum(dim=0)
+        return (losses * is_known).flatten(0, -2).sum(dim=0)
 
 
 class ResidueHead(nn.Module):

@@ -58,24 +58,24 @@ def find_encoder(run: Path, name: str, *, base_model: str | None = None) -> str:
         CheckpointError: it is nowhere, or has other weights than the run began with; says where it was looked for.
         InputError: provenance.json is damaged.
     """
-    noted = {
+    hashes = {
         key.removeprefix(_BASE): each["sha256"]
         for key, each in read_inputs(run / PROVENANCE).items()
         if key.startswith(_BASE)
     }
     content = read_json(run / PROVENANCE) if (run / PROVENANCE).is_file() else {}
     if isinstance(digest := content.get(ENCODER_WEIGHTS), str):
-        noted[_WEIGHTS] = digest
+        hashes[_WEIGHTS] = digest
     if base_model is not None:
-        _refuse_other_weights(run, base_model, noted)
+        _refuse_other_weights(run, base_model, hashes)
         return base_model
     if in_hub_cache(name) and not Path(name).is_dir():
-        _refuse_other_weights(run, name, noted)
+        _refuse_other_weights(run, name, hashes)
         return name
     folders = list(dict.fromkeys(_folders(run, name)))
     differing = {}
     for folder in filter(_is_model, folders):
-        changed = _changed(str(folder), noted)
+        changed = _changed(str(folder), hashes)
         if not changed:
             return str(folder)
         differing[folder] = changed
@@ -95,8 +95,8 @@ def find_encoder(run: Path, name: str, *, base_model: str | None = None) -> str:
 
 def _folders(run: Path, name: str) -> Iterator[Path]:
     """Where the encoder may lie, the likeliest places first."""
-    path, noted = Path(name), read_inputs(run / PROVENANCE).get(_BASE + MODEL_CONFIG, {}).get("path")
-    originals = [path, *([] if noted is None else [Path(noted).parent])]
+    path, hashes = Path(name), read_inputs(run / PROVENANCE).get(_BASE + MODEL_CONFIG, {}).get("path")
+    originals = [path, *([] if hashes is None else [Path(hashes).parent])]
     for original in originals:
         if original.is_absolute():
             yield from places(run, original)
@@ -119,33 +119,33 @@ def _was_folder(run: Path, name: str) -> bool:
     return Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") != 1
 
 
-def _changed(model: str, noted: dict[str, str]) -> list[str]:
+def _changed(model: str, hashes: dict[str, str]) -> list[str]:
     """What of a model is not as it was noted: documents by their files, weights however their files are laid out."""
     files = {key.removeprefix(_BASE): path for key, path in base_files(model).items()}
     weights = weight_files(model)
-    changed = [name for name, path in files.items() if name in noted and sha256(path) != noted[name]]
-    if weights and all(name in noted and name not in changed for name in weights):
+    changed = [name for name, path in files.items() if name in hashes and sha256(path) != hashes[name]]
+    if weights and all(name in hashes and name not in changed for name in weights):
         return changed
-    digest = noted.get(_WEIGHTS)
+    digest = hashes.get(_WEIGHTS)
     if digest is None:  # an older run: files of the same name are all that can be compared
-        if weights and not weights.keys() & noted.keys():
-            log.warning("%s: its weights are not compared: the run noted %s", model, _noted_weights(noted))
+        if weights and not weights.keys() & hashes.keys():
+            log.warning("%s: its weights are not compared: the run noted %s", model, _noted_weights(hashes))
         return changed
     documents = [name for name in changed if name in _DOCUMENTS]
     return documents if weight_digest(model) == digest else [*documents, *sorted(weights or ["weights"])]
 
 
-def _noted_weights(noted: dict[str, str]) -> str:
-    names = sorted(name for name in noted if name.endswith((".safetensors", ".bin")))
+def _noted_weights(hashes: dict[str, str]) -> str:
+    names = sorted(name for name in hashes if name.endswith((".safetensors", ".bin")))
     return f"the hash of {', '.join(names[:3])} alone" if names else "no hash of any"
 
 
-def _refuse_other_weights(run: Path, model: str, noted: dict[str, str]) -> None:
+def _refuse_other_weights(run: Path, model: str, hashes: dict[str, str]) -> None:
     """Refuse other weights, and a config.json or a tokenizer with which equal weights compute something else.
 
     Copies of released models have a config.json of other bytes that means the same.
     """
-    changed = _changed(model, noted)
+    changed = _changed(model, hashes)
     if set(changed) - {MODEL_CONFIG}:
         raise CheckpointError(
             f"{model}: not the base model of {run}: the hash of {', '.join(changed[:3])} is not the one in "

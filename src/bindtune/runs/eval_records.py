@@ -48,11 +48,11 @@ class RecordLosses(NamedTuple):
         return RecordLosses(self.record[chosen], self.masks[chosen], self.masked[chosen], self.loss[chosen])
 
 
-def write_record_losses(path: Path, found: RecordLosses) -> None:
+def write_record_losses(path: Path, records: RecordLosses) -> None:
     """Write one row a window, whole or not at all."""
-    columns: list[NDArray[Any]] = [found.record, found.masks]
-    for place in range(len(KINDS)):
-        columns += [found.masked[:, place], found.loss[:, place]]
+    columns: list[NDArray[Any]] = [records.record, records.masks]
+    for kind in range(len(KINDS)):
+        columns += [records.masked[:, kind], records.loss[:, kind]]
     with atomic_stream(path) as stream:
         pq.write_table(pa.table(columns, schema=_SCHEMA), stream)
 

@@ -68,10 +68,10 @@ def read_text(path: Path) -> str | None:
 def as_number(value: Any) -> float:
     """A number, or nan for anything else (an empty field, a missing key, infinity, 400 digits)."""
     try:
-        found = float(value)
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
-    return found if math.isfinite(found) else math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def _mapping(path: Path, content: Any) -> dict[str, Any]:

@@ -174,8 +174,8 @@ def _errno(error: BaseException, path: Path) -> int | None:
         if isinstance(before, OSError) and before.errno:
             return before.errno
         before = before.__context__
-    if told := re.search(r"os error (\d+)", str(error)):
-        return int(told[1])
+    if match := re.search(r"os error (\d+)", str(error)):
+        return int(match[1])
     there = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
     return errno.ENOSPC if shutil.disk_usage(there).free < _NEXT_TO_NOTHING else None
 
