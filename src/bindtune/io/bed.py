@@ -1,8 +1,8 @@
-"""BED3 to BED12, ENCODE narrowPeak and broadPeak, and what IDR writes; plain or gzipped.
+"""Read BED3 to BED12, ENCODE narrowPeak and broadPeak, and the output of IDR; plain or gzipped.
 
 Formats: https://genome.ucsc.edu/FAQ/FAQformat.html, https://github.com/nboley/idr (narrowPeak or broadPeak, then
-columns of its own, which are not read). Two departures that files in the wild need: the score may be any number (eCLIP
-peak files keep a log2 fold change there), and columns may be separated by blanks where a line has no tab.
+columns of its own, which are not read). Two departures from the formats: the score may be any number, because eCLIP
+peak files have a log2 fold change there. And a line without tabs may have blanks between its columns.
 """
 
 import math
@@ -23,7 +23,7 @@ from bindtune.wrong_files import refuse_bin_column
 
 PeakFormat = Literal["auto", "bed", "narrowPeak", "broadPeak"]
 
-# The columns, from 0, that hold numbers one may filter by.
+# Columns (from 0) of the numbers for filters.
 _VALUES = {
     "bed": {"score": 4},
     "narrowPeak": {"score": 4, "enrichment": 6, "p_value": 7, "q_value": 8},
@@ -33,11 +33,11 @@ _SUMMITS = {"narrowPeak": {"summit": 9}}
 _HEADERS = ("track", "browser")
 _WORDS = pa.dictionary(pa.int32(), pa.string())
 _ARROW_ALONE = ("\t ", " \t", "\t0x", "\t0X", "\t-0")
-"""Where these stand, Arrow would read numbers that are none: blanks around them, hexadecimal ones, -0."""
+"""Marks of numbers that only Arrow accepts: blanks around them, hexadecimal numbers, -0."""
 _LAST_POSITION_COLUMN, _STRAND_COLUMN = 3, 6
 _WIDTH = {"narrowPeak": 10, "broadPeak": 9}
 _IDR_WIDTH: dict[int, PeakFormat] = {20: "narrowPeak", 17: "broadPeak"}
-"""Columns that IDR writes of two replicates: those of the format, two of IDR, and four or three of each replicate."""
+"""Numbers of columns of IDR for two replicates: the format's, two of IDR, and four or three of each replicate."""
 
 
 def read_bed(
@@ -48,24 +48,24 @@ def read_bed(
     named: Mapping[str, int] = MappingProxyType({}),
     summits: bool = False,
 ) -> Intervals:
-    """Read intervals; blank, comment, `track` and `browser` lines are passed over.
+    """Read intervals; blank, comment, `track` and `browser` lines are skipped.
 
     Args:
-        path: the file, plain or gzipped whatever its name; blocks of BED12 are not read, the whole span is.
-        kind: the format, whose columns may be followed by any others; "auto" goes by the name, then by the columns of
+        path: the file, plain or gzipped under any name; of BED12 the whole span is read, without its blocks.
+        kind: the format; further columns may follow. "auto" takes the format from the name, then from the columns of
             the first line.
-        numbers: read the score and its kin; without them column 5 may hold anything.
-        named: the column of a value, from 1, where it is not the format's: {"p_value": 4} for the BED6 of eCLIP's
-            pipelines, whose names are -log10 p values.
+        numbers: read the score and the other values; without them column 5 may hold anything.
+        named: columns (from 1) of values that are not in the format's column: {"p_value": 4} for BED6 files of eCLIP,
+            whose names are -log10 p values.
         summits: read the summit of narrowPeak (column 10) too.
 
     Returns:
-        The intervals, with the values "score", those that are named and, from narrowPeak and broadPeak, "enrichment",
-        "p_value" and "q_value" (the latter two as -log10, -1 where the file does not give them); on request "summit",
-        which counts from the peak's start (-1 where the file does not give it).
+        The intervals, with the values "score", the named values and, from narrowPeak and broadPeak, "enrichment",
+        "p_value" and "q_value" (the last two as -log10, -1 if missing). On request they have "summit", which counts
+        from the peak's start (-1 if missing).
 
     Raises:
-        InputError: names the first line that is not what the format says.
+        InputError: a line does not have the format; the first such line is named.
     """
     shape: _Shape | None = None
     columns = IntervalColumns()
@@ -88,11 +88,11 @@ def read_bed(
 
 
 class _Shape(NamedTuple):
-    """What the first line says of all: how many columns, and which of them hold numbers.
+    """The columns of all lines, from the first line: their number, and those that hold values.
 
     Args:
-        width: columns.
-        names: of the values.
+        width: number of columns.
+        names: names of the values.
         columns: column of each value, from 0.
         named: the values whose columns the user named.
     """
@@ -145,7 +145,7 @@ def _rows(lines: list[str], *, first: int) -> Iterator[tuple[int, list[str]]]:
         if not line or line[0] == "#" or line.isspace():
             continue
         fields = line.split("\t") if "\t" in line else line.split()
-        # A header line has words after these two; a chromosome of that name would have a number there.
+        # A header line has words after `track` or `browser`; a chromosome of that name has a number there.
         if fields[0].split(" ", 1)[0] in _HEADERS and not (len(fields) > 2 and fields[1].isdecimal()):
             continue
         yield number, fields
@@ -163,10 +163,10 @@ def _add_row(columns: IntervalColumns, path: Path, *, number: int, fields: list[
 
 
 def _add_regular(columns: IntervalColumns, lines: list[str], *, first: int, shape: _Shape) -> bool:
-    """Add a block of lines column by column, ten times as fast as row by row.
+    """Add a block of lines column by column, which is ten times as fast as row by row.
 
     Returns:
-        False, and nothing is added, where any line is out of the ordinary; then each is looked at by itself.
+        False if a line is unusual; then nothing is added, and the caller reads the lines one by one.
     """
     text = "\n".join(lines)
     if lines[0].count("\t") != shape.width - 1 or any(mark in text for mark in _ARROW_ALONE):
@@ -197,7 +197,7 @@ def _add_regular(columns: IntervalColumns, lines: list[str], *, first: int, shap
 
 
 def _words(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
-    """The distinct words of a column, and the place of each row's word among them."""
+    """The distinct words of a column, and the index of each row's word."""
     encoded = column.combine_chunks()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.chunk(0)

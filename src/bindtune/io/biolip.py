@@ -1,7 +1,7 @@
-"""BioLiP's annotation file: one interaction of a protein chain with a ligand a line, in columns parted by tabs.
+"""Read BioLiP's annotation file: each line has one interaction of a protein chain with a ligand, in columns.
 
-The columns are those of https://zhanggroup.org/BioLiP/download/readme.txt: 21, or 20 in older releases, which lack the
-ligand's residue number.
+Tabs separate the columns. They are those of https://zhanggroup.org/BioLiP/download/readme.txt: 21, or 20 in older
+releases, which lack the ligand's residue number.
 """
 
 import re
@@ -21,9 +21,9 @@ class SiteResidue(NamedTuple):
     """A residue of a site.
 
     Args:
-        letter: of it.
+        letter: its amino acid.
         number: the author's residue number.
-        position: from 1, in the receptor's sequence.
+        position: position in the receptor's sequence, from 1.
     """
 
     letter: str
@@ -35,15 +35,15 @@ class AnnotatedSite(NamedTuple):
     """A ligand and the residues of one chain that bind it.
 
     Args:
-        line: 1-based.
-        structure: the entry of the PDB.
-        chain: of the receptor.
+        line: 1-based line.
+        structure: PDB entry.
+        chain: chain of the receptor.
         resolution: in angstroms, or None.
         component: code of the ligand.
-        ligand_chain: of the ligand.
+        ligand_chain: chain of the ligand.
         ligand_number: the author's residue number of the ligand; its serial number in older releases.
-        residues: that bind it.
-        sequence: of the receptor: its residues with coordinates.
+        residues: residues that bind the ligand.
+        sequence: sequence of the receptor's residues with coordinates.
     """
 
     line: int
@@ -58,14 +58,14 @@ class AnnotatedSite(NamedTuple):
 
 
 def read_biolip(path: Path, components: Container[str]) -> Iterator[AnnotatedSite]:
-    """Yield the sites of some ligands; lines of others are only looked at for their columns.
+    """Yield the sites of some ligands; in lines of other ligands only the number of columns is checked.
 
     Args:
         path: the file, plain or gzipped.
         components: codes of the ligands.
 
     Raises:
-        InputError: lists the lines with another number of columns, a residue that is not the sequence's, or an
+        InputError: lists the lines with a wrong number of columns, a residue that differs from the sequence, or an
             impossible value.
     """
     problems = Problems(path)
@@ -93,7 +93,7 @@ def _site(line: int, cells: list[str]) -> AnnotatedSite:
     """The site of a line.
 
     Raises:
-        ValueError: says what is wrong with it.
+        ValueError: a value of the line is wrong.
     """
     structure, chain, resolution = cells[:3]
     sequence = cells[-1].upper()
@@ -131,7 +131,7 @@ def _residues(cell: str, *, column: int) -> list[tuple[str, str]]:
 
 
 def _resolution(cell: str) -> float | None:
-    """The column's number; -1.00 says that there is none."""
+    """The column's number; -1.00 means none."""
     try:
         value = float(cell)
     except ValueError as error:

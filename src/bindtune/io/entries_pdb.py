@@ -1,4 +1,4 @@
-"""Entries in the PDB format, version 3.3 (https://www.wwpdb.org/documentation/file-format)."""
+"""Read entries in the PDB format, version 3.3 (https://www.wwpdb.org/documentation/file-format)."""
 
 import io
 import re
@@ -18,15 +18,15 @@ from bindtune.io.entries import Atoms, Entry, Ints, Polymer, Text
 _ATOMS = ("ATOM  ", "HETATM")
 _RESOLUTION = re.compile(r"REMARK   2 RESOLUTION\. +([0-9.]+) +ANGSTROM")
 _RESIDUE_NUMBER = re.compile(r"-?[0-9]+|[A-Z][A-Z0-9]{3}|[a-z][a-z0-9]{3}")
-"""Above 9999 in hybrid-36: https://cci.lbl.gov/hybrid_36/."""
+"""Numbers above 9999 are in hybrid-36: https://cci.lbl.gov/hybrid_36/."""
 _NUMBER = re.compile(r"(-?[0-9]+)(.?)")
 _MATCH, _MISMATCH, _IN_PLACE, _JUMP, _NO_JUMP, _STRAY = 4, -6, 3, 2, 1, 8
 _MOST_CELLS = 100_000_000
-"""Of the table that places residues in a sequence, four bytes each."""
+"""Most cells of the table that places residues in a sequence; a cell has four bytes."""
 
 
 class _Residue(NamedTuple):
-    """A residue with coordinates, before it has a place in the sequence."""
+    """A residue with coordinates, before its position in the sequence is found."""
 
     code: str
     number: str
@@ -37,12 +37,12 @@ def pdb_entry(name: str, lines: Sequence[str], *, assembly: str | None) -> Entry
     """The entry of a file.
 
     Args:
-        name: of the structure.
-        lines: of the file.
+        name: name of the structure.
+        lines: lines of the file.
         assembly: number of the biomolecule, or None.
 
     Raises:
-        ValueError: values are not what they should be, or residues are not those of SEQRES.
+        ValueError: values are malformed, or residues differ from SEQRES.
         biotite.file.InvalidFileError: there is no atom.
     """
     models = sum(line.startswith("MODEL ") for line in lines)
@@ -85,10 +85,10 @@ def pdb_entry(name: str, lines: Sequence[str], *, assembly: str | None) -> Entry
 
 
 def _atoms(lines: Sequence[str]) -> tuple[Any, NDArray[np.bool_]]:
-    """The atoms of the first model as biotite reads them, and which stand before the end (TER) of their chain."""
+    """The atoms of the first model, read by biotite, and a mask of those before the end (TER) of their chain."""
     file = PDBFile.read(io.StringIO("\n".join(map(_completed, lines))))
     with warnings.catch_warnings():
-        # biotite warns where it finds the element by the atom's name; that is what is wanted.
+        # biotite warns when it takes the element from the atom's name, which is right here.
         warnings.simplefilter("ignore")
         parsed = file.get_structure(model=1, altloc="all", extra_fields=["occupancy"])
     if not np.isfinite(parsed.coord).all():
@@ -101,7 +101,7 @@ def _atoms(lines: Sequence[str]) -> tuple[Any, NDArray[np.bool_]]:
     for line in lines[:end]:
         if line.startswith(_ATOMS):
             last = line[21:22]
-            # Without TER records the group says it; MSE and its like are found by SEQRES.
+            # Without TER records, ATOM and HETATM decide; SEQRES finds modified residues such as MSE.
             before.append(last not in ended if has_end else line.startswith("ATOM"))
         elif line.startswith("TER"):
             ended.add(line[21:22] if line[21:22].strip() else last)
@@ -111,10 +111,10 @@ def _atoms(lines: Sequence[str]) -> tuple[Any, NDArray[np.bool_]]:
 
 
 def _completed(line: str) -> str:
-    """An atom's line with an occupancy and a B-factor, which some programs leave out.
+    """Add the occupancy and the B-factor to an atom's line if a program left them out.
 
     Raises:
-        ValueError: the residue number is none, which biotite would take for one in hybrid-36.
+        ValueError: the residue number is malformed; biotite would read it as hybrid-36.
     """
     if not line.startswith(_ATOMS):
         return line
@@ -136,7 +136,7 @@ def _sequences(lines: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _modified(lines: Sequence[str]) -> dict[str, str]:
-    """Parents of modified residues that the file names."""
+    """Parents of modified residues, from MODRES."""
     records = (line for line in lines if line.startswith("MODRES"))
     return {line[12:15].strip(): line[24:27].strip() for line in records if line[24:27].strip()}
 
@@ -159,10 +159,10 @@ def _polymers(
     polymeric: NDArray[np.bool_],
     modified: dict[str, str],
 ) -> tuple[tuple[Polymer, ...], Ints, Ints]:
-    """The chains of amino acids; for each atom its chain's index and its place in the sequence."""
+    """The chains of amino acids; for each atom, its chain's index and its position in the sequence."""
     polymer, position = np.full((2, len(chain)), -1, np.int64)
     polymers: list[Polymer] = []
-    # Without SEQRES, HETATM records such as those of MSE are residues by their component.
+    # Without SEQRES, the component says whether a HETATM record (such as MSE) is a residue.
     modified_codes = [code for code in np.unique(component).tolist() if is_amino_acid(code) and has_parent(code)]
     for name in dict.fromkeys([*sequences, *chain.tolist()]):
         codes = sequences.get(name)
@@ -185,7 +185,7 @@ def _polymers(
 
 
 def _residues(atoms: NDArray[np.int64], number: Text, component: Text) -> list[_Residue]:
-    """Residues in the order of the file; of two components at one place (alternates) the first names it."""
+    """Residues in the order of the file; if a residue has two components (alternates), the first one counts."""
     grouped: dict[str, list[int]] = {}
     for atom in atoms.tolist():
         grouped.setdefault(str(number[atom]), []).append(atom)
@@ -193,21 +193,21 @@ def _residues(atoms: NDArray[np.int64], number: Text, component: Text) -> list[_
 
 
 def place_residues(sequence: Sequence[str], codes: Sequence[str], numbers: Sequence[str]) -> Ints:
-    """Places of the residues with coordinates in the whole sequence: in order, by component and by number.
+    """Find the positions of residues with coordinates in the whole sequence, by order, component and number.
 
-    A gap in the numbers is taken for residues that are missing; where numbers and components contradict each other,
-    components win. A residue that fits nowhere, such as an amino acid bound as a ligand, gets -1.
+    A gap in the numbers means missing residues. If numbers and components contradict each other, components win. A
+    residue without a position, such as an amino acid bound as a ligand, gets -1.
 
     Args:
         sequence: L components, from SEQRES.
         codes: N components with coordinates, in order.
-        numbers: N, the author's, such as 27 or 27A.
+        numbers: N residue numbers of the author, such as 27 or 27A.
 
     Returns:
-        (N,) 0-based places.
+        (N,) 0-based positions.
 
     Raises:
-        ValueError: chain and sequence are too long.
+        ValueError: chain and sequence are too long to be compared.
 
     Examples:
         >>> place_residues(["GLY", "ALA", "GLY", "SER"], ["GLY", "SER"], ["3", "4"])
@@ -229,7 +229,7 @@ def place_residues(sequence: Sequence[str], codes: Sequence[str], numbers: Seque
 
 
 def _offset(listed: Text, own: Text, shown: Ints) -> int:
-    """The number of the residue at place 0 with which most residues are in place."""
+    """The residue number of position 0 for which most residues fit the sequence."""
     votes: dict[int, int] = defaultdict(int)
     positions: dict[str, Ints] = {code: np.flatnonzero(listed == code) for code in np.unique(own).tolist()}
     for code, number in zip(own.tolist(), shown.tolist(), strict=True):
@@ -239,20 +239,20 @@ def _offset(listed: Text, own: Text, shown: Ints) -> int:
 
 
 def _aligned(listed: Text, own: Text, shown: Ints, inserted: NDArray[np.bool_], offset: int) -> Ints:
-    """Places by dynamic programming: residues in order, gaps free where numbers jump, strays cost."""
+    """Find positions by dynamic programming: gaps are free where numbers jump, stray residues cost."""
     length, count = len(listed), len(own)
     if length * count > _MOST_CELLS:
         raise ValueError(f"{count} residues cannot be placed in a sequence of {length}: too many")
     low = -(1 << 28)
-    before = np.zeros(length + 1, np.int32)  # best score with the last residue before place j
-    came = np.empty((count, length), np.int32)  # place of the residue before, -1 for none, -2 for a stray
+    before = np.zeros(length + 1, np.int32)  # best score with the last residue before position j
+    came = np.empty((count, length), np.int32)  # position of the residue before, -1 for none, -2 for a stray
     for row in range(count):
         score = np.where(listed == own[row], _MATCH, _MISMATCH).astype(np.int32)
         expected = shown[row] - offset
         if 0 <= expected < length and not inserted[row]:
             score[expected] += _IN_PLACE
         follows = row > 0 and (shown[row] - shown[row - 1] <= 1)
-        # before[j] is the best end at place j - 1; jumps come from earlier places, and cost where numbers go on.
+        # before[j] is the best end at position j - 1. A jump comes from an earlier position; it costs if numbers go on.
         best = np.maximum.accumulate(before)[:-2]
         origin = np.maximum.accumulate(np.where(before[:-2] == best, np.arange(length - 1), 0))
         jump = np.append(low, best - (_JUMP if follows else 0))
@@ -270,11 +270,11 @@ def _aligned(listed: Text, own: Text, shown: Ints, inserted: NDArray[np.bool_], 
     for row in range(count - 1, -1, -1):
         if end == 0:
             break
-        origin_place = int(came[row, end - 1])
-        if origin_place == -2:
+        origin_position = int(came[row, end - 1])
+        if origin_position == -2:
             continue
         positions[row] = end - 1
-        end = origin_place
+        end = origin_position
     wrong = np.array(
         [position >= 0 and listed[position] != code for position, code in zip(positions, own, strict=True)]
     )

@@ -1,7 +1,7 @@
-"""Stretches of a genome, as upper-case A, C, G, T and ambiguity letters: FASTA (plain, gzip, bgzip) and 2bit.
+"""Read stretches of a genome from FASTA (plain, gzip, bgzip) or 2bit, as upper-case A, C, G, T and ambiguity letters.
 
-FASTA is read through pyfaidx with a .fai index. Where the file has no usable index, one is built in a temporary folder;
-nothing is written beside the user's file unless asked for. A compressed FASTA is unpacked into that folder first.
+pyfaidx reads FASTA with a .fai index. If the file has no usable index, one is built in a temporary folder. It is
+written beside the user's file only on request. A compressed FASTA is unpacked into the temporary folder first.
 """
 
 import errno
@@ -26,7 +26,7 @@ from bindtune.io.text import LONE_RETURNS, check_header_end, is_gzipped, open_by
 from bindtune.runs.writing import atomic_path
 from bindtune.wrong_files import refuse_wrong_file
 
-# Upper case, and T for the U of RNA. What is no nucleotide letter (IUPAC) becomes '!', which is then looked for.
+# Upper case, and T for the U of RNA. Other characters than IUPAC nucleotides become '!', which is then an error.
 _LETTERS = b"ACGTRYKMSWBDHVN"
 _COMPLEMENTS = b"TGCAYRMKSWVHDBN"
 _PURIFY = bytes(
@@ -38,7 +38,7 @@ _PURIFY = bytes(
 _COMPLEMENT = bytes.maketrans(_LETTERS, _COMPLEMENTS)
 _TWO_BIT_MAGIC = (b"\x1a\x41\x27\x43", b"\x43\x27\x41\x1a")
 _TWO_BIT_NUMBER = 0x1A412743
-_LEAST_ENTRY = 6  # bytes of a sequence in the index of a 2bit file, its name having one letter
+_LEAST_ENTRY = 6  # bytes of a sequence with a name of one letter in the index of a 2bit file
 _UNPACK_BLOCK = 1 << 20
 
 
@@ -46,13 +46,13 @@ def purify(letters: bytes, *, path: Path, name: str, start: int) -> bytes:
     """Upper-case letters with T for U.
 
     Args:
-        letters: as they stand in the file; line endings are left out.
+        letters: letters of the file; line endings are removed.
         path: the file, for messages.
         name: the sequence, for messages.
         start: 0-based position of the first letter, for messages.
 
     Raises:
-        InputError: a character is no nucleotide letter.
+        InputError: a character is not a nucleotide letter.
     """
     pure = letters.translate(_PURIFY, b"\r\n")
     bad = pure.find(b"!")
@@ -63,8 +63,8 @@ def purify(letters: bytes, *, path: Path, name: str, start: int) -> bytes:
 
 
 def reverse_complement(letters: bytes) -> bytes:
-    """The other strand, read in its own direction; ambiguity letters are complemented as IUPAC says."""
-    # numpy turns bytes round faster than a slice of them does.
+    """The other strand in its own direction; ambiguity letters are complemented after IUPAC."""
+    # numpy reverses bytes faster than a slice does.
     return np.frombuffer(letters.translate(_COMPLEMENT), np.uint8)[::-1].tobytes()
 
 
@@ -84,7 +84,7 @@ class TwoBitGenome:
     """A genome in UCSC's 2bit format."""
 
     def __init__(self, path: Path) -> None:
-        _check_two_bit(path)  # py2bit believes what it reads
+        _check_two_bit(path)  # py2bit does not check the file
         try:
             self._file = py2bit.open(str(path))
         except RuntimeError as error:
@@ -106,7 +106,7 @@ class TwoBitGenome:
 
 
 def _check_two_bit(path: Path) -> None:
-    """Refuse a 2bit file whose numbers lead out of it, or that names a sequence twice.
+    """Refuse a 2bit file with positions outside the file, or with a repeated name.
 
     Format: https://genome.ucsc.edu/FAQ/FAQformat.html#format7.
     """
@@ -137,7 +137,7 @@ def _check_two_bit(path: Path) -> None:
             if handle.tell() + (length + 3) // 4 > size or (ends > length).any() or (starts[1:] < ends[:-1]).any():
                 raise InputError(path, None, f"damaged 2bit file: {name} does not fit into it")
             described += 8 * (unknown + masked) + (length + 3) // 4
-            if described > size:  # each of many entries could lead to the same large one
+            if described > size:  # many entries could share one large sequence
                 raise InputError(path, None, f"damaged 2bit file: of {size:,} bytes, {name} and those before need more")
 
 
@@ -187,10 +187,10 @@ class FastaGenome:
         self._checked: set[str] = set()
 
     def fetch(self, name: str, *, start: int, end: int) -> bytes:
-        """Upper-case plus-strand letters of [start, end); the lines of a sequence are checked when it is first read.
+        """Upper-case plus-strand letters of [start, end); the first read of a sequence checks its lines.
 
         Raises:
-            InputError: the sequence's lines are not as the index says, or a character is no nucleotide letter.
+            InputError: the sequence's lines differ from the index, or a character is not a nucleotide letter.
         """
         lines = self._lines[name]
         if name not in self._checked:
@@ -210,19 +210,19 @@ class FastaGenome:
 
 
 class GenomeFile:
-    """Opens a genome of any kind for the length of a `with` block.
+    """Open a genome of any format for a `with` block.
 
     Args:
         path: FASTA (plain, gzip or bgzip) or 2bit.
-        write_index: keep a newly built FASTA index beside the file, as samtools does.
-        notify: is told in one sentence what takes time or is written.
+        write_index: write a new FASTA index beside the file, as samtools does.
+        notify: gets one sentence about each slow step and each written file.
     """
 
     def __init__(self, path: Path, *, write_index: bool, notify: Callable[[str], None]) -> None:
         self._path, self._write_index, self._notify = path, write_index, notify
 
     def __enter__(self) -> Genome:
-        # What was unpacked is read through a handle that stays open: a run that is killed leaves nothing of it behind.
+        # The unpacked file is deleted while its handle stays open, so a killed run leaves no file.
         with tempfile.TemporaryDirectory(prefix="bindtune-genome-") as folder:
             self._folder = Path(folder)
             self._genome = self._open()
@@ -267,7 +267,7 @@ class GenomeFile:
         return genome
 
     def _unpacked(self) -> Path:
-        """The plain FASTA of a compressed one; bgzip is a kind of gzip and needs no case of its own."""
+        """Unpack a compressed FASTA; bgzip is a kind of gzip and needs no own case."""
         plain = self._folder / "genome.fa"
         self._notify(f"unpacking {self._path} into {self._folder} for this run (a plain FASTA or a 2bit is faster)")
         try:
@@ -281,7 +281,7 @@ class GenomeFile:
 
 
 def _modified(path: Path) -> float | None:
-    """When a file was written; None where there is none, or its name is too long for one."""
+    """Time of the last change of a file; None if it is missing, or its name is too long."""
     try:
         return path.stat().st_mtime
     except OSError as error:

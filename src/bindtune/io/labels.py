@@ -1,9 +1,9 @@
-"""Labelled proteins: three lines each, `>id`, the sequence, and one 0, 1 or ? a residue.
+"""Read labelled proteins in 3-line FASTA: `>id`, the sequence, and a label 0, 1 or ? for each residue.
 
-`?` says that nothing is known of the residue: it has no coordinates, for example.
+`?` means that the label is unknown, for example because the residue has no coordinates.
 
 Files may be gzipped, have CRLF endings, a byte order mark, lower-case residues and blank lines. The id is the header's
-first word. Everything else is an error, and all errors of a file are said at once.
+first word. Everything else is an error; one message lists all errors of a file.
 """
 
 import re
@@ -18,7 +18,7 @@ from bindtune.errors import Problems
 from bindtune.io.text import ODD_LETTER, check_header_end, name_problem, numbered_lines
 
 UNKNOWN = -1
-"""The label of a residue of which nothing is known."""
+"""The label of an unknown residue."""
 _LABELS = re.compile(r"[01?]+")
 _ODD_LABEL = re.compile(r"[^01?]")
 _VALUES = np.full(128, UNKNOWN, np.int8)
@@ -32,7 +32,7 @@ class LabelledProtein(NamedTuple):
     Args:
         name: the first word of the header.
         sequence: L upper-case letters.
-        labels: (L,) 1 where the residue binds, 0 where it does not, UNKNOWN (-1) where that is not known.
+        labels: (L,) 1 if the residue binds, 0 if it does not, UNKNOWN (-1) if it is unknown.
         line: 1-based line of the header.
     """
 
@@ -50,12 +50,12 @@ class _Line(NamedTuple):
 def read_labels(path: Path) -> list[LabelledProtein]:
     """Read a labelled FASTA file.
 
-    An id may come once only: a record that repeats another in full is an error too, because it would count twice.
+    An id may occur only once. A full repeat of a record is an error too, because it would count twice.
 
     Raises:
-        InputError: lists each malformed record with its line: a line that is missing or too many, a header without an
-            id, a residue other than A-Z, a label other than 0, 1 and ?, labels and residues of different number, an id
-            that comes again.
+        InputError: lists malformed records with their lines: a missing or additional line, a header without an id, a
+            residue other than A-Z, a label other than 0, 1 and ?, different numbers of labels and residues, or a
+            repeated id.
     """
     problems = Problems(path)
     proteins: dict[str, LabelledProtein] = {}
@@ -73,7 +73,7 @@ def read_labels(path: Path) -> list[LabelledProtein]:
 
 
 def _records(path: Path, problems: Problems) -> Iterator[list[_Line]]:
-    """Yield the three lines of each record; what has fewer or more is noted, and reading goes on at the next header."""
+    """Yield the three lines of each record; other records become problems, and reading goes on at the next header."""
     record: list[_Line] = []
     stray = False
     for number, line in numbered_lines(path):
@@ -109,7 +109,7 @@ def _note_missing(record: list[_Line], problems: Problems, *, successor: str) ->
 
 
 def _parse(lines: list[_Line], problems: Problems) -> LabelledProtein | None:
-    """The record, or None where something is wrong with it and was noted."""
+    """The record, or None if it is malformed; its problems are added."""
     head, residues, labels = lines
     name, sound = _id(head.text), True
     if not name:

@@ -1,7 +1,7 @@
-"""UniProtKB entries with their binding features, from flat text, JSON and tables, as UniProt's site gives them.
+"""Read UniProtKB entries with their binding features from UniProt's flat text, JSON and tables.
 
 Formats: https://www.uniprot.org/docs/userman.htm, https://www.uniprot.org/help/return_fields. Since 2022 metals are
-BINDING features, which name their ligand.
+BINDING features that name their ligand.
 """
 
 import re
@@ -27,7 +27,7 @@ _LOCATION = re.compile(r"(?:([A-Z0-9]+-[0-9]+):)?([<>?]?[0-9]{0,7})(?:\.\.([<>?]
 _CELL = re.compile(r'\s*(?:BINDING\s+([^;\s]+)|/([a-z_]+)="([^"]*)")\s*;?')
 _BOM = b"\xef\xbb\xbf"
 _LEVELS = {"": 0, "item": 1, "results.item": 2}
-"""Where entries lie in JSON, and how many brackets are around each."""
+"""Paths of entries in JSON, and the number of brackets around each."""
 _COLUMNS = ("Entry", "Sequence", "Binding site")
 _OLD = "METAL features are of releases before 2022, expected BINDING features with a ligand: fetch the entry again"
 _KEY, _CONTINUED = slice(5, 21), " " * 16
@@ -38,12 +38,12 @@ class Feature(NamedTuple):
 
     Args:
         line: 1-based line, or number of the entry in JSON.
-        start: first residue, from 1; None where the entry does not say exactly.
-        end: the last one, or None.
-        isoform: that it is about, where it is not the sequence of the entry.
-        ligand: its name, such as Zn(2+).
-        part: of the ligand, such as Fe of a heme, or "".
-        label: number of the ion among several, or "".
+        start: first residue, from 1; None if the entry gives no exact position.
+        end: last residue, or None.
+        isoform: isoform of the positions, or "" for the sequence of the entry.
+        ligand: name of the ligand, such as Zn(2+).
+        part: part of the ligand, such as Fe of a heme, or "".
+        label: number of the ion if there are several, or "".
     """
 
     line: int
@@ -59,10 +59,10 @@ class UniProtEntry(NamedTuple):
     """An entry.
 
     Args:
-        line: 1-based line at which it begins, or its number in JSON.
-        accession: the primary one.
+        line: 1-based first line, or number of the entry in JSON.
+        accession: primary accession.
         sequence: L letters.
-        features: its binding features.
+        features: binding features.
     """
 
     line: int
@@ -72,7 +72,7 @@ class UniProtEntry(NamedTuple):
 
 
 def ligand_elements(ligand: str) -> tuple[str, ...]:
-    """Symbols of the metal ions that a ligand's name says; none for others, and for metals that it does not name.
+    """Symbols of the metal ions in a ligand's name; empty for other ligands and for unnamed metals.
 
     Examples:
         >>> ligand_elements("Zn(2+)"), ligand_elements("Mg(2+) or Mn(2+)"), ligand_elements("Fe cation")
@@ -88,7 +88,7 @@ def ligand_elements(ligand: str) -> tuple[str, ...]:
 
 
 def is_unnamed_metal(ligand: str) -> bool:
-    """Whether a ligand is a metal ion of a kind that is not said.
+    """Whether a ligand is a metal ion without a named element.
 
     Examples:
         >>> is_unnamed_metal("a divalent metal cation"), is_unnamed_metal("Zn(2+)")
@@ -98,10 +98,10 @@ def is_unnamed_metal(ligand: str) -> bool:
 
 
 def read_uniprot(path: Path) -> Iterator[UniProtEntry]:
-    """Yield the entries of a file, plain or gzipped; the content tells its format.
+    """Yield the entries of a file, plain or gzipped; the format follows from the content.
 
     Raises:
-        InputError: names the line (the record in JSON) that is malformed.
+        InputError: a line (in JSON, a record) is malformed.
     """
     first = next((line for _, block in line_blocks(path) for line in block if line.strip()), "")
     if first.lstrip().startswith(("{", "[")):
@@ -122,7 +122,7 @@ def read_uniprot(path: Path) -> Iterator[UniProtEntry]:
 
 @dataclass
 class _Draft:
-    """An entry in flat text, while it is read."""
+    """An entry of flat text while it is read."""
 
     line: int
     accession: str = ""
@@ -133,7 +133,7 @@ class _Draft:
     open_name: str = ""
 
     def add(self, path: Path, number: int, line: str) -> None:
-        """Take up a line."""
+        """Add a line."""
         code = line[:5].rstrip()
         if code == "AC" and not self.accession:
             self.accession = line[5:].split(";")[0].strip()
@@ -240,14 +240,14 @@ def _json(path: Path) -> Iterator[UniProtEntry]:
 
 @contextmanager
 def _json_stream(path: Path) -> Iterator[BinaryIO]:
-    """The file behind its byte order mark, which ijson does not take."""
+    """The file after its byte order mark, which ijson does not accept."""
     with open_bytes(path) as stream:
         stream.seek(len(_BOM) if stream.read(len(_BOM)) == _BOM else 0)
         yield stream
 
 
 def _json_prefix(stream: Any) -> str:
-    """Where the entries lie: a list, the results of a search, or the one entry that there is."""
+    """The path of the entries: a list, the results of a search, or a single entry."""
     for prefix, event, value in ijson.parse(stream):
         if not prefix and event == "start_array":
             return "item"
@@ -310,7 +310,7 @@ def _entry(
     """Check an entry.
 
     Raises:
-        InputError: it has no accession or sequence, or a feature lies behind its end.
+        InputError: the entry has no accession or sequence, or a feature lies outside the sequence.
     """
     letters = sequence.upper()
     if not accession or name_problem(accession) or accession.split() != [accession]:

@@ -1,12 +1,12 @@
-"""Bytes that the layers of an encoder save for their backward pass, and need while it runs.
+"""Count the bytes that the layers of an encoder save for the backward pass and need while it runs.
 
 They are counted tensor by tensor, as `e1.py`, `dnabert2.py`, `residue.py`, `fused.py` and `attention.py` make them.
-Measuring them instead needs a real step of the real size: both encoders read how many tokens a batch holds, which
-tensors without values (the meta device, fake tensors) cannot say. Nor do hooks on saved tensors see what the backward
-pass needs beside, or what a GPU would save. A test holds the counts to such hooks on small models.
+A measurement would need a real step of the real size: both encoders read the number of tokens of a batch, and tensors
+without values (meta device, fake tensors) do not have it. Hooks on saved tensors also miss the work space of the
+backward pass and differences on a GPU. A test compares the counts with such hooks on small models.
 
-Shapes: B rows, T columns of the padded batch, N real tokens, M those of the queries (of the rows' last sequences), W
-masked ones, D width, I inner width, H heads, K ions, V vocabulary, r rank of the adapters.
+Shapes: B rows, T columns of the padded batch, N real tokens, M tokens of the queries (the rows' last sequences), W
+masked tokens, D width, I inner width, H heads, K ions, V vocabulary, r rank of the adapters.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,14 +27,14 @@ _INDEX, _FLAG = 8, 1
 
 @dataclass(frozen=True, kw_only=True)
 class BatchShape:
-    """What a batch holds.
+    """The size of a batch.
 
     Args:
         rows: B.
         columns: T, the longest row.
         tokens: N, without padding.
         masked: W, tokens that the masked-LM head scores.
-        queries: M, tokens of the rows' last sequences; None where there is no context.
+        queries: M, tokens of the rows' last sequences; None without context.
     """
 
     rows: int
@@ -54,10 +54,10 @@ class Arithmetic:
     """How a step is computed.
 
     Args:
-        checkpointing: whether layers keep their input alone and are computed again (gradient checkpointing).
-        half: matrix products in 16 bits (autocast to bfloat16 or float16).
-        on_gpu: the heads' stock dropout then keeps a byte for each element instead of a number.
-        accumulated: batches of an optimiser step; with several, all gradients are there in the forward pass.
+        checkpointing: layers keep only their input and are computed again (gradient checkpointing).
+        half: matrix products are in 16 bits (autocast to bfloat16 or float16).
+        on_gpu: on a GPU, torch's dropout of the heads keeps a byte for each element instead of a number.
+        accumulated: batches of an optimiser step; with several, gradients exist during the forward pass.
     """
 
     checkpointing: bool = False
@@ -67,12 +67,12 @@ class Arithmetic:
 
     @property
     def narrow(self) -> int:
-        """Bytes of a number that a matrix product makes."""
+        """Bytes of a number in the output of a matrix product."""
         return 2 if self.half else WIDE
 
 
 class LayerBytes(NamedTuple):
-    """Bytes of a layer: saved for its backward pass, its input, needed while it runs backward, gradients made there."""
+    """Bytes of a layer: saved for its backward pass, its input, work space of the backward pass, and gradients."""
 
     saved: float
     entry: float
@@ -84,10 +84,10 @@ class HeadBytes(NamedTuple):
     """Bytes before and after the layers.
 
     Args:
-        saved: for the backward pass.
-        shared: what all layers read and none changes: angles, or the bias of attention.
+        saved: bytes saved for the backward pass.
+        shared: tensors that all layers read: angles, or the bias of attention.
         logits: scores and outputs.
-        work: needed while the heads run backward.
+        work: work space of the heads' backward pass.
     """
 
     saved: float
@@ -99,11 +99,11 @@ class HeadBytes(NamedTuple):
 def count_activations(
     model: nn.Module, batch: BatchShape, arithmetic: Arithmetic
 ) -> tuple[list[LayerBytes], HeadBytes] | None:
-    """Of each layer, and of what comes before and after them; None for an encoder that is not known here.
+    """Count the bytes of each layer and of the parts around the layers; None for encoders other than E1 and DNABERT-2.
 
     Args:
-        model: what is trained.
-        batch: the batch.
+        model: the model to train.
+        batch: size of the batch.
         arithmetic: how a step is computed.
     """
     if isinstance(model, E1ForResidueClassification):
@@ -123,7 +123,7 @@ def _gradients(part: nn.Module) -> float:
 
 
 class _Counter:
-    """What both encoders share."""
+    """The part of the count that both encoders share."""
 
     def __init__(self, batch: BatchShape, arithmetic: Arithmetic) -> None:
         self.batch, self.arithmetic = batch, arithmetic
@@ -134,16 +134,15 @@ class _Counter:
     ) -> float:
         """Bytes that linear layers keep of one input (tokens, width) that they share.
 
-        A trained weight keeps the input, once for all readers. An adapter keeps the input of A, after a dropout of its
-        own: then a copy each, and a byte for what was not dropped where gradients flow further down. It keeps that of B
-        too.
+        A trained weight keeps the input, once for all readers. An adapter keeps the inputs of A and B. With dropout,
+        each adapter has its own copy of the input of A, and a byte for each element if gradients flow further down.
 
         Args:
             tokens: rows of the input.
             width: its features.
             readers: linear layers, with or without adapters.
             flows: whether the input has a gradient.
-            saved_anyway: whether something else keeps the input, or can make it again.
+            saved_anyway: whether the input is kept elsewhere, or can be computed again.
         """
         shared, own = False, 0.0
         for reader in readers:

@@ -1,10 +1,11 @@
 """Attention over packed tokens. Shapes: N queries, S keys, H heads, G key/value heads, d the size of a head.
 
-Device, type and what is installed decide which kernel runs; one that fails raises, and no other is tried:
+Device, type and installed packages decide which kernel runs. If it fails, it raises; no other kernel is tried.
+
 - CPU: torch's flash kernel for each pair of stretches, on views, no mask (`cpu_flash.py`).
-- CUDA, fp16 and bf16: one variable-length call; where keys are shared and kernels can be compiled, flex attention with
-  a block mask.
-- everything else: scaled dot product attention for each pair of stretches.
+- CUDA, fp16 and bf16: one variable-length call. If keys are shared and kernels can be compiled: flex attention with a
+  block mask.
+- all other cases: scaled dot product attention for each pair of stretches.
 """
 
 import os
@@ -25,13 +26,13 @@ from bindtune.models.packing import Plan
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, plan: Plan) -> Tensor:
-    """Softmax attention, where each query sees the keys that `plan` says.
+    """Softmax attention; `plan` says which keys each query sees.
 
     Args:
         query: (N, H, d).
         key: (S, G, d); query head h uses key/value head h // (H / G).
         value: (S, G, d).
-        plan: who sees whom.
+        plan: which queries see which keys.
 
     Returns:
         (N, H, d).
@@ -51,13 +52,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, plan: Plan) -> Tensor:
 def attend_after_context(
     query: Tensor, key: Tensor, value: Tensor, *, plan: Plan, context: tuple[Tensor, Tensor]
 ) -> Tensor:
-    """Attention where every query also sees all of one shared context; for inference, it has no gradient.
+    """Attention in which every query also sees one shared context; for inference only, without gradient.
 
     Args:
         query: (N, H, d).
-        key: (S, G, d), of the queries' own rows.
+        key: (S, G, d) keys of the queries' own rows.
         value: (S, G, d).
-        plan: who sees whom of `key`.
+        plan: which queries see which keys of `key`.
         context: keys and values (C, G, d) that every query sees.
 
     Returns:
@@ -152,7 +153,7 @@ def _variable_length(query: Tensor, key: Tensor, value: Tensor, plan: Plan) -> T
 
 @lru_cache(maxsize=8)  # the layers of one forward pass share two plans, and copies to the GPU are slow
 def _bounds(plan: Plan, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Where each stretch of queries and of keys begins and ends on the packed axis (S + 1,)."""
+    """(S + 1,) borders of the stretches of queries and of keys on the packed axis."""
     queries, keys = (F.pad(torch.tensor(each).cumsum(0), (1, 0)).to(device, torch.int32) for each in plan.lengths())
     return queries, keys
 
@@ -172,7 +173,7 @@ def _block_mask(plan: Plan, device: torch.device) -> Any:
 
 @cache
 def can_compile() -> bool:
-    """Whether there is what kernels are made with for a GPU: Triton, a C compiler, Python's headers."""
+    """Whether GPU kernels can be compiled, which needs Triton, a C compiler and Python's headers."""
     compiler = shutil.which(os.environ.get("CC") or "gcc") or shutil.which("clang")
     return bool(find_spec("triton") and compiler and Path(sysconfig.get_path("include"), "Python.h").is_file())
 
@@ -181,7 +182,7 @@ def can_compile() -> bool:
 def _compiled_flex() -> Callable[..., Tensor]:
     from torch.nn.attention.flex_attention import flex_attention
 
-    # For sizes of any kind from the start: else a batch's kernel depends on the batches that came before.
+    # dynamic from the start; otherwise a batch's kernel depends on earlier batches.
     return torch.compile(flex_attention, dynamic=True)
 
 

@@ -1,7 +1,7 @@
-"""Text to tensors for E1: the vocabulary, and how a query and its homologs are framed as one row.
+"""Turn text into tensors for E1: the vocabulary, and the row of a query and its homologs.
 
-A row is zero or more context sequences followed by the query. Each sequence stands as ``<bos> 1 residues 2 <eos>``.
-There is no attention mask: a sequence id of -1 marks padding.
+A row is zero or more context sequences and then the query. Each sequence is written ``<bos> 1 residues 2 <eos>``.
+There is no attention mask; the sequence id -1 marks padding.
 """
 
 import string
@@ -21,11 +21,11 @@ VOCABULARY = (*SPECIAL, "?", "1", "2", *string.ascii_uppercase)
 PAD, BOS, EOS, MASK, HEAD, TAIL = (VOCABULARY.index(token) for token in ("<pad>", "<bos>", "<eos>", "?", "1", "2"))
 TOKEN_ID = {token: index for index, token in enumerate(VOCABULARY)}
 FRAME = 4
-"""Tokens that a sequence has beside its residues."""
+"""Number of special tokens of a sequence."""
 NO_SEQUENCE = -1
-"""Fills position and sequence ids where a row is padded."""
+"""Position and sequence id of padding."""
 IDS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
-"""The tensors that an encoder of proteins is called with, (B, T) each."""
+"""The input tensors of an encoder of proteins, (B, T) each."""
 
 Ints = NDArray[np.int64]
 R = TypeVar("R")
@@ -38,7 +38,7 @@ _BOUNDARY[[PAD, BOS, EOS, HEAD, TAIL]] = True
 
 
 ProteinRow = str | Sequence[str]
-"""Zero or more context sequences and the query, which comes last: a list, or a text that joins them with commas."""
+"""Zero or more context sequences, then the query: a list, or a text that joins them with commas."""
 
 
 def sequences_of(row: ProteinRow) -> Sequence[str]:
@@ -52,7 +52,7 @@ def sequences_of(row: ProteinRow) -> Sequence[str]:
 
 
 class E1Batch(TypedDict):
-    """What a model is called with: five (B, T) int64 tensors, and for each row its context as text and in tokens."""
+    """Input of a model: five (B, T) int64 tensors, and for each row the context's text and number of tokens."""
 
     input_ids: Tensor
     within_seq_position_ids: Tensor
@@ -64,7 +64,7 @@ class E1Batch(TypedDict):
 
 
 class _Row(NamedTuple):
-    """One row: (T,) arrays, and where the query starts."""
+    """One row: (T,) arrays, and the number of tokens before the query."""
 
     input_ids: Ints
     within_seq_position_ids: Ints
@@ -87,11 +87,11 @@ class _Row(NamedTuple):
 
 
 _FILLERS = (PAD, NO_SEQUENCE, NO_SEQUENCE, NO_SEQUENCE, PAD)
-"""What stands at padding, field by field of a row."""
+"""The value at padding of each field of a row."""
 
 
 def boundary_mask(input_ids: Tensor) -> Tensor:
-    """True at padding and at the four tokens that frame a sequence; same shape as `input_ids`."""
+    """True at padding and at the four special tokens of a sequence; same shape as `input_ids`."""
     return _BOUNDARY.to(input_ids.device)[input_ids]
 
 
@@ -106,7 +106,7 @@ def query_residue_mask(input_ids: Tensor, sequence_ids: Tensor) -> Tensor:
 
 
 def row_ids(input_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What a row's tokens say of themselves, if no residue was removed: a sequence begins at each <bos>.
+    """Derive positions and sequence ids from the tokens of rows without removed residues; <bos> begins a sequence.
 
     Args:
         input_ids: (B, T), <pad> at padding.
@@ -125,10 +125,10 @@ def row_ids(input_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def complete_ids(
     input_ids: Tensor | None, within: Tensor | None, across: Tensor | None, sequence: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Fill in the positions and sequence ids that were left out, as `row_ids` has them.
+    """Fill in missing positions and sequence ids with those of `row_ids`.
 
     Raises:
-        ValueError: some are left out, and there are no input_ids to derive them from.
+        ValueError: some are missing, and there are no input_ids.
     """
     if within is not None and across is not None and sequence is not None:
         return within, across, sequence
@@ -143,14 +143,14 @@ def complete_ids(
 
 
 class E1BatchPreparer:
-    """Turns text into the tensors that E1 reads.
+    """Turn text into the input tensors of E1.
 
     Args:
-        remove_X_tokens: leave out residues that are X; the others keep their positions.
-        preserve_context_labels: label context tokens too, instead of 0 over them.
-        max_num_sequences: most sequences in a row, the query counted.
-        max_num_positions_within_seq: most positions in a sequence, its four frame tokens counted.
-        max_num_positions_global: positions in a row above which a warning is given; beyond what E1 was trained on.
+        remove_X_tokens: leave out X residues; the other residues keep their positions.
+        preserve_context_labels: give context tokens labels too, instead of 0.
+        max_num_sequences: most sequences in a row, including the query.
+        max_num_positions_within_seq: most positions in a sequence, including its four special tokens.
+        max_num_positions_global: a row with more positions gives a warning, because E1 was not trained on it.
     """
 
     frame = FRAME
@@ -188,13 +188,13 @@ class E1BatchPreparer:
         Args:
             sequences: rows; each is a list of sequences with the query last, or a text that joins them with commas.
             device: where the tensors are to be.
-            names: what messages call the rows; "row 1" and so on by default.
+            names: names of the rows for messages; "row 1" and so on by default.
 
         Returns:
             The tensors, padded on the right to the longest row. Labels are the input ids, 0 over the context.
 
         Raises:
-            InputError: a sequence is empty, too long, or holds anything but A-Z and `?`; there are too many in a row.
+            InputError: a sequence is empty, too long, or holds other characters than A-Z and `?`; a row has too many.
         """
         rows = [sequences_of(row) for row in _not_one_text(sequences)]
         return self._batch([self._row(*row) for row in zip(rows, names or _numbered(rows), strict=True)], device)
@@ -202,10 +202,10 @@ class E1BatchPreparer:
     def get_query_kwargs(
         self, queries: Sequence[str], context: ProteinRow, device: torch.device | str = "cpu"
     ) -> E1Batch:
-        """Tokenise queries that all follow one context, without the context's tokens.
+        """Tokenise queries that follow one shared context, without the context's tokens.
 
-        The queries have the positions and sequence ids of whole rows, so that a model given the context's cache
-        computes the same as on whole rows.
+        The queries have the positions and sequence ids of whole rows. So a model with the cached context computes the
+        same as on whole rows.
 
         Args:
             queries: one protein a row.
@@ -267,7 +267,7 @@ class E1BatchPreparer:
         letters = np.frombuffer(sequence.encode("latin-1", errors="replace"), dtype=np.uint8)
         ids = np.empty(len(sequence) + FRAME, dtype=np.int64)
         ids[:2], ids[-2:] = (BOS, HEAD), (TAIL, EOS)
-        # What latin-1 lacks becomes "?", which is a token: look at the text itself.
+        # Letters outside latin-1 become "?", which is a token, so the text itself is checked.
         ids[2:-2] = _ID_OF_BYTE[letters]
         if (ids < 0).any() or not sequence.isascii():
             first = next(i for i, letter in enumerate(sequence) if letter not in TOKEN_ID or letter in "12")

@@ -1,7 +1,7 @@
-"""Files of models, which travel between people: what is looked at before a library reads them.
+"""Check the files of foreign models before a library reads them.
 
-Everything that loads an encoder or a tokenizer comes by here: text in a folder leads to no file elsewhere, and nothing
-unpacks to more than its file holds.
+All code that loads an encoder or a tokenizer calls these checks. They refuse files that lead out of the model's folder,
+and files that unpack to more than their size.
 """
 
 import zipfile
@@ -32,11 +32,11 @@ _TOKENIZER_DOCUMENTS = (TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKEN
 _MOST_LAYERS = 1000
 _LARGEST_TEXT = 1 << 26
 _BLOBS = "blobs"
-"""The hub's cache holds contents there; a model's folder, beside it in `snapshots`, holds links to them."""
+"""Folder of the hub's cache with the contents of files; a model's folder in `snapshots` holds links to them."""
 
 
 def check_model(name: str) -> None:
-    """Refuse a model whose files are not read as they stand; a hub model that was not downloaded has none here.
+    """Refuse a model with links out of its folder, packed weights or adapters; missing files are not checked.
 
     Args:
         name: hub name or folder.
@@ -44,11 +44,11 @@ def check_model(name: str) -> None:
     Raises:
         CheckpointError: an index or a link leads out of the folder, a file of weights is packed, or adapters lie beside
             the weights.
-        InputError: a document is no JSON of names and values.
+        InputError: a document is not JSON with names and values.
     """
     _check_documents(name, _MODEL_DOCUMENTS)
     adapters = model_file(name, ADAPTER_CONFIG)
-    if adapters is not None:  # transformers would put them on the model, or load another model
+    if adapters is not None:  # transformers would apply them, or load another model
         raise CheckpointError(
             f"{adapters}: adapters beside the weights of a model are not read; expected a folder without them"
         )
@@ -61,14 +61,14 @@ def check_model(name: str) -> None:
 
 
 def check_tokenizer(name: str) -> None:
-    """Refuse a tokenizer whose documents hold something else than names and values, or that is far too large.
+    """Refuse a tokenizer whose documents are not names and values, or are far too large.
 
     Args:
         name: hub name or folder.
 
     Raises:
         CheckpointError: a vocabulary is too large.
-        InputError: a document is no JSON of names and values, or too large.
+        InputError: a document is not JSON with names and values, or is too large.
     """
     _check_documents(name, _TOKENIZER_DOCUMENTS)
     for path in (model_file(name, text) for text in TOKENIZER_TEXTS):
@@ -77,10 +77,10 @@ def check_tokenizer(name: str) -> None:
 
 
 def read_archive(path: Path) -> Any:
-    """What `torch.save` wrote; nothing is unpickled but tensors and plain values.
+    """Read a file of `torch.save`; only tensors and plain values are unpickled.
 
     Raises:
-        DAMAGED: there is no such file, it is damaged, or it would take more memory than its size.
+        DAMAGED: the file is missing or damaged, or it would need more memory than its size.
     """
     if not path.is_file():
         raise EOFError("there is no such file")
@@ -96,12 +96,12 @@ def _check_documents(name: str, documents: Sequence[str]) -> None:
     for path in (model_file(name, document) for document in documents):
         if path is not None:
             layers = read_names_and_values(path).get("num_hidden_layers")
-            if layers is not None:  # transformers makes them one after another
+            if layers is not None:  # transformers makes the layers one after another
                 checked_number(path, "num_hidden_layers", layers, low=0, high=_MOST_LAYERS)
 
 
 def _check_link(path: Path) -> None:
-    """Refuse a link to a file elsewhere; links of the hub's cache lead to its own contents."""
+    """Refuse a link to a file outside the folder; links of the hub's cache may lead to its own contents."""
     folder, target = path.parent.resolve(), path.resolve()
     own = folder.parent.parent / _BLOBS if folder.parent.name == "snapshots" else folder
     if path.is_symlink() and not (target.is_relative_to(folder) or target.is_relative_to(own)):
@@ -111,7 +111,7 @@ def _check_link(path: Path) -> None:
 
 
 def _check_stored(path: Path) -> None:
-    """Torch stores the parts of a file as they are: packed ones may unpack to any size."""
+    """Refuse packed parts, which may unpack to any size; torch stores parts unpacked."""
     with zipfile.ZipFile(path) as parts:
         unpacked = sum(part.file_size for part in parts.infolist())
     if unpacked > path.stat().st_size:
@@ -119,13 +119,13 @@ def _check_stored(path: Path) -> None:
 
 
 def _check_tensors(content: Any) -> None:
-    """Refuse tensors that show one value in many places: a file of some bytes could have any number of them."""
-    waiting, seen = [content], set[int]()
-    while waiting:
-        value = waiting.pop()
+    """Refuse tensors with more values than are stored; a small file could have very large ones."""
+    unchecked, seen = [content], set[int]()
+    while unchecked:
+        value = unchecked.pop()
         if isinstance(value, Tensor):
             if value.numel() * value.element_size() > value.untyped_storage().nbytes():
                 raise ValueError(f"a tensor of {value.numel():,} values is stored as fewer")
         elif isinstance(value, dict | list | tuple) and id(value) not in seen:
             seen.add(id(value))
-            waiting.extend(value.values() if isinstance(value, dict) else value)
+            unchecked.extend(value.values() if isinstance(value, dict) else value)

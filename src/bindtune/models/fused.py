@@ -1,9 +1,9 @@
-"""Element-wise steps whose stock form is slow or keeps much for the backward pass, as autograd functions.
+"""Element-wise steps as autograd functions; torch's own versions are slow or keep much for the backward pass.
 
 Shapes: N tokens, D width, H heads of size d.
 
-Each is the formula in its docstring; what it keeps is said there. None supports second derivatives. `torch.export` gets
-the formula itself, because a graph with steps in place cannot be run backward.
+Each docstring has the formula and says what is kept for the backward pass. Second derivatives are not supported.
+`torch.export` gets the plain formula, because a graph with in-place steps has no backward pass.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ Angles = tuple[Tensor, Tensor]
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """RMS norm, x / sqrt(mean(x^2) + eps) * weight over the last axis of (N, D); at least fp32 inside, type of `x`."""
+    """RMS norm, x / sqrt(mean(x^2) + eps) * weight over the last axis of (N, D), computed in fp32 or wider."""
     if torch.compiler.is_exporting():
         wide = _wide(x)
         return (wide * (wide.square().mean(dim=-1, keepdim=True) + eps).rsqrt() * weight).to(x.dtype)
@@ -30,8 +30,8 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 def rotary_angles(positions: Tensor, *, theta: float, head_size: int, dtype: torch.dtype) -> Angles:
     """Cosine and sine of position * theta^(-2j/d): (N,) to (N, 1, d/2) each.
 
-    Computed in fp32 where they are used, from frequencies computed on the CPU: nothing that loading could lose, and the
-    same numbers on every device.
+    They are computed in fp32 in each forward pass, so loading cannot lose them. The frequencies are computed on the
+    CPU, so every device gets the same numbers.
     """
     exponents = torch.arange(0, head_size, 2, dtype=torch.float32, device="cpu") / head_size
     frequencies = (1.0 / theta**exponents).to(positions.device)
@@ -40,7 +40,7 @@ def rotary_angles(positions: Tensor, *, theta: float, head_size: int, dtype: tor
 
 
 def clip_rotate(x: Tensor, angles: Angles | None, clip: float | None) -> Tensor:
-    """Clamp heads to [-clip, clip], then turn them by their positions' angles.
+    """Clamp heads to [-clip, clip], then rotate them by their positions' angles.
 
     Args:
         x: (N, H, d).
@@ -54,7 +54,7 @@ def clip_rotate(x: Tensor, angles: Angles | None, clip: float | None) -> Tensor:
 
 
 def gated_silu(gate: Tensor, value: Tensor) -> Tensor:
-    """silu(gate) * value; keeps its inputs only."""
+    """silu(gate) * value; keeps only its inputs."""
     if torch.compiler.is_exporting():
         return F.silu(gate) * value
     return _GatedSilu.apply(gate, value)
@@ -70,7 +70,7 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
 
 
 class Dropout(nn.Dropout):
-    """`dropout` as a module; the stock one took a fifth of a step of E1 with adapters on a CPU."""
+    """`dropout` as a module; torch's own took a fifth of a step of E1 with adapters on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop features of a tensor of any shape."""
@@ -78,7 +78,7 @@ class Dropout(nn.Dropout):
 
 
 def gated_gelu(gate_value: Tensor) -> Tensor:
-    """GELU(gate) * value for [gate, value] (N, 2F), to (N, F); keeps its input only."""
+    """GELU(gate) * value for [gate, value] (N, 2F), to (N, F); keeps only its input."""
     if torch.compiler.is_exporting():
         gate, value = gate_value.chunk(2, dim=-1)
         return F.gelu(gate) * value
@@ -86,19 +86,19 @@ def gated_gelu(gate_value: Tensor) -> Tensor:
 
 
 def spread_rows(packed: Tensor, index: Tensor, rows: int) -> Tensor:
-    """Put rows (N, ...) at their places (N,) among zeros (rows, ...); keeps the places only."""
+    """Put rows (N, ...) at the positions `index` (N,) among zeros (rows, ...); keeps only the positions."""
     return _SpreadRows.apply(packed, index, rows)
 
 
 @contextmanager
 def recomputed_product(product: Tensor, gate: Tensor, value: Tensor) -> Iterator[None]:
-    """Inside, whoever wants to keep `product` = gated_silu(gate, value) for the backward pass keeps its inputs instead.
+    """Keep gate and value for the backward pass instead of `product` = gated_silu(gate, value).
 
-    They are kept anyway, so the product, computed again when it is needed, takes no memory between the passes. It works
-    whatever uses the product: a linear layer, or one with an adapter around it.
+    Gate and value are kept anyway. The product is computed again in the backward pass, so it takes no memory between
+    the passes. This works for every user of the product: a linear layer, or one with an adapter.
     """
 
-    # Not the product itself: whatever is kept inside holds on to `put`.
+    # Compare addresses: a reference to the product would keep it alive as long as `put`.
     address = (product.data_ptr(), product.shape, product.stride())
 
     def put(tensor: Tensor) -> Tensor | None:
@@ -117,7 +117,7 @@ def _wide(x: Tensor) -> Tensor:
 
 
 class _RMSNorm(torch.autograd.Function):
-    """Keeps its input and one number a token."""
+    """Keeps its input and one number for each token."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -133,7 +133,7 @@ class _RMSNorm(torch.autograd.Function):
         x, weight, scale = ctx.saved_tensors
         grad, wide, wide_weight = _wide(grads[0]), _wide(x), _wide(weight)
         both = torch.mul(grad, wide)
-        # Products with vectors, not einsum: that one becomes a batched product that copies its operands.
+        # Products with vectors: einsum would make a batched product that copies its operands.
         grad_weight = (both.t() @ scale.squeeze(-1)).to(weight.dtype) if ctx.needs_input_grad[1] else None
         along = (both @ wide_weight).unsqueeze(-1).mul_(scale).mul_(scale).div_(x.shape[-1])
         grad_x = torch.mul(grad, wide_weight, out=both).addcmul_(wide, along, value=-1).mul_(scale)
@@ -156,7 +156,7 @@ def _rotate_(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class _ClipRotate(torch.autograd.Function):
-    """Keeps the angles, which all layers share, and where it did not clamp as booleans."""
+    """Keeps the angles, which all layers share, and a boolean mask of the elements that were not clamped."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor | None, sin: Tensor | None, clip: float | None) -> Tensor:
@@ -179,7 +179,7 @@ class _ClipRotate(torch.autograd.Function):
 
 
 def _again(activation: Callable[[Tensor], Tensor], x: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
-    """An activation of `x` once more, and the gradient of `x` from that of the activation."""
+    """Compute an activation of `x` again, and the gradient of `x` from the gradient of the activation."""
     with torch.enable_grad():
         source = x.detach().requires_grad_()
         active = activation(source)
@@ -203,8 +203,9 @@ class _GatedSilu(torch.autograd.Function):
 class _Dropout(torch.autograd.Function):
     """Dropout on the CPU from raw 16-bit random numbers, several times faster than drawing a float for each element.
 
-    The seed is one draw from torch's generator, so that `torch.manual_seed`, restored random states and gradient
-    checkpointing act on it as on the stock one. The rate is a multiple of 2^-16, and the scale is exact for that rate.
+    The seed is one draw from torch's generator. So `torch.manual_seed`, restored random states and gradient
+    checkpointing work as with torch's own dropout. The rate is a multiple of 2^-16, and the scale is exact for this
+    rate.
     """
 
     @staticmethod
@@ -244,7 +245,7 @@ class _GatedGelu(torch.autograd.Function):
 
 
 class _SpreadRows(torch.autograd.Function):
-    """The stock copy by index keeps what it copied, though its gradient needs the places alone."""
+    """Keeps only the positions; torch's own copy by index also keeps the copied rows."""
 
     @staticmethod
     def forward(ctx: Any, packed: Tensor, index: Tensor, rows: int) -> Tensor:

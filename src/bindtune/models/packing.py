@@ -1,7 +1,7 @@
-"""Rows of sequences without their padding, and which of them attend to which.
+"""Pack the rows of a batch without padding, and plan which sequences attend to which.
 
-A batch (B, T) becomes one axis of N real tokens. Rows of equal shape (the same number of tokens in each of their
-sequences) stand side by side, so that attention over all of them is one call on a view: no copy and no mask.
+A batch (B, T) becomes one axis of N real tokens. Rows of equal shape (equal numbers of tokens in each of their
+sequences) stand side by side. So attention over all of them is one call on a view, without copy or mask.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from bindtune.models.padded_rows import DensePlan
 
 
 class Block(NamedTuple):
-    """Adjacent rows of equal shape: the first packed token, how many rows, the tokens in each sequence of a row."""
+    """Adjacent rows of equal shape: the first packed token, the number of rows, the lengths of a row's sequences."""
 
     start: int
     rows: int
@@ -30,9 +30,9 @@ class Stretch(NamedTuple):
 
     Args:
         start: first packed token of the first row.
-        step: tokens in a row.
-        offset: where the stretch begins in its row.
-        length: n, tokens in the stretch.
+        step: number of tokens of a row.
+        offset: first token of the stretch in its row.
+        length: n, number of tokens of the stretch.
     """
 
     start: int
@@ -47,7 +47,7 @@ class Stretch(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Queries, and the keys that each of them sees, in G rows of equal shape."""
+    """A stretch of queries and the stretch of keys that each query sees, in G rows of equal shape."""
 
     rows: int
     queries: Stretch
@@ -59,19 +59,19 @@ class Plan:
     """An attention pattern as pairs of stretches.
 
     Args:
-        pairs: every query token stands in exactly one of them; they are ordered by block.
+        pairs: pairs ordered by block; every query token is in exactly one pair.
     """
 
     pairs: tuple[Pair, ...]
 
     @cached_property
     def shares_keys(self) -> bool:
-        """Whether some key is seen by more than one pair."""
+        """Whether more than one pair sees the same key."""
         seen = sum(pair.rows * pair.keys.length for pair in self.pairs)
         return seen > max((p.keys.start + p.rows * p.keys.step for p in self.pairs), default=0)
 
     def lengths(self) -> tuple[list[int], list[int]]:
-        """Queries and keys of each stretch in packed order; of use where no key is shared."""
+        """Numbers of queries and of keys of each stretch, in packed order; for plans without shared keys."""
         queries, keys = [], []
         for _, group in groupby(self.pairs, key=lambda pair: pair.queries.start):
             pairs = list(group)
@@ -80,7 +80,7 @@ class Plan:
         return queries, keys
 
     def key_ranges(self) -> Tensor:
-        """First and one past the last packed key that each packed query sees (N, 2): the whole pattern as numbers."""
+        """First and one past the last packed key that each packed query sees (N, 2)."""
         size = sum(pair.rows * pair.queries.length for pair in self.pairs)
         ranges = torch.empty(size, 2, dtype=torch.int64)
         for rows, queries, keys in self.pairs:
@@ -92,14 +92,14 @@ class Plan:
 
 
 class View(NamedTuple):
-    """How a layer sees the packed tokens.
+    """The attention pattern, positions and cached context of a layer.
 
     Args:
-        plan: who attends to whom; a mask while `torch.export` traces.
+        plan: which queries see which keys; a mask while `torch.export` traces.
         angles: cosine and sine of each token's position (N, 1, d/2).
-        only: (M,) tokens that go on, where the others are needed for their keys and values alone.
+        only: (M,) tokens that go on to the next layer; the other tokens give only keys and values. None: all go on.
         context: keys and values of a cached context (C, G, d).
-        captured: where a context is being cached, the list that takes the layer's keys and values.
+        captured: list that gets the layer's keys and values while a context is cached.
     """
 
     plan: Plan | DensePlan
@@ -111,7 +111,7 @@ class View(NamedTuple):
 
 @dataclass(frozen=True)
 class Packing:
-    """Where the packed tokens stand in the padded batch.
+    """Positions of the packed tokens in the padded batch.
 
     Args:
         shape: (B, T).
@@ -138,12 +138,12 @@ class Packing:
 
     @property
     def has_context(self) -> bool:
-        """Whether some row holds more than its query."""
+        """Whether a row holds homologs before its query."""
         return any(len(block.lengths) > 1 for block in self.blocks)
 
     @cached_property
     def queries(self) -> "Packing":
-        """The same batch with the last sequence of each row alone."""
+        """The same batch with only the last sequence of each row."""
         blocks, start = [], 0
         for block in self.blocks:
             blocks.append(Block(start, block.rows, block.lengths[-1:]))
@@ -158,7 +158,7 @@ class Packing:
 
     @cached_property
     def causal(self) -> Plan:
-        """Each sequence sees itself and those before it in its row."""
+        """Each sequence sees itself and the earlier sequences of its row."""
         return Plan(tuple(pair for block in self.blocks for pair in _pairs(block, causal=True)))
 
     @cached_property
@@ -173,11 +173,11 @@ class Packing:
 
 
 def pack(sequence_ids: Tensor) -> Packing:
-    """Lay out a batch.
+    """Compute the packing of a batch.
 
     Args:
-        sequence_ids: (B, T) number of the sequence that a token belongs to, -1 at padding. Padding may stand anywhere,
-            and sequences need not be in order: a token sees what its number says.
+        sequence_ids: (B, T) sequence number of each token, -1 at padding. Padding and sequences may stand in any order;
+            only the numbers decide which tokens a token sees.
     """
     rows, width = sequence_ids.shape
     flat = sequence_ids.flatten()

@@ -1,4 +1,4 @@
-"""Ion heads on a protein encoder: residue-level binding sites, alone or beside the masked-LM loss.
+"""Ion heads on a protein encoder, for binding sites of residues, with or without a masked-LM loss.
 
 Shapes: B rows, T tokens, D width, K ions, V vocabulary.
 """
@@ -21,13 +21,13 @@ class E1ResidueClassificationOutput(ModelOutput):
     """Output of the residue classifiers.
 
     Args:
-        loss: what is trained on; None without labels of either kind.
+        loss: the training loss; None without labels.
         loss_bce: mean over the known labels; None without labels.
         loss_mlm: mean over the masked residues; None without masked-LM labels.
-        bce_sums: (K,) the sums behind `loss_bce`, by ion; for one ion (1,).
-        mlm_sum: the sum behind `loss_mlm`.
-        logits: (B, T) of one ion, or (B, T, K) of all; fp32, 0 at padding and context.
-        mlm_logits: (B, T, V) where masked-LM labels stand, 0 elsewhere; None without them.
+        bce_sums: (K,) summed binding losses of each ion; (1,) for one ion.
+        mlm_sum: summed masked-LM loss.
+        logits: (B, T) for one ion, (B, T, K) for all ions; fp32, 0 at padding and context.
+        mlm_logits: (B, T, V), 0 at tokens without a masked-LM label; None without masked-LM labels.
         last_hidden_state: (B, T, D), 0 at padding and context.
     """
 
@@ -43,13 +43,13 @@ class E1ResidueClassificationOutput(ModelOutput):
 
 @dataclass(frozen=True)
 class BindingLoss:
-    """How logits and labels become a loss.
+    """The binding-site loss.
 
     Args:
         kind: binary cross-entropy, or the focal loss (Lin et al. 2017, arXiv 1708.02002), which ignores `pos_weight`.
         focal_gamma: exponent of the focal loss.
         focal_alpha: weight of binding residues in the focal loss; the others have 1 - alpha.
-        label_smoothing: known labels become s and 1 - s, while training.
+        label_smoothing: s; in training, known labels become s and 1 - s.
     """
 
     kind: Literal["bce", "focal"] = "bce"
@@ -58,7 +58,7 @@ class BindingLoss:
     label_smoothing: float = 0.0
 
     def sums(self, logits: Tensor, labels: Tensor, *, pos_weight: Tensor | None, training: bool) -> Tensor:
-        """Sum of the losses of known labels, by ion (K,).
+        """Sum of the losses of known labels for each ion (K,).
 
         Args:
             logits: (..., K).
@@ -78,7 +78,7 @@ class BindingLoss:
             damping = torch.exp(self.focal_gamma * F.logsigmoid(logits * (1 - 2 * truth)))
             weight = truth * self.focal_alpha + (1 - truth) * (1 - self.focal_alpha)
             losses = weight * damping * losses
-        # A product instead of an index: a head without known labels then has a gradient of 0, not none.
+        # A product, not an index: a head without known labels then gets the gradient 0 instead of no gradient.
         return (losses * is_known).flatten(0, -2).sum(dim=0)
 
 
@@ -107,17 +107,17 @@ class ResidueHead(nn.Module):
 
 
 class E1ForResidueClassification(nn.Module):
-    """An encoder with one head per ion, all fed by one pass.
+    """An encoder with one head for each ion; one pass computes all heads.
 
     Args:
         e1_model: E1 with or without adapters, or another encoder with the methods of `models.backbones.Encoder`.
-        ion_types: names of the heads, in the order of the logits; none for masked-LM training alone.
-        dropout: of the heads.
-        freeze_backbone: train nothing of the encoder.
-        train_mlm_head: train the masked-LM head too; a head that PEFT wrapped is trained in any case. Without a
-            masked-LM loss the head is frozen: DDP fails when a parameter gets no gradient.
-        loss: how the heads' loss is computed.
-        pos_weight: (K,) weight of positives of each ion, if `forward` gets none.
+        ion_types: names of the heads, in the order of the logits; empty for masked-LM training only.
+        dropout: dropout of the heads.
+        freeze_backbone: train no weight of the encoder.
+        train_mlm_head: train the masked-LM head too; a head that PEFT wrapped is always trained. Without a masked-LM
+            loss the head is frozen, because DDP fails when a parameter gets no gradient.
+        loss: the loss of the heads.
+        pos_weight: (K,) weights of binding residues, if `forward` gets none.
     """
 
     mlm_weight = 0.0
@@ -150,14 +150,14 @@ class E1ForResidueClassification(nn.Module):
 
     @property
     def e1_backbone(self) -> nn.Module:
-        """The model with its masked-LM head, such as an E1ForMaskedLM, whether it has adapters or not."""
+        """The model with its masked-LM head, such as an E1ForMaskedLM, with or without adapters."""
         model = self._original_model
         backbone: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model  # PEFT's method
         return backbone
 
     @property
     def encoder(self) -> nn.Module:
-        """The encoder alone, without a masked-LM head."""
+        """The encoder without a masked-LM head."""
         encoder: nn.Module = self._original_model.encoder
         return encoder
 
@@ -177,15 +177,15 @@ class E1ForResidueClassification(nn.Module):
         """Score the residues of the queries.
 
         Args:
-            input_ids: (B, T); this and the next three as in `E1Model`.
+            input_ids: (B, T); it and the next three arguments are those of `E1Model`.
             within_seq_position_ids: (B, T).
             global_position_ids: (B, T).
             sequence_ids: (B, T), -1 at padding.
-            ion: one head alone; None for all of them.
+            ion: compute only this head; None computes all heads.
             labels: (B, T), or (B, T, K) for all heads: 1 binds, 0 does not, -100 is unknown.
-            label_mask: as the labels, False where a label counts as unknown.
+            label_mask: same shape as the labels; False makes a label unknown.
             pos_weight: weight of positives, one number or (K,); the model's own by default.
-            mlm_labels: (B, T) true ids of masked residues, 0 or -100 elsewhere; read by the joint model alone.
+            mlm_labels: (B, T) true ids of masked residues, 0 or -100 elsewhere; only the joint model reads them.
             context_cache: what `cache_context` gave for the homologs that precede every row.
 
         Raises:
@@ -262,10 +262,10 @@ class E1ForResidueClassification(nn.Module):
 
 
 class E1ForJointBindingMLM(E1ForResidueClassification):
-    """The classifier with loss = binding + mlm_weight * masked LM, both from one pass over the masked input.
+    """The classifier with loss = binding + mlm_weight * masked LM; one pass over the masked input computes both.
 
     Args:
-        mlm_weight: of the masked-LM loss; at 0 this is the classifier.
+        mlm_weight: weight of the masked-LM loss; 0 gives the classifier.
 
     Raises:
         ValueError: the encoder has no masked-LM head.

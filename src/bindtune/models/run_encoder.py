@@ -1,7 +1,7 @@
-"""Where the encoder of a binding run lies: adapters and heads are only right on the weights that they were trained on.
+"""Find the encoder of a binding run. Adapters and heads need the weights that they were trained on.
 
-A run notes the absolute path of its encoder, the folder of the run at that time, and the hashes of the encoder's files.
-So the encoder is found again where it was, where it moved together with the run, and beside the run. Hashes decide.
+A run records the absolute path of its encoder, the path of the run folder, and the hashes of the encoder's files. The
+encoder may be at its old path, may have moved together with the run, or may lie beside the run. The hashes decide.
 """
 
 import hashlib
@@ -26,15 +26,15 @@ log = logging.getLogger(__name__)
 
 _BASE = "base "
 ENCODER_WEIGHTS = "encoder_weights"
-"""What provenance.json calls the hash of the weights that does not depend on their files."""
+"""Key in provenance.json of the hash of the weights; the hash does not depend on the files' layout."""
 ENCODER_SETTINGS = "encoder_settings"
-"""What provenance.json calls the settings that decide what the weights compute."""
+"""Key in provenance.json of the settings that change what the weights compute."""
 _WEIGHTS = "weights"
 _DOCUMENTS = (MODEL_CONFIG, TOKENIZER)
 
 
 def lasting_name(checkpoint: str) -> str:
-    """The absolute path of an encoder in a folder, which means the same everywhere; a hub name as it is.
+    """The absolute path of an encoder in a folder; a hub name stays as it is.
 
     Examples:
         >>> lasting_name("Profluent-Bio/E1-150m")
@@ -48,14 +48,14 @@ def find_encoder(run: Path, name: str, *, base_model: str | None = None) -> str:
 
     Args:
         run: the run folder, which may have been moved or copied.
-        name: what the run calls its encoder: a hub name or a folder.
-        base_model: the user's word for it; then nothing is looked for.
+        name: the hub name or folder of the encoder in the run's settings.
+        base_model: the encoder that the user names; then no other place is searched.
 
     Returns:
-        A name to load the encoder by.
+        The hub name or folder to load.
 
     Raises:
-        CheckpointError: it is nowhere, or has other weights than the run began with; says where it was looked for.
+        CheckpointError: the encoder is not found, or has other weights; the message lists the searched places.
         InputError: provenance.json is damaged.
     """
     hashes = {
@@ -94,7 +94,7 @@ def find_encoder(run: Path, name: str, *, base_model: str | None = None) -> str:
 
 
 def _folders(run: Path, name: str) -> Iterator[Path]:
-    """Where the encoder may lie, the likeliest places first."""
+    """Possible places of the encoder, the most probable first."""
     path, hashes = Path(name), read_inputs(run / PROVENANCE).get(_BASE + MODEL_CONFIG, {}).get("path")
     originals = [path, *([] if hashes is None else [Path(hashes).parent])]
     for original in originals:
@@ -102,7 +102,7 @@ def _folders(run: Path, name: str) -> Iterator[Path]:
             yield from places(run, original)
     if not path.is_absolute():
         yield path.absolute()
-        # A run of an older version: the path is relative to a folder that was not noted, and often held the run.
+        # Runs of older versions have a path relative to an unrecorded folder, which often held the run.
         yield from (Path(os.path.normpath(folder / path)) for folder in (run.absolute(), *run.absolute().parents[:3]))
         yield run.absolute().parent / path.name
 
@@ -112,7 +112,7 @@ def _is_model(folder: Path) -> bool:
 
 
 def _was_folder(run: Path, name: str) -> bool:
-    """Whether the encoder was a folder, and no model of the hub, as far as can be told."""
+    """Whether the encoder was probably a folder, and not a model of the hub."""
     path = read_inputs(run / PROVENANCE).get(_BASE + MODEL_CONFIG, {}).get("path")
     if path is not None:
         return f"models--{name.replace('/', '--')}" not in Path(path).parts
@@ -120,14 +120,14 @@ def _was_folder(run: Path, name: str) -> bool:
 
 
 def _changed(model: str, hashes: dict[str, str]) -> list[str]:
-    """What of a model is not as it was noted: documents by their files, weights however their files are laid out."""
+    """The changed parts of a model: documents are compared by file, weights independently of their files' layout."""
     files = {key.removeprefix(_BASE): path for key, path in base_files(model).items()}
     weights = weight_files(model)
     changed = [name for name, path in files.items() if name in hashes and sha256(path) != hashes[name]]
     if weights and all(name in hashes and name not in changed for name in weights):
         return changed
     digest = hashes.get(_WEIGHTS)
-    if digest is None:  # an older run: files of the same name are all that can be compared
+    if digest is None:  # older runs have hashes of files only
         if weights and not weights.keys() & hashes.keys():
             log.warning("%s: its weights are not compared: the run noted %s", model, _noted_weights(hashes))
         return changed
@@ -141,9 +141,9 @@ def _noted_weights(hashes: dict[str, str]) -> str:
 
 
 def _refuse_other_weights(run: Path, model: str, hashes: dict[str, str]) -> None:
-    """Refuse other weights, and a config.json or a tokenizer with which equal weights compute something else.
+    """Refuse other weights, and a config.json or tokenizer that changes what the weights compute.
 
-    Copies of released models have a config.json of other bytes that means the same.
+    Copies of released models may have a config.json with other bytes and the same meaning.
     """
     changed = _changed(model, hashes)
     if set(changed) - {MODEL_CONFIG}:
@@ -165,7 +165,7 @@ def _refuse_other_weights(run: Path, model: str, hashes: dict[str, str]) -> None
 
 
 def _noted_settings(run: Path) -> dict[str, Any]:
-    """What decides the encoder's computation, as the run noted it or as its encoder has it where that is unchanged."""
+    """The settings that change what the encoder computes, from the run or from its unchanged encoder."""
     content = read_json(run / PROVENANCE) if (run / PROVENANCE).is_file() else {}
     settings = content.get(ENCODER_SETTINGS)
     if isinstance(settings, dict):
@@ -178,7 +178,7 @@ def _noted_settings(run: Path) -> dict[str, Any]:
 
 
 def same_encoder(first: str, second: str) -> bool:
-    """Whether two names are of one encoder: of one folder, or of equal weights that compute the same."""
+    """Whether two names mean the same encoder: the same folder, or equal weights and settings."""
     if first == second or Path(first).resolve() == Path(second).resolve():
         return True
     files = [weight_files(name) for name in (first, second)]
@@ -189,10 +189,10 @@ def same_encoder(first: str, second: str) -> bool:
 
 
 def weight_digest(checkpoint: str) -> str:
-    """A hash of an encoder's weights as they are loaded, in the order of its layers.
+    """A hash of an encoder's loaded weights, in the order of its layers.
 
-    Files differ in what they call a weight, in tied weights that they hold once or twice, and in tables that can be
-    computed. So the hash is of the loaded model; a model of the hub is downloaded.
+    Files of equal weights may differ: in names, in tied weights that are stored once or twice, and in tables that can
+    be computed. So the loaded model is hashed. A model of the hub is downloaded.
 
     Args:
         checkpoint: hub name or folder.
