@@ -1,6 +1,6 @@
-"""Settings of every command: one frozen model a job. Defaults stand here and nowhere else.
+"""Settings of every command, as one frozen model each. All defaults are here.
 
-Those of binding sites are loaded when they are first used: they have no options that `--help` would need them for.
+The settings of binding sites are imported when they are first used, because `--help` does not need them.
 """
 
 from importlib import import_module

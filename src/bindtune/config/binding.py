@@ -1,4 +1,4 @@
-"""Settings of `bindtune train`: the sections and names that users of the original know."""
+"""Settings of `bindtune train`, with the sections and names of the original code."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -249,14 +249,16 @@ class BindingConfig(Settings):
     @property
     def without_effect(self) -> list[str]:
         """Settings without effect, each with the reason."""
-        training, found = self.training, list(self.ignored_keys)
+        training, reasons = self.training, list(self.ignored_keys)
         if self.model.freeze_backbone and self.lora is not None:
-            found.append("model.freeze_backbone: adapters are trained; lora=null trains heads alone")
+            reasons.append("model.freeze_backbone: adapters are trained; lora=null trains heads alone")
         if training.train_mlm_head and not training.mlm_weight:
-            found.append("training.train_mlm_head: without a masked-LM loss (training.mlm_weight=0) its head is frozen")
+            reasons.append(
+                "training.train_mlm_head: without a masked-LM loss (training.mlm_weight=0) its head is frozen"
+            )
         if training.loss_type == "focal" and training.pos_weight_mode != "none":
-            found.append("training.pos_weight_mode: the focal loss weights binding residues by training.focal_alpha")
-        return found
+            reasons.append("training.pos_weight_mode: the focal loss weights binding residues by training.focal_alpha")
+        return reasons
 
     @property
     def label_paths(self) -> str | dict[str, str]:
@@ -290,10 +292,10 @@ WITHOUT_EFFECT = {
 
 def _renamed(values: dict[str, Any]) -> dict[str, Any]:
     values = {name: dict(part) if isinstance(part, dict) else part for name, part in values.items()}
-    noted = values.get("ignored_keys")
-    if noted is not None and not isinstance(noted, list):
-        raise ValueError(f"ignored_keys: expected a list, found {noted!r}")
-    ignored = [str(each) for each in noted or []]
+    recorded_keys = values.get("ignored_keys")
+    if recorded_keys is not None and not isinstance(recorded_keys, list):
+        raise ValueError(f"ignored_keys: expected a list, found {recorded_keys!r}")
+    ignored = [str(each) for each in recorded_keys or []]
     for name, why in WITHOUT_EFFECT.items():
         if _pop(values, name) is not _ABSENT:
             ignored.append(f"{name}: {why}")
@@ -302,12 +304,12 @@ def _renamed(values: dict[str, Any]) -> dict[str, Any]:
         if value is _ABSENT:
             continue
         section, _, name = new.partition(".")
-        known = values.get(section)
-        known = {} if known is None else known
-        if isinstance(known, dict):
-            if name in known and known[name] != value:
-                raise ValueError(f"{old} and {new} are the same setting, found {value!r} and {known[name]!r}")
-            values[section] = {**known, name: value}
+        section_values = values.get(section)
+        section_values = {} if section_values is None else section_values
+        if isinstance(section_values, dict):
+            if name in section_values and section_values[name] != value:
+                raise ValueError(f"{old} and {new} are the same setting, found {value!r} and {section_values[name]!r}")
+            values[section] = {**section_values, name: value}
     general = values.pop("general", None)
     if isinstance(general, dict) and general:
         known_names = [
@@ -329,12 +331,12 @@ def _pop(values: dict[str, Any], name: str) -> Any:
 
 
 def load_binding(config: Path | None, overrides: Sequence[str] = ()) -> BindingConfig:
-    """Settings from a YAML file, or None, with `section.key=value` overrides.
+    """Settings from a YAML file (or None) with `section.key=value` overrides.
 
-    Documents after the first are notes. Values of overrides are YAML: ``lora=null``, ``training.ions=[ZN, CA]``.
+    Documents after the first one are not read. Values of overrides are YAML: ``lora=null``, ``training.ions=[ZN, CA]``.
 
     Raises:
-        ConfigError: an override or a setting is not as expected.
+        ConfigError: an override or a setting is wrong.
         InputError: the file cannot be read.
     """
     values = {} if config is None else read_yaml(config, notes=True)
@@ -346,7 +348,7 @@ def load_binding(config: Path | None, overrides: Sequence[str] = ()) -> BindingC
 
 
 def _overridden(values: Mapping[str, Any], override: str) -> tuple[dict[str, Any], str]:
-    """The settings with one replaced, and the name that it has now."""
+    """The settings with one value replaced, and the present name of this setting."""
     path, value = read_override(override, example="section.key=value such as training.epochs=3")
     values = _under_present_names(values)
     for old, new in EARLIER_NAMES.items():
@@ -356,7 +358,7 @@ def _overridden(values: Mapping[str, Any], override: str) -> tuple[dict[str, Any
 
 
 def _under_present_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What is overridden stands where the override will be looked for, whatever name the file has for it."""
+    """The settings under their present names, so that an override finds a setting with an earlier name."""
     try:
         return _renamed(dict(values))
     except ValueError as error:

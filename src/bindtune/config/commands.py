@@ -1,4 +1,4 @@
-"""Which settings each command takes: the one table that the JSON schema, the reference and `bindtune init` read."""
+"""The table of commands and their settings, for the JSON schema, the reference and `bindtune init`."""
 
 from collections.abc import Collection
 from importlib import import_module
@@ -20,17 +20,17 @@ COMMANDS = {
     "embed": "EmbedConfig",
     "score": "ScoreConfig",
 }
-"""The settings model of each command, by its name in `bindtune.config`, which loads it when it is used."""
+"""Name in `bindtune.config` of each command's settings model; the model is imported when it is used."""
 
 
 def settings_of(command: str) -> type[Settings]:
     """The settings model of a command.
 
     Args:
-        command: such as "train".
+        command: name of a command, such as "train".
 
     Raises:
-        ConfigError: the command takes no file of settings.
+        ConfigError: the command takes no settings file.
     """
     if command not in COMMANDS:
         raise ConfigError(
@@ -41,20 +41,20 @@ def settings_of(command: str) -> type[Settings]:
 
 
 _JOBS = {"pretrain": "pretraining", "train": "binding"}
-"""What the files of the two jobs are called, in messages."""
+"""Names of the two jobs' settings files in messages."""
 _CLEARLY = 2
 
 
 def refuse_other_command(model: type[Settings], names: Collection[str], source: Path) -> None:
-    """Refuse a file whose settings are those of another command, in one line instead of one for each setting.
+    """Refuse a settings file of another command, in one line for the whole file.
 
     Args:
-        model: the settings of the command that was given.
-        names: of the settings in the file, of the first level.
+        model: settings model of the user's command.
+        names: first-level names of the file's settings.
         source: the file.
 
     Raises:
-        ConfigError: another command knows more of the names, by two or more, or alone knows any.
+        ConfigError: another command knows at least two more of the names, or this command knows none.
     """
     counts = {command: sum(name in _known(settings_of(command)) for name in names) for command in COMMANDS}
     own = next((command for command in COMMANDS if settings_of(command) is model), None)
@@ -70,7 +70,7 @@ def refuse_other_command(model: type[Settings], names: Collection[str], source: 
 
 
 def _known(model: type[Settings]) -> frozenset[str]:
-    """Names of the first level that a command understands, those of the original included."""
+    """First-level names that a command understands, including names of the original code."""
     earlier: Collection[str] = ()
     if model.__name__ == COMMANDS["train"]:
         binding = import_module("bindtune.config.binding")

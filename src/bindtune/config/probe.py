@@ -15,12 +15,12 @@ class ProbeConfig(PeakFilters):
     """Whether models tell bound from unbound windows. Lengths and distances are in nucleotides."""
 
     peaks: tuple[str, ...] = ()
-    """Peaks of one protein, NAME=FILE: BED3 to BED12, narrowPeak, broadPeak or IDR's, plain or gzipped. Each name is a
-    data set; files of one name count together."""
+    """Peaks of one protein, NAME=FILE: BED3 to BED12, narrowPeak, broadPeak or the format of IDR, plain or gzipped.
+    Each name is a data set. Several files may have the same name."""
     positives: Path | None = None
-    """Bound windows with their sequence instead of peaks: FASTA; headers chrom:start-end(strand) give coordinates."""
+    """Bound windows with their sequence instead of peaks: FASTA. Headers chrom:start-end(strand) give coordinates."""
     negatives: Path | None = None
-    """Unbound windows to --positives: FASTA."""
+    """With --positives: unbound windows, FASTA."""
     genome: Path | None = None
     """Genome for --peaks: FASTA (plain, gzip or bgzip) or 2bit."""
     region_fasta: Path | None = None
@@ -28,100 +28,107 @@ class ProbeConfig(PeakFilters):
     genes: Path | None = None
     """Annotation (GTF or GFF3) that says which windows lie in exons, introns and UTRs."""
     regions: Path | None = None
-    """Regions (BED) that say which windows are of one kind, instead of --genes; a strand in column 6 counts."""
+    """Regions (BED) instead of --genes: windows inside them are one kind of window. A strand in column 6 is used."""
     model: tuple[str, ...] = ()
-    """Model to probe, NAME=MODEL: any folder or hub name that `bindtune pretrain` accepts. The first is the reference
-    of the comparisons."""
+    """Model to probe, NAME=MODEL: a folder or hub name that `bindtune pretrain` accepts. The other models are compared
+    with the first one."""
     out: Path
-    """Folder to write. A probe that was stopped goes on there."""
+    """Folder to write. A stopped probe goes on from the files in it."""
     overwrite: bool = False
-    """Begin anew in a folder that holds another probe."""
+    """Replace another probe in the folder."""
 
     arms: tuple[Arm, ...] = ()
-    """Kinds of negatives; without it, all that the input allows."""
+    """Kinds of negatives. By default all kinds that the input allows."""
     width: Annotated[int, Field(ge=10)] = 101
     """Length of a window."""
     centre: Literal["summit", "middle"] = "summit"
-    """Centre windows on the summit of narrowPeak where a peak has one and else on the middle, or always on the
-    middle."""
+    """Centre of a window. summit: the summit of a narrowPeak; peaks without a summit use their middle. middle: the
+    middle of the peak."""
     distance: Annotated[int, Field(ge=0)] = 200
-    """Nucleotides that lie at least between a negative and every peak of its data set, on the strand."""
+    """Least distance between a negative and every peak of its data set on the same strand."""
     candidates: Count = 20
-    """Windows to choose negatives from, for each positive."""
+    """Windows that are drawn for each positive. Its negatives are chosen from them."""
     gc_tolerance: Fraction = 0.02
-    """Greatest difference in GC between a positive and its gc-region negative."""
+    """Largest difference in GC content between a positive and its gc-region negative."""
     max_n_fraction: Fraction = 0.05
-    """Leave out windows with a greater share of letters other than A, C, G and T."""
+    """Leave out windows with a larger share of letters other than A, C, G and T."""
 
     peak_format: Literal["auto", "bed", "narrowPeak", "broadPeak"] = "auto"
-    """Format of the peak files; auto goes by name and columns. A named format may have more columns behind."""
+    """Format of the peak files. auto takes it from the file's name and columns. Files of a named format may have more
+    columns at the end."""
     min_score: float | None = None
     """Leave out peaks with a lower score (column 5, or score_column)."""
     min_enrichment: float | None = None
-    """Leave out peaks with a lower enrichment (narrowPeak and broadPeak: column 7; else enrichment_column)."""
+    """Leave out peaks with a lower enrichment (column 7 in narrowPeak and broadPeak, otherwise enrichment_column)."""
     min_p_value: float | None = None
-    """Leave out peaks with a lower -log10 p value (narrowPeak and broadPeak: column 8; else p_value_column)."""
+    """Leave out peaks with a lower -log10 p value (column 8 in narrowPeak and broadPeak, otherwise p_value_column)."""
     min_q_value: float | None = None
-    """Leave out peaks with a lower -log10 q value (narrowPeak and broadPeak: column 9; else q_value_column)."""
+    """Leave out peaks with a lower -log10 q value (column 9 in narrowPeak and broadPeak, otherwise q_value_column)."""
     score_column: Column | None = None
-    """With --min-score: the column of the score, counted from 1, where the format has it elsewhere or not at all."""
+    """With --min-score: column of the score, from 1, for formats without a score in column 5."""
     enrichment_column: Column | None = None
-    """With --min-enrichment: the column of the enrichment, such as 5 for the log2 fold change of eCLIP's BED6."""
+    """With --min-enrichment: column of the enrichment, from 1. In BED6 files of eCLIP, column 5 is the log2 fold
+    change."""
     p_value_column: Column | None = None
-    """With --min-p-value: the column of the -log10 p value, such as 4 for eCLIP's BED6."""
+    """With --min-p-value: column of the -log10 p value, from 1. In BED6 files of eCLIP it is 4."""
     q_value_column: Column | None = None
-    """With --min-q-value: the column of the -log10 q value."""
+    """With --min-q-value: column of the -log10 q value, from 1."""
     merge_distance: Annotated[int, Field(ge=0)] | None = None
-    """Also join peaks of one strand with at most this many nucleotides between them; overlapping ones are joined
-    anyway."""
+    """Join peaks of one strand with at most this many nucleotides between them. Overlapping peaks are always joined."""
     gene_feature: Annotated[tuple[str, ...], Field(min_length=1)] = ("gene", "ncRNA_gene", "pseudogene")
-    """With --genes: the features (column 3) that are genes."""
+    """With --genes: features (column 3) that are genes."""
     chromosome_names: Literal["exact", "match"] = "exact"
-    """Refuse chromosome names that the genome does not have, or match names that differ by 'chr' (and MT for M)."""
+    """What happens with chromosome names that the genome does not have. exact: refuse them. match: also accept names
+    that differ by 'chr', and MT for M."""
     chromosome_aliases: Path | None = None
-    """Table with the names of one chromosome in each row, such as UCSC's chromAlias.txt."""
+    """Table of chromosome names: each row has the names of one chromosome. An example is UCSC's chromAlias.txt."""
     write_index: bool = False
-    """Where a FASTA genome has no .fai index, write one beside it instead of a temporary one."""
+    """Write the .fai index of a FASTA genome beside the genome. By default a missing index is made as a temporary
+    file."""
 
     split: Literal["auto", "chromosome", "neighbourhood"] = "auto"
-    """What stays in one fold: chromosomes, or neighbourhoods of windows; auto takes chromosomes where there are enough.
-    FASTA without coordinates is grouped by similarity of sequence."""
+    """Groups that stay in one fold: whole chromosomes, or neighbourhoods of windows. auto takes chromosomes if there
+    are enough. FASTA without coordinates is grouped by similar sequences."""
     folds: Annotated[int, Field(ge=2)] = 5
     """Folds of the cross-validation."""
     split_distance: Annotated[int, Field(ge=0)] = 1000
-    """Windows with fewer nucleotides between them are of one neighbourhood."""
+    """Windows with fewer nucleotides between them are in one neighbourhood."""
     similarity: Annotated[float, Field(gt=0.5, le=1)] = 0.8
-    """Without coordinates: windows with this share of equal letters side by side are of one group."""
+    """Without coordinates: aligned windows with at least this share of equal letters are in one group."""
     leaks: Literal["fail", "drop", "allow"] = "fail"
-    """What to do with windows that share something across folds: stop, leave them out, or only note it."""
+    """What happens with windows of different folds that share sequence or positions. fail: stop. drop: leave them out.
+    allow: only note them."""
 
     layer: int | None = None
-    """Layer whose hidden states are read, from 0 for the embeddings; below 0 from the end; the last by default."""
+    """Layer of the hidden states: 0 is the embeddings, numbers below 0 count from the end. By default the last
+    layer."""
     pooling: Literal["mean", "cls", "max"] = "mean"
-    """What a window's vector is made of: the mean or the maximum over the tokens of its letters, or the first token."""
+    """How a window becomes a vector: the mean or the maximum over the tokens of its letters, or the first token
+    (cls)."""
     head: Literal["linear", "cnn"] = "linear"
-    """What learns from hidden states: logistic regression on a window's vector, or a small convolutional network on the
-    states of its tokens."""
+    """Classifier of hidden states. linear: logistic regression on a window's vector. cnn: a small convolutional network
+    on the states of its tokens."""
     tune: Literal["none", "lora"] = "none"
-    """Leave encoders as they are, or fine-tune each on the training folds: LoRA and a classification head."""
+    """none: encoders stay unchanged. lora: fine-tune each encoder on the training folds with LoRA and a classification
+    head."""
     lora_rank: Count = 8
-    """With --tune lora: rank of the adapters, which are on all linear layers."""
+    """With --tune lora: rank of the adapters. All linear layers have one."""
     tune_epochs: Count = 5
-    """With --tune lora: passes over the training windows at most; the loss on one training fold ends it sooner."""
+    """With --tune lora: most passes over the training windows. The loss on one training fold may stop training
+    earlier."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     """With --tune lora: learning rate of adapters and head."""
     bf16: bool = False
     """Compute hidden states in bfloat16. It is faster on GPUs and on processors with AVX512-BF16 or AMX, and less
     exact. It does not change --tune lora."""
     batch_tokens: Annotated[int, Field(ge=512)] = 8192
-    """Tokens that an encoder computes at once."""
+    """Most tokens of a batch of an encoder."""
     seeds: Count = 1
-    """How often everything that begins with random numbers is trained; from three on there is an interval over
-    seeds."""
+    """How often each part that starts from random numbers is trained. Three or more give an interval over seeds."""
     draws: Count = 1000
-    """Bootstrap draws of groups behind each interval of an AUROC. An interval of an AUPRC needs no draws."""
+    """Bootstrap draws of groups for each interval of an AUROC. An interval of an AUPRC needs no draws."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    """Seed of everything drawn."""
+    """Seed of all random draws."""
 
     @field_validator("peaks", "model", "arms", "gene_feature", mode="before", json_schema_input_type=str | list[str])
     @classmethod
@@ -139,19 +146,19 @@ class ProbeConfig(PeakFilters):
 
     @model_validator(mode="after")
     def _one_source_of_windows(self) -> Self:
-        given = [name for name in ("positives", "negatives") if getattr(self, name) is not None]
-        if bool(self.peaks) == bool(given):
+        own_windows = [name for name in ("positives", "negatives") if getattr(self, name) is not None]
+        if bool(self.peaks) == bool(own_windows):
             raise ValueError("give either --peaks, or --positives and --negatives")
-        if len(given) == 1:
+        if len(own_windows) == 1:
             raise ValueError("--positives and --negatives go together")
         if self.peaks and (self.genome is None) == (self.region_fasta is None):
             raise ValueError("--peaks needs either --genome or --region-fasta")
         if self.genes is not None and self.regions is not None:
             raise ValueError("give either --genes or --regions")
         stray = [name for name in ("genome", "region_fasta", "genes", "regions") if getattr(self, name) is not None]
-        if given and stray:
+        if own_windows and stray:
             raise ValueError(f"--positives brings its own windows: leave out --{stray[0].replace('_', '-')}")
-        if given and set(self.arms) - {"shuffled"}:
+        if own_windows and set(self.arms) - {"shuffled"}:
             raise ValueError("--positives brings its own negatives: of the arms, only shuffled can be added")
         if "other-sites" in self.arms and len(self.data_sets) < 2:
             raise ValueError("the arm other-sites needs --peaks of at least two proteins")
@@ -171,9 +178,9 @@ class ProbeConfig(PeakFilters):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two models are called {twice[0]}")
-        taken = sorted(set(names) & set(BASELINES))
-        if taken:
-            raise ValueError(f"'{taken[0]}' is the name of a baseline: give the model another")
+        reserved = sorted(set(names) & set(BASELINES))
+        if reserved:
+            raise ValueError(f"'{reserved[0]}' is the name of a baseline: give the model another")
         return self
 
     @property
@@ -192,4 +199,4 @@ class ProbeConfig(PeakFilters):
 
 
 BASELINES = ("composition", "4-mer", "cnn", "random")
-"""Models that are always compared, and need no weights."""
+"""Baselines without weights, which are always compared."""

@@ -1,4 +1,4 @@
-"""JSON schema (draft 2020-12) of a command's settings, for editors that complete and check YAML."""
+"""JSON schema (draft 2020-12) of a command's settings, with which editors complete and check YAML."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ def settings_schema(command: str) -> dict[str, Any]:
     """JSON schema of the settings file of a command.
 
     Args:
-        command: such as "train".
+        command: name of a command, such as "train".
 
     Raises:
-        ConfigError: the command takes no file of settings.
+        ConfigError: the command takes no settings file.
 
     Example:
         >>> settings_schema("windows")["properties"]["stride"]["default"]
@@ -35,7 +35,7 @@ def settings_schema(command: str) -> dict[str, Any]:
 
 
 def _add_earlier_names(schema: dict[str, Any]) -> None:
-    """Accept the names that settings had in the original code, as the loader does."""
+    """Accept the settings' names of the original code, as the loader does."""
     from bindtune.config.binding import EARLIER_NAMES, WITHOUT_EFFECT
 
     general: dict[str, Any] = {"type": ["object", "null"], "properties": {}, "additionalProperties": False}
@@ -48,7 +48,7 @@ def _add_earlier_names(schema: dict[str, Any]) -> None:
 
 
 def _section(schema: dict[str, Any], name: str) -> dict[str, Any]:
-    """The object schema that describes a section; the whole schema where the name is empty."""
+    """The object schema of a section; an empty name means the whole schema."""
     if not name:
         return schema
     section: dict[str, Any] = schema["properties"][name]

@@ -1,4 +1,4 @@
-"""What every configuration shares: how settings are read, checked and written."""
+"""Read, check and write the settings of all commands."""
 
 import difflib
 import reprlib
@@ -12,20 +12,20 @@ from bindtune.errors import ConfigError, InputError
 
 
 class Settings(BaseModel):
-    """What all configurations share: frozen, unknown keys refused, field docstrings shown as help."""
+    """Base of all settings: frozen, refuses unknown keys, shows field docstrings as help."""
 
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         use_attribute_docstrings=True,
         allow_inf_nan=False,
-        defer_build=True,  # until it is used: a command needs one model, and its help none
+        defer_build=True,  # a command needs one model, and its help needs none
     )
 
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Python takes true for 1."""
+        """Refuse true and false for numbers; Python would take true for 1."""
         field = cls.model_fields[str(info.field_name)]
         if isinstance(value, bool) and not _takes_truth_values(field.annotation):
             raise ValueError("expected no truth value")
@@ -47,33 +47,33 @@ def build(
     """Validate settings.
 
     Args:
-        model: which configuration.
-        values: the settings that were given; the others take their defaults.
-        source: the file they came from, for messages.
-        options: names (``section.key`` in a section) of those that came from the command line instead.
+        model: settings model of the command.
+        values: the settings of the user; all others have their defaults.
+        source: the settings file, for messages.
+        options: names (``section.key`` in a section) of the settings from the command line.
 
     Raises:
-        ConfigError: the file is for another command; or names every setting that is unknown (with the nearest known
-            name), of a wrong type or impossible.
+        ConfigError: the file is for another command; or settings are unknown, of a wrong type or impossible (the
+            message names all of them, and the nearest name of an unknown one).
     """
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
         if source is not None:
-            from bindtune.config.commands import refuse_other_command  # it knows all models, and this one none
+            from bindtune.config.commands import refuse_other_command  # here, because it imports all models
 
             refuse_other_command(model, _in_file(values, options), Path(source))
-        told: dict[bool, list[str]] = {True: [], False: []}
+        problems_by_source: dict[bool, list[str]] = {True: [], False: []}
         for detail in error.errors(include_url=False):
-            told[_is_given(detail["loc"], options)].append(_problem(model, detail))
-        in_file, typed = ("; ".join(problems) for problems in (told[False], told[True]))
+            problems_by_source[_is_given(detail["loc"], options)].append(_problem(model, detail))
+        in_file, typed = ("; ".join(problems) for problems in (problems_by_source[False], problems_by_source[True]))
         where = f"{source}: " if source and in_file else ""
         between = "; on the command line: " if in_file and typed else ""
         raise ConfigError(f"{where}{in_file}{between}{typed}") from error
 
 
 def _in_file(values: Mapping[str, Any], options: Collection[str]) -> list[str]:
-    """Names of the first level that came from the file alone."""
+    """First-level names that only the file has."""
     return [str(name) for name in values if str(name) not in {each.partition(".")[0] for each in options}]
 
 
@@ -82,12 +82,12 @@ def read_yaml(path: Path, *, notes: bool = False) -> dict[str, Any]:
 
     Args:
         path: the file.
-        notes: further documents in the file are notes, and are not read.
+        notes: allow further documents in the file, which are not read.
 
     Raises:
         InputError: the file is missing, is not YAML, or does not hold names and values.
     """
-    from bindtune.yaml_json import read_document  # here and below: --help comes without yaml
+    from bindtune.yaml_json import read_document  # here and below, so that --help does not import yaml
 
     content = read_document(path, notes=notes)
     if content is None:
@@ -98,10 +98,10 @@ def read_yaml(path: Path, *, notes: bool = False) -> dict[str, Any]:
 
 
 def read_override(override: str, *, example: str) -> tuple[str, Any]:
-    """Name and value of `name=value`; the value is YAML.
+    """Parse `name=value`; the value is YAML.
 
     Raises:
-        ConfigError: it is something else; says that `example` was expected.
+        ConfigError: the text has another form; the message shows `example`.
     """
     name, equals, text = override.partition("=")
     if not equals or not name:
@@ -115,26 +115,26 @@ def read_override(override: str, *, example: str) -> tuple[str, Any]:
 
 
 def load(model: type[S], *, config: Path | None, options: Mapping[str, Any]) -> S:
-    """Settings from a YAML file, or None, and from the command line, which wins."""
+    """Settings from a YAML file (or None) and from the command line; the command line wins."""
     if config is None:
         return build(model, options)
     return build(model, {**read_yaml(config), **options}, source=config, options=options)
 
 
 def dump(settings: Settings) -> str:
-    """The resolved settings as YAML, every default written out."""
+    """All settings as YAML, including defaults."""
     from bindtune.yaml_json import write_document
 
     return write_document(settings.model_dump(mode="json"))
 
 
 def _takes_truth_values(annotation: Any) -> bool:
-    """Whether a field may be true or false, or holds text, of which pydantic says better what is wrong."""
+    """Whether a field takes true and false, or text; for text, pydantic's own message is better."""
     return annotation in (bool, str) or any(map(_takes_truth_values, get_args(annotation)))
 
 
 def _is_given(location: tuple[Any, ...], options: Collection[str]) -> bool:
-    """Whether a setting, or all that is in it, came from the command line; of several that do not fit, any of them."""
+    """Whether a setting, or a part of it, came from the command line."""
     name = ".".join(map(str, location))
     return any(f"{name}.".startswith(f"{each}.") or not name or f"{each}.".startswith(f"{name}.") for each in options)
 
@@ -162,12 +162,12 @@ def _nearest(model: type[Settings], location: tuple[Any, ...]) -> str:
 
 
 def section_of(annotation: Any) -> type[Settings] | None:
-    """The settings model that a field holds, or None where it holds values."""
+    """The settings model of a section, or None for a field with a value."""
     kinds = (annotation, *get_args(annotation))
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Settings)), None)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the known one that is most like it, if any."""
-    close = difflib.get_close_matches(name, list(known), n=1)
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The end of a message about an unknown name: a hint at the most similar of `names`, if any."""
+    close = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean '{close[0]}'?" if close else ""

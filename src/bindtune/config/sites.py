@@ -15,46 +15,46 @@ class SitesConfig(Settings):
     """Labels of metal-binding residues from structures, BioLiP or UniProt."""
 
     structures: tuple[Path, ...] = ()
-    """Structures: a file (mmCIF, BinaryCIF or PDB, plain or gzipped), a folder, with all folders in it, or a text file
-    that lists one path a line."""
+    """Structures: a file (mmCIF, BinaryCIF or PDB, plain or gzipped), a folder with all its subfolders, or a text file
+    with one path in each line."""
     biolip: Path | None = None
-    """BioLiP's annotation file, of 21 columns, plain or gzipped."""
+    """BioLiP's annotation file with 21 columns, plain or gzipped."""
     uniprot: tuple[Path, ...] = ()
     """UniProtKB entries: flat text, JSON, or a table with the columns Entry, Sequence and Binding site."""
     ions: Annotated[list[str], Field(min_length=1)]
-    """Ions by their element, or groups of ion_groups, parted by commas: each gets a label file."""
+    """Ions: symbols of elements, or groups of ion_groups, separated by commas. Each gets a label file."""
     ion_groups: dict[str, list[str]] = {
         "LREE": ["LA", "CE", "PR", "ND", "PM", "SM", "EU"],
         "HREE": ["GD", "TB", "DY", "HO", "ER", "TM", "YB", "LU", "Y"],
         "REE": ["LREE", "HREE"],
     }
-    """Ions made of others: elements or other groups."""
+    """Groups of ions. The members are elements or other groups."""
     out: Path
     """Folder for ION_train.fa, sites.tsv, chains.tsv and summary.json."""
     overwrite: bool = False
     """Replace the files of an earlier run in the folder."""
 
     rule: Literal["distance", "biolip"] = "distance"
-    """A residue binds when a heavy atom of it lies within the cutoff of the ion, or (biolip) within the sum of the van
-    der Waals radii plus 0.5 angstroms."""
+    """When a residue binds. distance: one of its heavy atoms lies within the cutoff of the ion. biolip: within the sum
+    of the van der Waals radii plus 0.5 angstroms."""
     cutoff: Annotated[float, Field(gt=0, le=20)] = 3.0
-    """With --rule distance: angstroms from the centre of the ion."""
+    """With --rule distance: largest distance from the centre of the ion, in angstroms."""
     min_residues: Count = 2
-    """Residues that must hold an ion; ions that are held by fewer are dropped and counted."""
+    """Fewest residues that must hold an ion. Other ions are dropped and counted."""
     min_occupancy: Fraction = 0.0
     """Atoms and ions with a lower occupancy do not count."""
     assembly: str = "1"
-    """Biological assembly whose chains are neighbours too, where the file has it; none takes the deposited coordinates
-    alone."""
+    """Biological assembly whose chains also count as neighbours, if the file has it. none: only the deposited
+    coordinates."""
     max_resolution: Annotated[float, Field(gt=0)] | None = None
-    """Leave out structures with a worse resolution in angstroms, and those without one."""
+    """Leave out structures with a worse resolution (in angstroms) or without a resolution."""
     methods: list[str] = []
-    """Only structures of these methods, parted by commas, such as X-RAY DIFFRACTION or ELECTRON MICROSCOPY; all where
-    it is empty."""
+    """Use only structures of these methods, separated by commas, such as X-RAY DIFFRACTION or ELECTRON MICROSCOPY. By
+    default all methods."""
     unknown: Literal["?", "0"] = "?"
-    """Label of residues without coordinates; 0 is for tools that do not know the question mark."""
+    """Label of residues without coordinates. Use 0 for tools that do not know the question mark."""
     errors: Literal["fail", "skip"] = "fail"
-    """What a broken file does: it ends the run, or it is named, counted and skipped."""
+    """What happens with a broken file. fail: stop. skip: name it, count it and go on."""
 
     @field_validator("ions", "methods", mode="before", json_schema_input_type=str | list[str])
     @classmethod

@@ -134,13 +134,13 @@ class WindowsConfig(PeakFilters):
 
     @model_validator(mode="after")
     def _one_source_of_sequence(self) -> Self:
-        places = [name for name in ("regions", "genes") if getattr(self, name) is not None]
+        region_sources = [name for name in ("regions", "genes") if getattr(self, name) is not None]
         if (self.genome is None) == (self.region_fasta is None):
             raise ValueError("give either --genome or --region-fasta")
-        if self.genome is not None and len(places) != 1:
+        if self.genome is not None and len(region_sources) != 1:
             raise ValueError("--genome needs either --regions or --genes")
-        if self.region_fasta is not None and places:
-            raise ValueError(f"--region-fasta brings its own regions: leave out --{places[0]}")
+        if self.region_fasta is not None and region_sources:
+            raise ValueError(f"--region-fasta brings its own regions: leave out --{region_sources[0]}")
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """Read BioLiP's annotation file: each line has one interaction of a protein chain with a ligand, in columns.
 
-Tabs separate the columns. They are those of https://zhanggroup.org/BioLiP/download/readme.txt: 21, or 20 in older
-releases, which lack the ligand's residue number.
+Tabs separate the columns. https://zhanggroup.org/BioLiP/download/readme.txt describes them: 21, or 20 in older releases
+without the ligand's residue number.
 """
 
 import re
