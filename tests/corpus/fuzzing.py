@@ -35,6 +35,8 @@ _PLAIN_TEXT = frozenset(
         "protein FASTA",
         "label FASTA",
         "A3M",
+        "VCF",
+        "variant table",
         "cluster table",
         "folds",
         "PDB",

@@ -142,6 +142,18 @@ def _folds(path: Path) -> Any:
     return read_folds(path, names=["a", "b", "c"]).tolist()
 
 
+def _vcf(path: Path) -> Any:
+    from bindtune.io.vcf import read_vcf
+
+    return [tuple(record) for record in read_vcf(path)]
+
+
+def _variant_table(path: Path) -> Any:
+    from bindtune.io.variant_table import read_variant_table
+
+    return [tuple(record) for record in read_variant_table(path)]
+
+
 def _variants(path: Path) -> Any:
     from bindtune.inference.zero_shot import read_variants
 
@@ -350,6 +362,8 @@ _ALL = (
     Reader("A3M", "q.a3m", _alignment),
     Reader("cluster table", "clusters.tsv", _clusters),
     Reader("folds", "folds.csv", _folds),
+    Reader("VCF", "v.vcf", _vcf),
+    Reader("variant table", "v.tsv", _variant_table),
     Reader("variants", "variants.txt", _variants, loads_torch=True),
     Reader("PDB", "s.pdb", _structure),
     Reader("mmCIF", "s.cif", _structure),

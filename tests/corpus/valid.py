@@ -124,6 +124,13 @@ def bgzip(content: bytes, *, block: int = 40) -> bytes:
     return b"".join(gzip.compress(content[at : at + block], mtime=0) for at in range(0, len(content), block))
 
 
+VCF = (
+    b'##fileformat=VCFv4.2\n##INFO=<ID=AF,Number=A,Type=Float,Description="share">\n'
+    b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\ts1\n"
+    b"chr1\t5\trs1\tA\tC,G\t.\tPASS\tAF=0.1,0.2\tGT\t0/1\nchr1\t7\t.\tacg\tA,*,<DEL>\t9\t.\t.\tGT\t1/1\n"
+    b"chr2\t0\t.\tN\t.\t.\t.\t.\tGT\t0/0\n"
+)
+VARIANT_TABLE = b"chrom\tpos\tref\talt\tscore\nchr1\t5\tA\tC\t1\nchr2\t9\tGT\tG,GTA\t2\n"
 YAML = {
     "settings of windows": b"peaks: [p.bed]\ngenome: g.fa\nregions: r.bed\nout: o\nwindow: 512\nmin_score: 1.5\n",
     "settings of pretrain": b"model_name_or_path: m\ntrain_file: t.json\nvalidation_file: v.json\noutput_dir: out\n"
@@ -220,6 +227,8 @@ def seeds(format: str) -> tuple[bytes, ...]:
         "cluster table": (CLUSTERS, b"a a\na b\nc c\n", b"cluster,protein\n1,a\n1,b\n2,c\n"),
         "folds": (FOLDS, FOLDS.replace(b",", b"\t")),
         "variants": (VARIANTS,),
+        "VCF": (VCF,),
+        "variant table": (VARIANT_TABLE, VARIANT_TABLE.partition(b"\n")[2]),
         "BioLiP": (BIOLIP,),
         "UniProt text": (UNIPROT_TEXT,),
         "UniProt table": (UNIPROT_TABLE,),

@@ -16,6 +16,8 @@ READ_AS_TEXT = (
     "protein FASTA",
     "label FASTA",
     "A3M",
+    "VCF",
+    "variant table",
     "cluster table",
     "folds",
     "PDB",

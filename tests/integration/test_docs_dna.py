@@ -52,12 +52,20 @@ def exons(tmp_path: Path, shared: Path) -> Path:
 
 
 def test_variants_are_scored_as_documented(run: Callable[..., int], exons: Path) -> None:
-    (command,) = commands("variants.md")
+    command, effects = commands("variants.md")
     assert run(*command[1:]) == 0
     header, *rows = [line.split("\t") for line in (exons / "scores.tsv").read_text().splitlines()]
     columns = re.search(r"`(chrom pos ref [^`]*)`", (PAGES / "variants.md").read_text())
     assert columns is not None and header == columns[1].split()
     assert len(rows) == 160 and {row[4] for row in rows} == {"-"}
+    drawn = random.Random(2)
+    for name, motif in (("bound", "TGTAAATA"), ("unbound", "")):
+        texts = ["".join(drawn.choices("ACGT", k=20)) + motif.ljust(8, "C") + "ACGTTGCA" for _ in range(60)]
+        (exons / f"{name}.fa").write_text("".join(f">{name}{n}\n{text}\n" for n, text in enumerate(texts)))
+    words = ["--positives", "bound.fa", "--negatives", "unbound.fa", "--draws", "1", "--folds", "3", "--out", "probe"]
+    assert run("probe", *words, "--leaks", "allow") == 0
+    assert run(*effects[1:]) == 0
+    assert gzip.decompress((exons / "effects.vcf.gz").read_bytes()).count(b"BINDTUNE=") == 40
 
 
 def test_dna_is_embedded_as_documented(run: Callable[..., int], exons: Path) -> None:

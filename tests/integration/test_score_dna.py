@@ -13,10 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import tiny_dnabert2
+from bindtune.config import ProbeConfig, build
 from bindtune.errors import BindtuneError
 from bindtune.inference import score_dna
 from bindtune.inference.variant_scores import VariantScorer
 from bindtune.io.genome import reverse_complement
+from bindtune.probing.binding_model import binding_model, open_probe
+from bindtune.probing.run import probe
 
 DRAWN = random.Random(5)
 CHR1 = "".join(DRAWN.choices("ACGT", k=600))
@@ -263,3 +266,52 @@ def test_all_small_variants_of_real_exons_get_a_score(
     single = sum(row["tokens_ref"] == row["tokens_alt"] == "1" for row in substitutions) / len(substitutions)
     other_number = sum(row["tokens_ref"] != row["tokens_alt"] for row in substitutions) / len(substitutions)
     assert 0.35 < single < 0.5 and 0.2 < other_number < 0.35  # 42 % and 25 % were counted on other substitutions
+
+
+@pytest.fixture(scope="module")
+def trained_probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A probe without encoders; bound windows have a motif."""
+    folder, drawn = tmp_path_factory.mktemp("probe"), random.Random(3)
+    for name, motif in (("bound", "TGTAAATA"), ("unbound", "")):
+        texts = ["".join(drawn.choices("ACGT", k=41)) for _ in range(90)]
+        texts = [text[:16] + motif + text[16 + len(motif) :] for text in texts]
+        (folder / f"{name}.fa").write_text("".join(f">{name}{n}\n{text}\n" for n, text in enumerate(texts)))
+    files = {"positives": folder / "bound.fa", "negatives": folder / "unbound.fa"}
+    probe(build(ProbeConfig, files | {"out": folder / "probe", "draws": 1, "folds": 3}), notify=lambda text: None)
+    return folder / "probe"
+
+
+def test_effects_are_changes_of_the_binding_logit(
+    run: Callable[..., int], trained_probe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = 296  # the motif stands in the middle of windows about 300
+    letters = CHR1[:site] + "TGTAAATA" + CHR1[site + 8 :]
+    (tmp_path / "g.fa").write_text(f">chr1\n{letters}\n")
+    rows = [(place + 1, letters[place], other(letters[place])) for place in (*range(296, 304), *range(400, 430))]
+    (tmp_path / "t.tsv").write_text("".join(f"chr1\t{place}\t{ref}\t{alt}\n" for place, ref, alt in rows))
+    words = ("score", "--table", "t.tsv", "--genome", "g.fa", "--strand", "+", "--effect", trained_probe)
+    assert run(*words, "--model", "cnn", "--out", "s.tsv") == 0
+    scored = table("s.tsv")
+    assert {row["method"] for row in scored} == {"effect"} and {row["tokens_ref"] for row in scored} == {""}
+    model = binding_model(open_probe(trained_probe, "test"), "cnn")
+    for (place, _, alt), row in zip(rows, scored, strict=True):
+        window = letters[place - 21 : place + 20]
+        logits = model.logits([window, window[:20] + alt + window[21:]])
+        assert float(row["score"]) == pytest.approx(logits[1] - logits[0], abs=1e-5)
+    effects = [float(row["score"]) for row in scored]
+    assert sum(effects[:8]) / 8 < min(0, sum(effects[8:]) / 30)  # what breaks the motif lowers the logit
+    swapped = "".join(f"chr1\t{place}\t{alt}\t{ref}\n" for place, ref, alt in rows[:1])
+    (tmp_path / "g.fa").write_text(f">chr1\n{letters[:296]}{rows[0][2]}{letters[297:]}\n")
+    (tmp_path / "t.tsv").write_text(swapped)
+    assert run(*words, "--model", "cnn", "--out", "b.tsv") == 0
+    assert float(table("b.tsv")[0]["score"]) == -effects[0]
+    capsys.readouterr()
+    for more, problem in {
+        "--model dnabert2": "has no model dnabert2; it has composition, 4-mer, cnn",
+        "--model cnn --arm x": "has no arm x of bound",
+        "--model cnn --method masked_marginal": "--effect is a method of its own",
+    }.items():
+        assert run(*words, *more.split(), "--out", "x.tsv") == 2
+        assert problem in capsys.readouterr().err
+    assert run("score", "--table", "t.tsv", "--genome", "g.fa", "--out", "x.tsv", "--model", "m", "--arm", "x") == 2
+    assert "--dataset and --arm need --effect" in capsys.readouterr().err

@@ -145,6 +145,13 @@ class ScoreConfig(_ZeroShotConfig):
     both."""
     gene_feature: Annotated[tuple[str, ...], Field(min_length=1)] = ("gene", "ncRNA_gene", "pseudogene")
     """With --genes: features (column 3) that are genes."""
+    effect: Path | None = None
+    """DNA: folder of a finished probe. Scores are then changes of the binding logit. --model names a model of the
+    probe, or NAME=FOLDER where its encoder has moved. --width is that of the probe's windows by default."""
+    dataset: str | None = None
+    """With --effect: data set that the model was trained on, where the probe has several."""
+    arm: str | None = None
+    """With --effect: kind of negatives that the model was trained with. By default the probe's first."""
     phases: Annotated[int, Field(ge=1, le=32)] = 1
     """DNA: average over this many starts of the stretch, each one nucleotide later, because tokens follow from the
     start."""
@@ -186,9 +193,18 @@ class ScoreConfig(_ZeroShotConfig):
     def _options_fit_together(self) -> Self:
         if self.genes is not None and "strand" in self.model_fields_set:
             raise ValueError("give either --genes or --strand")
+        if self.effect is None and (self.dataset is not None or self.arm is not None):
+            raise ValueError("--dataset and --arm need --effect")
+        if self.effect is not None and "method" in self.model_fields_set:
+            raise ValueError("--effect is a method of its own: leave out --method")
         if self.writes_vcf and self.vcf is None:
             raise ValueError(f"--out {self.out.name}: only --vcf can be written as VCF, expected .tsv or .parquet")
         return self
+
+    @property
+    def variant_method(self) -> str:
+        """How variants of DNA are scored, as their tables say it."""
+        return self.method if self.effect is None else "effect"
 
     @property
     def writes_vcf(self) -> bool:

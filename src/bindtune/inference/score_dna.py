@@ -4,10 +4,10 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from tqdm import tqdm
@@ -15,16 +15,17 @@ from tqdm import tqdm
 from bindtune.config import ScoreConfig
 from bindtune.data.dna.tokens import load_tokenizer
 from bindtune.errors import ConfigError, InputError
+from bindtune.inference.effect_scores import effect_scorer
 from bindtune.inference.ranks import choose_device
 from bindtune.inference.variant_files import JoinedCounts, ScoredAllele, join_parts, unscored_path, write_part
-from bindtune.inference.variant_scores import UNKNOWN_NEARBY, VariantScorer, readings
+from bindtune.inference.variant_scores import UNKNOWN_NEARBY, Reading, VariantScore, VariantScorer, readings
 from bindtune.inference.variant_source import Allele, Survey, VariantSource, open_source
 from bindtune.io.vcf import check_info_name
 from bindtune.models.base_files import base_files
 from bindtune.models.loading import load_masked_lm
 from bindtune.outputs import LONGEST_NAME, output_file
 from bindtune.runs.exclusive import only_writer
-from bindtune.runs.names import MANIFEST, part_file, part_files
+from bindtune.runs.names import MANIFEST, PREDICTIONS, part_file, part_files
 from bindtune.runs.provenance import sha256
 from bindtune.runs.writing import sweep, write_text
 from bindtune.yaml_json import read_json
@@ -35,7 +36,7 @@ _STRANDS = {1: "+", -1: "-", 0: "."}
 # Settings that scores follow from, beside the variants and the models, whose hashes are noted.
 _BINDING = (
     "genome", "parent", "genes", "gene_feature", "strand", "width", "phases", "method", "dtype", "mismatches",
-    "chromosome_names", "chromosome_aliases", "part_variants",
+    "chromosome_names", "chromosome_aliases", "part_variants", "effect", "dataset", "arm",
 )  # fmt: skip
 
 
@@ -58,10 +59,10 @@ def score_dna(settings: ScoreConfig, *, notify: Callable[[str], None] = lambda t
         check_info_name(settings.vcf, settings.info_field)
     with open_source(settings, notify=notify) as source:
         survey = source.survey()
+        scorer = _scorer(settings)
         parts = _parts_folder(out)
         with only_writer(parts, tidy=True):
             _begin(parts, _manifest(settings))
-            scorer = _scorer(settings)
             _score_parts(settings, source, scorer, survey, parts=parts)
             about = {"model": settings.model, "settings": settings.model_dump_json()}
             counts = join_parts(
@@ -87,7 +88,10 @@ def _manifest(settings: ScoreConfig) -> dict[str, Any]:
     values = settings.model_dump(mode="json")
     content: dict[str, Any] = {"settings": {name: values[name] for name in _BINDING}}
     content["variants"] = sha256(settings.variant_file)
-    content["model"] = {name: sha256(path) for name, path in base_files(settings.model).items()}
+    if settings.effect is None:
+        content["model"] = {name: sha256(path) for name, path in base_files(settings.model).items()}
+    else:  # its predictions follow from all that it learned
+        content["model"] = {settings.model: sha256(settings.effect / PREDICTIONS)}
     for name in ("genome", "parent", "genes", "chromosome_aliases"):
         path = getattr(settings, name)
         if path is not None:  # a genome is large: its size and its time stand for its content
@@ -117,10 +121,22 @@ def _begin(parts: Path, manifest: dict[str, Any]) -> None:
     write_text(path, json.dumps(manifest, indent=2) + "\n")
 
 
-def _scorer(settings: ScoreConfig) -> VariantScorer:
+class _Scorer(Protocol):
+    def score(self, rows: Sequence[Reading], *, count: int, done: Callable[[int], None]) -> list[VariantScore]: ...
+
+
+def _scorer(settings: ScoreConfig) -> tuple[_Scorer, int]:
+    """What scores variants, and in how many nucleotides they are read."""
+    device = choose_device(settings.device)
+    if settings.effect is not None:
+        effects = effect_scorer(
+            settings.effect, settings.model, dataset=settings.dataset, arm=settings.arm, device=device
+        )
+        return effects, settings.width if "width" in settings.model_fields_set else effects.width
     model: Any = load_masked_lm(settings.model)
-    model = model.to(getattr(torch, settings.dtype)).eval().to(choose_device(settings.device))
-    return VariantScorer(settings.model, model, load_tokenizer(settings.model), settings.max_batch_tokens)
+    model = model.to(getattr(torch, settings.dtype)).eval().to(device)
+    scorer = VariantScorer(settings.model, model, load_tokenizer(settings.model), settings.max_batch_tokens)
+    return scorer, settings.width
 
 
 def _chunks(source: VariantSource, size: int) -> Iterator[list[Allele]]:
@@ -136,7 +152,7 @@ def _chunks(source: VariantSource, size: int) -> Iterator[list[Allele]]:
 
 
 def _score_parts(
-    settings: ScoreConfig, source: VariantSource, scorer: VariantScorer, survey: Survey, *, parts: Path
+    settings: ScoreConfig, source: VariantSource, scorer: tuple[_Scorer, int], survey: Survey, *, parts: Path
 ) -> None:
     """Write the parts that are missing."""
     with tqdm(total=survey.scorable, desc="variants", unit_scale=True, disable=None) as bar:
@@ -152,12 +168,12 @@ def _score_parts(
 def _scored(
     settings: ScoreConfig,
     source: VariantSource,
-    scorer: VariantScorer,
+    scorer: tuple[_Scorer, int],
     chunk: list[Allele],
     scorable: list[Allele],
     bar: Any,
 ) -> list[ScoredAllele]:
-    strands = source.strands(scorable).tolist()
+    strands, (model, width) = source.strands(scorable).tolist(), scorer
     rows = []
     for owner, (allele, strand) in enumerate(zip(scorable, strands, strict=True)):
         name, change = allele.name, allele.change
@@ -168,10 +184,10 @@ def _scored(
             return source.letters.fetch(name, start=start, end=end).decode("ascii")
 
         rows += readings(
-            owner, change, fetch=fetch, size=source.letters.sizes[name], width=settings.width, strand=strand,
+            owner, change, fetch=fetch, size=source.letters.sizes[name], width=width, strand=strand,
             phases=settings.phases,
         )  # fmt: skip
-    scores = iter(zip(scorer.score(rows, count=len(scorable), done=bar.update), strands, strict=True))
+    scores = iter(zip(model.score(rows, count=len(scorable), done=bar.update), strands, strict=True))
     scored = []
     for allele in chunk:
         if allele.reason:
@@ -181,12 +197,14 @@ def _scored(
         scored.append(
             ScoredAllele(allele, _STRANDS[strand], None, "", UNKNOWN_NEARBY)
             if math.isnan(score.score)
-            else ScoredAllele(allele, _STRANDS[strand], score, settings.method, "")
+            else ScoredAllele(allele, _STRANDS[strand], score, settings.variant_method, "")
         )
     return scored
 
 
 def _description(settings: ScoreConfig) -> str:
+    if settings.effect is not None:
+        return f"bindtune score: binding logit of ALT minus that of REF, by the model {settings.model} of a probe"
     return (
         f"bindtune score of {settings.model}: log P of the tokens that only ALT has minus log P of those that only REF "
         f"has, masked, in nats; {settings.method}, {settings.width} nt"
@@ -196,7 +214,7 @@ def _description(settings: ScoreConfig) -> str:
 def _summary(settings: ScoreConfig, survey: Survey, counts: JoinedCounts, unscored: Path) -> str:
     """What was done, in some lines."""
     lines = [f"{counts.scored:,} of {survey.alleles:,} alleles of {survey.records:,} records scored: {settings.out}"]
-    if counts.scored:
+    if counts.scored and settings.effect is None:
         lines.append(f"{counts.single / counts.scored:.1%} of them change exactly one token")
     if counts.unscored:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in counts.unscored.most_common())

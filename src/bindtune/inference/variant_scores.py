@@ -49,13 +49,13 @@ class VariantScore(NamedTuple):
 
     Args:
         score: in nats; above 0 the model prefers the other allele. NaN where a reading has unknown letters in D.
-        tokens_ref: tokens that only the reference has.
+        tokens_ref: tokens that only the reference has; None where tokens are not compared.
         tokens_alt: tokens that only the other allele has.
     """
 
     score: float
-    tokens_ref: float
-    tokens_alt: float
+    tokens_ref: float | None
+    tokens_alt: float | None
 
 
 def readings(

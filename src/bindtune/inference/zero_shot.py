@@ -49,7 +49,7 @@ _DNA_EMBEDDING_SETTINGS = (
 )  # fmt: skip
 _DNA_SETTINGS = (
     "vcf", "table", "genome", "width", "strand", "genes", "gene_feature", "phases", "mismatches", "info_field",
-    "chromosome_names", "chromosome_aliases", "write_index", "part_variants",
+    "effect", "dataset", "arm", "chromosome_names", "chromosome_aliases", "write_index", "part_variants",
 )  # fmt: skip
 
 
@@ -137,14 +137,13 @@ def score(settings: ScoreConfig, *, notify: Callable[[str], None] = lambda text:
         CheckpointError: the model cannot be loaded.
     """
     output_file(settings.out)
-    if alphabet_of(settings.model) == "DNA":
+    if settings.effect is not None or alphabet_of(settings.model) == "DNA":
         refuse_settings(settings, _PROTEIN_SETTINGS, "DNA")
         if settings.method != "masked_marginal":
             raise ConfigError(f"method: '{settings.method}' is for proteins; DNA has masked_marginal alone")
         if not settings.out.name.endswith(_SUFFIXES):
-            raise ConfigError(
-                f"--out {settings.out}: the name must end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
-            )
+            endings = f"{', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
+            raise ConfigError(f"--out {settings.out}: the name must end in {endings}")
         return score_dna(settings, notify=notify)
     refuse_settings(settings, _DNA_SETTINGS, "protein")
     if settings.parent is None or settings.variants is None:

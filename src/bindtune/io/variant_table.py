@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from bindtune.errors import InputError
 from bindtune.io.intervals import read_position
-from bindtune.io.text import numbered_lines
+from bindtune.io.text import name_problem, numbered_lines
 from bindtune.io.vcf import VariantRecord, check_alleles
 from bindtune.runs.cells import read_cell
 
@@ -40,6 +40,7 @@ def read_variant_table(path: Path) -> Iterator[VariantRecord]:
         InputError: names the first line that is not as expected.
     """
     places: dict[str, int] | None = None
+    empty = True
     for line, text in numbered_lines(path):
         if not text or text.isspace():
             continue
@@ -54,12 +55,15 @@ def read_variant_table(path: Path) -> Iterator[VariantRecord]:
             expected = ", ".join(_COLUMNS)
             raise InputError(path, line, f"expected the columns {expected}, found {len(cells)} columns")
         chrom, pos, ref, alt = (cells[places[name]].strip() for name in _COLUMNS)
-        if not chrom:
-            raise InputError(path, line, "chrom is empty")
+        if problem := "chrom is empty" if not chrom else name_problem(chrom):
+            raise InputError(path, line, problem)
         position = read_position(path, line, name="pos", text=pos)
         alts = tuple(alt.split(","))
         check_alleles(path, line, ref=ref, alts=alts)
+        empty = False
         yield VariantRecord(line, read_cell(chrom), position, ref, alts)
+    if empty:
+        raise InputError(path, None, "holds no variant")
 
 
 def _header(path: Path, line: int, cells: list[str]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from bindtune.errors import InputError
 from bindtune.io.intervals import read_position
-from bindtune.io.text import line_blocks
+from bindtune.io.text import check_header_end, line_blocks, name_problem
 
 ALLELE = re.compile(r"[ACGTURYKMSWBDHVNacgturykmswbdhvn]+")
 """Letters of nucleotides, those of ambiguous ones included (IUPAC)."""
@@ -70,7 +70,7 @@ def check_alleles(path: Path, line: int, *, ref: str, alts: tuple[str, ...]) -> 
     if not ALLELE.fullmatch(ref):
         raise InputError(path, line, f"REF is {ref[:_SHOWN]!r}, expected letters of nucleotides")
     for alt in alts:
-        if not ALLELE.fullmatch(alt) and unwritten(alt) is None:
+        if not ALLELE.fullmatch(alt) and (unwritten(alt) is None or name_problem(alt)):
             raise InputError(
                 path, line, f"ALT is {alt[:_SHOWN]!r}, expected letters of nucleotides, '.', '*', <NAME> or a breakend"
             )
@@ -95,6 +95,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             if line == 1 and not text.startswith(("##fileformat=VCF", _COLUMNS[0])):
                 raise InputError(path, 1, f"not VCF: expected ##fileformat=VCF, found {text[:_SHOWN]!r}")
             if text.startswith("#"):
+                check_header_end(path, line, text)
                 if width is not None:
                     raise InputError(path, line, "a header line behind the records' header (#CHROM)")
                 if not text.startswith("##"):
@@ -124,6 +125,8 @@ def _record(path: Path, line: int, text: str) -> VariantRecord:
     chrom, position, _, ref, alt, _ = text.split("\t", 5)
     if not chrom or chrom.isspace():
         raise InputError(path, line, "CHROM is empty")
+    if problem := name_problem(chrom):
+        raise InputError(path, line, problem)
     number = read_position(path, line, name="POS", text=position)
     alts = tuple(alt.split(","))
     check_alleles(path, line, ref=ref, alts=alts)
