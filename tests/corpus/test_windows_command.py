@@ -77,6 +77,11 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, str | bytes], str]] = {
         {"p.bed": "chr7\t1\t9\n"},
         r"p\.bed:1: no peak lies on a chromosome of g\.fa .*chr1, chr2",
     ),
+    "a FASTA of regions as the genome": (
+        BED,
+        {"g.fa": ">chr1:0-40\n" + "ACGT" * 10 + "\n"},
+        r"r\.bed:1: chromosome 'chr1' is not in g\.fa .*chr1:0-40; --region-fasta takes a FASTA of regions",
+    ),
     "peaks without chr": (
         BED,
         {"p.bed": PEAKS.replace("chr", "")},

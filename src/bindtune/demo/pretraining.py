@@ -16,6 +16,7 @@ from bindtune.preparation.windows import make_windows
 from bindtune.runs.names import ALL_RESULTS
 from bindtune.training.pretraining.run import pretrain
 
+GENOME_SEED = 1
 _SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]  # ids 0 to 4, the same as in DNABERT-2
 
 
@@ -31,7 +32,7 @@ def make_windows_and_model(folder: Path, *, small: bool, notify: Callable[[str],
         The training file, the validation file and the model's folder.
     """
     size = {"chromosomes": 4, "length": 40_000} if small else {"chromosomes": 10, "length": 100_000}
-    files = write_genome(folder / "genome", **size, seed=1)
+    files = write_genome(folder / "genome", **size, seed=GENOME_SEED)
     settings = {
         "peaks": [str(files.peaks)], "genome": str(files.genome), "regions": str(files.regions),
         "out": str(folder / "windows"), "validation_fraction": 0.1, "overwrite": True,

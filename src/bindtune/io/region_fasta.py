@@ -82,8 +82,18 @@ def header_region(path: Path, line: int, *, header: str) -> tuple[str, tuple[int
     Raises:
         InputError: it names a region that cannot be one.
     """
+    return _parse_header(path, line, header=header) if names_region(header) else None
+
+
+def names_region(header: str) -> bool:
+    """Whether the first word of a header names a region.
+
+    Example:
+        >>> names_region("chr7:100-612(-)"), names_region("HLA-A*01:01")
+        (True, False)
+    """
     words = header.split(maxsplit=1)
-    return _parse_header(path, line, header=header) if words and _HEADER.match(words[0]) else None
+    return bool(words) and _HEADER.match(words[0]) is not None
 
 
 def _parse_header(path: Path, line: int, *, header: str) -> tuple[str, tuple[int, int], int]:

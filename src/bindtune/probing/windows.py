@@ -33,6 +33,7 @@ Ints = NDArray[np.int64]
 log = logging.getLogger(__name__)
 _UTR_FEATURES = ("UTR", "five_prime_utr", "three_prime_utr", "five_prime_UTR", "three_prime_UTR")
 _SHUFFLED_NAME = "/shuffled"
+_FEWEST_FOLDS = 2
 SCHEMA = pa.schema(
     [
         ("dataset", pa.string()),
@@ -381,24 +382,34 @@ def _without(rows: Sequence[_Rows], surplus: NDArray[np.bool_]) -> tuple[list[_R
 
 
 def _trainable(table: pa.Table, counts: dict[str, Any], *, folds: int) -> pa.Table:
-    """The arms that have positives and negatives in every fold; others are left out and said aloud.
+    """The arms that can be cross-validated; others are left out and said aloud.
+
+    A rare protein need not have windows in every fold. Each fold that has some must have both kinds, and there must be
+    two such folds.
 
     Raises:
-        ConfigError: no arm has.
+        ConfigError: no arm can.
     """
     kept, why = [], ""
     for dataset, arm in counted_arms(counts):
         own = table.take(rows_of(table, dataset, arm))
         labels, fold = own["label"].to_numpy(), own["fold"].to_numpy() - 1
+        bound, unbound = (np.bincount(fold[labels == label], minlength=folds) for label in (1, 0))
+        with_windows = np.flatnonzero(bound + unbound)
         lacking = [
-            (int(number.argmin()) + 1, name)
-            for label, name in ((1, "positives"), (0, "negatives"))
-            if not (number := np.bincount(fold[labels == label], minlength=folds)).all()
+            f"fold {with_windows[number[with_windows].argmin()] + 1} of {folds} has no {name}"
+            for number, name in ((bound, "positives"), (unbound, "negatives"))
+            if not number[with_windows].all()
         ]
+        if len(with_windows) < _FEWEST_FOLDS:
+            lacking = [f"{len(with_windows)} of {folds} folds have windows, too few for a cross-validation"]
         if not lacking:
+            if len(with_windows) < folds:
+                counts[dataset][arm]["folds_with_windows"] = len(with_windows)
+                log.warning("%s, arm %s: only %d of %d folds have windows", dataset, arm, len(with_windows), folds)
             kept.append(own)
             continue
-        why = f"{dataset}, arm {arm}: fold {lacking[0][0]} of {folds} has no {lacking[0][1]}"
+        why = f"{dataset}, arm {arm}: {lacking[0]}"
         counts[dataset][arm]["not_probed"] = why
         log.warning("%s, so this arm is left out", why)
     if not kept:

@@ -13,6 +13,7 @@ from bindtune.data.dna.peaks import Peaks, strong_enough
 from bindtune.errors import InputError
 from bindtune.io.bed import PeakFormat, read_bed
 from bindtune.io.intervals import Intervals
+from bindtune.io.region_fasta import names_region
 
 NOT_IN_GENOME = "chromosome_not_in_genome"
 _SHOWN = 5
@@ -115,5 +116,6 @@ def chromosome_numbers(table: Intervals, *, genome: Path, names: ChromosomeNames
 
 def chromosomes_of(genome: Path, names: ChromosomeNames) -> str:
     """A genome and its first chromosomes, in words."""
-    shown = ", ".join(names.known[:_SHOWN])
-    return f"{genome} (which has {shown}{', ...' if len(names.known) > _SHOWN else ''})"
+    shown = ", ".join(names.known[:_SHOWN]) + (", ..." if len(names.known) > _SHOWN else "")
+    advice = "; --region-fasta takes a FASTA of regions" if names_region(names.known[0]) else ""
+    return f"{genome} (which has {shown}{advice})"
