@@ -31,8 +31,8 @@ def make_windows_and_model(folder: Path, *, small: bool, notify: Callable[[str],
     Returns:
         The training file, the validation file and the model's folder.
     """
-    size = {"chromosomes": 4, "length": 40_000} if small else {"chromosomes": 10, "length": 100_000}
-    files = write_genome(folder / "genome", **size, seed=GENOME_SEED)
+    chromosomes, length = (4, 40_000) if small else (10, 100_000)
+    files = write_genome(folder / "genome", chromosomes=chromosomes, length=length, seed=GENOME_SEED)
     settings = {
         "peaks": [str(files.peaks)], "genome": str(files.genome), "regions": str(files.regions),
         "out": str(folder / "windows"), "validation_fraction": 0.1, "overwrite": True,
