@@ -28,6 +28,7 @@ _MOST_FINE = 4_000_000  # bytes of all residues: with more, hundredths would mak
 _NO_LETTER = ord("-")
 _MOST_ROWS = 20_000  # of the table
 _MOST_BYTES = 5_400_000  # of the table and the packed residues: the page stays under 6 MB
+_MOST_GAPS = 8  # places of residues for each row of the table
 _CHUNK = 100_000  # residues that are packed together, which a browser unpacks in some milliseconds
 Bytes = NDArray[np.uint8]
 
@@ -49,6 +50,9 @@ def protein_browser(
     folds = np.zeros(len(lengths), np.int64)
     folds[predictions.protein] = predictions.fold
     starts = np.append(0, np.cumsum(lengths))
+    # A damaged table may have a few rows at huge positions: letters between them are not made up.
+    packable = min(count, int(np.searchsorted(starts, _MOST_GAPS * len(predictions) + _CHUNK, side="right")) - 1)
+    starts = starts[: packable + 1]
     letters = np.full(starts[-1], _NO_LETTER, np.uint8)
     level_count = FINE if int(starts[-1]) * (1 + len(ions)) <= _MOST_FINE else COARSE
     columns, tables = [], []
@@ -56,12 +60,9 @@ def protein_browser(
         rows = predictions.of(ion)
         threshold = thresholds.get(ion, math.nan)
         edges, called_level = level_edges(threshold, level_count, rows.probability.dtype)
-        places = starts[rows.protein] + rows.position.astype(np.int64) - 1
-        letters[places] = rows.letters().view(np.uint8)
         levels = _levels(rows.probability, edges)
-        column = np.full(starts[-1], UNKNOWN, np.uint8)
-        column[places] = levels + level_count * (rows.label == 1).astype(np.uint8)
-        columns.append(column)
+        columns.append(np.full(starts[-1], UNKNOWN, np.uint8))
+        _fill(letters, columns[-1], rows, levels + level_count * (rows.label == 1).astype(np.uint8), starts)
         tables.append(
             {
                 "name": ion,
@@ -80,13 +81,23 @@ def protein_browser(
         "ions": tables,
     }
     room = _MOST_BYTES - len(json.dumps(table, separators=(",", ":")))
-    chunks, first, shown = _packed(letters, columns, starts[: count + 1], room)
+    chunks, first, shown = _packed(letters, columns, starts, room)
     return ProteinBrowser(
         data={**table, "first": first, "chunks": chunks, "shown": shown},
         proteins=len(predictions.proteins),
         rows=count,
         with_residues=shown,
     )
+
+
+def _fill(letters: Bytes, column: Bytes, rows: OutOfFold, values: Bytes, starts: NDArray[np.int64]) -> None:
+    """Write letters and bytes of residues; `starts` has the first place of each protein, and the end of the last."""
+    if len(starts) - 1 < len(rows.proteins):
+        inside = np.flatnonzero(rows.protein < len(starts) - 1)
+        rows, values = rows.take(inside), values[inside]
+    places = starts[rows.protein] + rows.position.astype(np.int64) - 1
+    letters[places] = rows.letters().view(np.uint8)
+    column[places] = values
 
 
 def level_edges(threshold: float, count: int, kind: Any = np.float64) -> tuple[NDArray[Any], int | None]:

@@ -123,6 +123,18 @@ def test_what_has_no_room_is_counted_and_said(monkeypatch: pytest.MonkeyPatch) -
     assert "Residues of 11 of 15 proteins are left out" in html
 
 
+def test_rows_at_huge_positions_take_no_memory() -> None:
+    rows = predictions(3, [30, 30, 30])
+    position = rows.position.astype(np.int64)
+    position[(rows.protein == 1) & (rows.position == rows.position[rows.protein == 1].max())] = 1 << 24
+    columns = {name: getattr(rows, name) for name in ("protein", "residue", "ion", "label", "probability", "fold")}
+    browser = packed(OutOfFold(rows.proteins, rows.ions, rows.residues, position=position, **columns), {"ZN": 0.5})
+    assert (browser.rows, browser.with_residues) == (3, 1)
+    assert browser.data["lengths"][1] == 1 << 24
+    assert browser.data["ions"][0]["table"]["residues"][1] > 10
+    assert unpacked(browser, 0, 0)[0]
+
+
 def test_names_end_no_script() -> None:
     rows = predictions(2, [10])
     hostile = OutOfFold(("</script><img src=x>",), rows.ions, rows.residues, *(getattr(rows, name) for name in (

@@ -216,7 +216,7 @@ class ProteinBrowser {
       total += lengths[protein];
     }
     const part = (block) => bytes.subarray(block * total + before, block * total + before + lengths[index]);
-    return { letters: String.fromCharCode(...part(0)), levels: part(1 + this.state.ion) };
+    return { letters: new TextDecoder("ascii").decode(part(0)), levels: part(1 + this.state.ion) };
   }
 
   async openProtein(index, scrolls = false) {
