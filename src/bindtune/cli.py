@@ -1,21 +1,14 @@
 """The command line: parse, load the configuration, call one function. Heavy imports stand inside the commands."""
 
-import atexit
 import json
 import logging
-import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Literal
 
 import typer
 
-from bindtune import __version__
+from bindtune import __version__, exit_codes
 from bindtune.config import (
     AlignConfig,
     EmbedConfig,
@@ -31,11 +24,10 @@ from bindtune.config import (
 )
 from bindtune.config.commands import COMMANDS
 from bindtune.encoding import print_everything, refuse_other_encodings, use_utf8
-from bindtune.errors import CheckError, ConfigError, Interrupted, is_panic, library_text
-from bindtune.fault_messages import fault_message, resume_hint
+from bindtune.errors import ConfigError
 from bindtune.init.files import KINDS, write_files
-from bindtune.options import with_options
-from bindtune.printable import PrintableFormatter, message_line, printable
+from bindtune.options import naming_init, with_options, with_settings
+from bindtune.printable import PrintableFormatter, printable
 from bindtune.runs.names import CONFIG
 
 # Options may be written --like-this or, as the original scripts had them, --like_this.
@@ -71,17 +63,6 @@ def _root(
 def _say(text: str) -> None:
     if text:  # several processes run the command, and one has something to say
         typer.echo(printable(text))
-
-
-@contextmanager
-def _naming_init(kind: str, *, nothing_given: bool) -> Iterator[None]:
-    """Where a command got no settings at all, name the one that writes a file of them."""
-    try:
-        yield
-    except ConfigError as error:
-        if not nothing_given:
-            raise
-        raise ConfigError(f"{error}; `bindtune init {kind}` writes a file of settings for --config") from error
 
 
 @app.command()
@@ -120,32 +101,27 @@ def schema(
 
 
 @app.command()
-@with_options(WindowsConfig)
-def windows(config: Path | None, options: dict[str, Any]) -> None:
+@with_settings(WindowsConfig, starter="windows")
+def windows(settings: WindowsConfig) -> None:
     """Make training windows from peaks, a genome and regions."""
-    with _naming_init("windows", nothing_given=config is None and not options):
-        settings = load(WindowsConfig, config=config, options=options)
     from bindtune.preparation.windows import make_windows
 
     _say(make_windows(settings, notify=_say))
 
 
 @app.command()
-@with_options(SitesConfig, exclude={"ion_groups"})
-def sites(config: Path | None, options: dict[str, Any]) -> None:
+@with_settings(SitesConfig, starter="sites", exclude={"ion_groups"})
+def sites(settings: SitesConfig) -> None:
     """Make labels of metal-binding residues from structures, BioLiP or UniProt."""
-    with _naming_init("sites", nothing_given=config is None and not options):
-        settings = load(SitesConfig, config=config, options=options)
     from bindtune.preparation.sites import make_sites
 
     _say(make_sites(settings))
 
 
 @app.command()
-@with_options(AlignConfig)
-def align(config: Path | None, options: dict[str, Any]) -> None:
+@with_settings(AlignConfig)
+def align(settings: AlignConfig) -> None:
     """Align proteins with their homologs in a database, by MMseqs2."""
-    settings = load(AlignConfig, config=config, options=options)
     from bindtune.preparation.align import align
 
     _say(align(settings))
@@ -155,7 +131,7 @@ def align(config: Path | None, options: dict[str, Any]) -> None:
 @with_options(PretrainConfig)
 def pretrain(config: Path | None, options: dict[str, Any]) -> None:
     """Continue masked-LM pretraining on windows with binding regions."""
-    with _naming_init("pretrain", nothing_given=config is None and not options):
+    with naming_init("pretrain", nothing_given=config is None and not options):
         settings = load(PretrainConfig, config=config, options=options)
     from bindtune.training.moved_run import find_pretraining_files, run_of
     from bindtune.training.pretraining.run import pretrain
@@ -163,15 +139,14 @@ def pretrain(config: Path | None, options: dict[str, Any]) -> None:
     run = run_of(config)
     if run is not None and settings.resume_from_checkpoint is not None:
         settings = find_pretraining_files(settings, run)
-    _print_metrics(pretrain(settings))
+    for name, value in pretrain(settings).items():
+        typer.echo(f"{name}\t{value:.6g}")
 
 
 @app.command()
-@with_options(ProbeConfig)
-def probe(config: Path | None, options: dict[str, Any]) -> None:
+@with_settings(ProbeConfig, starter="probe")
+def probe(settings: ProbeConfig) -> None:
     """Probe models: do they tell bound from unbound windows better than simple baselines, and than each other?"""
-    with _naming_init("probe", nothing_given=config is None and not options):
-        settings = load(ProbeConfig, config=config, options=options)
     from bindtune.probing.run import probe
 
     typer.echo(probe(settings, notify=typer.echo))
@@ -202,7 +177,7 @@ def train(
 
         require_run(run, "binding", "train --resume")
     source = run / CONFIG if config is None and run is not None else config
-    with _naming_init("train", nothing_given=source is None and not overrides):
+    with naming_init("train", nothing_given=source is None and not overrides):
         settings = load_binding(source, overrides or [])
     if run is not None and config is None:
         from bindtune.training.moved_run import find_binding_files
@@ -228,7 +203,7 @@ def check_lora(config: _Config = None, overrides: _Overrides = None) -> None:
     """Check that adapters are live: without effect at first, with one when filled, and learning."""
     from bindtune.config import load_binding
 
-    with _naming_init("train", nothing_given=config is None and not overrides):
+    with naming_init("train", nothing_given=config is None and not overrides):
         settings = load_binding(config, overrides or [])
     from bindtune.training.binding.model import check_adapters
 
@@ -236,58 +211,48 @@ def check_lora(config: _Config = None, overrides: _Overrides = None) -> None:
 
 
 @app.command()
-@with_options(PredictConfig)
-def predict(config: Path | None, options: dict[str, Any]) -> None:
+@with_settings(PredictConfig)
+def predict(settings: PredictConfig) -> None:
     """Predict the binding residues of new proteins with all folds of a run."""
-    settings = load(PredictConfig, config=config, options=options)
     from bindtune.inference.predict import predict
 
     _say(predict(settings))
 
 
 @app.command()
-@with_options(EvaluateConfig)
-def evaluate(config: Path | None, options: dict[str, Any]) -> None:
+@with_settings(EvaluateConfig)
+def evaluate(settings: EvaluateConfig) -> None:
     """Predict labelled test proteins with all folds of a run, and score the predictions."""
-    settings = load(EvaluateConfig, config=config, options=options)
     from bindtune.inference.evaluate import evaluate
 
     _say(evaluate(settings))
 
 
 @app.command()
-@with_options(ScanConfig)
-def scan(config: Path | None, options: dict[str, Any]) -> None:
+@with_settings(ScanConfig)
+def scan(settings: ScanConfig) -> None:
     """Scan a protein: what each substitution does to the probabilities of its binding sites."""
-    settings = load(ScanConfig, config=config, options=options)
     from bindtune.inference.scan import scan
 
     _say(scan(settings))
 
 
 @app.command()
-@with_options(EmbedConfig)
-def embed(config: Path | None, options: dict[str, Any]) -> None:
+@with_settings(EmbedConfig)
+def embed(settings: EmbedConfig) -> None:
     """Embed DNA or proteins: one vector for each sequence, token, nucleotide or residue."""
-    settings = load(EmbedConfig, config=config, options=options)
     from bindtune.inference.zero_shot import embed
 
     _say(embed(settings, notify=_say))
 
 
 @app.command()
-@with_options(ScoreConfig)
-def score(config: Path | None, options: dict[str, Any]) -> None:
+@with_settings(ScoreConfig)
+def score(settings: ScoreConfig) -> None:
     """Score variants without training: those of a VCF with a model of DNA, or substitutions of a protein."""
-    settings = load(ScoreConfig, config=config, options=options)
     from bindtune.inference.zero_shot import score
 
     _say(score(settings, notify=_say))
-
-
-def _print_metrics(metrics: dict[str, float]) -> None:
-    for name, value in metrics.items():
-        typer.echo(f"{name}\t{value:.6g}")
 
 
 _BaseModel = Annotated[
@@ -381,19 +346,16 @@ def doctor(
         Path | None, typer.Argument(help="Settings of bindtune pretrain or bindtune train; their files are checked.")
     ] = None,
     overrides: _Overrides = None,
-    job: Annotated[
-        Literal["pretrain", "train"] | None,
-        typer.Option(help="What the settings are for, where that is unclear."),
-    ] = None,
+    job: Annotated[Literal["pretrain", "train"] | None, typer.Option(help="Job of the settings, if unclear.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Look for what would stop a run: this machine and, with a file of settings, its inputs and its memory."""
     from bindtune.doctor.findings import as_json, as_text, passes
     from bindtune.doctor.job import diagnose
 
-    found = diagnose(config, overrides or [], job=job)
-    _say(as_json(found) if json else as_text(found))
-    raise typer.Exit(0 if passes(found) else 1)
+    findings = diagnose(config, overrides or [], job=job)
+    _say(as_json(findings) if json else as_text(findings))
+    raise typer.Exit(0 if passes(findings) else 1)
 
 
 @app.command()
@@ -419,77 +381,18 @@ def demo(
     small: Annotated[bool, typer.Option("--small", help="Only see that everything runs; little is learned.")] = False,
 ) -> None:
     """Run both jobs on generated data: pretraining and a probe of it, binding sites cross-validated, reports."""
-    from bindtune.demo.binding import run_binding
-    from bindtune.demo.pretraining import run_pretraining
-    from bindtune.demo.probing import run_probe
-    from bindtune.outputs import output_folder
-    from bindtune.reports.report import write_report
-    from bindtune.runs.exclusive import only_writer
+    from bindtune.demo.run import run_demo
 
-    output_folder(out)
-    with only_writer(out, tidy=True):
-        _say(run_pretraining(out / "pretraining", notify=_say, small=small))
-        _say(run_probe(out / "pretraining", out / "probe", notify=_say, small=small))
-        _say(run_binding(out / "binding", notify=_say, small=small))
-        for run in (out / "pretraining" / "adaptive", out / "binding" / "run"):
-            _say(f"report: {write_report(run, None)}")
+    run_demo(out, small=small, notify=_say)
 
 
 def main() -> None:
-    """Run the command line.
-
-    Exit codes: 0 done, 1 a check said no, 2 the user can fix it, 130 interrupted, 143 stopped by SIGTERM and resumable,
-    129 stopped by SIGHUP and resumable. A second Ctrl-C ends the command at once.
-    """
+    """Run the command line; `exit_codes.run` says what the exit codes mean."""
     use_utf8()
     print_everything()
-    threading.excepthook = _told_by_the_main_thread
-    asked: list[int] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-        if len(asked) > 1:  # while the first one tidies up, which the next command does too
-            os.write(2, f"bindtune: interrupted twice; go on with {resume_hint()}\n".encode())
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        _run()
-    except BaseException as error:
-        # What leaves the block may be anything: typer and pydantic put errors of their own in its place.
-        if not asked or (isinstance(error, SystemExit) and not error.code):
-            raise
-        sys.stderr.write(f"bindtune: interrupted; go on with {resume_hint()}\n")
-        # A second Ctrl-C would be a traceback while the interpreter ends.
-        atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
-        sys.exit(130)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    exit_codes.run(_command_line)
 
 
-def _run() -> None:
-    try:
-        refuse_other_encodings(sys.argv[1:])
-        app()
-    except Interrupted as stop:
-        sys.stderr.write(f"bindtune: stopped by {stop.signal.name}; go on with {message_line(str(stop))}\n")
-        sys.exit(128 + stop.signal)
-    except Exception as error:
-        message = fault_message(error)
-        if message is None:
-            raise
-        sys.stderr.write(f"bindtune: {printable(message)}\n")
-        sys.exit(1 if isinstance(error, CheckError) else 2)
-    except BaseException as error:
-        if not is_panic(error):
-            raise
-        sys.stderr.write(f"bindtune: a library in Rust fails on an input file: {printable(library_text(error))}\n")
-        sys.exit(2)
-
-
-def _told_by_the_main_thread(failure: threading.ExceptHookArgs) -> None:
-    """Leave out what a thread that writes curves could not write: the main thread gets the same error."""
-    if not issubclass(failure.exc_type, OSError):
-        threading.__excepthook__(failure)
+def _command_line() -> None:
+    refuse_other_encodings(sys.argv[1:])
+    app()

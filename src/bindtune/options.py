@@ -7,14 +7,16 @@ a YAML file may supply them, and the model supplies the rest.
 import functools
 import inspect
 import types
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
 
-from bindtune.config import Settings
+from bindtune.config import Settings, load
+from bindtune.errors import ConfigError
 
 _METAVARS = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
@@ -48,6 +50,44 @@ def with_options(model: type[Settings], *, exclude: Collection[str] = ()) -> Cal
         return run
 
     return decorate
+
+
+def with_settings(
+    model: type[Settings], *, starter: str | None = None, exclude: Collection[str] = ()
+) -> Callable[[Callable[..., Any]], Any]:
+    """Give a typer command the options of `with_options`, and call it with the settings that they and the file make.
+
+    Args:
+        model: as in `with_options`.
+        starter: kind of `bindtune init` whose file starts the user off, or None.
+        exclude: as in `with_options`.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Any:
+        @functools.wraps(command)
+        def run(config: Path | None, options: dict[str, Any]) -> Any:
+            with naming_init(starter, nothing_given=config is None and not options):
+                settings = load(model, config=config, options=options)
+            return command(settings)
+
+        return with_options(model, exclude=exclude)(run)
+
+    return decorate
+
+
+@contextmanager
+def naming_init(starter: str | None, *, nothing_given: bool) -> Iterator[None]:
+    """If a command gets no settings at all, name the `bindtune init` that writes a file of them.
+
+    Raises:
+        ConfigError: the error of the block, with the name added.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        if starter is None or not nothing_given:
+            raise
+        raise ConfigError(f"{error}; `bindtune init {starter}` writes a file of settings for --config") from error
 
 
 def _config_parameter() -> inspect.Parameter:

@@ -137,6 +137,7 @@ def test_ctrl_c_says_how_to_go_on(
             raise ValueError("as pydantic does") from None
 
     monkeypatch.setattr("bindtune.cli.load", press)
+    monkeypatch.setattr("bindtune.options.load", press)
     monkeypatch.setattr("bindtune.config.binding.load_binding", press)
     before = signal.getsignal(signal.SIGINT)
     assert call(monkeypatch, *words) == 130
@@ -161,7 +162,7 @@ def test_what_the_system_refuses_is_one_line(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("bindtune.cli.load", fail)
+    monkeypatch.setattr("bindtune.options.load", fail)
     assert call(monkeypatch, "predict") == 2
     assert capsys.readouterr().err == f"bindtune: {line}\n"
 
