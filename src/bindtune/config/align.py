@@ -1,11 +1,11 @@
 """Settings of `bindtune align`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from bindtune.config.settings import Count, Fraction, Settings
+from bindtune.config.settings import Count, Fraction, Settings, as_list
 
 
 class AlignConfig(Settings):
@@ -38,7 +38,4 @@ class AlignConfig(Settings):
     batch_proteins: Count = 1000
     """Proteins that are searched at a time. A stopped command loses at most this many."""
 
-    @field_validator("labels", mode="before", json_schema_input_type=str | list[str])
-    @classmethod
-    def _one_is_a_list(cls, value: Any) -> Any:
-        return value if isinstance(value, list | tuple) else [value]
+    _one_is_a_list = field_validator("labels", mode="before", json_schema_input_type=str | list[str])(as_list)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bindtune.config.binding import CHUNK_OVERLAP
-from bindtune.config.settings import Count, Fraction, Settings
+from bindtune.config.settings import Count, Fraction, Settings, split_commas
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 _POSITIONS = re.compile(r"\s*[1-9]\d{0,8}(-[1-9]\d{0,8})?\s*(,\s*[1-9]\d{0,8}(-[1-9]\d{0,8})?\s*)*", re.ASCII)
@@ -51,14 +51,7 @@ class EnsembleConfig(Settings):
     """Folder for alignments in a form that is fast to read. By default it is a temporary folder in the output
     folder."""
 
-    @field_validator("ions", mode="before", json_schema_input_type=str | list[str] | None)
-    @classmethod
-    def _parted(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = [value]
-        if not isinstance(value, list | tuple):
-            return value
-        return [name.strip() for part in value for name in str(part).split(",") if name.strip()]
+    _split = field_validator("ions", mode="before", json_schema_input_type=str | list[str] | None)(split_commas)
 
     @field_validator("ions")
     @classmethod

@@ -1,12 +1,12 @@
 """Settings of `bindtune probe`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from bindtune.config.peak_filters import Column, PeakFilters
-from bindtune.config.settings import Count, Fraction
+from bindtune.config.settings import Count, Fraction, as_list
 
 Arm = Literal["gc-region", "dinucleotide", "other-sites", "shuffled"]
 
@@ -130,10 +130,9 @@ class ProbeConfig(PeakFilters):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """Seed of all random draws."""
 
-    @field_validator("peaks", "model", "arms", "gene_feature", mode="before", json_schema_input_type=str | list[str])
-    @classmethod
-    def _one_is_a_list(cls, value: Any) -> Any:
-        return value if isinstance(value, list | tuple) else [value]
+    _one_is_a_list = field_validator(
+        "peaks", "model", "arms", "gene_feature", mode="before", json_schema_input_type=str | list[str]
+    )(as_list)
 
     @field_validator("peaks", "model")
     @classmethod

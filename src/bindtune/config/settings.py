@@ -32,6 +32,24 @@ class Settings(BaseModel):
         return value
 
 
+def as_list(value: Any) -> Any:
+    """A list of one value; a list stays as it is. For validators of settings that take one value or several."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def split_commas(value: Any) -> Any:
+    """The names in a text, or in a list of texts, that commas separate; other values stay, and pydantic judges them.
+
+    Examples:
+        >>> split_commas("ZN, CA"), split_commas(["ZN", "CA,MG"]), split_commas(7)
+        (['ZN', 'CA'], ['ZN', 'CA', 'MG'], 7)
+    """
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        return value
+    return [name.strip() for text in texts for name in str(text).split(",") if name.strip()]
+
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 

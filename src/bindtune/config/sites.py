@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bindtune.config.settings import Count, Fraction, Settings
+from bindtune.config.settings import Count, Fraction, Settings, as_list, split_commas
 
 _NAME = re.compile(r"[A-Za-z0-9_+]+")
 
@@ -56,19 +56,11 @@ class SitesConfig(Settings):
     errors: Literal["fail", "skip"] = "fail"
     """What happens with a broken file. fail: stop. skip: name it, count it and go on."""
 
-    @field_validator("ions", "methods", mode="before", json_schema_input_type=str | list[str])
-    @classmethod
-    def _parted(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = [value]
-        if not isinstance(value, list | tuple):
-            return value
-        return [name.strip() for part in value for name in str(part).split(",") if name.strip()]
+    _split = field_validator("ions", "methods", mode="before", json_schema_input_type=str | list[str])(split_commas)
 
-    @field_validator("structures", "uniprot", mode="before", json_schema_input_type=str | list[str])
-    @classmethod
-    def _one_is_a_list(cls, value: Any) -> Any:
-        return value if isinstance(value, list | tuple) else [value]
+    _one_is_a_list = field_validator("structures", "uniprot", mode="before", json_schema_input_type=str | list[str])(
+        as_list
+    )
 
     @field_validator("unknown", mode="before")
     @classmethod

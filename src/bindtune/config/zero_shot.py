@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bindtune.config.binding import CHUNK_OVERLAP
-from bindtune.config.settings import Count, Fraction, Settings
+from bindtune.config.settings import Count, Fraction, Settings, as_list
 
 
 class _ZeroShotConfig(Settings):
@@ -170,10 +170,7 @@ class ScoreConfig(_ZeroShotConfig):
     part_variants: Count = 2000
     """DNA: variants between saved parts. A stopped command loses at most this many."""
 
-    @field_validator("gene_feature", mode="before", json_schema_input_type=str | list[str])
-    @classmethod
-    def _one_is_a_list(cls, value: Any) -> Any:
-        return value if isinstance(value, list | tuple) else [value]
+    _one_is_a_list = field_validator("gene_feature", mode="before", json_schema_input_type=str | list[str])(as_list)
 
     @model_validator(mode="after")
     def _one_source_of_variants(self) -> Self:
