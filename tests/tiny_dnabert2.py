@@ -12,8 +12,8 @@ SIZES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def build(kind: type[Any] = DNABert2ForMaskedLM, **changes: Any) -> Any:
+def build(kind: type[Any] = DNABert2ForMaskedLM, *, seed: int = 0, **changes: Any) -> Any:
     """The same model for the same arguments, in evaluation mode."""
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         return kind(DNABert2Config(**{**SIZES, **changes})).eval()

@@ -32,11 +32,12 @@ from transformers import (
 from transformers.trainer_utils import SchedulerType
 
 import bindtune
+import tiny_dnabert2
 from bindtune.config import PretrainConfig, build
 from bindtune.doctor.memory_fit import find_device
 from bindtune.doctor.pretraining import check_pretraining
 from bindtune.errors import CheckpointError, ConfigError, InputError, Interrupted
-from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.runs.eval_records import read_record_losses
 from bindtune.runs.exclusive import only_writer
 from bindtune.training.pretraining.arguments import training_arguments
@@ -503,8 +504,7 @@ def test_a_draw_in_which_nothing_can_be_masked_is_refused(settings: Make, tmp_pa
 
 
 def test_a_tokenizer_that_the_model_does_not_know_is_refused(settings: Make, generated: Files, tmp_path: Path) -> None:
-    small = DNABert2Config(vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
-    DNABert2ForMaskedLM(small).save_pretrained(tmp_path / "small")
+    tiny_dnabert2.build(vocab_size=50).save_pretrained(tmp_path / "small")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / "small" / name).write_bytes((generated[2] / name).read_bytes())
     with pytest.raises(ConfigError, match=r"the tokenizer has \d+ tokens, the model only 50"):

@@ -5,12 +5,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import torch
 
+import tiny_dnabert2
 from bindtune.config import PretrainConfig, WindowsConfig, build
 from bindtune.data.dna.tokens import load_tokenizer, tokenise_file
 from bindtune.io.records import read_windows
-from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.preparation.windows import make_windows
 from bindtune.training.pretraining.run import pretrain
 
@@ -48,9 +47,7 @@ def test_from_peakhood_peaks_to_a_checkpoint(shared: Path, tmp_path: Path) -> No
 
 
 def _model(tokenizer: Path, folder: Path) -> Path:
-    torch.manual_seed(0)
-    size = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
-    DNABert2ForMaskedLM(DNABert2Config(**size)).save_pretrained(folder)  # type: ignore[arg-type]
+    tiny_dnabert2.build(vocab_size=4096, initializer_range=0.02).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(tokenizer / name, folder / name)
     return folder

@@ -11,9 +11,9 @@ from torch import Tensor
 from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
 import bindtune.auto
+import tiny_dnabert2
 import tiny_e1
 from bindtune import (
-    DNABert2Config,
     DNABert2ForMaskedLM,
     DNABert2ForSequenceClassification,
     DNABert2ForTokenClassification,
@@ -31,9 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:'pin_me
 
 
 def dnabert2(kind: Any, vocabulary: int, **changes: Any) -> Any:
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 6, "intermediate_size": 40}
-    return kind(DNABert2Config(vocab_size=vocabulary, **sizes, **changes))
+    return tiny_dnabert2.build(kind, **{"vocab_size": vocabulary, "initializer_range": 0.02, **changes}).train()
 
 
 def e1(**changes: Any) -> E1ForMaskedLM:

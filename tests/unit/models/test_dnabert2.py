@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import rounding
+import tiny_dnabert2
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM, DNABert2Model, Layer, alibi_slopes, lay_out
 from bindtune.models.dnabert2_export import write_hub_layout
 from bindtune.models.fused import dropout, gated_gelu
@@ -20,8 +21,8 @@ DECODER, EMBEDDINGS = "cls.predictions.decoder.weight", "bert.embeddings.word_em
 
 
 def build(seed: int = 0, **changes: Any) -> DNABert2ForMaskedLM:
-    torch.manual_seed(seed)
-    return DNABert2ForMaskedLM(DNABert2Config(**{**SIZES, **changes})).eval()
+    torch.manual_seed(seed)  # of the numbers that a test draws after it
+    return tiny_dnabert2.build(seed=seed, **changes)
 
 
 def rows(*lengths: int, left: bool = False, seed: int = 1) -> tuple[Tensor, Tensor]:

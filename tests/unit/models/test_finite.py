@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForMaskedLM
 
-from bindtune import DNABert2Config, DNABert2ForMaskedLM, E1ForMaskedLM
+import tiny_dnabert2
+from bindtune import E1ForMaskedLM
 from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.errors import CheckpointError
 from bindtune.models.backbones import load_encoder
@@ -43,7 +44,7 @@ def test_an_encoder_in_several_files(tmp_path: Path) -> None:
 
 def test_models_of_dna(tmp_path: Path) -> None:
     shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    for model in (DNABert2ForMaskedLM(DNABert2Config(vocab_size=27, **shape)), BertForMaskedLM(BertConfig(**shape))):
+    for model in (tiny_dnabert2.build(vocab_size=27, **shape), BertForMaskedLM(BertConfig(**shape))):
         folder = tmp_path / type(model).__name__
         model.save_pretrained(folder)
         load_masked_lm(str(folder))

@@ -21,11 +21,12 @@ from transformers import (
     PreTrainedModel,
 )
 
+import tiny_dnabert2
 from bindtune.data.dna.tokens import load_tokenizer
 from bindtune.errors import CheckpointError
 from bindtune.models import base_files
 from bindtune.models.backbones import load_backbone
-from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.dnabert2_export import write_hub_layout
 from bindtune.models.loading import load_masked_lm
 
@@ -55,7 +56,7 @@ def esm() -> PreTrainedModel:
 
 
 def dnabert2() -> DNABert2ForMaskedLM:
-    return DNABert2ForMaskedLM(DNABert2Config(**{**SIZES, "pad_token_id": 3}, alibi_starting_size=16))
+    return tiny_dnabert2.build(**{**SIZES, "pad_token_id": 3}, alibi_starting_size=16)
 
 
 @pytest.mark.parametrize("make", [bert, modernbert, esm, dnabert2])

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import tiny_dnabert2
 import tiny_e1
 from bindtune import E1BatchPreparer, E1ForJointBindingMLM
 from bindtune.models.activation_bytes import WIDE, Arithmetic, BatchShape
 from bindtune.models.adapters import add_lora
-from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
+from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.memory import predict_memory, saved_for_backward
 
 TOLERANCE = 0.01
@@ -83,12 +84,8 @@ def e1(
 
 def dnabert2(lengths: tuple[int, ...], *, checkpointing: bool = False) -> tuple[Any, Any, BatchShape]:
     """A small DNABERT-2, a batch with rows of these lengths, and its shape."""
-    config = DNABert2Config(
-        vocab_size=256, hidden_size=64, num_hidden_layers=4, num_attention_heads=4, intermediate_size=96
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = DNABert2ForMaskedLM(config).train()
+    sizes = {"hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 96}
+    model = tiny_dnabert2.build(vocab_size=256, initializer_range=0.02, **sizes).train()
     if checkpointing:
         model.activation_checkpointing_enable()
     attended = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]

@@ -17,7 +17,7 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
-from bindtune import DNABert2Config, DNABert2ForMaskedLM
+import tiny_dnabert2
 from bindtune.models.loading import usable_positions
 
 _SHAPE: dict[str, Any] = {
@@ -39,7 +39,7 @@ _ESM = {**_SHAPE, "pad_token_id": 1, "mask_token_id": 4, "max_position_embedding
         (lambda: EsmForMaskedLM(EsmConfig(**_ESM, position_embedding_type="absolute")), 58),
         (lambda: EsmForMaskedLM(EsmConfig(**_ESM, position_embedding_type="rotary")), None),
         (lambda: ModernBertForMaskedLM(ModernBertConfig(**_SHAPE, max_position_embeddings=40, pad_token_id=0)), None),
-        (lambda: DNABert2ForMaskedLM(DNABert2Config(**_SHAPE)), None),
+        (lambda: tiny_dnabert2.build(**_SHAPE), None),
     ],
     ids=["bert", "roberta", "roberta with padding 3", "distilbert", "esm", "rotary", "modernbert", "dnabert2"],
 )

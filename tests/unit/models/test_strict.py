@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 from transformers.utils import logging as transformers_logging
 
+import tiny_dnabert2
 from bindtune.errors import CheckpointError
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM, DNABert2Model
 from bindtune.models.dnabert2_classifiers import DNABert2ForSequenceClassification
@@ -27,15 +28,8 @@ Store = Callable[[Weights], Path]
 
 @pytest.fixture
 def model() -> DNABert2ForMaskedLM:
-    torch.manual_seed(0)
-    sizes: dict[str, Any] = {
-        "vocab_size": 30,
-        "hidden_size": 12,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 3,
-        "intermediate_size": 16,
-    }
-    return DNABert2ForMaskedLM(DNABert2Config(**sizes, alibi_starting_size=16)).eval()
+    sizes = {"hidden_size": 12, "num_attention_heads": 3, "intermediate_size": 16, "initializer_range": 0.02}
+    return tiny_dnabert2.build(vocab_size=30, **sizes, alibi_starting_size=16)
 
 
 @pytest.fixture(params=["pytorch_model.bin", "model.safetensors", "model.safetensors without a format"])

@@ -6,14 +6,14 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import EsmConfig, EsmForMaskedLM, PreTrainedTokenizerFast
 
-from bindtune import DNABert2Config, DNABert2ForMaskedLM, E1ForMaskedLM
+import tiny_dnabert2
+from bindtune import E1ForMaskedLM
 from bindtune.demo.tiny_e1 import make_tiny_e1
 from bindtune.errors import CheckpointError, ConfigError
 from bindtune.publishing.releases import RECORDS, TENSORS, Release, read_releases
@@ -147,10 +147,9 @@ def test_another_model_under_the_name(
 def test_a_model_of_another_shape(
     check: Callable[..., Verified], tmp_path: Path, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    config = DNABert2Config(
-        vocab_size=27, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    tiny_dnabert2.build(vocab_size=27, hidden_size=16, num_hidden_layers=1, num_attention_heads=2).save_pretrained(
+        tmp_path
     )
-    DNABert2ForMaskedLM(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     passed, checks, _ = check(tmp_path)
     assert (passed, failed(checks)) == (False, ["hash", "architecture"])
@@ -222,8 +221,7 @@ def test_a_tokenizer_larger_than_the_model(
     check: Callable[..., Verified], tokenizer: PreTrainedTokenizerFast, tmp_path: Path, size: int, fails: list[str]
 ) -> None:
     assert len(tokenizer) == 27
-    shape: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    DNABert2ForMaskedLM(DNABert2Config(vocab_size=size, intermediate_size=16, **shape)).save_pretrained(tmp_path)
+    tiny_dnabert2.build(vocab_size=size).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     passed, checks, _ = check(tmp_path, release=None)
     assert (passed, failed(checks)) == (not fails, fails)
