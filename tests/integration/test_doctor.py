@@ -348,14 +348,14 @@ def test_text_is_aligned_and_names_the_fix(
     assert stop.value.code == 1
     line = next(line for line in shown.splitlines() if line.startswith("  weights"))
     assert line.index("problem: ") == 29
-    assert f"-> download them where there is a network: hf download {tmp_path / 'weightless'}" in shown
+    assert f"-> download them on a machine with a network: hf download {tmp_path / 'weightless'}" in shown
     assert shown.splitlines()[-1].startswith("1 problem")
 
 
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda folder: (folder / "model.safetensors").unlink(), "none in this folder"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no weights in this folder"),
         (lambda folder: os.truncate(folder / "model.safetensors", 5000), "no weights"),
         (lambda folder: next(folder.glob("model-*-of-*")).unlink(), "parts are missing: model-"),
         (lambda folder: (folder / "pytorch_model.bin").write_bytes(b"<html>not found</html>"), "not a file of weights"),
@@ -380,7 +380,7 @@ def test_weights_that_cannot_be_loaded(
     code, found = doctor(binding_config(proteins, tmp_path), f"model.checkpoint={tmp_path / 'damaged'}")
     assert code == 1
     assert ("encoder", "weights") in problems(found)
-    if words != "none in this folder":
+    if words != "no weights in this folder":
         assert words in named(found, "encoder", "weights")["value"]
     with pytest.raises(CheckpointError):  # a run would end there
         load_encoder(str(tmp_path / "damaged"))
@@ -396,7 +396,7 @@ def test_weights_that_were_not_downloaded(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr("bindtune.models.base_files.socket.getaddrinfo", unknown)
     (found,) = check_weights("example/model")
-    assert (found.status, found.fix.partition(" where")[0]) == ("problem", "hf download example/model")
+    assert (found.status, found.fix.partition(" on ")[0]) == ("problem", "run hf download example/model")
     assert found.text.endswith(": Name or service not known")
     monkeypatch.setattr("bindtune.models.base_files.socket.getaddrinfo", lambda host, port: [])
     assert [one.status for one in check_weights("example/model")] == ["warning"]
@@ -532,7 +532,7 @@ def test_an_output_that_is_a_link_to_nothing(tmp_path: Path) -> None:
     ("number", "status", "text"),
     [
         (None, "ok", "there"),
-        (errno.ENOLCK, "warning", "this disk has none, and runs do without"),
+        (errno.ENOLCK, "warning", "this disk has no locks; runs work without them"),
         (errno.EIO, "problem", f"files cannot be locked: {os.strerror(errno.EIO)}"),
     ],
 )

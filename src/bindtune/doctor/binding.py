@@ -89,7 +89,7 @@ def _folder(config: BindingConfig) -> list[Finding]:
     attempt("output", "run folder", lambda: check_folder(config, run, fold=None, resumed=True), findings)
     if refused and not findings:
         resume = shlex.join(["bindtune", "train", "--resume", str(run)])
-        fix = f"{resume} goes on there; another training.output_dir begins anew"
+        fix = f"{resume} goes on; for a new run, choose another training.output_dir"
         findings.append(warning("output", "run folder", str(run), fix, text=f"{run} holds this run"))
     return findings
 
@@ -159,7 +159,7 @@ def _counts(config: BindingConfig, proteins: Proteins, named: dict[str, Path]) -
         if sites:
             findings.append(noted("proteins", ion, value, about))
         else:
-            fix = f"its head would learn that nothing binds: leave {ion} out of training.ions, or look at its labels"
+            fix = f"its head would learn that nothing binds: leave {ion} out of training.ions, or check its labels"
             findings.append(warning("proteins", ion, value, fix, text=about))
     return findings
 
@@ -169,7 +169,7 @@ def _aligned(counts: AlignmentCounts, msa_dir: str, proteins: Proteins) -> Findi
     if counts.without_homolog < counts.with_alignment:
         return noted("alignments", "alignments", value, str(counts))
     if counts.with_alignment:
-        fix = "look at the files, and at training.msa_sampling: no row of them may be drawn"
+        fix = "check the files and training.msa_sampling: no row of them can be drawn"
     else:
         fix = unmatched(msa_dir, proteins.names)
     return warning("alignments", "alignments", value, fix, text=str(counts))
@@ -198,7 +198,7 @@ def _audit(config: BindingConfig, inputs: RunInputs) -> list[Finding]:
     leaks = problem("folds", "audit", said["leaks"], fix, text=first) if refused else noted(
         "folds", "audit", said["leaks"], first)  # fmt: skip
     fixes = dict.fromkeys(said["folds_without_sites"], "fewer folds, or more proteins")
-    fixes |= dict.fromkeys(said["warnings"], "leave these proteins out of one of the sides")
+    fixes |= dict.fromkeys(said["warnings"], "keep these proteins on one side only")
     return [leaks] + [
         warning("folds", "audit", text, fixes[text]) if text in fixes else noted("folds", "audit", text)
         for text in others

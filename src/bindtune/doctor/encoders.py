@@ -25,17 +25,17 @@ def check_weights(name: str) -> list[Finding]:
     if weights:
         return [noted("encoder", "weights", [str(path) for path in weights], ", ".join(map(str, weights)))]
     if constants.HF_HUB_OFFLINE:
-        fix = f"download them where there is a network: hf download {name}; or give a folder that holds them"
-        return [problem("encoder", "weights", None, fix, text=f"{name}: none here, and the hub is switched off")]
+        fix = f"download them on a machine with a network: hf download {name}; or give a folder with the weights"
+        return [problem("encoder", "weights", None, fix, text=f"{name}: no weights here, and the hub is switched off")]
     if Path(name).is_dir():
         fix = "give a folder that holds model.safetensors or pytorch_model.bin"
-        return [problem("encoder", "weights", None, fix, text=f"{name}: none in this folder")]
+        return [problem("encoder", "weights", None, fix, text=f"{name}: no weights in this folder")]
     reason = no_network()
     if reason is not None:
-        fix = f"hf download {name} where there is a network, into a cache that is seen here"
-        return [problem("encoder", "weights", None, fix, text=f"{name}: none here, and no network: {reason}")]
-    fix = "a node without a network would stop here: hf download beforehand"
-    return [warning("encoder", "weights", None, fix, text=f"{name}: none here yet; they are downloaded at the start")]
+        fix = f"run hf download {name} on a machine with a network, into a cache that this machine sees"
+        return [problem("encoder", "weights", None, fix, text=f"{name}: no weights here, and no network: {reason}")]
+    fix = "a node without a network would stop here: run hf download before"
+    return [warning("encoder", "weights", None, fix, text=f"{name}: no weights here yet; the run downloads them")]
 
 
 def _weights(name: str) -> list[Path]:

@@ -65,7 +65,7 @@ def check_versions() -> list[Finding]:
         if doubted is None:
             findings.append(noted("versions", name, value, text))
         else:
-            fix = "bindtune smoke tries both jobs; where it fails, install a version that was tested"
+            fix = "bindtune smoke tries both jobs; if it fails, install a tested version"
             findings.append(warning("versions", name, value, fix, text=f"{text}: {doubted}"))
     return findings
 
@@ -104,7 +104,7 @@ def check_shared_memory(folder: Path = Path(SHARED_MEMORY)) -> Finding:
     if disk.free < _LEAST_SHARED:
         return problem("devices", name, disk.free, _FEWER_PROCESSES, text=text)
     if disk.total <= _CONTAINER_SHARED:
-        fix = "enough to read with processes; for several GPUs, give the container more (docker run --shm-size=1g)"
+        fix = "enough to prepare batches; for several GPUs, give the container more (docker run --shm-size=1g)"
         return warning("devices", name, disk.free, fix, text=text)
     return noted("devices", name, disk.free, text)
 
@@ -124,7 +124,7 @@ def _gpu(number: int) -> list[Finding]:
 
 def _no_gpu() -> Finding:
     if torch.version.cuda is None and Path("/dev/nvidia0").exists():
-        return warning("devices", "GPU", "there is one that torch cannot use", "install a build of torch with CUDA")
+        return warning("devices", "GPU", "torch cannot use the GPU", "install a build of torch with CUDA")
     seen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if torch.version.cuda is not None:
         text = "torch sees none" if seen is None else f"torch sees none, CUDA_VISIBLE_DEVICES is {seen!r}"
@@ -148,7 +148,7 @@ def check_threads(environment: Mapping[str, str]) -> list[Finding]:
         findings.append(noted("threads", "SLURM_CPUS_PER_TASK", reserved_cores))
     usable = cores if reserved_cores is None else reserved_cores
     if threads > usable:
-        fix = f"export OMP_NUM_THREADS={usable}: more threads than cores take turns"
+        fix = f"export OMP_NUM_THREADS={usable}: more threads than cores slow each other down"
         findings.append(warning("threads", "torch", threads, fix, text=f"{threads} threads for {usable} cores"))
     elif reserved_cores is not None and threads < reserved_cores:
         fix = "export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK"
@@ -167,7 +167,7 @@ def _hub() -> list[Finding]:
     cache = Path(constants.HF_HUB_CACHE)
     if offline or _writable(cache):
         return [*findings, noted("hub", "cache", str(cache))]
-    return [*findings, warning("hub", "cache", str(cache), "cannot be written to: set HF_HOME to a folder that can")]
+    return [*findings, warning("hub", "cache", str(cache), "is not writable: set HF_HOME to a writable folder")]
 
 
 def _extras() -> list[Finding]:
@@ -199,7 +199,7 @@ def check_room(output: Path, *, needed: float = _LEAST_ROOM) -> list[Finding]:
     free = shutil.disk_usage(folder).free
     about = f"{size(free)} free, about {size(needed)} needed"
     if free < needed:
-        return [warning("output", str(output), free, "free some, or choose another output folder", text=about)]
+        return [warning("output", str(output), free, "free some space, or choose another output folder", text=about)]
     return [noted("output", str(output), free, about)]
 
 
@@ -215,14 +215,14 @@ def check_locks(output: Path) -> list[Finding]:
             try:
                 locked = lock(descriptor, path)
             except OSError as error:
-                fix = "choose another output folder: no run can begin in this one"
+                fix = "choose another output folder: no run can start in this one"
                 return [problem("output", LOCKS, False, fix, text=f"files cannot be locked: {error.strerror}")]
     except OSError:  # `check_room` reports that the folder cannot be written to
         return []
     if locked:
         return [noted("output", LOCKS, True, "there")]
-    fix = "start only one command at a time in a folder: a second one is not noticed"
-    return [warning("output", LOCKS, False, fix, text="this disk has none, and runs do without")]
+    fix = "start only one command at a time in a folder: bindtune cannot notice a second one"
+    return [warning("output", LOCKS, False, fix, text="this disk has no locks; runs work without them")]
 
 
 def _existing(path: Path) -> Path:

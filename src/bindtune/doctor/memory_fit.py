@@ -46,7 +46,7 @@ def check_heap(environment: Mapping[str, str]) -> list[Finding]:
     if threshold is not None and threshold.isdigit() and int(threshold) <= int(THRESHOLD):
         return [noted("memory", "heap", threshold, f"{HEAP}={threshold}")]
     fix = f"export {HEAP}={THRESHOLD} before training on a CPU"
-    text = f"{HEAP} is {threshold or 'not set'}: freed memory stays in pieces, and the peak is far above the prediction"
+    text = f"{HEAP} is {threshold or 'not set'}: freed memory stays fragmented, so the peak exceeds the prediction"
     return [warning("memory", "heap", threshold, fix, text=text)]
 
 

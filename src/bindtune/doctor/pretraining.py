@@ -40,7 +40,7 @@ def check_pretraining(config: PretrainConfig, *, find_device: Callable[[], Train
         fix = (
             f"torchrun --standalone --nproc_per_node={arguments.n_gpu} -m bindtune pretrain, or CUDA_VISIBLE_DEVICES=0"
         )
-        text = f"{arguments.n_gpu} are visible to one process, in which no run begins"
+        text = f"one process sees {arguments.n_gpu} GPUs, and runs refuse this"
         findings.append(warning("settings", "GPUs", arguments.n_gpu, fix, text=text))
     checkpoint = attempt("output", "run folder", lambda: find_checkpoint(config), findings)
     if checkpoint is not None:
@@ -111,7 +111,7 @@ def _windows(
     value = {name: getattr(report, name) for name in ("windows", "peaks", "tokens", "unknown", "truncated")}
     doubtful = doubts(report)
     if doubtful:
-        fix = "raise max_seq_length where windows are cut off" if report.truncated else "look at the file"
+        fix = "raise max_seq_length where windows are cut off" if report.truncated else "check the file"
         findings.append(warning("windows", str(path), value, fix, text=f"{about}; {doubtful}"))
     else:
         findings.append(noted("windows", str(path), value, about))
@@ -125,7 +125,7 @@ def _shared(train: Dataset, validation: Dataset) -> Finding:
     shared = np.intersect1d(np.asarray(train["record"]), np.asarray(validation["record"]))
     if not len(shared):
         return noted("windows", "in both files", 0)
-    return warning("windows", "in both files", len(shared), "evaluation would see what was learned: split them anew")
+    return warning("windows", "in both files", len(shared), "evaluation would use training windows: split them again")
 
 
 def _batches(config: PretrainConfig, rows: Dataset, findings: list[Finding]) -> BatchShape:

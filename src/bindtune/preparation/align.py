@@ -180,7 +180,7 @@ def _options(config: AlignConfig) -> list[str]:
     return options
 
 
-def _write(config: AlignConfig, protein: Protein, found: Path) -> None:
+def _write(config: AlignConfig, protein: Protein, result: Path) -> None:
     """Write a protein's alignment: its own letters first, whatever MMseqs2 makes of them, then the homologs.
 
     Raises:
@@ -188,10 +188,10 @@ def _write(config: AlignConfig, protein: Protein, found: Path) -> None:
     """
     with atomic_path(alignment_path(config.out, protein.name)) as path, path.open("w", encoding="utf-8") as stream:
         stream.write(f">{homolog_name(protein.name)}\n{protein.sequence}\n")
-        if not found.is_file():
+        if not result.is_file():
             return
         rows = -1  # the first row is the query
-        for _, raw in numbered_lines(found):
+        for _, raw in numbered_lines(result):
             line = raw.strip("\0")
             if line.startswith(">"):
                 rows += 1

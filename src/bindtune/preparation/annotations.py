@@ -83,8 +83,8 @@ class BioLipReader:
         for key in ions:
             self._ions.add([_Ion(self._codes[key[1]], key[1], FEW_RESIDUES if key in dropped else None)])
         for (structure, name), chain in chains.items():
-            kept = [site for site in chain.sites if _key(site) not in dropped]
-            self._add(structure, name, chain.sequence, kept)
+            sites = [site for site in chain.sites if _key(site) not in dropped]
+            self._add(structure, name, chain.sequence, sites)
 
     def _refused(self, site: AnnotatedSite) -> str | None:
         if self._config.max_resolution is None:
@@ -163,7 +163,7 @@ class UniProtReader:
 
     def _add(self, entry: UniProtEntry, *, where: str) -> None:
         masks: dict[str, NDArray[np.bool_]] = {}
-        known = np.ones(len(entry.sequence), bool)
+        observed = np.ones(len(entry.sequence), bool)
         rows: list[tuple[str, Feature]] = []
         for feature in entry.features:
             kind = self._kind(feature, where=where)
@@ -172,7 +172,7 @@ class UniProtReader:
                 continue
             stretch = slice((feature.start or 1) - 1, feature.end)
             if kind != _USED:
-                known[stretch] = False
+                observed[stretch] = False
                 continue
             for ion, members in self._elements.items():
                 if set(ligand_elements(feature.ligand)) & set(members):
@@ -185,18 +185,18 @@ class UniProtReader:
         )
         self._ions.add(_Ion(element, ligand, None) for element, ligand, _ in bound)
         if masks:
-            self._write(entry, masks, known, rows)
+            self._write(entry, masks, observed, rows)
 
     def _write(
         self,
         entry: UniProtEntry,
         masks: Mapping[str, NDArray[np.bool_]],
-        known: NDArray[np.bool_],
+        observed: NDArray[np.bool_],
         rows: Sequence[tuple[str, Feature]],
     ) -> None:
         self._used += 1
-        record = self._records.add(entry.accession, entry.sequence, known, masks)
-        self._tables.chains.add(record, entry.accession, None, len(known), int(known.sum()), " ".join(masks))
+        record = self._records.add(entry.accession, entry.sequence, observed, masks)
+        self._tables.chains.add(record, entry.accession, None, len(observed), int(observed.sum()), " ".join(masks))
         for ion, feature in rows:
             for position in range(feature.start or 1, (feature.end or 0) + 1):
                 letter = entry.sequence[position - 1]

@@ -102,7 +102,7 @@ def place_regions(source: Source, *, drop_missing: bool, tally: RowTally) -> tup
         raise InputError(
             table.path, None, f"no region lies on a chromosome of {chromosomes_of(source.path, source.names)}"
         )
-    _check_ends(source, kept=on_genome, placed=placed)
+    _check_ends(source, on_genome=on_genome, placed=placed)
     regions = Regions(
         label=[table.names[number] for number in table.chrom[on_genome].tolist()],
         chrom=placed[on_genome].astype(np.int32),
@@ -146,7 +146,7 @@ def read_peaks(config: WindowsConfig, source: Source, *, tally: RowTally) -> Pea
     return merged
 
 
-def chromosome_set(wanted: tuple[str, ...], source: Source, *, regions: Regions) -> set[int]:
+def chromosome_set(requested: tuple[str, ...], source: Source, *, regions: Regions) -> set[int]:
     """Numbers of chromosomes that the user named.
 
     Raises:
@@ -154,7 +154,7 @@ def chromosome_set(wanted: tuple[str, ...], source: Source, *, regions: Regions)
     """
     there = set(regions.chrom.tolist())
     numbers = set()
-    for name in wanted:
+    for name in requested:
         number = source.names.find(name)
         if number is None or number not in there:
             have = ", ".join(source.names.known[number] for number in sorted(there)[:_SHOWN])
@@ -163,14 +163,14 @@ def chromosome_set(wanted: tuple[str, ...], source: Source, *, regions: Regions)
     return numbers
 
 
-def _check_ends(source: Source, *, kept: NDArray[np.int64], placed: NDArray[np.int64]) -> None:
+def _check_ends(source: Source, *, on_genome: NDArray[np.int64], placed: NDArray[np.int64]) -> None:
     if source.sizes is None:
         return
     table = source.regions
     sizes = np.array([source.sizes[name] for name in source.names.known], np.int64)
-    beyond = table.end[kept] > sizes[placed[kept]]
+    beyond = table.end[on_genome] > sizes[placed[on_genome]]
     if beyond.any():
-        first = int(kept[beyond.argmax()])
+        first = int(on_genome[beyond.argmax()])
         name, size = source.names.known[placed[first]], sizes[placed[first]]
         problem = (
             f"end {table.end[first]} lies beyond the end of '{name}', which has {size} nucleotides in {source.path}"

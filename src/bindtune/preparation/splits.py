@@ -67,9 +67,9 @@ class SplitFiles:
         """
         held_out = {split: self._keys_of(split) for split in self._splits[1:]}
         with tqdm(total=total, unit=" windows", unit_scale=True, disable=None, leave=False) as progress:
-            for place, split in enumerate(self._splits):
+            for number, split in enumerate(self._splits):
                 path = files.enter_context(atomic_path(folder / f"{SPLITS[split]}.{format}"))
-                later = [held_out[other] for other in self._splits[place + 1 :]]
+                later = [held_out[other_split] for other_split in self._splits[number + 1 :]]
                 with window_writer(path, format=format) as writer:
                     for windows in self._kept(split, own=held_out.get(split), progress=progress):
                         for keys in later:
@@ -128,8 +128,8 @@ class SplitFiles:
         if not self._drop_repeated:
             return windows
         fresh = np.ones(len(windows), bool)
-        for place, key in enumerate(windows.key.tolist()):
-            fresh[place] = key not in self._written_keys
+        for index, key in enumerate(windows.key.tolist()):
+            fresh[index] = key not in self._written_keys
             self._written_keys.add(key)
         unrepeated = windows.take(fresh)
         self.dropped["repeated_sequence"] += len(windows) - len(unrepeated)

@@ -17,7 +17,7 @@ def budgeted(lengths: Sequence[int], *, max_tokens: int) -> Iterator[list[int]]:
     """
     batch: list[int] = []
     held = 0
-    for index in sorted(range(len(lengths)), key=lambda place: (-lengths[place], place)):
+    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
         if batch and held + lengths[index] > max_tokens:
             yield batch
             batch, held = [], 0
