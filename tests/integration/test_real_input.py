@@ -8,7 +8,8 @@ import numpy as np
 
 import tiny_dnabert2
 from bindtune.config import PretrainConfig, WindowsConfig, build
-from bindtune.data.dna.tokens import load_tokenizer, tokenise_file
+from bindtune.data.dna.tokens import load_tokenizer
+from bindtune.data.dna.window_tokens import tokenise_file
 from bindtune.io.records import read_windows
 from bindtune.preparation.windows import make_windows
 from bindtune.training.pretraining.run import pretrain

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from bindtune.config import PretrainConfig, build
-from bindtune.data.dna.tokens import load_tokenizer, tokenise_file
+from bindtune.data.dna.tokens import load_tokenizer
+from bindtune.data.dna.window_tokens import tokenise_file
 from bindtune.training.pretraining.run import pretrain
 
 pytestmark = pytest.mark.usefixtures("not_forked")

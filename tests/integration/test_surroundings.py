@@ -103,7 +103,7 @@ def test_a_terminal_that_is_closed_saves_the_run(
     if not process:
         os.execv(sys.executable, list(map(str, words)))  # noqa: S606 (no shell is wanted)
     output, end = b"", time.monotonic() + 200
-    while b"'loss'" not in output and time.monotonic() < end:
+    while b"windows/s" not in output and time.monotonic() < end:
         if select.select([terminal], [], [], 1)[0]:
             output += os.read(terminal, 65536)
     os.close(terminal)

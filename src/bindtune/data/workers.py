@@ -12,7 +12,7 @@ from torch.utils.data import get_worker_info
 
 from bindtune.errors import ConfigError
 
-PRELOADED = ("dna.row_order", "dna.collate", "protein.protein_rows", "protein.collate")
+PRELOADED = ("dna.row_order", "dna.collate", "dna.window_tokens", "protein.protein_rows", "protein.collate")
 """Modules of `bindtune.data` that workers read with."""
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 (the system's own)
 _SEMAPHORES = 4
@@ -28,14 +28,14 @@ def reading(workers: int, collate: Callable[[Sequence[Any]], Any], *, setting: s
     Args:
         workers: how many.
         collate: makes a batch of rows.
-        setting: by which the user says how many.
+        setting: by which the user says how many, with its value for none.
 
     Raises:
         ConfigError: the system cannot start them.
     """
     if not workers:
         return {"num_workers": 0, "collate_fn": collate}
-    check_semaphores(workers, setting=f"{setting}=0")
+    check_semaphores(workers, setting=setting)
     multiprocessing.set_forkserver_preload(["__main__", *(f"bindtune.data.{name}" for name in PRELOADED)])
     return {"num_workers": workers, "collate_fn": PackingCollator(collate), "worker_init_fn": leave_signals}
 

@@ -10,7 +10,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bindtune.config import PretrainConfig
 from bindtune.data.dna.collate import check_special_tokens
-from bindtune.data.dna.tokens import load_tokenizer, windows_with_peaks
+from bindtune.data.dna.tokens import load_tokenizer
+from bindtune.data.dna.window_tokens import windows_with_peaks
 from bindtune.doctor.encoders import check_weights
 from bindtune.doctor.findings import Finding, attempt, noted, warning
 from bindtune.doctor.machine import check_room

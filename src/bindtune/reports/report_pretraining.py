@@ -96,7 +96,7 @@ def _history(state: dict[str, Any], where: Path) -> tuple[Rows, Rows]:
         if "loss" in line:
             trained[line["step"]] = line
         elif "eval_loss" in line:
-            evaluated.setdefault(line["step"], line)  # the chosen checkpoint is evaluated again at the end
+            evaluated.setdefault(line["step"], line)  # older runs end with a second line for the chosen checkpoint
     return list(trained.values()), list(evaluated.values())
 
 

@@ -70,10 +70,10 @@ def test_no_room_for_semaphores_names_the_setting(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(multiprocessing, "Lock", full)
     with pytest.raises(ConfigError, match=r"shm: No space left.* set num_workers=0, .*--shm-size"):
-        reading(1, collate, setting="num_workers")
+        reading(1, collate, setting="num_workers=0")
     with pytest.raises(ConfigError, match="set processes=1"):
         check_semaphores(2, setting="processes=1")
-    assert reading(0, collate, setting="num_workers") == {"num_workers": 0, "collate_fn": collate}
+    assert reading(0, collate, setting="num_workers=0") == {"num_workers": 0, "collate_fn": collate}
 
 
 def raise_input_error() -> None:

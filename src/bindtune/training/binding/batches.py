@@ -127,6 +127,6 @@ class FoldBatches:
         return DataLoader(
             rows,
             batch_sampler=FixedBatches(batches),
-            **reading(min(self.conf.training.num_workers, len(batches)), collator, setting="training.num_workers"),
+            **reading(min(self.conf.training.num_workers, len(batches)), collator, setting="training.num_workers=0"),
             generator=torch.Generator(),  # the seeds of workers come from it, so torch's random state does not change
         )

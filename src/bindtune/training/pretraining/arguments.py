@@ -1,6 +1,5 @@
 """The settings of a pretraining run as transformers' arguments and as collators."""
 
-import sys
 from importlib.util import find_spec
 
 import torch
@@ -68,7 +67,7 @@ def training_arguments(config: PretrainConfig) -> TrainingArguments:
             use_cpu=not torch.accelerator.is_available(),  # otherwise several processes do not connect
             activation_checkpointing=config.gradient_checkpointing,
             report_to=trackers,
-            disable_tqdm=not sys.stderr.isatty(),
+            disable_tqdm=True,  # ProgressLines has the bar
         )
     except (ValueError, ImportError) as error:
         raise ConfigError(library_text(error)) from error

@@ -29,6 +29,7 @@ from bindtune.training.pretraining import checkpoints
 from bindtune.training.pretraining.arguments import check_rates, make_collators, training_arguments
 from bindtune.training.pretraining.callbacks import LogAsAsked, SaveOnSignal, StopWhenStale
 from bindtune.training.pretraining.folder import find_checkpoint, find_origin, sign
+from bindtune.training.pretraining.progress_lines import ProgressLines
 from bindtune.training.pretraining.trainer import RegionTrainer
 from bindtune.training.pretraining.windows import check_positions, check_vocabulary, read_windows
 from bindtune.training.processes import naming_lost_processes
@@ -50,9 +51,9 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
         CheckpointError: the model, its tokenizer or the checkpoint to resume from cannot be loaded.
         Interrupted: SIGTERM or SIGHUP came; a checkpoint holds the state.
     """
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     if not sys.stderr.isatty():
         disable_progress_bars()
-        disable_progress_bar()  # type: ignore[no-untyped-call]
     check_rates(config)
     sharding.check_launcher(precision=config.precision)
     sharding.check_gpus()
@@ -114,7 +115,7 @@ def _trainer(
 ) -> RegionTrainer:
     # DDP must know that some heads get no gradient, such as ESM's head for contacts.
     arguments.ddp_find_unused_parameters = not isinstance(model, DNABert2ForMaskedLM)
-    callbacks: list[Any] = [LogAsAsked(), StopWhenStale(config.early_stopping_patience)]
+    callbacks: list[Any] = [LogAsAsked(), ProgressLines(), StopWhenStale(config.early_stopping_patience)]
     if "tensorboard" in config.report_to:
         board = TensorBoardCallback()  # type: ignore[no-untyped-call]
         board.logging_dir = str(config.output_dir / LOGS)
@@ -175,10 +176,11 @@ def _finish(trainer: RegionTrainer, config: PretrainConfig, trained: dict[str, f
     trainer.save_metrics("train", trained)
     results = trained
     if config.validation_file is not None:
-        results, by_record = trainer.evaluate_records()
+        evaluation = trainer.evaluation_of(None if best is None else checkpoint_step(best))
+        results = evaluation.figures
         trainer.save_metrics("eval", results)
         if trainer.args.should_save:
-            write_record_losses(config.output_dir / EVAL_RECORDS, by_record)
+            write_record_losses(config.output_dir / EVAL_RECORDS, evaluation.records)
     trainer.save_state()
     if trainer.args.should_save:
         write_text(config.output_dir / README, pretraining_card(config.output_dir))

@@ -11,7 +11,8 @@ import numpy as np
 from bindtune.checks import Check, attempt_check
 from bindtune.config import PretrainConfig, build
 from bindtune.data.dna.row_order import KeyedRows
-from bindtune.data.dna.tokens import load_tokenizer, tokenise_file
+from bindtune.data.dna.tokens import load_tokenizer
+from bindtune.data.dna.window_tokens import tokenise_file
 from bindtune.data.masking import FLANK, PEAK, total_counts
 from bindtune.models.loading import load_masked_lm
 from bindtune.models.token_loss import IGNORED

@@ -1,9 +1,12 @@
 """The transformers Trainer with exact losses by region, and with an order and masks that a resume does not change."""
 
 import json
+import math
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,8 @@ from accelerate.utils import send_to_device
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
-from transformers import Trainer
+from tqdm import tqdm
+from transformers import PrinterCallback, Trainer
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from bindtune.data.dna.collate import EclipAdaptiveMLMCollator
@@ -31,6 +35,27 @@ from bindtune.training.pretraining.callbacks import FollowEpoch, KeepLowest
 from bindtune.training.pretraining.region_losses import RegionLosses
 from bindtune.training.pretraining.resuming import RestoreProgress, counters_alone, save_progress
 from bindtune.training.pretraining.window_losses import WindowLosses
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An evaluation of all validation windows.
+
+    Args:
+        step: optimiser steps before it.
+        figures: as transformers names them, `eval_loss` and others.
+        records: losses of each window.
+    """
+
+    step: int
+    figures: dict[str, float]
+    records: RecordLosses
+
+    @property
+    def loss(self) -> float:
+        """The mean loss; nan counts as infinite, so that any other is lower."""
+        loss = self.figures["eval_loss"]
+        return math.inf if math.isnan(loss) else loss
 
 
 class RegionTrainer(Trainer):
@@ -53,6 +78,7 @@ class RegionTrainer(Trainer):
         # transformers writes only the counters of a checkpoint; `save_model` writes the rest, as whole weights.
         self.args.save_only_model = True
         self.is_fsdp_enabled = False
+        self.remove_callback(PrinterCallback)  # it prints dictionaries; `progress` has lines for people
         self.add_callback(FollowEpoch(self._choose_epoch))
         self.add_callback(KeepLowest(self.accelerator, keep))
         self._order: LengthGroupedSampler | None = None  # of the training windows
@@ -62,7 +88,9 @@ class RegionTrainer(Trainer):
         sharding.divide(self.accelerator, self.model)
         self.since_log = RegionLosses(self.args.device)
         self.since_start = RegionLosses(self.args.device)  # or since the resume
-        self.records: WindowLosses | None = None  # while windows are evaluated one by one
+        self.records: WindowLosses | None = None  # while windows are evaluated
+        self._lowest: Evaluation | None = None
+        self._log_is_closed = False
         # `num_items_in_batch` counts the masked tokens of the whole optimiser step.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
@@ -149,7 +177,7 @@ class RegionTrainer(Trainer):
         return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
 
     def _reading(self, collator: Any) -> dict[str, Any]:
-        return reading(self.args.dataloader_num_workers, collator, setting="--dataloader_num_workers")
+        return reading(self.args.dataloader_num_workers, collator, setting="--dataloader_num_workers=0")
 
     def _choose_epoch(self, epoch: int) -> None:
         if self._order is not None:
@@ -184,7 +212,9 @@ class RegionTrainer(Trainer):
         model.eval()
         totals = RegionLosses(self.args.device)
         sampled: Any = dataloader.batch_sampler
-        for rows, batch in zip(sampled, dataloader, strict=True):
+        quiet = not (self.is_world_process_zero() and sys.stderr.isatty())
+        batches = zip(sampled, dataloader, strict=True)
+        for rows, batch in tqdm(batches, total=len(sampled), desc="validation", disable=quiet, leave=False):
             if self.records is not None:
                 self.records.see(rows, batch)
             self._summed_loss(model, send_to_device(batch, self.args.device), totals)
@@ -203,18 +233,42 @@ class RegionTrainer(Trainer):
             batch = send_to_device(self.eval_collator(rows.__getitems__([0])), self.args.device)
             model(**{name: batch[name] for name in ("input_ids", "attention_mask")})
 
-    def evaluate_records(self) -> tuple[dict[str, float], RecordLosses]:
-        """Evaluate, and return the figures and the losses of each window, in every process."""
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """As in transformers; the evaluation with the lowest loss is kept."""
+        evaluation = self._evaluated(*args, **kwargs)
+        if self._lowest is None or evaluation.loss < self._lowest.loss:
+            self._lowest = evaluation
+        return evaluation.figures
+
+    def _evaluated(self, *args: Any, **kwargs: Any) -> Evaluation:
         rows: Any = self.eval_dataset
         self.records = WindowLosses(np.asarray(rows.rows["record"]))
         try:
-            results = self.evaluate()
-            return results, self.records.gathered()
+            figures = super().evaluate(*args, **kwargs)
+            return Evaluation(self.state.global_step, figures, self.records.gathered())
         finally:
             self.records = None
 
+    def evaluation_of(self, step: int | None) -> Evaluation:
+        """The evaluation of the weights that were just restored, with the epoch of the run's end.
+
+        A process that has kept this evaluation does not compute it again. One that resumed the run does, and adds no
+        second line to the log.
+
+        Args:
+            step: of the checkpoint that was restored; None where no checkpoint was evaluated.
+        """
+        evaluation = self._lowest
+        if evaluation is None or evaluation.step != step:
+            self._log_is_closed = step is not None
+            evaluation = self._evaluated()
+            self._log_is_closed = False
+        return replace(evaluation, figures={**evaluation.figures, "epoch": self.state.epoch or 0.0})
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add losses and rates by region to the training's log lines."""
+        if self._log_is_closed:
+            return
         if "loss" in logs:
             figures = self.since_log.metrics()
             self.since_start.merge(self.since_log)

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bindtune.config import PretrainConfig
 from bindtune.data.dna.splits import Amount, few_peaks
-from bindtune.data.dna.tokens import TokenReport, tokenise_file, windows_with_peaks
+from bindtune.data.dna.window_tokens import TokenReport, tokenise_file, windows_with_peaks
 from bindtune.data.masking import total_counts
 from bindtune.errors import ConfigError, InputError
 from bindtune.models.loading import usable_positions

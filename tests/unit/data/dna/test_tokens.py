@@ -13,8 +13,9 @@ from tokenizers import Regex
 from tokenizers.pre_tokenizers import Split
 from transformers import EsmTokenizer, PreTrainedTokenizer, PreTrainedTokenizerFast
 
-from bindtune.data.dna import tokens
-from bindtune.data.dna.tokens import COLUMNS, check_offsets, encode, load_tokenizer, tokenise_file
+from bindtune.data.dna import window_tokens
+from bindtune.data.dna.tokens import check_offsets, encode, load_tokenizer
+from bindtune.data.dna.window_tokens import COLUMNS, TokenReport, tokenise_file
 from bindtune.errors import CheckpointError, ConfigError, InputError
 
 Spans = list[tuple[int, int]]
@@ -44,7 +45,7 @@ def write(tmp_path: Path, datasets_cache: Path) -> Write:
 
 def tokenise(
     path: Path, tokenizer: Any, max_length: int = 512, overlap: Any = "any", processes: int = 1
-) -> tuple[list[dict[str, Any]], tokens.TokenReport]:
+) -> tuple[list[dict[str, Any]], TokenReport]:
     found, report = tokenise_file(path, tokenizer, max_length=max_length, overlap=overlap, processes=processes)
     return found.to_list(), report
 
@@ -64,7 +65,7 @@ class TestLetters:
         assert tokenizer.convert_ids_to_tokens(two["input_ids"]) == expected
         assert (two["eclip_token_starts"], two["eclip_token_ends"]) == ([6, 2], [7, 4])
         assert [row["length"] for row in rows] == [4, 8]
-        assert report == tokens.TokenReport(
+        assert report == TokenReport(
             windows=2,
             letters=16,
             lower_case=4,
@@ -219,13 +220,13 @@ class TestCache:
     def counted(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         """The sizes of the batches that are really tokenised."""
         sizes: list[int] = []
-        original = tokens.encode
+        original = window_tokens._fast_ids
 
         def counting(tokenizer: Any, sequences: list[str], max_length: int) -> Any:
             sizes.append(len(sequences))
             return original(tokenizer, sequences, max_length)
 
-        monkeypatch.setattr(tokens, "encode", counting)
+        monkeypatch.setattr(window_tokens, "_fast_ids", counting)
         return sizes
 
     def test_a_second_call_reads_what_the_first_one_made(
@@ -290,7 +291,7 @@ class TestRefusals:
         def refuse(folder: Path) -> None:
             raise PermissionError(errno.EACCES, "Permission denied", str(folder))
 
-        monkeypatch.setattr(tokens, "taking_turns", refuse)
+        monkeypatch.setattr(window_tokens, "taking_turns", refuse)
         with pytest.raises(ConfigError, match=f"^{datasets_cache}/.*: Permission denied; set HF_DATASETS_CACHE to"):
             tokenise(write(*many(1)), tokenizer)
 
