@@ -75,7 +75,7 @@ _TRAIN = ("train", "--config", "in/binding.yaml", "--resume", "auto")
 _PREDICT = ("predict", "--run", "in/run", "--fasta", "in/proteins.fa", "--out", OUT, "--shard-proteins", "4")
 _EVALUATE = ("evaluate", "--run", "in/run", "--fasta", "in/{ION}_test.fa", "--out", OUT, "--shard-proteins", "4")
 _EMBED = ("embed", "--model", "in/encoder", "--fasta", "in/proteins.fa", "--out", f"{OUT}/embeddings.safetensors")
-_SITES = ("sites", "--structures", "in/structures", "--ions", "ZN", "--out", OUT, "--overwrite")
+_SITES = ("sites", "--structures", "in/structures/all.txt", "--ions", "ZN", "--out", OUT, "--overwrite")
 _PROBE = ("probe", "--positives", "in/positives.fa", "--negatives", "in/negatives.fa", "--model", "base=in/model",
           "--width", "41", "--folds", "2", "--draws", "50", "--out", OUT)  # fmt: skip
 _EXPORT = ("export", "in/run/fold_1", "--out", OUT)
@@ -161,6 +161,7 @@ def _make_structures(folder: Path, drawn: random.Random) -> None:
         ]
         zinc = f"HETATM  999 ZN    ZN A 900    {1.9:8.3f}{1:8.3f}{0:8.3f}  1.00 20.00          ZN"
         (folder / f"s{number}.pdb").write_text("\n".join([*lines, "TER", zinc, "END"]) + "\n")
+    (folder / "all.txt").write_text("".join(f"s{number}.pdb\n" for number in range(20)))
 
 
 def _binding_settings() -> dict[str, Any]:

@@ -28,6 +28,7 @@ SCRIPTS: dict[str, list[str]] = {
     "pretraining_step": ["--repeats", "5"],
     "collate": [],
     "windows": ["--work", "{work}", "--rounds", "2"],
+    "tokenise": [],
     "e1": ["--repeats", "3"],
     "neighbours": [],
     "predict_ensemble": [],
