@@ -229,6 +229,8 @@ def test_a_run_without_ions(binding: Path, tmp_path: Path) -> None:
     assert page.lead == "E1-150m adapted with LoRA as a language model of proteins, without labels."
     assert "there are no sites to score" in notices(page)
     assert "folds are done" not in notices(page)
+    assert [section.key for section in page.sections] == ["learning", "folds", "inputs", "settings", "notice"]
+    assert page.kind == "report of a language-model run"
 
 
 def break_oof(run: Path) -> None:

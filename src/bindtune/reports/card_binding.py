@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bindtune.evaluation.epoch_selection import NAMES, metric_of
+from bindtune.evaluation.epoch_selection import NAMES
 from bindtune.evaluation.figure_text import UNDEFINED, interval, number
 from bindtune.evaluation.summary import read_summary
 from bindtune.models.backbones import BACKBONES, E1, Backbone
@@ -27,6 +27,7 @@ from bindtune.reports.run_settings import (
     chooses_epoch,
     flatten,
     grouping_sentence,
+    judged_by,
     section,
     training_words,
     trains_encoder,
@@ -257,8 +258,7 @@ def _epoch_words(config: Mapping[str, Any]) -> str:
     """The epoch that a fold keeps."""
     if not chooses_epoch(config):
         return "its only epoch"
-    metric = metric_of(_training(config)) if _training(config).get("ions") else "loss"
-    return f"its best epoch, judged by {NAMES[metric]} in validation"
+    return f"its best epoch, judged by {NAMES[judged_by(config)]} in validation"
 
 
 def _what(config: Mapping[str, Any], origin: dict[str, Any]) -> str:

@@ -43,24 +43,28 @@ def build(run: Path, config: dict[str, Any]) -> Page:
     partition = read_partition(run, predictions)
     notices = _notices(run, done, planned, rows, complete=(run / OUT_OF_FOLD).is_file())
     results = ion_results(predictions, ions, thresholds, read_summary(run / SUMMARY))
+    sites_sections: tuple[Section, ...] = (
+        results_section(results, config),
+        curves_section(predictions, ions, thresholds),
+        _thresholds_section(chosen, ions),
+        examples_section(predictions, ions, thresholds),
+    )
+    if not ions:  # a language model of proteins has no sites to speak of
+        sites_sections = ()
     return Page(
         title=run.resolve().name,
-        kind="report of a binding-site run",
+        kind="report of a binding-site run" if ions else "report of a language-model run",
         lead=_lead(config, predictions, ions),
         facts=(
             ("Status", "finished" if (run / OUT_OF_FOLD).is_file() else "not finished"),
             ("Started", started(origin)),
-            ("Folds done", f"{len(done)} of {planned}"),
-            ("Ions", ", ".join(ions) or "none"),
+            *((("Folds done", f"{len(done)} of {planned}"), ("Ions", ", ".join(ions))) if ions else ()),
             ("bindtune", version(origin)),
         ),
         tiles=_tiles(results),
         notices=(*partition.doubts, *notices),
         sections=(
-            results_section(results, config),
-            curves_section(predictions, ions, thresholds),
-            _thresholds_section(chosen, ions),
-            examples_section(predictions, ions, thresholds),
+            *sites_sections,
             learning_section(rows, ions, config),
             folds_section(partition, predictions, ions, config),
             inputs_section(origin, _data(predictions, ions)),

@@ -49,7 +49,8 @@ def folds_section(
 ) -> Section:
     """Folds, the check of groups, and the audit that the run wrote."""
     rows, audit, doubts = partition
-    blocks: list[Block] = [Text(f"One partition of the proteins serves every ion. {grouping_sentence(config)}")]
+    shared = "One partition of the proteins serves every ion. " if len(ions) > 1 else ""
+    blocks: list[Block] = [Text(f"{shared}{grouping_sentence(config)}")]
     if rows is None:
         blocks.append(Notice("folds.csv is missing: the partition is not known."))
     else:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from bindtune.errors import InputError
-from bindtune.evaluation.epoch_selection import kept_epoch, metric_of, score_of
+from bindtune.evaluation.epoch_selection import kept_epoch, score_of
 from bindtune.evaluation.figure_text import UNDEFINED, number
 from bindtune.reports.charts import Line, LineChart
 from bindtune.reports.page import Block, Chart, Charts, Collapsed, Notice, Section, Table, Text
-from bindtune.reports.run_settings import chooses_epoch, kept_epoch_sentences, section
+from bindtune.reports.run_settings import chooses_epoch, judged_by, kept_epoch_sentences, section
 from bindtune.reports.svg_charts import svg
 from bindtune.runs.names import HISTORY, METRICS, in_folds
 from bindtune.runs.reading import as_number, read_csv
@@ -106,7 +106,7 @@ def _chart(
 def _best_epochs(rows: Sequence[Row], config: Mapping[str, Any]) -> Block:
     training = section(config, "training")
     inner = as_number(training.get("inner_validation_fraction")) > 0
-    metric, min_delta = metric_of(training), max(0.0, as_number(training.get("min_delta", 0)))
+    metric, min_delta = judged_by(config), max(0.0, as_number(training.get("min_delta", 0)))
     cells = []
     for fold in folds_of(rows):
         means = [row for row in rows if (int(row["fold"]), row["split"], row["ion"]) == (fold, "validation", MEAN)]

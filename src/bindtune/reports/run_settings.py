@@ -6,7 +6,7 @@ from typing import Any
 
 from bindtune.data.masking_strategies import STRATEGIES, strategy_name
 from bindtune.errors import InputError
-from bindtune.evaluation.epoch_selection import NAMES, metric_of
+from bindtune.evaluation.epoch_selection import NAMES, Metric, metric_of
 from bindtune.evaluation.figure_text import UNDEFINED, exact_percent, number
 from bindtune.runs.reading import as_number
 
@@ -187,6 +187,12 @@ def choice_sentence(config: Config) -> str:
     return f"The held-out fold picked the epoch{stopped}: its figures may be too high."
 
 
+def judged_by(config: Config) -> Metric:
+    """What the epochs of a binding run are judged by: without ions there is the loss alone."""
+    training = section(config, "training")
+    return metric_of(training) if training.get("ions") else "loss"
+
+
 def kept_epoch_sentences(config: Config) -> str:
     """Which epoch a fold keeps, and on which proteins it was judged."""
     training = section(config, "training")
@@ -195,7 +201,7 @@ def kept_epoch_sentences(config: Config) -> str:
     lines = f"One colour a fold. Dashed lines are training, solid ones validation on {held}."
     if not chooses_epoch(config):
         return f"{lines} The run has one epoch, so none was chosen."
-    metric, min_delta = metric_of(training), max(0.0, as_number(training.get("min_delta", 0)))
+    metric, min_delta = judged_by(config), max(0.0, as_number(training.get("min_delta", 0)))
     best = "lowest" if metric == "loss" else "highest"
     better = f"; it had to be better by {number(min_delta)} at least" if min_delta > 0 else ""
     return f"{lines} The epoch that is kept is the one with the {best} {NAMES[metric]} in validation{better}."

@@ -60,6 +60,13 @@ def test_sentences_follow_from_the_settings(data: dict[str, str]) -> None:
         assert weights_words(config) == ("adapters" if lora else "weights")
 
 
+def test_without_ions_the_loss_is_what_epochs_are_judged_by() -> None:
+    config = {"training": {"ions": [], "epochs": 8, "selection_metric": "hra"}, "data": {"clusters": "identical"}}
+    learning = texts(learning_section(ROWS, (), config))
+    assert "the one with the lowest loss in validation" in learning
+    assert "every ion" not in texts(folds_section(Partition([], {}, ()), None, (), config))
+
+
 def test_the_card_and_the_page_share_their_sentence() -> None:
     config = {"data": {"clusters": "g/groups.csv"}}
     assert grouping_sentence(config, lambda name: f"`{name}`") == grouping_sentence(config).replace(
