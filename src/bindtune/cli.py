@@ -13,6 +13,7 @@ from bindtune.config import (
     AlignConfig,
     EmbedConfig,
     EvaluateConfig,
+    ExplainConfig,
     PredictConfig,
     PretrainConfig,
     ProbeConfig,
@@ -150,6 +151,16 @@ def probe(settings: ProbeConfig) -> None:
     from bindtune.probing.run import probe
 
     typer.echo(probe(settings, notify=typer.echo))
+
+
+@app.command()
+@with_options(ExplainConfig, arguments={"probe"})
+def explain(config: Path | None, options: dict[str, Any]) -> None:
+    """Show which letters make the models of a probe call a sequence bound."""
+    settings = load(ExplainConfig, config=config, options=options)
+    from bindtune.probing.explain import explain
+
+    _say(explain(settings, notify=_say))
 
 
 _Config = Annotated[Path | None, typer.Option("--config", metavar="PATH", help="YAML file of settings.")]

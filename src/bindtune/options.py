@@ -21,7 +21,9 @@ from bindtune.errors import ConfigError
 _METAVARS = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
-def with_options(model: type[Settings], *, exclude: Collection[str] = ()) -> Callable[[Callable[..., Any]], Any]:
+def with_options(
+    model: type[Settings], *, exclude: Collection[str] = (), arguments: Collection[str] = ()
+) -> Callable[[Callable[..., Any]], Any]:
     """Give a typer command `--config` and one option for every field of a settings model.
 
     The decorated function is called as ``command(config=..., options=...)``: the path of the YAML file or None, and a
@@ -31,12 +33,13 @@ def with_options(model: type[Settings], *, exclude: Collection[str] = ()) -> Cal
     Args:
         model: fields of type int, float, str, bool, Path, Literal, a list or tuple of these, or any of them or None.
         exclude: fields that get no option.
+        arguments: fields that stand on the command line without the name of an option.
 
     Raises:
         TypeError: a field is of another kind and is not excluded.
     """
     fields = {name: field for name, field in model.model_fields.items() if name not in exclude}
-    parameters = [_config_parameter(), *(_parameter(name, field) for name, field in fields.items())]
+    parameters = [_config_parameter(), *(_parameter(name, field, name in arguments) for name, field in fields.items())]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
@@ -95,10 +98,12 @@ def _config_parameter() -> inspect.Parameter:
     return _optional("config", Path, option=option)
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+def _parameter(name: str, field: FieldInfo, is_argument: bool) -> inspect.Parameter:
     kind, repeated = _kind(name, field.annotation)
     flag = "--" + name.replace("_", "-")
     text = _help(field, repeated)
+    if is_argument:
+        return _optional(name, str, option=typer.Argument(metavar=name.upper(), help=text))
     if kind is bool:
         return _optional(name, bool, option=typer.Option(f"{flag}/--no-{flag[2:]}", help=text))
     option = typer.Option(flag, metavar=_metavar(kind), help=text)

@@ -345,6 +345,23 @@ def _run_to_compare(path: Path) -> Any:
         shutil.rmtree(other)
 
 
+def _trained_heads(path: Path) -> Any:
+    from bindtune.probing.heads import read_heads
+
+    heads = read_heads(path)
+    return heads.facts["features"], sorted(heads.states)
+
+
+def _sequences_to_explain(path: Path) -> Any:
+    from bindtune.config import ExplainConfig, build
+    from bindtune.probing.explained import read_sequences
+
+    source = {"regions": path, "genome": path.parent / "genome.fa"} if path.suffix == ".bed" else {"fasta": path}
+    config = build(ExplainConfig, {"probe": "p", "out": "o"} | source)
+    sequences, _ = read_sequences(config, notify=lambda text: None)
+    return [(each.name, each.sequence, None if each.place is None else tuple(each.place)) for each in sequences]
+
+
 _ALL = (
     Reader("peaks", "p.bed", _peaks),
     Reader("peaks of eCLIP", "p.bed", _peaks_of_eclip),
@@ -381,6 +398,10 @@ _ALL = (
     Reader("settings of evaluate", "evaluate.yaml", settings("EvaluateConfig")),
     Reader("settings of embed", "embed.yaml", settings("EmbedConfig")),
     Reader("settings of score", "score.yaml", settings("ScoreConfig")),
+    Reader("settings of explain", "explain.yaml", settings("ExplainConfig")),
+    Reader("sequences to explain", "s.fa", _sequences_to_explain, loads_torch=True),
+    Reader("regions to explain", "r.bed", _sequences_to_explain, {"genome.fa": GENOME}, loads_torch=True),
+    Reader("trained heads", "trained.safetensors", _trained_heads, loads_torch=True),
     Reader("heads", "best_e1_binding_model_heads.pt", _heads, loads_torch=True),
     Reader("adapters", "adapter_model.safetensors", _adapters, loads_torch=True),
     Reader("adapter_config.json", "adapter_config.json", _adapter_config, loads_torch=True),

@@ -149,6 +149,13 @@ _ONE: dict[str, dict[str, tuple[Content | None, str]]] = {
         "an output of another format": (_changed(_EMBED, b"e.parquet", b"e.csv"), ": out: the name must end in"),
         "an unknown unit": (_changed(_EMBED, b"per: residue", b"per: atom"), ": per: .*found 'atom'"),
     },
+    "settings of explain": {
+        "no sequences": (b"probe: p\nout: o\n", ": give either --fasta, or --regions and --genome"),
+        "regions without a genome": (b"probe: p\nout: o\nregions: r.bed\n", ": --regions and --genome go together"),
+        "bigWig of sequences": (YAML["settings of explain"] + b"bigwig: true\n", ": --bigwig needs --regions"),
+        "a motif of two letters": (_changed("settings of explain", b"10", b"2"), ": motif_length: .*found 2"),
+        "no tolerance": (YAML["settings of explain"] + b"tolerance: 0\n", ": tolerance: .*found 0"),
+    },
     _SCORE: {
         "a seed below 0": (YAML[_SCORE] + b"seed: -1\n", ": seed: .*found -1"),
         "half a context": (_changed(_SCORE, b"num_contexts: 3", b"num_contexts: 2.5"), ": num_contexts: .*found 2.5"),

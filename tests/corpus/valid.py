@@ -141,8 +141,11 @@ YAML = {
     "settings of predict": b"run: run\nout: out\nfasta: p.fa\nions: [ZN]\ncontexts: 2\n",
     "settings of evaluate": b"run: run\nout: out\nfasta: '{ION}_test.fa'\nlevel: 0.9\nleaks: fail\n",
     "settings of embed": b"model: m\nfasta: p.fa\nout: e.parquet\nper: residue\n",
+    "settings of explain": b"probe: p\nfasta: s.fa\nout: o\nmotif_length: 10\n",
     "settings of score": b"model: m\nparent: p.fa\nvariants: v.txt\nout: s.tsv\nnum_contexts: 3\n",
 }
+
+EXPLAINED = b">a one\nACGT\n>chr1:3-7(-)\nacguN\n>chr2:0-4(+)\nGGGG\n"
 
 OUT_OF_FOLD = [
     {"protein": name, "position": place, "residue": letter, "ion": "ZN", "label": int(letter in "CH"),
@@ -177,6 +180,19 @@ def adapters() -> bytes:
     from safetensors.numpy import save
 
     return save({"a.lora_A.weight": np.ones((2, 3), np.float32), "b.lora_B.weight": np.zeros((3, 2), np.float32)})
+
+
+def trained_heads(facts: dict[str, Any] | None = None, **tensors: Any) -> bytes:
+    """The heads of a probe's regression on two features, in two folds."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    parts: dict[str, Any] = {"mean": np.ones(2), "scale": np.ones(2), "weight": np.zeros(2), "intercept": np.zeros(1)}
+    named = {
+        f"{fold}/{name}": value for fold in (1, 2) for name, value in (parts | tensors).items() if value is not None
+    }
+    written = {"features": "composition", "folds": [1, 2], "version": "0.1.0"} if facts is None else facts
+    return save(named, {"bindtune": json.dumps(written)})
 
 
 def heads(**changes: Any) -> bytes:
@@ -222,6 +238,8 @@ def seeds(format: str) -> tuple[bytes, ...]:
         "chromosome aliases": (ALIASES,),
         "training records": (windows(), array()),
         "protein FASTA": (PROTEINS,),
+        "sequences to explain": (EXPLAINED,),
+        "regions to explain": (b"chr1\t0\t20\tx\t0\t+\nchr2\t1\t7\n",),
         "label FASTA": (LABELS,),
         "A3M": (ALIGNMENT,),
         "cluster table": (CLUSTERS, b"a a\na b\nc c\n", b"cluster,protein\n1,a\n1,b\n2,c\n"),
@@ -251,6 +269,7 @@ def seeds(format: str) -> tuple[bytes, ...]:
         "entry in BinaryCIF": binary_cif,
         "heads": heads,
         "adapters": adapters,
+        "trained heads": trained_heads,
         "tokenizer": tokenizer,
         "predictions": predictions,
         "out-of-fold table": lambda: parquet(OUT_OF_FOLD),

@@ -13,6 +13,7 @@ import tiny_dnabert2
 from bindtune.config import ProbeConfig, build
 from bindtune.errors import ConfigError, InputError
 from bindtune.probing.binding_model import NEW, BindingModel, binding_model, open_probe
+from bindtune.probing.gradients import attribute
 from bindtune.probing.heads import heads_path, read_heads, scores_path
 from bindtune.probing.run import probe
 
@@ -94,6 +95,20 @@ def test_new_sequences_get_the_mean_over_folds_alone_or_in_a_batch(folder: Path)
         folds = [model.logits(sequences, np.full(len(sequences), fold)) for fold in model.folds]
         np.testing.assert_allclose(together, np.mean(folds, axis=0), atol=2e-5, rtol=1e-5, err_msg=name)
         assert np.ptp(folds, axis=0).max() > 1e-3
+
+
+def test_gradients_go_through_every_head(folder: Path) -> None:
+    there = open_probe(folder, "explain")
+    sequences = [*there.windows["sequence"].to_pylist()[:2], "ACGTACGTTTAGACCA"]
+    for name in ("random", "tiny"):
+        model = binding_model(there, name)
+        folds = model.fold_of(sequences)
+        found = attribute(model, sequences, folds, steps=32, tolerance=0.01)
+        np.testing.assert_allclose([each.logit for each in found], model.logits(sequences, folds), atol=1e-4)
+        for each in found:
+            difference = each.logit - each.empty_logit
+            assert abs(each.values.sum() - difference) <= 0.01 * max(1, abs(difference))
+            assert np.ptp(each.values) > 0
 
 
 def test_another_encoder_is_refused(folder: Path, tmp_path: Path, tokenizer: Any) -> None:

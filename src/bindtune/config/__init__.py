@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from bindtune.config.align import AlignConfig
+from bindtune.config.explain import ExplainConfig
 from bindtune.config.inference import EnsembleConfig, EvaluateConfig, InferenceConfig, PredictConfig, ScanConfig
 from bindtune.config.pretraining import PretrainConfig
 from bindtune.config.probe import ProbeConfig
@@ -27,6 +28,7 @@ __all__ = [
     "EmbedConfig",
     "EnsembleConfig",
     "EvaluateConfig",
+    "ExplainConfig",
     "InferenceConfig",
     "LoraSettings",
     "PredictConfig",

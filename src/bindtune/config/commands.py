@@ -19,6 +19,7 @@ COMMANDS = {
     "scan": "ScanConfig",
     "embed": "EmbedConfig",
     "score": "ScoreConfig",
+    "explain": "ExplainConfig",
 }
 """Name in `bindtune.config` of each command's settings model; the model is imported when it is used."""
 

@@ -179,7 +179,7 @@ def binding_model(
     if name not in probe.models:
         raise ConfigError(f"{probe.folder} has no model {name}; it has {', '.join(probe.models)}")
     config = probe.config
-    heads = [read_heads(path) for path in _head_files(probe, dataset=dataset, arm=arm, model=name)]
+    heads = [read_heads(path) for path in head_files(probe, dataset=dataset, arm=arm, model=name)]
     encoders = _Encoders(config, paths or {}, device)
     own = probe.windows.take(rows_of(probe.windows, dataset, arm))
     fold_of = dict(zip(own["sequence"].to_pylist(), own["fold"].to_pylist(), strict=True))
@@ -187,8 +187,12 @@ def binding_model(
     return BindingModel(name, dataset=dataset, arm=arm, fold_of=fold_of, scorers=scorers)
 
 
-def _head_files(probe: TrainedProbe, *, dataset: str, arm: str, model: str) -> list[Path]:
-    """The heads of each seed that gave scores."""
+def head_files(probe: TrainedProbe, *, dataset: str, arm: str, model: str) -> list[Path]:
+    """The heads of each seed that gave scores.
+
+    Raises:
+        InputError: they are missing.
+    """
     named = {"dataset": dataset, "arm": arm, "model": model}
     seeds = range(probe.config.seed, probe.config.seed + probe.config.seeds)
     seeds_with_scores = [seed for seed in seeds if scores_path(probe.folder, **named, seed=seed).is_file()]
@@ -277,7 +281,8 @@ class FoldScorer:
     def _new_network(self, state: State) -> nn.Module:
         facts = self.heads.facts
         if self.reads != "tokens":
-            return networks.WindowCNN(int(state[f"{networks.FIRST_LAYER}.weight"].shape[1]))
+            first = state.get(f"{networks.FIRST_LAYER}.weight")
+            return networks.WindowCNN(4 if first is None or first.dim() < 2 else int(first.shape[1]))
         random = facts["weights"] is not None
         return TunedClassifier(self._encoders.path(facts), rank=self.config.lora_rank, random_weights=random)
 

@@ -165,13 +165,25 @@ def tokenise(encoder: Encoder, sequences: Sequence[str]) -> tuple[list[list[int]
     Raises:
         ConfigError: a sequence has more tokens than the model has positions for.
     """
+    ids, spans = tokens_of_strands(encoder, sequences)
+    return ids, [np.array([end > start for start, end in own], bool) for own in spans]
+
+
+def tokens_of_strands(
+    encoder: Encoder, sequences: Sequence[str]
+) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
+    """Token ids of N sequences and then of their N reverse complements, and the letters (start, end) of each token.
+
+    Raises:
+        ConfigError: a sequence has more tokens than the model has positions for.
+    """
     both = [*sequences, *(reverse_complement(each.encode("ascii")).decode("ascii") for each in sequences)]
     tokenizer = encoder.tokenizer
     ids, offsets = encode(tokenizer, spelled_for(tokenizer, both), _MANY_TOKENS)
     most, longest = usable_positions(encoder.model), max(map(len, ids), default=0)
     if most is not None and longest > most:
         raise ConfigError(f"{encoder.name}: a window has {longest} tokens, and the model has positions for {most}")
-    return ids, [np.array([end > start for start, end in spans], bool) for spans in offsets]
+    return ids, offsets
 
 
 def equal_lengths(ids: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[list[int]]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bindtune.config import ProbeConfig
+from bindtune.config import Settings
 from bindtune.errors import ConfigError, InputError
 from bindtune.runs.cells import name_cell
 from bindtune.runs.names import (
@@ -47,24 +47,27 @@ METRIC_COLUMNS = (
 )  # fmt: skip
 
 
-def refuse_others(folder: Path, config: ProbeConfig, origin: Mapping[str, Any]) -> None:
+def refuse_others(folder: Path, config: Settings, origin: Mapping[str, Any], kind: str = "a probe") -> None:
     """Refuse to write into a folder that holds a probe with other settings or input files, or something else.
 
     Args:
         folder: of the probe.
         config: its settings.
         origin: its provenance.
+        kind: what the folder is to hold, with its article.
 
     Raises:
         ConfigError: it does.
     """
     if (folder / CONFIG).is_file():
-        _refuse_other_settings(folder, config)
+        _refuse_other_settings(folder, config, kind)
         refuse_other_inputs(folder / PROVENANCE, origin)
         return
     strays = sorted(path.name for path in folder.iterdir() if path.name not in _BEFORE_A_RUN)
     if strays:
-        raise ConfigError(f"{folder} is not empty and holds no probe: it has {strays[0]}; give another --out")
+        raise ConfigError(
+            f"{folder} is not empty and holds no {kind.partition(' ')[2]}: it has {strays[0]}; give another --out"
+        )
 
 
 def clear(folder: Path) -> None:
@@ -79,7 +82,7 @@ def clear(folder: Path) -> None:
             path.unlink()
 
 
-def _refuse_other_settings(folder: Path, config: ProbeConfig) -> None:
+def _refuse_other_settings(folder: Path, config: Settings, kind: str) -> None:
     before = read_document(folder / CONFIG)
     now = config.model_dump(mode="json")
     if not isinstance(before, dict):
@@ -87,7 +90,7 @@ def _refuse_other_settings(folder: Path, config: ProbeConfig) -> None:
     changed = [name for name in now if name not in _APART and before.get(name) != now[name]]
     if changed:
         raise ConfigError(
-            f"{folder} holds a probe with other settings ({', '.join(changed)}): give another --out, or --overwrite"
+            f"{folder} holds {kind} with other settings ({', '.join(changed)}): give another --out, or --overwrite"
         )
 
 

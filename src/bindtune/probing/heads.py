@@ -14,12 +14,28 @@ from torch import Tensor
 from bindtune import __version__
 from bindtune.data.keyed_random import digest
 from bindtune.errors import InputError, library_text
+from bindtune.probing.linear import LinearHead
 from bindtune.runs.names import PROBE_HEADS, SCORES
 from bindtune.runs.writing import atomic_stream
+from bindtune.wrong_files import refuse_wrong_file
 
 State = dict[str, Tensor]
 """What was learned on the training folds of one held-out fold, by name."""
-_FACTS, _SEPARATOR = "bindtune", "/"
+_HEADER, _SEPARATOR = "bindtune", "/"
+_OF_AN_ENCODER = ("encoder", "weights", "identity")
+FACTS: dict[str, tuple[str, ...]] = {
+    "composition": (),
+    "words": (),
+    "letters": ("key", "length"),
+    "vectors": _OF_AN_ENCODER,
+    "states": (*_OF_AN_ENCODER, "key", "tokens"),
+    "tokens": (*_OF_AN_ENCODER, "key"),
+}
+"""What a model reads of a sequence, and the facts that it needs to be used again."""
+_NUMBERS = ("key", "length", "tokens")
+LINEAR = ("composition", "words", "vectors")
+"""Features whose head is a regression."""
+LINEAR_PARTS = LinearHead._fields
 
 
 @dataclass(frozen=True)
@@ -54,7 +70,7 @@ def write_heads(path: Path, heads: Heads) -> None:
     }
     facts = {"version": __version__, "folds": sorted(heads.states), **heads.facts}
     with atomic_stream(path) as stream:
-        stream.write(save(tensors, {_FACTS: json.dumps(facts, sort_keys=True)}))
+        stream.write(save(tensors, {_HEADER: json.dumps(facts, sort_keys=True)}))
 
 
 def read_heads(path: Path) -> Heads:
@@ -63,10 +79,11 @@ def read_heads(path: Path) -> Heads:
     Raises:
         InputError: the file is damaged.
     """
+    refuse_wrong_file(path)
     states: dict[int, State] = {}
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})[_FACTS])
+            facts = json.loads((file.metadata() or {})[_HEADER])
             states = {int(fold): {} for fold in facts.pop("folds")}
             for key in file.keys():  # noqa: SIM118 (no mapping)
                 fold, _, name = key.partition(_SEPARATOR)
@@ -74,6 +91,33 @@ def read_heads(path: Path) -> Heads:
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"is no file of trained heads ({library_text(error)}): delete it, and run the same probe again"
         raise InputError(path, None, problem) from error
-    if not states or not all(bool(value.isfinite().all()) for state in states.values() for value in state.values()):
-        raise InputError(path, None, "holds values that are not finite: delete it, and run the same probe again")
+    problem = _problem(states, facts)
+    if problem:
+        raise InputError(path, None, f"{problem}: delete it, and run the same probe again")
     return Heads(states, facts)
+
+
+def _problem(states: Mapping[int, State], facts: Mapping[str, Any]) -> str:
+    """What is wrong with heads that could be read; empty where they are sound."""
+    features = facts.get("features")
+    if not isinstance(features, str) or features not in FACTS:
+        return f"does not say what its model reads, but '{features}'"
+    missing = [name for name in FACTS[features] if name not in facts]
+    wrong = [name for name in _NUMBERS if name in facts and type(facts[name]) is not int]
+    if missing or wrong:
+        return f"lacks the number or the text '{(missing + wrong)[0]}'"
+    if not states or not all(states.values()):
+        return "holds no heads"
+    if not all(bool(value.isfinite().all()) for state in states.values() for value in state.values()):
+        return "holds values that are not finite"
+    if features in LINEAR and any(_shapes(state) is None for state in states.values()):
+        return f"holds no regression: expected {', '.join(LINEAR_PARTS)} of one length"
+    return ""
+
+
+def _shapes(state: State) -> int | None:
+    """How many features a regression has; None where it is none."""
+    if set(state) != set(LINEAR_PARTS) or any(state[name].dim() != 1 for name in LINEAR_PARTS):
+        return None
+    lengths = {len(state[name]) for name in LINEAR_PARTS[:3]}
+    return lengths.pop() if len(lengths) == 1 and len(state[LINEAR_PARTS[3]]) == 1 else None

@@ -12,6 +12,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from bindtune.errors import CheckpointError
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -35,7 +37,13 @@ class LinearHead(NamedTuple):
     intercept: Floats
 
     def logits(self, features: NDArray[np.floating]) -> Floats:
-        """(N,) log odds of features (N, D)."""
+        """(N,) log odds of features (N, D).
+
+        Raises:
+            CheckpointError: the head was trained on another number of features.
+        """
+        if features.shape[1] != len(self.weight):
+            raise CheckpointError(f"a head of {len(self.weight)} features cannot read {features.shape[1]}")
         return np.asarray((features - self.mean) / self.scale @ self.weight + self.intercept[0])
 
     def state(self) -> dict[str, Tensor]:

@@ -144,7 +144,7 @@ def read_given(positives: Path, negatives: Path, *, max_n_fraction: float) -> Gi
         InputError: a file is not FASTA of nucleotides, a name comes twice, or no window is left.
     """
     tally = RowTally()
-    parts = [_records(path, max_n_fraction=max_n_fraction, tally=tally) for path in (positives, negatives)]
+    parts = [fasta_windows(path, max_n_fraction=max_n_fraction, tally=tally) for path in (positives, negatives)]
     clash = {record.name for record in parts[0]} & {record.name for record in parts[1]}
     before = ("positives/", "negatives/") if clash else ("", "")
     names = [start + record.name for start, part in zip(before, parts, strict=True) for record in part]
@@ -167,7 +167,7 @@ def read_given(positives: Path, negatives: Path, *, max_n_fraction: float) -> Gi
     )
 
 
-class _Record(NamedTuple):
+class FastaWindow(NamedTuple):
     """A window of a FASTA file; its region is (chromosome, (start, end), strand), or None."""
 
     name: str
@@ -175,9 +175,18 @@ class _Record(NamedTuple):
     region: tuple[str, tuple[int, int], int] | None
 
 
-def _records(path: Path, *, max_n_fraction: float, tally: RowTally) -> list[_Record]:
-    """The records with few enough odd letters."""
-    rows: list[_Record] = []
+def fasta_windows(path: Path, *, max_n_fraction: float, tally: RowTally) -> list[FastaWindow]:
+    """The records of a FASTA file that have few enough odd letters.
+
+    Args:
+        path: plain or gzipped.
+        max_n_fraction: greatest share of letters other than A, C, G and T.
+        tally: counts the records, and those left out by reason.
+
+    Raises:
+        InputError: it is not FASTA of nucleotides, or no record is left.
+    """
+    rows: list[FastaWindow] = []
     count = 0
     for count, record in enumerate(read_proteins(path), start=1):  # noqa: B007 (counted)
         sequence = purify(record.sequence.encode(), path=path, name=record.name, start=0).decode("ascii")
@@ -187,7 +196,7 @@ def _records(path: Path, *, max_n_fraction: float, tally: RowTally) -> list[_Rec
         if odd_share(sequence) > max_n_fraction:
             tally.dropped["too_many_n"] += 1
         else:
-            rows.append(_Record(record.name, sequence, region))
+            rows.append(FastaWindow(record.name, sequence, region))
     tally.read[str(path)] = count
     if not rows:
         raise InputError(path, None, f"no window is left of {count}: all have too many letters N")

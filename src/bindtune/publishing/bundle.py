@@ -42,7 +42,7 @@ from bindtune.reports.card_pretraining import pretraining_card
 from bindtune.reports.model_card import base_name, inputs_of
 from bindtune.reports.report_run import provenance
 from bindtune.runs.exclusive import in_use
-from bindtune.runs.kinds import is_binding, kind_of, run_config
+from bindtune.runs.kinds import is_binding, kind_in_words, kind_of, run_config
 from bindtune.runs.names import (
     ADAPTERS,
     ALL_RESULTS,
@@ -128,8 +128,8 @@ def collect(source: Path, *, repo: str = "", base_model: str | None = None) -> B
         )
     if (source / CONFIG).is_file():
         config = run_config(source)
-        if (kind := kind_of(config)) in ("probe", "scan"):
-            raise ConfigError(f"{source} is a {kind}: it holds figures, and no model to push")
+        if (kind := kind_of(config)) in ("probe", "scan", "explanation"):
+            raise ConfigError(f"{source} is {kind_in_words(kind)}: it holds figures, and no model to push")
         binding = is_binding(config)
         bundle = _binding_run(source, repo, base_model) if binding else _pretraining(source, source, repo, base_model)
     elif (source / TRAINER_STATE).is_file() and (source.resolve().parent / CONFIG).is_file():

@@ -11,7 +11,7 @@ from bindtune.evaluation.bootstrap import Compared, Wilcoxon
 from bindtune.evaluation.figure_text import UNDEFINED
 from bindtune.reports.report_run import provenance
 from bindtune.reports.run_settings import masking_mode, shown
-from bindtune.runs.kinds import Kind, is_binding, kind_of, run_config
+from bindtune.runs.kinds import Kind, is_binding, kind_in_words, kind_of, run_config
 from bindtune.runs.names import PROVENANCE
 
 # Settings without a part in the figures, and those whose content is told by hashes or by folds.csv.
@@ -129,8 +129,8 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[Run], Kind]:
     if len(set(jobs)) > 1:
         jobs_of_folders = ", ".join(f"{run.folder} ({job})" for run, job in zip(runs, jobs, strict=True))
         raise ConfigError(f"runs of different jobs cannot be compared: {jobs_of_folders}")
-    if jobs[0] == "scan":
-        raise ConfigError(f"{folders[0]} is a scan; compare takes runs and probes")
+    if jobs[0] in ("scan", "explanation"):
+        raise ConfigError(f"{folders[0]} is {kind_in_words(jobs[0])}; compare takes runs and probes")
     return runs, jobs[0]
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bindtune.outputs import output_file
-from bindtune.reports import page, report_binding, report_pretraining, report_probe, report_scan
+from bindtune.reports import page, report_binding, report_explanation, report_pretraining, report_probe, report_scan
 from bindtune.runs.kinds import kind_of, run_config
 from bindtune.runs.names import REPORT
 
@@ -12,11 +12,12 @@ _BUILDERS = {
     "pretraining": report_pretraining.build,
     "probe": report_probe.build,
     "scan": report_scan.build,
+    "explanation": report_explanation.build,
 }
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
-    """Write the report of a pretraining run, a binding run, a probe or a scan.
+    """Write the report of a pretraining run, a binding run, a probe, a scan or an explanation.
 
     A run that is still going on, or that lacks a piece, gets a report that says so.
 

@@ -121,6 +121,71 @@ def spans_svg(rows: Sequence[Span], *, x_label: str) -> Markup:
     )
 
 
+class Glyph(NamedTuple):
+    """A shape over the middle of an x axis's value.
+
+    Args:
+        name: of its kind; equal names are one curve of the values beside the drawing.
+        colour: number of a colour.
+        shape: path in a box from (0, 0) to (1, 1), y upwards.
+        x: middle.
+        base: where its foot stands on the y axis.
+        height: on the y axis; a negative one hangs down from `base`.
+    """
+
+    name: str
+    colour: int
+    shape: str
+    x: float
+    base: float
+    height: float
+
+
+def glyphs_svg(glyphs: Sequence[Glyph], *, x_label: str, y_label: str, y_range: tuple[float, float]) -> Markup:
+    """Draw shapes that are as high as their values, for a page.
+
+    Args:
+        glyphs: the shapes, one unit of x wide.
+        x_label: name of the x axis, which counts.
+        y_label: name of the y axis.
+        y_range: limits of the y axis.
+    """
+    width, height = _SIZE[0] * 2, _SIZE[1] * 0.7
+    xs = [glyph.x for glyph in glyphs] or [1.0]
+    x_range = (min(xs) - 0.6, max(xs) + 0.6)
+    y_ticks = ticks(*y_range, whole=False, about=3)
+    left = 30 + _TICK_LETTER * max((len(label) for _, label in y_ticks), default=1)
+    x_axis = _Axis(*x_range, left, width - _RIGHT)
+    y_axis = _Axis(*y_range, height - _BELOW, _TOP)
+    marks = [_glyph(glyph, x_axis, y_axis) for glyph in glyphs]
+    names = sorted({glyph.name for glyph in glyphs})
+    curves = [
+        {
+            "name": name,
+            "x": _numbers([glyph.x for glyph in glyphs if glyph.name == name]),
+            "y": _numbers([glyph.height for glyph in glyphs if glyph.name == name]),
+        }
+        for name in names
+    ]
+    return _drawing(
+        (width, height),
+        (x_axis, y_axis),
+        marks=marks,
+        ticks=(ticks(*x_range, whole=True, about=10), y_ticks),
+        labels=(x_label, y_label),
+        values={"x": x_label, "y": y_label, "curves": curves},
+        whole=True,
+        extra="",
+    )
+
+
+def _glyph(glyph: Glyph, x_axis: _Axis, y_axis: _Axis) -> str:
+    left, right = x_axis.place(glyph.x - 0.47), x_axis.place(glyph.x + 0.47)
+    low, high = y_axis.place(glyph.base + min(glyph.height, 0)), y_axis.place(glyph.base + max(glyph.height, 0))
+    place = f"translate({left:.2f} {low:.2f}) scale({right - left:.3f} {high - low:.3f})"
+    return f'<path d="{glyph.shape}" transform="{place}" style="fill: {colour_of(glyph.colour)}"/>'
+
+
 def colour_of(number: int) -> str:
     """A colour of the page by its number; after the last one, the colours begin again behind ink."""
     return f"var(--s{number if number < SERIES else 1 + (number - 1) % (SERIES - 1)})"

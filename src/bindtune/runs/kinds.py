@@ -7,7 +7,7 @@ from bindtune.errors import ConfigError, InputError
 from bindtune.runs.names import CONFIG, is_part_of_run
 from bindtune.runs.reading import read_yaml
 
-Kind = Literal["pretraining", "binding", "probe", "scan"]
+Kind = Literal["pretraining", "binding", "probe", "scan", "explanation"]
 
 
 def run_config(run: Path) -> dict[str, Any]:
@@ -34,11 +34,15 @@ def kind_of(config: dict[str, Any]) -> Kind:
         return "binding"
     if "part_variants" in config and "sites" in config:
         return "scan"
+    if "probe" in config and "motif_length" in config:
+        return "explanation"
     return "probe" if "pooling" in config and "leaks" in config else "pretraining"
 
 
 def kind_in_words(kind: Kind) -> str:
     """A kind of run, with its article."""
+    if kind == "explanation":
+        return f"an {kind}"
     return f"a {kind}" if kind in ("probe", "scan") else f"a {kind} run"
 
 

@@ -80,6 +80,13 @@ EMBEDDING_CACHE = "embeddings"
 # A folder of `bindtune scan`, beside CONFIG, MANIFEST, PARTS, PROVENANCE, COUNT_SUMMARY and REPORT.
 SCAN = "scan.parquet"
 SCAN_TSV = "scan.tsv"
+# A folder of `bindtune explain`, beside CONFIG, PROVENANCE, SUMMARY, REPORT and PARTS.
+EXPLAINED_LETTERS = "nucleotides.tsv"
+EXPLAINED_SEQUENCES = "sequences.tsv"
+MOTIFS = "motifs.meme"
+MOTIF_SITES = "motif_sites.tsv"
+TRACKS = "tracks"
+BIGWIGS = "bigwig"
 
 # A folder of labels that `bindtune sites` made.
 SITES = "sites.tsv"

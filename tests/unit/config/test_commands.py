@@ -61,6 +61,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "scan": {"run": "r", "out": "o", "fasta": "p.fa", "positions": "1-9", "to": "A"},
     "embed": {"model": "m", "out": "e.parquet", "fasta": "p.fa", "per": "residue", "msa_dir": "m"},
     "score": {"model": "m", "out": "o", "parent": "p.fa", "variants": "v", "num_contexts": 2},
+    "explain": {"probe": "p", "fasta": "s.fa", "out": "o", "motif_length": 10, "steps": 32},
 }
 
 
