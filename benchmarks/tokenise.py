@@ -36,9 +36,7 @@ def _train_tokenizer(sequences: list[str]) -> PreTrainedTokenizerFast:
 def main() -> None:
     """Print the processor times and their ratio; exit with 1 where it is above the goal."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--tokenizer", help="folder; without it, one is trained on the sequences"
-    )
+    parser.add_argument("--tokenizer", help="folder; without it, one is trained on the sequences")
     parser.add_argument("--windows", type=int, default=20_000)
     add_json_option(parser)
     chosen = parser.parse_args()
