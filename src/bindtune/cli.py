@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,7 +31,7 @@ from bindtune.errors import ConfigError
 from bindtune.init.files import KINDS, write_files
 from bindtune.options import naming_init, with_options, with_settings
 from bindtune.printable import PrintableFormatter, printable
-from bindtune.runs.names import CONFIG
+from bindtune.runs.names import CONFIG, OUT_OF_FOLD
 
 # Options may be written --like-this or, as the original scripts had them, --like_this.
 _CONTEXT = {"token_normalize_func": lambda token: token.replace("_", "-"), "help_option_names": ["-h", "--help"]}
@@ -64,6 +66,12 @@ def _root(
 def _say(text: str) -> None:
     if text:  # several processes run the command, and one has something to say
         typer.echo(printable(text))
+
+
+def _next(*words: object) -> None:
+    """Say which command goes on from here, on standard error: standard output is for results."""
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(printable(f"next: bindtune {shlex.join(map(str, words))}"), err=True)
 
 
 @app.command()
@@ -108,6 +116,9 @@ def windows(settings: WindowsConfig) -> None:
     from bindtune.preparation.windows import make_windows
 
     _say(make_windows(settings, notify=_say))
+    validation = settings.out / f"validation.{settings.format}"
+    evaluated = ("--validation_file", validation) if validation.is_file() else ()
+    _next("pretrain", "--train_file", settings.out / f"train.{settings.format}", *evaluated, "--output_dir", "RUN")
 
 
 @app.command()
@@ -117,6 +128,7 @@ def sites(settings: SitesConfig) -> None:
     from bindtune.preparation.sites import make_sites
 
     _say(make_sites(settings))
+    _next("train", "--config", "train.yaml", f"data.fasta_path={settings.out}/{{ION}}_train.fa")
 
 
 @app.command()
@@ -126,6 +138,7 @@ def align(settings: AlignConfig) -> None:
     from bindtune.preparation.align import align
 
     _say(align(settings))
+    _next("train", "--config", "train.yaml", f"data.msa_dir={settings.out}")
 
 
 @app.command()
@@ -142,6 +155,7 @@ def pretrain(config: Path | None, options: dict[str, Any]) -> None:
         settings = find_pretraining_files(settings, run)
     for name, value in pretrain(settings).items():
         typer.echo(f"{name}\t{value:.6g}")
+    _next("report", settings.output_dir)
 
 
 @app.command()
@@ -199,6 +213,8 @@ def train(
     from bindtune.training.binding.run import cross_validate
 
     _say(cross_validate(settings, fold=fold, resume=run))
+    folder = settings.training.output_dir
+    _next("report" if (folder / OUT_OF_FOLD).is_file() else "merge", folder)
 
 
 @app.command()
@@ -207,6 +223,7 @@ def merge(run: Annotated[Path, typer.Argument(help="A run folder whose folds are
     from bindtune.training.binding.merge import merge_folds
 
     _say(merge_folds(run))
+    _next("report", run)
 
 
 @app.command(name="check-lora")
@@ -228,6 +245,8 @@ def predict(settings: PredictConfig) -> None:
     from bindtune.inference.predict import predict
 
     _say(predict(settings))
+    if settings.shard is None:
+        _next("scan", "--run", settings.run, "--fasta", settings.fasta, "--protein", "ID", "--out", "scan")
 
 
 @app.command()
@@ -286,6 +305,7 @@ def export(
     from bindtune.training.export import export_run
 
     export_run(model, out, base_model=base_model)
+    _next("verify", out)
 
 
 @app.command()

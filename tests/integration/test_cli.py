@@ -174,6 +174,29 @@ def test_the_hint_is_left_out_where_something_was_given(
     assert "bindtune init" not in capsys.readouterr().err
 
 
+def test_the_next_command_is_named(
+    generated: tuple[Path, Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    genome = generated[0].parents[1] / "genome"
+    files = {"--peaks": "peaks.bed", "--genome": "genome.fa", "--regions": "genes.bed"}
+    words = [word for option, name in files.items() for word in (option, str(genome / name))]
+    monkeypatch.chdir(tmp_path)
+    for options, expected in (
+        ((), "--validation_file 'a b/validation.parquet' "),
+        (("--validation-fraction", "0", "--format", "jsonl", "--overwrite"), ""),
+    ):
+        assert call(monkeypatch, "windows", *words, "--out", "a b", "--stride", "256", *options) == 0
+        train = "train.jsonl" if options else "train.parquet"
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert last == f"next: bindtune pretrain --train_file 'a b/{train}' {expected}--output_dir RUN"
+    monkeypatch.setenv("RANK", "1")
+    assert call(monkeypatch, "windows", *words, "--out", "a b", "--overwrite") == 0
+    assert "next:" not in capsys.readouterr().err
+
+
 def test_init_writes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     assert call(monkeypatch, "init", "train") == 0
