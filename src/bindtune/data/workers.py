@@ -3,6 +3,7 @@
 import atexit
 import multiprocessing
 import signal
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -36,6 +37,8 @@ def reading(workers: int, collate: Callable[[Sequence[Any]], Any], *, setting: s
     if not workers:
         return {"num_workers": 0, "collate_fn": collate}
     check_semaphores(workers, setting=setting)
+    # The user chose their number, and `doctor` says how many cores there are.
+    warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
     multiprocessing.set_forkserver_preload(["__main__", *(f"bindtune.data.{name}" for name in PRELOADED)])
     return {"num_workers": workers, "collate_fn": PackingCollator(collate), "worker_init_fn": leave_signals}
 
