@@ -204,3 +204,31 @@ def test_real_proteins(run: Run, binding_run: Path, shared: Path, tmp_path: Path
     check_figures(tmp_path / "out", "MN", {})
     summary = yaml.safe_load(Path("out/summary.yaml").read_text())["ions"]["MN"]
     assert summary["proteins"] == 57 and summary["base_rate"] == pytest.approx(0.011, abs=5e-4)
+
+
+def test_an_ion_that_was_left_out_of_training(
+    run: Run, binding_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_labels(tmp_path / "tests/CU_test.fa", first=0)
+    options = ("evaluate", "--run", binding_run, "--fasta", "tests", "--draws", 50, "--out", "out")
+    assert run(*options, "--transfer", "CU") == 0
+    assert "sites of CU, which the run was not trained on, as its heads find them" in capsys.readouterr().out
+    out = tmp_path / "out"
+    arrays = np.load(out / "test_predictions.npz", allow_pickle=False)
+    assert (arrays["ZN_labels"] == arrays["MN_labels"]).all() and (arrays["ZN_ids"] == arrays["MN_ids"]).all()
+    assert (arrays["any head_probs"] == np.maximum(arrays["ZN_probs"], arrays["MN_probs"])).all()
+    lines = (tmp_path / "tests/CU_test.fa").read_text().splitlines()
+    assert "".join(map(str, arrays["MN_labels"])) == "".join(lines[2::3])
+    for row in ("ZN", "MN", "any head"):
+        check_figures(out, row, {"ZN": 0.5})
+    assert yaml.safe_load((out / "summary.yaml").read_text())["transfer"] == "CU"
+    assert run(*options[:-1], "one", "--transfer", "CU", "--ions", "MN") == 0
+    with (tmp_path / "one/test_metrics.csv").open() as handle:
+        assert [row["ion"] for row in csv.DictReader(handle)] == ["MN", "mean"]
+    capsys.readouterr()
+    for ion, message in (
+        ("ZN", "was trained on sites of ZN, as ZN: leave transfer out"),
+        ("NI", "ion NI: no labelled file; looked for tests/NI_test.fasta"),
+    ):
+        assert run(*options[:-1], "other", "--transfer", ion) == 2
+        assert message in capsys.readouterr().err

@@ -112,6 +112,9 @@ class EvaluateConfig(InferenceConfig):
     fasta: str
     """Labelled proteins in 3-line FASTA: a path with {ION} in it, a folder of ION_test.fasta files, or the file of one
     ion."""
+    transfer: str | None = None
+    """Ion that the run was not trained on, such as MN. The labels are those of this ion, and the table says how well
+    the heads of the run's ions find its sites."""
     leaks: Literal["fail", "allow"] = "allow"
     """What happens when a test protein is also a training protein. fail: stop before predicting. allow: report it."""
     audit_identity: Fraction | None = None

@@ -6,7 +6,7 @@ families for others. The letters of binding residues also stand elsewhere withou
 conserved. So neither a letter nor its conservation alone marks a site.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -141,6 +141,16 @@ def write_families(
     return FamilyFiles(
         **labelled, alignments=folder / "msa", unlabelled=folder / "unlabelled.fa", groups=folder / "groups.csv"
     )
+
+
+def draw_families(
+    *, families: int, members: int, seed: int, decoys: float = 0.1, redrawn: tuple[float, float] = (0.15, 0.35)
+) -> Iterator[tuple[Family, list[Member]]]:
+    """Families of seven kinds in turn with their members; the arguments are those of `write_families`."""
+    maker = _Maker(np.random.default_rng(seed), _frequencies(decoys), redrawn)
+    for index in range(families):
+        family = maker.family(f"family{index + 1:03d}", _KINDS[index % len(_KINDS)])
+        yield family, [maker.member(family, number + 1) for number in range(members)]
 
 
 class _Maker(NamedTuple):

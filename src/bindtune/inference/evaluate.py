@@ -18,7 +18,7 @@ from bindtune.data.protein.alignments import AlignmentCounts
 from bindtune.data.protein.input_files import label_files, label_sources
 from bindtune.data.protein.protein_leaks import TEST, ProteinLeaks, audit_test_set, shortened
 from bindtune.data.protein.proteins import Proteins, load_proteins
-from bindtune.errors import CheckError, InputError
+from bindtune.errors import CheckError, ConfigError, InputError
 from bindtune.evaluation import baseline
 from bindtune.evaluation.figure_text import exact_percent
 from bindtune.evaluation.test_set import LabelledResidues, figures_table, score_test_set
@@ -50,6 +50,8 @@ from bindtune.yaml_json import write_document
 
 log = logging.getLogger(__name__)
 
+ANY_HEAD = "any head"
+"""The row of the highest probability of all heads; no ion has a name with a blank."""
 _MOST_DIGITS = 9
 _MOST_LETTERS = 1 << 28
 """Residues of all training proteins; a damaged table may have large positions."""
@@ -79,9 +81,12 @@ def evaluate(settings: EvaluateConfig) -> str:
         CheckError: test proteins stand among the training proteins, and that is not allowed.
     """
     run = read_run(settings, command="evaluate")
-    ions, files = _label_files(settings, run)
-    run = _restricted(run, ions)
-    proteins = load_proteins(files, ions=run.ions, groups=run.config.data.ion_groups)
+    if settings.transfer is None:
+        ions, files = _label_files(settings, run)
+        run = _restricted(run, ions)
+        proteins = load_proteins(files, ions=run.ions, groups=run.config.data.ion_groups)
+    else:
+        files, proteins = _transferred(settings, run, settings.transfer)
     with launched() as processes, claimed(settings.out, processes):
         learned, odds = _training_residues(run, proteins)
         leaks = audit_test_set(learned, proteins, identity=settings.audit_identity)
@@ -99,6 +104,8 @@ def evaluate(settings: EvaluateConfig) -> str:
         if not processes.is_first:
             return ""
         scored = _score_residues(settings.out / PREDICTIONS, proteins, odds, ions=run.ions)
+        if settings.transfer is not None:
+            scored |= _any_head(scored)
         aligned = counts.alignments
         lines = _report(settings, run, scored, leaks, aligned)
         return "\n".join([*lines, *([] if aligned is None else [str(aligned)]), sentence])
@@ -117,6 +124,36 @@ def _label_files(settings: EvaluateConfig, run: TrainedRun) -> tuple[tuple[str, 
         if ion not in ions:
             log.warning("%s: no test file, it is not evaluated", ion)
     return ions, files
+
+
+def _transferred(settings: EvaluateConfig, run: TrainedRun, ion: str) -> tuple[dict[str, Path], Proteins]:
+    """The labelled files of an ion that the run was not trained on, and its labels as those of each head.
+
+    Raises:
+        ConfigError: the run was trained on sites of the ion.
+        InputError: it has no file, or that is malformed.
+    """
+    groups = run.config.data.ion_groups
+    learned = run.config.training.ions
+    sources = [name for name in learned if name == ion or ion in groups.get(name, ()) or name in groups.get(ion, ())]
+    if sources:
+        raise ConfigError(f"transfer: {run.folder} was trained on sites of {ion}, as {sources[0]}: leave transfer out")
+    files = label_files(settings.fasta, ions=(ion,), groups=groups, part="test")
+    own = load_proteins(files, ions=(ion,), groups=groups)
+    labels = tuple(np.repeat(each, len(run.ions), axis=1) for each in own.labels)
+    return files, Proteins(own.names, own.sequences, run.ions, labels)
+
+
+def _any_head(scored: Mapping[str, _Scored]) -> dict[str, _Scored]:
+    """The highest probability of all heads as one more row, where there are several."""
+    if len(scored) < 2:
+        return {}
+    every = list(scored.values())
+    highest = np.max([each.residues.probabilities for each in every], axis=0)
+    baseline_scores = np.max([np.asarray(each.residues.baseline) for each in every], axis=0)
+    first = every[0]
+    residues = first.residues._replace(probabilities=highest, baseline=baseline_scores)
+    return {ANY_HEAD: _Scored(residues, first.ids, np.full(len(highest), np.nan, np.float32))}
 
 
 def _restricted(run: TrainedRun, ions: tuple[str, ...]) -> TrainedRun:
@@ -267,12 +304,17 @@ def _report(
     _write_metrics(out / TEST_METRICS, figures)
     write_text(out / SUMMARY, write_document(_summary(settings, run, figures, leaks, aligned)))
     for ion, each in scored.items():
+        if ion == ANY_HEAD:
+            continue
         _draw(ion, each.residues, run, out / PLOTS)
     notes = [
         f"interval: {exact_percent(settings.level)}, studentised, of AUPRC by protein",
         "baseline: AUPRC of the residue's letter alone, fitted on training proteins; a random order has the base rate",
         "F1 and MCC: at the threshold that was chosen on the out-of-fold residues of the run; -: not defined",
     ]
+    if settings.transfer is not None:
+        title = f"sites of {settings.transfer}, which the run was not trained on, as its heads find them"
+        return [title, figures_table(figures), f"{ANY_HEAD}: the highest probability of all heads", *notes]
     return [figures_table(figures), *notes]
 
 
@@ -302,6 +344,7 @@ def _summary(
         "calibration": settings.calibration,
         "level": settings.level,
         "draws": settings.draws,
+        "transfer": settings.transfer,
         "contexts": settings.contexts,
         "folds": run.config.training.num_folds,
         "alignments": None if aligned is None else asdict(aligned),

@@ -87,6 +87,14 @@ def label_path(folder: Path, ion: str) -> Path:
     return folder / f"{ion}_train.fa"
 
 
+def write_proteins(path: Path, records: Records, ions: Sequence[str]) -> None:
+    """Write the sequences of all records that bind an ion, which alignments are made of."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        for record in records.every():
+            if any(ion in record.ions for ion in ions):
+                stream.write(f">{record.name}\n{record.sequence}\n")
+
+
 def write_labels(path: Path, records: Records, ion: str, *, unknown: str) -> None:
     """Write the records that bind an ion: three lines each."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:

@@ -15,10 +15,10 @@ from bindtune.io.components import ion_codes, van_der_waals_radius
 from bindtune.outputs import output_folder
 from bindtune.preparation.annotations import BioLipReader, UniProtReader
 from bindtune.preparation.ion_counts import IonCounts
-from bindtune.preparation.site_files import SiteOutput, SiteTables, label_path, write_labels
+from bindtune.preparation.site_files import SiteOutput, SiteTables, label_path, write_labels, write_proteins
 from bindtune.preparation.structures import StructureReader
 from bindtune.runs.exclusive import only_writer
-from bindtune.runs.names import CHAINS, COUNT_SUMMARY, FILES, PROVENANCE, SITES
+from bindtune.runs.names import CHAINS, COUNT_SUMMARY, FILES, PROTEINS, PROVENANCE, SITES
 from bindtune.runs.provenance import provenance
 from bindtune.runs.writing import atomic_path, sweep, write_text, writing
 
@@ -56,7 +56,7 @@ def _check_radii(config: SitesConfig, elements: Mapping[str, tuple[str, ...]]) -
 
 def _make_sites(config: SitesConfig, elements: Mapping[str, tuple[str, ...]]) -> str:
     out = config.out
-    old = [out / name for name in (COUNT_SUMMARY, SITES, CHAINS, FILES, PROVENANCE) if (out / name).exists()]
+    old = [out / name for name in (COUNT_SUMMARY, SITES, CHAINS, FILES, PROTEINS, PROVENANCE) if (out / name).exists()]
     old += sorted(path for path in out.glob("*_train.fa"))
     if old and not config.overwrite:
         raise InputError(old[0], None, "is there already; --overwrite replaces the files of an earlier run")
@@ -71,6 +71,7 @@ def _make_sites(config: SitesConfig, elements: Mapping[str, tuple[str, ...]]) ->
         for ion in config.ions:
             if summary["ions"][ion]["records"]:
                 write_labels(label_path(out, ion), records, ion, unknown=config.unknown)
+        write_proteins(out / PROTEINS, records, config.ions)
         write_text(out / PROVENANCE, json.dumps(provenance(_inputs(config), _PACKAGES), indent=2) + "\n")
         summary_path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         _remove_old(config, old, summary)

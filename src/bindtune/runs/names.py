@@ -92,6 +92,7 @@ BIGWIGS = "bigwig"
 SITES = "sites.tsv"
 CHAINS = "chains.tsv"
 FILES = "files.tsv"
+PROTEINS = "proteins.fa"
 
 # A folder of alignments that `bindtune align` made, beside PROVENANCE and MANIFEST.
 HOMOLOGS = "homologs.tsv"
