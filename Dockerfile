@@ -29,7 +29,7 @@ RUN if [ -n "$TORCH_INDEX" ]; then \
         pip install --no-deps --index-url "$TORCH_INDEX" -c constraints.txt torch; \
     fi \
     && pip install -c constraints.txt hatchling \
-    && pip install -c constraints.txt --no-build-isolation '.[clusters]'
+    && pip install -c constraints.txt --no-build-isolation '.[clusters,structures]'
 
 # Caches lie in the mounted folder: weights are fetched once, and a user without an account can run the image.
 ENV HOME=/data USER=bindtune

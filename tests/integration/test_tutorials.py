@@ -23,6 +23,7 @@ case "$1" in
     pretrain) set -- "$@" --max_steps 2 --eval_steps 1 --save_steps 1 --logging_steps 1 ;;
     probe) set -- "$@" --draws 20 --folds 2 ;;
     predict) python={python} ;;
+    align) set -- "$@" --iterations 1 ;;
 esac
 exec $python -m bindtune "$@"
 """
@@ -73,6 +74,28 @@ def test_probe(tmp_path: Path, warm_python: Path) -> None:
     run(DOCS / "tutorials" / "probe.md", tmp_path, warm_python)
     page = (tmp_path / "work" / "probe" / "report.html").read_text()
     assert "Arm gc-region" in page and "Arm shuffled" in page
+
+
+@pytest.mark.slow
+def test_structures(tmp_path: Path, warm_python: Path) -> None:
+    page = DOCS / "tutorials" / "structures.md"
+    run(page, tmp_path, warm_python)
+    work = tmp_path / "work"
+    for line in (work / "labels" / "ZN_train.fa").read_text().splitlines()[:3]:
+        assert line in page.read_text()
+    assert "\n".join((work / "alignments" / "homologs.tsv").read_text().splitlines()[:3]) in page.read_text()
+    assert "36 of 36 proteins have an alignment, 0 give no homolog" in (work / "run" / "training.log").read_text()
+    assert (work / "predictions" / "predictions.tsv").exists()
+    assert "Scan of family001_10" in (work / "scan" / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_rare_earths(tmp_path: Path, warm_python: Path) -> None:
+    run(DOCS / "how-to" / "rare-earths.md", tmp_path, warm_python)
+    work = tmp_path / "work"
+    rows = (work / "transfer" / "test_metrics.csv").read_text().splitlines()
+    assert [row.partition(",")[0] for row in rows] == ["ion", "LREE", "ZN", "any head", "mean"]
+    assert "LREE, HREE, REE" in (work / "run" / "report.html").read_text()
 
 
 @pytest.mark.slow

@@ -95,6 +95,7 @@ class Entry:
         polymers: P chains of amino acids, those without coordinates included.
         atoms: of everything.
         copies: of the assembly that was asked for; none where the file does not have it.
+        reader: the library that read the syntax.
     """
 
     name: str
@@ -104,3 +105,4 @@ class Entry:
     polymers: tuple[Polymer, ...]
     atoms: Atoms
     copies: tuple[Copy, ...]
+    reader: str = "biotite"

@@ -1,16 +1,19 @@
 """Files of structures: what they are called, and which reader their content asks for."""
 
-import io
 import re
 import struct
+from dataclasses import replace
+from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from biotite.file import DeserializationError, InvalidFileError
 from biotite.structure import BadStructureError
-from biotite.structure.io.pdbx import BinaryCIFFile, CIFFile
+from biotite.structure.io.pdbx import CIFFile
 
 from bindtune.errors import InputError, library_text
+from bindtune.io.binary_cif import unpacked_cif
 from bindtune.io.entries import Entry
 from bindtune.io.entries_cif import atom_block, cif_entry
 from bindtune.io.entries_pdb import pdb_entry
@@ -18,8 +21,8 @@ from bindtune.io.text import line_blocks, name_problem, open_bytes
 
 SUFFIXES = (".cif", ".mmcif", ".bcif", ".pdb", ".ent")
 _PDB_ID = re.compile(r"(?:pdb)?([0-9][a-z0-9]{3}|pdb_[0-9]{4}[a-z0-9]{4})", re.IGNORECASE)
-_BINARY = 1 << 29
-"""Most bytes of an unpacked BinaryCIF file."""
+_BINARY, _BLOCK = 1 << 29, 1 << 20
+"""Bytes: most of an unpacked BinaryCIF file, and what is read of it at a time."""
 _MALFORMED = (
     LookupError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError, AssertionError,
     struct.error, DeserializationError, InvalidFileError, BadStructureError,
@@ -64,13 +67,42 @@ def read_entry(path: Path, *, assembly: str | None = None) -> Entry:
             return cif_entry(name, atom_block(_binary(path)), assembly=assembly)
         lines = [line for _, block in line_blocks(path) for line in block]
         if _is_cif(lines):
-            return cif_entry(name, atom_block(CIFFile.deserialize("\n".join([*lines, ""]))), assembly=assembly)
+            return _text_cif(name, "\n".join([*lines, ""]), assembly=assembly)
         if not any(line.startswith(("ATOM  ", "HETATM")) for line in lines):
             raise ValueError("there is no atom, expected mmCIF, BinaryCIF or PDB format")
         return pdb_entry(name, lines, assembly=assembly)
     except _MALFORMED as error:
         text = library_text(error)
         raise InputError(path, None, f"no structure: {text}") from error
+
+
+def _text_cif(name: str, text: str, *, assembly: str | None) -> Entry:
+    """An entry in mmCIF; what biotite cannot read is written anew by gemmi, where that is installed and can."""
+    try:
+        return cif_entry(name, atom_block(CIFFile.deserialize(text)), assembly=assembly)
+    except _MALFORMED:
+        rewritten = _rewritten(text)
+        if rewritten is None:
+            raise
+        try:
+            entry = cif_entry(name, atom_block(CIFFile.deserialize(rewritten)), assembly=assembly)
+        except _MALFORMED:
+            rewritten = None
+        if rewritten is None:
+            raise
+        return replace(entry, reader="gemmi")
+
+
+def _rewritten(text: str) -> str | None:
+    """The same CIF in the layout of the Protein Data Bank, or None; the layout of a CIF is free."""
+    if find_spec("gemmi") is None:
+        return None
+    from gemmi import cif
+
+    try:
+        return str(cif.read_string(text).as_string())
+    except _MALFORMED:
+        return None
 
 
 def _is_cif(lines: list[str]) -> bool:
@@ -86,9 +118,9 @@ def _binary(path: Path) -> Any:
     """
     try:
         with open_bytes(path) as stream:
-            content = stream.read(_BINARY + 1)
+            content = b"".join(takewhile(len, (stream.read(_BLOCK) for _ in range(_BINARY // _BLOCK + 1))))
     except (OSError, EOFError) as error:
         raise InputError(path, None, f"cannot be read: {error}") from error
     if len(content) > _BINARY:
         raise InputError(path, None, f"holds more than {_BINARY:,} bytes")
-    return BinaryCIFFile.read(io.BytesIO(content))
+    return unpacked_cif(content)

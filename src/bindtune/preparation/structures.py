@@ -56,6 +56,7 @@ class StructureCounts:
         """The counts as JSON takes them."""
         names = (
             "without_protein", "with_alternate_locations", "with_several_models", "with_assembly", "without_assembly",
+            "read_by_gemmi",
         )  # fmt: skip
         kinds = ("without_coordinates", "without_known_residue", "used")
         return {
@@ -210,6 +211,7 @@ class StructureReader:
         about["without_protein"] += not entry.polymers
         about["with_alternate_locations"] += bool((entry.atoms.alternate != "").any())
         about["with_several_models"] += entry.models > 1
+        about["read_by_gemmi"] += entry.reader == "gemmi"
         if self._assembly is not None:
             about["with_assembly" if entry.copies else "without_assembly"] += 1
         ions = bound_ions(entry, elements=self._codes, rule=self._rule)
@@ -270,6 +272,8 @@ def _structure_lines(counts: Mapping[str, Any]) -> list[str]:
         lines.append(f"{structures['other_files']} other files in the folders were not read")
     if chains["without_coordinates"]:
         lines.append(f"{chains['without_coordinates']} protein chains have no coordinates")
+    if structures["read_by_gemmi"]:
+        lines.append(f"{structures['read_by_gemmi']} structures were read by gemmi, because biotite cannot read them")
     if structures["with_several_models"]:
         lines.append(f"{structures['with_several_models']} structures have several models: the first was read")
     if structures["with_alternate_locations"]:

@@ -1,6 +1,7 @@
 """Structures as entries: names, sequences, places of residues, formats that say the same."""
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from biotite.structure.io.pdbx import BinaryCIFFile, CIFFile, compress
 
 from bindtune.errors import InputError
+from bindtune.io import entry_files
 from bindtune.io.entries_pdb import place_residues
 from bindtune.io.entry_files import entry_name, read_entry
+from corpus.structures import cif
 
 
 @pytest.mark.parametrize(
@@ -104,3 +107,32 @@ def test_what_is_no_structure(tmp_path: Path, name: str, content: bytes, problem
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=problem):
         read_entry(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("change", "readable"),
+    [
+        (lambda text: text, "biotite"),
+        (lambda text: text.replace("loop_\n", "LOOP_\n"), "gemmi"),
+        (lambda text: text.replace("\n_atom_site.", " _atom_site."), "gemmi"),
+        (lambda text: text.replace("ATOM 2", "ATOM\n2"), "biotite"),
+    ],
+)
+def test_gemmi_reads_what_biotite_cannot(tmp_path: Path, change: Callable[[str], str], readable: str) -> None:
+    pytest.importorskip("gemmi")
+    for name, text in (("a", cif().decode()), ("b", change(cif().decode()))):
+        (tmp_path / f"{name}.cif").write_text(text)
+    plain, odd = (read_entry(tmp_path / f"{name}.cif") for name in "ab")
+    assert (plain.reader, odd.reader) == ("biotite", readable)
+    assert odd.polymers == plain.polymers and (odd.atoms.xyz == plain.atoms.xyz).all()
+
+
+def test_what_neither_reads_is_said_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = []
+    for missing in (False, True):
+        monkeypatch.setattr(entry_files, "find_spec", lambda name, missing=missing: None if missing else name)
+        (tmp_path / "a.cif").write_text(cif().decode()[:-90])
+        with pytest.raises(InputError) as told:
+            read_entry(tmp_path / "a.cif")
+        messages.append(str(told.value))
+    assert messages[0] == messages[1] and "no structure: " in messages[0]
