@@ -118,7 +118,8 @@ def _binary(path: Path) -> Any:
     """
     try:
         with open_bytes(path) as stream:
-            content = b"".join(takewhile(len, (stream.read(_BLOCK) for _ in range(_BINARY // _BLOCK + 1))))
+            blocks = (stream.read(_BLOCK) for _ in range(_BINARY // _BLOCK + 1))
+            content = b"".join(takewhile(bool, blocks))
     except (OSError, EOFError) as error:
         raise InputError(path, None, f"cannot be read: {error}") from error
     if len(content) > _BINARY:

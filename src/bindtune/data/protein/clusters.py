@@ -141,12 +141,12 @@ def _by_mmseqs(sequences: Sequence[str], *, identity: float, coverage: float) ->
     with tempfile.TemporaryDirectory(prefix="bindtune-mmseqs-") as name:
         folder = Path(name)
         fasta = "".join(f">{number}\n{sequence}\n" for number, sequence in enumerate(sequences))
-        (folder / "proteins.fa").write_text(fasta, encoding="ascii")
+        (folder / "sequences.fa").write_text(fasta, encoding="ascii")
         # Coverage of the target, which is the shorter one; connected components; and all against all, because the
         # cascade compares representatives alone and misses pairs.
         options = ["--min-seq-id", str(identity), "-c", str(coverage), "--cov-mode", "1", "--cluster-mode", "1"]
         options += ["--single-step-clustering", "1"]
-        paths = [str(folder / part) for part in ("proteins.fa", "groups", "work")]
+        paths = [str(folder / part) for part in ("sequences.fa", "groups", "work")]
         less_memory = "give it more, or make a table of clusters elsewhere and name it in data.clusters"
         run_mmseqs("easy-cluster", *paths, *options, "-v", "1", less_memory=less_memory)
         for _, line in numbered_lines(folder / "groups_cluster.tsv"):
