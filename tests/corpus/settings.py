@@ -138,7 +138,7 @@ _ONE: dict[str, dict[str, tuple[Content | None, str]]] = {
         "no contexts": (_changed(_PREDICT, b"contexts: 2", b"contexts: 0"), ": contexts: .*found 0"),
         "a chain without a structure": (
             YAML[_PREDICT] + b"chain: A\n",
-            ": protein, chain and structure_ion say something",
+            ": protein, chain and structure_ion need structure",
         ),
     },
     _EVALUATE: {

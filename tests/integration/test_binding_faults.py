@@ -475,7 +475,7 @@ def test_settings_that_leave_nothing_to_train_are_refused(make: Make, tmp_path: 
     )
     with pytest.raises(ConfigError, match="nothing to train"):
         cross_validate(make(*nothing))
-    with pytest.raises(ConfigError, match="fold 1 is all there is"):
+    with pytest.raises(ConfigError, match="there is only fold 1"):
         cross_validate(make(*nothing), fold=2)
 
 

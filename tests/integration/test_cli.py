@@ -81,7 +81,7 @@ def test_options_may_be_written_either_way(
     [
         (["pretrain"], "train_file is required; `bindtune init pretrain` writes a file of settings for --config"),
         (["windows"], "out is required; `bindtune init windows` writes a file of settings for --config"),
-        (["train"], "only without training.ions are there no labels; `bindtune init train` writes a file of settings"),
+        (["train"], "training.ions need labels; `bindtune init train` writes a file of settings"),
         (["check-lora"], "`bindtune init train` writes a file of settings for --config"),
         (
             ["init", "align"],

@@ -237,13 +237,11 @@ class BindingConfig(Settings):
                 f"data.fasta_path lists {len(self.data.fasta_path)} files for {len(self.training.ions)} ions"
             )
         if self.training.ions and self.data.fasta_path is None:
-            raise ValueError("data.fasta_path is required; only without training.ions are there no labels")
+            raise ValueError("data.fasta_path is required: training.ions need labels")
         if not self.training.ions and self.data.unlabelled_fasta is None and self.data.msa_dir is None:
-            raise ValueError(
-                "without training.ions there is nothing to learn from but data.unlabelled_fasta, or data.msa_dir"
-            )
+            raise ValueError("without training.ions, data.unlabelled_fasta or data.msa_dir is required")
         if not self.training.ions and not self.training.mlm_weight:
-            raise ValueError("without training.ions the masked-LM loss is all there is: mlm_weight must be above 0")
+            raise ValueError("without training.ions only the masked-LM loss is left: mlm_weight must be above 0")
         return self
 
     @property

@@ -102,7 +102,7 @@ class PredictConfig(InferenceConfig):
     @model_validator(mode="after")
     def _structure_is_named(self) -> Self:
         if self.structure is None and any((self.protein, self.chain, self.structure_ion)):
-            raise ValueError("protein, chain and structure_ion say something about structure, which is not given")
+            raise ValueError("protein, chain and structure_ion need structure")
         return self
 
 

@@ -159,7 +159,7 @@ def _refuse_other_weights(run: Path, model: str, hashes: dict[str, str]) -> None
     differing = differing_settings(settings, encoder_settings(model))
     if differing:
         raise CheckpointError(
-            f"{model}: has the weights of the base model of {run}, and computes something else with them: "
+            f"{model}: has the weights of the base model of {run}, but other settings: "
             f"{', '.join(differing[:3])}; expected the config.json and the tokenizer that the run began with"
         )
 

@@ -266,7 +266,7 @@ def test_the_forms_of_fasta_path() -> None:
     ("sections", "problem"),
     [
         ({"data": {}}, "data.fasta_path is required"),
-        ({"training": {"ions": []}}, "nothing to learn from but data.unlabelled_fasta"),
+        ({"training": {"ions": []}}, "data.unlabelled_fasta or data.msa_dir is required"),
         (
             {"data": {"unlabelled_fasta": "u"}, "training": {"ions": [], "mlm_weight": 0}},
             "mlm_weight must be above 0",

@@ -52,7 +52,7 @@ def test_another_setting_of_e1_is_refused(e1: Path, tmp_path: Path, name: str, o
     run = write_run(tmp_path / "run", e1, old=old)
     extra = {"num_key_value_heads": 2} if name == "num_attention_heads" else {}
     other = changed(e1, tmp_path / "other", **{name: E1_CHANGES[name]}, **extra)
-    with pytest.raises(CheckpointError, match=f"computes something else with them: .*{name} "):
+    with pytest.raises(CheckpointError, match=f"but other settings: .*{name} "):
         find_encoder(run, str(e1), base_model=str(other))
     assert not same_encoder(str(e1), str(other))
 
@@ -61,7 +61,7 @@ def test_another_setting_of_e1_is_refused(e1: Path, tmp_path: Path, name: str, o
 def test_another_setting_of_esm2_is_refused(esm_folder: Path, tmp_path: Path, name: str) -> None:
     run = write_run(tmp_path / "run", esm_folder)
     other = changed(esm_folder, tmp_path / "other", **{name: ESM_CHANGES[name]})
-    with pytest.raises(CheckpointError, match=f"computes something else with them: {name} "):
+    with pytest.raises(CheckpointError, match=f"but other settings: {name} "):
         find_encoder(run, str(esm_folder), base_model=str(other))
 
 
@@ -71,7 +71,7 @@ def test_another_vocabulary_is_refused(esm_folder: Path, tmp_path: Path) -> None
     (other / "tokenizer.json").unlink(missing_ok=True)
     vocabulary = (other / "vocab.txt").read_text()
     (other / "vocab.txt").write_text(vocabulary.replace("\nA\n", "\n-1\n").replace("\nC\n", "\nA\n").replace("-1", "C"))
-    with pytest.raises(CheckpointError, match="computes something else with them: token_ids;"):
+    with pytest.raises(CheckpointError, match="but other settings: token_ids;"):
         find_encoder(run, str(esm_folder), base_model=str(other))
 
 

@@ -32,7 +32,7 @@ def elements_of(ion: str, groups: Mapping[str, Sequence[str]]) -> tuple[str, ...
 
 def _members(name: str, groups: Mapping[str, Sequence[str]], *, within: tuple[str, ...]) -> Iterable[str]:
     if name in within:
-        raise ConfigError(f"ion_groups: {name} holds itself, by way of {' and '.join(within)}")
+        raise ConfigError(f"ion_groups: {name} contains itself through {' and '.join(within)}")
     if name in groups:
         if not groups[name]:
             raise ConfigError(f"ion_groups: {name} has no members")

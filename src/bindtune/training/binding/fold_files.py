@@ -125,7 +125,7 @@ def restore_weights(model: E1ForResidueClassification, weights: Mapping[str, Ten
     """
     own = trainable_weights(model)
     if own.keys() != weights.keys() or any(own[name].shape != tensor.shape for name, tensor in weights.items()):
-        raise CheckpointError(f"{source}: the saved weights are not those of this model")
+        raise CheckpointError(f"{source}: the saved weights belong to another model")
     check_finite(source, weights.items())
     with torch.no_grad():
         for name, tensor in divided(weights, own).items():

@@ -98,7 +98,7 @@ def _check_complete(table: pa.Table, run: Path) -> None:
         raise InputError(run / OUT_OF_FOLD, None, f"{len(twice)} residues were predicted twice, such as {residue}")
     fold_rows = read_csv(run / FOLDS, ("protein", "fold"))
     if fold_rows is None:
-        raise InputError(run / FOLDS, None, "is missing: nothing says which fold held a protein out")
+        raise InputError(run / FOLDS, None, "is missing; it says which fold held out each protein")
     held_out = table.group_by(["protein", "ion", "fold"]).aggregate([])
     fold = {row["protein"]: row["fold"] for row in fold_rows}
     predicted = {(row["protein"], row["ion"], str(row["fold"])) for row in held_out.to_pylist()}

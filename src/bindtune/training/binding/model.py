@@ -83,7 +83,7 @@ def assemble(
     if training.gradient_checkpointing:
         wrapped.activation_checkpointing_enable()
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ConfigError("there is nothing to train: without training.ions, lora or train_mlm_head must learn")
+        raise ConfigError("there is nothing to train: without training.ions, set lora or train_mlm_head")
     return model
 
 

@@ -111,7 +111,7 @@ def _folds_to_train(config: BindingConfig, fold: int | None) -> list[int]:
         if not 1 <= fold <= config.training.num_folds:
             raise ConfigError(f"there is no fold {fold}, expected 1 to {config.training.num_folds}")
         if fold > 1 and not config.training.ions:
-            raise ConfigError("without training.ions there is nothing to cross-validate: fold 1 is all there is")
+            raise ConfigError("without training.ions there is only fold 1")
         return [fold]
     return list(range(1, config.training.num_folds + 1)) if config.training.ions else [1]
 

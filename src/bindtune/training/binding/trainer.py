@@ -352,7 +352,7 @@ class E1BindingTrainer:
         try:
             sharding.restore_state(self.optimizer, optimizer)
         except (ValueError, LookupError) as error:
-            raise CheckpointError(f"{path}: the saved optimiser is not that of this model") from error
+            raise CheckpointError(f"{path}: the saved optimiser belongs to another model") from error
         return True
 
     def _save_state(self) -> None:

@@ -43,7 +43,7 @@ def test_groups() -> None:
                           "CL": "'CL' is unknown"}.items():  # fmt: skip
         with pytest.raises(ConfigError, match=problem):
             elements_of(name, groups)
-    with pytest.raises(ConfigError, match="A holds itself, by way of A and B"):
+    with pytest.raises(ConfigError, match="A contains itself through A and B"):
         elements_of("A", {"A": ["B"], "B": ["A"]})
     with pytest.raises(ConfigError, match="A has no members"):
         elements_of("A", {"A": []})
