@@ -64,7 +64,8 @@ def _command(name: str, command: Any) -> list[str]:
 
 def _flags(option: Any) -> str:
     names = ", ".join(f"``{name}``" for name in [*option.opts, *option.secondary_opts])
-    return names if option.is_flag else f"{names} {option.metavar or ''}".strip()
+    choices = (option.metavar or "").replace("|", r"\|")  # a bare | begins a substitution
+    return names if option.is_flag else f"{names} {choices}".strip()
 
 
 def _meaning(option: Any) -> str:
