@@ -405,6 +405,8 @@ def test_structures_are_coloured(
     attributes = Path("out/structures/1abc.defattr").read_text()
     assert "attribute: bindtune_ZN" in attributes and "attribute: bindtune_MN" in attributes
     assert Path("out/structures/1abc.pml").is_file()
+    scene = json.loads(Path("out/structures/1abc.mvsj").read_text())
+    assert scene["metadata"]["title"] == "p1: ZN"
     (tmp_path / "pdbs").mkdir()
     for name in ("p0", "p2"):
         write_structure(tmp_path / f"pdbs/{name}.pdb", proteins[name])
@@ -437,10 +439,10 @@ def test_structures_are_coloured(
     assert run(*options, "--structure", "1abc.pdb", "--protein", "p1") == 0
     told = capsys.readouterr().out
     assert "no file for ChimeraX or PyMOL, which would take the name ';' for commands" in told
-    assert [path.name for path in Path("out/structures").glob("1abc.*")] == ["1abc.pdb"]
+    assert [path.name for path in sorted(Path("out/structures").glob("1abc.*"))] == ["1abc.mvsj", "1abc.pdb"]
     assert json.loads(Path("out/summary.json").read_text())["structures"][0]["unsafe_name"] == ";"
     (tmp_path / "1abc.pdb").rename(tmp_path / "a;system touch X.pdb")
     write_structure(tmp_path / "a;system touch X.pdb", proteins["p1"])
     assert run(*options, "--structure", "a;system touch X.pdb", "--protein", "p1") == 0
     assert "no file for PyMOL, which would take the name 'a;system touch X.pdb'" in capsys.readouterr().out
-    assert {path.suffix for path in Path("out/structures").glob("a;*")} == {".pdb", ".defattr"}
+    assert {path.suffix for path in Path("out/structures").glob("a;*")} == {".pdb", ".defattr", ".mvsj"}

@@ -1,4 +1,4 @@
-"""Predictions on structures: copies with probabilities as B-factors, ChimeraX attributes, PyMOL scripts."""
+"""Predictions on structures: copies with probabilities as B-factors; files for ChimeraX, PyMOL and Mol*."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +13,7 @@ from bindtune.config import PredictConfig
 from bindtune.errors import ConfigError, InputError
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.tables import Predicted, read_predictions
+from bindtune.io.molviewspec import write_scene
 from bindtune.io.structure import (
     Mapped,
     ResidueName,
@@ -28,7 +29,7 @@ from bindtune.runs.names import PREDICTIONS
 from bindtune.wrong_files import refuse_wrong_file
 
 _LEAST_IDENTITY, _LEAST_COVERAGE = 0.9, 0.5
-_ATTRIBUTES, _SCRIPT = ".defattr", ".pml"
+_ATTRIBUTES, _SCRIPT, _SCENE = ".defattr", ".pml", ".mvsj"
 FOLDER = "structures"
 
 
@@ -241,6 +242,9 @@ def _colour(path: Path, predicted: list[Predicted], settings: PredictConfig) -> 
         for ion, each in by_ion.items()
     }
     sites = [key for key, index in aligned if called[index]]
+    aligned_values = {key: values[key] for key, _ in aligned}
+    title = f"{name}: {settings.structure_ion or 'highest probability of all ions'}"
+    write_scene(target.with_suffix(_SCENE), target, values=aligned_values, sites=sites, title=title)
     unsafe_name = _write_scripts(target, attributes, chain=chain, sites=sites)
     return Coloured(target, name, chain, mapped.identity, (len(residues), len(aligned)), unsafe_name)
 
