@@ -1,16 +1,18 @@
-"""Time and memory of `bindtune report` on a generated binding run, as a whole process.
+"""Time and memory of `bindtune report` on a generated binding run, as a whole process; size and opening of its page.
 
     python benchmarks/report.py [--proteins 500 5000] [--keep FOLDER]
 
 The run has four ions and five folds; every protein has labels of every ion. Lengths follow a log-normal distribution
 with a mean of 350 residues. One residue in eighty binds, rather among C, D, E and H. The folder has no summary.yaml, so
-that the report computes all intervals itself.
+that the report computes all intervals itself. A page is opened where Chromium is installed: until its table of proteins
+can be read, and until a protein's residues are shown.
 """
 
 import argparse
 import csv
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -125,6 +127,27 @@ def measure(run: Path) -> tuple[float, float]:
     return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
+def open_page(page: Path) -> tuple[float, float] | None:
+    """Seconds until a browser shows the table of proteins, and from a click to the residues; None without a browser."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        return None
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        tab = browser.new_page()
+        start = time.perf_counter()
+        tab.goto(page.resolve().as_uri())
+        tab.wait_for_selector(".protein-table tbody tr")
+        opened = time.perf_counter()
+        tab.locator(".protein-table tbody a").first.click()
+        tab.wait_for_selector(".sequence .line")
+        shown = time.perf_counter()
+        browser.close()
+    return opened - start, shown - opened
+
+
 def main() -> None:
     """Measure the sizes, the smallest first, and print a line each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -149,6 +172,13 @@ def main() -> None:
                 Row(f"report on {size:,} proteins of 4 ions, 5 folds", seconds, "s", goal=goals[0]),
                 Row("the same, peak memory", memory, "MiB", goal=goals[1]),
             ]
+            page = run / "report.html"
+            size_goal, opening_goal = ("at most 6", "at most 2") if size == 5000 else ("", "")
+            rows.append(Row("the same, size of the page", page.stat().st_size / 1e6, "MB", goal=size_goal))
+            print(f"  page: {page.stat().st_size / 1e6:.2f} MB")
+            if (seconds_open := open_page(page)) is not None:
+                print(f"  opened in {seconds_open[0]:.2f} s; a protein shown after {seconds_open[1]:.2f} s")
+                rows.append(Row("the same, page opened", seconds_open[0], "s", goal=opening_goal))
             if growth is not None:
                 rows.append(Row("the same, time of a protein", growth, f"times that at {sizes[0]:,}"))
     write_rows(arguments.json, rows)
