@@ -7,6 +7,7 @@ from bindtune.config import BindingConfig
 from bindtune.data.protein.input_files import unmatched
 from bindtune.data.protein.protein_rows import ResidueRows
 from bindtune.evaluation import epoch_selection
+from bindtune.progress import duration
 from bindtune.training.binding.fold_files import FoldState
 from bindtune.training.binding.inputs import RunInputs
 from bindtune.training.binding.scoring import MEAN
@@ -87,7 +88,7 @@ def log_site_weights(config: BindingConfig, fold: int, positives: list[int], wei
         )
 
 
-def log_epoch(fold: int, epoch: int, figures: str, *, is_best: bool, without_homologs: int) -> None:
+def log_epoch(fold: int, epoch: int, figures: str, *, is_best: bool, left: float, without_homologs: int) -> None:
     """Log an epoch's figures; after the first epoch, warn about validation rows without a homolog from their alignment.
 
     Args:
@@ -95,9 +96,11 @@ def log_epoch(fold: int, epoch: int, figures: str, *, is_best: bool, without_hom
         epoch: the epoch, from 1.
         figures: its losses and areas, as text.
         is_best: whether it is the best one so far.
+        left: seconds that the remaining epochs of the fold take, if none is left out.
         without_homologs: validation rows whose alignment has no homolog that the settings allow.
     """
-    log.info("fold %d epoch %d: %s%s", fold, epoch, figures, ", the best so far" if is_best else "")
+    best = ", the best so far" if is_best else ""
+    log.info("fold %d epoch %d: %s%s, at most %s left", fold, epoch, figures, best, duration(left))
     if without_homologs and epoch == 1:
         log.warning(
             "fold %d: %d validation rows are read alone: msa_sampling allows no homolog of their alignment",

@@ -3,6 +3,7 @@
 import math
 import shlex
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import reduce
@@ -109,6 +110,7 @@ class E1BindingTrainer:
         self.predictor = Predictor(model, self.batches, self.accelerator, pause=self._leave_if_asked)
         self.state = FoldState(proteins_per_step=self.batches.proteins_per_step)
         self._unsettled = False
+        self._seconds, self._epochs = 0.0, 0  # of this process
         self._stop = StopSignal(self.accelerator)
         self.model: Any
         self.model, self.optimizer = self._prepare(model)
@@ -277,8 +279,9 @@ class E1BindingTrainer:
 
     def _epoch(self) -> list[Row]:
         """Train and validate an epoch, save the state for a resume, and return the epoch's rows."""
-        earlier_rows = len(self.state.history)
+        earlier_rows, started = len(self.state.history), time.monotonic()
         losses, validation = self.train_epoch(), self.validate_epoch()
+        self._seconds, self._epochs = self._seconds + time.monotonic() - started, self._epochs + 1
         training = self.conf.training
         score = epoch_selection.score_of(validation[-1], training.selection_metric)
         is_best = epoch_selection.is_better(score, self.state.best_score, min_delta=training.min_delta)
@@ -293,7 +296,8 @@ class E1BindingTrainer:
         if self.accelerator.is_main_process:
             figures = scoring.progress(losses, validation[-1])
             alone = self.predictor.without_context
-            log_epoch(self.fold, self.state.epoch, figures, is_best=is_best, without_homologs=alone)
+            left = self._seconds / self._epochs * (training.epochs - self.state.epoch)
+            log_epoch(self.fold, self.state.epoch, figures, is_best=is_best, left=left, without_homologs=alone)
         return self.state.history[earlier_rows:]
 
     def save_checkpoint(self) -> None:
