@@ -421,8 +421,20 @@ def test_a_killed_probe_goes_on_and_gives_the_same_files(genome: Path, tmp_path:
         process.wait()
     assert not (killed / "metrics.csv").exists()
     subprocess.run(command(killed), check=True, capture_output=True)
-    for name in ("windows.parquet", "predictions.parquet", "metrics.csv", "summary.yaml", "leaks.json"):
+    names = ("windows", "predictions", "predictions_by_seed")
+    for name in (*(f"{each}.parquet" for each in names), "metrics.csv", "summary.yaml", "leaks.json"):
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
+    assert not (killed / "unfinished").exists()
+    by_seed = pq.read_table(whole / "predictions_by_seed.parquet")
+    assert set(by_seed["seed"].to_pylist()) == {42, 43}
+    assert set(by_seed["model"].to_pylist()) == {"cnn", "random"}  # what begins with random numbers
+    first = pq.read_table(whole / "predictions.parquet").to_pylist()
+    columns = ("dataset", "arm", "model", "window", "label", "score", "fold")
+    rows_of_seeds = by_seed.to_pylist()
+    assert {tuple(row[name] for name in columns) for row in rows_of_seeds if row["seed"] == 42} == {
+        tuple(row[name] for name in columns) for row in first if row["model"] in ("cnn", "random")
+    }
+    assert len(rows_of_seeds) == 2 * len([row for row in first if row["model"] in ("cnn", "random")])
 
 
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:

@@ -16,6 +16,7 @@ from bindtune.data.keyed_random import digest
 from bindtune.probing import linear, networks
 from bindtune.probing.embeddings import Embeddings
 from bindtune.probing.encoders import Encoder, architecture_of, load_encoder, random_encoder
+from bindtune.probing.fold_progress import FoldProgress
 from bindtune.probing.heads import Heads
 from bindtune.probing.token_states import batches_of, keep_states
 from bindtune.probing.tuning import TunedClassifier, token_batches
@@ -78,7 +79,7 @@ class Contestant:
 
 
 def contestants(
-    config: ProbeConfig, sequences: Sequence[str], *, cache: Path, device: torch.device
+    config: ProbeConfig, sequences: Sequence[str], *, cache: Path, unfinished: Path, device: torch.device
 ) -> list[Contestant]:
     """Baselines first, then the user's models in the order given.
 
@@ -86,13 +87,14 @@ def contestants(
         config: the settings.
         sequences: the distinct sequences of the probe.
         cache: folder for vectors of windows.
+        unfinished: folder for networks in training.
         device: where networks run.
     """
-    source = _Encoders(config, sequences, cache=cache, device=device)
+    source = _Encoders(config, sequences, cache=cache, unfinished=unfinished, device=device)
     found = [
         Contestant("composition", _composition, False, "frequencies of letters and of pairs of letters"),
         Contestant("4-mer", _words, False, "counts of words of 4 letters"),
-        Contestant("cnn", _cnn(device), True, "a small convolutional network on the letters"),
+        Contestant("cnn", _cnn(unfinished, device), True, "a small convolutional network on the letters"),
     ]
     architectures = [architecture_of(path) for path in config.models.values()]
     trained = _TRAINED[config.tune, config.head]
@@ -140,17 +142,21 @@ def _regression(features: NDArray[np.floating], arm: ArmData, facts: Mapping[str
     return Trained(scores, Heads({fold: head.state() for fold, head in heads.items()}, facts))
 
 
-def _cnn(device: torch.device) -> Score:
+def _cnn(unfinished: Path, device: torch.device) -> Score:
     def score(arm: ArmData, seed: int) -> Trained:
         batch, key = networks.one_hot(arm.sequences, letter_codes, device), digest(seed, "cnn", arm.name)
         scores, states = networks.out_of_fold(
             lambda: networks.WindowCNN(4), batch, arm.labels, arm.folds, recipe=networks.ONE_HOT, key=key,
-            device=device,
+            device=device, progress=_fold_progress(unfinished, key), name="cnn",
         )  # fmt: skip
         facts = {"features": "letters", "key": key, "length": max(map(len, arm.sequences))}
         return Trained(scores, Heads(states, facts))
 
     return score
+
+
+def _fold_progress(unfinished: Path, key: int) -> FoldProgress:
+    return FoldProgress(unfinished, f"{key:016x}")
 
 
 def _advance(progress: "tqdm[NoReturn]", count: int) -> None:
@@ -160,8 +166,11 @@ def _advance(progress: "tqdm[NoReturn]", count: int) -> None:
 class _Encoders:
     """The user's models, one of them in memory at a time."""
 
-    def __init__(self, config: ProbeConfig, sequences: Sequence[str], *, cache: Path, device: torch.device) -> None:
-        self._config, self._sequences, self._cache, self._device = config, sequences, cache, device
+    def __init__(
+        self, config: ProbeConfig, sequences: Sequence[str], *, cache: Path, unfinished: Path, device: torch.device
+    ) -> None:
+        self._config, self._sequences, self._device = config, sequences, device
+        self._cache, self._unfinished = cache, unfinished
         self._held: tuple[object, Encoder] | None = None
         self._ready: dict[object, Embeddings | NDArray[np.float16]] = {}
 
@@ -207,7 +216,8 @@ class _Encoders:
                 config.models[name], rank=config.lora_rank, random_weights=weights is not None
             ),
             token_batches(encoder, arm.sequences, self._device), arm.labels, arm.folds,
-            recipe=recipe, key=key, device=self._device,
+            recipe=recipe, key=key, device=self._device, progress=_fold_progress(self._unfinished, key),
+            name=encoder.name,
         )  # fmt: skip
         facts = {"features": "tokens", "encoder": name, "weights": weights, "identity": encoder.identity, "key": key}
         return Trained(scores, Heads(states, facts))
@@ -225,6 +235,7 @@ class _Encoders:
         scores, learned = networks.out_of_fold(
             lambda: networks.WindowCNN(states.shape[2]), batches_of(states, arm.places, self._device), arm.labels,
             arm.folds, recipe=networks.ONE_HOT, key=key, device=self._device,
+            progress=_fold_progress(self._unfinished, key), name=encoder.name,
         )  # fmt: skip
         facts = {"features": "states", "encoder": name, "weights": weights, "identity": encoder.identity, "key": key}
         return Trained(scores, Heads(learned, facts | {"tokens": states.shape[1]}))

@@ -24,10 +24,12 @@ from bindtune.runs.names import (
     PREDICTIONS,
     PROBE_COUNTS,
     PROBE_HEADS,
+    PROBE_UNFINISHED,
     PROBE_WINDOWS,
     PROVENANCE,
     REPORT,
     SCORES,
+    SEED_PREDICTIONS,
     SUMMARY,
 )
 from bindtune.runs.provenance import refuse_other_inputs
@@ -35,8 +37,8 @@ from bindtune.runs.writing import atomic_stream
 from bindtune.yaml_json import read_document, read_json
 
 _FILES = (
-    CONFIG, PROBE_WINDOWS, PROBE_COUNTS, LEAKS, PROVENANCE, PREDICTIONS, METRICS, SUMMARY, REPORT, SCORES,
-    PROBE_HEADS, EMBEDDING_CACHE,
+    CONFIG, PROBE_WINDOWS, PROBE_COUNTS, LEAKS, PROVENANCE, PREDICTIONS, SEED_PREDICTIONS, METRICS, SUMMARY, REPORT,
+    SCORES, PROBE_HEADS, PROBE_UNFINISHED, EMBEDDING_CACHE,
 )  # fmt: skip
 _BEFORE_A_RUN = {LEAKS, PROVENANCE, EMBEDDING_CACHE, LOCK}
 """What a refused or a stopped command may leave before the settings are there."""
@@ -74,12 +76,18 @@ def clear(folder: Path) -> None:
     """Remove the files of an earlier probe, but for vectors of windows, which are kept by content."""
     for name in _FILES:
         path = folder / name
-        if name in (SCORES, PROBE_HEADS) and path.is_dir():
-            for part in (*path.glob("*.npy"), *path.glob("*.safetensors")):
-                part.unlink()
-            path.rmdir()
+        if name in (SCORES, PROBE_HEADS, PROBE_UNFINISHED):
+            remove_parts(path)
         elif path.is_file():
             path.unlink()
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove a folder of scores, heads or networks in training, where there is one."""
+    if folder.is_dir():
+        for part in (*folder.glob("*.npy"), *folder.glob("*.safetensors")):
+            part.unlink()
+        folder.rmdir()
 
 
 def _refuse_other_settings(folder: Path, config: Settings, kind: str) -> None:

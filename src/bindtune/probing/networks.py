@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from bindtune.data.keyed_random import digest
 from bindtune.errors import CheckpointError
+from bindtune.probing.fold_progress import Epoch, FoldProgress
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -48,7 +50,8 @@ def out_of_fold(
     recipe: Recipe,
     key: int,
     device: torch.device,
-    fold_done: Callable[[int], None] = lambda fold: None,
+    progress: FoldProgress | None = None,
+    name: str = "network",
 ) -> tuple[Floats, dict[int, dict[str, Tensor]]]:
     """Score every window with a network that was trained on the other folds.
 
@@ -62,7 +65,8 @@ def out_of_fold(
         recipe: how it is trained.
         key: first weights, order and dropout follow from it.
         device: where it is trained.
-        fold_done: is told each fold that is done.
+        progress: where folds are kept, so that a killed command goes on; None to keep nothing.
+        name: what the progress bar calls the network.
 
     Returns:
         (N,) log odds, and what the network of each fold learned.
@@ -70,16 +74,24 @@ def out_of_fold(
     scores, states = np.zeros(len(labels)), {}
     numbers = np.unique(folds).tolist()
     for place, fold in enumerate(numbers):
-        inner = numbers[(place + 1) % len(numbers)]
-        alone = inner == fold
-        train = np.flatnonzero((folds != fold) & ((folds != inner) | alone | (len(numbers) < 3)))
-        held = np.flatnonzero((folds == inner) & (folds != fold))
-        with drawing(key, fold, device):
-            network = make().to(device)
-            fit(network, batch, labels, train=train, held=held, recipe=recipe, key=digest(key, "order", fold))
-            scores[folds == fold] = predict(network, batch, np.flatnonzero(folds == fold), size=recipe.batch)
-        states[fold] = {name: value.cpu() for name, value in _state(network).items()}
-        fold_done(fold)
+        own = np.flatnonzero(folds == fold)
+        done = None if progress is None else progress.finished(fold, count=len(own))
+        if done is None:
+            inner = numbers[(place + 1) % len(numbers)]
+            alone = inner == fold
+            train = np.flatnonzero((folds != fold) & ((folds != inner) | alone | (len(numbers) < 3)))
+            held = np.flatnonzero((folds == inner) & (folds != fold))
+            with drawing(key, fold, device):
+                network = make().to(device)
+                fit(
+                    network, batch, labels, train=train, held=held, recipe=recipe, key=digest(key, "order", fold),
+                    progress=progress, fold=fold, name=f"{name}, fold {place + 1} of {len(numbers)}",
+                )  # fmt: skip
+                done = predict(network, batch, own, size=recipe.batch), _state(network)
+            if progress is not None:
+                progress.finish(fold, *done)
+        scores[own], learned = done
+        states[fold] = {part: value.cpu() for part, value in learned.items()}
     return scores, states
 
 
@@ -111,7 +123,17 @@ def restore(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def fit(
-    network: nn.Module, batch: Batch, labels: NDArray[np.int8], *, train: Ints, held: Ints, recipe: Recipe, key: int
+    network: nn.Module,
+    batch: Batch,
+    labels: NDArray[np.int8],
+    *,
+    train: Ints,
+    held: Ints,
+    recipe: Recipe,
+    key: int,
+    progress: FoldProgress | None = None,
+    fold: int = 0,
+    name: str = "network",
 ) -> None:
     """Train a network, and leave in it the weights with the lowest loss on the held-out windows.
 
@@ -123,30 +145,58 @@ def fit(
         held: windows that decide when to stop.
         recipe: how.
         key: of the order of windows.
+        progress: where epochs are kept; None to keep nothing.
+        fold: the fold that is left out.
+        name: what the progress bar calls the training.
     """
     learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
     device = learned[0].device
     optimiser = torch.optim.AdamW(learned, lr=recipe.rate, weight_decay=recipe.decay)
     truth = torch.from_numpy(labels.astype(np.float32)).to(device)
-    best, best_loss, since = _state(network), float("inf"), 0
-    for epoch in range(recipe.epochs):
-        network.train()
-        order = np.random.default_rng(digest(key, epoch)).permutation(train)
-        for first in range(0, len(order), recipe.batch):
-            rows = order[first : first + recipe.batch]
-            loss = nn.functional.binary_cross_entropy_with_logits(network(*batch(rows)), truth[rows])
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(learned, 1.0)
-            optimiser.step()
-        scores = torch.from_numpy(predict(network, batch, held, size=recipe.batch))
-        held_loss = float(nn.functional.binary_cross_entropy_with_logits(scores, truth[held].double().cpu()))
-        since += 1
-        if held_loss < best_loss:
-            best, best_loss, since = _state(network), held_loss, 0
-        if since >= recipe.patience:
-            break
-    network.load_state_dict(best, strict=False)
+    epoch, since, best_loss, best = 0, 0, float("inf"), _state(network)
+    before = None if progress is None else progress.epoch(fold)
+    if before is not None:
+        epoch, since, best_loss, best = before.done, before.since, before.best_loss, before.best
+        _go_on(network, optimiser, before)
+    steps = -(-len(train) // recipe.batch)
+    bar = tqdm(total=recipe.epochs * steps, initial=epoch * steps, desc=name, unit=" steps", disable=None, leave=False)
+    with bar:
+        while epoch < recipe.epochs and since < recipe.patience:
+            network.train()
+            order = np.random.default_rng(digest(key, epoch)).permutation(train)
+            for first in range(0, len(order), recipe.batch):
+                rows = order[first : first + recipe.batch]
+                loss = nn.functional.binary_cross_entropy_with_logits(network(*batch(rows)), truth[rows])
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(learned, 1.0)
+                optimiser.step()
+                bar.update()
+            scores = torch.from_numpy(predict(network, batch, held, size=recipe.batch))
+            held_loss = float(nn.functional.binary_cross_entropy_with_logits(scores, truth[held].double().cpu()))
+            epoch, since = epoch + 1, since + 1
+            if held_loss < best_loss:
+                best, best_loss, since = _state(network), held_loss, 0
+            if progress is not None:
+                state = optimiser.state_dict()["state"]
+                progress.keep(fold, Epoch(epoch, since, best_loss, best, _state(network), state, _random_state(device)))
+    network.load_state_dict(dict(best), strict=False)
+
+
+def _random_state(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _go_on(network: nn.Module, optimiser: torch.optim.Optimizer, epoch: Epoch) -> None:
+    """Put a network, its optimiser and torch's random numbers where they were after an epoch."""
+    restore(network, epoch.learned)
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": dict(epoch.optimiser), "param_groups": groups})
+    device = next(network.parameters()).device
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(epoch.random, device)
+    else:
+        torch.set_rng_state(epoch.random)
 
 
 @torch.no_grad()

@@ -43,9 +43,11 @@ from bindtune.runs.names import (
     METRICS,
     PREDICTIONS,
     PROBE_COUNTS,
+    PROBE_UNFINISHED,
     PROBE_WINDOWS,
     PROVENANCE,
     REPORT,
+    SEED_PREDICTIONS,
     SUMMARY,
 )
 from bindtune.runs.parquet import read_parquet
@@ -87,9 +89,13 @@ def probe(config: ProbeConfig, *, notify: Callable[[str], None]) -> str:
         table, counts, leaks = _windows(folder, config, origin, notify=notify)
         sequences = list(dict.fromkeys(table["sequence"].to_pylist()))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        players = contestants(config, sequences, cache=folder / EMBEDDING_CACHE, device=device)
+        players = contestants(
+            config, sequences, cache=folder / EMBEDDING_CACHE, unfinished=folder / PROBE_UNFINISHED, device=device
+        )
         scores = _scores(folder, config, table=table, players=players, sequences=sequences)
         files.write_table(folder / PREDICTIONS, _predictions(table, scores))
+        if config.seeds > 1:
+            files.write_table(folder / SEED_PREDICTIONS, _seed_predictions(table, scores, first=config.seed))
         notify("computing figures and intervals")
         rows = _figures(config, table, players, scores)
         write_text(folder / METRICS, files.metrics_text(rows))
@@ -158,6 +164,7 @@ def _scores(
             found, learned = player.score(arm, seed)
             write_heads(heads, Heads(learned.states, {**learned.facts, **names, "seed": seed}))
             files.write_scores(path, found)  # last: where scores stand, heads stand too, but for older versions
+            files.remove_parts(folder / PROBE_UNFINISHED)
         scores.setdefault((*pair, player.name), []).append(found)
     return scores
 
@@ -172,13 +179,26 @@ def _arm(table: pa.Table, dataset: str, arm: str, *, number: Mapping[str, int]) 
 
 def _predictions(table: pa.Table, scores: _Scores) -> pa.Table:
     """A row for each window and model; of models that are trained several times, the first."""
+    return pa.concat_tables(
+        [_scored(table, dataset, arm, model, values[0]) for (dataset, arm, model), values in scores.items()]
+    )
+
+
+def _seed_predictions(table: pa.Table, scores: _Scores, *, first: int) -> pa.Table:
+    """A row for each window, seed, and model that begins with random numbers."""
     parts = []
     for (dataset, arm, model), values in scores.items():
-        own = table.take(rows_of(table, dataset, arm)).select(["dataset", "arm", "window", "label", "fold"])
-        columns = {name: own[name] for name in own.schema.names}
-        columns |= {"model": pa.array([model] * len(own)), "score": pa.array(values[0])}
-        parts.append(pa.table({name: columns[name] for name in _PREDICTION_COLUMNS}))
+        for seed, own in enumerate(values if len(values) > 1 else [], start=first):
+            part = _scored(table, dataset, arm, model, own)
+            parts.append(part.append_column("seed", pa.array(np.full(len(part), seed, np.int64))))
     return pa.concat_tables(parts)
+
+
+def _scored(table: pa.Table, dataset: str, arm: str, model: str, values: Floats) -> pa.Table:
+    own = table.take(rows_of(table, dataset, arm)).select(["dataset", "arm", "window", "label", "fold"])
+    columns = {name: own[name] for name in own.schema.names}
+    columns |= {"model": pa.array([model] * len(own)), "score": pa.array(values)}
+    return pa.table({name: columns[name] for name in _PREDICTION_COLUMNS})
 
 
 _PREDICTION_COLUMNS = ("dataset", "arm", "model", "window", "label", "score", "fold")

@@ -75,6 +75,8 @@ PROBE_COUNTS = "counts.json"
 LEAKS = "leaks.json"
 SCORES = "scores"
 PROBE_HEADS = "heads"
+SEED_PREDICTIONS = "predictions_by_seed.parquet"
+PROBE_UNFINISHED = "unfinished"
 EMBEDDING_CACHE = "embeddings"
 
 # A folder of `bindtune scan`, beside CONFIG, MANIFEST, PARTS, PROVENANCE, COUNT_SUMMARY and REPORT.
