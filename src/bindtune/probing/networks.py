@@ -153,7 +153,8 @@ def fit(
     device = learned[0].device
     optimiser = torch.optim.AdamW(learned, lr=recipe.rate, weight_decay=recipe.decay)
     truth = torch.from_numpy(labels.astype(np.float32)).to(device)
-    epoch, since, best_loss, best = 0, 0, float("inf"), _state(network)
+    epoch, since, best_loss = 0, 0, float("inf")
+    best: Mapping[str, Tensor] = _state(network)
     before = None if progress is None else progress.epoch(fold)
     if before is not None:
         epoch, since, best_loss, best = before.done, before.since, before.best_loss, before.best
