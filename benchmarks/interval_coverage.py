@@ -3,8 +3,8 @@
     python benchmarks/interval_coverage.py [--sets 300] [--proteins 12 30 100]
 
 Sets of proteins are drawn from a population. Proteins differ in how many of their residues bind, and in how clearly
-these score. The true AUPRC is that of 60,000 proteins. Each line states the share of the sets whose interval holds it,
-and the shares whose interval lies above and below it.
+these score. A second score is the first one with noise. The true AUPRC is that of 60,000 proteins. Each line states the
+share of the sets whose interval holds it, and the shares whose interval lies above and below it.
 """
 
 import argparse
@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from bindtune.evaluation.auprc_interval import auprc_ends, auprc_influence
+from bindtune.evaluation.auprc_interval import auprc_difference_ends, auprc_ends, auprc_influence
 from bindtune.evaluation.bootstrap import _draws, _weighted
 from bindtune.evaluation.ranking import average_precision, sort
 from rows import Row, add_json_option, write_rows
 
+_DIFFERENCE = "difference of two AUPRC, "
 _LENGTH, _POPULATION, _DRAWS, _TAIL = 60, 20_000, 500, 0.025
 POPULATIONS = {
     "one residue in 80, weak": (1 / 80, 2.0),
@@ -28,11 +29,12 @@ POPULATIONS = {
     "one in 33, clear": (0.03, 3.0),
 }
 Ends = tuple[float, float]
-Residues = tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.int64]]
+Scores = NDArray[np.float64]
+Residues = tuple[NDArray[np.bool_], tuple[Scores, Scores], NDArray[np.int64]]
 
 
 def draw_proteins(seed: int, *, proteins: int, rate: float, signal: float) -> Residues:
-    """Labels, scores and protein numbers of residues.
+    """Labels, two scores and protein numbers of residues; the second score is worse.
 
     Args:
         seed: of the draw.
@@ -44,16 +46,19 @@ def draw_proteins(seed: int, *, proteins: int, rate: float, signal: float) -> Re
     rates = rate * generator.lognormal(-0.32, 0.8, (proteins, 1))
     labels = generator.random((proteins, _LENGTH)) < np.minimum(rates, 0.5)
     scores = generator.normal(size=labels.shape) + labels * (signal + generator.normal(0, 1.0, (proteins, 1)))
-    return labels.ravel(), scores.ravel(), np.repeat(np.arange(proteins), _LENGTH)
+    worse = scores + generator.normal(0, 0.5, scores.shape)
+    return labels.ravel(), (scores.ravel(), worse.ravel()), np.repeat(np.arange(proteins), _LENGTH)
 
 
 def intervals(residues: Residues, *, proteins: int, seed: int) -> Iterator[tuple[str, Ends]]:
-    """The interval of each method."""
+    """The interval of each method: of the first score's AUPRC, and of the difference from the second."""
     labels, scores, codes = residues
-    influence = auprc_influence(sort(labels, scores), codes, proteins)
-    weighted = _weighted("auprc", labels, scores, codes=codes, count=proteins, threshold=None)
-    drawn = np.concatenate([weighted(weights) for weights in _draws(proteins, draws=_DRAWS, seed=seed)])
-    drawn = drawn[~np.isnan(drawn)]
+    influence, other = (auprc_influence(sort(labels, each), codes, proteins) for each in scores)
+    weighted = [_weighted("auprc", labels, each, codes=codes, count=proteins, threshold=None) for each in scores]
+    draws = list(_draws(proteins, draws=_DRAWS, seed=seed))
+    both = np.array([np.concatenate([each(weights) for weights in draws]) for each in weighted])
+    both = both[:, ~np.isnan(both[0])]
+    drawn = both[0]
     yield "percentiles of 500 draws", _quantiles(drawn, _TAIL, 1 - _TAIL)
     below = (np.count_nonzero(drawn < influence.value) + np.count_nonzero(drawn == influence.value) / 2) / len(drawn)
     shift = float(ndtri(np.clip(below, 0.001, 0.999)))
@@ -62,6 +67,8 @@ def intervals(residues: Residues, *, proteins: int, seed: int) -> Iterator[tuple
     shifted = [shift + float(ndtri(tail)) for tail in (_TAIL, 1 - _TAIL)]
     yield "BCa of 500 draws", _quantiles(drawn, *(float(ndtr(shift + z / (1 - acceleration * z))) for z in shifted))
     yield "studentised, as bindtune does", auprc_ends(influence, 0.95)
+    yield f"{_DIFFERENCE}percentiles", _quantiles(both[0] - both[1], _TAIL, 1 - _TAIL)
+    yield f"{_DIFFERENCE}studentised", auprc_difference_ends(influence, other, 0.95)
 
 
 def _quantiles(drawn: NDArray[np.float64], low: float, high: float) -> Ends:
@@ -71,11 +78,10 @@ def _quantiles(drawn: NDArray[np.float64], low: float, high: float) -> Ends:
 
 def cover(rate: float, signal: float, *, proteins: int, sets: int) -> dict[str, tuple[float, float, float]]:
     """By method, the share of sets whose interval holds the true AUPRC, lies above it, and lies below it."""
-    truth = np.mean(
-        [
-            average_precision(sort(*draw_proteins(seed, proteins=_POPULATION, rate=rate, signal=signal)[:2]).ranking())
-            for seed in range(3)
-        ]
+    populations = (draw_proteins(seed, proteins=_POPULATION, rate=rate, signal=signal) for seed in range(3))
+    areas = np.mean(
+        [[average_precision(sort(labels, each).ranking()) for each in scores] for labels, scores, _ in populations],
+        axis=0,
     )
     outcomes: dict[str, list[tuple[bool, bool, bool]]] = defaultdict(list)
     for seed in range(3, 3 + sets):
@@ -83,6 +89,7 @@ def cover(rate: float, signal: float, *, proteins: int, sets: int) -> dict[str, 
         if len(np.unique(residues[2][residues[0]])) < 2:
             continue  # no interval is defined
         for method, (low, high) in intervals(residues, proteins=proteins, seed=seed):
+            truth = areas[0] - areas[1] if method.startswith(_DIFFERENCE) else areas[0]
             outcomes[method].append((low <= truth <= high, low > truth, high < truth))
     return {method: tuple(np.mean(each, axis=0).tolist()) for method, each in outcomes.items()}  # type: ignore[misc]
 
@@ -100,14 +107,14 @@ def main() -> None:
         for name, (rate, signal) in POPULATIONS.items():
             print(f"{proteins} proteins, {name}")
             for method, (held, above, below) in cover(rate, signal, proteins=proteins, sets=arguments.sets).items():
-                print(f"  {method:30} covers {held:.3f}, above {above:.3f}, below {below:.3f}", flush=True)
+                print(f"  {method:38} covers {held:.3f}, above {above:.3f}, below {below:.3f}", flush=True)
                 shares[method].append(held)
     error = math.sqrt(0.95 * 0.05 / arguments.sets)
     print(f"standard error of one share: {error:.3f}")
     for method, held_shares in shares.items():
         low, high = min(held_shares), max(held_shares)
         print(f"{method}: mean {np.mean(held_shares):.3f}, {low:.3f} to {high:.3f}")
-        rows.append(Row(f"coverage of 95 % AUPRC intervals, {method}", float(np.mean(held_shares)), "of sets"))
+        rows.append(Row(f"coverage of 95 % AUPRC intervals: {method}", float(np.mean(held_shares)), "of sets"))
     write_rows(arguments.json, rows)
 
 

@@ -53,7 +53,7 @@ def build(run: Path, config: dict[str, Any]) -> Page:
         tiles=_tiles(results, evaluated, config, counts),
         notices=(*_few_tokens(counts), *_notices(run, state, results, config)),
         sections=(
-            _losses(trained, evaluated),
+            _losses(trained, evaluated, counts),
             _masking(trained, results, config, mode),
             _efficiency(trained, results),
             inputs_section(origin),
@@ -119,6 +119,13 @@ def _masked_counts(run: Path) -> dict[str, int]:
         return {}
     masked = read_record_losses(run / EVAL_RECORDS).masked.sum(axis=0)
     return dict(zip(RECORD_KINDS, masked.tolist(), strict=True))
+
+
+def _counted(counts: dict[str, int]) -> str:
+    """How many masked tokens the figures of an evaluation rest on; empty where the run has not recorded it."""
+    regions = {"": "in all", "peak_": "in peaks", "flank_": "in flanks"}
+    parts = [f"{counts[kind]:,} {name}" for kind, name in regions.items() if kind in counts]
+    return f" Masked tokens of an evaluation: {', '.join(parts)}." if parts else ""
 
 
 def _few_tokens(counts: dict[str, int]) -> tuple[str, ...]:
@@ -190,14 +197,14 @@ def _notices(run: Path, state: dict[str, Any], results: dict[str, Any], config: 
     return tuple(notices)
 
 
-def _losses(trained: Rows, evaluated: Rows) -> Section:
+def _losses(trained: Rows, evaluated: Rows, counts: dict[str, int]) -> Section:
     if not trained and not evaluated:
         return Section("losses", "Losses", (Notice("No losses have been logged yet."),))
     drawn = [
         _loss_chart("Loss, all masked tokens", trained, evaluated, ""),
         _loss_chart("Loss in peaks", trained, evaluated, "peak_"),
         _loss_chart("Loss in flanks", trained, evaluated, "flank_"),
-        _accuracy_chart(evaluated),
+        _accuracy_chart(evaluated, counts),
     ]
     same_masks = (
         "Evaluation uses the same windows under the same masks each time, so its curves are not blurred by the draw of "
@@ -211,7 +218,7 @@ def _losses(trained: Rows, evaluated: Rows) -> Section:
         Charts(tuple(chart for chart in drawn if chart)),
     ]
     if evaluated:
-        blocks.append(_evaluations(evaluated))
+        blocks.append(_evaluations(evaluated, counts))
     return Section("losses", "Losses", tuple(blocks))
 
 
@@ -236,7 +243,7 @@ def _told(rows: Rows, *names: str) -> str:
     return f"It goes from {first} at step {rows[0]['step']} to {last} at step {rows[-1]['step']}."
 
 
-def _accuracy_chart(evaluated: Rows) -> Chart | None:
+def _accuracy_chart(evaluated: Rows, counts: dict[str, int]) -> Chart | None:
     curves = [
         _curve(evaluated, f"eval_{kind}accuracy", name, colour, points=len(evaluated) < 40)
         for kind, (name, colour) in _KINDS.items()
@@ -247,7 +254,10 @@ def _accuracy_chart(evaluated: Rows) -> Chart | None:
     drawing = svg(LineChart(drawn, "optimiser step", "share predicted right"))
     described = f"Evaluation accuracy by step. {_told(evaluated, 'eval_accuracy')}"
     return Chart(
-        "Accuracy in evaluation", drawing, described, "Share of the masked tokens whose likeliest token is right."
+        "Accuracy in evaluation",
+        drawing,
+        described,
+        f"Share of the masked tokens whose likeliest token is right.{_counted(counts)}",
     )
 
 
@@ -263,7 +273,7 @@ def _curve(
     )
 
 
-def _evaluations(evaluated: Rows) -> Collapsed:
+def _evaluations(evaluated: Rows, counts: dict[str, int]) -> Collapsed:
     names = ("eval_loss", "eval_peak_loss", "eval_flank_loss")
     shares = ("eval_accuracy", "eval_peak_accuracy", "eval_flank_accuracy")
     rows = tuple(
@@ -275,7 +285,8 @@ def _evaluations(evaluated: Rows) -> Collapsed:
         for line in evaluated
     )
     heads = ("Step", "Loss", "in peaks", "in flanks", "Accuracy", "in peaks", "in flanks")
-    return Collapsed("Every evaluation as a table", (Table("Evaluations", heads, rows, numeric=frozenset(range(7))),))
+    table = Table("Evaluations", heads, rows, numeric=frozenset(range(7)), note=_counted(counts).strip())
+    return Collapsed("Every evaluation as a table", (table,))
 
 
 def _masking(trained: Rows, results: dict[str, Any], config: dict[str, Any], mode: str) -> Section:

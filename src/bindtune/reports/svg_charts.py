@@ -232,8 +232,8 @@ def _ranges(chart: LineChart) -> tuple[tuple[float, float], tuple[float, float]]
     ys = np.append(ys[np.isfinite(ys)], bounds)
     x_range = (-0.02, 1.02) if chart.shares else _padded(*_ends(xs), 0.03)
     low, high = _padded(*_ends(ys), 0.05)
-    given_low, given_high = chart.y_range or (None, None)
-    return x_range, (low if given_low is None else given_low, high if given_high is None else given_high)
+    set_low, set_high = chart.y_range or (None, None)
+    return x_range, (low if set_low is None else set_low, high if set_high is None else set_high)
 
 
 def _ends(values: Any) -> tuple[float, float]:

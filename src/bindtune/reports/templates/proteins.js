@@ -187,16 +187,16 @@ class ProteinBrowser {
   }
 
   followLink() {
-    const wanted = new URLSearchParams(location.hash.slice(1));
-    if (!wanted.has("protein")) return;
-    const ion = this.data.ions.findIndex((each) => each.name === wanted.get("ion"));
-    const protein = this.data.names.indexOf(wanted.get("protein"));
+    const link = new URLSearchParams(location.hash.slice(1));
+    if (!link.has("protein")) return;
+    const ion = this.data.ions.findIndex((each) => each.name === link.get("ion"));
+    const protein = this.data.names.indexOf(link.get("protein"));
     if (ion >= 0 && ion !== this.state.ion) {
       this.ionChoice.value = String(ion);
       this.change({ ion });
     }
     if (protein >= 0) this.openProtein(protein, true);
-    else this.partHost.replaceChildren(element("p", "notice", `The table has no protein ${wanted.get("protein")}.`));
+    else this.partHost.replaceChildren(element("p", "notice", `The table has no protein ${link.get("protein")}.`));
   }
 
   // One protein
