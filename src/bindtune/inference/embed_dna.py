@@ -15,7 +15,7 @@ from bindtune.errors import BindtuneError, ConfigError
 from bindtune.inference.embedding_files import EmbeddingFile
 from bindtune.io.genome import reverse_complement
 from bindtune.models.loading import usable_positions
-from bindtune.probing.embeddings import Pooling, depth_of, equal_lengths, hidden_states
+from bindtune.probing.embeddings import Pooling, depth_of, hidden_states, padded_rows, similar_lengths
 from bindtune.probing.encoders import Encoder
 
 Per = Literal["sequence", "token", "nucleotide"]
@@ -160,10 +160,11 @@ class DnaEmbedder:
         """Of each row the state of its first token (D,), and those of the letters' tokens that are kept (t, D)."""
         encoder, depth = self.encoder, depth_of(self.encoder, self.layer)
         found: list[tuple[Floats, Floats]] = [(np.empty(0, np.float32),) * 2 for _ in rows]
-        for batch in equal_lengths(rows, self.batch_tokens):
-            tokens = torch.tensor([rows[row] for row in batch], device=encoder.model.device)
-            states = hidden_states(encoder, tokens, depth).cpu()
-            if not bool(states.isfinite().all()):
+        device, padding = encoder.model.device, encoder.tokenizer.pad_token_id or 0
+        for batch in similar_lengths(rows, self.batch_tokens):
+            tokens, attended = padded_rows([rows[row] for row in batch], padding)
+            states = hidden_states(encoder, tokens.to(device), depth, attended.to(device)).cpu()
+            if not bool(states[attended.bool()].isfinite().all()):
                 raise BindtuneError(f"{encoder.name}: the model's output is not finite")
             for row, values in zip(batch, states.numpy(), strict=True):
                 chunk, skip = kept[row], before[row]

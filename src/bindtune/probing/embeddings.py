@@ -136,9 +136,8 @@ def embed(
     halves = 0
     device, padding = encoder.model.device, encoder.tokenizer.pad_token_id or 0
     for rows in similar_lengths(ids, batch_tokens):
-        tokens = pad_sequence([torch.tensor(ids[row]) for row in rows], batch_first=True, padding_value=padding)
+        tokens, attended = padded_rows([ids[row] for row in rows], padding)
         mask = pad_sequence([torch.from_numpy(letters[row]) for row in rows], batch_first=True).to(device)
-        attended = pad_sequence([torch.ones(len(ids[row]), dtype=torch.int64) for row in rows], batch_first=True)
         states = hidden_states(encoder, tokens.to(device), depth, attended.to(device))
         vectors = pool(states, mask, pooling).cpu()
         if not bool(vectors.isfinite().all()):
@@ -210,6 +209,18 @@ def similar_lengths(ids: Sequence[Sequence[int]], batch_tokens: int) -> Iterator
         batch.append(row)
     if batch:
         yield batch
+
+
+def padded_rows(rows: Sequence[Sequence[int]], padding: int) -> tuple[Tensor, Tensor]:
+    """Rows of token ids as one tensor (B, T), and 1 at their tokens and 0 at padding (B, T).
+
+    Args:
+        rows: of any lengths.
+        padding: id of the padding.
+    """
+    tokens = pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=padding)
+    attended = pad_sequence([torch.ones(len(row), dtype=torch.int64) for row in rows], batch_first=True)
+    return tokens, attended
 
 
 def hidden_states(encoder: Encoder, tokens: Tensor, depth: int | None, attended: Tensor | None = None) -> Tensor:
