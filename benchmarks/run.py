@@ -37,6 +37,7 @@ SCRIPTS: dict[str, list[str]] = {
     "growth": [],
     "memory": [],
     "report": [],
+    "score_variants": ["--records", "1000000"],
     "scaling": ["--repeats", "2"],
     "limits": [],
     "start": [],

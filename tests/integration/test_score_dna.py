@@ -315,3 +315,13 @@ def test_effects_are_changes_of_the_binding_logit(
         assert problem in capsys.readouterr().err
     assert run("score", "--table", "t.tsv", "--genome", "g.fa", "--out", "x.tsv", "--model", "m", "--arm", "x") == 2
     assert "--dataset and --arm need --effect" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", [".tsv", ".parquet", ".vcf", ".vcf.gz"])
+def test_long_and_foreign_names(score: Callable[..., int], ending: str) -> None:
+    Path("ü v.vcf").write_text(HEADER + record(300) + record(301, alt="*"))
+    for stem in ("é s", "s" * (255 - len(ending))):
+        out = Path("ö") / f"{stem}{ending}"
+        assert score("--vcf", "ü v.vcf", "--genome", "g.fa", "--out", out) == 0
+        assert out.is_file()
+    assert len(list(Path("ö").iterdir())) == 4  # two outputs and two lists of what has no score

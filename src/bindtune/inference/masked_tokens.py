@@ -22,6 +22,7 @@ def log_probabilities(
     requests: Sequence[tuple[MaskedRow, tuple[int, ...]]],
     *,
     batch_tokens: int,
+    name: str,
     done: Callable[[int], None] = lambda count: None,
 ) -> Floats:
     """Log-probability of tokens at the masked places of their row, summed over the places.
@@ -32,6 +33,7 @@ def log_probabilities(
         model: a masked language model, in evaluation mode.
         requests: R rows, each with one token for each masked place; without masked places the sum is 0.
         batch_tokens: tokens that are computed at once.
+        name: what the user calls the model, for messages.
         done: is told how many rows were computed.
 
     Returns:
@@ -50,7 +52,7 @@ def log_probabilities(
         some = [rows[place] for place in batch]
         table = _table(model, some)
         if not bool(table.isfinite().all()):
-            raise BindtuneError("the model's output is not finite")
+            raise BindtuneError(f"{name}: the model's output is not finite")
         ends = np.cumsum([row.masked for row in some])
         owner, place, token = list[int](), list[int](), list[int]()
         for row, end in zip(some, ends.tolist(), strict=True):

@@ -53,7 +53,7 @@ def score_dna(settings: ScoreConfig, *, notify: Callable[[str], None] = lambda t
         ConfigError: the folder of parts holds scores of something else.
     """
     out = output_file(settings.out)
-    for path in (out, unscored_path(out)):
+    for path in (out, output_file(unscored_path(out))):
         sweep(path.parent, path.name)
     if settings.vcf is not None and settings.writes_vcf:
         check_info_name(settings.vcf, settings.info_field)

@@ -1,5 +1,6 @@
 """Files of scored variants: parts while a command runs, and the table or the VCF that they become."""
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from bindtune.inference.variant_scores import VariantScore
 from bindtune.inference.variant_source import Allele
 from bindtune.io.vcf import BgzipWriter, annotate
+from bindtune.outputs import LONGEST_NAME
 from bindtune.runs.cells import tsv_name
 from bindtune.runs.names import part_files
 from bindtune.runs.parquet import read_row_groups
@@ -35,6 +37,7 @@ COLUMNS = tuple(_SCORES.names)
 """Columns of a table of scores."""
 UNSCORED_COLUMNS = ("chrom", "pos", "ref", "alt", "reason", "line")
 _PART = _SCORES.append(pa.field("reason", pa.string())).append(pa.field("line", pa.int64()))
+_UNSCORED = ".unscored.tsv"
 _LONGEST_ALLELE = 60
 """Letters of an allele that the list of unscored alleles shows."""
 
@@ -58,13 +61,17 @@ class ScoredAllele(NamedTuple):
 
 
 def write_part(path: Path, rows: Sequence[ScoredAllele]) -> None:
-    """Write a part: a row for each allele, scored or not, in the order of the file."""
+    """Write a part: a row for each allele, scored or not, in the order of the file; unscored alleles are shortened."""
     records = [row.allele.record for row in rows]
+    names = [
+        (record.ref, row.allele.alt) if row.score else (_shortened(record.ref), _shortened(row.allele.alt))
+        for record, row in zip(records, rows, strict=True)
+    ]
     columns = {
         "chrom": [record.chrom for record in records],
         "pos": [record.position for record in records],
-        "ref": [record.ref for record in records],
-        "alt": [row.allele.alt for row in rows],
+        "ref": [ref for ref, _ in names],
+        "alt": [alt for _, alt in names],
         "strand": [row.strand for row in rows],
         "score": [None if row.score is None else row.score.score for row in rows],
         "tokens_ref": [None if row.score is None else row.score.tokens_ref for row in rows],
@@ -84,7 +91,10 @@ def unscored_path(out: Path) -> Path:
         >>> unscored_path(Path("scores.tsv")).name
         'scores.tsv.unscored.tsv'
     """
-    return out.with_name(f"{out.name}.unscored.tsv")
+    name = f"{out.name}{_UNSCORED}"
+    if len(name.encode()) > LONGEST_NAME:
+        name = hashlib.sha256(out.name.encode()).hexdigest()[:32] + _UNSCORED
+    return out.with_name(name)
 
 
 class JoinedCounts(NamedTuple):
@@ -172,8 +182,8 @@ def _write_unscored(folder: Path, path: Path) -> JoinedCounts:
                     single += rows["tokens_ref"][place] == 1 == rows["tokens_alt"][place]
                     continue
                 unscored[reason] += 1
-                ref, alt = (_shortened(rows[name][place]) for name in ("ref", "alt"))
-                cells = (tsv_name(rows["chrom"][place]), rows["pos"][place], ref, tsv_name(alt), reason)
+                names = [tsv_name(rows[name][place]) for name in ("chrom", "ref", "alt")]
+                cells = (names[0], rows["pos"][place], *names[1:], reason)
                 text.write("\t".join(map(str, cells)) + f"\t{rows['line'][place]}\n")
     return JoinedCounts(scored, single, unscored)
 

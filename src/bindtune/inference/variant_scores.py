@@ -126,7 +126,9 @@ class VariantScorer:
             unknown[owner[place]] |= not special.isdisjoint(changed.ref + changed.alt)
         wanted = len({row for row, _ in requests if row.masked})
         computed = _Share(count, wanted, done)
-        sums = log_probabilities(self.model, requests, batch_tokens=self.batch_tokens, done=computed.add)
+        sums = log_probabilities(
+            self.model, requests, batch_tokens=self.batch_tokens, name=self.name, done=computed.add
+        )
         difference = sums[1::2] - sums[::2]
         number = np.bincount(owner, minlength=count)
         score = np.bincount(owner, weights=difference, minlength=count) / number

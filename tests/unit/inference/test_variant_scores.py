@@ -12,7 +12,7 @@ from transformers import BertConfig, BertForMaskedLM, EsmConfig, EsmForMaskedLM
 
 import tiny_dnabert2
 from bindtune.data.dna.alleles import trim
-from bindtune.errors import CheckpointError
+from bindtune.errors import BindtuneError, CheckpointError
 from bindtune.inference.model_kinds import alphabet_of
 from bindtune.inference.variant_scores import Reading, VariantScorer, readings
 
@@ -152,3 +152,11 @@ def test_models_are_told_apart_by_what_they_read(tmp_path: Path, tokenizer: Any)
     (tmp_path / "gpt2/config.json").write_text('{"model_type": "gpt2"}')
     with pytest.raises(CheckpointError, match=r"'gpt2' model, expected DNABERT-2 or .*Profluent-E1, ESM-2"):
         alphabet_of(str(tmp_path / "gpt2"))
+
+
+def test_an_output_that_is_not_finite_is_named(tokenizer: Any) -> None:
+    model = tiny_dnabert2.build()
+    with torch.no_grad():
+        model.cls.predictions.decoder.bias[0] = torch.inf
+    with pytest.raises(BindtuneError, match=r"^broken: the model's output is not finite"):
+        VariantScorer("broken", model, tokenizer, 2000).score(rows_of(VARIANTS[:3]), count=3)
