@@ -43,7 +43,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "linear": {"seeds": 2},
-    "states": {"head": "cnn", "layer": 1},
+    "states": {"head": "cnn", "layer": 1, "bf16": True},
     "lora": {"tune": "lora", "tune_epochs": 1, "lora_rank": 2},
 }
 
@@ -101,7 +101,7 @@ def test_gradients_go_through_every_head(folder: Path) -> None:
     there = open_probe(folder, "explain")
     sequences = [*there.windows["sequence"].to_pylist()[:2], "ACGTACGTTTAGACCA"]
     for name in ("random", "tiny"):
-        model = binding_model(there, name)
+        model = binding_model(there, name, exact=True)  # gradients are computed in fp32
         folds = model.fold_of(sequences)
         found = attribute(model, sequences, folds, steps=32, tolerance=0.01)
         np.testing.assert_allclose([each.logit for each in found], model.logits(sequences, folds), atol=1e-4)

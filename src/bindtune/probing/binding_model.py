@@ -17,7 +17,7 @@ from bindtune.errors import ConfigError, InputError
 from bindtune.probing import networks
 from bindtune.probing.contestants import WORD
 from bindtune.probing.embeddings import embed, tokenise
-from bindtune.probing.encoders import Encoder, load_encoder, random_encoder
+from bindtune.probing.encoders import Encoder, load_encoder, random_encoder, without_precision
 from bindtune.probing.heads import Heads, State, heads_path, read_heads, scores_path
 from bindtune.probing.linear import LinearHead
 from bindtune.probing.token_states import state_batches
@@ -159,6 +159,7 @@ def binding_model(
     arm: str | None = None,
     paths: Mapping[str, str] | None = None,
     device: torch.device = torch.device("cpu"),  # noqa: B008 (a constant)
+    exact: bool = False,
 ) -> BindingModel:
     """Read a trained model of a probe.
 
@@ -169,6 +170,7 @@ def binding_model(
         arm: kind of negatives that it was trained with; the first by default.
         paths: folders of encoders that have moved since, by the names of their models.
         device: where it computes.
+        exact: compute in fp32 also where the probe computed hidden states in bfloat16.
 
     Raises:
         ConfigError: there is no such model, data set or arm, or an encoder has changed.
@@ -180,7 +182,7 @@ def binding_model(
         raise ConfigError(f"{probe.folder} has no model {name}; it has {', '.join(probe.models)}")
     config = probe.config
     heads = [read_heads(path) for path in head_files(probe, dataset=dataset, arm=arm, model=name)]
-    encoders = _Encoders(config, paths or {}, device)
+    encoders = _Encoders(config, paths or {}, device, bf16=config.bf16 and not exact)
     own = probe.windows.take(rows_of(probe.windows, dataset, arm))
     fold_of = dict(zip(own["sequence"].to_pylist(), own["fold"].to_pylist(), strict=True))
     scorers = [FoldScorer(each, config=config, encoders=encoders, device=device) for each in heads]
@@ -206,8 +208,8 @@ def head_files(probe: TrainedProbe, *, dataset: str, arm: str, model: str) -> li
 class _Encoders:
     """Encoders of a probe, one of them in memory at a time."""
 
-    def __init__(self, config: ProbeConfig, paths: Mapping[str, str], device: torch.device) -> None:
-        self._paths, self._device = dict(config.models) | dict(paths), device
+    def __init__(self, config: ProbeConfig, paths: Mapping[str, str], device: torch.device, *, bf16: bool) -> None:
+        self._paths, self._device, self._bf16 = dict(config.models) | dict(paths), device, bf16
         self._held: tuple[object, Encoder] | None = None
 
     def path(self, facts: Mapping[str, Any]) -> str:
@@ -224,10 +226,11 @@ class _Encoders:
         if self._held is None or self._held[0] != key:
             self._held = None
             if facts["weights"] is None:
-                encoder = load_encoder(name, self.path(facts), device=self._device)
+                encoder = load_encoder(name, self.path(facts), device=self._device, bf16=self._bf16)
             else:
-                encoder = random_encoder(name, self.path(facts), seed=int(facts["weights"]), device=self._device)
-            if encoder.identity != facts["identity"]:
+                seed = int(facts["weights"])
+                encoder = random_encoder(name, self.path(facts), seed=seed, device=self._device, bf16=self._bf16)
+            if without_precision(encoder.identity) != without_precision(str(facts["identity"])):
                 raise ConfigError(f"{self.path(facts)} is not the model that was probed as {name}: its weights differ")
             self._held = key, encoder
         return self._held[1]

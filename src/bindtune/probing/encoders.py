@@ -13,6 +13,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from bindtune.data.dna.tokens import load_tokenizer, tokenizer_identity
 from bindtune.models.loading import empty_masked_lm, load_masked_lm
 
+_BF16 = "-bf16"
+"""Ends the identity of an encoder that computes in bfloat16, whose vectors are kept apart."""
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -67,13 +70,23 @@ def random_encoder(name: str, like: str, *, seed: int, device: torch.device, bf1
 
 
 def _encoder(name: str, model: Any, tokenizer: PreTrainedTokenizerBase, *, device: torch.device, bf16: bool) -> Encoder:
-    identity = _identity(model, tokenizer) + ("-bf16" if bf16 else "")
+    identity = _identity(model, tokenizer) + (_BF16 if bf16 else "")
     encoder = model.base_model.float().eval()
     if bf16:  # once; autocast would make these copies anew for every batch
         for part in encoder.modules():
             if isinstance(part, nn.Linear):
                 part.to(torch.bfloat16)
     return Encoder(name, encoder.to(device), tokenizer, identity, bf16)
+
+
+def without_precision(identity: str) -> str:
+    """The part of an encoder's identity that its weights, settings and tokenizer decide.
+
+    Example:
+        >>> without_precision("ab12-bf16") == without_precision("ab12")
+        True
+    """
+    return identity.removesuffix(_BF16)
 
 
 def architecture_of(path: str) -> str:

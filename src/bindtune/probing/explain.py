@@ -115,8 +115,9 @@ def explain(config: ExplainConfig, *, notify: Callable[[str], None]) -> str:
 def _task(config: ExplainConfig, probe: TrainedProbe, *, notify: Callable[[str], None]) -> _Task:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dataset, arm = chosen_arm(probe, config.dataset, config.arm)
+    exact = config.method == "gradients"
     models = [
-        binding_model(probe, name, dataset=dataset, arm=arm, paths=config.encoder_folders, device=device)
+        binding_model(probe, name, dataset=dataset, arm=arm, paths=config.encoder_folders, device=device, exact=exact)
         for name in config.model_names or probe.models
     ]
     if config.method == "gradients":
