@@ -1,10 +1,6 @@
 """The command line: parse, load the configuration, call one function. Heavy imports stand inside the commands."""
 
 import json
-import logging
-import os
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,12 +22,12 @@ from bindtune.config import (
     load,
 )
 from bindtune.config.commands import COMMANDS
-from bindtune.encoding import print_everything, refuse_other_encodings, use_utf8
+from bindtune.encoding import print_everything, use_utf8
 from bindtune.errors import ConfigError
 from bindtune.init.files import KINDS, write_files
 from bindtune.options import naming_init, with_options, with_settings
-from bindtune.printable import PrintableFormatter, printable
 from bindtune.runs.names import CONFIG, OUT_OF_FOLD
+from bindtune.terminal import log_to_terminal, name_next, say
 
 # Options may be written --like-this or, as the original scripts had them, --like_this.
 _CONTEXT = {"token_normalize_func": lambda token: token.replace("_", "-"), "help_option_names": ["-h", "--help"]}
@@ -56,22 +52,7 @@ def _root(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     """Options that stand before the command."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(PrintableFormatter("%(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    logging.getLogger("bindtune").setLevel(logging.INFO)
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # the error that follows says it in one line
-
-
-def _say(text: str) -> None:
-    if text:  # several processes run the command, and one has something to say
-        typer.echo(printable(text))
-
-
-def _next(*words: object) -> None:
-    """Say which command goes on from here, on standard error: standard output is for results."""
-    if os.environ.get("RANK", "0") == "0":
-        typer.echo(printable(f"next: bindtune {shlex.join(map(str, words))}"), err=True)
+    log_to_terminal()
 
 
 @app.command()
@@ -83,7 +64,7 @@ def init(
 ) -> None:
     """Write files to begin with: commented settings of a command, or job scripts for SLURM."""
     for path in write_files(kind, out):
-        _say(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 @app.command()
@@ -91,9 +72,7 @@ def schema(
     command: Annotated[
         str, typer.Argument(metavar="|".join(COMMANDS), help="Whose settings.", autocompletion=lambda: list(COMMANDS))
     ],
-    out: Annotated[
-        Path | None, typer.Option(metavar="PATH.json", help="File to write; printed where it is left out.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="PATH.json", help="File to write; else it is printed.")] = None,
 ) -> None:
     """Print the JSON schema of a command's settings, with which editors complete and check YAML files."""
     from bindtune.config.schema import settings_schema
@@ -115,10 +94,10 @@ def windows(settings: WindowsConfig) -> None:
     """Make training windows from peaks, a genome and regions."""
     from bindtune.preparation.windows import make_windows
 
-    _say(make_windows(settings, notify=_say))
+    say(make_windows(settings, notify=say))
     validation = settings.out / f"validation.{settings.format}"
     evaluated = ("--validation_file", validation) if validation.is_file() else ()
-    _next("pretrain", "--train_file", settings.out / f"train.{settings.format}", *evaluated, "--output_dir", "RUN")
+    name_next("pretrain", "--train_file", settings.out / f"train.{settings.format}", *evaluated, "--output_dir", "RUN")
 
 
 @app.command()
@@ -127,8 +106,8 @@ def sites(settings: SitesConfig) -> None:
     """Make labels of metal-binding residues from structures, BioLiP or UniProt."""
     from bindtune.preparation.sites import make_sites
 
-    _say(make_sites(settings))
-    _next("train", "--config", "train.yaml", f"data.fasta_path={settings.out}/{{ION}}_train.fa")
+    say(make_sites(settings))
+    name_next("train", "--config", "train.yaml", f"data.fasta_path={settings.out}/{{ION}}_train.fa")
 
 
 @app.command()
@@ -137,8 +116,8 @@ def align(settings: AlignConfig) -> None:
     """Align proteins with their homologs in a database, by MMseqs2."""
     from bindtune.preparation.align import align
 
-    _say(align(settings))
-    _next("train", "--config", "train.yaml", f"data.msa_dir={settings.out}")
+    say(align(settings))
+    name_next("train", "--config", "train.yaml", f"data.msa_dir={settings.out}")
 
 
 @app.command()
@@ -155,7 +134,7 @@ def pretrain(config: Path | None, options: dict[str, Any]) -> None:
         settings = find_pretraining_files(settings, run)
     for name, value in pretrain(settings).items():
         typer.echo(f"{name}\t{value:.6g}")
-    _next("report", settings.output_dir)
+    name_next("report", settings.output_dir)
 
 
 @app.command()
@@ -168,13 +147,12 @@ def probe(settings: ProbeConfig) -> None:
 
 
 @app.command()
-@with_options(ExplainConfig, arguments={"probe"})
-def explain(config: Path | None, options: dict[str, Any]) -> None:
+@with_settings(ExplainConfig, arguments={"probe"})
+def explain(settings: ExplainConfig) -> None:
     """Show which letters make the models of a probe call a sequence bound."""
-    settings = load(ExplainConfig, config=config, options=options)
     from bindtune.probing.explain import explain
 
-    _say(explain(settings, notify=_say))
+    say(explain(settings, notify=say))
 
 
 _Config = Annotated[Path | None, typer.Option("--config", metavar="PATH", help="YAML file of settings.")]
@@ -212,9 +190,9 @@ def train(
         run = settings.training.output_dir
     from bindtune.training.binding.run import cross_validate
 
-    _say(cross_validate(settings, fold=fold, resume=run))
+    say(cross_validate(settings, fold=fold, resume=run))
     folder = settings.training.output_dir
-    _next("report" if (folder / OUT_OF_FOLD).is_file() else "merge", folder)
+    name_next("report" if (folder / OUT_OF_FOLD).is_file() else "merge", folder)
 
 
 @app.command()
@@ -222,8 +200,8 @@ def merge(run: Annotated[Path, typer.Argument(help="A run folder whose folds are
     """Join folds that were trained apart: out-of-fold predictions, thresholds, summary."""
     from bindtune.training.binding.merge import merge_folds
 
-    _say(merge_folds(run))
-    _next("report", run)
+    say(merge_folds(run))
+    name_next("report", run)
 
 
 @app.command(name="check-lora")
@@ -235,7 +213,7 @@ def check_lora(config: _Config = None, overrides: _Overrides = None) -> None:
         settings = load_binding(config, overrides or [])
     from bindtune.training.binding.model import check_adapters
 
-    _say(check_adapters(settings))
+    say(check_adapters(settings))
 
 
 @app.command()
@@ -244,9 +222,9 @@ def predict(settings: PredictConfig) -> None:
     """Predict the binding residues of new proteins with all folds of a run."""
     from bindtune.inference.predict import predict
 
-    _say(predict(settings))
+    say(predict(settings))
     if settings.shard is None:
-        _next("scan", "--run", settings.run, "--fasta", settings.fasta, "--protein", "ID", "--out", "scan")
+        name_next("scan", "--run", settings.run, "--fasta", settings.fasta, "--protein", "ID", "--out", "scan")
 
 
 @app.command()
@@ -255,7 +233,7 @@ def evaluate(settings: EvaluateConfig) -> None:
     """Predict labelled test proteins with all folds of a run, and score the predictions."""
     from bindtune.inference.evaluate import evaluate
 
-    _say(evaluate(settings))
+    say(evaluate(settings))
 
 
 @app.command()
@@ -264,7 +242,7 @@ def scan(settings: ScanConfig) -> None:
     """Scan a protein: what each substitution does to the probabilities of its binding sites."""
     from bindtune.inference.scan import scan
 
-    _say(scan(settings))
+    say(scan(settings))
 
 
 @app.command()
@@ -273,7 +251,7 @@ def embed(settings: EmbedConfig) -> None:
     """Embed DNA or proteins: one vector for each sequence, token, nucleotide or residue."""
     from bindtune.inference.zero_shot import embed
 
-    _say(embed(settings, notify=_say))
+    say(embed(settings, notify=say))
 
 
 @app.command()
@@ -282,7 +260,7 @@ def score(settings: ScoreConfig) -> None:
     """Score variants without training: those of a VCF with a model of DNA, or substitutions of a protein."""
     from bindtune.inference.zero_shot import score
 
-    _say(score(settings, notify=_say))
+    say(score(settings, notify=say))
 
 
 _BaseModel = Annotated[
@@ -305,7 +283,7 @@ def export(
     from bindtune.training.export import export_run
 
     export_run(model, out, base_model=base_model)
-    _next("verify", out)
+    name_next("verify", out)
 
 
 @app.command()
@@ -331,21 +309,19 @@ def push(
     from bindtune.publishing.push import push
 
     push(run, repo, private=private, revision=revision, commit_message=commit_message, base_model=base_model,
-         overwrite=overwrite, dry_run=dry_run, notify=_say)  # fmt: skip
+         overwrite=overwrite, dry_run=dry_run, notify=say)  # fmt: skip
 
 
 @app.command()
 def verify(
     model: Annotated[str, typer.Argument(help="Hub name, folder of a model, or run folder of `bindtune train`.")],
-    release: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Released model that it has to be; its hub name.")
-    ] = None,
+    release: Annotated[str | None, typer.Option(metavar="NAME", help="Hub name of the expected release.")] = None,
     base_model: _BaseModel = None,
 ) -> None:
     """Load a model and check it: a released one by its hash and outputs, any model against itself."""
     from bindtune.publishing.verify import verify
 
-    raise typer.Exit(0 if verify(model, release=release, base_model=base_model, notify=_say) else 1)
+    raise typer.Exit(0 if verify(model, release=release, base_model=base_model, notify=say) else 1)
 
 
 @app.command()
@@ -356,7 +332,7 @@ def report(
     """Write the report of a run: one HTML page that needs no network."""
     from bindtune.reports.report import write_report
 
-    _say(str(write_report(run, out)))
+    say(str(write_report(run, out)))
 
 
 @app.command()
@@ -367,15 +343,13 @@ def compare(
     """Set runs that differ in one setting beside each other: paired differences with intervals, and a page of them."""
     from bindtune.reports.compare import compare_runs
 
-    _say(compare_runs(runs, out))
-    _say(f"page: {out}")
+    say(compare_runs(runs, out))
+    say(f"page: {out}")
 
 
 @app.command()
 def doctor(
-    config: Annotated[
-        Path | None, typer.Argument(help="Settings of bindtune pretrain or bindtune train; their files are checked.")
-    ] = None,
+    config: Annotated[Path | None, typer.Argument(help="Settings of pretrain or train, to check their files.")] = None,
     overrides: _Overrides = None,
     job: Annotated[Literal["pretrain", "train"] | None, typer.Option(help="Job of the settings, if unclear.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -385,7 +359,7 @@ def doctor(
     from bindtune.doctor.job import diagnose
 
     findings = diagnose(config, overrides or [], job=job)
-    _say(as_json(findings) if json else as_text(findings))
+    say(as_json(findings) if json else as_text(findings))
     raise typer.Exit(0 if passes(findings) else 1)
 
 
@@ -402,8 +376,7 @@ def smoke(
     """
     from bindtune.demo.smoke import run_smoke
 
-    passed = run_smoke(train_file, model_name_or_path, out=out, notify=_say)
-    raise typer.Exit(0 if passed else 1)
+    raise typer.Exit(0 if run_smoke(train_file, model_name_or_path, out=out, notify=say) else 1)
 
 
 @app.command()
@@ -414,16 +387,11 @@ def demo(
     """Run both jobs on generated data: pretraining and a probe of it, binding sites cross-validated, reports."""
     from bindtune.demo.run import run_demo
 
-    run_demo(out, small=small, notify=_say)
+    run_demo(out, small=small, notify=say)
 
 
 def main() -> None:
     """Run the command line; `exit_codes.run` says what the exit codes mean."""
     use_utf8()
     print_everything()
-    exit_codes.run(_command_line)
-
-
-def _command_line() -> None:
-    refuse_other_encodings(sys.argv[1:])
-    app()
+    exit_codes.run(app)

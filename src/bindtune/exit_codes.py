@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from bindtune.encoding import refuse_other_encodings
 from bindtune.errors import CheckError, Interrupted, is_panic, library_text
 from bindtune.fault_messages import fault_message, resume_hint
 from bindtune.printable import message_line, printable
@@ -50,6 +51,7 @@ def run(command_line: Callable[[], object]) -> None:
 
 def _run(command_line: Callable[[], object]) -> None:
     try:
+        refuse_other_encodings(sys.argv[1:])
         command_line()
     except Interrupted as stop:
         sys.stderr.write(f"bindtune: stopped by {stop.signal.name}; go on with {message_line(str(stop))}\n")

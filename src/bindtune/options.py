@@ -56,7 +56,11 @@ def with_options(
 
 
 def with_settings(
-    model: type[Settings], *, starter: str | None = None, exclude: Collection[str] = ()
+    model: type[Settings],
+    *,
+    starter: str | None = None,
+    exclude: Collection[str] = (),
+    arguments: Collection[str] = (),
 ) -> Callable[[Callable[..., Any]], Any]:
     """Give a typer command the options of `with_options`, and call it with the settings that they and the file make.
 
@@ -64,6 +68,7 @@ def with_settings(
         model: as in `with_options`.
         starter: kind of `bindtune init` whose file starts the user off, or None.
         exclude: as in `with_options`.
+        arguments: as in `with_options`.
     """
 
     def decorate(command: Callable[..., Any]) -> Any:
@@ -73,7 +78,7 @@ def with_settings(
                 settings = load(model, config=config, options=options)
             return command(settings)
 
-        return with_options(model, exclude=exclude)(run)
+        return with_options(model, exclude=exclude, arguments=arguments)(run)
 
     return decorate
 

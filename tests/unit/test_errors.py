@@ -68,11 +68,11 @@ def test_a_message_is_printable_and_short_and_stays_so(text: str) -> None:
 def test_warnings_and_output_of_the_command_line_are_printable() -> None:
     code = (
         "import logging\n"
-        "from bindtune import cli\n"
-        "cli._root()\n"
+        "from bindtune import terminal\n"
+        "terminal.log_to_terminal()\n"
         "logging.getLogger('bindtune.x').warning('%s: no alignment', 'a\\x1b[2Jb\\n' + 'C' * 9000)\n"
         "logging.getLogger('elsewhere').warning('two\\nlines')\n"
-        "cli._say('a\\x1b[2J\\tb\\nc')\n"
+        "terminal.say('a\\x1b[2J\\tb\\nc')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     first, *others = done.stderr.split("\n")
