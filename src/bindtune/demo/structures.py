@@ -65,9 +65,9 @@ def write_structures(
     for number, (family, proteins) in enumerate(
         draw_families(families=families, members=members + relatives + 1, seed=seed)
     ):
-        for place, protein in enumerate(proteins[:members]):
+        for index, protein in enumerate(proteins[:members]):
             codes = {ion: choices[number % len(choices)] for ion, choices in components.items()}
-            hidden = _HIDDEN if place % 3 == 2 else 0
+            hidden = _HIDDEN if index % 3 == 2 else 0
             write_text(folder / "structures" / f"{protein.name}.pdb", structure(family, protein, codes, hidden=hidden))
         database += [f">{protein.name} generated\n{protein.sequence}\n" for protein in proteins[:-1]]
         unlabelled.append(f">{proteins[-1].name}\n{proteins[-1].sequence}\n")
@@ -90,15 +90,15 @@ def structure(family: Family, member: Member, components: Mapping[str, str], *, 
     atoms = list[str]()
     ions = [ion for ion in components if ion in family.bound]
     held = {ion: [at for at, mark in enumerate(labels(family, member, ion)) if mark == "1"] for ion in ions}
-    binding = {at: (ion, place) for ion, residues in held.items() for place, at in enumerate(residues)}
+    binding = {at: (ion, index) for ion, residues in held.items() for index, at in enumerate(residues)}
     for at, letter in enumerate(sequence):
         if at < hidden:
             continue
         atoms.append(_atom(len(atoms) + 1, "ATOM", "CA", _NAMES[letter], at + 1, (at * _STEP, 0.0, 0.0), "C"))
         if at in binding:
-            ion, place = binding[at]
+            ion, index = binding[at]
             x, y, z = _centre(ions.index(ion))
-            dx, dy, dz = (part * _BOND for part in _DIRECTIONS[place % len(_DIRECTIONS)])
+            dx, dy, dz = (part * _BOND for part in _DIRECTIONS[index % len(_DIRECTIONS)])
             name = _BINDING_ATOMS[letter]
             atoms.append(_atom(len(atoms) + 1, "ATOM", name, _NAMES[letter], at + 1, (x + dx, y + dy, z + dz), name[0]))
     for ion in ions:

@@ -56,8 +56,8 @@ def mean_track(
         >>> list(track.rows())
         [('chr1', 4, 5, 7.0), ('chr1', 5, 6, 1.5)]
     """
-    known = ~np.isnan(value)
-    chrom, position, value = chrom[known], position[known], value[known]
+    is_number = ~np.isnan(value)
+    chrom, position, value = chrom[is_number], position[is_number], value[is_number]
     order = np.lexsort((position, chrom))
     chrom, position, value = chrom[order], position[order], value[order]
     new = np.ones(len(value), bool)

@@ -1,8 +1,8 @@
 """Motifs in the stretches of sequences that have the highest values.
 
 Stretches are chosen by a sum that shuffled values rarely reach. A motif begins at the word that carries the most value,
-and is then aligned anew until its members stay. Each stretch has one place of the motif or none, as in the model ZOOPS
-of MEME (Bailey and Elkan 1995), but the most probable place alone counts.
+and is then aligned anew until its members stay. Each stretch has one occurrence of the motif or none, as in the model
+ZOOPS of MEME (Bailey and Elkan 1995), but only the most probable one counts.
 """
 
 from collections import defaultdict
@@ -27,7 +27,7 @@ _CHANCE = 0.05
 
 
 class Site(NamedTuple):
-    """A place of a motif.
+    """An occurrence of a motif.
 
     Args:
         row: the sequence.
@@ -45,8 +45,8 @@ class Motif:
     """A motif of W letters.
 
     Args:
-        counts: (W, 4) how often each letter stands at each place, by A, C, G and T.
-        sites: where.
+        counts: (W, 4) number of each letter at each position, by A, C, G and T.
+        sites: its occurrences.
     """
 
     counts: Ints
@@ -59,19 +59,19 @@ class Motif:
 
     @property
     def bits(self) -> Floats:
-        """(W,) information of each place: 2 bits for one letter, 0 for all alike."""
+        """(W,) information of each position: 2 bits for one letter, 0 for equal shares."""
         shares = self.probabilities
         return np.asarray(2 + np.sum(shares * np.log2(np.maximum(shares, 1e-12)), axis=1))
 
     @property
     def consensus(self) -> str:
-        """The letter that stands at each place in more than half of the sites; N where there is none."""
+        """The letter of more than half of the sites at each position, or N."""
         best = zip(self.probabilities.argmax(axis=1).tolist(), self.probabilities.max(axis=1).tolist(), strict=True)
         return "".join(LETTERS[letter] if share > 0.5 else "N" for letter, share in best)
 
     @property
     def value(self) -> float:
-        """Sum of the values of its places."""
+        """Sum of the values of its sites."""
         return sum(site.value for site in self.sites)
 
 
@@ -95,14 +95,14 @@ def highest_stretches(values: Sequence[Floats], *, length: int, seed: int) -> li
     if not highest:
         return []
     cutoff = max(float(np.quantile(highest, 1 - _CHANCE)), 1e-12)
-    found = []
+    sites = []
     for row, own in enumerate(clean):
         sums = _sums(own, length)
         while len(sums) and sums.max() > cutoff:
             start = int(sums.argmax())
-            found.append(Site(row, start, float(sums[start])))
+            sites.append(Site(row, start, float(sums[start])))
             sums[max(0, start - length + 1) : start + length] = -np.inf
-    return found
+    return sites
 
 
 def _sums(values: Floats, length: int) -> Floats:
@@ -135,28 +135,28 @@ def find_motifs(
     codes = [letter_codes(sequence).astype(np.int64) for sequence in sequences]
     clean = [np.nan_to_num(own) for own in values]
     shares = background(codes)
-    places = _neighbourhoods(highest_stretches(clean, length=length, seed=seed), codes, length)
+    ranges = _neighbourhoods(highest_stretches(clean, length=length, seed=seed), codes, length)
     motifs = []
     for _ in range(count):
-        members = _refined(_seeded(places, codes, clean, length), places, codes, shares, length)
+        members = _refined(_seeded(ranges, codes, clean, length), ranges, codes, shares, length)
         if len(members) < _FEWEST:
             break
         motifs.append(_motif(members, codes, clean, length))
-        taken = {place for place, _ in members}
-        places = [place for place in places if place not in taken]
+        taken = {span for span, _ in members}
+        ranges = [span for span in ranges if span not in taken]
     return sorted(motifs, key=lambda motif: -motif.value)
 
 
-class _Place(NamedTuple):
-    """Where a motif may begin: [first, last] in a sequence."""
+class _Range(NamedTuple):
+    """The starts that a motif may have in a sequence: [first, last]."""
 
     row: int
     first: int
     last: int
 
 
-_Members = list[tuple[_Place, int]]
-"""Places and where the motif begins there."""
+_Members = list[tuple[_Range, int]]
+"""Ranges, and the start of the motif in each."""
 
 
 def background(codes: Sequence[NDArray[np.integer]]) -> Floats:
@@ -169,25 +169,25 @@ def background(codes: Sequence[NDArray[np.integer]]) -> Floats:
     return np.asarray(counts / counts.sum())
 
 
-def _neighbourhoods(stretches: Sequence[Site], codes: Sequence[Ints], length: int) -> list[_Place]:
+def _neighbourhoods(stretches: Sequence[Site], codes: Sequence[Ints], length: int) -> list[_Range]:
     """A motif may lie half its length beside the highest stretch."""
     half = length // 2
     return [
-        _Place(site.row, max(0, site.start - half), min(len(codes[site.row]) - length, site.start + half))
+        _Range(site.row, max(0, site.start - half), min(len(codes[site.row]) - length, site.start + half))
         for site in stretches
     ]
 
 
-def _seeded(places: Sequence[_Place], codes: Sequence[Ints], values: Sequence[Floats], length: int) -> _Members:
-    """Places that hold the word with the most value; the word stands in the middle of the motif."""
+def _seeded(ranges: Sequence[_Range], codes: Sequence[Ints], values: Sequence[Floats], length: int) -> _Members:
+    """Ranges that hold the word with the most value; the word is the middle of the motif."""
     word = min(_WORD, length)
     before = (length - word) // 2
     totals: defaultdict[bytes, float] = defaultdict(float)
     best: list[dict[bytes, tuple[float, int]]] = []
-    for place in places:
+    for span in ranges:
         own: dict[bytes, tuple[float, int]] = {}
-        for start in range(place.first, place.last + 1):
-            letters, value = codes[place.row][start + before :][:word], values[place.row][start + before :][:word].sum()
+        for start in range(span.first, span.last + 1):
+            letters, value = codes[span.row][start + before :][:word], values[span.row][start + before :][:word].sum()
             key = letters.astype(np.int8).tobytes()
             if letters.max() < 4 and value > own.get(key, (0.0, 0))[0]:
                 own[key] = float(value), start
@@ -197,11 +197,11 @@ def _seeded(places: Sequence[_Place], codes: Sequence[Ints], values: Sequence[Fl
     if not totals:
         return []
     key = max(totals, key=lambda each: (totals[each], each))
-    return [(place, own[key][1]) for place, own in zip(places, best, strict=True) if key in own]
+    return [(span, own[key][1]) for span, own in zip(ranges, best, strict=True) if key in own]
 
 
 def _refined(
-    members: _Members, places: Sequence[_Place], codes: Sequence[Ints], shares: Floats, length: int
+    members: _Members, ranges: Sequence[_Range], codes: Sequence[Ints], shares: Floats, length: int
 ) -> _Members:
     """Align until the members stay."""
     for _ in range(_ROUNDS):
@@ -209,11 +209,9 @@ def _refined(
             break
         members = _centred(members, codes, length)
         weights = _log_odds(members, codes, shares, length)
-        aligned = [(place, *_best(weights, codes[place.row], place)) for place in places]
-        # The motif is more probable than none where its odds outweigh the number of places that were tried.
-        new = [
-            (place, start) for place, start, score in aligned if score > np.log(max(place.last - place.first + 1, 1))
-        ]
+        aligned = [(span, *_best(weights, codes[span.row], span)) for span in ranges]
+        # The motif is more probable than none where its odds outweigh the number of starts that were tried.
+        new = [(span, start) for span, start, score in aligned if score > np.log(max(span.last - span.first + 1, 1))]
         if new == members:
             break
         members = new
@@ -223,8 +221,8 @@ def _refined(
 def _letters_at(members: _Members, codes: Sequence[Ints], length: int, shift: int = 0) -> NDArray[np.int64]:
     """(M, W) letters of the members, 4 beyond an end."""
     rows = []
-    for place, start in members:
-        own, first = codes[place.row], start + shift
+    for span, start in members:
+        own, first = codes[span.row], start + shift
         padded = np.full(length, 4, np.int64)
         low, high = max(first, 0), min(first + length, len(own))
         if high > low:
@@ -245,12 +243,12 @@ def _log_odds(members: _Members, codes: Sequence[Ints], shares: Floats, length: 
     return np.hstack([odds, np.zeros((length, 1))])
 
 
-def _best(weights: Floats, codes: Ints, place: _Place) -> tuple[int, float]:
+def _best(weights: Floats, codes: Ints, span: _Range) -> tuple[int, float]:
     """Where the motif fits best, and its log odds there."""
     length = len(weights)
-    windows = np.lib.stride_tricks.sliding_window_view(codes[place.first : place.last + length], length)
+    windows = np.lib.stride_tricks.sliding_window_view(codes[span.first : span.last + length], length)
     scores = weights[np.arange(length), windows].sum(axis=1)
-    return place.first + int(scores.argmax()), float(scores.max())
+    return span.first + int(scores.argmax()), float(scores.max())
 
 
 def _centred(members: _Members, codes: Sequence[Ints], length: int) -> _Members:
@@ -258,12 +256,12 @@ def _centred(members: _Members, codes: Sequence[Ints], length: int) -> _Members:
     half = length // 2
     wide = Motif(_counts(_letters_at(members, codes, length + 2 * half, shift=-half)), ())
     shift = int(_sums(wide.bits, length).argmax()) - half
-    moved = [(place, min(max(start + shift, 0), len(codes[place.row]) - length)) for place, start in members]
+    moved = [(span, min(max(start + shift, 0), len(codes[span.row]) - length)) for span, start in members]
     return moved if shift else members
 
 
 def _motif(members: _Members, codes: Sequence[Ints], values: Sequence[Floats], length: int) -> Motif:
     sites = tuple(
-        Site(place.row, start, float(values[place.row][start : start + length].sum())) for place, start in members
+        Site(span.row, start, float(values[span.row][start : start + length].sum())) for span, start in members
     )
     return Motif(_counts(_letters_at(members, codes, length)), sites)
