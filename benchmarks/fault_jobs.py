@@ -24,7 +24,7 @@ LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 # When it was run, how long that took, and what is said while it runs: all else must be equal.
 _LEFT_OUT = (
     ".lock", "provenance.json", "training.log", "logs/*", "training_args.bin", "train_results.json",
-    "all_results.json", "*/.lock",
+    "all_results.json", "*/.lock", "report.html",
 )  # fmt: skip
 _TIMES = re.compile(r"_runtime$|_per_second$")
 

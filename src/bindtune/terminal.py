@@ -3,6 +3,7 @@
 import logging
 import os
 import shlex
+import sys
 
 import typer
 
@@ -11,6 +12,10 @@ from bindtune.printable import PrintableFormatter, printable
 
 def log_to_terminal() -> None:
     """Show log messages of bindtune, and warnings of libraries, on standard error."""
+    if not sys.stderr.isatty():
+        # A log file gets lines. Libraries read these names when they are imported, which commands do later.
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)

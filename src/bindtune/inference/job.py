@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
-from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import EnsembleConfig, InferenceConfig
 from bindtune.data.protein.alignments import AlignmentCounts, Alignments
@@ -101,8 +100,6 @@ def claimed(folder: Path, processes: Processes, *, shared: bool = False) -> Iter
     if others and MANIFEST not in others:
         raise ConfigError(f"{folder} is not empty and holds no predictions to go on with: choose another --out")
     processes.wait()
-    if not sys.stderr.isatty():
-        disable_progress_bar()  # type: ignore[no-untyped-call]
     with only_writer(folder, shared=shared) if processes.is_first else nullcontext(), writing(folder):
         if processes.is_first:
             for swept in (folder, folder / PARTS, folder / PLOTS):

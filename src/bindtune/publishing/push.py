@@ -4,7 +4,6 @@ A commit is there whole or not at all. What was uploaded before an interruption 
 """
 
 import hashlib
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import disable_progress_bars, validate_repo_id  # type: ignore[attr-defined]
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from bindtune import __version__
 from bindtune.errors import ConfigError, library_text
@@ -63,8 +62,6 @@ def push(
         raise ConfigError("the hub is switched off: unset HF_HUB_OFFLINE")
     if get_token() is None:
         raise ConfigError("no token of the hub: log in with `hf auth login`, or set HF_TOKEN to one that may write")
-    if not sys.stderr.isatty():
-        disable_progress_bars()
     with _hub_errors(repo):
         _upload(HfApi(library_name="bindtune", library_version=__version__), bundle, repo, private=private,
                 revision=revision, message=commit_message or f"Upload {bundle.kind}", overwrite=overwrite,

@@ -4,14 +4,12 @@ A released model is compared with hashes and with outputs of the official code; 
 """
 
 import math
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers.utils.logging import disable_progress_bar
 
 from bindtune.checks import Check, run_checks
 from bindtune.errors import ConfigError
@@ -52,8 +50,6 @@ def verify(
         ConfigError: no release is called `release`, or `base_model` is given for a model that is no run.
         CheckpointError: the model cannot be loaded.
     """
-    if not sys.stderr.isatty():
-        disable_progress_bar()  # type: ignore[no-untyped-call]
     table = packaged_releases() if releases is None else tuple(releases)
     expected = _named(release, table) if release else next((each for each in table if each.is_called(name)), None)
     if is_run(Path(name)):

@@ -1,10 +1,7 @@
 """Give a trained model back as a folder of its own: DNABERT-2 in the hub's layout, an encoder with adapters merged."""
 
-import sys
 from pathlib import Path
 from typing import Any
-
-from transformers.utils.logging import disable_progress_bar
 
 from bindtune.data.dna.tokens import load_tokenizer
 from bindtune.errors import CheckpointError, ConfigError
@@ -39,8 +36,6 @@ def export_run(model: Path, out: Path, *, base_model: str | None = None) -> None
         ConfigError: `out` holds something or is written by another process, or `model` is a binding run and no fold.
         CheckpointError: `model` holds no DNABERT-2 and no fold, or the encoder is not the one that was adapted.
     """
-    if not sys.stderr.isatty():
-        disable_progress_bar()  # type: ignore[no-untyped-call]
     if not model.is_dir():
         raise CheckpointError(f"{model} is not a folder")
     out = output_folder(out)

@@ -1,6 +1,5 @@
 """Build the model of a fold from its settings, and check its adapters."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -8,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import nn
-from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig
 from bindtune.data.keyed_random import digest
@@ -133,8 +131,6 @@ def check_adapters(config: BindingConfig) -> str:
     """
     if config.lora is None:
         raise ConfigError("lora is null: every weight is trained, and there are no adapters to check")
-    if not sys.stderr.isatty():
-        disable_progress_bar()  # type: ignore[no-untyped-call]
     model, preparer = build_model(config)
     batch: Any = preparer.get_batch_kwargs([_PROTEIN])
     result = check_lora(model._original_model, {name: batch[name] for name in IDS})

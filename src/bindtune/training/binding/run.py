@@ -3,7 +3,6 @@
 import logging
 import os
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -12,7 +11,6 @@ from typing import Any, TextIO
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import BindingConfig
 from bindtune.errors import ConfigError
@@ -56,8 +54,6 @@ def cross_validate(config: BindingConfig, *, fold: int | None = None, resume: Pa
         Interrupted: SIGTERM or SIGHUP came; the state is saved.
     """
     run = resume or config.training.output_dir
-    if not sys.stderr.isatty():
-        disable_progress_bar()  # type: ignore[no-untyped-call]
     with naming_lost_processes(shlex.join(["bindtune", "train", "--resume", str(run)])), writing(run):
         return _cross_validate(config, run, make_accelerator(config), fold=fold, resumed=resume is not None)
 

@@ -2,12 +2,11 @@
 
 import json
 import logging
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, disable_progress_bars
+from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.integrations import TensorBoardCallback  # type: ignore[attr-defined]
 from transformers.utils.logging import disable_progress_bar
@@ -52,8 +51,6 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
         Interrupted: SIGTERM or SIGHUP came; a checkpoint holds the state.
     """
     disable_progress_bar()  # type: ignore[no-untyped-call]
-    if not sys.stderr.isatty():
-        disable_progress_bars()
     check_rates(config)
     sharding.check_launcher(precision=config.precision)
     sharding.check_gpus()
