@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import random
 import re
 import shutil
@@ -166,6 +167,9 @@ def test_tables_parents_and_strands(score: Callable[..., int]) -> None:
         ("--vcf v.vcf --genome g.fa --msa a.a3m", "tiny reads DNA: leave out --msa"),
         ("--vcf v.vcf --genome g.fa --width 10", "width: .* greater than or equal to 64"),
         ("--vcf none.vcf --genome g.fa", "none.vcf: cannot be read"),
+        ("--vcf - --genome g.fa", "-: is a pipe, and variants are read several times"),
+        ("--table pipe --genome g.fa", "pipe: is a pipe, and variants are read several times"),
+        ("--vcf folder --genome g.fa", "folder: is a folder, expected a file"),
         ("--vcf g.fa --genome g.fa", "g.fa:1: not VCF: expected ##fileformat=VCF, found '>chr1"),
         ("--vcf ref.vcf --genome g.fa", r"ref\.vcf:3: REF is '[ACGT]', and g\.fa has '[ACGT]' at chr1:300; .*--mism"),
         ("--vcf far.vcf --genome g.fa", r"far\.vcf:3: REF is 'A', and g\.fa has none, ending at 600, at chr1:900"),
@@ -195,6 +199,8 @@ def test_what_is_wrong_is_said_in_one_line(
         "protein.txt": "K1A\n",
     }.items():
         Path(name).write_text(text)
+    os.mkfifo("pipe")
+    Path("folder").mkdir()
     more = () if "--out" in words else ("--out", "s.tsv")
     assert score(*words.split(), *more) == 2
     (said,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("bindtune:")]

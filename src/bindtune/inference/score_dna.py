@@ -20,6 +20,7 @@ from bindtune.inference.ranks import choose_device
 from bindtune.inference.variant_files import JoinedCounts, ScoredAllele, join_parts, unscored_path, write_part
 from bindtune.inference.variant_scores import UNKNOWN_NEARBY, Reading, VariantScore, VariantScorer, readings
 from bindtune.inference.variant_source import Allele, Survey, VariantSource, open_source
+from bindtune.io.text import STANDARD_INPUT
 from bindtune.io.vcf import check_info_name
 from bindtune.models.base_files import base_files
 from bindtune.models.loading import load_masked_lm
@@ -53,6 +54,7 @@ def score_dna(settings: ScoreConfig, *, notify: Callable[[str], None] = lambda t
         ConfigError: the folder of parts holds scores of something else.
     """
     out = output_file(settings.out)
+    _check_rereadable(settings.variant_file)
     for path in (out, output_file(unscored_path(out))):
         sweep(path.parent, path.name)
     if settings.vcf is not None and settings.writes_vcf:
@@ -74,6 +76,16 @@ def score_dna(settings: ScoreConfig, *, notify: Callable[[str], None] = lambda t
         with suppress(OSError):  # another process has just begun in it
             parts.rmdir()
     return _summary(settings, survey, counts, unscored_path(out))
+
+
+def _check_rereadable(path: Path) -> None:
+    """Refuse a pipe: variants are read several times, to check them, to score them and to write them.
+
+    Raises:
+        InputError: the file is standard input or another pipe.
+    """
+    if path == STANDARD_INPUT or (path.exists() and not path.is_file() and not path.is_dir()):
+        raise InputError(path, None, "is a pipe, and variants are read several times: write them to a file first")
 
 
 def _parts_folder(out: Path) -> Path:
