@@ -1,6 +1,18 @@
 """All cases."""
 
-from corpus import dna_variants, explanations, intervals, models, proteins, runs, settings, sites, windows, wrong
+from corpus import (
+    dna_variants,
+    explanations,
+    intervals,
+    models,
+    probes,
+    proteins,
+    runs,
+    settings,
+    sites,
+    windows,
+    wrong,
+)
 
-_PARTS = (intervals, dna_variants, windows, proteins, sites, settings, models, runs, explanations, wrong)
+_PARTS = (intervals, dna_variants, windows, proteins, sites, settings, models, runs, probes, explanations, wrong)
 CASES = [case for part in _PARTS for case in part.CASES]

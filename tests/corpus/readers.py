@@ -14,6 +14,11 @@ from typing import Any
 
 GENOME = b">chr1\nACGTACGTAC\nACGTACGTAC\nACGTA\n>chr2 more\nGGGGCCCC\n"
 PARENT = "MKTAYIAKQR"
+METRICS = (
+    b"dataset,arm,model,figure,value,low,high,n,positives,base_rate,against\n"
+    b"d,given,4-mer,auroc,0.75,0.5,0.875,40,20,0.5,\nd,given,cnn,auroc,0.5,0.25,0.625,40,20,0.5,\n"
+    b"d,given,cnn,auroc_difference,-0.25,nan,nan,40,20,0.5,4-mer\n"
+)
 WEIGHT_PARTS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
 
@@ -362,6 +367,52 @@ def _sequences_to_explain(path: Path) -> Any:
     return [(each.name, each.sequence, None if each.place is None else tuple(each.place)) for each in sequences]
 
 
+def _bound_windows(path: Path) -> Any:
+    from bindtune.probing.positives import read_given
+
+    windows = read_given(path, path.with_name("negatives.fa"), max_n_fraction=0.5)
+    sites = windows.sites
+    spans = (
+        None
+        if sites is None
+        else list(zip(sites.start.tolist(), sites.end.tolist(), sites.strand.tolist(), strict=True))
+    )
+    return windows.names, windows.sequences, windows.bound.tolist(), spans, dict(windows.tally.dropped)
+
+
+def _windows_of_peaks(path: Path) -> Any:
+    from bindtune.config import ProbeConfig, build
+    from bindtune.probing.positives import positives_of
+    from bindtune.probing.sources import open_letters
+
+    settings = {"peaks": f"p={path}", "genome": path.with_name("genome.fa"), "out": "o", "width": 10}
+    config = build(ProbeConfig, settings)
+    with open_letters(config, notify=lambda text: None) as letters:
+        positives = positives_of("p", [path], config=config, letters=letters)
+    return positives.sites.start.tolist(), positives.sequences, dict(+positives.tally.dropped)
+
+
+def _figures_of_a_probe(path: Path) -> Any:
+    from bindtune.reports.report_probe import build
+
+    return [section.title for section in build(path.parent, {}).sections]
+
+
+def _scores_of_a_probe(path: Path) -> Any:
+    from bindtune.probing.folder import read_scores
+
+    scores = read_scores(path, count=2)
+    return None if scores is None else scores.tolist()
+
+
+def _fold_in_training(path: Path) -> Any:
+    from bindtune.probing.fold_progress import FoldProgress
+
+    progress = FoldProgress(path.parent, "net")
+    done, epoch = progress.finished(0, count=2), progress.epoch(0)
+    return None if done is None else done[0].tolist(), None if epoch is None else epoch.done
+
+
 _ALL = (
     Reader("peaks", "p.bed", _peaks),
     Reader("peaks of eCLIP", "p.bed", _peaks_of_eclip),
@@ -402,6 +453,12 @@ _ALL = (
     Reader("sequences to explain", "s.fa", _sequences_to_explain, loads_torch=True),
     Reader("regions to explain", "r.bed", _sequences_to_explain, {"genome.fa": GENOME}, loads_torch=True),
     Reader("trained heads", "trained.safetensors", _trained_heads, loads_torch=True),
+    Reader("bound windows", "p.fa", _bound_windows, {"negatives.fa": b">n\nACGTACGT\n"}),
+    Reader("peaks of a probe", "p.narrowPeak", _windows_of_peaks, {"genome.fa": GENOME}),
+    Reader("figures of a probe", "metrics.csv", _figures_of_a_probe, {"summary.yaml": b"{arms: {}, models: {}}\n"}),
+    Reader("summary of a probe", "summary.yaml", _figures_of_a_probe, {"metrics.csv": METRICS}),
+    Reader("scores of a probe", "s.npy", _scores_of_a_probe, loads_torch=True),
+    Reader("fold in training", "net-fold-0.safetensors", _fold_in_training, loads_torch=True),
     Reader("heads", "best_e1_binding_model_heads.pt", _heads, loads_torch=True),
     Reader("adapters", "adapter_model.safetensors", _adapters, loads_torch=True),
     Reader("adapter_config.json", "adapter_config.json", _adapter_config, loads_torch=True),

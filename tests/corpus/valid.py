@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from corpus.readers import GENOME, RUN, WEIGHT_PARTS
+from corpus.readers import GENOME, METRICS, RUN, WEIGHT_PARTS
 from corpus.site_tables import BIOLIP, UNIPROT_JSON, UNIPROT_TABLE, UNIPROT_TEXT
 from corpus.structures import binary_cif, cif, pdb
 
@@ -145,6 +145,34 @@ YAML = {
     "settings of score": b"model: m\nparent: p.fa\nvariants: v.txt\nout: s.tsv\nnum_contexts: 3\n",
 }
 
+BOUND = b">chr1:2-10(+) a\nACGTACGT\n>chr2:0-4(-)\nacgu\n"
+SUMMITS = b"chr1\t4\t16\tp\t1000\t+\t4.5\t3.1\t-1\t4\nchr1\t10\t20\tq\t0\t+\t1.5\t2\t0.5\t-1\n"
+PROBE_SUMMARY = (
+    b"windows:\n  folds: {folds: 5, grouped_by: chromosome}\n"
+    b"  arms: {d: {given: {positives: 20, negatives: 20, left_out: {}}}}\n"
+    b"leaks: {shared_32mers: 0}\nmodels: {4-mer: counts}\narms: {}\n"
+    b"conclusions: {d: {given: [cnn is behind 4-mer by 0.250 AUROC.]}}\n"
+)
+
+
+def array_file(values: Any) -> bytes:
+    """A file of numpy."""
+    import numpy as np
+
+    stream = io.BytesIO()
+    np.save(stream, np.asarray(values))
+    return stream.getvalue()
+
+
+def fold_in_training(facts: Any = None, scores: tuple[float, ...] = (0.5, -1.0)) -> bytes:
+    """A fold of a probe that is done, or one in training where the facts say so."""
+    import torch
+    from safetensors.torch import save
+
+    tensors = {"scores/all": torch.tensor(scores, dtype=torch.float64), "learned/w": torch.ones(2)}
+    return save(tensors, {"bindtune": json.dumps({"stage": "done"} if facts is None else facts)})
+
+
 EXPLAINED = b">a one\nACGT\n>chr1:3-7(-)\nacguN\n>chr2:0-4(+)\nGGGG\n"
 
 OUT_OF_FOLD = [
@@ -240,6 +268,10 @@ def seeds(format: str) -> tuple[bytes, ...]:
         "protein FASTA": (PROTEINS,),
         "sequences to explain": (EXPLAINED,),
         "regions to explain": (b"chr1\t0\t20\tx\t0\t+\nchr2\t1\t7\n",),
+        "bound windows": (BOUND, REGION_FASTA),
+        "peaks of a probe": (SUMMITS,),
+        "figures of a probe": (METRICS,),
+        "summary of a probe": (PROBE_SUMMARY,),
         "label FASTA": (LABELS,),
         "A3M": (ALIGNMENT,),
         "cluster table": (CLUSTERS, b"a a\na b\nc c\n", b"cluster,protein\n1,a\n1,b\n2,c\n"),
@@ -270,6 +302,8 @@ def seeds(format: str) -> tuple[bytes, ...]:
         "heads": heads,
         "adapters": adapters,
         "trained heads": trained_heads,
+        "scores of a probe": lambda: array_file([0.5, -1.0]),
+        "fold in training": fold_in_training,
         "tokenizer": tokenizer,
         "predictions": predictions,
         "out-of-fold table": lambda: parquet(OUT_OF_FOLD),

@@ -15,6 +15,7 @@ from bindtune.data.dna.tokens import encode, spelled_for
 from bindtune.errors import BindtuneError, ConfigError
 from bindtune.io.genome import reverse_complement
 from bindtune.models.loading import usable_positions
+from bindtune.probing.array_files import read_array
 from bindtune.probing.encoders import Encoder, layers_of
 from bindtune.runs.writing import atomic_stream
 
@@ -83,12 +84,16 @@ class Embeddings:
 
         Args:
             places: (R,) which.
+
+        Raises:
+            InputError: a file of vectors is damaged.
         """
         shards = places // SHARD
         parts: Floats | None = None
         for number in np.unique(shards).tolist():
             here = np.flatnonzero(shards == number)
-            kept = np.load(self._shard(number)[1], mmap_mode="r", allow_pickle=False)
+            some, path = self._shard(number)
+            kept = read_array(path, shape=(len(some), None if parts is None else parts.shape[1]))
             if parts is None:
                 parts = np.empty((len(places), kept.shape[1]), np.float32)
             parts[here] = kept[places[here] - number * SHARD]

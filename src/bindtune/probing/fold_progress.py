@@ -130,6 +130,8 @@ class FoldProgress:
                     parts.setdefault(part, {})[name] = file.get_tensor(key)
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise self._damaged(fold, library_text(error)) from error
+        if not all(bool(value.isfinite().all()) for state in parts.values() for value in state.values()):
+            raise self._damaged(fold, "it holds values that are not finite")
         return facts, parts
 
     def _damaged(self, fold: int, problem: str) -> InputError:

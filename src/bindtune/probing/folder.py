@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bindtune.config import Settings
 from bindtune.errors import ConfigError, InputError
+from bindtune.probing.array_files import read_array
 from bindtune.runs.cells import name_cell
 from bindtune.runs.names import (
     CONFIG,
@@ -134,13 +135,10 @@ def read_scores(path: Path, *, count: int) -> NDArray[np.float64] | None:
     """
     if not path.is_file():
         return None
-    try:
-        scores = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(path, None, f"is damaged ({error}): delete it, and run the same command") from error
-    if scores.shape != (count,) or not np.isfinite(scores).all():
-        raise InputError(path, None, f"does not hold {count} scores: delete it, and run the same command")
-    return np.asarray(scores, np.float64)
+    scores = read_array(path, shape=(count,))
+    if not np.isfinite(scores).all():
+        raise InputError(path, None, "holds scores that are not finite: delete it, and run the same command")
+    return np.array(scores, np.float64)
 
 
 def metrics_text(rows: Sequence[Mapping[str, Any]]) -> str:

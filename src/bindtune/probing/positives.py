@@ -14,7 +14,7 @@ from bindtune.data.dna.composition import odd_share
 from bindtune.data.dna.negatives import Sites, windows_about
 from bindtune.data.dna.peak_files import PeakFile, RowTally, read_peak_file
 from bindtune.data.dna.peaks import PeakIndex, Peaks, merge
-from bindtune.errors import ConfigError, InputError
+from bindtune.errors import InputError
 from bindtune.io.genome import purify
 from bindtune.io.proteins import read_proteins
 from bindtune.io.region_fasta import header_region
@@ -51,8 +51,7 @@ def positives_of(name: str, files: Sequence[Path], *, config: ProbeConfig, lette
         letters: where sequences come from.
 
     Raises:
-        InputError: a file is not what it should be.
-        ConfigError: no peak is left.
+        InputError: a file is not what it should be, or no peak is left.
     """
     tally = RowTally()
     tables = [
@@ -74,7 +73,8 @@ def positives_of(name: str, files: Sequence[Path], *, config: ProbeConfig, lette
     )
     if not keep.any():
         reasons = ", ".join(f"{count} {reason}" for reason, count in tally.dropped.items() if count)
-        raise ConfigError(f"{name}: none of {sum(tally.read.values())} peaks gives a window ({reasons})")
+        problem = f"none of {sum(tally.read.values())} peaks of {name} gives a window ({reasons})"
+        raise InputError(files[0], None, problem)
     return Positives(sites.take(keep), sequences, PeakIndex(everything), tally)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bindtune.errors import BindtuneError
+from bindtune.probing.array_files import read_array
 from bindtune.probing.embeddings import content_hash, depth_of, equal_lengths, hidden_states, tokenise
 from bindtune.probing.encoders import Encoder
 from bindtune.runs.writing import atomic_path
@@ -42,6 +43,7 @@ def keep_states(
 
     Raises:
         BindtuneError: an output is not finite in 16 bits.
+        InputError: the file is damaged.
     """
     path = folder / f"tokens-{content_hash(_VERSION, encoder.identity, layer, *sequences)}.npy"
     if not path.is_file():
@@ -58,8 +60,7 @@ def keep_states(
                 states[rows, : found.shape[1]] = found.cpu().numpy()
                 done(len(rows))
             states.flush()
-    kept: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return kept
+    return read_array(path, shape=(len(sequences), None, int(encoder.model.config.hidden_size)))
 
 
 @torch.inference_mode()
