@@ -56,7 +56,7 @@ def progress(task: str, total: int, *, unit: str, log: logging.Logger) -> Iterat
             done += count
             bar.update(count)
             now = time.monotonic()
-            if not terminal and now - said >= _MINUTE:
+            if not terminal and done and now - said >= _MINUTE:
                 said = now
                 left = (now - started) / done * (total - done)
                 log.info("%s: %s of %s %s, %s left", task, f"{done:,}", f"{total:,}", unit, duration(left))

@@ -1,14 +1,15 @@
 """What is compared in a probe: baselines that are always there, and the user's models. One record each."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from bindtune.config import ProbeConfig
 from bindtune.data.dna.composition import composition, letter_codes, word_counts
@@ -20,7 +21,9 @@ from bindtune.probing.fold_progress import FoldProgress
 from bindtune.probing.heads import Heads
 from bindtune.probing.token_states import batches_of, keep_states
 from bindtune.probing.tuning import TunedClassifier, token_batches
+from bindtune.progress import progress
 
+log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 WORD = 4
@@ -147,7 +150,7 @@ def _cnn(unfinished: Path, device: torch.device) -> Score:
         batch, key = networks.one_hot(arm.sequences, letter_codes, device), digest(seed, "cnn", arm.name)
         scores, states = networks.out_of_fold(
             lambda: networks.WindowCNN(4), batch, arm.labels, arm.folds, recipe=networks.ONE_HOT, key=key,
-            device=device, progress=_fold_progress(unfinished, key), name="cnn",
+            device=device, store=_fold_progress(unfinished, key), name="cnn",
         )  # fmt: skip
         facts = {"features": "letters", "key": key, "length": max(map(len, arm.sequences))}
         return Trained(scores, Heads(states, facts))
@@ -157,10 +160,6 @@ def _cnn(unfinished: Path, device: torch.device) -> Score:
 
 def _fold_progress(unfinished: Path, key: int) -> FoldProgress:
     return FoldProgress(unfinished, f"{key:016x}")
-
-
-def _advance(progress: "tqdm[NoReturn]", count: int) -> None:
-    progress.update(count)
 
 
 class _Encoders:
@@ -216,7 +215,7 @@ class _Encoders:
                 config.models[name], rank=config.lora_rank, random_weights=weights is not None
             ),
             token_batches(encoder, arm.sequences, self._device), arm.labels, arm.folds,
-            recipe=recipe, key=key, device=self._device, progress=_fold_progress(self._unfinished, key),
+            recipe=recipe, key=key, device=self._device, store=_fold_progress(self._unfinished, key),
             name=encoder.name,
         )  # fmt: skip
         facts = {"features": "tokens", "encoder": name, "weights": weights, "identity": encoder.identity, "key": key}
@@ -226,16 +225,16 @@ class _Encoders:
         encoder = self._load(name, weights)
         states = self._ready.get((name, weights))
         if not isinstance(states, np.ndarray):
-            with self._progress(encoder.name) as progress:
+            with self._progress(encoder.name) as advance:
                 states = keep_states(
                     self._cache, encoder, self._sequences, layer=self._config.layer,
-                    batch_tokens=self._config.batch_tokens, done=lambda count: _advance(progress, count),
+                    batch_tokens=self._config.batch_tokens, done=advance,
                 )  # fmt: skip
             self._ready = {(name, weights): states}
         scores, learned = networks.out_of_fold(
             lambda: networks.WindowCNN(states.shape[2]), batches_of(states, arm.places, self._device), arm.labels,
             arm.folds, recipe=networks.ONE_HOT, key=key, device=self._device,
-            progress=_fold_progress(self._unfinished, key), name=encoder.name,
+            store=_fold_progress(self._unfinished, key), name=encoder.name,
         )  # fmt: skip
         facts = {"features": "states", "encoder": name, "weights": weights, "identity": encoder.identity, "key": key}
         return Trained(scores, Heads(learned, facts | {"tokens": states.shape[1]}))
@@ -246,9 +245,9 @@ class _Encoders:
             self._cache, encoder=lambda: encoder, identity=encoder.identity, sequences=self._sequences,
             layer=config.layer, pooling=config.pooling, batch_tokens=config.batch_tokens,
         )  # fmt: skip
-        with self._progress(encoder.name) as progress:
-            vectors.compute(done=lambda count: _advance(progress, count))
+        with self._progress(encoder.name) as advance:
+            vectors.compute(done=advance)
         return vectors
 
-    def _progress(self, name: str) -> "tqdm[NoReturn]":
-        return tqdm(total=len(self._sequences), desc=name, unit=" windows", disable=None, leave=False)
+    def _progress(self, name: str) -> AbstractContextManager[Callable[[int], None]]:
+        return progress(name, len(self._sequences), unit="windows", log=log)

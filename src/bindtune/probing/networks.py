@@ -1,5 +1,6 @@
 """Training a small network on windows, fold by fold, with early stopping inside the training folds."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,12 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from bindtune.data.keyed_random import digest
 from bindtune.errors import CheckpointError
 from bindtune.probing.fold_progress import Epoch, FoldProgress
+from bindtune.progress import progress
 
+log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -50,7 +52,7 @@ def out_of_fold(
     recipe: Recipe,
     key: int,
     device: torch.device,
-    progress: FoldProgress | None = None,
+    store: FoldProgress | None = None,
     name: str = "network",
 ) -> tuple[Floats, dict[int, dict[str, Tensor]]]:
     """Score every window with a network that was trained on the other folds.
@@ -65,8 +67,8 @@ def out_of_fold(
         recipe: how it is trained.
         key: first weights, order and dropout follow from it.
         device: where it is trained.
-        progress: where folds are kept, so that a killed command goes on; None to keep nothing.
-        name: what the progress bar calls the network.
+        store: where folds are kept, so that a killed command goes on; None to keep nothing.
+        name: of the network, for its progress.
 
     Returns:
         (N,) log odds, and what the network of each fold learned.
@@ -75,7 +77,7 @@ def out_of_fold(
     numbers = np.unique(folds).tolist()
     for place, fold in enumerate(numbers):
         own = np.flatnonzero(folds == fold)
-        done = None if progress is None else progress.finished(fold, count=len(own))
+        done = None if store is None else store.finished(fold, count=len(own))
         if done is None:
             inner = numbers[(place + 1) % len(numbers)]
             alone = inner == fold
@@ -85,11 +87,11 @@ def out_of_fold(
                 network = make().to(device)
                 fit(
                     network, batch, labels, train=train, held=held, recipe=recipe, key=digest(key, "order", fold),
-                    progress=progress, fold=fold, name=f"{name}, fold {place + 1} of {len(numbers)}",
+                    store=store, fold=fold, name=f"{name}, fold {place + 1} of {len(numbers)}",
                 )  # fmt: skip
                 done = predict(network, batch, own, size=recipe.batch), _state(network)
-            if progress is not None:
-                progress.finish(fold, *done)
+            if store is not None:
+                store.finish(fold, *done)
         scores[own], learned = done
         states[fold] = {part: value.cpu() for part, value in learned.items()}
     return scores, states
@@ -131,7 +133,7 @@ def fit(
     held: Ints,
     recipe: Recipe,
     key: int,
-    progress: FoldProgress | None = None,
+    store: FoldProgress | None = None,
     fold: int = 0,
     name: str = "network",
 ) -> None:
@@ -145,9 +147,9 @@ def fit(
         held: windows that decide when to stop.
         recipe: how.
         key: of the order of windows.
-        progress: where epochs are kept; None to keep nothing.
+        store: where epochs are kept; None to keep nothing.
         fold: the fold that is left out.
-        name: what the progress bar calls the training.
+        name: of the training, for its progress.
     """
     learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
     device = learned[0].device
@@ -155,13 +157,12 @@ def fit(
     truth = torch.from_numpy(labels.astype(np.float32)).to(device)
     epoch, since, best_loss = 0, 0, float("inf")
     best: Mapping[str, Tensor] = _state(network)
-    before = None if progress is None else progress.epoch(fold)
+    before = None if store is None else store.epoch(fold)
     if before is not None:
         epoch, since, best_loss, best = before.done, before.since, before.best_loss, before.best
         _go_on(network, optimiser, before)
-    steps = -(-len(train) // recipe.batch)
-    bar = tqdm(total=recipe.epochs * steps, initial=epoch * steps, desc=name, unit=" steps", disable=None, leave=False)
-    with bar:
+    left = (recipe.epochs - epoch) * -(-len(train) // recipe.batch)
+    with progress(name, left, unit="steps", log=log) as advance:
         while epoch < recipe.epochs and since < recipe.patience:
             network.train()
             order = np.random.default_rng(digest(key, epoch)).permutation(train)
@@ -172,15 +173,15 @@ def fit(
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(learned, 1.0)
                 optimiser.step()
-                bar.update()
+                advance(1)
             scores = torch.from_numpy(predict(network, batch, held, size=recipe.batch))
             held_loss = float(nn.functional.binary_cross_entropy_with_logits(scores, truth[held].double().cpu()))
             epoch, since = epoch + 1, since + 1
             if held_loss < best_loss:
                 best, best_loss, since = _state(network), held_loss, 0
-            if progress is not None:
+            if store is not None:
                 state = optimiser.state_dict()["state"]
-                progress.keep(fold, Epoch(epoch, since, best_loss, best, _state(network), state, _random_state(device)))
+                store.keep(fold, Epoch(epoch, since, best_loss, best, _state(network), state, _random_state(device)))
     network.load_state_dict(dict(best), strict=False)
 
 

@@ -42,10 +42,8 @@ def adapters(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Any:
     return lambda: TunedClassifier(str(folder), rank=2, random_weights=True), batch
 
 
-def train(make: Callable[[], nn.Module], batch: networks.Batch, progress: FoldProgress | None) -> Any:
-    return networks.out_of_fold(
-        make, batch, LABELS, FOLDS, recipe=RECIPE, key=3, device=CPU, progress=progress, name="test"
-    )
+def train(make: Callable[[], nn.Module], batch: networks.Batch, store: FoldProgress | None) -> Any:
+    return networks.out_of_fold(make, batch, LABELS, FOLDS, recipe=RECIPE, key=3, device=CPU, store=store, name="test")
 
 
 @pytest.mark.parametrize("kind", ["convolutions", "adapters"])
