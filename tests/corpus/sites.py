@@ -2,7 +2,7 @@
 
 from corpus.case import looks, read, refused, wrecks
 from corpus.site_tables import BIOLIP, UNIPROT_JSON, UNIPROT_TABLE, UNIPROT_TEXT
-from corpus.structures import binary_cif, cif, pdb
+from corpus.structures import binary_cif, cif, endless_binary_cif, pdb
 
 _ENTRY = ([("A", "MMCK"), ("B", "H")], 8, 1, 0)
 _FROM_ATOMS = ([("A", "MMMCK"), ("B", "XXXXXH")], 8, 1, 0)
@@ -101,6 +101,7 @@ CASES = [
             "cut": (lambda: binary_cif()[:-200], ": no structure: "),
             "text": (b"data_x\n", ": no structure: "),
             "a list of 4 billion": (b"\xdd\xff\xff\xff\xff", ": no structure: "),
+            "a run of 2 billion": (endless_binary_cif, ": no structure: _atom_site.Cartn_x unpacks to 2147483647"),
         },
     ),
     *looks("BioLiP", BIOLIP, _BIOLIP),

@@ -71,3 +71,18 @@ def binary_cif() -> bytes:
     sink = io.BytesIO()
     file.write(sink)
     return sink.getvalue()
+
+
+def endless_binary_cif() -> bytes:
+    """The same with a coordinate that is repeated two billion times."""
+    import struct
+
+    import msgpack
+
+    content = msgpack.unpackb(binary_cif(), raw=False)
+    (sites,) = (part for part in content["dataBlocks"][0]["categories"] if part["name"] == "_atom_site")
+    column = next(column for column in sites["columns"] if column["name"] == "Cartn_x")
+    runs = {"kind": "RunLength", "srcType": 3, "srcSize": 2**31 - 1}
+    values = struct.pack("<ii", 1, 2**31 - 1)
+    column["data"] = {"data": values, "encoding": [runs, {"kind": "ByteArray", "type": 3}]}
+    return bytes(msgpack.packb(content))

@@ -93,7 +93,7 @@ def test_a_stopped_command_searches_what_is_missing(
     real, searched = module._search, list[list[str]]()
 
     def stops(config: Any, database: Path, batch: Any) -> None:
-        if len(searched) == 2:
+        if len(searched) == 1:
             raise ConfigError("MMseqs2 failed")
         searched.append([protein.name for protein in batch])
         real(config, database, batch)
@@ -108,7 +108,7 @@ def test_a_stopped_command_searches_what_is_missing(
         "--out",
         "out",
         "--batch-proteins",
-        2,
+        4,
         "--iterations",
         1,
     ]
