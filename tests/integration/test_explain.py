@@ -176,6 +176,17 @@ def test_other_commands_name_an_explanation(mutated: Path, probed: Path, tmp_pat
         run(mutated, tmp_path / "x", fasta="x.fa")
 
 
+def test_a_folder_of_another_run_is_not_overwritten(mutated: Path, probed: Path, genome: Path) -> None:
+    before = {path: path.read_bytes() for folder in (probed, mutated) for path in folder.glob("*.*")}
+    values = {"fasta": str(genome / "bound.fa"), "model": ["4-mer"], "overwrite": True}
+    with pytest.raises(ConfigError, match="out is a probe; explain --out needs an explanation"):
+        run(probed, probed, **values)
+    files = {"positives": str(genome / "bound.fa"), "negatives": str(genome / "unbound.fa")}
+    with pytest.raises(ConfigError, match="out is an explanation; probe --out needs a probe"):
+        probe(build(ProbeConfig, files | {"out": str(mutated), "overwrite": True}), notify=quiet)
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_regions_give_tracks(probed: Path, genome: Path, tmp_path: Path) -> None:
     regions = bed(
         tmp_path / "r.bed",
@@ -284,8 +295,11 @@ def test_regions_outside_are_named(probed: Path, genome: Path, tmp_path: Path, t
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (">a\nACGTJACGT\n", "a, position 5: 'J' is not a nucleotide letter"),
-        (f">a\n{'ACGT' * 2501}\n", "a has 10,004 letters, and 10,000 can be explained at once: give shorter windows"),
+        (">a\nACGTJACGT\n", "s.fa:1: a, position 5: 'J' is not a nucleotide letter"),
+        (
+            f">a\n{'ACGT' * 2501}\n",
+            "s.fa:1: a has 10,004 letters, and 10,000 can be explained at once: give shorter windows",
+        ),
     ],
 )
 def test_sequences_that_cannot_be_explained_are_named(probed: Path, tmp_path: Path, text: str, message: str) -> None:

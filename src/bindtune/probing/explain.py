@@ -36,6 +36,7 @@ from bindtune.probing.gradients import attribute, has_gradients, require_captum
 from bindtune.probing.mutations import importance, logit_changes
 from bindtune.reports.report import write_report
 from bindtune.runs.exclusive import only_writer
+from bindtune.runs.kinds import refuse_other_job
 from bindtune.runs.names import CONFIG, PREDICTIONS, PROBE_WINDOWS, PROVENANCE, REPORT, SUMMARY
 from bindtune.runs.provenance import provenance
 from bindtune.runs.writing import sweep, write_text, writing
@@ -95,6 +96,7 @@ def explain(config: ExplainConfig, *, notify: Callable[[str], None]) -> str:
     task = _task(config, probe, notify=notify)
     with only_writer(folder), writing(folder):
         sweep(folder)
+        refuse_other_job(folder, "explanation", "explain --out")
         if config.overwrite:
             files.clear(folder)
         origin = provenance(_inputs(config, probe, task.models), _PACKAGES)
@@ -137,7 +139,7 @@ def _task(config: ExplainConfig, probe: TrainedProbe, *, notify: Callable[[str],
         log.warning("%d of %d sequences are longer than the probe's windows (%d nt)", longer, len(sequences), usual)
     new = int((folds == NEW).sum()) - mixed
     notify(
-        f"{len(sequences)} sequences: {len(sequences) - new - mixed} held out in a fold of the probe, {new} new to it"
+        f"sequences: {len(sequences)}; held out in a fold of the probe: {len(sequences) - new - mixed}; new to it: {new}"
     )
     return _Task(sequences, sizes, folds, mixed, models)
 

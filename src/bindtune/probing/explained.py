@@ -70,7 +70,7 @@ def _of_fasta(path: Path) -> list[Explained]:
     rows = []
     for window in fasta_windows(path, max_n_fraction=1.0, tally=RowTally()):
         if len(window.sequence) > LONGEST:
-            raise InputError(path, None, _too_long(window.name, len(window.sequence)))
+            raise InputError(path, window.line, _too_long(window.name, len(window.sequence)))
         place = None if window.region is None else Place(window.region[0], *window.region[1], window.region[2])
         rows.append(Explained(window.name, window.sequence, place))
     return rows

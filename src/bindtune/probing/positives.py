@@ -173,6 +173,7 @@ class FastaWindow(NamedTuple):
     name: str
     sequence: str
     region: tuple[str, tuple[int, int], int] | None
+    line: int
 
 
 def fasta_windows(path: Path, *, max_n_fraction: float, tally: RowTally) -> list[FastaWindow]:
@@ -189,14 +190,17 @@ def fasta_windows(path: Path, *, max_n_fraction: float, tally: RowTally) -> list
     rows: list[FastaWindow] = []
     count = 0
     for count, record in enumerate(read_proteins(path), start=1):  # noqa: B007 (counted)
-        sequence = purify(record.sequence.encode(), path=path, name=record.name, start=0).decode("ascii")
+        try:
+            sequence = purify(record.sequence.encode(), path=path, name=record.name, start=0).decode("ascii")
+        except InputError as error:
+            raise InputError(path, record.line, error.problem) from None
         region = header_region(path, record.line, header=record.name)
         if region is not None and region[1][1] - region[1][0] != len(sequence):
             region = None
         if odd_share(sequence) > max_n_fraction:
             tally.dropped["too_many_n"] += 1
         else:
-            rows.append(FastaWindow(record.name, sequence, region))
+            rows.append(FastaWindow(record.name, sequence, region, record.line))
     tally.read[str(path)] = count
     if not rows:
         raise InputError(path, None, f"no window is left of {count}: all have too many letters N")

@@ -36,6 +36,7 @@ from bindtune.probing.heads import Heads, heads_path, scores_path, write_heads
 from bindtune.probing.windows import LeakError, arms_of, make_windows, rows_of
 from bindtune.reports.report import write_report
 from bindtune.runs.exclusive import only_writer
+from bindtune.runs.kinds import refuse_other_job
 from bindtune.runs.names import (
     CONFIG,
     EMBEDDING_CACHE,
@@ -82,6 +83,7 @@ def probe(config: ProbeConfig, *, notify: Callable[[str], None]) -> str:
     folder = output_folder(config.out)
     with only_writer(folder), writing(folder):
         sweep(folder)
+        refuse_other_job(folder, "probe", "probe --out")
         if config.overwrite:
             files.clear(folder)
         origin = provenance(_inputs(config), _PACKAGES)
