@@ -138,9 +138,8 @@ def _task(config: ExplainConfig, probe: TrainedProbe, *, notify: Callable[[str],
     if longer:
         log.warning("%d of %d sequences are longer than the probe's windows (%d nt)", longer, len(sequences), usual)
     new = int((folds == NEW).sum()) - mixed
-    notify(
-        f"sequences: {len(sequences)}; held out in a fold of the probe: {len(sequences) - new - mixed}; new to it: {new}"
-    )
+    held_out = len(sequences) - new - mixed
+    notify(f"sequences: {len(sequences)}; held out in a fold of the probe: {held_out}; new to it: {new}")
     return _Task(sequences, sizes, folds, mixed, models)
 
 
