@@ -349,6 +349,17 @@ def test_random_labels_give_one_half_for_every_model(probed: tuple[Path, Path]) 
         assert figures["auroc"]["low"] < 0.5 < figures["auroc"]["high"]
 
 
+@pytest.mark.slow
+def test_random_labels_give_one_half_for_tuned_encoders(
+    random_labels: dict[str, str], tiny_model: Path, tmp_path: Path
+) -> None:
+    values: dict[str, Any] = {"model": [f"tiny={tiny_model}"], "out": str(tmp_path / "out"), "draws": 300, "folds": 2}
+    probe(build(ProbeConfig, random_labels | values | {"tune": "lora", "tune_epochs": 2}), notify=quiet)
+    models = yaml.safe_load((tmp_path / "out" / "summary.yaml").read_text())["results"]["p"]["given"]
+    for name in ("random", "tiny"):
+        assert models[name]["auroc"]["low"] < 0.5 < models[name]["auroc"]["high"], models[name]
+
+
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
     import tiny_dnabert2
