@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from bindtune.runs.names import (
     SUMMARY,
 )
 from bindtune.runs.provenance import refuse_other_inputs
-from bindtune.runs.writing import atomic_stream
+from bindtune.runs.writing import atomic_stream, sweep
 from bindtune.yaml_json import read_document, read_json
 
 _FILES = (
@@ -84,11 +85,16 @@ def clear(folder: Path) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove a folder of scores, heads or networks in training, where there is one."""
+    """Remove a folder of scores, heads or networks in training, where there is one.
+
+    A killed command may have left a half-written file. Where it cannot be removed yet, the folder stays with it alone.
+    """
     if folder.is_dir():
+        sweep(folder)
         for part in (*folder.glob("*.npy"), *folder.glob("*.safetensors")):
             part.unlink()
-        folder.rmdir()
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _refuse_other_settings(folder: Path, config: Settings, kind: str) -> None:
