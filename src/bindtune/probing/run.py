@@ -44,10 +44,12 @@ from bindtune.runs.names import (
     METRICS,
     PREDICTIONS,
     PROBE_COUNTS,
+    PROBE_HEADS,
     PROBE_UNFINISHED,
     PROBE_WINDOWS,
     PROVENANCE,
     REPORT,
+    SCORES,
     SEED_PREDICTIONS,
     SUMMARY,
 )
@@ -82,7 +84,8 @@ def probe(config: ProbeConfig, *, notify: Callable[[str], None]) -> str:
     disable_progress_bar()  # type: ignore[no-untyped-call]
     folder = output_folder(config.out)
     with only_writer(folder), writing(folder):
-        sweep(folder)
+        for swept in (folder, *(folder / name for name in (SCORES, PROBE_HEADS, EMBEDDING_CACHE, PROBE_UNFINISHED))):
+            sweep(swept)
         refuse_other_job(folder, "probe", "probe --out")
         if config.overwrite:
             files.clear(folder)
