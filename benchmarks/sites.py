@@ -22,8 +22,8 @@ _RUN = """
 import json, resource, sys
 from bindtune.config import SitesConfig, load
 from bindtune.preparation.sites import make_sites
-given = {"structures": sys.argv[1], "ions": "ZN,CA,MG,MN,FE,LREE,HREE", "out": sys.argv[2]}
-make_sites(load(SitesConfig, config=None, given=given))
+options = {"structures": sys.argv[1], "ions": "ZN,CA,MG,MN,FE,LREE,HREE", "out": sys.argv[2]}
+make_sites(load(SitesConfig, config=None, options=options))
 print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 """
 
