@@ -33,7 +33,7 @@ CASES: list[Case] = [
             "missing": (None, ": cannot be read: .*No such file"),
             "empty": (b"", ":?"),
             "all N": (b">a\nNNNN\n", ": no window is left of 1: all have too many letters N"),
-            "a letter that is none": (b">a\nACGT\n>b\nACJT\n", r": b, position 3: 'J' is not a nucleotide letter"),
+            "a letter that is none": (b">a\nACGT\n>b\nACJT\n", r":3: b, position 3: 'J' is not a nucleotide letter"),
             "a name twice": (b">a\nACGT\n>a\nACGT\n", ":3: "),
             "a place that ends before it starts": (b">chr1:9-4(+)\nACGTA\n", ":1: end 4 is not greater than start 9"),
         },
