@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bindtune.data.chunks import Chunk, chunks
 from bindtune.data.dna.tokens import encode, spelled_for
-from bindtune.data.protein.protein_rows import Chunk, chunks
 from bindtune.errors import BindtuneError, ConfigError
 from bindtune.inference.embedding_files import EmbeddingFile
 from bindtune.io.genome import reverse_complement

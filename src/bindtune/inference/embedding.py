@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bindtune.data.protein.protein_rows import Chunk, chunks
+from bindtune.data.chunks import Chunk, chunks
 from bindtune.data.protein.step_batches import budgeted
 from bindtune.errors import BindtuneError
 from bindtune.inference.batches import ids_of

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bindtune.data.chunks import Chunk, chunks
 from bindtune.data.keyed_random import digest
 from bindtune.data.protein.alignments import Alignments
-from bindtune.data.protein.protein_rows import Chunk, RowSpec, chunks, most_tokens, with_context
+from bindtune.data.protein.protein_rows import RowSpec, most_tokens, with_context
 from bindtune.data.protein.step_batches import budgeted
 from bindtune.errors import BindtuneError
 from bindtune.inference.checkpoints import Ensemble

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bindtune.data.chunks import Chunk, chunks
 from bindtune.data.protein.alignments import Alignments
-from bindtune.data.protein.protein_rows import Chunk, chunks
 from bindtune.data.protein.step_batches import budgeted
 from bindtune.errors import BindtuneError
 from bindtune.inference.checkpoints import Ensemble

@@ -13,9 +13,10 @@ from tests.context_specs import context_spec
 
 import rounding
 from bindtune import E1BatchPreparer
+from bindtune.data.chunks import chunks
 from bindtune.data.keyed_random import digest
 from bindtune.data.protein.alignments import Alignments
-from bindtune.data.protein.protein_rows import RowSpec, chunks
+from bindtune.data.protein.protein_rows import RowSpec
 from bindtune.errors import BindtuneError
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
 from bindtune.inference.shards import NamedSequence, PredictionSpec, Scores, cut_shards, predict_shard

@@ -12,8 +12,9 @@ import torch
 from tests.context_specs import context_spec
 
 import rounding
+from bindtune.data.chunks import chunks
 from bindtune.data.protein.alignments import Alignments
-from bindtune.data.protein.protein_rows import RowSpec, chunks
+from bindtune.data.protein.protein_rows import RowSpec
 from bindtune.errors import BindtuneError
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
 from bindtune.inference.shards import NamedSequence, PredictionSpec, predict_shard, prediction_row

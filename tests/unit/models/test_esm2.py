@@ -12,9 +12,10 @@ from torch import Tensor
 from transformers import EsmForMaskedLM, EsmModel
 
 import rounding
+from bindtune.data.chunks import Chunk
 from bindtune.data.masking import Replacement
 from bindtune.data.protein.collate import JointCollator, ResidueCollator
-from bindtune.data.protein.protein_rows import Chunk, ResidueRow
+from bindtune.data.protein.protein_rows import ResidueRow
 from bindtune.errors import CheckpointError, ConfigError, InputError
 from bindtune.models.adapter_check import check_lora
 from bindtune.models.adapters import add_lora, read_adapters, restore_adapters, save_adapters

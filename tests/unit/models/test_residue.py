@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 import rounding
 from bindtune import E1BatchPreparer, E1ForMaskedLM, E1Model
+from bindtune.data.chunks import Chunk
 from bindtune.data.masking import Replacement
 from bindtune.data.protein.collate import JointCollator, ResidueCollator
-from bindtune.data.protein.protein_rows import Chunk, ResidueRow
+from bindtune.data.protein.protein_rows import ResidueRow
 from bindtune.models.adapters import add_lora
 from bindtune.models.e1_tokens import query_residue_mask
 from bindtune.models.residue import BindingLoss, E1ForJointBindingMLM, E1ForResidueClassification

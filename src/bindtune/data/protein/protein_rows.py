@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from torch.utils.data import Dataset
 
+from bindtune.data.chunks import Chunk, chunks
 from bindtune.data.keyed_random import digest
 from bindtune.data.protein.alignments import AlignmentCounts, Alignments
 from bindtune.data.protein.contexts import ContextSpec
@@ -104,15 +104,6 @@ def most_tokens(length: int, name: str, *, spec: RowSpec, alignments: Alignments
     return min(own + homologs, max(spec.max_tokens, own))
 
 
-class Chunk(NamedTuple):
-    """A stretch [start, end) of a protein; its predictions are used in [first, last)."""
-
-    start: int
-    end: int
-    first: int
-    last: int
-
-
 class ResidueRow(NamedTuple):
     """One row.
 
@@ -134,20 +125,6 @@ class ResidueRow(NamedTuple):
     def query(self) -> str:
         """The stretch of the protein."""
         return self.sequences[-1]
-
-
-def chunks(length: int, *, size: int, overlap: int) -> list[Chunk]:
-    """Cut a protein into overlapping stretches of at most `size`; each residue is predicted from exactly one.
-
-    The starts have equal distances. Two neighbouring stretches share the residues of their overlap half and half.
-    """
-    if length <= size:
-        return [Chunk(0, length, 0, length)]
-    overlap = min(overlap, size // 2)
-    number = -(-(length - overlap) // (size - overlap))
-    starts = [round(index * (length - size) / (number - 1)) for index in range(number)]
-    borders = [0, *((left + size + right) // 2 for left, right in pairwise(starts)), length]
-    return [Chunk(start, start + size, borders[i], borders[i + 1]) for i, start in enumerate(starts)]
 
 
 class ResidueRows(Dataset[ResidueRow]):

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bindtune import E1BatchPreparer
+from bindtune.data.chunks import Chunk
 from bindtune.data.keyed_random import digest
 from bindtune.data.masking import Replacement
 from bindtune.data.protein.collate import JointCollator, ResidueCollator
-from bindtune.data.protein.protein_rows import Chunk, ResidueRow
+from bindtune.data.protein.protein_rows import ResidueRow
 from bindtune.models.e1_tokens import MASK, VOCABULARY
 
 SEQUENCE = st.text("ACDEFGHIKLMNPQRSTVWYXUOBZ?", min_size=1, max_size=30)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from tests.context_specs import context_spec
 
 from bindtune import E1BatchPreparer
+from bindtune.data.chunks import Chunk, chunks
 from bindtune.data.protein.alignments import Alignments
-from bindtune.data.protein.protein_rows import Chunk, FixedBatches, ResidueRows, RowSpec, chunks
+from bindtune.data.protein.protein_rows import FixedBatches, ResidueRows, RowSpec
 from bindtune.data.protein.proteins import Proteins
 from bindtune.io.a3m import read_a3m, residues
 
