@@ -1,4 +1,4 @@
-"""How sure a figure is: intervals by protein or window, paired differences, and Wilcoxon's test by protein or window.
+"""How sure a figure is: intervals by protein or window, and paired differences.
 
 Residues of one protein are no independent observations: what is drawn with replacement are proteins, each with all its
 residues. So are the masked tokens of a window. An AUPRC is not drawn: its intervals are those of `auprc_interval.py`,
@@ -16,13 +16,10 @@ from scipy.sparse import csr_array
 from bindtune.evaluation import confusion
 from bindtune.evaluation.auprc_interval import Influence, auprc_difference_ends, auprc_ends, auprc_influence
 from bindtune.evaluation.ranking import (
-    MOST_HIGH_RECALL_AREA,
+    AREAS,
     Ranking,
     Sorted,
-    area_under_roc,
-    average_precision,
     checked,
-    high_recall_area,
     sort,
 )
 
@@ -32,12 +29,6 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Weighted = Callable[[Ints], Floats]
 """A figure of each of B draws, from how often each of P proteins counts in it (B, P)."""
-_AREAS: dict[str, Callable[[Ranking], float]] = {
-    "auprc": average_precision,
-    "auroc": area_under_roc,
-    "hra": lambda ranking: high_recall_area(ranking) / MOST_HIGH_RECALL_AREA,
-    "hra_raw": high_recall_area,
-}
 
 
 class Interval(NamedTuple):
@@ -70,24 +61,6 @@ class Compared(NamedTuple):
     first: Interval
     second: Interval
     difference: Interval
-
-
-class Wilcoxon(NamedTuple):
-    """Wilcoxon's signed-rank test of two scores, protein by protein or window by window.
-
-    Args:
-        p_value: two-sided; 1 where no protein differs, nan without proteins.
-        proteins: those compared, or windows: the figure is defined for both scores.
-        higher: proteins where the first score's figure is higher.
-        lower: proteins where the second's is.
-        median_difference: first less second; nan without proteins.
-    """
-
-    p_value: float
-    proteins: int
-    higher: int
-    lower: int
-    median_difference: float
 
 
 def interval(
@@ -248,46 +221,6 @@ def percentile_interval(value: float, drawn: Floats, level: float = 0.95) -> Int
     return _interval(value, drawn, level)
 
 
-def wilcoxon_by_protein(
-    statistic: Literal["auprc", "auroc", "hra", "hra_raw"],
-    labels: ArrayLike,
-    first: ArrayLike,
-    second: ArrayLike,
-    proteins: ArrayLike,
-) -> Wilcoxon:
-    """Test whether one score does better than the other in most proteins; only those with both classes count.
-
-    Args:
-        statistic: the figure computed in each protein.
-        labels: (R,), 1 binds, 0 does not.
-        first: (R,), scores.
-        second: (R,), scores of the same residues.
-        proteins: (R,), as in `interval`.
-    """
-    positive, ones = checked(labels, first)
-    _, others = checked(labels, second)
-    codes, _ = protein_codes(proteins)
-    order = np.argsort(codes, kind="stable")
-    figure = _AREAS[statistic]
-    differences = []
-    for rows in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
-        if positive[rows].any() and not positive[rows].all():
-            one, other = (figure(sort(positive[rows], scores[rows]).ranking()) for scores in (ones, others))
-            differences.append(one - other)
-    return signed_rank(differences)
-
-
-def signed_rank(differences: ArrayLike) -> Wilcoxon:
-    """Wilcoxon's signed-rank test of differences (P,), one a protein or window."""
-    gaps = np.asarray(differences, np.float64)
-    if not len(gaps):
-        return Wilcoxon(math.nan, 0, 0, 0, math.nan)
-    from scipy import stats  # here: it takes a second to import, and intervals do without it
-
-    p_value = float(stats.wilcoxon(gaps).pvalue) if gaps.any() else 1.0
-    return Wilcoxon(p_value, len(gaps), int((gaps > 0).sum()), int((gaps < 0).sum()), float(np.median(gaps)))
-
-
 def protein_codes(proteins: ArrayLike) -> tuple[Ints, int]:
     """Number each row's protein 0, 1, ... by name; returns the numbers (R,) and how many proteins there are."""
     names: NDArray[Any] = np.asarray(proteins)
@@ -366,14 +299,14 @@ def _weighted(
 ) -> Weighted:
     """The figure as a function of how often each protein counts."""
     _check_rows(labels, codes)
-    if statistic in _AREAS:
+    if statistic in AREAS:
         if threshold is not None:
             raise ValueError(f"{statistic} takes no threshold")
         ordered = sort(labels, scores)
         last = ordered.steps() if statistic == "auprc" else ordered.corners()
-        return _weighted_area(_AREAS[statistic], ordered, last, codes)
+        return _weighted_area(AREAS[statistic], ordered, last, codes)
     if statistic not in confusion.FIGURES:
-        raise ValueError(f"statistic must be one of {', '.join([*_AREAS, *confusion.FIGURES])}, not {statistic!r}")
+        raise ValueError(f"statistic must be one of {', '.join([*AREAS, *confusion.FIGURES])}, not {statistic!r}")
     if threshold is None or math.isnan(threshold):
         raise ValueError(f"{statistic} needs a threshold")
     return _weighted_figure(confusion.FIGURES[statistic], labels, scores, codes=codes, count=count, threshold=threshold)

@@ -1,5 +1,6 @@
 """Residues sorted by score and counted from the top: what every curve, area and threshold is computed from."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -186,3 +187,12 @@ def _precision(ranking: Ranking) -> Floats:
     """Precision (U,) at each score; 0 at the top where, with weights, nothing is counted yet."""
     called = ranking.true_positives + ranking.false_positives
     return np.asarray(ranking.true_positives / np.maximum(called, 1))
+
+
+AREAS: dict[str, Callable[[Ranking], float]] = {
+    "auprc": average_precision,
+    "auroc": area_under_roc,
+    "hra": lambda ranking: high_recall_area(ranking) / MOST_HIGH_RECALL_AREA,
+    "hra_raw": high_recall_area,
+}
+"""A figure of a ranking by the name of its statistic."""

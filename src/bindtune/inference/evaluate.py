@@ -22,7 +22,8 @@ from bindtune.errors import CheckError, ConfigError, InputError
 from bindtune.evaluation import baseline
 from bindtune.evaluation.figure_text import exact_percent
 from bindtune.evaluation.test_set import LabelledResidues, figures_table, score_test_set
-from bindtune.inference.job import ProteinSource, claimed, run_job
+from bindtune.inference.job import claimed, run_job
+from bindtune.inference.job_inputs import ProteinSource
 from bindtune.inference.ranks import launched
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.tables import read_predictions

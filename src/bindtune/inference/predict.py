@@ -9,7 +9,8 @@ from typing import Any
 
 from bindtune.config import PredictConfig
 from bindtune.errors import ConfigError
-from bindtune.inference.job import ProteinSource, claimed, run_job, run_share
+from bindtune.inference.job import claimed, run_job, run_share
+from bindtune.inference.job_inputs import ProteinSource
 from bindtune.inference.ranks import Processes, Share, launched
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.tables import PredictionCounts

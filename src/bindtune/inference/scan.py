@@ -16,9 +16,9 @@ from bindtune.config import ScanConfig, dump
 from bindtune.errors import ConfigError, InputError
 from bindtune.evaluation.calibration import calibrate
 from bindtune.inference.checkpoints import Ensemble
-from bindtune.inference.job import (
+from bindtune.inference.job import claimed
+from bindtune.inference.job_inputs import (
     ProteinSource,
-    claimed,
     differences,
     job_manifest,
     load_models,

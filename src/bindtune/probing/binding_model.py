@@ -22,7 +22,7 @@ from bindtune.probing.heads import Heads, State, heads_path, read_heads, scores_
 from bindtune.probing.linear import LinearHead
 from bindtune.probing.token_states import state_batches
 from bindtune.probing.tuning import TunedClassifier, token_batches
-from bindtune.probing.windows import arms_of, rows_of
+from bindtune.probing.window_rows import arms_of, rows_of
 from bindtune.runs.kinds import require_run
 from bindtune.runs.names import CONFIG, PREDICTIONS, PROBE_WINDOWS
 from bindtune.runs.parquet import read_parquet

@@ -18,7 +18,7 @@ from bindtune.io.genome import Genome, GenomeFile, reverse_complement
 from bindtune.io.intervals import STRAND_LETTERS, Intervals
 from bindtune.probing.binding_model import NEW, TrainedProbe
 from bindtune.probing.positives import fasta_windows
-from bindtune.probing.windows import rows_of
+from bindtune.probing.window_rows import rows_of
 
 Ints = NDArray[np.int64]
 

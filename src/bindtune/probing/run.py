@@ -33,7 +33,8 @@ from bindtune.probing.figures import (
     over_seeds,
 )
 from bindtune.probing.heads import Heads, heads_path, scores_path, write_heads
-from bindtune.probing.windows import LeakError, arms_of, make_windows, rows_of
+from bindtune.probing.window_rows import arms_of, rows_of
+from bindtune.probing.windows import LeakError, make_windows
 from bindtune.reports.report import write_report
 from bindtune.runs.exclusive import only_writer
 from bindtune.runs.kinds import refuse_other_job

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.errors import InputError
-from bindtune.evaluation.bootstrap import paired_interval, wilcoxon_by_protein
+from bindtune.evaluation.bootstrap import paired_interval
+from bindtune.evaluation.wilcoxon import wilcoxon_by_protein
 from bindtune.reports.compared_runs import Comparison, Difference, Run, same_inputs
 from bindtune.runs.names import FOLDS, OUT_OF_FOLD
 from bindtune.runs.out_of_fold import OutOfFold, read_out_of_fold

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.errors import InputError
-from bindtune.evaluation.bootstrap import paired_mean_interval, signed_rank
+from bindtune.evaluation.bootstrap import paired_mean_interval
 from bindtune.evaluation.figure_text import UNDEFINED
+from bindtune.evaluation.wilcoxon import signed_rank
 from bindtune.reports.compared_runs import Comparison, Difference, Run, differing_settings, same_inputs
 from bindtune.runs.eval_records import RecordLosses, read_record_losses
 from bindtune.runs.names import EVAL_RECORDS, TRAINER_STATE

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.errors import InputError
-from bindtune.evaluation.bootstrap import paired_interval, wilcoxon_by_protein
+from bindtune.evaluation.bootstrap import paired_interval
+from bindtune.evaluation.wilcoxon import wilcoxon_by_protein
 from bindtune.reports.compared_runs import Comparison, Difference, Run
 from bindtune.runs.names import PREDICTIONS, PROBE_WINDOWS
 from bindtune.runs.parquet import read_parquet

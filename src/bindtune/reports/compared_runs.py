@@ -7,8 +7,9 @@ from string import ascii_uppercase
 from typing import Any, NamedTuple
 
 from bindtune.errors import ConfigError, InputError
-from bindtune.evaluation.bootstrap import Compared, Wilcoxon
+from bindtune.evaluation.bootstrap import Compared
 from bindtune.evaluation.figure_text import UNDEFINED
+from bindtune.evaluation.wilcoxon import Wilcoxon
 from bindtune.reports.report_run import provenance
 from bindtune.reports.run_settings import masking_mode, shown
 from bindtune.runs.kinds import Kind, is_binding, kind_in_words, kind_of, run_config

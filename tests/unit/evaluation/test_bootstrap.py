@@ -9,15 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
-from bindtune.evaluation.bootstrap import (
-    _weighted,
-    interval,
-    paired_interval,
-    paired_mean_interval,
-    protein_codes,
-    signed_rank,
-    wilcoxon_by_protein,
-)
+from bindtune.evaluation.bootstrap import _weighted, interval, paired_interval, paired_mean_interval, protein_codes
 from bindtune.evaluation.metrics import residue_metrics
 
 STATISTICS = ("auprc", "auroc", "hra", "hra_raw", "f1", "mcc", "precision", "recall")
@@ -132,33 +124,6 @@ def test_a_score_does_not_differ_from_itself() -> None:
     assert found.first.low > 0
 
 
-def test_wilcoxon_compares_proteins_with_both_classes() -> None:
-    labels, scores, proteins = noisy(40, 30, seed=8, signal=2.0)
-    labels[proteins == 3] = 0
-    worse = scores - 1.5 * labels
-    found = wilcoxon_by_protein("auprc", labels, scores, worse, proteins)
-    differences = [
-        sklearn_metrics.average_precision_score(labels[proteins == one], scores[proteins == one])
-        - sklearn_metrics.average_precision_score(labels[proteins == one], worse[proteins == one])
-        for one in range(40)
-        if labels[proteins == one].any()
-    ]
-    assert found.proteins == len(differences) < 40
-    assert found.p_value == pytest.approx(stats.wilcoxon(differences).pvalue)
-    assert found.p_value < 0.001
-    assert found.median_difference == pytest.approx(np.median(differences))
-    assert found.higher == sum(difference > 0 for difference in differences)
-    assert found.lower == sum(difference < 0 for difference in differences)
-
-
-def test_wilcoxon_without_a_difference_or_without_proteins() -> None:
-    assert wilcoxon_by_protein("auroc", [1, 0], [0.9, 0.1], [0.8, 0.3], ["a", "a"]) == (1.0, 1, 0, 0, 0.0)
-    nobody = wilcoxon_by_protein("auroc", [0, 0], [0.9, 0.1], [0.8, 0.3], ["a", "b"])
-    assert nobody.proteins == 0
-    assert math.isnan(nobody.p_value)
-    assert wilcoxon_by_protein("auroc", [], [], [], []).proteins == 0
-
-
 def test_codes_go_by_name() -> None:
     codes, count = protein_codes(["b", "b", "a", "b", "c"])
     assert (codes.tolist(), count) == ([1, 1, 0, 1, 2], 3)
@@ -206,16 +171,6 @@ def test_paired_means_are_those_of_the_drawn_records(table: list[tuple[int, floa
     assert found.difference.draws == len(drawn)
     ends = (found.difference.low, found.difference.high)
     assert ends == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-9)
-
-
-def test_signed_rank() -> None:
-    gaps = [0.3, -0.1, 0.7, 0.2, 0.0, 0.45]
-    found = signed_rank(gaps)
-    assert found.p_value == pytest.approx(stats.wilcoxon(gaps).pvalue)
-    assert (found.proteins, found.higher, found.lower) == (6, 4, 1)
-    assert found.median_difference == pytest.approx(0.25)
-    assert signed_rank([0.0, 0.0]).p_value == 1.0
-    assert math.isnan(signed_rank([]).p_value)
 
 
 @pytest.mark.parametrize("proteins", [[3, 1, 1, 3, 7], [-2, 5, 5, -2, 9], [10**9, 2, 2, 10**9, 10**12]])
