@@ -3,8 +3,9 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from tqdm import tqdm
 
@@ -29,15 +30,23 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
+class Advance(Protocol):
+    """Notes units of a task that were done since the last call."""
+
+    def __call__(self, count: int, *, skipped: bool = False) -> None:
+        """Note `count` units; skipped ones were done before, or are another process's, and leave the task."""
+
+
 @contextmanager
-def progress(task: str, total: int, *, unit: str, log: logging.Logger) -> Iterator[Callable[[int], None]]:
+def progress(task: str, total: int | None, *, unit: str, log: logging.Logger, shown: bool = True) -> Iterator[Advance]:
     """Show how far a task is while the block runs.
 
     Args:
         task: such as "tokenising".
-        total: units of the whole task.
+        total: units of the whole task; None where nobody knows.
         unit: such as "windows".
         log: gets a line each minute where standard error is no terminal.
+        shown: whether this process shows anything.
 
     Yields:
         A function that is called with the number of units that were done since its last call.
@@ -48,17 +57,24 @@ def progress(task: str, total: int, *, unit: str, log: logging.Logger) -> Iterat
     """
     terminal = sys.stderr.isatty()
     started = said = time.monotonic()
-    with tqdm(total=total, desc=task, unit=f" {unit}", unit_scale=True, disable=not terminal, leave=False) as bar:
-        done = 0
+    bar_is_off = not (terminal and shown)
+    with tqdm(total=total, desc=task, unit=f" {unit}", unit_scale=True, disable=bar_is_off, leave=False) as bar:
+        done, left = 0, total
 
-        def advance(count: int) -> None:
-            nonlocal done, said
+        def advance(count: int, *, skipped: bool = False) -> None:
+            nonlocal done, left, said
+            left = None if left is None else left - count
+            if skipped:
+                bar.total = None if bar.total is None else bar.total - count
+                return
             done += count
             bar.update(count)
             now = time.monotonic()
-            if not terminal and done and now - said >= _MINUTE:
+            if not terminal and shown and done and now - said >= _MINUTE:
                 said = now
-                left = (now - started) / done * (total - done)
-                log.info("%s: %s of %s %s, %s left", task, f"{done:,}", f"{total:,}", unit, duration(left))
+                end = ""
+                if left is not None:
+                    end = f" of {done + left:,}, {duration((now - started) / done * left)} left"
+                log.info("%s: %s %s%s", task, f"{done:,}", unit, end)
 
         yield advance

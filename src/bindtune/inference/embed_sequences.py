@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
 from bindtune.config import EmbedConfig
 from bindtune.data.dna.chromosomes import ChromosomeNames, read_aliases
 from bindtune.data.dna.peak_files import chromosome_numbers, chromosomes_of
@@ -20,6 +18,7 @@ from bindtune.io.genome import Genome, GenomeFile, purify, reverse_complement
 from bindtune.io.intervals import STRAND_LETTERS
 from bindtune.io.proteins import read_proteins
 from bindtune.probing.encoders import load_encoder
+from bindtune.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -70,12 +69,12 @@ def embed_dna(settings: EmbedConfig, *, notify: Callable[[str], None] = lambda t
         count = vectors = 0
         with (
             embedding_file(settings.out, named="sequence", metadata=about) as file,
-            tqdm(total=source.total, desc="sequences", disable=None) as bar,
+            progress("embedding", source.total, unit="sequences", log=log) as advance,
         ):
             for block in blocks(source.sequences):
                 vectors += add_vectors(file, embedder, block, per=per)
                 count += len(block)
-                bar.update(len(block))
+                advance(len(block))
     summary = (
         f"{count:,} sequences embedded, {vectors:,} vectors of {encoder.model.config.hidden_size} numbers: "
         f"{settings.out}"

@@ -7,14 +7,11 @@ all, so that whatever part is there is right.
 import json
 import logging
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from bindtune.config import InferenceConfig
 from bindtune.data.protein.alignments import AlignmentCounts
@@ -37,6 +34,7 @@ from bindtune.inference.tables import PredictionCounts, join_parts, write_part, 
 from bindtune.inference.trained_run import TrainedRun
 from bindtune.models.backbones import BatchPreparer
 from bindtune.outputs import output_folder
+from bindtune.progress import progress
 from bindtune.runs.exclusive import only_writer, taking_turns
 from bindtune.runs.names import (
     AUDIT,
@@ -207,12 +205,11 @@ def _predict_parts(
     if run.calibrations:
         about |= {"calibration": settings.calibration, "spread": f"{about['spread']}, before calibration"}
     total = source.residues * len(ensemble)
-    quiet = not (processes.is_first and sys.stderr.isatty())
-    with tqdm(total=total, desc="residues x models", unit_scale=True, disable=quiet) as bar:
+    with progress("predicting", total, unit="residues x models", log=log, shown=processes.is_first) as advance:
         for number, (part, shard) in enumerate(_shards(settings, source)):
             work = sum(len(protein.sequence) for protein in shard) * len(ensemble)
             if part.is_file() or not share.has(number, processes):
-                bar.update(work)
+                advance(work, skipped=True)
                 continue
             scores = predict_shard(
                 shard,
@@ -220,7 +217,7 @@ def _predict_parts(
                 preparer=preparer,
                 spec=spec,
                 alignments=shard_alignments(settings, run, shard, preparer),
-                progress=bar.update,
+                progress=advance,
             )
             for column, ion in enumerate(run.ions):
                 if ion in run.calibrations:

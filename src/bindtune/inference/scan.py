@@ -2,15 +2,14 @@
 
 import hashlib
 import json
+import logging
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from bindtune.config import ScanConfig, dump
 from bindtune.errors import ConfigError, InputError
@@ -32,6 +31,7 @@ from bindtune.inference.trained_run import TrainedRun, read_run
 from bindtune.inference.variant_sites import FollowedSite, Variant, variant_probabilities
 from bindtune.inference.zero_shot import read_variants
 from bindtune.io.proteins import read_proteins
+from bindtune.progress import progress
 from bindtune.reports.report import write_report
 from bindtune.runs.names import (
     CONFIG,
@@ -47,6 +47,8 @@ from bindtune.runs.names import (
 from bindtune.runs.scan_table import join_scan, write_scan_part, write_scan_tsv
 from bindtune.runs.writing import write_text
 from bindtune.yaml_json import read_json
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -212,13 +214,13 @@ def _scan_parts(
         return
     ensemble: Ensemble = members["ensemble"]
     total = len(followed.variants) * len(ensemble)
-    with tqdm(total=total, desc="variants x models", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
+    with progress("scanning", total, unit="variants x models", log=log) as advance:
         for part, variants in _cut(settings, followed.variants):
             if part.is_file():
-                bar.update(len(variants) * len(ensemble))
+                advance(len(variants) * len(ensemble), skipped=True)
                 continue
             means = variant_probabilities(
-                followed.protein, variants, followed.sites, wildtype=followed.wildtype, progress=bar.update, **members
+                followed.protein, variants, followed.sites, wildtype=followed.wildtype, progress=advance, **members
             )
             ions = [run.ions[site.ion] for site in followed.sites]
             before = np.empty(len(ions))

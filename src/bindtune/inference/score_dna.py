@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from tqdm import tqdm
 
 from bindtune.config import ScoreConfig
 from bindtune.data.dna.tokens import load_tokenizer
@@ -25,6 +24,7 @@ from bindtune.io.vcf import check_info_name
 from bindtune.models.base_files import base_files
 from bindtune.models.loading import load_masked_lm
 from bindtune.outputs import LONGEST_NAME, output_file
+from bindtune.progress import Advance, progress
 from bindtune.runs.exclusive import only_writer
 from bindtune.runs.names import MANIFEST, PREDICTIONS, part_file, part_files
 from bindtune.runs.provenance import sha256
@@ -167,14 +167,14 @@ def _score_parts(
     settings: ScoreConfig, source: VariantSource, scorer: tuple[_Scorer, int], survey: Survey, *, parts: Path
 ) -> None:
     """Write the parts that are missing."""
-    with tqdm(total=survey.scorable, desc="variants", unit_scale=True, disable=None) as bar:
+    with progress("scoring", survey.scorable, unit="variants", log=log) as advance:
         for number, chunk in enumerate(_chunks(source, settings.part_variants)):
             part = parts / part_file(number)
             scorable = [allele for allele in chunk if not allele.reason]
             if part.is_file():
-                bar.update(len(scorable))
+                advance(len(scorable), skipped=True)
                 continue
-            write_part(part, _scored(settings, source, scorer, chunk, scorable, bar))
+            write_part(part, _scored(settings, source, scorer, chunk, scorable, advance))
 
 
 def _scored(
@@ -183,7 +183,7 @@ def _scored(
     scorer: tuple[_Scorer, int],
     chunk: list[Allele],
     scorable: list[Allele],
-    bar: Any,
+    done: Advance,
 ) -> list[ScoredAllele]:
     strands, (model, width) = source.strands(scorable).tolist(), scorer
     rows = []
@@ -199,7 +199,7 @@ def _scored(
             owner, change, fetch=fetch, size=source.letters.sizes[name], width=width, strand=strand,
             phases=settings.phases,
         )  # fmt: skip
-    scores = iter(zip(model.score(rows, count=len(scorable), done=bar.update), strands, strict=True))
+    scores = iter(zip(model.score(rows, count=len(scorable), done=done), strands, strict=True))
     scored = []
     for allele in chunk:
         if allele.reason:

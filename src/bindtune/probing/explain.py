@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
 from bindtune import __version__
@@ -34,6 +33,7 @@ from bindtune.probing.explanation_files import Values
 from bindtune.probing.folder import refuse_others
 from bindtune.probing.gradients import attribute, has_gradients, require_captum
 from bindtune.probing.mutations import importance, logit_changes
+from bindtune.progress import progress
 from bindtune.reports.report import write_report
 from bindtune.runs.exclusive import only_writer
 from bindtune.runs.kinds import refuse_other_job
@@ -168,15 +168,15 @@ def _parts(config: ExplainConfig, task: _Task) -> list[range]:
 
 def _compute(folder: Path, config: ExplainConfig, task: _Task, parts: Sequence[range]) -> None:
     total = len(task.models) * len(task.sequences)
-    with tqdm(total=total, desc="explaining", unit=" sequences", disable=None, leave=False) as progress:
+    with progress("explaining", total, unit="sequences x models", log=log) as advance:
         for number, model in enumerate(task.models):
             for part in parts:
                 path = files.part_path(folder, number, part)
-                if not path.is_file():
-                    progress.set_postfix_str(model.name)
+                there = path.is_file()
+                if not there:
                     own = [task.sequences[row].sequence for row in part]
                     files.write_part(path, _values(config, model, own, task.folds[part.start : part.stop]))
-                progress.update(len(part))
+                advance(len(part), skipped=there)
 
 
 def _values(config: ExplainConfig, model: BindingModel, sequences: Sequence[str], folds: Ints) -> list[Values]:

@@ -5,6 +5,7 @@ this diagonal has a BLOSUM62 score that is rare by chance. Nearly every pair abo
 At 30 % some pairs are missed; MMseqs2 is more sensitive there.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -13,7 +14,10 @@ import numpy as np
 from biotite.sequence import ProteinSequence
 from biotite.sequence.align import SubstitutionMatrix, align_banded
 from numpy.typing import NDArray
-from tqdm import tqdm
+
+from bindtune.progress import progress
+
+log = logging.getLogger(__name__)
 
 Ints = NDArray[np.int64]
 
@@ -90,10 +94,10 @@ def candidate_pairs(sequences: Sequence[str], *, parts: Ints | None = None) -> C
     codes = np.frombuffer("".join(sequences).encode("ascii"), np.uint8).astype(np.int64) - ord("A")
     lengths = np.array([len(sequence) for sequence in sequences], np.int64)
     words = _words(codes, lengths)
-    with tqdm(total=len(sequences), desc="comparing proteins", disable=None, leave=False) as bar:
+    with progress("comparing proteins", len(sequences), unit="proteins", log=log) as advance:
         blocks = [
             _best_diagonals(diagonals, codes=codes, lengths=lengths)
-            for diagonals in _double_hits(words, lengths=lengths, parts=parts, advance=bar.update)
+            for diagonals in _double_hits(words, lengths=lengths, parts=parts, advance=advance)
         ]
     if not blocks:
         return Candidates(*(np.empty(0, np.int64) for _ in range(4)))
