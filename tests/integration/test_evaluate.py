@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -231,4 +232,36 @@ def test_an_ion_that_was_left_out_of_training(
         ("NI", "ion NI: no labelled file; looked for tests/NI_test.fasta"),
     ):
         assert run(*options[:-1], "other", "--transfer", ion) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_target_chooses_the_threshold_on_the_out_of_fold_residues(
+    run: Run, binding_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = shutil.copytree(binding_run, tmp_path / "run")
+    table = pq.read_table(trained / "oof.parquet")
+    proteins = [f"{name}-{copy}" for copy in range(12) for name in table["protein"].to_pylist()]
+    many = pa.concat_tables([table] * 12).set_column(0, "protein", pa.array(proteins))
+    label = many["label"].to_numpy()
+    scores = pa.array(np.where(label == 1, 0.31, 0.02).astype(np.float32))
+    pq.write_table(many.set_column(many.schema.names.index("probability"), "probability", scores),
+                   trained / "oof.parquet")  # fmt: skip
+    write_labels(tmp_path / "tests/ZN_test.fa", first=0)
+    options = ("evaluate", "--run", trained, "--fasta", "tests/ZN_test.fa", "--ions", "ZN", "--draws", 5)
+    assert run(*options, "--target", "recall=0.8", "--out", "out") == 0
+    printed = capsys.readouterr().out
+    assert "ZN: recall of at least 0.8 with 90 % confidence: threshold 0.289" in printed
+    assert "recall 1.000, precision 1.000 out of fold" in printed
+    summary = yaml.safe_load((tmp_path / "out/summary.yaml").read_text())
+    target, row = summary["targets"]["ZN"], summary["ions"]["ZN"]
+    assert row["threshold"] == target["threshold"] == pytest.approx(1 / (1 + np.exp(0.9)))
+    assert (f"recall is {row['recall']:.3f}: {'kept' if row['recall'] >= 0.8 else 'not kept'}") in printed
+    assert run("predict", "--run", trained, "--fasta", "tests/ZN_test.fa", "--target", "recall=0.8", "--out", "p") == 2
+    (tmp_path / "p.fa").write_text(">q\nACDEFGHIKLMNPQRSTVWY\n")
+    assert run("predict", "--run", trained, "--fasta", "p.fa", "--target", "recall=0.8", "--out", "p") == 0
+    counts = json.loads((tmp_path / "p/summary.json").read_text())["ions"]["ZN"]
+    assert counts["threshold"] == counts["target"]["threshold"] == target["threshold"]
+    for wrong, message in (("recall=2", "expected recall=NUMBER"), ("precision=0.999", "no ion with such a threshold")):
+        capsys.readouterr()
+        assert run("predict", "--run", trained, "--fasta", "p.fa", "--target", wrong, "--out", "q") == 2
         assert message in capsys.readouterr().err

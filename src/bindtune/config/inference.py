@@ -68,6 +68,11 @@ class InferenceConfig(EnsembleConfig):
     """Proteins between saved parts. A stopped command loses at most this many."""
     shard_residues: Count = 200_000
     """Residues between saved parts."""
+    target: str | None = None
+    """Recall or precision that the calls are to reach on new proteins: recall=0.9 or precision=0.8. The threshold is
+    chosen on the out-of-fold residues of the run. By default the thresholds of the run are used."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """How often a threshold that is chosen for a target keeps it. It has no effect without target."""
 
 
 class PredictConfig(InferenceConfig):

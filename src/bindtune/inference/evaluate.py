@@ -158,7 +158,8 @@ def _any_head(scored: Mapping[str, _Scored]) -> dict[str, _Scored]:
 
 
 def _restricted(run: TrainedRun, ions: tuple[str, ...]) -> TrainedRun:
-    return TrainedRun(run.folder, run.config, ions, run.thresholds, run.calibrations)
+    guarantees = {ion: run.guarantees[ion] for ion in ions if ion in run.guarantees}
+    return TrainedRun(run.folder, run.config, ions, run.thresholds, run.calibrations, guarantees)
 
 
 def _source(proteins: Proteins, files: dict[str, Path]) -> ProteinSource:
@@ -312,11 +313,25 @@ def _report(
         f"interval: {exact_percent(settings.level)}, studentised, of AUPRC by protein",
         "baseline: AUPRC of the residue's letter alone, fitted on training proteins; a random order has the base rate",
         "F1 and MCC: at the threshold that was chosen on the out-of-fold residues of the run; -: not defined",
+        *_target_lines(run, figures),
     ]
     if settings.transfer is not None:
         title = f"sites of {settings.transfer}, which the run was not trained on, as its heads find them"
         return [title, figures_table(figures), f"{ANY_HEAD}: the highest probability of all heads", *notes]
     return [figures_table(figures), *notes]
+
+
+def _target_lines(run: TrainedRun, figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Whether each ion keeps the target on the test proteins."""
+    lines = []
+    for ion, guarantee in run.guarantees.items():
+        line = f"{ion}: {guarantee.as_text()}"
+        value = figures.get(ion, {}).get(guarantee.target.figure)
+        if guarantee.is_reached and value is not None:
+            kept = "kept" if value >= guarantee.target.value else "not kept"
+            line += f"; on the test proteins {guarantee.target.figure} is {value:.3f}: {kept}"
+        lines.append(line)
+    return lines
 
 
 def _write_metrics(path: Path, figures: dict[str, dict[str, Any]]) -> None:
@@ -342,6 +357,7 @@ def _summary(
         "overall": {f"mean_{name}": value for name, value in mean.items()},
         "ions": {ion: row for ion, row in figures.items() if ion != "mean"},
         "thresholds_from": "out-of-fold residues of the run",
+        "targets": {ion: guarantee.as_dict() for ion, guarantee in run.guarantees.items()} or None,
         "calibration": settings.calibration,
         "level": settings.level,
         "draws": settings.draws,

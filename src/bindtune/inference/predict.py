@@ -14,7 +14,7 @@ from bindtune.inference.job_inputs import ProteinSource
 from bindtune.inference.ranks import Processes, Share, launched
 from bindtune.inference.shards import NamedSequence
 from bindtune.inference.tables import PredictionCounts
-from bindtune.inference.trained_run import TrainedRun, read_run
+from bindtune.inference.trained_run import ENSEMBLE_NOTE, TrainedRun, read_run
 from bindtune.io.proteins import read_proteins
 from bindtune.io.text import STANDARD_INPUT
 from bindtune.runs.names import COUNT_SUMMARY, INPUT_COPY, PREDICTIONS, PREDICTIONS_TSV
@@ -102,6 +102,7 @@ def _summary(run: TrainedRun, counts: PredictionCounts, settings: PredictConfig)
                 "threshold": run.thresholds.get(ion),
                 "called_residues": counts.called_residues.get(ion),
                 "called_proteins": counts.called_proteins.get(ion),
+                **({"target": run.guarantees[ion].as_dict()} if ion in run.guarantees else {}),
             }
             for ion in run.ions
         },
@@ -119,4 +120,8 @@ def _told(run: TrainedRun, counts: PredictionCounts, settings: PredictConfig) ->
             lines.append(f"{ion}: {calls} (probability at least {run.thresholds[ion]:.3g})")
         else:
             lines.append(f"{ion}: no threshold, nothing is called")
+        if ion in run.guarantees:
+            lines.append(f"{ion}: {run.guarantees[ion].as_text()}")
+    if run.guarantees:
+        lines.append(ENSEMBLE_NOTE)
     return lines

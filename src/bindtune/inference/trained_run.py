@@ -1,13 +1,14 @@
 """A run folder as predictions need it: settings, ions, thresholds and calibrations."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bindtune.config import BindingConfig, EnsembleConfig, load_binding
+from bindtune.config import BindingConfig, EnsembleConfig, InferenceConfig, load_binding
 from bindtune.errors import ConfigError
 from bindtune.evaluation.calibration import calibrate, fit_calibration
+from bindtune.evaluation.guarantees import Guarantee, guaranteed_threshold, read_target
 from bindtune.evaluation.thresholds import read_thresholds
 from bindtune.runs.kinds import require_run
 from bindtune.runs.names import (
@@ -18,6 +19,12 @@ from bindtune.runs.names import (
 from bindtune.runs.out_of_fold import read_table
 
 log = logging.getLogger(__name__)
+
+ENSEMBLE_NOTE = (
+    "target: it holds for the model of one fold, on proteins that are drawn like those of the run. Predictions are "
+    "means over all folds, so check it with labelled proteins: bindtune evaluate --target"
+)
+"""What a guarantee does not cover."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class TrainedRun:
         ions: those that are predicted.
         thresholds: by ion, for those that have one; of the probabilities as they are given out.
         calibrations: by ion, for those whose probabilities are calibrated.
+        guarantees: by ion, where the calls are to reach a target. The thresholds are then theirs.
     """
 
     folder: Path
@@ -37,6 +45,7 @@ class TrainedRun:
     ions: tuple[str, ...]
     thresholds: dict[str, float]
     calibrations: dict[str, dict[str, Any]]
+    guarantees: dict[str, Guarantee] = field(default_factory=dict)
 
 
 def read_run(settings: EnsembleConfig, *, command: str) -> TrainedRun:
@@ -44,7 +53,7 @@ def read_run(settings: EnsembleConfig, *, command: str) -> TrainedRun:
 
     Raises:
         InputError: a file of it is missing or damaged.
-        ConfigError: it is of the other job, or has no such ion.
+        ConfigError: it is of the other job, or has no such ion, or no ion has a threshold that keeps the target.
     """
     folder = settings.run
     require_run(folder, "binding", command)
@@ -55,11 +64,39 @@ def read_run(settings: EnsembleConfig, *, command: str) -> TrainedRun:
     if missing:
         raise ConfigError(f"ions: {folder} has no {', '.join(missing)}; it has {', '.join(config.training.ions)}")
     ions = tuple(settings.ions or config.training.ions)
-    thresholds = _thresholds(folder / THRESHOLDS, ions)
+    guarantees = _guarantees(settings, ions) if isinstance(settings, InferenceConfig) else {}
+    if guarantees:
+        thresholds = {ion: guarantee.threshold for ion, guarantee in guarantees.items() if guarantee.is_reached}
+    else:
+        thresholds = _thresholds(folder / THRESHOLDS, ions)
     calibrations = {} if settings.calibration == "none" else _calibrations(settings, ions)
     for ion in calibrations.keys() & thresholds.keys():
         thresholds[ion] = float(calibrate(calibrations[ion], [thresholds[ion]]).astype("float32")[0])
-    return TrainedRun(folder, config, ions, thresholds, calibrations)
+    return TrainedRun(folder, config, ions, thresholds, calibrations, guarantees)
+
+
+def _guarantees(settings: InferenceConfig, ions: tuple[str, ...]) -> dict[str, Guarantee]:
+    """The threshold of each ion for the target; empty without a target."""
+    if settings.target is None:
+        return {}
+    try:
+        target = read_target(settings.target, settings.confidence)
+    except ValueError as error:
+        raise ConfigError(f"target: {error}") from error
+    table = read_table(settings.run / OUT_OF_FOLD)
+    columns = [table[name].to_numpy() for name in ("ion", "label", "probability", "protein")]
+    guarantees = {}
+    for ion in ions:
+        own = columns[0] == ion
+        label, probability, protein = (column[own] for column in columns[1:])
+        guarantees[ion] = guaranteed_threshold(label, probability, protein.astype(str), target)
+    unreached = {ion: each for ion, each in guarantees.items() if not each.is_reached}
+    for ion, guarantee in unreached.items():
+        log.warning("%s: %s: nothing is called", ion, guarantee.as_text())
+    if len(unreached) == len(guarantees):
+        reasons = "; ".join(f"{ion}: {guarantee.as_text()}" for ion, guarantee in unreached.items())
+        raise ConfigError(f"target: {settings.run} has no ion with such a threshold: {reasons}")
+    return guarantees
 
 
 def _thresholds(path: Path, ions: tuple[str, ...]) -> dict[str, float]:
