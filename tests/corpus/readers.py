@@ -264,7 +264,7 @@ def _tokenizer(path: Path) -> Any:
 
 
 def _predictions(path: Path) -> Any:
-    from bindtune.inference.tables import read_predictions
+    from bindtune.runs.prediction_table import read_predictions
 
     found = []
     for each in read_predictions(path):

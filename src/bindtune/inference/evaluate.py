@@ -26,7 +26,6 @@ from bindtune.inference.job import claimed, run_job
 from bindtune.inference.job_inputs import ProteinSource
 from bindtune.inference.ranks import launched
 from bindtune.inference.shards import NamedSequence
-from bindtune.inference.tables import read_predictions
 from bindtune.inference.trained_run import TrainedRun, read_run
 from bindtune.io.labels import UNKNOWN
 from bindtune.io.text import LONGEST_LINE
@@ -45,6 +44,7 @@ from bindtune.runs.names import (
     threshold_plot,
 )
 from bindtune.runs.out_of_fold import read_table
+from bindtune.runs.prediction_table import read_predictions
 from bindtune.runs.reading import read_csv
 from bindtune.runs.writing import atomic_stream, write_text
 from bindtune.yaml_json import write_document

@@ -12,23 +12,20 @@ import numpy as np
 from bindtune.config import PredictConfig
 from bindtune.errors import ConfigError, InputError
 from bindtune.inference.shards import NamedSequence
-from bindtune.inference.tables import Predicted, read_predictions
 from bindtune.io.molviewspec import write_scene
 from bindtune.io.structure import (
-    Mapped,
     ResidueName,
-    Structure,
-    map_residues,
     read_structure,
     structure_name,
     write_b_factors,
 )
+from bindtune.io.structure_files import StructureFiles, best_chain, structure_files
 from bindtune.io.structure_scripts import unsafe_names, write_attributes, write_pymol
 from bindtune.outputs import LONGEST_NAME
 from bindtune.runs.names import PREDICTIONS
+from bindtune.runs.prediction_table import Predicted, read_predictions
 from bindtune.wrong_files import refuse_wrong_file
 
-_LEAST_IDENTITY, _LEAST_COVERAGE = 0.9, 0.5
 _ATTRIBUTES, _SCRIPT, _SCENE = ".defattr", ".pml", ".mvsj"
 FOLDER = "structures"
 
@@ -76,19 +73,6 @@ class Coloured:
             "predicted": mapped,
             "unsafe_name": self.unsafe,
         }
-
-
-@dataclass(frozen=True)
-class StructureFiles:
-    """Structures that the command was given.
-
-    Args:
-        by_protein: file of each protein.
-        unreadable: names of files of a folder that are neither PDB nor mmCIF.
-    """
-
-    by_protein: dict[str, Path]
-    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,7 +137,7 @@ def check_structures(settings: PredictConfig, proteins: Iterable[NamedSequence])
     for protein in proteins:
         if protein.name in files:
             structure = read_structure(files[protein.name])
-            _chain(structure, protein.sequence, settings.chain, name=protein.name)
+            best_chain(structure, protein.sequence, settings.chain, name=protein.name)
             count += 1
     if not count:
         raise ConfigError(f"{settings.structure}: no protein is called {_first_names(list(files))}")
@@ -173,7 +157,10 @@ def find_structures(settings: PredictConfig) -> StructureFiles:
         return StructureFiles({settings.protein or _file_protein(path): path})
     if settings.protein is not None:
         raise ConfigError("protein: the files of a folder of structures have the names of their proteins")
-    return _files_of_folder(path)
+    files = structure_files(path)
+    for protein, file in files.by_protein.items():
+        _check_length(file, protein)
+    return files
 
 
 def _file_protein(path: Path) -> str:
@@ -183,23 +170,6 @@ def _file_protein(path: Path) -> str:
         raise InputError(path, None, "expected a name that ends in .pdb, .cif or either and .gz")
     _check_length(path, name)
     return name
-
-
-def _files_of_folder(folder: Path) -> StructureFiles:
-    structures: dict[str, Path] = {}
-    unreadable = []
-    for path in sorted(folder.iterdir()):
-        protein = structure_name(path)
-        if protein is None:
-            unreadable.append(path.name)
-        elif structures.setdefault(protein, path) != path:
-            first = structures[protein].name
-            raise InputError(path, None, f"is a second structure of protein {protein!r}, beside {first}")
-    if not structures:
-        raise InputError(folder, None, "holds no PDB or mmCIF file")
-    for protein, path in structures.items():
-        _check_length(path, protein)
-    return StructureFiles(structures, tuple(name for name in unreadable if not name.startswith(".")))
 
 
 def _first_names(names: Sequence[str]) -> str:
@@ -224,7 +194,7 @@ def _proteins(table: Path, names: set[str]) -> Iterator[tuple[str, list[Predicte
 def _colour(path: Path, predicted: list[Predicted], settings: PredictConfig) -> Coloured:
     structure = read_structure(path)
     name, sequence = predicted[0].protein, predicted[0].sequence
-    chain, mapped = _chain(structure, sequence, settings.chain, name=name)
+    chain, mapped = best_chain(structure, sequence, settings.chain, name=name)
     residues = structure.names[chain]
     by_ion = {each.ion: each for each in predicted}
     shown = [by_ion[settings.structure_ion]] if settings.structure_ion else predicted
@@ -264,33 +234,3 @@ def _write_scripts(
     else:
         target.with_suffix(_SCRIPT).unlink(missing_ok=True)
     return unsafe[0] if unsafe else None
-
-
-def _chain(structure: Structure, sequence: str, chain: str | None, *, name: str) -> tuple[str, Mapped]:
-    """The chain that is asked for, or the one most like the protein."""
-    if chain is not None and chain not in structure.names:
-        chains = ", ".join(structure.names)
-        raise InputError(structure.path, None, f"has no chain '{chain}' of amino acids, it has {chains}")
-    candidates = [chain] if chain is not None else list(structure.names)
-    try:
-        mapped = {each: map_residues(structure.letters[each], sequence) for each in candidates}
-    except ValueError as error:
-        raise InputError(structure.path, None, f"{name}: {error}") from error
-    best = max(mapped, key=lambda each: _likeness(mapped[each]))
-    identity, coverage = mapped[best].identity, mapped[best].coverage
-    if not _is_of(mapped[best]):
-        likeness = (
-            f"{coverage:.0%} of chain {best} can be aligned with protein '{name}', {identity:.0%} of it identical"
-        )
-        expected = f"expected at least {_LEAST_COVERAGE:.0%} and {_LEAST_IDENTITY:.0%}"
-        raise InputError(structure.path, None, f"{likeness}, {expected}")
-    return best, mapped[best]
-
-
-def _is_of(mapped: Mapped) -> bool:
-    return mapped.identity >= _LEAST_IDENTITY and mapped.coverage >= _LEAST_COVERAGE
-
-
-def _likeness(mapped: Mapped) -> tuple[bool, int]:
-    """A chain that is long and the protein's goes before one that is short and more exactly so."""
-    return _is_of(mapped), int((mapped.places >= 0).sum())

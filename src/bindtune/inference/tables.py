@@ -1,10 +1,10 @@
 """Tables of predictions: a Parquet part for each shard, joined into one table, TSV and calls at the end."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,45 +13,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bindtune.data.protein.alignments import AlignmentCounts
-from bindtune.errors import InputError
 from bindtune.inference.shards import NamedSequence, Scores
 from bindtune.runs.cells import tsv_name
 from bindtune.runs.names import PREDICTIONS, PREDICTIONS_TSV, calls_file
-from bindtune.runs.parquet import read_parquet, read_row_groups
+from bindtune.runs.parquet import read_parquet
+from bindtune.runs.prediction_table import COLUMNS, SCHEMA, by_protein, checked_rows, read_shards
 from bindtune.runs.writing import atomic_path, atomic_stream
-
-_SCHEMA = pa.schema(
-    [
-        ("protein", pa.string()),
-        ("position", pa.int32()),
-        ("residue", pa.string()),
-        ("ion", pa.string()),
-        ("probability", pa.float32()),
-        ("spread", pa.float32()),
-        ("call", pa.int8()),
-    ]
-)
-COLUMNS = tuple(_SCHEMA.names)
-
-
-class Predicted(NamedTuple):
-    """Predictions of a protein for one ion; L residues.
-
-    Args:
-        protein: its name.
-        sequence: its residues.
-        ion: the ion.
-        probability: (L,).
-        spread: (L,).
-        call: (L,) 1 or 0; None without a threshold.
-    """
-
-    protein: str
-    sequence: str
-    ion: str
-    probability: NDArray[np.float32]
-    spread: NDArray[np.float32]
-    call: NDArray[np.int8] | None
 
 
 @dataclass
@@ -94,7 +61,7 @@ def write_part(
         thresholds: by ion, for those that have one; called is what has at least this probability.
         about: what the file says about itself.
     """
-    schema = _SCHEMA.with_metadata({"position": "1-based", **about})
+    schema = SCHEMA.with_metadata({"position": "1-based", **about})
     lengths = np.array([len(protein.sequence) for protein in proteins])
     count = len(ions)
     # Rows run by protein, ion, position: row r of the table is residue `residue[r]` of all and ion `ion[r]`.
@@ -126,7 +93,7 @@ def join_parts(parts: Iterable[Path], folder: Path) -> None:
     with ExitStack() as files:
         table = files.enter_context(atomic_stream(folder / PREDICTIONS))
         for part in parts:
-            rows = _checked(read_parquet(part), part)
+            rows = checked_rows(read_parquet(part), part)
             if writer is None:
                 writer = files.enter_context(pq.ParquetWriter(table, rows.schema))
             writer.write_table(rows, row_group_size=max(len(rows), 1))  # a protein lies in one
@@ -153,10 +120,10 @@ def write_texts(folder: Path, *, ions: Sequence[str], tsv: bool, called: Sequenc
         calls = {ion: _opened(files, folder / calls_file(ion)) for ion in called}
         if text is not None:
             text.write("\t".join(COLUMNS) + "\n")
-        for rows in _shards(folder / PREDICTIONS):
+        for rows in read_shards(folder / PREDICTIONS):
             if text is not None:
                 _write_text(rows, text)
-            for predicted in _by_protein(rows):
+            for predicted in by_protein(rows):
                 if predicted.ion == ions[0]:
                     counts.proteins += 1
                     counts.residues += len(predicted.sequence)
@@ -167,53 +134,6 @@ def write_texts(folder: Path, *, ions: Sequence[str], tsv: bool, called: Sequenc
                     marks = (predicted.call + ord("0")).astype(np.uint8).tobytes().decode()
                     calls[predicted.ion].write(f">{predicted.protein}\n{predicted.sequence}\n{marks}\n")
     return counts
-
-
-def read_predictions(path: Path) -> Iterator[Predicted]:
-    """The predictions of a joined table, protein by protein and ion by ion; a shard is held at a time.
-
-    Raises:
-        InputError: the file is missing, damaged or of another kind.
-    """
-    for rows in _shards(path):
-        yield from _by_protein(rows)
-
-
-def _shards(path: Path) -> Iterator[pa.Table]:
-    return (_checked(rows, path) for rows in read_row_groups(path, "no table of predictions"))
-
-
-def _checked(rows: pa.Table, path: Path) -> pa.Table:
-    """The rows, if they are what `write_part` writes: positions from 1 up for each protein and ion.
-
-    Raises:
-        InputError: they are not.
-    """
-    if rows.schema.names != list(COLUMNS) or rows.schema.types != _SCHEMA.types:
-        raise InputError(path, None, f"no table of predictions: expected the columns {', '.join(COLUMNS)}")
-    empty = [name for name in COLUMNS if name != "call" and rows[name].null_count]
-    if empty:
-        raise InputError(path, None, f"no table of predictions: empty fields in {', '.join(empty)}")
-    position, length = rows["position"].to_numpy(), pc.binary_length(rows["residue"]).to_numpy()
-    follows = np.diff(position, prepend=0) == 1
-    if not (follows | (position == 1)).all() or (length != 1).any():
-        raise InputError(path, None, "no table of predictions: positions and residues are not those of whole proteins")
-    return rows
-
-
-def _by_protein(rows: pa.Table) -> Iterator[Predicted]:
-    """Take a table apart; a protein's rows for an ion begin where the position is 1."""
-    starts = np.flatnonzero(rows["position"].to_numpy() == 1)
-    first = rows.take(pa.array(starts))
-    names, ions = first["protein"].to_pylist(), first["ion"].to_pylist()
-    letters = "".join(rows["residue"].to_pylist())
-    probability, spread = rows["probability"].to_numpy(), rows["spread"].to_numpy()
-    is_called = pc.is_valid(rows["call"]).to_numpy()
-    call = pc.fill_null(rows["call"], 0).to_numpy()
-    for name, ion, start, end in zip(names, ions, starts, [*starts, len(rows)][1:], strict=True):
-        own = slice(int(start), int(end))
-        calls = call[own] if is_called[start] else None
-        yield Predicted(name, letters[own], ion, probability[own], spread[own], calls)
 
 
 def _write_text(rows: pa.Table, text: IO[str]) -> None:

@@ -12,8 +12,9 @@ import torch
 from bindtune.errors import InputError
 from bindtune.inference.embedding import write_embeddings
 from bindtune.inference.shards import NamedSequence, Scores
-from bindtune.inference.tables import join_parts, read_predictions, write_part, write_texts
+from bindtune.inference.tables import join_parts, write_part, write_texts
 from bindtune.runs.parquet import read_parquet
+from bindtune.runs.prediction_table import read_predictions
 
 PROTEINS = [NamedSequence("a", "MKC"), NamedSequence('b"x', "H")]
 MEAN = np.array([[0.1, 0.9], [0.5, 0.25], [0.75, 0.5], [1e-7, 1.0]])

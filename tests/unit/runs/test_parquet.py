@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from bindtune.errors import InputError
-from bindtune.inference.tables import read_predictions
 from bindtune.io.records import read_windows
 from bindtune.runs.out_of_fold import read_out_of_fold, read_table
 from bindtune.runs.parquet import read_parquet, read_row_groups
+from bindtune.runs.prediction_table import read_predictions
 
 
 def _out_of_fold(rows: int, **columns: Any) -> pa.Table:
