@@ -6,6 +6,7 @@ as far as it is one.
 """
 
 import codecs
+import contextlib
 import json
 import math
 import re
@@ -24,6 +25,8 @@ _LARGEST = 1 << 26
 _LARGEST_YAML = 1 << 23  # PyYAML takes seconds for a megabyte
 _BLOCK = 1 << 16
 _MOST_VALUES = 100_000
+_MOST_NODES = 2 * _MOST_VALUES  # names and values
+_TOO_MANY = f"more than {_MOST_VALUES:,} values"
 _MOST_IN_JSON = 5_000_000  # commas and brackets, for each of which some 60 bytes of memory are taken
 _TOO_DEEP = "too many brackets are open"
 
@@ -41,6 +44,7 @@ def read_document(path: Path, *, notes: bool = False) -> Any:
     """
     text = read_text(path, largest=_LARGEST_YAML)
     try:
+        _refuse_many_values(text)
         documents = yaml.load_all(text, _Loader)
         content = next(documents, None)
         if not notes and next(documents, None) is not None:
@@ -222,6 +226,25 @@ with an exponent that has no sign (1E10 is an entry of the PDB).
 """
 
 
+def _refuse_many_values(text: str) -> None:
+    """Count the values of a large document with libyaml, where it is there: PyYAML's own parser takes a minute.
+
+    Text that libyaml cannot read is left to PyYAML, which says why.
+    """
+    if len(text) <= 4 * _MOST_VALUES or not hasattr(yaml, "CSafeLoader"):  # a value takes two characters or more
+        return
+    nodes = 0
+    with contextlib.suppress(yaml.MarkedYAMLError, ValueError, RecursionError):
+        for event in yaml.parse(text, yaml.CSafeLoader):
+            if isinstance(event, yaml.DocumentEndEvent):
+                return
+            nodes += isinstance(event, yaml.NodeEvent)
+            if nodes > _MOST_NODES:
+                break
+    if nodes > _MOST_NODES:
+        raise yaml.YAMLError(_TOO_MANY)
+
+
 class _Loader(yaml.SafeLoader):
     """Plain values only; a name that comes twice is refused, where YAML libraries silently take the last."""
 
@@ -231,8 +254,8 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """As in PyYAML, as long as there are not too many."""
         self._nodes += 1
-        if self._nodes > 2 * _MOST_VALUES:  # names and values
-            raise yaml.YAMLError(f"more than {_MOST_VALUES:,} values")
+        if self._nodes > _MOST_NODES:
+            raise yaml.YAMLError(_TOO_MANY)
         return super().compose_node(parent, index)
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
