@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 from bindtune.probing.gain import auroc, gain_over, logistic_weights
 
@@ -47,7 +48,16 @@ def test_weights_are_those_of_scikit_learn() -> None:
     labels, _, base = drawn(np.random.default_rng(9))
     features = np.column_stack([base, np.random.default_rng(1).normal(size=WINDOWS)])
     model = LogisticRegression(fit_intercept=False, tol=1e-10).fit(features, labels)
-    np.testing.assert_allclose(logistic_weights(features, labels), model.coef_[0], atol=1e-6)
+    np.testing.assert_allclose(logistic_weights(features.T, labels), model.coef_[0], atol=1e-6)
+    both = np.stack([features.T, 2 * features.T[::-1]])  # two regressions at once
+    np.testing.assert_allclose(logistic_weights(both, labels)[0], model.coef_[0], atol=1e-6)
+
+
+def test_areas_are_those_of_scikit_learn() -> None:
+    labels, _, base = drawn(np.random.default_rng(9))
+    scores = np.stack([base, base.round(), -base])  # rounded, so that there are ties
+    np.testing.assert_allclose(auroc(labels, scores), [roc_auc_score(labels, each) for each in scores], atol=1e-12)
+    assert np.isnan(auroc(np.ones(5, np.int8), np.arange(5.0)))
 
 
 def test_scores_that_part_the_classes_stay_finite() -> None:
