@@ -210,7 +210,7 @@ def test_4_mer_agrees_with_scikit_learn(done: tuple[Path, str]) -> None:
 
 
 def test_another_seed_draws_other_negatives(genome: Path, tmp_path: Path) -> None:
-    again = settings(genome, tmp_path / "again", arms=["gc-region"], peaks=[f"A={genome}/A.bed"], draws=1)
+    again = settings(genome, tmp_path / "again", arms=["gc-region"], peaks=[f"A={genome}/A.bed"], draws=1, folds=2)
     probe(again, notify=quiet)
     after = rows(tmp_path / "again")
     probe(build(ProbeConfig, again.model_dump() | {"overwrite": True, "seed": 7}), notify=quiet)
@@ -248,7 +248,7 @@ def planted(genome: Path, tmp_path: Path) -> Path:
 
 
 def test_a_planted_leak_is_refused(planted: Path) -> None:
-    only: dict[str, Any] = {"peaks": [f"A={planted}/A.bed"], "arms": ["shuffled"], "draws": 1}
+    only: dict[str, Any] = {"peaks": [f"A={planted}/A.bed"], "arms": ["shuffled"], "draws": 1, "folds": 2}
     with pytest.raises(CheckError, match="2 windows with shared 32mers"):
         probe(settings(planted, planted / "out", **only), notify=quiet)
     assert json.loads((planted / "out" / "leaks.json").read_text())["counts"]["shared_32mers"] == 2
@@ -267,7 +267,7 @@ def test_summits_are_centres(genome: Path, tmp_path: Path) -> None:
         for start, strength, summit in ((5000, 5, 20), (5100, 9, 150), (9000, 2, -1))
     ]
     (tmp_path / "s.narrowPeak").write_text("\n".join(lines) + "\n")
-    values: dict[str, Any] = {"peaks": [f"S={tmp_path}/s.narrowPeak"], "arms": ["shuffled"], "draws": 1}
+    values: dict[str, Any] = {"peaks": [f"S={tmp_path}/s.narrowPeak"], "arms": ["shuffled"], "draws": 1, "folds": 2}
     probe(settings(genome, tmp_path / "out", **values), notify=quiet)
     middle = {row["start"] + 50 for row in rows(tmp_path / "out") if row["label"]}
     assert middle == {5250, 9100}  # of two joined peaks the stronger one's summit
@@ -388,7 +388,7 @@ def test_headers_with_coordinates_are_split_by_chromosome(tmp_path: Path) -> Non
     values = {
         "positives": str(fasta(tmp_path / "p.fa", records[:60])),
         "negatives": str(fasta(tmp_path / "n.fa", records[60:])),
-        "out": str(tmp_path / "out"), "draws": 1, "arms": ["shuffled"],
+        "out": str(tmp_path / "out"), "draws": 1, "folds": 3, "arms": ["shuffled"],
     }  # fmt: skip
     probe(build(ProbeConfig, values), notify=quiet)
     folds: dict[str, set[int]] = {}
@@ -421,7 +421,7 @@ def test_a_killed_probe_goes_on_and_gives_the_same_files(genome: Path, tmp_path:
             "--distance",
             "100",
         ]
-        return [*words, "--arms", "gc-region", "--arms", "shuffled", "--seeds", "2", "--out", str(out)]
+        return [*words, "--folds", "3", "--arms", "gc-region", "--arms", "shuffled", "--seeds", "2", "--out", str(out)]
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(whole), check=True, capture_output=True)
