@@ -107,7 +107,7 @@ def _index(path: Path) -> Any:
 def _aliases(path: Path) -> Any:
     from bindtune.data.dna.chromosomes import read_aliases
 
-    return read_aliases(path, known=("chr1", "chr2", "chrM"))
+    return read_aliases(path, genome_names=("chr1", "chr2", "chrM"))
 
 
 def _windows(path: Path) -> Any:
@@ -364,7 +364,7 @@ def _sequences_to_explain(path: Path) -> Any:
     source = {"regions": path, "genome": path.parent / "genome.fa"} if path.suffix == ".bed" else {"fasta": path}
     config = build(ExplainConfig, {"probe": "p", "out": "o"} | source)
     sequences, _ = read_sequences(config, notify=lambda text: None)
-    return [(each.name, each.sequence, None if each.place is None else tuple(each.place)) for each in sequences]
+    return [(each.name, each.sequence, None if each.location is None else tuple(each.location)) for each in sequences]
 
 
 def _bound_windows(path: Path) -> Any:

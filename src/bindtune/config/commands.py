@@ -57,7 +57,7 @@ def refuse_other_command(model: type[Settings], names: Collection[str], source: 
     Raises:
         ConfigError: another command knows at least two more of the names, or this command knows none.
     """
-    counts = {command: sum(name in _known(settings_of(command)) for name in names) for command in COMMANDS}
+    counts = {command: sum(name in _first_level_names(settings_of(command)) for name in names) for command in COMMANDS}
     own = next((command for command in COMMANDS if settings_of(command) is model), None)
     if own is None:
         return
@@ -70,7 +70,7 @@ def refuse_other_command(model: type[Settings], names: Collection[str], source: 
         )
 
 
-def _known(model: type[Settings]) -> frozenset[str]:
+def _first_level_names(model: type[Settings]) -> frozenset[str]:
     """First-level names that a command understands, including names of the original code."""
     earlier: Collection[str] = ()
     if model.__name__ == COMMANDS["train"]:

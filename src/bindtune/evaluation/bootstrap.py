@@ -246,8 +246,8 @@ def _auprc_influence(
 
 def _compared_auprc(first: Influence, second: Influence, *, level: float) -> Compared:
     difference = Interval(first.value - second.value, *auprc_difference_ends(first, second, level), draws=0)
-    one, other = (Interval(each.value, *auprc_ends(each, level), draws=0) for each in (first, second))
-    return Compared(one, other, difference)
+    one, another = (Interval(each.value, *auprc_ends(each, level), draws=0) for each in (first, second))
+    return Compared(one, another, difference)
 
 
 def _check_settings(*, draws: int, level: float) -> None:

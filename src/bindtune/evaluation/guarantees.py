@@ -147,15 +147,13 @@ def guaranteed_threshold(labels: ArrayLike, probabilities: ArrayLike, proteins: 
         (0.79, 1.0)
     """
     counts = _counts(labels, probabilities, proteins, only_sites=target.figure == "recall")
-    place = _place(counts, target)
+    step = _threshold_step(counts, target)
     threshold, recall, precision, best = math.nan, math.nan, math.nan, math.nan
-    if place is None:
+    if step is None:
         best = _best(counts, target)
     else:
-        hits, calls, sites = (
-            float(part.sum()) for part in (counts.hits[:, place], counts.calls[:, place], counts.sites)
-        )
-        threshold = float(THRESHOLDS[place])
+        hits, calls, sites = (float(part.sum()) for part in (counts.hits[:, step], counts.calls[:, step], counts.sites))
+        threshold = float(THRESHOLDS[step])
         recall = hits / sites if sites else math.nan
         precision = hits / calls if calls else math.nan
     return Guarantee(target, threshold, recall, precision, best, len(counts.sites), int(counts.sites.sum()))
@@ -184,7 +182,7 @@ def _counts(labels: ArrayLike, probabilities: ArrayLike, proteins: ArrayLike, *,
     return _Counts(hits[chosen], calls[chosen], sites[chosen])
 
 
-def _place(counts: _Counts, target: Target) -> int | None:
+def _threshold_step(counts: _Counts, target: Target) -> int | None:
     """The index of the threshold; None where none keeps the target."""
     if not counts.sites.sum():
         return None
@@ -197,10 +195,10 @@ def _place(counts: _Counts, target: Target) -> int | None:
     passed = _rejected(counts.hits - target.value * counts.calls, target.value * counts.calls, error / len(_STARTS))
     lowest = None
     for start in _STARTS:
-        place = start
-        while place >= 0 and passed[place]:
-            lowest = place if lowest is None else min(lowest, place)
-            place -= 1
+        step = start
+        while step >= 0 and passed[step]:
+            lowest = step if lowest is None else min(lowest, step)
+            step -= 1
     return lowest
 
 
@@ -235,7 +233,7 @@ def _best(counts: _Counts, target: Target) -> float:
     low, high = 0, _STEPS
     while high - low > 1:
         middle = (low + high) // 2
-        if _place(counts, target._replace(value=middle / _STEPS)) is None:
+        if _threshold_step(counts, target._replace(value=middle / _STEPS)) is None:
             high = middle
         else:
             low = middle

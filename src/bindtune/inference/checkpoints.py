@@ -99,13 +99,13 @@ class Ensemble:
     def __init__(self, folds: "list[_FoldFiles]", device: torch.device | str, base_model: str | None) -> None:
         self._folds, self._device, self._base_model = folds, device, base_model
         first = folds[0]
-        for other in folds[1:]:
+        for later in folds[1:]:
             for name in ("base_model_checkpoint", "ions"):
-                if other.heads[name] != first.heads[name] and (
-                    name == "ions" or not _same_base(first, other, base_model)
+                if later.heads[name] != first.heads[name] and (
+                    name == "ions" or not _same_base(first, later, base_model)
                 ):
                     raise CheckpointError(
-                        f"{other.heads_path}: {name} is {other.heads[name]!r}, in {first.heads_path} it is "
+                        f"{later.heads_path}: {name} is {later.heads[name]!r}, in {first.heads_path} it is "
                         f"{first.heads[name]!r}"
                     )
         self.ion_types: tuple[str, ...] = tuple(first.heads["ions"])

@@ -35,7 +35,7 @@ class EffectScorer:
         """Score variants by the mean of all models of the cross-validation; see `VariantScorer.score`."""
         texts = [(_spelled(row.ref), _spelled(row.alt)) for row in rows]
         distinct = sorted({text for pair in texts for text in pair})
-        number = {text: place for place, text in enumerate(distinct)}
+        number = {text: index for index, text in enumerate(distinct)}
         logits = np.empty(len(distinct))
         finished = 0
         for first in range(0, len(distinct), _BLOCK):

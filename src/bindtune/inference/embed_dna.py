@@ -110,9 +110,9 @@ class DnaEmbedder:
             BindtuneError: an output is not finite.
             ConfigError: there is no such layer.
         """
-        found, cut = self._computed(sequences)
+        vectors, cut = self._computed(sequences)
         self.cut += cut
-        return found
+        return vectors
 
     def _computed(self, sequences: Sequence[str]) -> tuple[list[TokenVectors], int]:
         """Vectors of the tokens of some sequences, and how many of these were cut."""
@@ -122,14 +122,14 @@ class DnaEmbedder:
         cut = [(owner, chunk) for owner, row in enumerate(rows) for chunk in self._chunks(row)]
         inputs = [rows[owner].stretch(chunk) for owner, chunk in cut]
         states = self._states(inputs, [len(rows[owner].before) for owner, _ in cut], [chunk for _, chunk in cut])
-        found: list[list[tuple[Floats, Floats]]] = [[] for _ in rows]
+        parts_of: list[list[tuple[Floats, Floats]]] = [[] for _ in rows]
         for (owner, _), part in zip(cut, states, strict=True):
-            found[owner].append(part)
+            parts_of[owner].append(part)
         vectors = [
             TokenVectors(row.ids, row.start, row.end, np.concatenate([part[1] for part in parts]), parts[0][0])
-            for row, parts in zip(rows, found, strict=True)
+            for row, parts in zip(rows, parts_of, strict=True)
         ]
-        return vectors, sum(len(parts) > 1 for parts in found)
+        return vectors, sum(len(parts) > 1 for parts in parts_of)
 
     def sequence_vectors(self, sequences: Sequence[str]) -> list[Floats]:
         """(D,) for each sequence."""
@@ -142,12 +142,15 @@ class DnaEmbedder:
 
     def _averaged(self, sequences: Sequence[str], vectors: Any, *, mirrored: bool) -> list[Floats]:
         lengths = [len(sequence) for sequence in sequences]
-        found = [vectors(*pair) for pair in zip(self.token_vectors(sequences), lengths, strict=True)]
+        own_vectors = [vectors(*pair) for pair in zip(self.token_vectors(sequences), lengths, strict=True)]
         if not self.both_strands:
-            return found
+            return own_vectors
         turned = [reverse_complement(sequence.encode("ascii")).decode("ascii") for sequence in sequences]
         others = [vectors(*pair) for pair in zip(self._computed(turned)[0], lengths, strict=True)]
-        return [(own + (other[::-1] if mirrored else other)) / 2 for own, other in zip(found, others, strict=True)]
+        return [
+            (own + (turned_vectors[::-1] if mirrored else turned_vectors)) / 2
+            for own, turned_vectors in zip(own_vectors, others, strict=True)
+        ]
 
     def _chunks(self, row: "_Row") -> list[Chunk]:
         positions = usable_positions(self.encoder.model)
@@ -156,10 +159,12 @@ class DnaEmbedder:
         return chunks(len(row.ids), size=max(1, room), overlap=self.overlap)
 
     @torch.inference_mode()
-    def _states(self, rows: list[list[int]], before: list[int], kept: list[Chunk]) -> list[tuple[Floats, Floats]]:
-        """Of each row the state of its first token (D,), and those of the letters' tokens that are kept (t, D)."""
+    def _states(
+        self, rows: list[list[int]], before: list[int], token_chunks: list[Chunk]
+    ) -> list[tuple[Floats, Floats]]:
+        """Of each row the state of its first token (D,), and those of the letters' tokens in its chunk (t, D)."""
         encoder, depth = self.encoder, depth_of(self.encoder, self.layer)
-        found: list[tuple[Floats, Floats]] = [(np.empty(0, np.float32),) * 2 for _ in rows]
+        row_states: list[tuple[Floats, Floats]] = [(np.empty(0, np.float32),) * 2 for _ in rows]
         device, padding = encoder.model.device, encoder.tokenizer.pad_token_id or 0
         for batch in similar_lengths(rows, self.batch_tokens):
             tokens, attended = padded_rows([rows[row] for row in batch], padding)
@@ -167,10 +172,10 @@ class DnaEmbedder:
             if not bool(states[attended.bool()].isfinite().all()):
                 raise BindtuneError(f"{encoder.name}: the model's output is not finite")
             for row, values in zip(batch, states.numpy(), strict=True):
-                chunk, skip = kept[row], before[row]
+                chunk, skip = token_chunks[row], before[row]
                 first, last = chunk.first - chunk.start + skip, chunk.last - chunk.start + skip
-                found[row] = values[0].copy(), values[first:last].copy()
-        return found
+                row_states[row] = values[0].copy(), values[first:last].copy()
+        return row_states
 
 
 @dataclass(frozen=True)
@@ -213,19 +218,19 @@ def add_vectors(file: EmbeddingFile, embedder: DnaEmbedder, block: Sequence[Name
     """Add the vectors of some sequences to a file; gives how many vectors there are."""
     letters = [sequence.letters for sequence in block]
     if per == "token":
-        found = embedder.token_vectors(letters)
-        for sequence, tokens in zip(block, found, strict=True):
+        token_vectors = embedder.token_vectors(letters)
+        for sequence, tokens in zip(block, token_vectors, strict=True):
             names = embedder.encoder.tokenizer.convert_ids_to_tokens(tokens.ids.tolist())
-            place = np.arange(1, len(tokens.ids) + 1)
+            positions = np.arange(1, len(tokens.ids) + 1)
             file.add(
                 sequence.name, tokens.vectors,
-                {"position": place, "start": tokens.start, "end": tokens.end, "token": names},
+                {"position": positions, "start": tokens.start, "end": tokens.end, "token": names},
             )  # fmt: skip
-        return sum(len(tokens.ids) for tokens in found)
+        return sum(len(tokens.ids) for tokens in token_vectors)
     if per == "nucleotide":
         for sequence, vectors in zip(block, embedder.nucleotide_vectors(letters), strict=True):
-            place = np.arange(1, len(vectors) + 1)
-            file.add(sequence.name, vectors, {"position": place, "nucleotide": list(sequence.letters)})
+            positions = np.arange(1, len(vectors) + 1)
+            file.add(sequence.name, vectors, {"position": positions, "nucleotide": list(sequence.letters)})
         return list(accumulate(map(len, letters)))[-1]
     for sequence, vector in zip(block, embedder.sequence_vectors(letters), strict=True):
         file.add(sequence.name, vector, {})

@@ -107,9 +107,11 @@ def _regions(settings: EmbedConfig, genome_path: Path, path: Path, genome: Genom
     table = read_bed(path, kind="bed", numbers=False)
     if not len(table):
         raise InputError(path, None, "holds no region")
-    known = tuple(genome.sizes)
-    aliases = read_aliases(settings.chromosome_aliases, known=known) if settings.chromosome_aliases else None
-    names = ChromosomeNames(known, match=settings.chromosome_names == "match", aliases=aliases)
+    chromosomes = tuple(genome.sizes)
+    aliases = (
+        read_aliases(settings.chromosome_aliases, genome_names=chromosomes) if settings.chromosome_aliases else None
+    )
+    names = ChromosomeNames(chromosomes, match=settings.chromosome_names == "match", aliases=aliases)
     chrom = chromosome_numbers(table, genome=genome_path, names=names)[table.chrom]
     if (chrom < 0).any():
         row = int((chrom < 0).argmax())
@@ -117,22 +119,22 @@ def _regions(settings: EmbedConfig, genome_path: Path, path: Path, genome: Genom
         raise InputError(path, int(table.line[row]), problem)
     columns = (chrom.tolist(), table.start.tolist(), table.end.tolist(), table.strand.tolist(), table.line.tolist())
     for number, _, end, _, line in zip(*columns, strict=True):
-        size = genome.sizes[known[number]]
+        size = genome.sizes[chromosomes[number]]
         if end > size:
             raise InputError(
-                path, line, f"end {end} is beyond the end of {known[number]}, which has {size} nucleotides"
+                path, line, f"end {end} is beyond the end of {chromosomes[number]}, which has {size} nucleotides"
             )
     source = DnaInput(iter(()), len(table))
 
     def read() -> Iterator[NamedDna]:
         seen = set[str]()
         for number, start, end, strand, _ in zip(*columns, strict=True):
-            name = f"{known[number]}:{start}-{end}" + (f"({STRAND_LETTERS[strand]})" if strand else "")
+            name = f"{chromosomes[number]}:{start}-{end}" + (f"({STRAND_LETTERS[strand]})" if strand else "")
             if name in seen:
                 source.repeated.append(name)
                 continue
             seen.add(name)
-            letters = genome.fetch(known[number], start=start, end=end)
+            letters = genome.fetch(chromosomes[number], start=start, end=end)
             yield NamedDna(name, (reverse_complement(letters) if strand < 0 else letters).decode("ascii"))
 
     source.sequences = read()

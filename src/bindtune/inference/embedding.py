@@ -82,7 +82,7 @@ def embed_proteins(
                 raise BindtuneError(f"{row.name}: the model's output is not finite")
             first, last = row.chunk.first - row.chunk.start, row.chunk.last - row.chunk.start
             parts[row.name].append((row.chunk.start, vectors[first:last], states[before].float().cpu()))
-    return {name: _whole(found, per=per, pooling=pooling) for name, found in parts.items()}
+    return {name: _whole(pieces, per=per, pooling=pooling) for name, pieces in parts.items()}
 
 
 def _whole(parts: list[tuple[int, Tensor, Tensor]], *, per: Per, pooling: Pooling) -> Tensor:

@@ -258,13 +258,13 @@ def _score_residues(
     parts: dict[str, list[tuple[Any, ...]]] = {ion: [] for ion in ions}
     for predicted in read_predictions(table):
         labels = proteins.labels[proteins.index(predicted.protein)][:, ions.index(predicted.ion)]
-        known = np.flatnonzero(labels != UNKNOWN)
-        if len(known):
-            scores = baseline.score(odds[predicted.ion], predicted.sequence)[known, 0]
-            named = np.full(len(known), predicted.protein)
-            values = (labels[known], predicted.probability[known], scores, predicted.spread[known])
-            parts[predicted.ion].append((named, known, *values))
-    found = {}
+        labelled = np.flatnonzero(labels != UNKNOWN)
+        if len(labelled):
+            scores = baseline.score(odds[predicted.ion], predicted.sequence)[labelled, 0]
+            named = np.full(len(labelled), predicted.protein)
+            values = (labels[labelled], predicted.probability[labelled], scores, predicted.spread[labelled])
+            parts[predicted.ion].append((named, labelled, *values))
+    scored = {}
     for ion, rows in parts.items():
         if not rows:
             log.warning("%s: no residue of the test file has a label 0 or 1, it is not evaluated", ion)
@@ -273,8 +273,8 @@ def _score_residues(
             np.concatenate(column) for column in zip(*rows, strict=True)
         )
         ids = np.char.add(np.char.add(names.astype(np.str_), ":"), places.astype(np.str_))
-        found[ion] = _Scored(LabelledResidues(names, labels, probabilities, scores), ids, spread)
-    return found
+        scored[ion] = _Scored(LabelledResidues(names, labels, probabilities, scores), ids, spread)
+    return scored
 
 
 def _report(
@@ -328,8 +328,8 @@ def _target_lines(run: TrainedRun, figures: Mapping[str, Mapping[str, Any]]) -> 
         line = f"{ion}: {guarantee.as_text()}"
         value = figures.get(ion, {}).get(guarantee.target.figure)
         if guarantee.is_reached and value is not None:
-            kept = "kept" if value >= guarantee.target.value else "not kept"
-            line += f"; on the test proteins {guarantee.target.figure} is {value:.3f}: {kept}"
+            outcome = "kept" if value >= guarantee.target.value else "not kept"
+            line += f"; on the test proteins {guarantee.target.figure} is {value:.3f}: {outcome}"
         lines.append(line)
     return lines
 

@@ -72,8 +72,8 @@ def claimed(folder: Path, processes: Processes, *, shared: bool = False) -> Iter
         ConfigError: the folder is in use, or holds other files.
     """
     output_folder(folder)
-    found = {path.name for path in folder.glob("*") if not path.name.startswith(".")} if folder.is_dir() else set()
-    others = found.difference(_LEFT_BEFORE)
+    names = {path.name for path in folder.glob("*") if not path.name.startswith(".")} if folder.is_dir() else set()
+    others = names.difference(_LEFT_BEFORE)
     if others and MANIFEST not in others:
         raise ConfigError(f"{folder} is not empty and holds no predictions to go on with: choose another --out")
     processes.wait()
@@ -100,8 +100,8 @@ def run_job(
         InputError: an alignment cannot be read or is of another protein, or there is no folder of them.
     """
     models = load_models(settings, run)
-    wanted = job_manifest(settings, run, source, models, _cut(settings, source))
-    done = _compare(settings.out / MANIFEST, wanted)
+    manifest = job_manifest(settings, run, source, models, _cut(settings, source))
+    done = _compare(settings.out / MANIFEST, manifest)
     processes.wait()  # every process has looked before the first one writes
     if done is not None:
         if processes.is_first:
@@ -109,7 +109,7 @@ def run_job(
             _clean(settings.out)
         return done
     if processes.is_first:
-        sign(settings, run, source, models.ensemble, wanted)
+        sign(settings, run, source, models.ensemble, manifest)
     processes.wait()
     spec = prediction_spec(settings, run, models)
     _predict_parts(settings, run, source, models=models, spec=spec, processes=processes)
@@ -118,7 +118,7 @@ def run_job(
     if processes.is_first:
         counts = _join(settings, run, source, tsv=tsv)
         _count_aligned(counts, settings, run, source, preparer=models.preparer, rows=spec.rows)
-        write_text(settings.out / MANIFEST, json.dumps({**wanted, "done": asdict(counts)}, indent=2) + "\n")
+        write_text(settings.out / MANIFEST, json.dumps({**manifest, "done": asdict(counts)}, indent=2) + "\n")
         _clean(settings.out)
     return counts
 
@@ -137,16 +137,16 @@ def run_share(
         InputError: an alignment cannot be read or is of another protein, or there is no folder of them.
     """
     models = load_models(settings, run)
-    wanted = job_manifest(settings, run, source, models, _cut(settings, source))
+    manifest = job_manifest(settings, run, source, models, _cut(settings, source))
     done = None
     if processes.is_first:
         with taking_turns(settings.out / PARTS):  # shares that begin together sign one after the other
-            done = _compare(settings.out / MANIFEST, wanted)
+            done = _compare(settings.out / MANIFEST, manifest)
             if done is None:
-                sign(settings, run, source, models.ensemble, wanted)
+                sign(settings, run, source, models.ensemble, manifest)
     processes.wait()
     if not processes.is_first:
-        done = _compare(settings.out / MANIFEST, wanted)
+        done = _compare(settings.out / MANIFEST, manifest)
     if done is None:
         spec = prediction_spec(settings, run, models)
         _predict_parts(settings, run, source, models=models, spec=spec, processes=processes, share=share)
@@ -162,14 +162,14 @@ def _clean(out: Path) -> None:
     (out / INPUT_COPY).unlink(missing_ok=True)
 
 
-def _compare(path: Path, wanted: dict[str, Any]) -> PredictionCounts | None:
+def _compare(path: Path, manifest: dict[str, Any]) -> PredictionCounts | None:
     """The counts of a folder that is done; None where there is something left to predict."""
     if not path.is_file():
         return None
     try:
-        found = read_json(path)
-        done = None if found.get("done") is None else PredictionCounts.of_document(found["done"])
-        differing = differences(found, wanted)
+        document = read_json(path)
+        done = None if document.get("done") is None else PredictionCounts.of_document(document["done"])
+        differing = differences(document, manifest)
     except (TypeError, AttributeError) as error:
         raise InputError(path, None, f"no manifest of predictions: {error}") from error
     if differing and done is None and not part_files(path.parent / PARTS):

@@ -119,18 +119,18 @@ def _difference(name: str, before: Any, now: Any) -> str:
     return f"{name} {'are' if name.endswith('s') else 'is'} not the same"
 
 
-def sign(settings: EnsembleConfig, run: TrainedRun, source: ProteinSource, ensemble: Ensemble, wanted: Any) -> None:
+def sign(settings: EnsembleConfig, run: TrainedRun, source: ProteinSource, ensemble: Ensemble, manifest: Any) -> None:
     """Leave the manifest, where everything came from, and the notice."""
     out = settings.out
     inputs = {**source.files, "run settings": run.folder / CONFIG, **ensemble.files()}
     origin = {**provenance(inputs, _PACKAGES), "settings": settings.model_dump(mode="json")}
-    if wanted["alignments"] is not None:
+    if manifest["alignments"] is not None:
         path = Path(str(settings.msa_dir)).absolute()
-        origin["inputs"]["alignments"] = {"path": str(path), "sha256": wanted["alignments"]}
+        origin["inputs"]["alignments"] = {"path": str(path), "sha256": manifest["alignments"]}
     write_text(out / NOTICE, E1.licence.notice)
     if not part_files(out / PARTS):
         write_text(out / PROVENANCE, json.dumps(origin, indent=2) + "\n")
-    write_text(out / MANIFEST, json.dumps(wanted, indent=2) + "\n")
+    write_text(out / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
 
 def prediction_spec(settings: EnsembleConfig, run: TrainedRun, models: JobModels) -> PredictionSpec:

@@ -49,18 +49,18 @@ def log_probabilities(
             asked.setdefault(row, []).append(number)
     rows = sorted(asked)
     for batch in equal_lengths([row.ids for row in rows], batch_tokens):
-        some = [rows[place] for place in batch]
+        some = [rows[table_row] for table_row in batch]
         table = _table(model, some)
         if not bool(table.isfinite().all()):
             raise BindtuneError(f"{name}: the model's output is not finite")
         ends = np.cumsum([row.masked for row in some])
-        owner, place, token = list[int](), list[int](), list[int]()
+        owner, table_row, token = list[int](), list[int](), list[int]()
         for row, end in zip(some, ends.tolist(), strict=True):
             for number in asked[row]:
                 owner += [number] * row.masked
-                place += range(end - row.masked, end)
+                table_row += range(end - row.masked, end)
                 token += requests[number][1]
-        values = table[torch.tensor(place), torch.tensor(token)].double().numpy()
+        values = table[torch.tensor(table_row), torch.tensor(token)].double().numpy()
         np.add.at(sums, owner, values)
         done(len(some))
     return sums

@@ -54,7 +54,7 @@ def predict(settings: PredictConfig) -> str:
         counts = run_job(settings, run, source, tsv=settings.tsv, processes=processes)
         if not processes.is_first:
             return ""
-        lines = _told(run, counts, settings)
+        lines = _lines(run, counts, settings)
         summary = _summary(run, counts, settings)
         if settings.structure is not None:
             coloured = colour_structures(settings)
@@ -109,7 +109,7 @@ def _summary(run: TrainedRun, counts: PredictionCounts, settings: PredictConfig)
     }
 
 
-def _told(run: TrainedRun, counts: PredictionCounts, settings: PredictConfig) -> list[str]:
+def _lines(run: TrainedRun, counts: PredictionCounts, settings: PredictConfig) -> list[str]:
     tables = f"{settings.out / PREDICTIONS}{f' and {PREDICTIONS_TSV}' if settings.tsv else ''}"
     lines = [f"{counts.proteins:,} proteins, {counts.residues:,} residues: {tables}"]
     if counts.alignments is not None:

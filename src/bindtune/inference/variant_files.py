@@ -176,15 +176,15 @@ def _write_unscored(folder: Path, path: Path) -> JoinedCounts:
         text.write("\t".join(UNSCORED_COLUMNS) + "\n")
         for table in _parts(folder):
             rows = table.to_pydict()
-            for place, reason in enumerate(rows["reason"]):
+            for index, reason in enumerate(rows["reason"]):
                 if not reason:
                     scored += 1
-                    single += rows["tokens_ref"][place] == 1 == rows["tokens_alt"][place]
+                    single += rows["tokens_ref"][index] == 1 == rows["tokens_alt"][index]
                     continue
                 unscored[reason] += 1
-                names = [tsv_name(rows[name][place]) for name in ("chrom", "ref", "alt")]
-                cells = (names[0], rows["pos"][place], *names[1:], reason)
-                text.write("\t".join(map(str, cells)) + f"\t{rows['line'][place]}\n")
+                names = [tsv_name(rows[name][index]) for name in ("chrom", "ref", "alt")]
+                cells = (names[0], rows["pos"][index], *names[1:], reason)
+                text.write("\t".join(map(str, cells)) + f"\t{rows['line'][index]}\n")
     return JoinedCounts(scored, single, unscored)
 
 

@@ -119,13 +119,13 @@ class VariantScorer:
         requests: list[tuple[MaskedRow, tuple[int, ...]]] = []
         tokens, unknown = np.zeros((2, count)), np.zeros(count, bool)
         owner = np.array([row.owner for row in rows], np.int64)
-        for place, (ref, alt) in enumerate(zip(ids[: len(rows)], ids[len(rows) :], strict=True)):
+        for index, (ref, alt) in enumerate(zip(ids[: len(rows)], ids[len(rows) :], strict=True)):
             changed = changed_tokens(ref, alt)
             requests += masked_rows(ref, alt, changed, mask=mask)
-            tokens[:, owner[place]] += len(changed.ref), len(changed.alt)
-            unknown[owner[place]] |= not special.isdisjoint(changed.ref + changed.alt)
-        wanted = len({row for row, _ in requests if row.masked})
-        computed = _Share(count, wanted, done)
+            tokens[:, owner[index]] += len(changed.ref), len(changed.alt)
+            unknown[owner[index]] |= not special.isdisjoint(changed.ref + changed.alt)
+        masked_row_count = len({row for row, _ in requests if row.masked})
+        computed = _Share(count, masked_row_count, done)
         sums = log_probabilities(
             self.model, requests, batch_tokens=self.batch_tokens, name=self.name, done=computed.add
         )

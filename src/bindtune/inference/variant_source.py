@@ -154,7 +154,7 @@ class VariantSource:
     def _name(self, record: VariantRecord) -> str:
         number = self.names.find(record.chrom)
         if number is not None:
-            return self.names.known[number]
+            return self.names.genome_names[number]
         nearest = self.names.suggest(record.chrom)
         if nearest is not None:
             problem = f"chromosome '{record.chrom[:_SHOWN]}' is not in {self.sequence_path}, which has '{nearest}'"
@@ -229,9 +229,9 @@ def open_source(settings: ScoreConfig, *, notify: Callable[[str], None]) -> Iter
     if genome_path is None:  # the settings ask for it
         raise InputError(path, None, "needs --genome")
     with GenomeFile(genome_path, write_index=settings.write_index, notify=notify) as genome:
-        known = tuple(genome.sizes)
-        aliases = settings.chromosome_aliases and read_aliases(settings.chromosome_aliases, known=known)
-        names = ChromosomeNames(known, match=settings.chromosome_names == "match", aliases=aliases or None)
+        chromosomes = tuple(genome.sizes)
+        aliases = settings.chromosome_aliases and read_aliases(settings.chromosome_aliases, genome_names=chromosomes)
+        names = ChromosomeNames(chromosomes, match=settings.chromosome_names == "match", aliases=aliases or None)
         genes = None if settings.genes is None else _genes(settings, settings.genes, genome_path, names)
         reader = read_vcf if settings.vcf is not None else read_variant_table
         skip = settings.mismatches == "skip"
@@ -257,7 +257,9 @@ def _parent_source(settings: ScoreConfig, path: Path, *, strand: int) -> Variant
 
     def records() -> Iterator[VariantRecord]:
         for line, _, sequence in read_substitutions(file, parent=parent, unit="nucleotide"):
-            differing = [place for place, (old, new) in enumerate(zip(parent, sequence, strict=True)) if old != new]
+            differing = [
+                position for position, (old, new) in enumerate(zip(parent, sequence, strict=True)) if old != new
+            ]
             first, last = (differing[0], differing[-1] + 1) if differing else (0, 1)
             yield VariantRecord(line, name, first + 1, parent[first:last], (sequence[first:last],))
 

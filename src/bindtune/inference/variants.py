@@ -62,8 +62,10 @@ def score_variants(
             or the parent.
     """
     token_of = TOKEN_ID if preparer is None or _is_e1(model) else letter_tokens(preparer)
-    changed = {name: _substitutions(parent, variant, name=name, known=token_of) for name, variant in variants.items()}
-    positions = sorted({position for found in changed.values() for position in found})
+    changed = {
+        name: _substitutions(parent, variant, name=name, token_of=token_of) for name, variant in variants.items()
+    }
+    positions = sorted({position for letters in changed.values() for position in letters})
     scores = position_scores(
         model, parent, positions=positions, contexts=contexts, method=method, max_batch_tokens=max_batch_tokens,
         preparer=preparer,
@@ -73,8 +75,8 @@ def score_variants(
         names, scores = ["mean"], scores.mean(dim=0, keepdim=True)
     row = {position: index for index, position in enumerate(positions)}
     return [
-        VariantScore(name, context, sum(float(table[row[at], token_of[letter]]) for at, letter in found.items()))
-        for name, found in changed.items()
+        VariantScore(name, context, sum(float(table[row[at], token_of[letter]]) for at, letter in letters.items()))
+        for name, letters in changed.items()
         for context, table in zip(names, scores, strict=True)
     ]
 
@@ -148,14 +150,14 @@ def _log_probabilities(
         inputs = ids_of(preparer.get_query_kwargs([queries[index] for index in batch], context, model.device))
         residues = query_residue_mask(inputs["input_ids"], inputs["sequence_ids"])
         first = int(residues[0].nonzero()[0])
-        wanted = torch.zeros_like(residues)
+        logits_at = torch.zeros_like(residues)
         if method == "masked_marginal":
-            wanted[range(len(batch)), [first + positions[index] for index in batch]] = True
+            logits_at[range(len(batch)), [first + positions[index] for index in batch]] = True
         else:
-            wanted[0, [first + position for position in positions]] = True
-        logits = model(**inputs, context_cache=cache, logits_at=wanted).logits
+            logits_at[0, [first + position for position in positions]] = True
+        logits = model(**inputs, context_cache=cache, logits_at=logits_at).logits
         rows = batch if method == "masked_marginal" else list(range(len(positions)))
-        table[rows] = logits[wanted].log_softmax(dim=-1).cpu()
+        table[rows] = logits[logits_at].log_softmax(dim=-1).cpu()
     return table
 
 
@@ -207,12 +209,12 @@ def _without_context(
     return whole, inputs["input_ids"][0, places].cpu()
 
 
-def _substitutions(parent: str, variant: str, *, name: str, known: Mapping[str, int]) -> dict[int, str]:
-    """What a variant has at the 0-based positions where it differs; `known` holds the letters of the model."""
+def _substitutions(parent: str, variant: str, *, name: str, token_of: Mapping[str, int]) -> dict[int, str]:
+    """What a variant has at the 0-based positions where it differs; `token_of` holds the letters of the model."""
     if len(variant) != len(parent):
         raise InputError(None, None, f"variant {name}: {len(variant)} residues, the parent has {len(parent)}")
-    found = {at: new for at, (old, new) in enumerate(zip(parent, variant, strict=True)) if old != new}
-    odd = next((at for at, new in found.items() if new not in known or not new.isalpha() or new == "X"), None)
+    letters = {at: new for at, (old, new) in enumerate(zip(parent, variant, strict=True)) if old != new}
+    odd = next((at for at, new in letters.items() if new not in token_of or not new.isalpha() or new == "X"), None)
     if odd is not None:
         raise InputError(None, None, f"variant {name}: {variant[odd]!r} at residue {odd + 1}, expected A-Z but X")
-    return found
+    return letters

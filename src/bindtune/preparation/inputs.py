@@ -63,9 +63,9 @@ def open_source(config: WindowsConfig, *, notify: Callable[[str], None]) -> Iter
             yield Source(config.genome, genome.sizes, names, _region_table(config), genome=genome)
 
 
-def _names(known: tuple[str, ...], *, config: WindowsConfig) -> ChromosomeNames:
-    aliases = read_aliases(config.chromosome_aliases, known=known) if config.chromosome_aliases else None
-    return ChromosomeNames(known, match=config.chromosome_names == "match", aliases=aliases)
+def _names(chromosomes: tuple[str, ...], *, config: WindowsConfig) -> ChromosomeNames:
+    aliases = read_aliases(config.chromosome_aliases, genome_names=chromosomes) if config.chromosome_aliases else None
+    return ChromosomeNames(chromosomes, match=config.chromosome_names == "match", aliases=aliases)
 
 
 def _region_table(config: WindowsConfig) -> Intervals:
@@ -157,7 +157,7 @@ def chromosome_set(requested: tuple[str, ...], source: Source, *, regions: Regio
     for name in requested:
         number = source.names.find(name)
         if number is None or number not in there:
-            have = ", ".join(source.names.known[number] for number in sorted(there)[:_SHOWN])
+            have = ", ".join(source.names.genome_names[number] for number in sorted(there)[:_SHOWN])
             raise ConfigError(f"chromosome '{name}' has no regions; regions lie on {have}")
         numbers.add(number)
     return numbers
@@ -167,11 +167,11 @@ def _check_ends(source: Source, *, on_genome: NDArray[np.int64], placed: NDArray
     if source.sizes is None:
         return
     table = source.regions
-    sizes = np.array([source.sizes[name] for name in source.names.known], np.int64)
+    sizes = np.array([source.sizes[name] for name in source.names.genome_names], np.int64)
     beyond = table.end[on_genome] > sizes[placed[on_genome]]
     if beyond.any():
         first = int(on_genome[beyond.argmax()])
-        name, size = source.names.known[placed[first]], sizes[placed[first]]
+        name, size = source.names.genome_names[placed[first]], sizes[placed[first]]
         problem = (
             f"end {table.end[first]} lies beyond the end of '{name}', which has {size} nucleotides in {source.path}"
         )

@@ -71,7 +71,7 @@ class SplitFiles:
                 path = files.enter_context(atomic_path(folder / f"{SPLITS[split]}.{format}"))
                 later = [held_out[other_split] for other_split in self._splits[number + 1 :]]
                 with window_writer(path, format=format) as writer:
-                    for windows in self._kept(split, own=held_out.get(split), progress=progress):
+                    for windows in self._written_windows(split, own=held_out.get(split), progress=progress):
                         for keys in later:
                             keys.meet(windows.key)
                         columns = self._maker.columns(windows)
@@ -98,7 +98,7 @@ class SplitFiles:
 
         return choose
 
-    def _kept(self, split: int, *, own: HeldOutKeys | None, progress: "tqdm[NoReturn]") -> Iterator[Windows]:
+    def _written_windows(self, split: int, *, own: HeldOutKeys | None, progress: "tqdm[NoReturn]") -> Iterator[Windows]:
         def choose(placed: Placed) -> NDArray[np.bool_]:
             split_of = self._plan.split_of(placed)
             near_border = int((split_of < 0).sum()) if split == TRAIN else 0

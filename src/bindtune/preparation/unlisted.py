@@ -29,7 +29,7 @@ def chromosome_ends(source: Source) -> NDArray[np.int64] | None:
     """The length of each chromosome by its number; None where no genome is read."""
     if source.sizes is None:
         return None
-    return np.array([source.sizes[name] for name in source.names.known], np.int64)
+    return np.array([source.sizes[name] for name in source.names.genome_names], np.int64)
 
 
 def warn_of_another_assembly(peaks: Peaks, source: Source) -> None:

@@ -128,7 +128,7 @@ def _fetcher(source: Source, *, regions: Regions, rows: NDArray[np.int64]) -> Ca
     if source.records is not None:
         records = source.records
         return lambda region, start, end: records.fetch(int(rows[region]), start, end)
-    genome, names = source.genome, source.names.known
+    genome, names = source.genome, source.names.genome_names
     if genome is None:
         raise ValueError("a source has a genome or records")
 

@@ -124,9 +124,11 @@ def draw_pool(around: Surroundings) -> Pool:
         rows = around.positives.sites.strand == strand
         for kind, count in enumerate(np.bincount(around.kind[rows & (around.kind >= 0)]).tolist()):
             if count:
-                wanted = min(max(config.candidates * count, _FEWEST_CANDIDATES), _MOST_CANDIDATES)
+                candidates = min(max(config.candidates * count, _FEWEST_CANDIDATES), _MOST_CANDIDATES)
                 key = around.key("candidates", strand, kind)
-                parts.append(draw_sites(segments, kind=kind, strand=strand, count=wanted, width=config.width, key=key))
+                parts.append(
+                    draw_sites(segments, kind=kind, strand=strand, count=candidates, width=config.width, key=key)
+                )
     sites = joined_sites(parts)
     sites = sites.take(~near_peaks(sites, around.positives.peaks, distance=config.distance))
     sites = sites.take(around.fold_of(sites) >= 0)
@@ -142,25 +144,25 @@ def gc_region(around: Surroundings) -> Choice:
     """Windows of the same fold, the same kind of region and the same GC."""
     pool = around.pool
     own_gc, pool_gc = gc_of(composition(around.positives.sequences)), gc_of(pool.composition)
-    found = np.full(len(own_gc), -1, np.int64)
+    candidate_of = np.full(len(own_gc), -1, np.int64)
     for fold, kind in sorted(set(zip(around.fold.tolist(), around.kind.tolist(), strict=True))):
         rows = np.flatnonzero((around.fold == fold) & (around.kind == kind))
         members = np.flatnonzero((pool.fold == fold) & (pool.kind == kind))
         key = around.key("gc-region", fold, kind)
         matched = match_nearest(own_gc[rows], pool_gc[members], tolerance=around.config.gc_tolerance, key=key)
-        found[rows[matched >= 0]] = members[matched[matched >= 0]]
-    return _from_pool(around, found, reason="no_window_of_same_region_and_gc")
+        candidate_of[rows[matched >= 0]] = members[matched[matched >= 0]]
+    return _from_pool(around, candidate_of, reason="no_window_of_same_region_and_gc")
 
 
 def dinucleotide(around: Surroundings) -> Choice:
     """Windows of the same fold with the most similar frequencies of neighbouring letters."""
     pool, own = around.pool, composition(around.positives.sequences)[:, 4:]
-    found = np.full(len(own), -1, np.int64)
+    candidate_of = np.full(len(own), -1, np.int64)
     for fold in np.unique(around.fold).tolist():
         rows, members = np.flatnonzero(around.fold == fold), np.flatnonzero(pool.fold == fold)
         matched = match_vectors(own[rows], pool.composition[members, 4:])
-        found[rows[matched >= 0]] = members[matched[matched >= 0]]
-    return _from_pool(around, found, reason="no_window_left")
+        candidate_of[rows[matched >= 0]] = members[matched[matched >= 0]]
+    return _from_pool(around, candidate_of, reason="no_window_left")
 
 
 def other_sites(around: Surroundings) -> Choice:
@@ -184,7 +186,7 @@ def other_sites(around: Surroundings) -> Choice:
     positive, negative = positive[order], negative[order]
     dropped = Counter({"no_site_of_another_protein": len(around.fold) - len(positive)})
     kind = kinds_of(sites.take(negative), around.segments)
-    return Choice(positive, [sequences[place] for place in negative.tolist()], sites.take(negative), kind, dropped)
+    return Choice(positive, [sequences[index] for index in negative.tolist()], sites.take(negative), kind, dropped)
 
 
 def shuffled(around: Surroundings) -> Choice:
@@ -194,19 +196,19 @@ def shuffled(around: Surroundings) -> Choice:
 
 def shuffle_all(sequences: list[str], *, key: int) -> Choice:
     """Shuffle P sequences, each by a key of its own."""
-    made = [shuffle_pairs(sequence, digest(key, place)) for place, sequence in enumerate(sequences)]
-    rows = np.array([place for place, sequence in enumerate(made) if sequence is not None], np.int64)
+    made = [shuffle_pairs(sequence, digest(key, index)) for index, sequence in enumerate(sequences)]
+    rows = np.array([index for index, sequence in enumerate(made) if sequence is not None], np.int64)
     dropped = Counter({"has_no_other_order": len(made) - len(rows)})
     texts = [sequence for sequence in made if sequence is not None]
     return Choice(rows, texts, None, np.full(len(rows), -1, np.int64), dropped)
 
 
-def _from_pool(around: Surroundings, found: Ints, *, reason: str) -> Choice:
-    pool, rows = around.pool, np.flatnonzero(found >= 0)
-    sites = pool.sites.take(found[rows])
+def _from_pool(around: Surroundings, candidate_of: Ints, *, reason: str) -> Choice:
+    pool, rows = around.pool, np.flatnonzero(candidate_of >= 0)
+    sites = pool.sites.take(candidate_of[rows])
     sequences = around.letters.read(sites, around.letters.locate(sites))
-    dropped = Counter({reason: len(found) - len(rows)})
-    return Choice(rows, sequences, sites, pool.kind[found[rows]], dropped, len(pool.sites))
+    dropped = Counter({reason: len(candidate_of) - len(rows)})
+    return Choice(rows, sequences, sites, pool.kind[candidate_of[rows]], dropped, len(pool.sites))
 
 
 @dataclass(frozen=True)

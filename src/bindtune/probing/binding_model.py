@@ -319,8 +319,8 @@ def _of_letters(scorer: FoldScorer, sequences: Sequence[str], folds: Sequence[in
         rows = np.flatnonzero(lengths == length)
         own = [sequences[row] for row in rows.tolist()]
         batch = networks.one_hot(own, letter_codes, scorer.device, length=length)
-        for place, fold in enumerate(folds):
-            logits[place, rows] = networks.predict(
+        for index, fold in enumerate(folds):
+            logits[index, rows] = networks.predict(
                 scorer.network(fold), batch, np.arange(len(own)), size=networks.ONE_HOT.batch
             )
     return logits
@@ -333,9 +333,9 @@ def _of_states(scorer: FoldScorer, sequences: Sequence[str], folds: Sequence[int
     for rows, states in state_batches(scorer.encoder, ids, layer=config.layer, batch_tokens=config.batch_tokens):
         missing = max(usual - states.shape[1], 0)
         padded = nn.functional.pad(states.float(), (0, 0, 0, missing)).transpose(1, 2).clone()
-        for place, fold in enumerate(folds):
+        for index, fold in enumerate(folds):
             with torch.no_grad():
-                logits[place, rows] = scorer.network(fold)(padded).double().cpu().numpy()
+                logits[index, rows] = scorer.network(fold)(padded).double().cpu().numpy()
     return logits
 
 

@@ -94,7 +94,7 @@ def contestants(
         device: where networks run.
     """
     source = _Encoders(config, sequences, cache=cache, unfinished=unfinished, device=device)
-    found = [
+    contestants = [
         Contestant("composition", _composition, False, "frequencies of letters and of pairs of letters"),
         Contestant("4-mer", _words, False, "counts of words of 4 letters"),
         Contestant("cnn", _cnn(unfinished, device), True, "a small convolutional network on the letters"),
@@ -102,12 +102,12 @@ def contestants(
     architectures = [architecture_of(path) for path in config.models.values()]
     trained = _TRAINED[config.tune, config.head]
     drawn = (config.tune, config.head) != ("none", "linear")
-    found += [
+    contestants += [
         Contestant(random, source.random(like), True, f"the architecture of {like} with random weights, {trained}")
         for random, like in random_names(config.models, architectures).items()
     ]
-    return found + [
-        Contestant(name, source.given(name), drawn, f"{path}, {trained}") for name, path in config.models.items()
+    return contestants + [
+        Contestant(name, source.of_model(name), drawn, f"{path}, {trained}") for name, path in config.models.items()
     ]
 
 
@@ -129,7 +129,7 @@ def random_names(models: Iterable[str], architectures: Sequence[str]) -> dict[st
     first: dict[str, str] = {}
     for model, architecture in zip(models, architectures, strict=True):
         first.setdefault(architecture, model)
-    return {"random" if not place else f"random-{model}": model for place, model in enumerate(first.values())}
+    return {"random" if not index else f"random-{model}": model for index, model in enumerate(first.values())}
 
 
 def _composition(arm: ArmData, seed: int) -> Trained:
@@ -173,7 +173,7 @@ class _Encoders:
         self._held: tuple[object, Encoder] | None = None
         self._ready: dict[object, Embeddings | NDArray[np.float16]] = {}
 
-    def given(self, name: str) -> Score:
+    def of_model(self, name: str) -> Score:
         """Scores by one of the user's models."""
         return lambda arm, seed: self._score(name, None, arm, seed)
 

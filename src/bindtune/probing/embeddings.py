@@ -93,10 +93,10 @@ class Embeddings:
         for number in np.unique(shards).tolist():
             here = np.flatnonzero(shards == number)
             some, path = self._shard(number)
-            kept = read_array(path, shape=(len(some), None if parts is None else parts.shape[1]))
+            vectors = read_array(path, shape=(len(some), None if parts is None else parts.shape[1]))
             if parts is None:
-                parts = np.empty((len(places), kept.shape[1]), np.float32)
-            parts[here] = kept[places[here] - number * SHARD]
+                parts = np.empty((len(places), vectors.shape[1]), np.float32)
+            parts[here] = vectors[places[here] - number * SHARD]
         return np.empty((0, 0), np.float32) if parts is None else parts
 
 

@@ -186,8 +186,8 @@ def _values(config: ExplainConfig, model: BindingModel, sequences: Sequence[str]
             Values(importance(own), own, float(logit), None, None)
             for own, logit in zip(changes, logits.tolist(), strict=True)
         ]
-    found = attribute(model, sequences, folds, steps=config.steps, tolerance=config.tolerance)
-    return [Values(own.values, None, own.logit, own.empty_logit, own.gap) for own in found]
+    attributions = attribute(model, sequences, folds, steps=config.steps, tolerance=config.tolerance)
+    return [Values(own.values, None, own.logit, own.empty_logit, own.gap) for own in attributions]
 
 
 def _written(folder: Path, config: ExplainConfig, task: _Task, parts: Sequence[range]) -> dict[str, list[Motif]]:
@@ -237,7 +237,7 @@ def _summary(
         "sequences": len(task.sequences), "letters": sum(len(each.sequence) for each in task.sequences),
         "held_out_in_a_fold": int((task.folds != NEW).sum()), "overlapping_several_folds": task.mixed,
         "new_to_the_probe": int((task.folds == NEW).sum()) - task.mixed,
-        "with_coordinates": sum(each.place is not None for each in task.sequences), "models": models,
+        "with_coordinates": sum(each.location is not None for each in task.sequences), "models": models,
     }  # fmt: skip
 
 
@@ -250,8 +250,8 @@ def _motif_summary(motif: Motif) -> dict[str, Any]:
 
 def _example(each: Explained, values: Values) -> dict[str, Any]:
     """The letters about the highest value of a sequence, for the report."""
-    known = np.nan_to_num(values.importance, nan=-np.inf)
-    last = max(0, min(int(known.argmax()) + _EXAMPLE_LETTERS // 2, len(known)) - _EXAMPLE_LETTERS)
+    values_or_lowest = np.nan_to_num(values.importance, nan=-np.inf)
+    last = max(0, min(int(values_or_lowest.argmax()) + _EXAMPLE_LETTERS // 2, len(values_or_lowest)) - _EXAMPLE_LETTERS)
     stretch = slice(last, last + _EXAMPLE_LETTERS)
     shown = [None if np.isnan(value) else round(value, 4) for value in values.importance[stretch].tolist()]
     return {

@@ -26,7 +26,7 @@ LONGEST = 10_000
 """Letters of a sequence: to try every substitution takes time and memory that grow with the square."""
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where a sequence lies: 0-based, half-open; strand 1, -1, or 0 where none is given."""
 
     chrom: str
@@ -36,11 +36,11 @@ class Place(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """A sequence to explain; it is read along its strand, and has no place where none is known."""
+    """A sequence to explain; it is read along its strand, and has no location where none is known."""
 
     name: str
     sequence: str
-    place: Place | None
+    location: Location | None
 
 
 def read_sequences(
@@ -71,8 +71,8 @@ def _of_fasta(path: Path) -> list[Explained]:
     for window in fasta_windows(path, max_n_fraction=1.0, tally=RowTally()):
         if len(window.sequence) > LONGEST:
             raise InputError(path, window.line, _too_long(window.name, len(window.sequence)))
-        place = None if window.region is None else Place(window.region[0], *window.region[1], window.region[2])
-        rows.append(Explained(window.name, window.sequence, place))
+        location = None if window.region is None else Location(window.region[0], *window.region[1], window.region[2])
+        rows.append(Explained(window.name, window.sequence, location))
     return rows
 
 
@@ -81,17 +81,17 @@ def _of_regions(path: Path, genome_path: Path, genome: Genome) -> list[Explained
     if not len(table):
         raise InputError(path, None, "holds no regions")
     names = tuple(genome.sizes)
-    known = ChromosomeNames(names, match=False, aliases=None)
-    numbers = chromosome_numbers(table, genome=genome_path, names=known)[table.chrom]
+    chromosomes = ChromosomeNames(names, match=False, aliases=None)
+    numbers = chromosome_numbers(table, genome=genome_path, names=chromosomes)[table.chrom]
     chroms = [names[number] if number >= 0 else None for number in numbers.tolist()]
-    _check_places(table, chroms, genome.sizes, genome=genome_path, names=known)
+    _check_places(table, chroms, genome.sizes, genome=genome_path, names=chromosomes)
     rows = []
     columns = (numbers.tolist(), table.start.tolist(), table.end.tolist(), table.strand.tolist())
     for number, start, end, strand in zip(*columns, strict=True):
         letters = genome.fetch(names[number], start=start, end=end)
         sequence = (reverse_complement(letters) if strand < 0 else letters).decode("ascii")
-        place = Place(names[number], start, end, strand)
-        rows.append(Explained(f"{place.chrom}:{start}-{end}({STRAND_LETTERS[strand]})", sequence, place))
+        location = Location(names[number], start, end, strand)
+        rows.append(Explained(f"{location.chrom}:{start}-{end}({STRAND_LETTERS[strand]})", sequence, location))
     return rows
 
 
@@ -140,16 +140,18 @@ def held_out_folds(
     fold_of = dict(zip(windows["sequence"].to_pylist(), windows["fold"].to_pylist(), strict=True))
     folds = np.array([fold_of.get(each.sequence, NEW) for each in sequences], np.int64)
     located = windows.filter(pc.is_valid(windows["chrom"]))
-    rows = [row for row, each in enumerate(sequences) if each.place is not None and folds[row] == NEW]
+    rows = [row for row, each in enumerate(sequences) if each.location is not None and folds[row] == NEW]
     if not len(located) or not rows:
         return folds, 0
-    number = {name: place for place, name in enumerate(sorted(set(located["chrom"].to_pylist())))}
+    number = {name: index for index, name in enumerate(sorted(set(located["chrom"].to_pylist())))}
     chrom = np.array([number[name] for name in located["chrom"].to_pylist()], np.int32)
     start, end = (located[name].to_numpy().astype(np.int64) for name in ("start", "end"))
     index = PeakIndex(Peaks(chrom, start, end, np.zeros(len(chrom), np.int8)))
-    places = [place for row in rows if (place := sequences[row].place) is not None]
-    own_chrom = np.array([number.get(place.chrom, len(number)) for place in places], np.int64)
-    starts, ends = (np.array([getattr(place, name) for place in places], np.int64) for name in ("start", "end"))
+    locations = [location for row in rows if (location := sequences[row].location) is not None]
+    own_chrom = np.array([number.get(location.chrom, len(number)) for location in locations], np.int64)
+    starts, ends = (
+        np.array([getattr(location, name) for location in locations], np.int64) for name in ("start", "end")
+    )
     window, peak = index.overlapping(own_chrom, starts=starts, ends=ends)
     window_fold = located["fold"].to_numpy().astype(np.int64)[peak]
     least, greatest = np.full(len(rows), np.iinfo(np.int64).max), np.full(len(rows), NEW)

@@ -132,21 +132,21 @@ def write_tables(
         values: of N sequences, by model.
         mutated: whether there are changes by substitution; else there are sums of gradients.
     """
-    place = ["sequence", "chrom", "start", "end", "strand"]
+    location = ["sequence", "chrom", "start", "end", "strand"]
     changes = [f"change_{letter}" for letter in LETTERS] if mutated else []
     sums = [] if mutated else ["empty_logit", "sum", "gap"]
     with (
         atomic_stream(folder / EXPLAINED_LETTERS) as letters,
         atomic_stream(folder / EXPLAINED_SEQUENCES) as whole,
     ):
-        letters.write(_line(["model", place[0], "position", "letter", *place[1:], "importance", *changes]))
-        whole.write(_line(["model", *place, "length", "fold", "logit", *sums]))
+        letters.write(_line(["model", location[0], "position", "letter", *location[1:], "importance", *changes]))
+        whole.write(_line(["model", *location, "length", "fold", "logit", *sums]))
         for model, rows in values.items():
             for each, fold, own in zip(sequences, folds.tolist(), rows, strict=True):
                 names = [tsv_name(model), tsv_name(each.name)]
                 totals = [] if mutated else [own.empty_logit, float(np.nansum(own.importance)), own.gap]
                 shown_fold = "mean" if fold == NEW else str(fold)
-                cells = [*names, *_place(each, 0, len(each.sequence)), str(len(each.sequence)), shown_fold]
+                cells = [*names, *_location_cells(each, 0, len(each.sequence)), str(len(each.sequence)), shown_fold]
                 whole.write(_line([*cells, _number(own.logit), *map(_number, totals)]))
                 letters.writelines(_letter_lines(names, each, own))
 
@@ -156,18 +156,18 @@ def _letter_lines(names: Sequence[str], each: Explained, own: Values) -> Iterato
     changes = None if own.changes is None else own.changes.tolist()
     for position, (letter, value) in enumerate(zip(each.sequence, importance, strict=True)):
         tried = [] if changes is None else map(_number, changes[position])
-        place = _place(each, position, position + 1)
-        yield _line([*names, str(position + 1), letter, *place, _number(value), *tried])
+        location = _location_cells(each, position, position + 1)
+        yield _line([*names, str(position + 1), letter, *location, _number(value), *tried])
 
 
-def _place(each: Explained, first: int, last: int) -> list[str]:
+def _location_cells(each: Explained, first: int, last: int) -> list[str]:
     """Chromosome, start, end and strand of some letters of a sequence."""
-    if each.place is None:
+    if each.location is None:
         return ["", "", "", ""]
     start, end = first, last
-    if each.place.strand < 0:
+    if each.location.strand < 0:
         start, end = len(each.sequence) - last, len(each.sequence) - first
-    own = each.place
+    own = each.location
     return [tsv_name(own.chrom), str(own.start + start), str(own.start + end), STRAND_LETTERS[own.strand]]
 
 
@@ -200,7 +200,7 @@ def write_motifs(folder: Path, sequences: Sequence[Explained], motifs: Mapping[s
                 each, last = sequences[site.row], site.start + length
                 cells = [tsv_name(model), str(number), motif.consensus, tsv_name(each.name), str(site.start + 1)]
                 cells += [each.sequence[site.start : last], _number(site.value)]
-                stream.write(_line([*cells, *_place(each, site.start, last)]))
+                stream.write(_line([*cells, *_location_cells(each, site.start, last)]))
 
 
 class Tracks:
@@ -213,7 +213,7 @@ class Tracks:
 
     def __init__(self, sequences: Sequence[Explained], sizes: Mapping[str, int] | None) -> None:
         self._sequences, self._sizes = sequences, sizes
-        self._names = sorted({each.place.chrom for each in sequences if each.place is not None})
+        self._names = sorted({each.location.chrom for each in sequences if each.location is not None})
         self._tracks: dict[str, tuple[str, Track]] = {}
 
     def add(self, number: int, model: str, values: Sequence[Floats]) -> None:
@@ -224,13 +224,13 @@ class Tracks:
             model: its name.
             values: (L,) for each of the N sequences.
         """
-        code = {name: place for place, name in enumerate(self._names)}
+        code = {name: index for index, name in enumerate(self._names)}
         for strand, strand_name in _STRAND_NAMES.items():
             chrom, position, value = list[Ints](), list[Ints](), list[Floats]()
             for each, own in zip(self._sequences, values, strict=True):
-                if each.place is not None and each.place.strand == strand:
-                    chrom.append(np.full(len(own), code[each.place.chrom], np.int64))
-                    position.append(np.arange(each.place.start, each.place.end))
+                if each.location is not None and each.location.strand == strand:
+                    chrom.append(np.full(len(own), code[each.location.chrom], np.int64))
+                    position.append(np.arange(each.location.start, each.location.end))
                     value.append(own[::-1] if strand < 0 else own)
             if chrom:
                 places = np.concatenate(chrom), np.concatenate(position)

@@ -98,8 +98,8 @@ def compare_scores(
     return figures
 
 
-def _figure(model: str, name: str, found: Interval, *, against: str = "") -> Figure:
-    return Figure(model, name, found.value, found.low, found.high, against)
+def _figure(model: str, name: str, estimate: Interval, *, against: str = "") -> Figure:
+    return Figure(model, name, estimate.value, estimate.low, estimate.high, against)
 
 
 def over_seeds(model: str, area: str, values: Sequence[float]) -> Figure:
@@ -141,5 +141,5 @@ def conclusion(difference: Figure, *, name: str = "AUROC") -> str:
         return f"{model} is ahead of {against} by {value:.3f} {name} (95 % interval {low:.3f} to {high:.3f})."
     if high < 0:
         return f"{model} is behind {against} by {-value:.3f} {name} (95 % interval {-high:.3f} to {-low:.3f})."
-    told = f"{value:+.3f} {name} (95 % interval {low:+.3f} to {high:+.3f})"
-    return f"No difference between {model} and {against} could be shown: {told}."
+    with_interval = f"{value:+.3f} {name} (95 % interval {low:+.3f} to {high:+.3f})"
+    return f"No difference between {model} and {against} could be shown: {with_interval}."

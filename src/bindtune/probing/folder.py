@@ -115,10 +115,10 @@ def read_counts(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is damaged.
     """
-    found = read_json(path)
-    if not isinstance(found, dict):
+    counts = read_json(path)
+    if not isinstance(counts, dict):
         raise InputError(path, None, "holds no counts")
-    return found
+    return counts
 
 
 def write_table(path: Path, table: pa.Table) -> None:

@@ -89,15 +89,15 @@ def attribute(
         ConfigError: the encoder computes something else from embeddings than from tokens.
     """
     logits = model.logits(sequences, folds)
-    found = []
+    attributions = []
     for sequence, fold, logit in zip(sequences, folds.tolist(), logits.tolist(), strict=True):
         count = steps
         own = _attribution(model, sequence, fold, logit, count)
         while own.gap > tolerance and count < MOST_STEPS:
             count *= 2
             own = _attribution(model, sequence, fold, logit, count)
-        found.append(own)
-    return found
+        attributions.append(own)
+    return attributions
 
 
 def _attribution(model: BindingModel, sequence: str, fold: int, logit: float, steps: int) -> Attribution:

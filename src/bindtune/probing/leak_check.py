@@ -86,15 +86,15 @@ def _equal(sequences: Sequence[str], folds: Ints) -> tuple[Ints, Ints]:
 def _turned(sequences: Sequence[str], folds: Ints) -> tuple[Ints, Ints]:
     """Windows whose reverse complement another fold has, and one of these."""
     rows: dict[str, dict[int, int]] = {}
-    for place, (sequence, fold) in enumerate(zip(sequences, folds.tolist(), strict=True)):
-        rows.setdefault(sequence, {}).setdefault(fold, place)
+    for number, (sequence, fold) in enumerate(zip(sequences, folds.tolist(), strict=True)):
+        rows.setdefault(sequence, {}).setdefault(fold, number)
     first, second = [], []
-    for place, (sequence, fold) in enumerate(zip(sequences, folds.tolist(), strict=True)):
+    for number, (sequence, fold) in enumerate(zip(sequences, folds.tolist(), strict=True)):
         partners = rows.get(reverse_complement(sequence.encode("ascii")).decode("ascii"), {})
-        other = next((row for held, row in partners.items() if held != fold), None)
-        if other is not None:
-            first.append(place)
-            second.append(other)
+        partner = next((row for held, row in partners.items() if held != fold), None)
+        if partner is not None:
+            first.append(number)
+            second.append(partner)
     return np.array(first, np.int64), np.array(second, np.int64)
 
 

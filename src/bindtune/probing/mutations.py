@@ -32,12 +32,12 @@ def logit_changes(model: BindingModel, sequences: Sequence[str], folds: Ints) ->
         variants, rows, places, letters = _variants(sequences, own)
         if variants:
             values = model.logits(variants, folds[rows])
-            for row, place, letter, value in zip(rows, places, letters, values.tolist(), strict=True):
-                changes[row][place, letter] = value - logits[row]
+            for row, position, letter, value in zip(rows, places, letters, values.tolist(), strict=True):
+                changes[row][position, letter] = value - logits[row]
     for sequence, own_changes in zip(sequences, changes, strict=True):
         codes = letter_codes(sequence)
-        known = np.flatnonzero(codes < len(LETTERS))
-        own_changes[known, codes[known]] = 0
+        readable = np.flatnonzero(codes < len(LETTERS))
+        own_changes[readable, codes[readable]] = 0
     return logits, changes
 
 
@@ -65,14 +65,14 @@ def _variants(
     variants, rows, positions, letters = list[str](), list[int](), list[int](), list[int]()
     for row, start, end in places:
         sequence = sequences[row]
-        for place in range(start, end):
-            if sequence[place] not in LETTERS:
+        for position in range(start, end):
+            if sequence[position] not in LETTERS:
                 continue
             for number, letter in enumerate(LETTERS):
-                if letter != sequence[place]:
-                    variants.append(sequence[:place] + letter + sequence[place + 1 :])
+                if letter != sequence[position]:
+                    variants.append(sequence[:position] + letter + sequence[position + 1 :])
                     rows.append(row)
-                    positions.append(place)
+                    positions.append(position)
                     letters.append(number)
     return variants, rows, positions, letters
 

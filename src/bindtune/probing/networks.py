@@ -75,11 +75,11 @@ def out_of_fold(
     """
     scores, states = np.zeros(len(labels)), {}
     numbers = np.unique(folds).tolist()
-    for place, fold in enumerate(numbers):
+    for index, fold in enumerate(numbers):
         own = np.flatnonzero(folds == fold)
         done = None if store is None else store.finished(fold, count=len(own))
         if done is None:
-            inner = numbers[(place + 1) % len(numbers)]
+            inner = numbers[(index + 1) % len(numbers)]
             alone = inner == fold
             train = np.flatnonzero((folds != fold) & ((folds != inner) | alone | (len(numbers) < 3)))
             held = np.flatnonzero((folds == inner) & (folds != fold))
@@ -87,7 +87,7 @@ def out_of_fold(
                 network = make().to(device)
                 fit(
                     network, batch, labels, train=train, held=held, recipe=recipe, key=digest(key, "order", fold),
-                    store=store, fold=fold, name=f"{name}, fold {place + 1} of {len(numbers)}",
+                    store=store, fold=fold, name=f"{name}, fold {index + 1} of {len(numbers)}",
                 )  # fmt: skip
                 done = predict(network, batch, own, size=recipe.batch), _state(network)
             if store is not None:

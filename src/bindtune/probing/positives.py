@@ -160,7 +160,7 @@ def read_given(positives: Path, negatives: Path, *, max_n_fraction: float) -> Gi
             )  # fmt: skip
         return GivenWindows(names, sequences, bound, [], None, tally)
     chroms = [region[0] for region in located]
-    number = {name: place for place, name in enumerate(sorted(set(chroms)))}
+    number = {name: index for index, name in enumerate(sorted(set(chroms)))}
     columns = zip(*((number[chrom], *span, strand) for chrom, span, strand in located), strict=True)
     return GivenWindows(
         names, sequences, bound, chroms, Sites(*(np.array(column, np.int64) for column in columns)), tally

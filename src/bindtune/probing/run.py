@@ -152,7 +152,7 @@ def _scores(
     folder: Path, config: ProbeConfig, *, table: pa.Table, players: Sequence[Contestant], sequences: Sequence[str]
 ) -> _Scores:
     """Out-of-fold scores of all models, computed or read again; model by model, so that each is loaded once."""
-    number = {sequence: place for place, sequence in enumerate(sequences)}
+    number = {sequence: index for index, sequence in enumerate(sequences)}
     arms = {pair: _arm(table, *pair, number=number) for pair in arms_of(table)}
     tasks = [
         (player, seed, pair)
@@ -165,13 +165,13 @@ def _scores(
         arm = arms[pair]
         names = {"dataset": pair[0], "arm": pair[1], "model": player.name}
         path, heads = scores_path(folder, **names, seed=seed), heads_path(folder, **names, seed=seed)
-        found = files.read_scores(path, count=len(arm.labels)) if heads.is_file() else None
-        if found is None:
-            found, learned = player.score(arm, seed)
+        fold_scores = files.read_scores(path, count=len(arm.labels)) if heads.is_file() else None
+        if fold_scores is None:
+            fold_scores, learned = player.score(arm, seed)
             write_heads(heads, Heads(learned.states, {**learned.facts, **names, "seed": seed}))
-            files.write_scores(path, found)  # last: where scores stand, heads stand too, but for older versions
+            files.write_scores(path, fold_scores)  # last: where scores stand, heads stand too, but for older versions
             files.remove_parts(folder / PROBE_UNFINISHED)
-        scores.setdefault((*pair, player.name), []).append(found)
+        scores.setdefault((*pair, player.name), []).append(fold_scores)
     return scores
 
 
@@ -298,11 +298,11 @@ def _text(config: ProbeConfig, rows: Sequence[Mapping[str, Any]], summary: Mappi
             f"{own['auprc']['value']:.3f}", "-" if gain is None else f"{gain['value']:+.3f}",
             f"{area['base_rate']:.2f}", f"{area['n']:,}",
         ))  # fmt: skip
-    widths = [max(len(row[place]) for row in cells) for place in range(len(heads))]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
     lines = [
         "  ".join(
-            cell.ljust(width) if place < 3 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(width) if column < 3 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in cells
     ]

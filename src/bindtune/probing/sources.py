@@ -59,11 +59,11 @@ class Letters:
         sequences = [""] * len(sites)
         order = np.lexsort((sites.start, holder))
         columns = (holder[order], sites.start[order], sites.end[order], sites.strand[order])
-        for place, stretch, start, end, strand in zip(
+        for row, stretch, start, end, strand in zip(
             order.tolist(), *(column.tolist() for column in columns), strict=True
         ):
             letters = self.fetch(stretch, start, end)
-            sequences[place] = (reverse_complement(letters) if strand < 0 else letters).decode("ascii")
+            sequences[row] = (reverse_complement(letters) if strand < 0 else letters).decode("ascii")
         return sequences
 
 
@@ -98,7 +98,7 @@ def _regions(path: Path, config: ProbeConfig) -> Letters:
 
 
 def _names(names: tuple[str, ...], config: ProbeConfig) -> ChromosomeNames:
-    aliases = read_aliases(config.chromosome_aliases, known=names) if config.chromosome_aliases else None
+    aliases = read_aliases(config.chromosome_aliases, genome_names=names) if config.chromosome_aliases else None
     return ChromosomeNames(names, match=config.chromosome_names == "match", aliases=aliases)
 
 

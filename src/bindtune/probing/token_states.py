@@ -56,8 +56,8 @@ def keep_states(
                 start = stream.tell()
                 stream.truncate(start + 2 * int(np.prod(shape)))
             states = np.memmap(temporary, np.float16, "r+", offset=start, shape=shape)
-            for rows, found in state_batches(encoder, ids, layer=layer, batch_tokens=batch_tokens):
-                states[rows, : found.shape[1]] = found.cpu().numpy()
+            for rows, batch in state_batches(encoder, ids, layer=layer, batch_tokens=batch_tokens):
+                states[rows, : batch.shape[1]] = batch.cpu().numpy()
                 done(len(rows))
             states.flush()
     return read_array(path, shape=(len(sequences), None, int(encoder.model.config.hidden_size)))

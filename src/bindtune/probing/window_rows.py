@@ -136,7 +136,7 @@ def trainable(table: pa.Table, counts: dict[str, Any], *, folds: int) -> pa.Tabl
     Raises:
         ConfigError: no arm can.
     """
-    kept, why = [], ""
+    arms, why = [], ""
     for dataset, arm in counted_arms(counts):
         own = table.take(rows_of(table, dataset, arm))
         labels, fold = own["label"].to_numpy(), own["fold"].to_numpy() - 1
@@ -153,14 +153,14 @@ def trainable(table: pa.Table, counts: dict[str, Any], *, folds: int) -> pa.Tabl
             if len(with_windows) < folds:
                 counts[dataset][arm]["folds_with_windows"] = len(with_windows)
                 log.warning("%s, arm %s: only %d of %d folds have windows", dataset, arm, len(with_windows), folds)
-            kept.append(own)
+            arms.append(own)
             continue
         why = f"{dataset}, arm {arm}: {lacking[0]}"
         counts[dataset][arm]["not_probed"] = why
         log.warning("%s, so this arm is left out", why)
-    if not kept:
+    if not arms:
         raise ConfigError(f"{why}: give fewer --folds, or --split neighbourhood with a smaller --split-distance")
-    return pa.concat_tables(kept)
+    return pa.concat_tables(arms)
 
 
 def counted_arms(counts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -71,7 +71,7 @@ def make_windows(config: ProbeConfig, *, notify: Callable[[str], None]) -> Made:
         LeakError: folds share something, and nobody asked to go on.
     """
     if config.positives is not None and config.negatives is not None:
-        rows, chroms, counts = _given(config, config.positives, config.negatives)
+        rows, chroms, counts = _from_users_windows(config, config.positives, config.negatives)
     else:
         rows, chroms, counts = _from_peaks(config, notify=notify)
     notify("looking for what folds share")
@@ -79,8 +79,8 @@ def make_windows(config: ProbeConfig, *, notify: Callable[[str], None]) -> Made:
     leaks, number = _checked(rows, fold)
     chosen = leaks.involved[number] & _chosen(rows)
     if chosen.any():
-        rows, kept = _without(rows, chosen)
-        fold, group = fold[kept], group[kept]
+        rows, stays = _without(rows, chosen)
+        fold, group = fold[stays], group[stays]
         leaks, number = _checked(rows, fold)
     record = {
         "counts": leaks.counts, "letters_of_a_word": leaks.word, "windows": len(fold), "what_was_done": config.leaks,
@@ -90,11 +90,11 @@ def make_windows(config: ProbeConfig, *, notify: Callable[[str], None]) -> Made:
     if leaks.total and config.leaks == "fail":
         raise LeakError(leaks, record)
     if leaks.total and config.leaks == "drop":
-        rows, kept = _without(rows, leaks.surplus[number])
-        record["dropped"] = int((~kept).sum())
-        fold, group = fold[kept], group[kept]
+        rows, stays = _without(rows, leaks.surplus[number])
+        record["dropped"] = int((~stays).sum())
+        fold, group = fold[stays], group[stays]
     if leaks.total:
-        log.warning("folds share something (%s); %s", _told(leaks.counts), _DONE[config.leaks])
+        log.warning("folds share something (%s); %s", _leak_text(leaks.counts), _DONE[config.leaks])
     counts["arms"] = arm_counts(rows, counts.pop("arms"))
     table = window_table(rows, chroms, group=group, fold=fold)
     return Made(trainable(table, counts["arms"], folds=config.folds), counts, record)
@@ -113,13 +113,13 @@ class LeakError(CheckError):
 
     def __init__(self, leaks: Leaks, record: dict[str, Any]) -> None:
         super().__init__(
-            f"the folds leak, so nothing was trained: {_told(leaks.counts)}; --leaks drop leaves such windows out, "
-            "--leaks allow goes on all the same"
+            f"the folds leak, so nothing was trained: {_leak_text(leaks.counts)}; --leaks drop leaves such windows "
+            "out, --leaks allow goes on all the same"
         )
         self.record = record
 
 
-def _told(counts: Mapping[str, int]) -> str:
+def _leak_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} windows with {kind.replace('_', ' ')}" for kind, count in counts.items() if count)
 
 
@@ -159,7 +159,7 @@ def _from_peaks(
                 choice = ARMS[arm].choose(around)
                 rows.append(_arm_rows(around, arm, choice, territories=territories))
                 counts["arms"][name, arm] = choice_counts(choice, positives=len(own.sites))
-        return rows, letters.names.known, counts
+        return rows, letters.names.genome_names, counts
 
 
 def _folds_of(positives: Mapping[str, Positives], *, config: ProbeConfig) -> tuple[Territories, Ints]:
@@ -200,15 +200,15 @@ def _placed(table: Intervals, letters: Letters) -> Peaks:
 
 def _arm_rows(around: Surroundings, arm: str, choice: Choice, *, territories: Territories) -> WindowRows:
     sites, count = around.positives.sites.take(choice.positive), len(choice.positive)
-    known = around.letters.names.known
-    names = site_names(sites, known)
+    chromosomes = around.letters.names.genome_names
+    names = site_names(sites, chromosomes)
     kinds = next(iter(around.segments.values())).kinds
     region: list[str | None] = [*kind_names(around.kind[choice.positive], kinds)]
     if choice.sites is None:
         negatives, negative_names = no_sites(count), [name + _SHUFFLED_NAME for name in names]
         region += [None] * count
     else:
-        negatives, negative_names = choice.sites, site_names(choice.sites, known)
+        negatives, negative_names = choice.sites, site_names(choice.sites, chromosomes)
         region += kind_names(choice.kind, kinds)
     own_group = territories.group_of(sites)
     group = np.concatenate([own_group, own_group if choice.sites is None else territories.group_of(negatives)])
@@ -221,65 +221,65 @@ def _arm_rows(around: Surroundings, arm: str, choice: Choice, *, territories: Te
     )  # fmt: skip
 
 
-def site_names(sites: Sites, known: Sequence[str]) -> list[str]:
+def site_names(sites: Sites, chromosomes: Sequence[str]) -> list[str]:
     """What windows are called: `chr1:100-201(+)`, 0-based and half-open."""
     columns = (sites.chrom.tolist(), sites.start.tolist(), sites.end.tolist(), sites.strand.tolist())
     return [
-        f"{known[chrom]}:{start}-{end}({STRAND_LETTERS[strand]})"
+        f"{chromosomes[chrom]}:{start}-{end}({STRAND_LETTERS[strand]})"
         for chrom, start, end, strand in zip(*columns, strict=True)
     ]
 
 
-def _given(
+def _from_users_windows(
     config: ProbeConfig, positives: Path, negatives: Path
 ) -> tuple[list[WindowRows], tuple[str, ...] | None, dict[str, Any]]:
-    given = read_given(positives, negatives, max_n_fraction=config.max_n_fraction)
+    windows = read_given(positives, negatives, max_n_fraction=config.max_n_fraction)
     name = positives.name.removesuffix(".gz").rpartition(".")[0] or positives.name
-    count, bound = len(given.names), int(given.bound.sum())
-    kind, group, fold = _given_folds(given, config=config)
+    count, bound = len(windows.names), int(windows.bound.sum())
+    kind, group, fold = _given_folds(windows, config=config)
     everything = WindowRows(
-        name, GIVEN, given.names, given.bound.astype(np.int8), given.sequences, given.sites, [None] * count,
+        name, GIVEN, windows.names, windows.bound.astype(np.int8), windows.sequences, windows.sites, [None] * count,
         np.full(count, -1, np.int64), group, fold,
     )  # fmt: skip
     counts: dict[str, Any] = {
-        "records": {"read": given.tally.read, "dropped": nonzero(given.tally.dropped)},
+        "records": {"read": windows.tally.read, "dropped": nonzero(windows.tally.dropped)},
         "folds": {"grouped_by": kind, "groups": len(np.unique(group)), "folds": config.folds},
         "arms": {(name, GIVEN): {"positives_available": bound, "left_out": {}}},
     }
     rows = [everything]
     if "shuffled" in config.arms:
-        choice = shuffle_all(given.sequences[:bound], key=digest(config.seed, name, "shuffled"))
+        choice = shuffle_all(windows.sequences[:bound], key=digest(config.seed, name, "shuffled"))
         rows.append(_shuffled_rows(everything, choice))
         counts["arms"][name, "shuffled"] = {"positives_available": bound, "left_out": nonzero(choice.dropped)}
-    both = set(given.sequences[:bound]) & set(given.sequences[bound:])
+    both = set(windows.sequences[:bound]) & set(windows.sequences[bound:])
     if both:
         log.warning("%d sequences are given as bound and as unbound", len(both))
     counts["sequences_bound_and_unbound"] = len(both)
-    return rows, None if given.sites is None else tuple(sorted(set(given.chroms))), counts
+    return rows, None if windows.sites is None else tuple(sorted(set(windows.chroms))), counts
 
 
-def _given_folds(given: GivenWindows, *, config: ProbeConfig) -> tuple[str, Ints, Ints]:
+def _given_folds(windows: GivenWindows, *, config: ProbeConfig) -> tuple[str, Ints, Ints]:
     """What the user's windows are grouped by, and group and fold (N,) of each."""
-    if given.sites is None:
-        kind, group = "similarity", similarity_groups(given.sequences, identity=config.similarity)
+    if windows.sites is None:
+        kind, group = "similarity", similarity_groups(windows.sequences, identity=config.similarity)
     else:
         territories = make_territories(
-            given.sites, split=config.split, folds=config.folds, distance=config.split_distance
+            windows.sites, split=config.split, folds=config.folds, distance=config.split_distance
         )
-        kind, group = territories.kind, territories.group_of(given.sites)
-    classes = given.bound.astype(np.int64)
+        kind, group = territories.kind, territories.group_of(windows.sites)
+    classes = windows.bound.astype(np.int64)
     return kind, group, place_groups(group, classes, folds=config.folds, key=digest(config.seed, "folds"))[group]
 
 
-def _shuffled_rows(given: WindowRows, choice: Choice) -> WindowRows:
+def _shuffled_rows(windows: WindowRows, choice: Choice) -> WindowRows:
     """The bound windows that the user gives, against shuffled ones."""
     rows, count = choice.positive, len(choice.positive)
-    names, sequences = [given.names[at] for at in rows.tolist()], [given.sequences[at] for at in rows.tolist()]
-    sites = None if given.sites is None else joined_sites([given.sites.take(rows), no_sites(count)])
+    names, sequences = [windows.names[at] for at in rows.tolist()], [windows.sequences[at] for at in rows.tolist()]
+    sites = None if windows.sites is None else joined_sites([windows.sites.take(rows), no_sites(count)])
     return WindowRows(
-        given.dataset, "shuffled", [*names, *(each + _SHUFFLED_NAME for each in names)],
+        windows.dataset, "shuffled", [*names, *(each + _SHUFFLED_NAME for each in names)],
         np.repeat(np.array([1, 0], np.int8), count), [*sequences, *choice.sequences], sites, [None] * (2 * count),
-        np.tile(rows, 2), np.tile(given.group[rows], 2), np.tile(given.fold[rows], 2),
+        np.tile(rows, 2), np.tile(windows.group[rows], 2), np.tile(windows.fold[rows], 2),
     )  # fmt: skip
 
 
@@ -318,11 +318,11 @@ def _checked(rows: Sequence[WindowRows], fold: Ints) -> tuple[Leaks, Ints]:
 
 def _without(rows: Sequence[WindowRows], surplus: NDArray[np.bool_]) -> tuple[list[WindowRows], NDArray[np.bool_]]:
     """The rows that stay: where one of a pair goes, its partner goes too."""
-    kept, left, first = [], [], 0
+    stays, left, first = [], [], 0
     for each in rows:
         gone = surplus[first : first + len(each.names)]
         first += len(each.names)
         gone = gone | ((each.pair >= 0) & np.isin(each.pair, each.pair[gone]))
-        kept.append(~gone)
+        stays.append(~gone)
         left.append(each.take(~gone))
-    return left, np.concatenate(kept)
+    return left, np.concatenate(stays)

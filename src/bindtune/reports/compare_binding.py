@@ -44,9 +44,9 @@ def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
     """
     reference, *others = runs
     tables = [_predictions(reference)]
-    for other in others:
-        tables.append(_predictions(other))
-        _same_data(reference, other)
+    for later_run in others:
+        tables.append(_predictions(later_run))
+        _same_data(reference, later_run)
     ions = _shared_ions(runs, tables)
     rows = []
     for ion in ions:
@@ -77,14 +77,14 @@ def _predictions(run: Run) -> OutOfFold:
     return predictions
 
 
-def _same_data(reference: Run, other: Run) -> None:
-    labels = [{name for name in run.input_hashes() if name.startswith("labels of ")} for run in (reference, other)]
-    same_inputs(reference, other, sorted(labels[0] & labels[1]))
-    first, second = (_folds(run) for run in (reference, other))
+def _same_data(reference: Run, later_run: Run) -> None:
+    labels = [{name for name in run.input_hashes() if name.startswith("labels of ")} for run in (reference, later_run)]
+    same_inputs(reference, later_run, sorted(labels[0] & labels[1]))
+    first, second = (_folds(run) for run in (reference, later_run))
     moved = [name for name, fold in second.items() if first.get(name, fold) != fold]
     if moved:
         raise InputError(
-            other.folder / FOLDS,
+            later_run.folder / FOLDS,
             None,
             f"{len(moved)} proteins are in other folds than in {reference.folder}, such as {moved[0]!r}; train with "
             f"{shlex.quote(f'data.folds={reference.folder / FOLDS}')} to compare",
@@ -117,7 +117,7 @@ def _sorted(table: OutOfFold, ion: str) -> Residues:
     return Residues(names[rows.protein], rows.position, rows.fold, rows.label, rows.probability)
 
 
-def _same_residues(reference: Run, other: Run, first: Residues, second: Residues, *, ion: str) -> None:
+def _same_residues(reference: Run, run: Run, first: Residues, second: Residues, *, ion: str) -> None:
     what = "residues"
     if len(first.label) == len(second.label):
         same = {
@@ -131,17 +131,17 @@ def _same_residues(reference: Run, other: Run, first: Residues, second: Residues
             return
         what = differing[0]
     raise InputError(
-        other.folder / OUT_OF_FOLD,
+        run.folder / OUT_OF_FOLD,
         None,
         f"{ion}: other {what} than in {reference.folder} ({len(second.label):,} and {len(first.label):,} rows)",
     )
 
 
 def _differences(
-    ion: str, name: str, reference: Residues, other: Residues, *, draws: int, seed: int
+    ion: str, name: str, reference: Residues, residues: Residues, *, draws: int, seed: int
 ) -> list[Difference]:
     labels, proteins = reference.label, reference.protein
-    scores = (other.probability, reference.probability)
+    scores = (residues.probability, reference.probability)
     base_rate = f"{labels.mean():.4f}" if len(labels) else "-"
     return [
         Difference(

@@ -31,10 +31,10 @@ def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
     """
     reference, *others = runs
     losses = [_losses(reference)]
-    for other in others:
-        same_inputs(reference, other, ("train_file", "validation_file"))
-        losses_of_run = _losses(other)
-        _same_evaluation(reference, other, losses[0], losses_of_run)
+    for later_run in others:
+        same_inputs(reference, later_run, ("train_file", "validation_file"))
+        losses_of_run = _losses(later_run)
+        _same_evaluation(reference, later_run, losses[0], losses_of_run)
         losses.append(losses_of_run)
     rows = [
         _difference(pool, run.name, losses[0], losses_of_run, draws=draws, seed=seed)
@@ -73,7 +73,7 @@ def _losses(run: Run) -> RecordLosses:
     return losses.take(np.unique(losses.record, return_index=True)[1])
 
 
-def _same_evaluation(reference: Run, other: Run, first: RecordLosses, second: RecordLosses) -> None:
+def _same_evaluation(reference: Run, run: Run, first: RecordLosses, second: RecordLosses) -> None:
     if np.array_equal(first.record, second.record):
         differing = int((first.masks != second.masks).sum())
         if not differing and np.array_equal(first.masked, second.masked):
@@ -82,10 +82,10 @@ def _same_evaluation(reference: Run, other: Run, first: RecordLosses, second: Re
     else:
         shared = len(np.intersect1d(first.record, second.record))
         what = f"{len(first.record)} and {len(second.record)} windows were evaluated, {shared} of them the same"
-    settings = [setting for setting in differing_settings(reference, other) if setting.name in _EVALUATION]
+    settings = [setting for setting in differing_settings(reference, run) if setting.name in _EVALUATION]
     cause = ", ".join(f"{name} ({one} and {two})" for name, one, two in settings) or "the tokenizers"
     raise InputError(
-        other.folder,
+        run.folder,
         None,
         f"was evaluated differently than {reference.folder}: {what}; masks come from the window, the seed and the "
         f"evaluation's settings; what differs: {cause}",
@@ -93,10 +93,10 @@ def _same_evaluation(reference: Run, other: Run, first: RecordLosses, second: Re
 
 
 def _difference(
-    pool: int, name: str, reference: RecordLosses, other: RecordLosses, *, draws: int, seed: int
+    pool: int, name: str, reference: RecordLosses, run_losses: RecordLosses, *, draws: int, seed: int
 ) -> Difference:
     masked = reference.masked[:, pool]
-    one, first = other.loss[:, pool], reference.loss[:, pool]
+    one, first = run_losses.loss[:, pool], reference.loss[:, pool]
     with_tokens = masked > 0
     means: NDArray[np.float64] = (one[with_tokens] - first[with_tokens]) / masked[with_tokens]
     return Difference(

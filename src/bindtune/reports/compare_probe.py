@@ -81,14 +81,14 @@ def _scores(run: Run) -> dict[_Key, Scores]:
     except KeyError as error:
         raise InputError(run.folder / PREDICTIONS, None, f"has no column {error}") from error
     places: dict[_Key, list[int]] = {}
-    for place, key in enumerate(keys):
-        places.setdefault(key, []).append(place)
-    found = {}
+    for row, key in enumerate(keys):
+        places.setdefault(key, []).append(row)
+    scores = {}
     for key, rows in places.items():
         window, label, fold, score = (column[rows] for column in columns)
         order = np.argsort(window)
-        found[key] = Scores(window[order], label[order].astype(np.int8), fold[order], score[order])
-    return found
+        scores[key] = Scores(window[order], label[order].astype(np.int8), fold[order], score[order])
+    return scores
 
 
 def _groups(run: Run) -> dict[tuple[str, str], dict[str, int]]:
@@ -96,17 +96,17 @@ def _groups(run: Run) -> dict[tuple[str, str], dict[str, int]]:
     if not (run.folder / PROBE_WINDOWS).is_file():
         raise InputError(run.folder, None, f"holds no {PROBE_WINDOWS}")
     table = read_parquet(run.folder / PROBE_WINDOWS).select(["dataset", "arm", "window", "group"]).to_pydict()
-    found: dict[tuple[str, str], dict[str, int]] = {}
+    group_of: dict[tuple[str, str], dict[str, int]] = {}
     for dataset, arm, window, group in zip(*table.values(), strict=True):
-        found.setdefault((dataset, arm), {})[window] = group
-    return found
+        group_of.setdefault((dataset, arm), {})[window] = group
+    return group_of
 
 
-def _same_windows(reference: Run, other: Run, first: Scores, second: Scores, *, key: _Key) -> None:
+def _same_windows(reference: Run, run: Run, first: Scores, second: Scores, *, key: _Key) -> None:
     for name in ("window", "label", "fold"):
         if not np.array_equal(getattr(first, name), getattr(second, name)):
             raise InputError(
-                other.folder / PREDICTIONS,
+                run.folder / PREDICTIONS,
                 None,
                 f"{' / '.join(key)}: other {name}s than in {reference.folder}; compared probes have the same windows, "
                 "seed and folds",
@@ -114,9 +114,9 @@ def _same_windows(reference: Run, other: Run, first: Scores, second: Scores, *, 
 
 
 def _differences(
-    key: _Key, name: str, reference: Scores, other: Scores, groups: NDArray[Any], *, draws: int, seed: int
+    key: _Key, name: str, reference: Scores, run_scores: Scores, groups: NDArray[Any], *, draws: int, seed: int
 ) -> list[Difference]:
-    labels, scores = reference.label, (other.score, reference.score)
+    labels, scores = reference.label, (run_scores.score, reference.score)
     return [
         Difference(
             pool=" / ".join(key),

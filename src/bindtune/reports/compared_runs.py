@@ -154,30 +154,30 @@ def same_inputs(reference: Run, run: Run, names: Iterable[str]) -> None:
             )
 
 
-def differing_settings(reference: Run, other: Run) -> list[Setting]:
+def differing_settings(reference: Run, later_run: Run) -> list[Setting]:
     """The settings that two runs of one job differ in, without those that have no part in the figures."""
     if kind_of(reference.config) == "probe":
-        return [each for each in _differences(reference.config, other.config) if each.name not in PROBE_APART]
+        return [each for each in _differences(reference.config, later_run.config) if each.name not in PROBE_APART]
     binding = is_binding(reference.config)
     apart = BINDING_APART if binding else PRETRAINING_APART
     model = "model.checkpoint" if binding else "model_name_or_path"
-    if _same_base(reference, other):
+    if _same_base(reference, later_run):
         apart |= {model}
-    first_hashes, second_hashes = reference.input_hashes(), other.input_hashes()
+    first_hashes, second_hashes = reference.input_hashes(), later_run.input_hashes()
     apart |= {
         setting
         for name, setting in _FILES.items()
         if name in first_hashes and first_hashes[name] == second_hashes.get(name)
     }
     as_one = _with_step if binding else _with_masking
-    first, second = (as_one(run) for run in (reference, other))
+    first, second = (as_one(run) for run in (reference, later_run))
     settings = [each for each in _differences(first, second) if each.name not in apart]
-    return [*settings, *_other_files(reference, other, {each.name for each in settings}, model=model)]
+    return [*settings, *_other_files(reference, later_run, {each.name for each in settings}, model=model)]
 
 
-def _other_files(reference: Run, other: Run, listed: set[str], *, model: str) -> Iterator[Setting]:
+def _other_files(reference: Run, run: Run, listed: set[str], *, model: str) -> Iterator[Setting]:
     """Settings that name the same file or model in both runs, whose content is not the same."""
-    first, second = reference.input_hashes(), other.input_hashes()
+    first, second = reference.input_hashes(), run.input_hashes()
     for name in sorted(first.keys() & second.keys()):
         setting = model if name.startswith("base ") else _FILES.get(name)
         if setting is not None and setting not in listed and first[name] != second[name]:
@@ -199,11 +199,11 @@ def _with_step(run: Run) -> dict[str, Any]:
     return {**run.config, "training": {**training, "proteins per step": run.origin.get("proteins_per_step", product)}}
 
 
-def _same_base(reference: Run, other: Run) -> bool:
+def _same_base(reference: Run, later_run: Run) -> bool:
     """Whether the files of the models that both runs began with are known, and the same."""
     first, second = (
         {name: each for name, each in run.input_hashes().items() if name.startswith("base ")}
-        for run in (reference, other)
+        for run in (reference, later_run)
     )
     return bool(first) and first == second
 

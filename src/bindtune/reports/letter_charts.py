@@ -48,9 +48,9 @@ def logo_svg(counts: NDArray[np.integer]) -> Markup:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     bits = 2 + np.sum(shares * np.log2(np.maximum(shares, 1e-12)), axis=1)
     letters = [
-        Letter(place + 1, _LETTERS[letter], float(shares[place, letter] * bits[place]))
-        for place in range(len(counts))
-        for letter in np.argsort(shares[place], kind="stable").tolist()
+        Letter(index + 1, _LETTERS[letter], float(shares[index, letter] * bits[index]))
+        for index in range(len(counts))
+        for letter in np.argsort(shares[index], kind="stable").tolist()
     ]
     return _drawn(letters, x_label="position in the motif", y_label="bits", y_range=(0.0, 2.0))
 
@@ -64,8 +64,8 @@ def values_svg(sequence: str, values: Sequence[float], *, first: int) -> Markup:
         first: position of the first letter.
     """
     letters = [
-        Letter(first + place, letter, value)
-        for place, (letter, value) in enumerate(zip(sequence, values, strict=True))
+        Letter(first + index, letter, value)
+        for index, (letter, value) in enumerate(zip(sequence, values, strict=True))
         if letter in _SHAPES and value == value
     ]
     heights = [letter.value for letter in letters]

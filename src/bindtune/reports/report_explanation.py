@@ -46,7 +46,7 @@ def build(run: Path, config: dict[str, Any]) -> Page:
         notices=() if summary else (f"The explanation is not finished: {SUMMARY} is missing.",),
         sections=(
             _about(summary, str(config.get("method"))),
-            *(_section(place, name, model, summary) for place, (name, model) in enumerate(models.items(), start=1)),
+            *(_section(index, name, model, summary) for index, (name, model) in enumerate(models.items(), start=1)),
             inputs_section(origin),
             settings_section(config),
         ),
@@ -89,17 +89,16 @@ def _about(summary: dict[str, Any], method: str) -> Section:
     return Section("about", "What was explained", (Text(_METHODS.get(method, "")), table))
 
 
-def _section(place: int, name: str, model: dict[str, Any], summary: dict[str, Any]) -> Section:
+def _section(index: int, name: str, model: dict[str, Any], summary: dict[str, Any]) -> Section:
     blocks: list[Block] = []
     charts = []
     for number, motif in enumerate(_motifs(model), start=1):
         counts = np.asarray(motif.get("counts"), np.int64).reshape(-1, 4)
-        told = f"{motif.get('sites')} places in {motif.get('sequences')} of {summary.get('sequences')} sequences"
+        sentence = f"{motif.get('sites')} places in {motif.get('sequences')} of {summary.get('sequences')} sequences"
         title = f"Motif {number}: {motif.get('consensus')}"
-        note = (
-            f"{told}. Letters are as high as their information. The values at its places sum to {motif.get('value')}."
-        )
-        charts.append(Chart(title, logo_svg(counts), f"{title}, {told}.", note=note))
+        total = f"The values at its places sum to {motif.get('value')}."
+        note = f"{sentence}. Letters are as high as their information. {total}"
+        charts.append(Chart(title, logo_svg(counts), f"{title}, {sentence}.", note=note))
     if charts:
         blocks.append(Charts(tuple(charts)))
     else:
@@ -107,13 +106,15 @@ def _section(place: int, name: str, model: dict[str, Any], summary: dict[str, An
     completeness = model.get("completeness")
     if isinstance(completeness, dict):
         gap, over = completeness.get("largest_gap"), completeness.get("sequences_over_tolerance")
-        told = f"The sum of a sequence's values misses the difference of its logits by {gap} at most, as a share of it."
-        blocks.append(Text(f"{told} It misses it by more than the tolerance in {over} sequences."))
+        sentence = (
+            f"The sum of a sequence's values misses the difference of its logits by {gap} at most, as a share of it."
+        )
+        blocks.append(Text(f"{sentence} It misses it by more than the tolerance in {over} sequences."))
     examples = model.get("examples")
     shown = [_example(each) for each in examples if isinstance(each, dict)] if isinstance(examples, list) else []
     if shown:
         blocks.append(Charts(tuple(shown)))
-    return Section(f"model-{'i' * place}", f"Model {name}", tuple(blocks))
+    return Section(f"model-{'i' * index}", f"Model {name}", tuple(blocks))
 
 
 def _example(example: dict[str, Any]) -> Chart:
@@ -122,6 +123,8 @@ def _example(example: dict[str, Any]) -> Chart:
     values = [float("nan") if value is None else float(value) for value in example.get("values", [])]
     title = f"Sequence {example.get('sequence')}"
     highest = first + int(np.nanargmax(values)) if np.isfinite(values).any() else first
-    told = f"{title}, positions {first} to {first + len(letters) - 1}; the highest value is at position {highest}."
+    description = (
+        f"{title}, positions {first} to {first + len(letters) - 1}; the highest value is at position {highest}."
+    )
     note = f"Binding logit {example.get('logit')}."
-    return Chart(title, values_svg(letters, values, first=first), told, note=note)
+    return Chart(title, values_svg(letters, values, first=first), description, note=note)

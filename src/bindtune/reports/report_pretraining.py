@@ -232,10 +232,12 @@ def _loss_chart(title: str, trained: Rows, evaluated: Rows, kind: str) -> Chart 
     if not drawn:
         return None
     drawing = svg(LineChart(drawn, "optimiser step", "loss (nats)"))
-    return Chart(title, drawing, f"{title} by step. {_told(evaluated or trained, f'eval_{kind}loss', f'{kind}loss')}")
+    return Chart(
+        title, drawing, f"{title} by step. {_loss_sentence(evaluated or trained, f'eval_{kind}loss', f'{kind}loss')}"
+    )
 
 
-def _told(rows: Rows, *names: str) -> str:
+def _loss_sentence(rows: Rows, *names: str) -> str:
     name = next((name for name in names if name in rows[0]), None)
     if name is None:
         return ""
@@ -252,7 +254,7 @@ def _accuracy_chart(evaluated: Rows, counts: dict[str, int]) -> Chart | None:
     if not drawn:
         return None
     drawing = svg(LineChart(drawn, "optimiser step", "share predicted right"))
-    described = f"Evaluation accuracy by step. {_told(evaluated, 'eval_accuracy')}"
+    described = f"Evaluation accuracy by step. {_loss_sentence(evaluated, 'eval_accuracy')}"
     return Chart(
         "Accuracy in evaluation",
         drawing,
@@ -371,7 +373,7 @@ def _one(
     if curve is None:
         return None
     drawing = svg(LineChart([curve], "optimiser step", label, y_range=y_range))
-    return Chart(title, drawing, f"{title} by step. {_told(rows, name)}")
+    return Chart(title, drawing, f"{title} by step. {_loss_sentence(rows, name)}")
 
 
 def _duration(seconds: float) -> str:

@@ -59,8 +59,8 @@ def build(run: Path, config: dict[str, Any]) -> Page:
 
 
 def _models(config: dict[str, Any]) -> list[str]:
-    given = config.get("model")
-    return [str(value).partition("=")[0] for value in given] if isinstance(given, list) else []
+    models = config.get("model")
+    return [str(value).partition("=")[0] for value in models] if isinstance(models, list) else []
 
 
 def _dict(value: Any, *keys: str) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _tiles(rows: Rows, models: list[str]) -> tuple[Tile, ...]:
     """The difference of the second model from the first, in each arm of the first data set."""
     if len(models) < 2 or not rows:
         return ()
-    wanted = [
+    drawn = [
         row for row in rows
         if (row["figure"], row["model"], row["against"]) == ("auroc_difference", models[1], models[0])
         and row["dataset"] == rows[0]["dataset"]
@@ -89,7 +89,7 @@ def _tiles(rows: Rows, models: list[str]) -> tuple[Tile, ...]:
             f"{as_number(row['value']):+.3f}",
             f"AUROC; 95 % interval {number(as_number(row['low']))} to {number(as_number(row['high']))}",
         )
-        for row in wanted
+        for row in drawn
     )
 
 
@@ -107,12 +107,12 @@ def _conclusions(summary: dict[str, Any]) -> Section:
 def _arms(rows: Rows, summary: dict[str, Any]) -> list[Section]:
     """A section for each data set."""
     sections = []
-    for place, dataset in enumerate(dict.fromkeys(row["dataset"] for row in rows), start=1):
+    for index, dataset in enumerate(dict.fromkeys(row["dataset"] for row in rows), start=1):
         blocks: list[Block] = []
         for arm in dict.fromkeys(row["arm"] for row in rows if row["dataset"] == dataset):
             own = [row for row in rows if (row["dataset"], row["arm"]) == (dataset, arm)]
             blocks += [_figures(arm, own, _dict(summary, "models")), *_seeds(own), *_differences(arm, own)]
-        sections.append(Section(f"data-set-{'i' * place}", f"Data set {dataset}", tuple(blocks)))
+        sections.append(Section(f"data-set-{'i' * index}", f"Data set {dataset}", tuple(blocks)))
     return sections
 
 
@@ -154,10 +154,10 @@ def _seeds(rows: Rows) -> list[Block]:
 
 def _differences(arm: str, rows: Rows) -> list[Block]:
     """Differences in AUROC; names of models are the user's, so letters stand for them in the drawing."""
-    found = [row for row in rows if row["figure"] == "auroc_difference" and row["low"]][:_MOST_DRAWN]
-    if not found:
+    differences = [row for row in rows if row["figure"] == "auroc_difference" and row["low"]][:_MOST_DRAWN]
+    if not differences:
         return []
-    names = list(dict.fromkeys(name for row in found for name in (row["model"], row["against"])))
+    names = list(dict.fromkeys(name for row in differences for name in (row["model"], row["against"])))
     if len(names) > len(ascii_uppercase):
         return []
     letter = dict(zip(names, ascii_uppercase, strict=False))
@@ -169,12 +169,12 @@ def _differences(arm: str, rows: Rows) -> list[Block]:
             as_number(row["high"]),
             1 + names.index(row["model"]),
         )
-        for row in found
+        for row in differences
     ]
     key = "; ".join(f"{letter[name]}: {name}" for name in names)
-    told = "; ".join(f"{row['model']} less {row['against']} {_interval(row)}" for row in found)
+    description = "; ".join(f"{row['model']} less {row['against']} {_interval(row)}" for row in differences)
     drawing = spans_svg(spans, x_label="difference in AUROC")
-    return [Charts((Chart(f"Arm {arm}: differences in AUROC", drawing, f"{told}.", note=key),))]
+    return [Charts((Chart(f"Arm {arm}: differences in AUROC", drawing, f"{description}.", note=key),))]
 
 
 def _windows(summary: dict[str, Any]) -> Section:
@@ -194,9 +194,9 @@ def _leaks(record: dict[str, Any]) -> Section:
         return Section("leaks", "Leaks", (Notice(f"{LEAKS} is missing."),))
     rows = tuple((name.replace("_", " "), str(value)) for name, value in counts.items())
     left_out, dropped = (record.get(name, 0) for name in ("negatives_left_out", "dropped"))
-    told = (
+    sentence = (
         f"{left_out} negatives shared something with another fold and were left out with their positives. {dropped} "
         f"further windows were left out (--leaks {record.get('what_was_done')})."
     )
     table = Table("Windows that share something with another fold", ("What", "Windows"), rows, numeric=frozenset({1}))
-    return Section("leaks", "Leaks between folds", (table, Text(told)))
+    return Section("leaks", "Leaks between folds", (table, Text(sentence)))

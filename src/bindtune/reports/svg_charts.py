@@ -182,8 +182,8 @@ def glyphs_svg(glyphs: Sequence[Glyph], *, x_label: str, y_label: str, y_range: 
 def _glyph(glyph: Glyph, x_axis: _Axis, y_axis: _Axis) -> str:
     left, right = x_axis.place(glyph.x - 0.47), x_axis.place(glyph.x + 0.47)
     low, high = y_axis.place(glyph.base + min(glyph.height, 0)), y_axis.place(glyph.base + max(glyph.height, 0))
-    place = f"translate({left:.2f} {low:.2f}) scale({right - left:.3f} {high - low:.3f})"
-    return f'<path d="{glyph.shape}" transform="{place}" style="fill: {colour_of(glyph.colour)}"/>'
+    transform = f"translate({left:.2f} {low:.2f}) scale({right - left:.3f} {high - low:.3f})"
+    return f'<path d="{glyph.shape}" transform="{transform}" style="fill: {colour_of(glyph.colour)}"/>'
 
 
 def colour_of(number: int) -> str:

@@ -10,18 +10,18 @@ class ChromosomeNames:
     """The chromosome names of the genome, and their other names.
 
     Args:
-        known: the names in the genome, or in the region FASTA.
+        genome_names: the names in the genome, or in the region FASTA.
         match: names that differ only by `chr` (or MT and M) mean the same chromosome.
-        aliases: other name -> known name, from an alias file.
+        aliases: other name -> name in the genome, from an alias file.
     """
 
-    def __init__(self, known: Sequence[str], *, match: bool, aliases: Mapping[str, str] | None = None) -> None:
-        self.known = tuple(known)
-        self._ids = {name: number for number, name in enumerate(known)}
+    def __init__(self, genome_names: Sequence[str], *, match: bool, aliases: Mapping[str, str] | None = None) -> None:
+        self.genome_names = tuple(genome_names)
+        self._ids = {name: number for number, name in enumerate(genome_names)}
         self._aliases = aliases or {}
         self._match = match
         self._by_key: dict[str, list[str]] = {}
-        for name in known:
+        for name in genome_names:
             self._by_key.setdefault(_key(name), []).append(name)
 
     def find(self, name: str) -> int | None:
@@ -34,23 +34,23 @@ class ChromosomeNames:
         return self._ids[name_without_chr] if self._match and name_without_chr is not None else None
 
     def suggest(self, name: str) -> str | None:
-        """The known name that differs only by `chr`, or None if there is not exactly one."""
+        """The name in the genome that differs only by `chr`, or None if there is not exactly one."""
         others = self._by_key.get(_key(name), [])
         return others[0] if len(others) == 1 else None
 
 
-def read_aliases(path: Path, *, known: Collection[str]) -> dict[str, str]:
+def read_aliases(path: Path, *, genome_names: Collection[str]) -> dict[str, str]:
     """Read a table whose rows hold the names of one chromosome, separated by tabs or blanks.
 
     UCSC's chromAlias.txt and NCBI's assembly reports have this form. A word that stands in the rows of two chromosomes
     (such as the source "ensembl" or a role) is no name.
 
     Returns:
-        other name -> known name.
+        other name -> name in the genome.
     """
     target_of: dict[str, str] = {}
     ambiguous: set[str] = set()
-    names = set(known)
+    names = set(genome_names)
     for _, line in numbered_lines(path):
         words = line.split("\t") if "\t" in line else line.split()
         meant = {word for word in words if word in names}

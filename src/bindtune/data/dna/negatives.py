@@ -111,9 +111,9 @@ def apart(sites: Sites) -> NDArray[np.bool_]:
     order = np.lexsort((sites.end, sites.start, sites.chrom))
     last_chrom, last_end = -1, -1
     columns = (sites.chrom[order].tolist(), sites.start[order].tolist(), sites.end[order].tolist())
-    for place, chrom, start, end in zip(order.tolist(), *columns, strict=True):
+    for row, chrom, start, end in zip(order.tolist(), *columns, strict=True):
         if chrom != last_chrom or start >= last_end:
-            keep[place] = True
+            keep[row] = True
             last_chrom, last_end = chrom, end
     return keep
 
@@ -135,18 +135,18 @@ def match_nearest(values: Floats, candidates: Floats, *, tolerance: float, key: 
     ascending = candidates[order]
     numbers = ascending.tolist()
     lows, highs = (np.searchsorted(ascending, values, side=side) for side in ("left", "right"))
-    found = np.full(len(values), -1, np.int64)
+    candidate_of = np.full(len(values), -1, np.int64)
     # after[p]: the first free candidate from p on; before[p]: one more than the last free candidate below p.
     after, before = list(range(len(numbers) + 1)), list(range(len(numbers) + 1))
     tolerance += 1e-9  # 0.32 - 0.30 is a little more than 0.02 in binary numbers
     for row in generator.permutation(len(values)).tolist():
-        place = int(generator.integers(lows[row], highs[row] + 1))
-        sides = (_root(before, place) - 1, _root(after, place))
+        rank = int(generator.integers(lows[row], highs[row] + 1))
+        sides = (_root(before, rank) - 1, _root(after, rank))
         best = _nearer(float(values[row]), before=sides[0], after=sides[1], numbers=numbers)
         if best >= 0 and abs(numbers[best] - values[row]) <= tolerance:
-            found[row] = order[best]
+            candidate_of[row] = order[best]
             after[best], before[best + 1] = best + 1, best
-    return found
+    return candidate_of
 
 
 def _root(parents: list[int], node: int) -> int:

@@ -116,6 +116,6 @@ def chromosome_numbers(table: Intervals, *, genome: Path, names: ChromosomeNames
 
 def chromosomes_of(genome: Path, names: ChromosomeNames) -> str:
     """A genome and its first chromosomes, in words."""
-    shown = ", ".join(names.known[:_SHOWN]) + (", ..." if len(names.known) > _SHOWN else "")
-    advice = "; --region-fasta takes a FASTA of regions" if names_region(names.known[0]) else ""
+    shown = ", ".join(names.genome_names[:_SHOWN]) + (", ..." if len(names.genome_names) > _SHOWN else "")
+    advice = "; --region-fasta takes a FASTA of regions" if names_region(names.genome_names[0]) else ""
     return f"{genome} (which has {shown}{advice})"

@@ -184,7 +184,7 @@ def draw_context(homologs: Homologs, spec: ContextSpec) -> Context:
         homologs: read with the spec's `neighbor_similarity_lower_bound`.
         spec: how to draw.
     """
-    may_be_drawn = _kept(homologs, spec)
+    may_be_drawn = _drawable(homologs, spec)
     if not may_be_drawn.any():
         limits = f"{spec.min_query_similarity} to {spec.max_query_similarity}"
         return Context([], [], f"none of {len(may_be_drawn)} rows has a similarity to the query of {limits}")
@@ -204,10 +204,10 @@ def draw_context(homologs: Homologs, spec: ContextSpec) -> Context:
 def gives_homolog(homologs: Homologs, spec: ContextSpec) -> bool:
     """Whether any row beside the query itself may be drawn and fits into the budget."""
     fits = np.diff(homologs.bounds) + spec.frame <= spec.max_token_length
-    return spec.max_num_samples > 0 and bool((_kept(homologs, replace(spec, exclude_query=True)) & fits).any())
+    return spec.max_num_samples > 0 and bool((_drawable(homologs, replace(spec, exclude_query=True)) & fits).any())
 
 
-def _kept(homologs: Homologs, spec: ContextSpec) -> NDArray[np.bool_]:
+def _drawable(homologs: Homologs, spec: ContextSpec) -> NDArray[np.bool_]:
     similarity, lengths = homologs.similarity, np.diff(homologs.bounds)
     low, high = np.float32(spec.min_query_similarity), np.float32(spec.max_query_similarity)
     may_be_drawn = (similarity >= low) & (similarity <= high) & (lengths > 0)

@@ -29,7 +29,7 @@ def test_a_name_that_could_mean_two_means_none() -> None:
 def test_alias_tables(tmp_path: Path, table: str) -> None:
     path = tmp_path / "chromAlias.txt"
     path.write_text(table)
-    aliases = read_aliases(path, known=["chr1", "chrM"])
+    aliases = read_aliases(path, genome_names=["chr1", "chrM"])
     assert aliases["NC_000001.11"] == aliases["1"] == "chr1"
     assert aliases["MT"] == "chrM"
     assert not {"ensembl", "chr1"} & aliases.keys() or table == OLD_UCSC
