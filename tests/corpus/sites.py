@@ -1,12 +1,12 @@
 """What labels are made of: structures as entries, BioLiP, UniProt."""
 
+import re
+
 from corpus.case import looks, read, refused, wrecks
 from corpus.site_tables import BIOLIP, UNIPROT_JSON, UNIPROT_TABLE, UNIPROT_TEXT
 from corpus.structures import binary_cif, cif, endless_binary_cif, pdb
 
 _ENTRY = ([("A", "MMCK"), ("B", "H")], 8, 1, 0)
-_FROM_ATOMS = ([("A", "MMMCK"), ("B", "XXXXXH")], 8, 1, 0)
-"""mmCIF numbers residues: places without coordinates are X where the file does not say the sequence."""
 _LINE = b"ATOM      1  CA  ALA A   1       1.000   2.000   3.000  1.00  0.00           C  \n"
 _ALANINE = ([("A", "A")], 1, 1, 0)
 _POLYMER = b"loop_\n_entity_poly_seq.entity_id\n_entity_poly_seq.num\n_entity_poly_seq.mon_id\n"
@@ -53,7 +53,7 @@ CASES = [
             "an assembly of two copies": (_ASSEMBLY + _LINE, ([("A", "A")], 1, 1, 2)),
             "an assembly of another number": (_ASSEMBLY.replace(b": 1\n", b": 7\n") + _LINE, _ALANINE),
             "hydrogen alone": (_LINE.replace(b" C  \n", b" H  \n").replace(b" CA ", b" H  "), ([("A", "A")], 0, 1, 0)),
-            "mmCIF by another name": (cif(), _FROM_ATOMS),
+            "mmCIF by another name": (cif(), _ENTRY),
         },
     ),
     *refused(
@@ -73,11 +73,30 @@ CASES = [
             "no atom": (b"HEADER\nEND\n", ": no structure: there is no atom, expected mmCIF, BinaryCIF or PDB format"),
         },
     ),
-    *looks("entry in mmCIF", cif(), _FROM_ATOMS),
+    *looks("entry in mmCIF", cif(), _ENTRY),
     *wrecks("entry in mmCIF", cif(), empty=": no structure: there is no atom", binary=":34: not text", cut=None),
+    *read(
+        "entry in mmCIF",
+        {
+            "negative numbers without a sequence": (cif().replace(b" XA 1 3 ", b" XA 1 -3 "), _ENTRY),
+            "no author's chain": (
+                re.sub(rb" A (\w+) 1$", rb" ? \1 1", cif(), flags=re.MULTILINE),
+                ([("XA", "MMCK"), ("B", "H")], 8, 1, 0),
+            ),
+            "letters of the sequence": (
+                cif() + b"_entity_poly.entity_id 1\n_entity_poly.type polypeptide(L)\n"
+                b"_entity_poly.pdbx_seq_one_letter_code 'MM(MSE)CKHUX'\n",
+                ([("A", "MMMCKHUX"), ("B", "MMMCKHUX")], 8, 1, 0),
+            ),
+        },
+    ),
     *refused(
         "entry in mmCIF",
         {
+            "numbers of other residues": (
+                cif() + _POLYMER + b"".join(b"1 %d TRP\n" % number for number in range(1, 9)),
+                ": no structure: label_seq_id names other residues than entity_poly_seq",
+            ),
             "no atoms": (b"data_x\n_entry.id x\n", ": no structure: there is no atom_site"),
             "a row that is cut": (cif()[: cif().index(b"CYS")], ": no structure: "),
             "no coordinates": (cif().replace(b"Cartn_x", b"Cartn_q"), ": no structure: "),
@@ -92,7 +111,7 @@ CASES = [
             ),
         },
     ),
-    *read("entry in BinaryCIF", {"as it is": (binary_cif, _FROM_ATOMS)}),
+    *read("entry in BinaryCIF", {"as it is": (binary_cif, _ENTRY)}),
     *refused(
         "entry in BinaryCIF",
         {

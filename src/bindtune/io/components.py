@@ -7,6 +7,7 @@ import re
 from functools import cache
 from typing import Any
 
+from biotite.sequence import ProteinSequence
 from biotite.structure.info import get_ccd, vdw_radius_single
 
 NON_METALS = frozenset(
@@ -23,6 +24,10 @@ METALS = frozenset(
 UNKNOWN_LETTER = "X"
 _PART = re.compile(r"([A-Z][a-z]?)([0-9]*)(?:\s|$)")
 _MOST_PARENTS = 4
+_OF_FORCE_FIELDS = {"HIE": "H", "HID": "H", "HSD": "H", "HSP": "H", "CYX": "C", "ASH": "D", "ARN": "R", "TYM": "Y"}
+"""Residues as Amber and CHARMM name their protonation; the dictionary has rare ligands of these names."""
+_STANDARD = frozenset("ACDEFGHIKLMNPQRSTVWY")
+_RARE = {"U": "SEC", "O": "PYL"}
 
 _RADII = {
     "SC": 2.58, "TI": 2.46, "V": 2.42, "CR": 2.45, "Y": 2.75, "ZR": 2.52, "NB": 2.56, "RU": 2.46, "RH": 2.44,
@@ -47,6 +52,20 @@ def ion_codes() -> dict[str, tuple[str, ...]]:
         if len(metals) == 1 and counts.pop(metals[0]) == 1 and _is_water(counts):
             codes.setdefault(metals[0], []).append(code)
     return {element: tuple(sorted(of_element)) for element, of_element in codes.items()}
+
+
+@cache
+def _elements_of_ions() -> dict[str, str]:
+    return {code: element for element, codes in ion_codes().items() for code in codes}
+
+
+def element_of_ion(code: str) -> str:
+    """The element of a component that is one metal ion, "" for other components.
+
+    >>> element_of_ion("FE2"), element_of_ion("HEM")
+    ('FE', '')
+    """
+    return _elements_of_ions().get(code, "")
 
 
 def _is_water(counts: dict[str, int]) -> bool:
@@ -83,6 +102,20 @@ def residue_letter(code: str) -> str:
 
 
 @cache
+def residue_code(letter: str) -> str:
+    """The component of a one-letter code, UNK where a letter stands for no or for several residues.
+
+    >>> residue_code("H"), residue_code("U"), residue_code("B")
+    ('HIS', 'SEC', 'UNK')
+    """
+    named = _RARE.get(letter.upper())
+    if named is not None:
+        return named
+    code: str = ProteinSequence.convert_letter_1to3(letter.upper()) if letter.upper() in _STANDARD else "UNK"
+    return code
+
+
+@cache
 def has_parent(code: str) -> bool:
     """Whether the dictionary names what a residue was made of."""
     return _entries().get(code, ("", "", ""))[2] not in ("", "?", ".")
@@ -107,7 +140,8 @@ def _entries() -> dict[str, tuple[str, str, str]]:
     """Type, letter and parent of each component."""
     names = ("type", "one_letter_code", "mon_nstd_parent_comp_id")
     kinds, letters, parents = (_column(name) for name in names)
-    return dict(zip(_column("id"), zip(kinds, letters, parents, strict=True), strict=True))
+    listed = dict(zip(_column("id"), zip(kinds, letters, parents, strict=True), strict=True))
+    return listed | {code: ("L-PEPTIDE LINKING", letter, "") for code, letter in _OF_FORCE_FIELDS.items()}
 
 
 def _column(name: str) -> list[str]:

@@ -2,19 +2,23 @@
 
 import re
 from collections import defaultdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bindtune.io.assemblies import cif_copies
-from bindtune.io.components import is_amino_acid, residue_letter
+from bindtune.io.components import has_parent, is_amino_acid, residue_code, residue_letter
 from bindtune.io.entries import Atoms, Entry, Ints, Polymer, Text
+from bindtune.io.residue_positions import place_residues
 
 _NOTHING = ("", "?", ".")
 _MOST_ATOMS = 50_000_000
 _MOST_RESIDUES = 1_000_000
 _PEPTIDE = re.compile(r"peptide(?! nucleic)", re.IGNORECASE)
 _RESOLUTIONS = (("refine", "ls_d_res_high"), ("em_3d_reconstruction", "resolution"), ("reflns", "d_resolution_high"))
+_ONE_LETTER = ("pdbx_seq_one_letter_code", "pdbx_seq_one_letter_code_can")
+_LETTERS = re.compile(r"\(([^()]+)\)|([A-Za-z])")
 _CARTESIAN = ("Cartn_x", "Cartn_y", "Cartn_z")
 
 
@@ -58,11 +62,9 @@ def cif_entry(name: str, block: Any, *, assembly: str | None) -> Entry:
     number = np.where(number == "", sequence, number)
     number = np.char.add(number, _text(sites, "pdbx_PDB_ins_code", count, absent="")[first])
     element = np.char.upper(_text(sites, "type_symbol", count)[first])
-    position = _positions(sequence)
-    polymers, polymer = _polymers(block, unit=unit, chain=chain, entity=entity, component=component, position=position)
-    lengths = np.array([len(each.letters) for each in polymers] + [0])
-    if (position[polymer >= 0] >= lengths[polymer[polymer >= 0]]).any():
-        raise ValueError("label_seq_id lies behind the end of entity_poly_seq")
+    is_atom = _text(sites, "group_PDB", count, absent="ATOM")[first] == "ATOM"
+    residues = _Residues(unit, entity, component, number, is_atom, _positions(sequence))
+    polymers, polymer, position = _polymers(block, residues, chain)
     keys = np.char.add(np.char.add(unit, "|"), number)
     atoms = Atoms(
         xyz=np.stack([_numbers(sites, name, count)[first] for name in _CARTESIAN], axis=-1),
@@ -76,7 +78,7 @@ def cif_entry(name: str, block: Any, *, assembly: str | None) -> Entry:
         number=number,
         residue=np.unique(keys, return_inverse=True)[1].astype(np.int64),
         polymer=polymer,
-        position=np.where(polymer >= 0, position, -1),
+        position=position,
     )
     return Entry(
         name=name,
@@ -116,45 +118,135 @@ def _numbers(category: Any, name: str, count: int, *, absent: float | None = Non
 
 
 def _positions(sequence: Text) -> Ints:
-    """0-based places in the sequence, -1 where there is none."""
+    """0-based places in the sequence that `label_seq_id` names, -1 where there is none."""
     position = np.full(len(sequence), -1, np.int64)
     numbered = sequence != ""
     position[numbered] = sequence[numbered].astype(np.int64) - 1
-    if (position[numbered] < 0).any():
-        raise ValueError("label_seq_id is not counted from 1")
     return position
 
 
-def _polymers(
-    block: Any, *, unit: Text, chain: Text, entity: Text, component: Text, position: Ints
-) -> tuple[tuple[Polymer, ...], Ints]:
-    """The chains of amino acids, and which of them each atom belongs to."""
+class _Residues(NamedTuple):
+    """Columns of (A,) atoms that say which residue each atom belongs to; `position` is that of `label_seq_id`."""
+
+    unit: Text
+    entity: Text
+    component: Text
+    number: Text
+    is_atom: NDArray[np.bool_]
+    position: Ints
+
+    def without_ligands(self) -> NDArray[np.bool_]:
+        """(A,) atoms of amino acids, without free ones that a chain has as ligands."""
+        amino = np.array([is_amino_acid(code) for code in self.component.tolist()], bool)
+        modified = np.array([has_parent(code) for code in self.component.tolist()], bool)
+        ordinary = np.flatnonzero(amino & self.is_atom)
+        inside = np.zeros(len(amino), bool)
+        if len(ordinary):
+            inside[ordinary[0] : ordinary[-1]] = True
+        mask: NDArray[np.bool_] = amino & (self.is_atom | modified | inside)
+        return mask
+
+
+def _polymers(block: Any, atoms: _Residues, chain: Text) -> tuple[tuple[Polymer, ...], Ints, Ints]:
+    """The chains of amino acids; for each atom, its chain's index and its position in the sequence."""
     sequences = _sequences(block)
     proteins = _protein_entities(block, sequences)
-    entity_of = dict(zip(unit.tolist(), entity.tolist(), strict=True))
-    author_of = dict(zip(unit.tolist(), chain.tolist(), strict=True))
-    units = list(dict.fromkeys(unit.tolist()))
+    entity_of = dict(zip(atoms.unit.tolist(), atoms.entity.tolist(), strict=True))
+    author_of = dict(zip(atoms.unit.tolist(), chain.tolist(), strict=True))
+    units = list(dict.fromkeys(atoms.unit.tolist()))
     for label, author in _all_units(block, proteins, entity_of):
         author_of.setdefault(label, author)
         units += [] if label in units else [label]
     polymers: list[Polymer] = []
-    polymer = np.full(len(unit), -1, np.int64)
+    polymer, position = np.full((2, len(atoms.unit)), -1, np.int64)
     for label in units:
-        inside = (unit == label) & (position >= 0)
+        own = np.flatnonzero(atoms.unit == label)
+        residues = _Residues(*(column[own] for column in atoms))
         if entity_of.get(label, "") in proteins:
-            letters = "".join(map(residue_letter, sequences[entity_of[label]]))
-            polymers.append(Polymer(author_of[label], letters))
-        elif not sequences and inside.any() and _mostly_amino_acids(component[inside].tolist()):
-            inside &= np.array([is_amino_acid(code) for code in component.tolist()])
-            polymers.append(_from_atoms(author_of[label], component[inside], position[inside]))
+            codes = sequences[entity_of[label]]
+            places = _listed_places(residues, codes)
+        elif not sequences:
+            codes, places = _places_from_atoms(residues)
         else:
             continue
-        polymer[inside] = len(polymers) - 1
-    return tuple(polymers), polymer
+        if not codes:
+            continue
+        position[own] = places
+        polymer[own[places >= 0]] = len(polymers)
+        letters = "".join(map(residue_letter, codes))
+        polymers.append(Polymer(author_of[label], letters, from_atoms=not sequences))
+    return tuple(polymers), polymer, position
+
+
+def _listed_places(atoms: _Residues, codes: list[str]) -> Ints:
+    """(A,) positions of a unit's atoms in its sequence: those of the file, or found if the file numbers no residue.
+
+    Raises:
+        ValueError: `label_seq_id` does not fit the sequence.
+    """
+    numbered = atoms.position[atoms.position != -1]
+    if not len(numbered):
+        inside = atoms.without_ligands()
+        own, index = _in_file_order(atoms.number[inside])
+        places = place_residues(codes, atoms.component[inside][own].tolist(), atoms.number[inside][own].tolist())
+        position = np.full(len(inside), -1, np.int64)
+        position[inside] = places[index]
+        return position
+    if (numbered < 0).any():
+        raise ValueError("label_seq_id is not counted from 1")
+    if (numbered >= len(codes)).any():
+        raise ValueError("label_seq_id lies behind the end of entity_poly_seq")
+    pairs = {*zip(numbered.tolist(), atoms.component[atoms.position >= 0].tolist(), strict=True)}
+    if 2 * sum(residue_letter(codes[at]) == residue_letter(code) for at, code in pairs) < len(pairs):
+        raise ValueError("label_seq_id names other residues than entity_poly_seq")
+    return atoms.position
+
+
+def _places_from_atoms(atoms: _Residues) -> tuple[list[str], Ints]:
+    """The residues with coordinates as a sequence, and (A,) positions of the atoms in it."""
+    inside = atoms.without_ligands()
+    position = np.full(len(inside), -1, np.int64)
+    if 2 * inside.sum() <= (atoms.is_atom | inside).sum():
+        return [], position
+    own, position[inside] = _in_file_order(atoms.number[inside])
+    if len(own) > _MOST_RESIDUES:
+        raise ValueError(f"a chain has {len(own):,} residues, more than {_MOST_RESIDUES:,}")
+    return atoms.component[inside][own].tolist(), position
+
+
+def _in_file_order(numbers: Text) -> tuple[Ints, Ints]:
+    """The first atom of each residue, in the order of the file, and (A,) which residue each atom belongs to."""
+    _, first, index = np.unique(numbers, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return first[order].astype(np.int64), rank[index]
 
 
 def _sequences(block: Any) -> dict[str, list[str]]:
-    """The components of each polymer entity; of several at one place the first counts."""
+    """The components of each polymer entity, from `entity_poly_seq`, else from the letters of `entity_poly`."""
+    return _from_letters(block) | _numbered_sequences(block)
+
+
+def _from_letters(block: Any) -> dict[str, list[str]]:
+    """Peptides of `entity_poly`; a component in brackets is one residue."""
+    if "entity_poly" not in block or not {"entity_id", "type"} <= set(block["entity_poly"]):
+        return {}
+    category = block["entity_poly"]
+    columns = [category[name].as_array(str).tolist() for name in _ONE_LETTER if name in category]
+    names, kinds = (category[name].as_array(str).tolist() for name in ("entity_id", "type"))
+    sequences = {}
+    for name, kind, *texts in zip(names, kinds, *columns, strict=True):
+        text = next((each for each in texts if each not in _NOTHING), "")
+        if text and _PEPTIDE.search(kind):
+            sequences[name] = [code or residue_code(letter) for code, letter in _LETTERS.findall(text)]
+            if len(sequences[name]) > _MOST_RESIDUES:
+                raise ValueError(f"entity_poly has a sequence of more than {_MOST_RESIDUES:,} residues")
+    return sequences
+
+
+def _numbered_sequences(block: Any) -> dict[str, list[str]]:
+    """`entity_poly_seq`; of several components at one place the first counts."""
     if "entity_poly_seq" not in block:
         return {}
     category = block["entity_poly_seq"]
@@ -201,17 +293,6 @@ def _all_units(block: Any, proteins: frozenset[str], entity_of: dict[str, str]) 
 
 def _mostly_amino_acids(codes: list[str]) -> bool:
     return 2 * sum(map(is_amino_acid, codes)) > len(codes)
-
-
-def _from_atoms(chain: str, component: Text, position: Ints) -> Polymer:
-    """A chain whose sequence the file does not say; places without coordinates are X."""
-    length = int(position.max()) + 1
-    if length > _MOST_RESIDUES:
-        raise ValueError(f"label_seq_id {length:,} is too large")
-    letters = ["X"] * length
-    for index, code in zip(position.tolist(), component.tolist(), strict=True):
-        letters[index] = residue_letter(code)
-    return Polymer(chain, "".join(letters), from_atoms=True)
 
 
 def _methods(block: Any) -> tuple[str, ...]:

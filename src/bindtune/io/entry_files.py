@@ -16,10 +16,10 @@ from bindtune.errors import InputError, library_text
 from bindtune.io.binary_cif import unpacked_cif
 from bindtune.io.entries import Entry
 from bindtune.io.entries_cif import atom_block, cif_entry
-from bindtune.io.entries_pdb import pdb_entry
+from bindtune.io.entries_pdb import pdb_assembly, pdb_entry
 from bindtune.io.text import line_blocks, name_problem, open_bytes
 
-SUFFIXES = (".cif", ".mmcif", ".bcif", ".pdb", ".ent")
+_NAME = re.compile(r"(.+)\.(cif|mmcif|bcif|ent|pdb([0-9]*))(?:\.gz)?", re.IGNORECASE | re.DOTALL)
 _PDB_ID = re.compile(r"(?:pdb)?([0-9][a-z0-9]{3}|pdb_[0-9]{4}[a-z0-9]{4})", re.IGNORECASE)
 _BINARY, _BLOCK = 1 << 29, 1 << 20
 """Bytes: most of an unpacked BinaryCIF file, and what is read of it at a time."""
@@ -40,13 +40,11 @@ def entry_name(path: Path) -> str | None:
         ('1oi0', '1gl4', 'My-Model')
         >>> entry_name(Path("README.md"))
     """
-    plain = path.name.removesuffix(".gz")
-    suffix = next((suffix for suffix in SUFFIXES if plain.lower().endswith(suffix)), None)
-    if suffix is None or len(plain) == len(suffix):
+    name = _NAME.fullmatch(path.name)
+    if name is None:
         return None
-    stem = plain[: -len(suffix)]
-    match = _PDB_ID.fullmatch(stem)
-    return match[1].lower() if match else stem
+    match = _PDB_ID.fullmatch(name[1])
+    return match[1].lower() if match else name[1]
 
 
 def read_entry(path: Path, *, assembly: str | None = None) -> Entry:
@@ -54,22 +52,25 @@ def read_entry(path: Path, *, assembly: str | None = None) -> Entry:
 
     Args:
         path: the file.
-        assembly: name of the biological assembly whose copies are wanted, or None.
+        assembly: name of the biological assembly whose copies are wanted, or None. A file such as `1abc.pdb1` is an
+            assembly; its models are the copies.
 
     Raises:
         InputError: it is missing or malformed.
     """
-    name = entry_name(path) or path.name
+    name, named = entry_name(path) or path.name, _NAME.fullmatch(path.name)
     if problem := name_problem(name):
         raise InputError(path, None, problem)
     try:
-        if path.name.removesuffix(".gz").lower().endswith(".bcif"):
+        if named and named[2].lower() == "bcif":
             return cif_entry(name, atom_block(_binary(path)), assembly=assembly)
         lines = [line for _, block in line_blocks(path) for line in block]
         if _is_cif(lines):
             return _text_cif(name, "\n".join([*lines, ""]), assembly=assembly)
         if not any(line.startswith(("ATOM  ", "HETATM")) for line in lines):
             raise ValueError("there is no atom, expected mmCIF, BinaryCIF or PDB format")
+        if named and named[3] and assembly is not None:
+            return pdb_assembly(name, lines)
         return pdb_entry(name, lines, assembly=assembly)
     except _MALFORMED as error:
         text = library_text(error)

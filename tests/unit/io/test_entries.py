@@ -6,19 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from biotite.structure.io.pdbx import BinaryCIFFile, CIFFile, compress
+from biotite.structure.io.pdbx import BinaryCIFFile, CIFBlock, CIFCategory, CIFFile, compress
 
+from bindtune.data.protein.contacts import ContactRule, bound_ions
 from bindtune.errors import InputError
 from bindtune.io import entry_files
-from bindtune.io.entries_pdb import place_residues
 from bindtune.io.entry_files import entry_name, read_entry
+from bindtune.io.residue_positions import place_residues
 from corpus.structures import cif
 
 
 @pytest.mark.parametrize(
     ("name", "structure"),
     [("1ABC.cif", "1abc"), ("pdb1abc.ent.gz", "1abc"), ("1abc.pdb.gz", "1abc"), ("AF-P1-F1.cif", "AF-P1-F1"),
-     ("pdb_00001abc.bcif.gz", "pdb_00001abc"), ("README.md", None), (".cif", None), ("x.pdbx", None)],
+     ("pdb_00001abc.bcif.gz", "pdb_00001abc"), ("1abc.pdb1.gz", "1abc"), ("1ABC.CIF.GZ", "1abc"), ("README.md", None),
+     (".cif", None), ("x.pdbx", None), ("1abc.pdb1x", None)],
 )  # fmt: skip
 def test_names(name: str, structure: str | None) -> None:
     assert entry_name(Path(name)) == structure
@@ -87,6 +89,85 @@ def test_the_whole_sequence_is_that_of_seqres(shared: Path) -> None:
     assert len(shown) == 108 and shown[69] == "HIS" and shown[82] == "ASP"
     assert not (entry.atoms.polymer > 0).any()  # chains B to D have no coordinates
     assert not np.isin(entry.atoms.element, ["H", "D"]).any()
+
+
+def atom(name: str, component: str, number: int, *, record: str = "ATOM", element: str = "C", x: float = 0) -> str:
+    values = f"{x:8.3f}{0:8.3f}{0:8.3f}{1:6.2f}{0:6.2f}{element:>12}"
+    return f"{record:<6}{1:5} {name:<4} {component:>3} A{number:4}    {values}\n"
+
+
+def places(path: Path) -> list[tuple[str, str, int]]:
+    atoms = read_entry(path).atoms
+    return list(zip(atoms.component.tolist(), atoms.element.tolist(), atoms.position.tolist(), strict=True))
+
+
+def test_a_free_amino_acid_is_no_residue(tmp_path: Path) -> None:
+    """The chain lacks its last glycine; the glycine behind the end of the chain is a ligand."""
+    chain = "".join(atom(" CA", code, number) for number, code in ((1, "ALA"), (2, "HIS")))
+    sequence = "SEQRES   1 A    3  ALA HIS GLY\n"
+    ligand = atom(" CA", "GLY", 301, record="HETATM")
+    for name, text in {"ter": f"{sequence}{chain}TER\n{ligand}", "no_ter": f"{sequence}{chain}{ligand}"}.items():
+        (tmp_path / f"{name}.pdb").write_text(text)
+        assert places(tmp_path / f"{name}.pdb") == [("ALA", "C", 0), ("HIS", "C", 1), ("GLY", "C", -1)]
+    # A gap may have a TER record too, and a modified residue may be the last one.
+    last = atom(" CA", "MSE", 3, record="HETATM")
+    for end in ("TER\n", ""):
+        (tmp_path / "gap.pdb").write_text(f"{atom(' CA', 'ALA', 1)}{end}{atom(' CA', 'HIS', 2)}{last}{end}{ligand}")
+        assert [place for *_, place in places(tmp_path / "gap.pdb")] == [0, 1, 2, -1]
+
+
+def test_an_ion_has_its_element_without_a_column_for_it(tmp_path: Path) -> None:
+    ions = [("CA", "CA", "CA"), ("CD", "CD", "CD"), ("CU", "CU1", "CU"), ("FE", "FE2", "FE"), ("YB", "YB3", "YB")]
+    text = atom(" CA", "ALA", 1, element="") + "TER\n"
+    text += "".join(atom(name, code, 9, record="HETATM", element="") for name, code, _ in ions)
+    (tmp_path / "a.pdb").write_text(text)
+    assert [element for _, element, _ in places(tmp_path / "a.pdb")] == ["C", *(element for *_, element in ions)]
+
+
+def test_names_of_force_fields_are_residues(tmp_path: Path) -> None:
+    (tmp_path / "a.pdb").write_text("".join(atom(" CA", code, 1 + at) for at, code in enumerate(["HID", "CYX", "ALA"])))
+    assert read_entry(tmp_path / "a.pdb").polymers[0].letters == "HCA"
+
+
+def test_models_of_an_assembly_are_its_copies(tmp_path: Path) -> None:
+    """A zinc ion between two copies of a histidine."""
+    models = [atom(" NE2", "HIS", 1, element="N", x=x) + "TER\n" for x in (0, 4)]
+    models[0] += atom("ZN", "ZN", 9, record="HETATM", element="ZN", x=2)
+    text = "".join(f"MODEL{number:9}\n{model}ENDMDL\n" for number, model in enumerate(models, 1))
+    rule = ContactRule(cutoff=3.0, min_residues=2, min_occupancy=0)
+    for name, assembly, held in (("a.pdb1", "1", 2), ("b.pdb1", None, 0), ("a.pdb", "1", 0)):
+        (tmp_path / name).write_text(text)
+        entry = read_entry(tmp_path / name, assembly=assembly)
+        (ion,) = bound_ions(entry, elements={"ZN": "ZN"}, rule=rule)
+        assert len(ion.contacts) == held and [polymer.letters for polymer in entry.polymers] == ["H"] * max(held, 1)
+
+
+def test_residues_of_cif_without_numbers_are_placed(shared: Path, tmp_path: Path) -> None:
+    """Some programs write mmCIF without `label_seq_id`, without `entity_poly_seq` or without both."""
+    source = CIFFile.deserialize(gzip.decompress((shared / "data/structures/5eil.cif.gz").read_bytes()).decode())
+    whole = read_entry(shared / "data/structures/5eil.cif.gz")
+    block = source.block
+    sites = dict(block["atom_site"].items())
+    sites["label_seq_id"] = np.full(block["atom_site"].row_count, ".")
+    (tmp_path / "letters.cif").write_text(without(source, "entity_poly_seq"))
+    block["atom_site"] = CIFCategory(sites)
+    (tmp_path / "no_numbers.cif").write_text(source.serialize())
+    (tmp_path / "both.cif").write_text(without(source, "entity_poly_seq"))
+    for name in ("letters", "no_numbers", "both"):
+        entry = read_entry(tmp_path / f"{name}.cif")
+        assert entry.polymers == whole.polymers
+        assert (entry.atoms.position == whole.atoms.position).all()
+        assert (entry.atoms.polymer == whole.atoms.polymer).all()
+    (tmp_path / "no_sequence.cif").write_text(without(source, "entity_poly_seq", "entity_poly"))
+    entry = read_entry(tmp_path / "no_sequence.cif")
+    for index, polymer in enumerate(entry.polymers):
+        shown = np.unique(whole.atoms.position[whole.atoms.polymer == index])
+        assert polymer.from_atoms and polymer.letters == "".join(whole.polymers[index].letters[at] for at in shown)
+        assert (np.unique(entry.atoms.position[entry.atoms.polymer == index]) == np.arange(len(shown))).all()
+
+
+def without(file: CIFFile, *names: str) -> str:
+    return CIFFile({"x": CIFBlock({name: file.block[name] for name in file.block if name not in names})}).serialize()
 
 
 @pytest.mark.parametrize(
