@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -14,7 +15,9 @@ import yaml
 from biotite.sequence import ProteinSequence
 from biotite.sequence.align import SubstitutionMatrix, align_optimal
 
+from bindtune.io.entries import Entry
 from bindtune.io.labels import UNKNOWN, LabelledProtein, read_labels
+from bindtune.preparation import structures as reader
 
 Run = Callable[..., int]
 
@@ -216,6 +219,24 @@ def test_broken_files_end_the_run_or_are_counted(
     assert sum("skipped: pdb/" in message for message in caplog.messages) == 4
     assert [row["status"] for row in table(tmp_path / "out/files.tsv")].count("failed") == 4
     assert list(labels(tmp_path / "out/ZN_train.fa")) == ["1oi0_A"]
+
+
+def test_a_file_that_vanishes_has_its_hash(
+    run: Run, structures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, path = reader.read_entry, tmp_path / "1oi0.pdb.gz"
+    shutil.copy(structures / path.name, path)
+    (tmp_path / "list.txt").write_text("# structures\n\n1oi0.pdb.gz\n")
+
+    def read_and_remove(path: Path, *, assembly: str | None) -> Entry:
+        entry = read(path, assembly=assembly)
+        path.unlink()
+        return entry
+
+    monkeypatch.setattr(reader, "read_entry", read_and_remove)
+    assert run("sites", "--structures", "list.txt", "--ions", "ZN", "--out", "out") == 0
+    (row,) = table(tmp_path / "out/files.tsv")
+    assert row["sha256"] == hashlib.sha256((structures / path.name).read_bytes()).hexdigest()
 
 
 def test_labels_train_a_model(run: Run, structures: Path, tmp_path: Path, no_pictures: None) -> None:

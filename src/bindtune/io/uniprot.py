@@ -24,11 +24,12 @@ _ANY_METAL = re.compile(
     r"\b(?:metal|divalent|monovalent|trivalent|lanthanide|rare.earth)\b.*\b(?:cations?|ions?)\b", re.IGNORECASE
 )
 _LOCATION = re.compile(r"(?:([A-Z0-9]+-[0-9]+):)?([<>?]?[0-9]{0,7})(?:\.\.([<>?]?[0-9]{0,7}))?")
-_CELL = re.compile(r'\s*(?:BINDING\s+([^;\s]+)|/([a-z_]+)="([^"]*)")\s*;?')
+_CELL = re.compile(r'\s*(?:BINDING\s+([^;\s]+)|/([a-z_]+)="((?:[^"]|"")*)")\s*;?')
 _BOM = b"\xef\xbb\xbf"
 _LEVELS = {"": 0, "item": 1, "results.item": 2}
 """Paths of entries in JSON, and the number of brackets around each."""
 _COLUMNS = ("Entry", "Sequence", "Binding site")
+_OLD_COLUMN = "Metal binding"
 _OLD = "METAL features are of releases before 2022, expected BINDING features with a ligand: fetch the entry again"
 _KEY, _CONTINUED = slice(5, 21), " " * 16
 
@@ -88,13 +89,15 @@ def ligand_elements(ligand: str) -> tuple[str, ...]:
 
 
 def is_unnamed_metal(ligand: str) -> bool:
-    """Whether a ligand is a metal ion without a named element.
+    """Whether a ligand may be a metal ion, but the name does not say that it is, or which one.
 
     Examples:
-        >>> is_unnamed_metal("a divalent metal cation"), is_unnamed_metal("Zn(2+)")
-        (True, False)
+        >>> is_unnamed_metal("a divalent metal cation"), is_unnamed_metal("Zn(2+)"), is_unnamed_metal("Zn(2+) or ATP")
+        (True, False, True)
     """
-    return not ligand_elements(ligand) and _ANY_METAL.search(ligand) is not None
+    if ligand_elements(ligand):
+        return False
+    return _ANY_METAL.search(ligand) is not None or any(map(ligand_elements, _BETWEEN.split(ligand.strip())))
 
 
 def read_uniprot(path: Path) -> Iterator[UniProtEntry]:
@@ -197,6 +200,8 @@ def _tsv(path: Path) -> Iterator[UniProtEntry]:
             continue
         cells = line.split("\t")
         if columns is None:
+            if _OLD_COLUMN in cells:
+                raise InputError(path, number, f"column {_OLD_COLUMN}: {_OLD}")
             missing = [name for name in _COLUMNS if name not in cells]
             if missing:
                 raise InputError(path, number, f"lacks the column {' and '.join(missing)}")

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 _RESOLUTION, _NO_RESOLUTION = "resolution above --max-resolution", "no resolution"
 _ISOFORM, _NO_PLACE = "feature of another isoform", "position that is not exact"
-_USED, _UNNAMED = "used", "metal of a kind that is not named"
+_USED, _UNNAMED = "used", "metal that is not named, or not certain"
 _SHOWN = 20
 
 

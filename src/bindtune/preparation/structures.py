@@ -153,17 +153,19 @@ class StructureReader:
         self._counts.files = len(files)
         first: dict[str, Path] = {}
         for path in tqdm(files, desc="structures", unit="file", disable=not sys.stderr.isatty(), leave=False):
+            content = None
             try:
                 name = _NOT_IN_NAMES.sub("_", entry_name(path) or path.name)
+                content = sha256(path)  # before it is read: a file that vanishes later has its hash
                 if first.setdefault(name, path) != path:
                     raise InputError(path, None, f"is the structure {name!r}, and so is {first[name]}")
                 entry = read_entry(path, assembly=self._assembly)
             except InputError as error:
                 if self._config.errors == "fail":
                     raise
-                self._skip(path, error)
+                self._skip(path, error, content)
                 continue
-            self._add(name, path, entry)
+            self._add(name, path, entry, content)
 
     def counts(self) -> dict[str, Any]:
         """What was read, as JSON takes it."""
@@ -173,16 +175,14 @@ class StructureReader:
         """What was read, for the user."""
         return _structure_lines(self._counts.as_dict())
 
-    def _skip(self, path: Path, error: InputError) -> None:
+    def _skip(self, path: Path, error: InputError, content: str | None) -> None:
         self._counts.failed += 1
         if self._counts.failed <= _SHOWN:
             log.warning("skipped: %s", error)
             self._counts.failures.append({"file": str(path), "problem": error.problem})
-        self._tables.files.add(
-            entry_name(path), str(path), "failed", error.problem, None, None, None, None, _hash(path)
-        )
+        self._tables.files.add(entry_name(path), str(path), "failed", error.problem, None, None, None, None, content)
 
-    def _add(self, name: str, path: Path, entry: Entry) -> None:
+    def _add(self, name: str, path: Path, entry: Entry, content: str) -> None:
         self._counts.read += 1
         reason = self._filtered(entry)
         chains = None
@@ -192,9 +192,7 @@ class StructureReader:
             chains = self._add_chains(name, entry)
         method = "; ".join(entry.methods)
         status = "used" if reason is None else "filtered"
-        self._tables.files.add(
-            name, str(path), status, reason, method, entry.resolution, entry.models, chains, _hash(path)
-        )
+        self._tables.files.add(name, str(path), status, reason, method, entry.resolution, entry.models, chains, content)
 
     def _filtered(self, entry: Entry) -> str | None:
         config = self._config
@@ -282,10 +280,3 @@ def _structure_lines(counts: Mapping[str, Any]) -> list[str]:
             "occupancy of each residue was taken"
         )
     return lines
-
-
-def _hash(path: Path) -> str:
-    try:
-        return sha256(path)
-    except InputError:
-        return ""

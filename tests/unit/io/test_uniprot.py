@@ -95,6 +95,12 @@ def test_formats_say_the_same(tmp_path: Path, content: str, packed: bool) -> Non
     assert [Feature(*feature)[1:] for feature in entry.features] == FEATURES
 
 
+def test_a_quote_within_a_note_is_doubled(tmp_path: Path) -> None:
+    note = '/note="in ""open"" form"; BINDING 5'
+    (tmp_path / "e.tsv").write_text(TABLE.replace("BINDING 3; ", f"BINDING 3; {note}; ", 1))
+    assert [feature.start for feature in next(read_uniprot(tmp_path / "e.tsv")).features][:2] == [3, 5]
+
+
 def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "e.txt").write_text(FLAT + FLAT.replace("P00001", "P00002"))
     first, second = read_uniprot(tmp_path / "e.txt")
@@ -113,7 +119,7 @@ def test_ligands(ligand: str, elements: tuple[str, ...]) -> None:
 
 
 def test_metals_without_a_name() -> None:
-    named = ("a metal cation", "a divalent metal cation", "a monovalent cation", "lanthanide ion")
+    named = ("a metal cation", "a divalent metal cation", "a monovalent cation", "lanthanide ion", "Zn(2+) or ATP")
     assert all(map(is_unnamed_metal, named))
     assert not any(map(is_unnamed_metal, ("Zn(2+)", "ATP", "a carboxylate", "heme b")))
 
@@ -122,6 +128,10 @@ def test_metals_without_a_name() -> None:
     ("content", "problem"),
     [
         ("", ":1: expected UniProt's flat text"),
+        (
+            TABLE.replace("Binding site", "Metal binding\tBinding site", 1),
+            ":1: column Metal binding: METAL features are",
+        ),
         (">P1\nMK\n", ":1: expected UniProt's flat text"),
         (FLAT.removesuffix("//\n"), ":1: the entry has no end"),
         (FLAT.replace("//\n", "") + FLAT, ":26: the entry that begins in line 1 has no end"),

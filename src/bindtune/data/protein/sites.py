@@ -47,10 +47,9 @@ def _members(name: str, groups: Mapping[str, Sequence[str]], *, within: tuple[st
 
 @dataclass
 class _IonCounts:
-    """Counts of one ion in one record, (L,): chains that bind it with a residue, and chains that show the residue."""
+    """Counts of one ion in one record: (L,) chains that bind it with a residue, and all chains that bind it."""
 
     binding: NDArray[np.int32]
-    shown: NDArray[np.int32]
     chains: int = 0
 
 
@@ -61,31 +60,31 @@ class Record:
     Args:
         name: name of the first chain.
         sequence: L letters.
-        observed: (L,) residues that any of the chains shows.
+        shown: (L,) chains that show the residue.
         chains: number of chains.
         ions: counts of each ion that any of the chains binds.
     """
 
     name: str
     sequence: str
-    observed: Mask
+    shown: NDArray[np.int32]
     chains: int = 0
     ions: dict[str, _IonCounts] = field(default_factory=dict)
 
     def labels(self, ion: str, *, unknown: str) -> str:
         """L labels: 1 if any chain binds, `unknown` if no chain has coordinates, else 0."""
         binds = self.ions[ion].binding > 0
-        return "".join(np.where(binds, "1", np.where(self.observed, "0", unknown)).tolist())
+        return "".join(np.where(binds, "1", np.where(self.shown > 0, "0", unknown)).tolist())
 
     def counts(self, ion: str) -> dict[str, int]:
-        """Numbers of residues that bind, that do not, that are unknown, and on which chains with the ion disagree."""
+        """Numbers of residues that bind, that do not, that are unknown, and on which chains that show it disagree."""
         own = self.ions[ion]
-        binds = own.binding > 0
+        binds, observed = own.binding > 0, self.shown > 0
         return {
             "binding": int(binds.sum()),
-            "not_binding": int((~binds & self.observed).sum()),
-            "unknown": int((~binds & ~self.observed).sum()),
-            "disagreeing": int((binds & (own.binding < own.shown)).sum()),
+            "not_binding": int((~binds & observed).sum()),
+            "unknown": int((~binds & ~observed).sum()),
+            "disagreeing": int((binds & (own.binding < self.shown)).sum()),
         }
 
 
@@ -113,16 +112,14 @@ class Records:
             name = f"{name}.{self._names[name]}"
         record = self._by_sequence.get(sequence)
         if record is None:
-            record = self._by_sequence[sequence] = Record(name, sequence, np.zeros(len(sequence), bool))
-        record.observed |= observed
+            record = self._by_sequence[sequence] = Record(name, sequence, np.zeros(len(sequence), np.int32))
+        record.shown += observed
         record.chains += 1
         for ion, binds in sites.items():
             if ion not in record.ions:
-                zeros = np.zeros(len(sequence), np.int32)
-                record.ions[ion] = _IonCounts(zeros, zeros.copy())
+                record.ions[ion] = _IonCounts(np.zeros(len(sequence), np.int32))
             own = record.ions[ion]
             own.binding += binds
-            own.shown += observed
             own.chains += 1
         return record.name
 

@@ -22,8 +22,9 @@ def test_equal_sequences_are_one_record_with_the_union_of_their_sites() -> None:
     first, second = records.of("ZN")
     assert (first.name, first.chains, first.labels("ZN", unknown="?")) == ("1abc_A", 3, "0011?")
     assert first.labels("ZN", unknown="0") == "00110" and first.labels("CA", unknown="?") == "0100?"
-    # Both chains with zinc show residue 3, and one binds with it; residue 4 is shown by one of them alone.
-    assert first.counts("ZN") == {"binding": 2, "not_binding": 2, "unknown": 1, "disagreeing": 1}
+    # Three chains show residue 3 and two show residue 4; one chain binds with each. The third chain has no zinc.
+    assert first.counts("ZN") == {"binding": 2, "not_binding": 2, "unknown": 1, "disagreeing": 2}
+    assert second.counts("ZN")["disagreeing"] == 0
     assert [record.name for record in records.of("CA")] == ["1abc_A"] and second.labels("ZN", unknown="?") == "0011"
 
 
