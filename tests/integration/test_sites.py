@@ -146,7 +146,7 @@ def test_options(run: Run, structures: Path, tmp_path: Path, capsys: pytest.Capt
     assert list(labels(tmp_path / "b/ZN_train.fa")) == ["1oi0_A"]
     assert run("sites", "--structures", "list.txt", "--ions", "ZN", "--methods", "solution nmr", "--out", "c") == 0
     assert json.loads((tmp_path / "c/summary.json").read_text())["structures"]["filtered"] == {"another method": 3}
-    assert run("sites", "--structures", structures, "--ions", "ZN,CA", "--rule", "biolip", "--out", "d") == 0
+    assert run("sites", "--structures", structures, "--ions", "ZN,CA,LREE", "--rule", "biolip", "--out", "d") == 0
     wider = table(tmp_path / "d/sites.tsv")
     assert {70, 72, 83} <= {int(row["position"]) for row in wider if row["structure"] == "1oi0"}
     assert min(float(row["distance"]) for row in wider) < 3 < max(float(row["distance"]) for row in wider)

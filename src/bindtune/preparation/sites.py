@@ -46,12 +46,9 @@ def make_sites(config: SitesConfig) -> str:
 def _check_radii(config: SitesConfig, elements: Mapping[str, tuple[str, ...]]) -> None:
     if config.rule != "biolip":
         return
-    every = dict.fromkeys(element for members in elements.values() for element in members)
-    missing = [element for element in every if van_der_waals_radius(element) is None]
-    if missing:
-        raise ConfigError(
-            f"rule biolip: no van der Waals radius of {', '.join(missing)} is known, expected rule distance"
-        )
+    for ion, members in elements.items():
+        if all(van_der_waals_radius(element) is None for element in members):
+            raise ConfigError(f"rule biolip: no van der Waals radius of {ion} is known, expected rule distance")
 
 
 def _make_sites(config: SitesConfig, elements: Mapping[str, tuple[str, ...]]) -> str:

@@ -130,7 +130,7 @@ def test_metals_without_a_name() -> None:
         ("", ":1: expected UniProt's flat text"),
         (
             TABLE.replace("Binding site", "Metal binding\tBinding site", 1),
-            ":1: column Metal binding: METAL features are",
+            ":1: column Metal binding: METAL features",
         ),
         (">P1\nMK\n", ":1: expected UniProt's flat text"),
         (FLAT.removesuffix("//\n"), ":1: the entry has no end"),

@@ -14,11 +14,12 @@ from scipy.spatial import cKDTree
 from bindtune.io.components import METALS, is_listed, van_der_waals_radius
 from bindtune.io.entries import Atoms, Copy, Entry
 
-FEW_RESIDUES, NO_PROTEIN, LOW_OCCUPANCY, OTHER_LOCATION = (
+FEW_RESIDUES, NO_PROTEIN, LOW_OCCUPANCY, OTHER_LOCATION, NO_RADIUS = (
     "held by fewer residues than --min-residues",
     "no protein chain in the structure",
     "occupancy below --min-occupancy",
     "another alternate location",
+    "no van der Waals radius of the element is known",
 )
 _EXTRA = 0.5
 """Angstroms that the rule of BioLiP adds to the radii: Yang, Roy, Zhang 2013, Nucleic Acids Research 41, D1096."""
@@ -116,6 +117,8 @@ def bound_ions(entry: Entry, *, elements: Mapping[str, str], rule: ContactRule) 
             reason = LOW_OCCUPANCY
         elif not has_protein or search is None:
             reason = NO_PROTEIN
+        elif rule.cutoff is None and van_der_waals_radius(element) is None:
+            reason = NO_RADIUS
         contacts: tuple[Contact, ...] = ()
         coordination = 0
         if reason is None and search is not None:

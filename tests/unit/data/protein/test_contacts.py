@@ -9,6 +9,7 @@ from bindtune.data.protein.contacts import (
     FEW_RESIDUES,
     LOW_OCCUPANCY,
     NO_PROTEIN,
+    NO_RADIUS,
     OTHER_LOCATION,
     ContactRule,
     bound_ions,
@@ -67,6 +68,9 @@ def test_the_rule_of_biolip_adds_radii() -> None:
     rule = ContactRule(cutoff=None, min_residues=1, min_occupancy=0)
     (bound,) = bound_ions(entry(*rows), elements=ZINC, rule=rule)
     assert residues(bound) == [(0, 0), (1, 2)]
+    unknown = (0.0, "PM", "PM", "Z", 900, None)
+    (bound,) = bound_ions(entry(unknown, *rows[1:]), elements={"PM": "PM"}, rule=rule)
+    assert (bound.dropped, bound.contacts) == (NO_RADIUS, ())
 
 
 def test_metals_and_other_components_are_no_ions_that_were_asked_for() -> None:
