@@ -87,7 +87,7 @@ def test_structures(tmp_path: Path, warm_python: Path) -> None:
         assert line in page.read_text()
     assert "\n".join((work / "alignments" / "homologs.tsv").read_text().splitlines()[:3]) in page.read_text()
     for ion, counts in json.loads((work / "labels" / "summary.json").read_text())["ions"].items():
-        assert f"{ion}: {counts['ions']} ions, {counts['kept']} kept; {counts['records']} proteins, " in page.read_text()
+        assert f"{ion}: {counts['ions']} ions, {counts['kept']} kept; {counts['records']} prot" in page.read_text()
     assert "72 of 72 proteins have an alignment, 0 give no homolog" in (work / "run" / "training.log").read_text()
     assert (work / "predictions" / "predictions.tsv").exists()
     assert "Scan of family001_10" in (work / "scan" / "report.html").read_text()

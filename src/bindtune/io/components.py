@@ -36,8 +36,8 @@ _RADII = {
     "TA": 2.53, "RE": 2.49, "OS": 2.48, "IR": 2.41, "HG": 2.45, "AC": 2.80, "TH": 2.93, "PA": 2.88, "U": 2.71,
     "NP": 2.82, "PU": 2.81, "AM": 2.83, "CM": 3.05, "BK": 3.40, "CF": 3.05,
 }  # fmt: skip
-"""Van der Waals radii of metals that biotite's table lacks: Alvarez 2013, Dalton Transactions 42, 8617, compared with the
-tables of mendeleev 1.3.0 and ASE 3.29.0. That paper has no radius of promethium."""
+"""Van der Waals radii of metals that biotite's table lacks: Alvarez 2013, Dalton Transactions 42, 8617, compared with
+the tables of mendeleev 1.3.0 and ASE 3.29.0. That paper has no radius of promethium."""
 
 
 @cache
