@@ -135,6 +135,13 @@ class _Residues(NamedTuple):
     is_atom: NDArray[np.bool_]
     position: Ints
 
+    def take(self, indices: NDArray[np.int64]) -> "_Residues":
+        """Some of the atoms."""
+        return _Residues(
+            self.unit[indices], self.entity[indices], self.component[indices], self.number[indices],
+            self.is_atom[indices], self.position[indices],
+        )  # fmt: skip
+
     def without_ligands(self) -> NDArray[np.bool_]:
         """(A,) atoms of amino acids, without free ones that a chain has as ligands."""
         amino = np.array([is_amino_acid(code) for code in self.component.tolist()], bool)
@@ -161,7 +168,7 @@ def _polymers(block: Any, atoms: _Residues, chain: Text) -> tuple[tuple[Polymer,
     polymer, position = np.full((2, len(atoms.unit)), -1, np.int64)
     for label in units:
         own = np.flatnonzero(atoms.unit == label)
-        residues = _Residues(*(column[own] for column in atoms))
+        residues = atoms.take(own)
         if entity_of.get(label, "") in proteins:
             codes = sequences[entity_of[label]]
             places = _listed_places(residues, codes)
