@@ -9,6 +9,7 @@ import typer
 from bindtune import __version__, exit_codes
 from bindtune.config import (
     AlignConfig,
+    CompareConfig,
     EmbedConfig,
     EvaluateConfig,
     ExplainConfig,
@@ -336,15 +337,18 @@ def report(
 
 
 @app.command()
-def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Runs of one job; the first is the reference.")],
-    out: Annotated[Path, typer.Option(help="Page to write.")] = Path("compare.html"),
-) -> None:
-    """Set runs that differ in one setting beside each other: paired differences with intervals, and a page of them."""
-    from bindtune.reports.compare import compare_runs
+@with_settings(CompareConfig, arguments={"runs"})
+def compare(settings: CompareConfig) -> None:
+    """Set runs, or arms of several runs, beside each other: paired differences with intervals, and a page of them."""
+    if settings.arm:
+        from bindtune.reports.arm_page import write_arms
 
-    say(compare_runs(runs, out))
-    say(f"page: {out}")
+        say(write_arms(settings.arm, settings.out, seed=settings.seed))
+    else:
+        from bindtune.reports.compare import compare_runs
+
+        say(compare_runs(settings.runs, settings.out, draws=settings.draws, seed=settings.seed))
+    say(f"page: {settings.out}")
 
 
 @app.command()

@@ -106,9 +106,10 @@ def _config_parameter() -> inspect.Parameter:
 def _parameter(name: str, field: FieldInfo, is_argument: bool) -> inspect.Parameter:
     kind, repeated = _kind(name, field.annotation)
     flag = "--" + name.replace("_", "-")
-    text = _help(field, repeated)
+    text = _help(field, repeated and not is_argument)
     if is_argument:
-        return _optional(name, str, option=typer.Argument(metavar=name.upper(), help=text))
+        metavar = name.upper().removesuffix("S") if repeated else name.upper()
+        return _optional(name, list[str] if repeated else str, option=typer.Argument(metavar=metavar, help=text))
     if kind is bool:
         return _optional(name, bool, option=typer.Option(f"{flag}/--no-{flag[2:]}", help=text))
     option = typer.Option(flag, metavar=_metavar(kind), help=text)

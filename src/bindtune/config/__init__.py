@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from bindtune.config.align import AlignConfig
+from bindtune.config.compare import CompareConfig
 from bindtune.config.explain import ExplainConfig
 from bindtune.config.inference import EnsembleConfig, EvaluateConfig, InferenceConfig, PredictConfig, ScanConfig
 from bindtune.config.pretraining import PretrainConfig
@@ -24,6 +25,7 @@ _BINDING = ("BindingConfig", "ContextSettings", "LoraSettings", "load_binding")
 __all__ = [
     "AlignConfig",
     "BindingConfig",
+    "CompareConfig",
     "ContextSettings",
     "EmbedConfig",
     "EnsembleConfig",

@@ -20,6 +20,7 @@ COMMANDS = {
     "embed": "EmbedConfig",
     "score": "ScoreConfig",
     "explain": "ExplainConfig",
+    "compare": "CompareConfig",
 }
 """Name in `bindtune.config` of each command's settings model; the model is imported when it is used."""
 

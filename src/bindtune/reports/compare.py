@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bindtune import __version__
 from bindtune.evaluation.figure_text import number
@@ -9,16 +10,16 @@ from bindtune.outputs import output_file
 from bindtune.reports import compare_binding, compare_pretraining, compare_probe, page
 from bindtune.reports.charts import Span
 from bindtune.reports.compared_runs import Comparison, Difference, Run, Setting, differing_settings, read_runs
+from bindtune.reports.comparison_tables import table_files, write_tables
 from bindtune.reports.page import Chart, Charts, Page, Section, Table, Text
 from bindtune.reports.report_run import started, version
 from bindtune.reports.run_settings import shown
 from bindtune.reports.svg_charts import spans_svg
 
-DRAWS, _SEED = 500, 1
 _HEADS = ("figure", "run", "reference", "difference", "95 % interval", "p", "higher", "lower")
 _ONE_RUN = (
     "Each run is one training run: the intervals tell how figures vary with the {unit} that are looked at, not how "
-    "they vary from one training seed to the next."
+    "they vary from one training seed to the next. --arm compares several seeds."
 )
 
 
@@ -29,12 +30,14 @@ _JOBS = {
 }
 
 
-def compare_runs(folders: Sequence[Path], out: Path) -> str:
+def compare_runs(folders: Sequence[Path], out: Path, *, draws: int = 500, seed: int = 1) -> str:
     """Compare runs with the first of them.
 
     Args:
         folders: run folders of one job.
-        out: the page to write.
+        out: the page to write. Tables of the same name, with the endings .csv and .json, stand beside it.
+        draws: bootstrap draws.
+        seed: of the draws.
 
     Returns:
         The same as a table of text.
@@ -43,13 +46,40 @@ def compare_runs(folders: Sequence[Path], out: Path) -> str:
         ConfigError: there are too few runs, or they are of different jobs.
         InputError: a run is not finished, the runs are not comparable, or `out` is no file that can be written.
     """
-    page_file = output_file(out)
+    page_file, tables = output_file(out), table_files(out)
     runs, kind = read_runs(folders)
     compare, title = _JOBS[kind]
-    comparison = compare(runs, draws=DRAWS, seed=_SEED)
+    comparison = compare(runs, draws=draws, seed=seed)
     changed = {run.name: differing_settings(runs[0], run) for run in runs[1:]}
-    page.write(_page(runs, comparison, changed, title), page_file)
-    return _text(runs, comparison, changed)
+    notes = _notes(comparison, draws)
+    page.write(_page(runs, comparison, changed, title=title, notes=notes), page_file)
+    about = {
+        "runs": {run.name: str(run.folder) for run in runs},
+        "scope": comparison.scope,
+        "notes": [*notes, *_doubts(runs, comparison)],
+    }
+    write_tables(tables, [_table_row(row) for row in comparison.rows], about)
+    return _text(runs, comparison, changed, notes=notes)
+
+
+def _table_row(row: Difference) -> dict[str, Any]:
+    gap = row.compared.difference
+    return {
+        "pool": row.pool,
+        "against": row.against,
+        "figure": row.figure,
+        "run": row.run,
+        "reference": "A",
+        "value": row.compared.first.value,
+        "reference_value": row.compared.second.value,
+        "difference": gap.value,
+        "low": gap.low,
+        "high": gap.high,
+        "p_value": row.test.p_value,
+        "tested": row.test.proteins,
+        "higher": row.test.higher,
+        "lower": row.test.lower,
+    }
 
 
 def _sentences(changed: dict[str, list[Setting]]) -> list[str]:
@@ -89,12 +119,12 @@ def _has_auprc(comparison: Comparison) -> bool:
     return any(row.figure == "AUPRC" for row in comparison.rows)
 
 
-def _notes(comparison: Comparison) -> list[str]:
+def _notes(comparison: Comparison, draws: int) -> list[str]:
     unit = comparison.unit
     overlap = " Windows that overlap are no independent observations: where they do, intervals are too narrow."
     return [
         "difference: the run's figure less the reference's (A).",
-        f"95 % interval: percentile bootstrap of the difference, {DRAWS} draws of {unit} with replacement, the same "
+        f"95 % interval: percentile bootstrap of the difference, {draws} draws of {unit} with replacement, the same "
         f"draws for both runs.{_AUPRC_NOTE.format(unit=unit) if _has_auprc(comparison) else ''}"
         f"{overlap if unit == 'windows' else ''}",
         f"test: Wilcoxon's signed-rank test, two-sided, over {unit} that have the figure; higher and lower: in how "
@@ -121,7 +151,9 @@ def _number(value: float, digits: int, *, sign: str = "") -> str:
     return "-" if value != value else f"{value:{sign}.{digits}f}"
 
 
-def _text(runs: Sequence[Run], comparison: Comparison, changed: dict[str, list[Setting]]) -> str:
+def _text(
+    runs: Sequence[Run], comparison: Comparison, changed: dict[str, list[Setting]], *, notes: Sequence[str]
+) -> str:
     """The comparison for a terminal."""
     pool, against = comparison.heads
     rows = [
@@ -138,10 +170,17 @@ def _text(runs: Sequence[Run], comparison: Comparison, changed: dict[str, list[S
     lines.insert(1, "-" * len(lines[0]))
     names = [f"{run.name}  {run.folder}{'  (reference)' if run is runs[0] else ''}" for run in runs]
     head = [*names, *_sentences(changed), comparison.scope]
-    return "\n".join([*head, "", *lines, "", *_notes(comparison), *_doubts(runs, comparison)])
+    return "\n".join([*head, "", *lines, "", *notes, *_doubts(runs, comparison)])
 
 
-def _page(runs: Sequence[Run], comparison: Comparison, changed: dict[str, list[Setting]], title: str) -> Page:
+def _page(
+    runs: Sequence[Run],
+    comparison: Comparison,
+    changed: dict[str, list[Setting]],
+    *,
+    title: str,
+    notes: Sequence[str],
+) -> Page:
     many = len({setting.name for settings in changed.values() for setting in settings}) > 1
     sentences = _sentences(changed)
     return Page(
@@ -150,13 +189,13 @@ def _page(runs: Sequence[Run], comparison: Comparison, changed: dict[str, list[S
         lead=" ".join([comparison.scope, *([] if many else sentences)]),
         facts=tuple((f"{run.name}, the reference" if run is runs[0] else run.name, str(run.folder)) for run in runs),
         notices=(*(sentences if many else ()), *_doubts(runs, comparison)),
-        sections=(_figures(comparison), _settings(runs, changed), _about(runs, comparison)),
+        sections=(_figures(comparison, notes), _settings(runs, changed), _about(runs, comparison)),
         footer=f"Made by bindtune {__version__} from the files in the run folders. This page is one file and loads "
         "nothing from elsewhere.",
     )
 
 
-def _figures(comparison: Comparison) -> Section:
+def _figures(comparison: Comparison, notes: Sequence[str]) -> Section:
     pool, against = comparison.heads
     heads = tuple(head[0].upper() + head[1:] if len(head) > 1 else head for head in (pool, against, *_HEADS))
     rows = [(row.pool, row.against, *_cells(row, comparison.digits)) for row in comparison.rows]
@@ -172,9 +211,9 @@ def _figures(comparison: Comparison) -> Section:
         ),
     )
     drawn = [_chart(name, [row for row in comparison.rows if row.pool == name]) for name in _pools(comparison)]
-    notes = [Text(note[0].upper() + note[1:]) for note in _notes(comparison)]
+    texts = [Text(note[0].upper() + note[1:]) for note in notes]
     return Section(
-        "figures", "Differences", (tables[0], Charts(tuple(each for each in drawn if each)), tables[1], *notes)
+        "figures", "Differences", (tables[0], Charts(tuple(each for each in drawn if each)), tables[1], *texts)
     )
 
 

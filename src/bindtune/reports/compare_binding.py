@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from bindtune.errors import InputError
 from bindtune.evaluation.bootstrap import paired_interval
+from bindtune.evaluation.ranking import AREAS, sort
 from bindtune.evaluation.wilcoxon import wilcoxon_by_protein
-from bindtune.reports.compared_runs import Comparison, Difference, Run, same_inputs
+from bindtune.reports.compared_runs import Comparison, Difference, Run, RunFigures, same_inputs
 from bindtune.runs.names import FOLDS, OUT_OF_FOLD
 from bindtune.runs.out_of_fold import OutOfFold, read_out_of_fold
 from bindtune.runs.reading import read_csv
@@ -69,6 +70,48 @@ def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
     )
 
 
+def figures(runs: Sequence[Run]) -> RunFigures:
+    """Figures of each run on the same residues; folds may differ from run to run.
+
+    Raises:
+        InputError: a run is not merged, or has other labels or residues than the first.
+    """
+    reference = runs[0]
+    tables = []
+    for run in runs:
+        tables.append(_predictions(run))
+        _same_labels(reference, run)
+    ions = _shared_ions(runs, tables)
+    values: dict[tuple[str, str], list[float]] = {}
+    against = {}
+    for ion in ions:
+        base = _sorted(tables[0], ion)
+        against[ion] = f"{base.label.mean():.4f}" if len(base.label) else "-"
+        for run, table in zip(runs, tables, strict=True):
+            residues = _sorted(table, ion)
+            _same_residues(reference, run, base, residues, ion=ion, with_folds=False)
+            ranking = sort(residues.label, residues.probability).ranking()
+            for statistic, shown in _FIGURES.items():
+                values.setdefault((ion, shown), []).append(AREAS[statistic](ranking))
+    folds = [_folds(run) for run in runs]
+    doubts = (
+        ()
+        if all(each == folds[0] for each in folds)
+        else ("Folds differ between runs, so differences between seeds come from folds, too.",)
+    )
+    proteins = tables[0].count_proteins()
+    return RunFigures(
+        values=values,
+        against=against,
+        heads=("ion", "base rate"),
+        digits=3,
+        scope=f"Out-of-fold predictions of the same labelled residues of {proteins:,} proteins. A random order of "
+        "residues has the base rate as its AUPRC.",
+        held_fixed=f"the {proteins:,} proteins",
+        doubts=doubts,
+    )
+
+
 def _predictions(run: Run) -> OutOfFold:
     # Folds that are done before the others would be a part of the residues.
     predictions = read_out_of_fold(run.folder) if (run.folder / OUT_OF_FOLD).is_file() else None
@@ -77,9 +120,13 @@ def _predictions(run: Run) -> OutOfFold:
     return predictions
 
 
-def _same_data(reference: Run, later_run: Run) -> None:
+def _same_labels(reference: Run, later_run: Run) -> None:
     labels = [{name for name in run.input_hashes() if name.startswith("labels of ")} for run in (reference, later_run)]
     same_inputs(reference, later_run, sorted(labels[0] & labels[1]))
+
+
+def _same_data(reference: Run, later_run: Run) -> None:
+    _same_labels(reference, later_run)
     first, second = (_folds(run) for run in (reference, later_run))
     moved = [name for name, fold in second.items() if first.get(name, fold) != fold]
     if moved:
@@ -117,13 +164,15 @@ def _sorted(table: OutOfFold, ion: str) -> Residues:
     return Residues(names[rows.protein], rows.position, rows.fold, rows.label, rows.probability)
 
 
-def _same_residues(reference: Run, run: Run, first: Residues, second: Residues, *, ion: str) -> None:
+def _same_residues(
+    reference: Run, run: Run, first: Residues, second: Residues, *, ion: str, with_folds: bool = True
+) -> None:
     what = "residues"
     if len(first.label) == len(second.label):
         same = {
             "residues": np.array_equal(first.protein, second.protein)
             and np.array_equal(first.position, second.position),
-            "folds": np.array_equal(first.fold, second.fold),
+            "folds": not with_folds or np.array_equal(first.fold, second.fold),
             "labels": np.array_equal(first.label, second.label),
         }
         differing = [name for name, equal in same.items() if not equal]

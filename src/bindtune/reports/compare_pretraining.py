@@ -1,7 +1,9 @@
 """Pretraining runs beside each other: losses of the same windows under the same masks."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from bindtune.errors import InputError
 from bindtune.evaluation.bootstrap import paired_mean_interval
 from bindtune.evaluation.figure_text import UNDEFINED
 from bindtune.evaluation.wilcoxon import signed_rank
-from bindtune.reports.compared_runs import Comparison, Difference, Run, differing_settings, same_inputs
+from bindtune.reports.compared_runs import Comparison, Difference, Run, RunFigures, differing_settings, same_inputs
 from bindtune.runs.eval_records import RecordLosses, read_record_losses
 from bindtune.runs.names import EVAL_RECORDS, TRAINER_STATE
 from bindtune.runs.reading import read_json
@@ -56,6 +58,44 @@ def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
             ("evaluated checkpoint of step", tuple(_chosen(state.get("best_model_checkpoint")) for state in states)),
         ),
         doubts=(*_budgets(runs, steps),),
+    )
+
+
+def figures(runs: Sequence[Run]) -> RunFigures:
+    """Mean losses of each run on the same windows; masks follow from the seed.
+
+    Raises:
+        InputError: a run is not finished, or has other data or other validation windows than the first.
+    """
+    reference = runs[0]
+    values: dict[tuple[str, str], list[float]] = {(pool, "loss"): [] for pool in _POOLS}
+    first, masks_of = _losses(reference), dict[Any, RecordLosses]()
+    differ = False
+    for run in runs:
+        same_inputs(reference, run, ("train_file", "validation_file"))
+        losses = _losses(run)
+        if not np.array_equal(first.record, losses.record):
+            raise InputError(
+                run.folder,
+                None,
+                f"{len(losses.record)} windows were evaluated, and {len(first.record)} in {reference.folder}: expected "
+                "the same windows",
+            )
+        twin = masks_of.setdefault(run.config.get("seed"), losses)
+        differ = differ or not np.array_equal(twin.masks, losses.masks)
+        for column, pool in enumerate(_POOLS):
+            masked = int(losses.masked[:, column].sum())
+            values[pool, "loss"].append(float(losses.loss[:, column].sum()) / masked if masked else math.nan)
+    windows = len(first.record)
+    return RunFigures(
+        values=values,
+        against={pool: f"{int(first.masked[:, column].sum()):,}" for column, pool in enumerate(_POOLS)},
+        heads=("region", "masked tokens"),
+        digits=4,
+        scope=f"Mean loss in nats over the masked tokens of the same {windows:,} validation windows. A lower loss is "
+        "better. Evaluation masks follow from the seed.",
+        held_fixed=f"the {windows:,} validation windows",
+        doubts=("Runs of the same seed were evaluated under different masks.",) if differ else (),
     )
 
 

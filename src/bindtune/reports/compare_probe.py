@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from bindtune.errors import InputError
 from bindtune.evaluation.bootstrap import paired_interval
+from bindtune.evaluation.ranking import AREAS, sort
 from bindtune.evaluation.wilcoxon import wilcoxon_by_protein
-from bindtune.reports.compared_runs import Comparison, Difference, Run
+from bindtune.reports.compared_runs import Comparison, Difference, Run, RunFigures
 from bindtune.runs.names import PREDICTIONS, PROBE_WINDOWS
 from bindtune.runs.parquet import read_parquet
 
@@ -71,6 +72,37 @@ def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
     )
 
 
+def figures(runs: Sequence[Run]) -> RunFigures:
+    """Figures of each probe, model by model; folds may differ from probe to probe.
+
+    Raises:
+        InputError: a probe is not finished, or has other windows than the first.
+    """
+    reference, tables = runs[0], [_scores(run) for run in runs]
+    shared = [key for key in tables[0] if all(key in table for table in tables)]
+    if not shared:
+        raise InputError(runs[-1].folder, None, f"has no data set, arm and model in common with {reference.folder}")
+    values: dict[tuple[str, str], list[float]] = {}
+    against = {}
+    for key in shared:
+        pool, base = " / ".join(key), tables[0][key]
+        against[pool] = f"{base.label.mean():.4f}"
+        for run, table in zip(runs, tables, strict=True):
+            _same_windows(reference, run, base, table[key], key=key, columns=("window", "label"))
+            ranking = sort(table[key].label, table[key].score).ranking()
+            for statistic, shown in _FIGURES.items():
+                values.setdefault((pool, shown), []).append(AREAS[statistic](ranking))
+    return RunFigures(
+        values=values,
+        against=against,
+        heads=("data set / arm / model", "base rate"),
+        digits=3,
+        scope="Out-of-fold scores of the same windows. A random order has an AUROC of 0.5 and the base rate as its "
+        "AUPRC.",
+        held_fixed="the windows",
+    )
+
+
 def _scores(run: Run) -> dict[_Key, Scores]:
     if not (run.folder / PREDICTIONS).is_file():
         raise InputError(run.folder, None, f"holds no {PREDICTIONS}: the probe is not finished")
@@ -102,8 +134,16 @@ def _groups(run: Run) -> dict[tuple[str, str], dict[str, int]]:
     return group_of
 
 
-def _same_windows(reference: Run, run: Run, first: Scores, second: Scores, *, key: _Key) -> None:
-    for name in ("window", "label", "fold"):
+def _same_windows(
+    reference: Run,
+    run: Run,
+    first: Scores,
+    second: Scores,
+    *,
+    key: _Key,
+    columns: Sequence[str] = ("window", "label", "fold"),
+) -> None:
+    for name in columns:
         if not np.array_equal(getattr(first, name), getattr(second, name)):
             raise InputError(
                 run.folder / PREDICTIONS,

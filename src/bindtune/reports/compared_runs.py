@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, NamedTuple
@@ -108,15 +109,46 @@ class Comparison(NamedTuple):
     doubts: tuple[str, ...]
 
 
-def read_runs(folders: Sequence[Path]) -> tuple[list[Run], Kind]:
+class RunFigures(NamedTuple):
+    """Figures of N runs of one job on the same data.
+
+    Args:
+        values: N figures, by what they are figures of and by their name; nan where not defined.
+        against: what to read the figures with, such as the base rate, by what they are figures of.
+        heads: heads of the columns for these two.
+        digits: of the figures.
+        scope: what the figures are of.
+        held_fixed: what all runs share, so that an interval over seeds does not cover it.
+        doubts: what must be known before the figures are read.
+    """
+
+    values: dict[tuple[str, str], list[float]]
+    against: dict[str, str]
+    heads: tuple[str, str]
+    digits: int
+    scope: str
+    held_fixed: str
+    doubts: tuple[str, ...] = ()
+
+
+MOST_RUNS = len(ascii_uppercase)
+"""Each run has a letter."""
+
+
+def read_runs(folders: Sequence[Path], *, least: int = 2, most: int | None = MOST_RUNS) -> tuple[list[Run], Kind]:
     """The runs, the reference first, and what kind of runs they are.
 
+    Args:
+        folders: of the runs.
+        least: fewest runs.
+        most: most runs. None sets no bound; the runs then have no names.
+
     Raises:
-        ConfigError: there are not between 2 and 26 different runs of one job.
+        ConfigError: there are too few or too many runs, one comes twice, or they are not of one job.
         InputError: a folder is not that of a run.
     """
-    if not 2 <= len(folders) <= len(ascii_uppercase):
-        raise ConfigError(f"compare takes 2 to {len(ascii_uppercase)} run folders, found {len(folders)}")
+    if len(folders) < least or (most is not None and len(folders) > most):
+        raise ConfigError(f"compare takes {least} to {MOST_RUNS} run folders, found {len(folders)}")
     seen: set[Path] = set()
     for folder in folders:
         if folder.resolve() in seen:
@@ -124,7 +156,7 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[Run], Kind]:
         seen.add(folder.resolve())
     runs = [
         Run(name, folder, run_config(folder), provenance(folder))
-        for name, folder in zip(ascii_uppercase, folders, strict=False)
+        for name, folder in zip(ascii_uppercase if most is not None else repeat(""), folders, strict=False)
     ]
     jobs = [kind_of(run.config) for run in runs]
     if len(set(jobs)) > 1:

@@ -1,5 +1,7 @@
 """Runs beside each other: figures against loops, scikit-learn and scipy; what differs is said or refused."""
 
+import csv
+import inspect
 import json
 import re
 from collections.abc import Callable
@@ -13,10 +15,11 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
-from bindtune.config import BindingConfig, PretrainConfig, build, dump
+from bindtune.config import BindingConfig, CompareConfig, PretrainConfig, build, dump
 from bindtune.errors import ConfigError, InputError
 from bindtune.reports import compare_binding, compare_pretraining
-from bindtune.reports.compare import DRAWS, compare_runs
+from bindtune.reports.arm_page import write_arms
+from bindtune.reports.compare import compare_runs
 from bindtune.reports.compared_runs import BINDING_APART, PRETRAINING_APART, differing_settings, read_runs
 from bindtune.runs.eval_records import RecordLosses, write_record_losses
 
@@ -254,7 +257,7 @@ class TestBinding:
         assert "B differs from A in one setting: lora (r=16, alpha=32.0, dropout=0.05, bias=none" in text
         for words in (text, re.sub(r"<style>.*?</style>|<[^>]+>", " ", shown, flags=re.DOTALL)):
             assert not re.search(r"\b(gain|better|worse|improve\w*|outperform\w*|significant\w*|win\w*)\b", words)
-        assert f"{DRAWS} draws of proteins" in text
+        assert f"{CompareConfig.model_fields['draws'].default} draws of proteins" in text
 
     def test_runs_with_other_ions_are_compared_on_those_they_share(self, binding: Callable[..., Path]) -> None:
         inputs = {name: value for name, value in INPUTS.items() if "CA" not in name}
@@ -317,6 +320,116 @@ class TestBinding:
         runs, _ = read_runs([*folders, other])
         assert differing_settings(runs[0], runs[1]) == []
         assert [each.name for each in differing_settings(runs[0], runs[2])] == ["data.msa_dir"]
+
+
+class TestArms:
+    """Runs of several seeds in each arm."""
+
+    @pytest.fixture
+    def seeds(self, binding: Callable[..., Path]) -> Callable[..., str]:
+        """Writes the runs of an arm, and gives the arm as it is typed."""
+
+        def write(name: str, count: int, *, signal: float, first: int = 1, **given: Any) -> str:
+            folders = [
+                binding(f"{name}{seed}", rows(signal=signal + 0.05 * seed), training={"seed": seed}, **given)
+                for seed in range(first, first + count)
+            ]
+            return f"{name}={','.join(map(str, folders))}"
+
+        return write
+
+    def figures_of(self, arm: str, ion: str) -> list[float]:
+        values = []
+        for folder in arm.partition("=")[2].split(","):
+            table = pq.read_table(f"{folder}/oof.parquet").to_pandas()
+            own = table[table.ion == ion]
+            values.append(float(sklearn_metrics.average_precision_score(own.label, own.probability)))
+        return values
+
+    def test_three_seeds_give_a_paired_t_interval(self, seeds: Callable[..., str], tmp_path: Path) -> None:
+        arms = [seeds("base", 3, signal=1.0), seeds("adapted", 3, signal=2.5)]
+        text = write_arms(arms, tmp_path / "c.html")
+        table = {(row["pool"], row["figure"]): row for row in json.loads((tmp_path / "c.json").read_text())["rows"]}
+        row = table["ZN", "AUPRC"]
+        first, second = (self.figures_of(arm, "ZN") for arm in arms)
+        ends = stats.ttest_rel(second, first).confidence_interval(0.95)
+        assert row["first_values"] == pytest.approx(first) and row["values"] == pytest.approx(second)
+        assert (row["low"], row["high"]) == pytest.approx((ends.low, ends.high))
+        assert (row["method"], row["paired"], row["seeds"]) == ("t", True, 3)
+        assert "AUPRC of ZN is higher with adapted than with base: " in text and row["conclusion"] in text
+        assert "The interval covers training seeds. It does not cover other data: the 24 proteins are the same" in text
+        page_text = (tmp_path / "c.html").read_text()
+        assert row["conclusion"] in page_text and "seeds 1, 2, 3" in page_text
+        with (tmp_path / "c.csv").open() as handle:
+            cells = {(each["pool"], each["figure"]): each for each in csv.DictReader(handle)}
+        assert float(cells["ZN", "AUPRC"]["low"]) == pytest.approx(ends.low)
+
+    def test_two_seeds_give_no_interval_and_no_conclusion(self, seeds: Callable[..., str], tmp_path: Path) -> None:
+        text = write_arms([seeds("base", 2, signal=1.0), seeds("adapted", 3, signal=2.5)], tmp_path / "c.html")
+        rows_ = json.loads((tmp_path / "c.json").read_text())["rows"]
+        assert {row["method"] for row in rows_} == {"none"} and all(row["low"] is None for row in rows_)
+        assert "With fewer than 3 seeds in an arm there is no interval, so nothing follows for other seeds." in text
+        assert "The arms have different seeds, so their runs are not paired (base: 1, 2; adapted: 1, 2, 3)." in text
+
+    def test_equal_arms_are_not_told_apart(self, seeds: Callable[..., str], tmp_path: Path) -> None:
+        text = write_arms([seeds("one", 3, signal=1.0), seeds("two", 3, signal=1.0)], tmp_path / "c.html")
+        assert "AUPRC of ZN: the seeds do not tell two from one: +0.0000 (+0.0000 to +0.0000)." in text
+
+    def test_what_differs_within_an_arm_is_said(
+        self, seeds: Callable[..., str], binding: Callable[..., Path], tmp_path: Path
+    ) -> None:
+        odd = binding("odd", rows(signal=1.0), training={"seed": 9, "epochs": 99})
+        text = write_arms([f"{seeds('base', 2, signal=1.0)},{odd}", seeds("b", 3, signal=1.0)], tmp_path / "c.html")
+        assert "The runs of base differ in more than their seed: training.epochs." in text
+
+    def test_losses_of_several_seeds(self, pretraining: Callable[..., Path], tmp_path: Path) -> None:
+        arms = []
+        for name, gain in (("uniform", 0.0), ("adaptive", 0.4)):
+            losses = [windows(30, gain=gain + seed / 100) for seed in range(1, 4)]
+            folders = [pretraining(f"{name}{seed}", each, seed=seed) for seed, each in enumerate(losses, start=1)]
+            arms.append(f"{name}={','.join(map(str, folders))}")
+        text = write_arms(arms, tmp_path / "c.html")
+        assert "loss of peaks is lower with adaptive than with uniform: " in text
+        row = {each["pool"]: each for each in json.loads((tmp_path / "c.json").read_text())["rows"]}["peaks"]
+        first = windows(30, gain=0.01)
+        assert row["first_values"][0] == pytest.approx(first.loss[:, 1].sum() / first.masked[:, 1].sum())
+
+    @pytest.mark.parametrize(
+        ("arms", "message"),
+        [
+            (["a=r1,r2"], "two or more arms, found 1"),
+            (["a", "b=r"], "expected NAME=RUN,RUN,..., found 'a'"),
+            (["a=", "b=r"], "expected NAME=RUN,RUN,..., found 'a='"),
+            (["a=r1", "a=r2"], "the name 'a' is given twice"),
+            (["a=r1", "b=r1"], "r1 is given twice"),
+        ],
+    )
+    def test_malformed_arms_are_refused(self, arms: list[str], message: str, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            write_arms(arms, tmp_path / "c.html")
+
+    def test_runs_of_one_seed_in_an_arm_are_refused(self, binding: Callable[..., Path], tmp_path: Path) -> None:
+        table = rows(signal=1.0)
+        one, same, other = (binding(name, table, training={"seed": 1 + (name == "c")}) for name in "abc")
+        with pytest.raises(ConfigError, match=r"arm x: .*/a and .*/b have the same seed 1"):
+            write_arms([f"x={one},{same}", f"y={other}"], tmp_path / "c.html")
+
+    def test_other_labels_are_refused(self, seeds: Callable[..., str], tmp_path: Path) -> None:
+        inputs = {**INPUTS, "labels of ZN": "dd" * 32}
+        with pytest.raises(InputError, match="labels of ZN differs"):
+            write_arms([seeds("a", 1, signal=1.0), seeds("b", 1, signal=1.0, inputs=inputs)], tmp_path / "c.html")
+
+    def test_a_page_does_not_have_the_name_of_its_table(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"expected the name of a page, such as .*c\.html"):
+            write_arms(["a=x", "b=y"], tmp_path / "c.csv")
+
+
+def test_draws_and_seed_have_the_defaults_of_the_settings() -> None:
+    fields, parameters = CompareConfig.model_fields, inspect.signature(compare_runs).parameters
+    assert {name: parameters[name].default for name in ("draws", "seed")} == {
+        name: fields[name].default for name in ("draws", "seed")
+    }
+    assert inspect.signature(write_arms).parameters["seed"].default == fields["seed"].default
 
 
 def test_settings_that_are_left_out_are_those_that_a_resume_may_change() -> None:
