@@ -344,6 +344,17 @@ def compare(settings: CompareConfig) -> None:
         from bindtune.reports.arm_page import write_arms
 
         say(write_arms(settings.arm, settings.out, seed=settings.seed))
+    elif settings.tool:
+        from bindtune.reports.compare_tools import compare_run_with_tools
+        from bindtune.reports.compared_tools import tool_sources
+
+        sources = tool_sources(
+            settings.tool,
+            settings.tool_training,
+            position_base=settings.position_base,
+            identity=settings.audit_identity,
+        )
+        say(compare_run_with_tools(settings.runs[0], sources, settings.out, draws=settings.draws, seed=settings.seed))
     else:
         from bindtune.reports.compare import compare_runs
 

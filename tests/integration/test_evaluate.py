@@ -265,3 +265,29 @@ def test_a_target_chooses_the_threshold_on_the_out_of_fold_residues(
         capsys.readouterr()
         assert run("predict", "--run", trained, "--fasta", "p.fa", "--target", wrong, "--out", "q") == 2
         assert message in capsys.readouterr().err
+
+
+def test_other_tools_stand_beside_the_run(
+    run: Run, binding_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_labels(tmp_path / "tests/ZN_test.fa", first=0)
+    lines = (tmp_path / "tests/ZN_test.fa").read_text().splitlines()
+    records = list(zip((name[1:] for name in lines[::3]), lines[1::3], lines[2::3], strict=True))
+    perfect = [f'{name},{sequence},"{",".join(labels)}","{",".join(labels)}"' for name, sequence, labels in records]
+    (tmp_path / "l.csv").write_text("\n".join(["ID,Sequence,ZN_prob,ZN_pred", *perfect]) + "\n")
+    (tmp_path / "learned.txt").write_text("q1\nq2\n")
+    options = ("evaluate", "--run", binding_run, "--fasta", "tests/ZN_test.fa", "--ions", "ZN", "--draws", 5)
+    tool = ("--tool", "LMetalSite=l.csv", "--tool-training", "LMetalSite=learned.txt")
+    assert run(*options, *tool, "--out", "out") == 0
+    printed = capsys.readouterr().out
+    assert "ZN: 10 of 10 proteins are predicted by both, 8 of them are in nobody's training set" in printed
+    table = {(row["subset"], row["figure"]): row for row in json.loads(Path("out/tools.json").read_text())["rows"]}
+    row = table["all proteins", "AUPRC"]
+    figures = yaml.safe_load(Path("out/summary.yaml").read_text())["ions"]["ZN"]
+    assert row["tool_value"] == 1 and row["run"] == pytest.approx(figures["auprc"])
+    assert "AUPRC of ZN, all proteins is lower with the run than with LMetalSite" in printed
+    assert row["conclusion"] in Path("out/tools.html").read_text() and Path("out/tools.csv").is_file()
+    cut = [perfect[0].replace(records[0][1], records[0][1][:-1])]
+    (tmp_path / "l.csv").write_text("\n".join(["ID,Sequence,ZN_prob,ZN_pred", *cut]) + "\n")
+    assert run(*options, *tool, "--out", "out") == 2
+    assert "l.csv:2: 'q0' has 40 residues, expected 41" in capsys.readouterr().err

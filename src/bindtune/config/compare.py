@@ -1,18 +1,32 @@
 """Settings of `bindtune compare`."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bindtune.config.settings import Count, Settings
+from bindtune.config.settings import Count, Fraction, Settings
 
 
-class CompareConfig(Settings):
-    """Runs, or arms of several runs, beside each other."""
+class ToolSettings(Settings):
+    """Other tools that a run is compared with."""
+
+    tool: list[str] = []
+    """Predictions of another tool for the same proteins, as NAME=PATH. lmetalsite=FILE.csv and gpsite=FOLDER have
+    their own formats. Any other name stands for a table (CSV, TSV or Parquet) with the columns protein, position, ion
+    and probability, and where it has them residue and call."""
+    tool_training: list[str] = []
+    """Training proteins of a tool, as NAME=PATH: FASTA, with or without labels, or a list of names. Figures are then
+    also given for the proteins that are in nobody's training set."""
+    position_base: Literal[0, 1] = 1
+    """Number of the first residue in the tables of tools."""
+
+
+class CompareConfig(ToolSettings):
+    """Runs, arms of several runs, or a run and other tools, beside each other."""
 
     runs: list[Path] = []
-    """Runs of one job. The first is the reference."""
+    """Runs of one job. The first is the reference. One binding-site run with --tool."""
     arm: list[str] = []
     """Runs that differ in their seed alone, as NAME=RUN,RUN,... The first arm is the reference. Three seeds or more
     give an interval."""
@@ -22,11 +36,16 @@ class CompareConfig(Settings):
     """Bootstrap draws of proteins, or windows, for the intervals of two runs. Those of AUPRC need no draws."""
     seed: Annotated[int, Field(ge=0)] = 1
     """Seed of the bootstrap draws."""
+    audit_identity: Fraction | None = None
+    """With --tool-training: lowest share of equal residues of a protein that counts as one of the training set. By
+    default equal sequences do."""
 
     @model_validator(mode="after")
     def _runs_or_arms(self) -> Self:
         if self.runs and self.arm:
             raise ValueError("expected run folders or arms, not both")
+        if self.tool and len(self.runs) != 1:
+            raise ValueError(f"tool: expected one run to compare with, found {len(self.runs)}")
         if not self.runs and not self.arm:
             raise ValueError("expected run folders, or --arm NAME=RUN,RUN,... for each arm")
         return self

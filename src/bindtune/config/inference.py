@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bindtune.config.binding import CHUNK_OVERLAP
+from bindtune.config.compare import ToolSettings
 from bindtune.config.settings import Count, Fraction, Settings, split_commas
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
@@ -111,7 +112,7 @@ class PredictConfig(InferenceConfig):
         return self
 
 
-class EvaluateConfig(InferenceConfig):
+class EvaluateConfig(InferenceConfig, ToolSettings):
     """Figures on labelled test proteins."""
 
     fasta: str
@@ -128,6 +129,12 @@ class EvaluateConfig(InferenceConfig):
     """Bootstrap draws of proteins for the intervals of every figure but AUPRC, whose interval needs no draws."""
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """How often an interval is to hold the figure of all proteins like these."""
+
+    @model_validator(mode="after")
+    def _labels_are_of_the_ions(self) -> Self:
+        if self.transfer is not None and (self.tool or self.target):
+            raise ValueError(f"{'tool' if self.tool else 'target'} cannot be used with transfer: leave one of them out")
+        return self
 
 
 class ScanConfig(EnsembleConfig):

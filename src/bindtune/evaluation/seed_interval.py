@@ -69,8 +69,8 @@ def seed_difference(
         one, other = one[both], other[both]
     else:
         one, other = one[~np.isnan(one)], other[~np.isnan(other)]
-    means = [float(values.mean()) if len(values) else math.nan for values in (one, other)]
-    value = means[0] - means[1]
+    one_mean, other_mean = (float(values.mean()) if len(values) else math.nan for values in (one, other))
+    value = one_mean - other_mean
     method: Method = "none"
     low, high = math.nan, math.nan
     fewest = min(len(one), len(other))
@@ -81,7 +81,7 @@ def seed_difference(
         method = "t" if is_paired else "Welch's t"
         half = _half_width(one, other, is_paired=is_paired, level=level)
         low, high = value - half, value + half
-    return SeedDifference(*means, value, low, high, (len(one), len(other)), is_paired, method)
+    return SeedDifference(one_mean, other_mean, value, low, high, (len(one), len(other)), is_paired, method)
 
 
 def _half_width(one: NDArray[np.float64], other: NDArray[np.float64], *, is_paired: bool, level: float) -> float:

@@ -22,14 +22,17 @@ from bindtune.errors import CheckError, ConfigError, InputError
 from bindtune.evaluation import baseline
 from bindtune.evaluation.figure_text import exact_percent
 from bindtune.evaluation.test_set import LabelledResidues, figures_table, score_test_set
+from bindtune.evaluation.tool_comparison import Residues
 from bindtune.inference.job import claimed, run_job
 from bindtune.inference.job_inputs import ProteinSource
 from bindtune.inference.ranks import launched
 from bindtune.inference.shards import NamedSequence
+from bindtune.inference.tool_results import beside_tools
 from bindtune.inference.trained_run import TrainedRun, read_run
 from bindtune.io.labels import UNKNOWN
 from bindtune.io.text import LONGEST_LINE
 from bindtune.reports.binding_figures import calibration_figure, threshold_figure
+from bindtune.reports.compared_tools import tool_sources
 from bindtune.reports.png_charts import save_png
 from bindtune.runs.names import (
     AUDIT,
@@ -64,11 +67,13 @@ class _Scored(NamedTuple):
     Args:
         residues: with labels, probabilities and baseline.
         ids: (R,) protein:position, 0-based.
+        positions: (R,) from 0.
         spread: (R,).
     """
 
     residues: LabelledResidues
     ids: NDArray[np.str_]
+    positions: NDArray[np.integer]
     spread: NDArray[np.float32]
 
 
@@ -82,6 +87,9 @@ def evaluate(settings: EvaluateConfig) -> str:
         CheckError: test proteins stand among the training proteins, and that is not allowed.
     """
     run = read_run(settings, command="evaluate")
+    sources = tool_sources(
+        settings.tool, settings.tool_training, position_base=settings.position_base, identity=settings.audit_identity
+    )
     if settings.transfer is None:
         ions, files = _label_files(settings, run)
         run = _restricted(run, ions)
@@ -105,11 +113,19 @@ def evaluate(settings: EvaluateConfig) -> str:
         if not processes.is_first:
             return ""
         scored = _score_residues(settings.out / PREDICTIONS, proteins, odds, ions=run.ions)
+        tools = beside_tools(settings, _residues(scored), proteins, learned=learned, sources=sources)
         if settings.transfer is not None:
             scored |= _any_head(scored)
         aligned = counts.alignments
         lines = _report(settings, run, scored, leaks, aligned)
-        return "\n".join([*lines, *([] if aligned is None else [str(aligned)]), sentence])
+        return "\n".join([*lines, *([] if aligned is None else [str(aligned)]), sentence, *tools])
+
+
+def _residues(scored: Mapping[str, _Scored]) -> dict[str, Residues]:
+    return {
+        ion: Residues(each.residues.proteins, each.positions, each.residues.labels, each.residues.probabilities)
+        for ion, each in scored.items()
+    }
 
 
 def _label_files(settings: EvaluateConfig, run: TrainedRun) -> tuple[tuple[str, ...], dict[str, Path]]:
@@ -154,7 +170,7 @@ def _any_head(scored: Mapping[str, _Scored]) -> dict[str, _Scored]:
     baseline_scores = np.max([np.asarray(each.residues.baseline) for each in every], axis=0)
     first = every[0]
     residues = first.residues._replace(probabilities=highest, baseline=baseline_scores)
-    return {ANY_HEAD: _Scored(residues, first.ids, np.full(len(highest), np.nan, np.float32))}
+    return {ANY_HEAD: _Scored(residues, first.ids, first.positions, np.full(len(highest), np.nan, np.float32))}
 
 
 def _restricted(run: TrainedRun, ions: tuple[str, ...]) -> TrainedRun:
@@ -273,7 +289,7 @@ def _score_residues(
             np.concatenate(column) for column in zip(*rows, strict=True)
         )
         ids = np.char.add(np.char.add(names.astype(np.str_), ":"), places.astype(np.str_))
-        scored[ion] = _Scored(LabelledResidues(names, labels, probabilities, scores), ids, spread)
+        scored[ion] = _Scored(LabelledResidues(names, labels, probabilities, scores), ids, places, spread)
     return scored
 
 

@@ -68,6 +68,7 @@ COUNT_SUMMARY = "summary.json"
 """What `bindtune predict`, `bindtune windows`, `bindtune sites` and `bindtune align` counted."""
 TEST_METRICS = "test_metrics.csv"
 TEST_ARRAYS = "test_predictions.npz"
+TOOL_PAGE = "tools.html"
 
 # A folder of `bindtune probe`, beside CONFIG, PROVENANCE, PREDICTIONS, METRICS, SUMMARY and REPORT.
 PROBE_WINDOWS = "windows.parquet"

@@ -62,7 +62,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "embed": {"model": "m", "out": "e.parquet", "fasta": "p.fa", "per": "residue", "msa_dir": "m"},
     "score": {"model": "m", "out": "o", "parent": "p.fa", "variants": "v", "num_contexts": 2},
     "explain": {"probe": "p", "fasta": "s.fa", "out": "o", "motif_length": 10, "steps": 32},
-    "compare": {"runs": ["a", "b"], "out": "c.html", "draws": 100},
+    "compare": {"runs": ["a"], "arm": [], "tool": ["gpsite=pred"], "out": "c.html"},
 }
 
 

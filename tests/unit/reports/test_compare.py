@@ -20,7 +20,9 @@ from bindtune.errors import ConfigError, InputError
 from bindtune.reports import compare_binding, compare_pretraining
 from bindtune.reports.arm_page import write_arms
 from bindtune.reports.compare import compare_runs
+from bindtune.reports.compare_tools import compare_run_with_tools
 from bindtune.reports.compared_runs import BINDING_APART, PRETRAINING_APART, differing_settings, read_runs
+from bindtune.reports.compared_tools import ToolSources, tool_sources
 from bindtune.runs.eval_records import RecordLosses, write_record_losses
 
 HASH = {"train_file": "aa" * 32, "validation_file": "bb" * 32}
@@ -422,6 +424,83 @@ class TestArms:
     def test_a_page_does_not_have_the_name_of_its_table(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"expected the name of a page, such as .*c\.html"):
             write_arms(["a=x", "b=y"], tmp_path / "c.csv")
+
+
+class TestTools:
+    """A run beside another tool."""
+
+    @pytest.fixture
+    def run(self, binding: Callable[..., Path]) -> tuple[Path, Any]:
+        """A run, and its zinc rows by protein and position."""
+        folder = binding("a", rows(signal=1.0))
+        table = pq.read_table(folder / "oof.parquet").to_pandas()
+        return folder, table[table.ion == "ZN"].sort_values(["protein", "position"]).reset_index(drop=True)
+
+    def sources(self, path: Path, **given: Any) -> ToolSources:
+        training = {"other": given.pop("training")} if "training" in given else {}
+        return ToolSources({"other": path}, training, **{"position_base": 1, "identity": None, **given})
+
+    def test_figures_are_paired_on_the_proteins_that_both_predict(self, run: tuple[Path, Any], tmp_path: Path) -> None:
+        folder, own = run
+        given = own[~own.protein.isin(["p1", "p2"])].copy()
+        given["probability"] = np.random.default_rng(0).random(len(given)).round(4)
+        given[["protein", "position", "ion", "probability"]].to_csv(tmp_path / "t.csv", index=False)
+        given_names = sorted(set(given.protein))
+        (tmp_path / "train.txt").write_text("\n".join(name for name in given_names if name.startswith("p1")) + "\n")
+        sources = self.sources(tmp_path / "t.csv", training=tmp_path / "train.txt")
+        text = compare_run_with_tools(folder, sources, tmp_path / "c.html", draws=20, seed=1)
+        unseen = given[~given.protein.str.startswith("p1")]
+        table = {(row["subset"], row["figure"]): row for row in json.loads((tmp_path / "c.json").read_text())["rows"]}
+        for subset, part in (("all proteins", given), ("in nobody's training set", unseen)):
+            row = table[subset, "AUPRC"]
+            model = own.loc[part.index]
+            assert row["run"] == pytest.approx(sklearn_metrics.average_precision_score(model.label, model.probability))
+            assert row["tool_value"] == pytest.approx(
+                sklearn_metrics.average_precision_score(part.label, part.probability), abs=1e-6
+            )
+            assert (row["proteins"], row["sites"]) == (part.protein.nunique(), part.label.sum())
+            assert row["low"] < row["difference"] < row["high"]
+        assert "ZN: 22 of 24 proteins are predicted by both, " in text
+        assert f"{unseen.protein.nunique()} of them are in nobody's training set (by equal names)" in text
+        assert "CA: other has no predictions." in text
+        row = table["all proteins", "AUPRC"]
+        assert f"AUPRC of ZN, all proteins is higher with the run than with other: {row['difference']:+.3f}" in text
+        assert row["conclusion"] in text and "AUPRC of ZN, all proteins is higher" in (tmp_path / "c.html").read_text()
+
+    def test_similar_training_proteins_count_as_seen(self, run: tuple[Path, Any], tmp_path: Path) -> None:
+        folder, own = run
+        own[["protein", "position", "ion", "probability"]].to_csv(tmp_path / "t.csv", index=False)
+        (tmp_path / "train.fa").write_text(f">elsewhere\n{'C' * 30}\n")  # the sequence of all proteins
+        text = compare_run_with_tools(
+            folder,
+            self.sources(tmp_path / "t.csv", training=tmp_path / "train.fa"),
+            tmp_path / "c.html",
+            draws=5,
+            seed=1,
+        )
+        assert "0 of them are in nobody's training set (by equal names or equal sequences)" in text
+        assert "AUPRC of ZN, in nobody's training set: not defined, with 0 sites of 0 proteins." in text
+
+    def test_a_protein_that_is_predicted_in_part_is_refused(self, run: tuple[Path, Any], tmp_path: Path) -> None:
+        folder, own = run
+        part = own[~((own.protein == "p3") & (own.position > 28))]
+        part[["protein", "position", "ion", "probability"]].to_csv(tmp_path / "t.csv", index=False)
+        told = r"t\.csv:\d+: 'p3': no prediction for ZN of residue 29 \(counted from 1\), one of 2 that lack one"
+        with pytest.raises(InputError, match=told):
+            compare_run_with_tools(folder, self.sources(tmp_path / "t.csv"), tmp_path / "c.html", draws=5, seed=1)
+        assert not (tmp_path / "c.html").exists()
+
+    @pytest.mark.parametrize(
+        ("tools", "training", "message"),
+        [
+            (["t.csv"], [], "tool: expected NAME=PATH, found 't.csv'"),
+            (["a=x", "a=y"], [], "tool: 'a' is given twice"),
+            (["a=x"], ["b=y"], "tool_training: no predictions of 'b' are given, only of: a"),
+        ],
+    )
+    def test_malformed_tools_are_refused(self, tools: list[str], training: list[str], message: str) -> None:
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            tool_sources(tools, training, position_base=1, identity=None)
 
 
 def test_draws_and_seed_have_the_defaults_of_the_settings() -> None:

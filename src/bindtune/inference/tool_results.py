@@ -1,0 +1,45 @@
+"""The predictions of other tools for the test proteins of `bindtune evaluate`."""
+
+from collections.abc import Mapping
+
+from bindtune.config import EvaluateConfig
+from bindtune.data.protein.proteins import Proteins
+from bindtune.evaluation.tool_comparison import Residues
+from bindtune.io.training_proteins import TrainingProteins
+from bindtune.reports.compared_tools import ToolSources, compare_tools
+from bindtune.reports.comparison_tables import table_files
+from bindtune.reports.tool_page import write_tool_page
+from bindtune.runs.names import TOOL_PAGE
+
+
+def beside_tools(
+    settings: EvaluateConfig,
+    residues: Mapping[str, Residues],
+    proteins: Proteins,
+    *,
+    learned: Proteins,
+    sources: ToolSources,
+) -> list[str]:
+    """Set the predictions of a run beside those of other tools, and write the page and its tables.
+
+    Args:
+        settings: of the command.
+        residues: labelled test residues with the run's probabilities, by ion.
+        proteins: the test proteins.
+        learned: the training proteins of the run.
+        sources: files of the tools.
+
+    Returns:
+        The same as lines of text; none without tools.
+
+    Raises:
+        InputError: a file of a tool is malformed.
+    """
+    if not sources.predictions:
+        return []
+    page_file = settings.out / TOOL_PAGE
+    training = TrainingProteins(frozenset(learned.names), dict(zip(learned.names, learned.sequences, strict=True)))
+    options = {"draws": settings.draws, "seed": settings.seed, "level": settings.level}
+    comparisons = compare_tools(residues, proteins, sources, learned=training, **options)
+    scope = f"Test proteins of {settings.fasta}, predicted by {settings.run}."
+    return ["", write_tool_page(comparisons, page_file, table_files(page_file), scope=scope, level=settings.level)]

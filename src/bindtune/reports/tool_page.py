@@ -1,0 +1,118 @@
+"""A run beside other tools on the same proteins, as text for the terminal, as a page and as tables."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bindtune import __version__
+from bindtune.evaluation.figure_text import exact_percent, number
+from bindtune.evaluation.tool_comparison import ToolRow, conclusion
+from bindtune.reports import page
+from bindtune.reports.charts import Span
+from bindtune.reports.compared_tools import ToolComparison
+from bindtune.reports.comparison_tables import write_tables
+from bindtune.reports.page import Chart, Charts, Page, Section, Table, Text
+from bindtune.reports.svg_charts import spans_svg
+
+_HEADS = ("ion", "proteins of", "number", "sites", "base rate", "figure", "run", "tool", "difference", "interval")
+
+
+def write_tool_page(
+    comparisons: Sequence[ToolComparison], page_file: Path, tables: tuple[Path, Path], *, scope: str, level: float
+) -> str:
+    """Write the page and the tables, and return the same as text.
+
+    Args:
+        comparisons: one for each tool.
+        page_file: the page.
+        tables: CSV and JSON file.
+        scope: what the run's figures are of.
+        level: of the intervals.
+    """
+    notes = _notes(comparisons, level)
+    page.write(_page(comparisons, scope=scope, notes=notes), page_file)
+    counts = {each.predictions.name: each.counts for each in comparisons}
+    rows = [_table_row(row) for each in comparisons for row in each.rows]
+    write_tables(tables, rows, {"scope": scope, "notes": notes, "counts": counts})
+    lines = [scope]
+    for each in comparisons:
+        lines += ["", f"{each.predictions.name}: {each.predictions.path}", *each.counts, *_aligned(each.rows)]
+        lines += [conclusion(row) for row in each.rows]
+    return "\n".join([*lines, "", *notes])
+
+
+def _notes(comparisons: Sequence[ToolComparison], level: float) -> list[str]:
+    count = sum(len(each.rows) for each in comparisons)
+    return [
+        "difference: the run's figure less the tool's, on the same residues.",
+        f"interval: {exact_percent(level)}, by protein; studentised for AUPRC, percentiles of bootstrap draws for the "
+        f"others. It covers other proteins like these, and no other training seeds. {count} intervals, and no "
+        "correction for their number.",
+    ]
+
+
+def _cells(row: ToolRow) -> tuple[str, ...]:
+    gap = row.compared.difference
+    ends = "-" if math.isnan(gap.low) else f"{gap.low:+.3f} to {gap.high:+.3f}"
+    values = (row.compared.first.value, row.compared.second.value)
+    return (
+        row.ion, row.subset, f"{row.proteins:,}", f"{row.sites:,}",
+        "-" if math.isnan(row.base_rate) else f"{row.base_rate:.4f}", row.figure,
+        *("-" if math.isnan(value) else f"{value:.3f}" for value in values),
+        "-" if math.isnan(gap.value) else f"{gap.value:+.3f}", ends,
+    )  # fmt: skip
+
+
+def _aligned(rows: Sequence[ToolRow]) -> list[str]:
+    cells = [_HEADS, *map(_cells, rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADS))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _page(comparisons: Sequence[ToolComparison], *, scope: str, notes: Sequence[str]) -> Page:
+    return Page(
+        title="A run and other tools on the same proteins",
+        kind="comparison",
+        lead=scope,
+        facts=tuple((each.predictions.name, str(each.predictions.path)) for each in comparisons),
+        notices=(),
+        sections=tuple(_section(number_, each, notes) for number_, each in enumerate(comparisons, start=1)),
+        footer=f"Made by bindtune {__version__}. This page is one file and loads nothing from elsewhere.",
+    )
+
+
+def _section(place: int, comparison: ToolComparison, notes: Sequence[str]) -> Section:
+    heads = tuple(head[0].upper() + head[1:] for head in _HEADS)
+    name = comparison.predictions.name
+    table = Table(
+        f"The run and {name}", heads, tuple(map(_cells, comparison.rows)), numeric=frozenset({2, 3, 4, 6, 7, 8, 9})
+    )
+    ions = dict.fromkeys(row.ion for row in comparison.rows)
+    charts = [_chart(ion, name, [row for row in comparison.rows if row.ion == ion], colour=place) for ion in ions]
+    drawn = tuple(chart for chart in charts if chart is not None)
+    below = [*comparison.counts, *(note[0].upper() + note[1:] for note in notes)]
+    sentences = [Text(conclusion(row)) for row in comparison.rows]
+    return Section(f"tool{place}", name, (*sentences, table, *([Charts(drawn)] if drawn else []), *map(Text, below)))
+
+
+def _chart(ion: str, name: str, rows: Sequence[ToolRow], *, colour: int) -> Chart | None:
+    spans = [
+        Span(f"{row.figure}, {row.subset}", *row.compared.difference[:3], colour)
+        for row in rows
+        if not math.isnan(row.compared.difference.low)
+    ]
+    if not spans:
+        return None
+    text = "; ".join(f"{span.name} {number(span.value)} ({number(span.low)} to {number(span.high)})" for span in spans)
+    return Chart(f"{ion}: the run less {name}", spans_svg(spans, x_label="difference"), f"{ion}: {text}.")
+
+
+def _table_row(row: ToolRow) -> dict[str, Any]:
+    gap = row.compared.difference
+    return {
+        "tool": row.tool, "ion": row.ion, "subset": row.subset, "proteins": row.proteins, "sites": row.sites,
+        "base_rate": row.base_rate, "figure": row.figure, "run": row.compared.first.value,
+        "tool_value": row.compared.second.value, "difference": gap.value, "low": gap.low, "high": gap.high,
+        "conclusion": conclusion(row),
+    }  # fmt: skip
