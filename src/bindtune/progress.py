@@ -3,13 +3,14 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from tqdm import tqdm
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+Item = TypeVar("Item")
 
 
 def duration(seconds: float) -> str:
@@ -38,7 +39,9 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(task: str, total: int | None, *, unit: str, log: logging.Logger, shown: bool = True) -> Iterator[Advance]:
+def progress(
+    task: str, total: int | None, *, unit: str, log: logging.Logger, shown: bool = True, delay: float = 0
+) -> Iterator[Advance]:
     """Show how far a task is while the block runs.
 
     Args:
@@ -47,6 +50,7 @@ def progress(task: str, total: int | None, *, unit: str, log: logging.Logger, sh
         unit: such as "windows".
         log: gets a line each minute where standard error is no terminal.
         shown: whether this process shows anything.
+        delay: seconds before the bar appears.
 
     Yields:
         A function that is called with the number of units that were done since its last call.
@@ -58,7 +62,9 @@ def progress(task: str, total: int | None, *, unit: str, log: logging.Logger, sh
     terminal = sys.stderr.isatty()
     started = said = time.monotonic()
     bar_is_off = not (terminal and shown)
-    with tqdm(total=total, desc=task, unit=f" {unit}", unit_scale=True, disable=bar_is_off, leave=False) as bar:
+    with tqdm(
+        total=total, desc=task, unit=f" {unit}", unit_scale=True, disable=bar_is_off, leave=False, delay=delay
+    ) as bar:
         done, left = 0, total
 
         def advance(count: int, *, skipped: bool = False) -> None:
@@ -78,3 +84,18 @@ def progress(task: str, total: int | None, *, unit: str, log: logging.Logger, sh
                 log.info("%s: %s %s%s", task, f"{done:,}", unit, end)
 
         yield advance
+
+
+def tracked(
+    items: Iterable[Item], task: str, total: int, *, unit: str, log: logging.Logger, shown: bool = True
+) -> Iterator[Item]:
+    """The items, with the progress of the loop that takes them; the arguments are those of `progress`.
+
+    Example:
+        >>> list(tracked(["zn", "ca"], "reading", 2, unit="ions", log=logging.getLogger("example")))
+        ['zn', 'ca']
+    """
+    with progress(task, total, unit=unit, log=log, shown=shown) as advance:
+        for item in items:
+            yield item
+            advance(1)

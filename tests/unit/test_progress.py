@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
-from bindtune.progress import progress
+import bindtune
+from bindtune.progress import progress, tracked
 
 LOG = logging.getLogger("bindtune.test")
 
@@ -49,3 +51,21 @@ def test_one_of_several_processes_says_nothing(caplog: pytest.LogCaptureFixture)
         for _ in range(4):
             advance(1)
     assert not caplog.records
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_loop_says_how_far_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, LOG.name):
+        letters = list(tracked("ABCD", "reading", 4, unit="letters", log=LOG))
+    assert letters == list("ABCD")
+    # The letters after 80 and 160 seconds get a line.
+    assert [record.getMessage() for record in caplog.records] == [
+        "reading: 2 letters of 4, 1 min left", "reading: 4 letters of 4, 0 s left",
+    ]  # fmt: skip
+
+
+def test_only_progress_draws_bars() -> None:
+    """A bar of its own would leave log files without lines; the bar of pretraining stands beside lines of its steps."""
+    source = Path(bindtune.__file__).parent
+    drawing = {str(path.relative_to(source)) for path in source.rglob("*.py") if "import tqdm" in path.read_text()}
+    assert drawing == {"progress.py", "training/pretraining/progress_lines.py"}

@@ -7,16 +7,12 @@ for the proteins that have none yet.
 import json
 import logging
 import signal
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import Any
-
-from tqdm import tqdm
 
 from bindtune.config import AlignConfig
 from bindtune.data.protein.input_files import SUFFIXES, alignment_name, alignment_stem
@@ -29,6 +25,7 @@ from bindtune.io.text import numbered_lines
 from bindtune.outputs import output_folder
 from bindtune.preparation.homolog_database import LESS_MEMORY, homolog_database
 from bindtune.preparation.homolog_tables import HomologTables, LabelledProteins
+from bindtune.progress import Advance, progress
 from bindtune.runs.exclusive import only_writer
 from bindtune.runs.names import COUNT_SUMMARY, MANIFEST, PROVENANCE
 from bindtune.runs.provenance import provenance
@@ -117,18 +114,16 @@ def alignment_path(folder: Path, name: str) -> Path:
 def _search_all(config: AlignConfig, database: Path, *, total: int) -> int:
     """Write the alignments that are missing; returns how many."""
     searched = 0
-    bar = tqdm(total=total, desc="proteins", disable=not sys.stderr.isatty(), leave=False)
-    with bar, writing(config.out):
-        missing = _missing(config, bar)
+    with progress("aligning", total, unit="proteins", log=log) as advance, writing(config.out):
+        missing = _missing(config, advance)
         while batch := list(islice(missing, config.batch_proteins)):
             _search(config, database, batch)
             searched += len(batch)
-            bar.update(len(batch))
-            log.info("aligned %d of %d proteins", bar.n if not bar.disable else searched, total)
+            advance(len(batch))
     return searched
 
 
-def _missing(config: AlignConfig, bar: Any) -> Iterator[Protein]:
+def _missing(config: AlignConfig, advance: Advance) -> Iterator[Protein]:
     """The proteins without an alignment.
 
     Raises:
@@ -145,7 +140,7 @@ def _missing(config: AlignConfig, bar: Any) -> Iterator[Protein]:
                 path, 2, f"is the alignment of another sequence than {protein.name!r} has now: delete it, or choose "
                 "another --out"
             )  # fmt: skip
-        bar.update(1)
+        advance(1, skipped=True)
 
 
 def _search(config: AlignConfig, database: Path, batch: Sequence[Protein]) -> None:

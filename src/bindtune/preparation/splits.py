@@ -1,14 +1,13 @@
 """Write the windows of every split, keep what they share apart, and count."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from bindtune.data.dna.splits import SPLITS, TRAIN, SplitPlan
 from bindtune.data.dna.window_leaks import HeldOutKeys, LeakAudit, Leaks
@@ -17,7 +16,10 @@ from bindtune.data.dna.windows import WindowMaker, Windows
 from bindtune.io.window_files import WindowFormat, window_writer
 from bindtune.preparation.counts import SplitCount
 from bindtune.preparation.twins import Twins
+from bindtune.progress import Advance, progress
 from bindtune.runs.writing import atomic_path
+
+log = logging.getLogger(__name__)
 
 
 class SplitFiles:
@@ -63,15 +65,15 @@ class SplitFiles:
             files: holds the temporary files.
             folder: where the files will be.
             format: of the files.
-            total: windows laid, for the progress bar.
+            total: windows laid, for the progress.
         """
         held_out = {split: self._keys_of(split) for split in self._splits[1:]}
-        with tqdm(total=total, unit=" windows", unit_scale=True, disable=None, leave=False) as progress:
+        with progress("writing windows", total, unit="windows", log=log) as advance:
             for number, split in enumerate(self._splits):
                 path = files.enter_context(atomic_path(folder / f"{SPLITS[split]}.{format}"))
                 later = [held_out[other_split] for other_split in self._splits[number + 1 :]]
                 with window_writer(path, format=format) as writer:
-                    for windows in self._written_windows(split, own=held_out.get(split), progress=progress):
+                    for windows in self._written_windows(split, own=held_out.get(split), advance=advance):
                         for keys in later:
                             keys.meet(windows.key)
                         columns = self._maker.columns(windows)
@@ -98,13 +100,13 @@ class SplitFiles:
 
         return choose
 
-    def _written_windows(self, split: int, *, own: HeldOutKeys | None, progress: "tqdm[NoReturn]") -> Iterator[Windows]:
+    def _written_windows(self, split: int, *, own: HeldOutKeys | None, advance: Advance) -> Iterator[Windows]:
         def choose(placed: Placed) -> NDArray[np.bool_]:
             split_of = self._plan.split_of(placed)
             near_border = int((split_of < 0).sum()) if split == TRAIN else 0
             chosen = np.asarray(split_of == split)
             self.dropped["near_split_border"] += near_border
-            progress.update(int(chosen.sum()) + near_border)
+            advance(int(chosen.sum()) + near_border)
             return chosen
 
         regions = self._plan.regions_of(split)

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from bindtune.config import SitesConfig
 from bindtune.data.protein.contacts import BoundIon, ContactRule, bound_ions, ion_elements, observed
@@ -20,6 +18,7 @@ from bindtune.io.entries import Entry
 from bindtune.io.entry_files import entry_name, read_entry
 from bindtune.io.text import numbered_lines
 from bindtune.preparation.site_files import SiteOutput
+from bindtune.progress import tracked
 from bindtune.runs.provenance import sha256
 
 log = logging.getLogger(__name__)
@@ -152,7 +151,7 @@ class StructureReader:
         files, self._counts.others = structure_files(self._config.structures)
         self._counts.files = len(files)
         first: dict[str, Path] = {}
-        for path in tqdm(files, desc="structures", unit="file", disable=not sys.stderr.isatty(), leave=False):
+        for path in tracked(files, "reading structures", len(files), unit="files", log=log):
             content = None
             try:
                 name = _NOT_IN_NAMES.sub("_", entry_name(path) or path.name)

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar
 
 from bindtune import __version__
@@ -35,6 +34,7 @@ from bindtune.probing.figures import (
 from bindtune.probing.heads import Heads, heads_path, scores_path, write_heads
 from bindtune.probing.window_rows import arms_of, rows_of
 from bindtune.probing.windows import LeakError, make_windows
+from bindtune.progress import tracked
 from bindtune.reports.report import write_report
 from bindtune.runs.exclusive import only_writer
 from bindtune.runs.kinds import refuse_other_job
@@ -161,7 +161,7 @@ def _scores(
         for pair in arms
     ]
     scores: _Scores = {}
-    for player, seed, pair in tqdm(tasks, desc="models and arms", disable=None, leave=False):
+    for player, seed, pair in tracked(tasks, "probing", len(tasks), unit="models x arms", log=log):
         arm = arms[pair]
         names = {"dataset": pair[0], "arm": pair[1], "model": player.name}
         path, heads = scores_path(folder, **names, seed=seed), heads_path(folder, **names, seed=seed)
@@ -216,7 +216,8 @@ def _figures(
     """Rows of metrics.csv."""
     rows: list[dict[str, Any]] = []
     pairs = compared_pairs(list(config.models), [player.name for player in players])
-    for dataset, arm in tqdm(arms_of(table), desc="figures", disable=None, leave=False):
+    arms = arms_of(table)
+    for dataset, arm in tracked(arms, "computing figures", len(arms), unit="arms", log=log):
         own = table.take(rows_of(table, dataset, arm))
         labels = own["label"].to_numpy()
         windows = Labelled(labels, own["fold"].to_numpy().astype(np.int64), own["group"].to_numpy())

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -118,7 +118,7 @@ class Alignments:
         self,
         sequences: Mapping[str, str],
         *,
-        progress: Callable[[Iterable[str]], Iterable[str]] = lambda names: names,
+        progress: Callable[[Sequence[str]], Iterable[str]] = lambda names: names,
     ) -> None:
         """Read every alignment, or find it in the cache, and compare its first row with the protein.
 

@@ -1,5 +1,6 @@
 """Groups of proteins that must not be split: identical sequences always, homologous ones as asked for."""
 
+import logging
 import re
 import tempfile
 from collections.abc import Sequence
@@ -8,13 +9,15 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from bindtune.data.protein.mmseqs import run_mmseqs
 from bindtune.data.protein.similarity import MOST_SEQUENCES, align, candidate_pairs
 from bindtune.errors import ConfigError, Problems
 from bindtune.io.text import numbered_lines
+from bindtune.progress import tracked
 from bindtune.runs.cells import read_cell
+
+log = logging.getLogger(__name__)
 
 Ints = NDArray[np.int64]
 Method = Literal["identical", "kmer", "mmseqs"]
@@ -126,7 +129,7 @@ def _by_words(sequences: Sequence[str], *, identity: float, coverage: float) -> 
     forest = _Forest(len(sequences))
     columns = (pairs.first.tolist(), pairs.second.tolist(), pairs.diagonal.tolist())
     rows = zip(*columns, strict=True)
-    for first, second, diagonal in tqdm(rows, desc="aligning pairs", total=len(columns[0]), disable=None, leave=False):
+    for first, second, diagonal in tracked(rows, "aligning pairs", len(columns[0]), unit="pairs", log=log):
         if forest.root(first) == forest.root(second):
             continue
         alignment = align(sequences[first], sequences[second], diagonal=diagonal)

@@ -18,7 +18,7 @@ pairs of an alignment lie at the bound. The summed weights are then up to 1.5 ti
 up to three times if no clusters stand out. Tests compare all this with exact counts.
 """
 
-import sys
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -26,7 +26,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from tqdm import tqdm
+
+from bindtune.progress import progress
+
+log = logging.getLogger(__name__)
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -92,10 +95,8 @@ def neighbour_counts(aligned: Bytes, *, lower_bound: float, exact_rows: int = EX
     blocks = [order[part] for part in _slices(len(aligned), _block_rows(aligned.shape[1]))]
     most = max(2, _COMPARED_PAIRS // max(len(aligned) * len(blocks), 1))
     counts = (lengths > 0).astype(np.float64)
-    with tqdm(
-        total=len(blocks) * (len(blocks) + 1) // 2, desc="near neighbours", unit=" blocks", delay=2, leave=False,
-        disable=not sys.stderr.isatty(),
-    ) as progress:  # fmt: skip
+    pairs = len(blocks) * (len(blocks) + 1) // 2
+    with progress("counting near neighbours", pairs, unit="pairs of blocks", log=log, delay=2) as advance:
         for number, one in enumerate(blocks):
             left = _Block(aligned[one], needed[one])
             screen = _drawn_screen(left.rows, lower_bound, generator) if estimated else exact
@@ -115,7 +116,7 @@ def neighbour_counts(aligned: Bytes, *, lower_bound: float, exact_rows: int = EX
                 counts[one] += near[0]
                 if not same:
                     counts[two] += near[1]
-                progress.update()
+                advance(1)
     # A row of gaps has no letter to share, not even with itself.
     return np.maximum(np.rint(counts), 1).astype(np.int64)
 

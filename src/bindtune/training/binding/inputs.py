@@ -1,14 +1,12 @@
 """Read the inputs of a run: proteins, alignments, groups and folds."""
 
 import logging
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from bindtune.config import BindingConfig
 from bindtune.config.binding import CHUNK_OVERLAP
@@ -20,6 +18,7 @@ from bindtune.data.protein.input_files import alignment_files, label_files
 from bindtune.data.protein.protein_rows import RowSpec, count_aligned
 from bindtune.data.protein.proteins import Proteins, aligned_proteins, load_proteins
 from bindtune.errors import ConfigError
+from bindtune.progress import tracked
 from bindtune.runs.names import ALIGNMENT_CACHE
 
 log = logging.getLogger(__name__)
@@ -167,7 +166,8 @@ def read_alignments(
     alignments = Alignments(paths, cache_dir=cache, neighbor_similarity_lower_bounds=bounds)
     sequences = dict(zip(proteins.names, proteins.sequences, strict=True))
     alignments.prepare(
-        sequences, progress=lambda names: tqdm(names, desc="alignments", disable=not sys.stderr.isatty(), leave=False)
+        sequences,
+        progress=lambda names: tracked(names, "reading alignments", len(names), unit="alignments", log=log),
     )
     pairs = zip(proteins.names, proteins.sequences, strict=True)
     return alignments, count_aligned(pairs, spec=_sampled_rows(config), alignments=alignments)

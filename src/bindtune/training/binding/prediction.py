@@ -1,6 +1,6 @@
 """Compute the logits of every residue and the masked-LM loss of proteins, in all processes together."""
 
-import sys
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,13 +9,15 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from bindtune.data.protein.protein_rows import ResidueRows
 from bindtune.errors import BindtuneError
 from bindtune.models.e1_tokens import IDS
 from bindtune.models.residue import E1ForResidueClassification
+from bindtune.progress import tracked
 from bindtune.training.binding.batches import FoldBatches
+
+log = logging.getLogger(__name__)
 
 INPUTS = (*IDS, "mlm_labels")
 
@@ -80,9 +82,9 @@ class Predictor:
     def _rounds(self, rows: ResidueRows, *, label: str, masking: bool = False) -> Iterator[dict[str, Any]]:
         """This process's batches; all processes call `pause` equally often."""
         own = iter(self._batches.evaluation_loader(rows, masking=masking))
-        quiet = not (self._accelerator.is_main_process and sys.stderr.isatty())
         rounds, counted = self._batches.evaluation_rounds(rows)
-        for number in tqdm(range(rounds), desc=label, disable=quiet, leave=False):
+        first = self._accelerator.is_main_process
+        for number in tracked(range(rounds), label, rounds, unit="batches", log=log, shown=first):
             self._pause()
             batch = next(own, None)
             if batch is not None and number < counted:

@@ -1,8 +1,8 @@
 """E1BindingTrainer: train and validate one fold, in one process or several."""
 
+import logging
 import math
 import shlex
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -16,7 +16,6 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from bindtune.config import BindingConfig, build
 from bindtune.data.protein.protein_rows import ResidueRows
@@ -26,6 +25,7 @@ from bindtune.memory_errors import naming_settings
 from bindtune.models.backbones import BatchPreparer, preparer_for
 from bindtune.models.binding_checkpoint import restore_best
 from bindtune.models.residue import E1ForResidueClassification
+from bindtune.progress import progress
 from bindtune.runs.names import FOLD_STATE, HISTORY, OUT_OF_FOLD, UNSETTLED, fold_folder
 from bindtune.training import sharding
 from bindtune.training.binding import fold_files, scoring
@@ -47,6 +47,8 @@ from bindtune.training.binding.model import seeded
 from bindtune.training.binding.optimizer import make_optimizer, rate_of_step
 from bindtune.training.binding.prediction import INPUTS, Predictor
 from bindtune.training.binding.processes import StopSignal, less_memory, make_accelerator, other_steps
+
+log = logging.getLogger(__name__)
 
 
 class E1BindingTrainer:
@@ -139,13 +141,15 @@ class E1BindingTrainer:
         steps = self.batches.steps(epoch)
         batches = iter(self.batches.training_loader(steps, epoch, start=self.state.step))
         self.model.train()
-        with self._progress(f"fold {self.fold} epoch {epoch}", total=len(steps)) as bar:
-            bar.update(self.state.step)
+        shown = self.accelerator.is_main_process
+        label = f"fold {self.fold} epoch {epoch}"
+        with progress(label, len(steps), unit="steps", log=log, shown=shown) as advance:
+            advance(self.state.step, skipped=True)
             for number in range(self.state.step, len(steps)):
                 own = [next(batches) for _ in self.batches.own(steps[number])]
                 self._step(own, number=number, epoch=epoch, counted=self.batches.counted(steps[number]))
                 self.state.step = number + 1
-                bar.update(1)
+                advance(1)
                 self._save_within_epoch(last=number + 1 == len(steps))
         return epoch_losses(self.state.sums, self.bare, self.accelerator)
 
@@ -385,7 +389,3 @@ class E1BindingTrainer:
     @property
     def _resume_command(self) -> str:
         return shlex.join(["bindtune", "train", "--resume", str(self.run)])
-
-    def _progress(self, label: str, *, total: int) -> Any:
-        quiet = not (self.accelerator.is_main_process and sys.stderr.isatty())
-        return tqdm(desc=label, total=total, disable=quiet, leave=False)

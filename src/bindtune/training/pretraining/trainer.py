@@ -1,8 +1,8 @@
 """The transformers Trainer with exact losses by region, and with an order and masks that a resume does not change."""
 
 import json
+import logging
 import math
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,6 @@ from accelerate.utils import send_to_device
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 from transformers import PrinterCallback, Trainer
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
@@ -26,6 +25,7 @@ from bindtune.data.workers import reading
 from bindtune.models.dnabert2 import DNABert2ForMaskedLM
 from bindtune.models.finite import check_finite_model
 from bindtune.models.token_loss import IGNORED
+from bindtune.progress import tracked
 from bindtune.runs.eval_records import RecordLosses
 from bindtune.runs.names import ALL_RESULTS, SAVING, TRAINER_STATE, TRAINING_ARGUMENTS, checkpoint_folder, results_file
 from bindtune.runs.writing import atomic_path, write_text, writing
@@ -35,6 +35,8 @@ from bindtune.training.pretraining.callbacks import FollowEpoch, KeepLowest
 from bindtune.training.pretraining.region_losses import RegionLosses
 from bindtune.training.pretraining.resuming import RestoreProgress, counters_alone, save_progress
 from bindtune.training.pretraining.window_losses import WindowLosses
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -212,9 +214,9 @@ class RegionTrainer(Trainer):
         model.eval()
         totals = RegionLosses(self.args.device)
         sampled: Any = dataloader.batch_sampler
-        quiet = not (self.is_world_process_zero() and sys.stderr.isatty())
         batches = zip(sampled, dataloader, strict=True)
-        for rows, batch in tqdm(batches, total=len(sampled), desc="validation", disable=quiet, leave=False):
+        first = self.is_world_process_zero()
+        for rows, batch in tracked(batches, "validation", len(sampled), unit="batches", log=log, shown=first):
             if self.records is not None:
                 self.records.see(rows, batch)
             self._summed_loss(model, send_to_device(batch, self.args.device), totals)
