@@ -1,6 +1,7 @@
 """Shared fixtures: where the reference data lies, a small tokenizer, one thread and a cache of its own for each run."""
 
 import atexit
+import gc
 import multiprocessing
 import os
 import random
@@ -32,6 +33,12 @@ settings.register_profile("bindtune", deadline=None)
 settings.load_profile("bindtune")
 
 SHARED = Path(os.environ.get("BINDTUNE_REFERENCE", Path(__file__).parents[1].parent / "shared"))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of garbage collections: each fold ends with one, which would look through it all."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ passes signals on and ends as the fork does; one that is killed takes its fork a
 an import that is missing, is left to the tests that start interpreters of their own.
 """
 
+import gc
 import json
 import os
 import signal
@@ -45,6 +46,8 @@ def serve(path: str) -> None:
     import select
 
     import_all()
+    gc.collect()
+    gc.freeze()  # forks look through none of it, and go on sharing its memory
     clients: dict[int, socket.socket] = {}
     woken, wakes = os.pipe()
     os.set_blocking(wakes, False)
@@ -107,8 +110,10 @@ def import_all() -> None:
     import bindtune.demo.tiny_e1
     import bindtune.inference.evaluate
     import bindtune.inference.predict
+    import bindtune.inference.score_dna
     import bindtune.inference.zero_shot
     import bindtune.preparation.windows
+    import bindtune.probing.run
     import bindtune.training.binding.run
     import bindtune.training.export
     import bindtune.training.pretraining.run

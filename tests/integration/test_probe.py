@@ -4,7 +4,6 @@ import json
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -399,10 +398,12 @@ def test_headers_with_coordinates_are_split_by_chromosome(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_killed_probe_goes_on_and_gives_the_same_files(genome: Path, tmp_path: Path, tiny_model: Path) -> None:
+def test_a_killed_probe_goes_on_and_gives_the_same_files(
+    genome: Path, tmp_path: Path, tiny_model: Path, warm_python: Path
+) -> None:
     def command(out: Path) -> list[str]:
         words = [
-            sys.executable,
+            str(warm_python),
             "-m",
             "bindtune",
             "probe",
