@@ -329,11 +329,14 @@ def verify(
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder of `bindtune pretrain` or `bindtune train`.")],
     out: Annotated[Path | None, typer.Option(help="File to write; RUN/report.html where it is left out.")] = None,
+    structure: Annotated[
+        Path | None, typer.Option(help="Structure file or folder, called like the proteins; the page shows them.")
+    ] = None,
 ) -> None:
-    """Write the report of a run: one HTML page that needs no network."""
+    """Write the report of a run or a prediction: one HTML page that needs no network."""
     from bindtune.reports.report import write_report
 
-    say(str(write_report(run, out)))
+    say(str(write_report(run, out, structure)))
 
 
 @app.command()

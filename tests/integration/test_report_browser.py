@@ -6,6 +6,7 @@ zoom, and files that are saved.
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from tests.prediction_folder import SEQUENCE, write_prediction_folder
 
 from bindtune.reports.report import write_report
 
@@ -32,6 +34,9 @@ def pages(
         "pretraining": pretraining_run,
         "binding": write_binding_run(folder / "whole", ions=("ZN", HOSTILE_ION)),
         "unfinished": write_binding_run(folder / "unfinished", done=2),
+        "prediction": write_prediction_folder(
+            folder / "prediction", sequences={"helix": SEQUENCE, HOSTILE: 5 * SEQUENCE}, structures=["helix"]
+        ),
     }
     return {name: write_report(run, folder / f"{name}.html") for name, run in runs.items()}
 
@@ -272,20 +277,99 @@ def test_charts_show_values_and_zoom(tab: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "width", "scheme"), [
-    ("binding", 1280, "light"), ("binding", 390, "dark"), ("pretraining", 1280, "dark"), ("unfinished", 390, "light"),
+    ("binding", 1280, "light"), ("binding", 390, "dark"), ("prediction", 390, "light"),
+    ("prediction", 1280, "dark"), ("pretraining", 1280, "dark"), ("unfinished", 390, "light"),
 ])  # fmt: skip
 def test_no_serious_fault_of_accessibility(
     browser: Any, pages: dict[str, Path], name: str, width: int, scheme: str
 ) -> None:
     tab, _ = visit(browser, pages[name], width=width, scheme=scheme)
     try:
-        if name == "binding":
-            tab.locator(".protein-table a").nth(3).click()
+        if name in ("binding", "prediction"):
+            tab.locator(".protein-table a").nth(3 if name == "binding" else 0).click()
             tab.wait_for_selector(".sequence .line")
             assert tab.evaluate("document.documentElement.scrollWidth") <= width
-        found = Axe().run(tab).response["violations"]
-        serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
-        assert [(fault["id"], fault["nodes"][0]["html"][:200]) for fault in serious] == []
+        assert serious_faults(tab) == []
+    finally:
+        tab.close()
+
+
+def serious_faults(tab: Any) -> list[tuple[str, str]]:
+    """What axe-core finds: rule and element."""
+    faults = [fault for fault in Axe().run(tab).response["violations"] if fault["impact"] in ("serious", "critical")]
+    return [(fault["id"], fault["nodes"][0]["html"][:200]) for fault in faults]
+
+
+@pytest.mark.slow
+def test_a_structure_and_its_sequence_choose_residues_both_ways(browser: Any, pages: dict[str, Path]) -> None:
+    tab, seen = visit(browser, pages["prediction"], width=360)
+    tab.set_viewport_size({"width": 360, "height": 300})  # a small drawing: software renders it here
+    try:
+        tab.locator(".protein-table a", has_text="helix").click()
+        tab.get_by_label("Show the structure").click()
+        scene = tab.locator(".scene")
+        tab.wait_for_selector(".scene[data-drawn=helix]")
+        status = tab.locator(".protein-part [role=status]").first
+        tab.locator(".sequence .residue").nth(9).click()
+        tab.wait_for_selector(".scene[data-residue='10']")
+        assert status.inner_text().endswith("; A:10 in the structure")
+        # Back: the view has turned to residue 10, so that it or a residue before it is in the middle of the drawing.
+        tab.wait_for_timeout(1000)
+        tab.evaluate("""() => { delete document.querySelector('.scene').dataset.residue;
+                        document.querySelector('.sequence .chosen').classList.remove('chosen'); }""")
+        scene.scroll_into_view_if_needed()
+        box = scene.bounding_box()
+        for across, down in [(x, y) for y in (0.5, 0.45, 0.55) for x in (0.5, 0.46, 0.54, 0.42, 0.58)]:
+            tab.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
+            tab.wait_for_timeout(300)
+            if scene.get_attribute("data-residue"):
+                break
+        number = int(scene.get_attribute("data-residue"))
+        assert status.inner_text().startswith(f"{SEQUENCE[number - 1]}{number}: probability")
+        assert tab.locator(".sequence .chosen").get_attribute("data-place") == str(number - 1)
+        scenes = {}
+        for ion in ("ZN", "CA"):
+            tab.locator(".controls").get_by_label("Ion").select_option(label=ion)
+            tab.wait_for_function(f"document.querySelector('.protein-part h3').textContent === 'helix: {ion}'")
+            scenes[ion] = json.loads(saved(tab, tab.get_by_label("Scene for Mol* (.mvsj)")))
+        sticks = {ion: positions_of_sticks(scene) for ion, scene in scenes.items()}
+        for ion, letters in {"ZN": "CH", "CA": "DE"}.items():
+            assert sticks[ion] == {n for n, letter in enumerate(SEQUENCE, 1) if letter in letters}
+        assert serious_faults(tab) == []
+        assert (seen["errors"], seen["dialogs"]) == ([], [])
+        assert [url for url in seen["requests"] if not url.startswith(("file://", "data:", "blob:"))] == []
+    finally:
+        tab.close()
+
+
+def positions_of_sticks(scene: dict[str, Any]) -> set[int]:
+    """Residues that a scene shows as sticks."""
+    model = scene["root"]["children"][0]["children"][0]["children"][0]
+    looks = {part["children"][0]["params"]["type"]: part["params"]["selector"] for part in model["children"]}
+    assert set(looks) == {"cartoon", "ball_and_stick", "spacefill"}
+    return {residue["auth_seq_id"] for residue in looks["ball_and_stick"]}
+
+
+@pytest.mark.slow
+def test_a_prediction_counts_calls_at_every_threshold(browser: Any, pages: dict[str, Path]) -> None:
+    tab, _ = visit(browser, pages["prediction"], width=1280)
+    try:
+        table = pq.read_table(pages["prediction"].parent / "prediction" / "predictions.parquet").to_pylist()
+        zinc = [row for row in table if row["ion"] == "ZN"]
+        heads = [head.split("\n")[0].strip() for head in tab.locator(".protein-table thead th").all_inner_texts()]
+        assert heads == ["Protein", "Residues", "Called residues", "Highest probability"]
+        called = [str(sum(row["call"] for row in zinc if row["protein"] == name)) for name in ("helix", HOSTILE)]
+        assert column(tab, 3) == called
+        tab.locator(".protein-table a").first.click()
+        tab.locator(".protein-part input[type=range]").fill("70")
+        own = [row for row in zinc if row["protein"] == "helix"]
+        counts = tab.locator(".counts li").all_inner_texts()
+        for text, rows in zip(counts, (own, zinc), strict=True):
+            calls = sum(row["probability"] >= 0.695 for row in rows)
+            assert text.endswith(f": {calls} of {len(rows)} residues called")
+        saved_rows = list(csv.DictReader(io.StringIO(saved(tab, tab.get_by_label("Save the residues as CSV")))))
+        assert list(saved_rows[0]) == ["protein", "ion", "position", "residue", "probability", "called"]
+        assert [int(row["called"]) for row in saved_rows] == [int(row["probability"] >= 0.695) for row in own]
     finally:
         tab.close()
 

@@ -22,12 +22,10 @@ from bindtune.io.structure import (
 from bindtune.io.structure_files import StructureFiles, best_chain, structure_files
 from bindtune.io.structure_scripts import unsafe_names, write_attributes, write_pymol
 from bindtune.outputs import LONGEST_NAME
-from bindtune.runs.names import PREDICTIONS
+from bindtune.runs.names import PREDICTIONS, STRUCTURES
 from bindtune.runs.prediction_table import Predicted, read_predictions
-from bindtune.wrong_files import refuse_wrong_file
 
 _ATTRIBUTES, _SCRIPT, _SCENE = ".defattr", ".pml", ".mvsj"
-FOLDER = "structures"
 
 
 @dataclass(frozen=True)
@@ -153,23 +151,14 @@ def find_structures(settings: PredictConfig) -> StructureFiles:
     path = settings.structure
     if path is None or not path.exists():
         raise InputError(path, None, "no such file or folder")
-    if path.is_file():
-        return StructureFiles({settings.protein or _file_protein(path): path})
+    if path.is_file() and settings.protein is not None:
+        return StructureFiles({settings.protein: path})
     if settings.protein is not None:
         raise ConfigError("protein: the files of a folder of structures have the names of their proteins")
     files = structure_files(path)
     for protein, file in files.by_protein.items():
         _check_length(file, protein)
     return files
-
-
-def _file_protein(path: Path) -> str:
-    name = structure_name(path)
-    if name is None:
-        refuse_wrong_file(path)
-        raise InputError(path, None, "expected a name that ends in .pdb, .cif or either and .gz")
-    _check_length(path, name)
-    return name
 
 
 def _first_names(names: Sequence[str]) -> str:
@@ -203,7 +192,7 @@ def _colour(path: Path, predicted: list[Predicted], settings: PredictConfig) -> 
     for each in shown:
         called |= (each.call == 1) if each.call is not None else False
     aligned = [(residue, int(index)) for residue, index in zip(residues, mapped.places, strict=True) if index >= 0]
-    target = settings.out / FOLDER / f"{structure_name(path)}{structure.suffix}"
+    target = settings.out / STRUCTURES / f"{structure_name(path)}{structure.suffix}"
     # Residues of the chain without a prediction get 0: their own B-factors would be taken for probabilities.
     values = {**dict.fromkeys(residues, 0.0), **{key: float(highest[index]) for key, index in aligned}}
     write_b_factors(target, structure, values)

@@ -4,6 +4,7 @@ A residue is named as the files' authors did: chain, number, insertion code. Onl
 what a file says about waters, ions and ligands is copied as it is.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,6 +85,51 @@ class Mapped(NamedTuple):
     places: NDArray[np.int64]
     identity: float
     coverage: float
+
+
+class AtomSite(NamedTuple):
+    """What a line or row says of an atom; what is missing is an empty text, and nan where it is a number."""
+
+    atom: str
+    kind: str
+    element: str
+    place: tuple[float, float, float]
+    model: str
+
+
+def atom_sites(structure: Structure) -> list[AtomSite | None]:
+    """Each atom line or row of a structure, beside its `owners`; None for a line of a PDB file that is no atom.
+
+    Coordinates are in ångström.
+    """
+    if not isinstance(structure.content, list):
+        sites = _atom_block(structure.content)["atom_site"]
+        count = len(structure.owners)
+        names = ("label_atom_id", "label_comp_id", "type_symbol", "Cartn_x", "Cartn_y", "Cartn_z", "pdbx_PDB_model_num")
+        columns = [sites[name].as_array(str).tolist() if name in sites else [""] * count for name in names]
+        return [
+            AtomSite(atom, kind, element, (_number(x), _number(y), _number(z)), model)
+            for atom, kind, element, x, y, z, model in zip(*columns, strict=True)
+        ]
+    rows: list[AtomSite | None] = []
+    model = 0
+    for line in structure.content:
+        model += line.startswith("ENDMDL")
+        if not line.startswith(_ATOMS):
+            rows.append(None)
+            continue
+        atom = line[12:16]
+        element = line[76:78].strip() or atom[:2].strip(" 0123456789")  # older files have no column of elements
+        place = (_number(line[30:38]), _number(line[38:46]), _number(line[46:54]))
+        rows.append(AtomSite(atom.strip(), line[17:20].strip(), element.upper(), place, str(model)))
+    return rows
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def structure_name(path: Path) -> str | None:

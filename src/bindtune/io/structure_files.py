@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bindtune.errors import InputError
 from bindtune.io.structure import Mapped, Structure, map_residues, structure_name
+from bindtune.wrong_files import refuse_wrong_file
 
 _LEAST_IDENTITY, _LEAST_COVERAGE = 0.9, 0.5
 
@@ -23,11 +24,15 @@ class StructureFiles:
 
 
 def structure_files(folder: Path) -> StructureFiles:
-    """The structures of a folder; each file has the name of its protein.
+    """The structures of a folder, or a structure file alone; each file has the name of its protein.
 
     Raises:
-        InputError: the folder holds none, or two of one protein.
+        InputError: there is no such file or folder, or it holds no structure, or two of one protein.
     """
+    if not folder.exists():
+        raise InputError(folder, None, "no such file or folder")
+    if folder.is_file():
+        return StructureFiles({file_protein(folder): folder})
     structures: dict[str, Path] = {}
     unreadable = []
     for path in sorted(folder.iterdir()):
@@ -40,6 +45,19 @@ def structure_files(folder: Path) -> StructureFiles:
     if not structures:
         raise InputError(folder, None, "holds no PDB or mmCIF file")
     return StructureFiles(structures, tuple(name for name in unreadable if not name.startswith(".")))
+
+
+def file_protein(path: Path) -> str:
+    """The protein that a structure file is called after.
+
+    Raises:
+        InputError: it is not called like a structure file.
+    """
+    name = structure_name(path)
+    if name is None:
+        refuse_wrong_file(path)
+        raise InputError(path, None, "expected a name that ends in .pdb, .cif or either and .gz")
+    return name
 
 
 def best_chain(structure: Structure, sequence: str, chain: str | None, *, name: str) -> tuple[str, Mapped]:

@@ -17,6 +17,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bindtune.reports.molstar import HOW_TO_GET, Viewer
+from bindtune.reports.structure_views import StructureViews
+from bindtune.runs.names import OUT_OF_FOLD
 from bindtune.runs.writing import write_text
 
 
@@ -161,12 +164,21 @@ class ProteinBrowser:
         proteins: of the run.
         rows: proteins in the table.
         with_residues: proteins whose residues the page holds.
+        structures: of some of the proteins; None where none is known.
+        table: the file that has all residues.
     """
 
     data: Mapping[str, Any]
     proteins: int
     rows: int
     with_residues: int
+    structures: StructureViews | None = None
+    table: str = OUT_OF_FOLD
+
+    @property
+    def viewer(self) -> Viewer | None:
+        """What draws structures."""
+        return None if self.structures is None else self.structures.viewer
 
 
 Block = Text | Notice | Preformatted | Table | Charts | Track | ProteinBrowser | Collapsed
@@ -226,17 +238,27 @@ def render(page: Page) -> str:
     script = _script(page)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     template = environment.get_template("page.html.j2")
-    text = template.render(page=page, script=Markup(script), script_hash=digest)  # noqa: S704 (the package's own)
+    text = template.render(
+        page=page,
+        script=Markup(script),  # noqa: S704 (the package's own)
+        script_hash=digest,
+        viewer=next((block.viewer for block in _blocks(page) if isinstance(block, ProteinBrowser)), None),
+        how_to_get_viewer=HOW_TO_GET,
+    )
     return text.strip() + "\n"
 
 
-_SCRIPTS: dict[type, str] = {Charts: "charts.js", ProteinBrowser: "proteins.js"}
+_SCRIPTS: dict[type, tuple[str, ...]] = {Charts: ("charts.js",), ProteinBrowser: ("structure.js", "proteins.js")}
+
+
+def _blocks(page: Page) -> Iterator[Block]:
+    return (block for section in page.sections for block in _all_blocks(section.blocks))
 
 
 def _script(page: Page) -> str:
     """The page's own scripts: those that its blocks need."""
-    kinds = {type(block) for section in page.sections for block in _all_blocks(section.blocks)}
-    names = ["page.js", *(name for kind, name in _SCRIPTS.items() if kind in kinds)]
+    kinds = {type(block) for block in _blocks(page)}
+    names = ["page.js", *(name for kind, scripts in _SCRIPTS.items() if kind in kinds for name in scripts)]
     folder = files("bindtune.reports") / "templates"
     return "(() => {\n" + "\n".join((folder / name).read_text(encoding="utf-8") for name in names) + "})();\n"
 

@@ -11,7 +11,9 @@ import base64
 import json
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 
 from bindtune.evaluation.figure_text import number
 from bindtune.reports.page import ProteinBrowser
+from bindtune.reports.structure_views import PageProtein, ProteinStructure, structure_views
 from bindtune.runs.out_of_fold import OutOfFold
 
 FINE, COARSE = 101, 51
@@ -29,12 +32,19 @@ _NO_LETTER = ord("-")
 _MOST_ROWS = 20_000  # of the table
 _MOST_BYTES = 5_400_000  # of the table and the packed residues: the page stays under 6 MB
 _MOST_GAPS = 8  # places of residues for each row of the table
+_LEAST_SHOWN = 0.1  # probability from which on a structure shows a side chain
 _CHUNK = 100_000  # residues that are packed together, which a browser unpacks in some milliseconds
 Bytes = NDArray[np.uint8]
+NO_STRUCTURES: Mapping[str, ProteinStructure] = MappingProxyType({})
 
 
 def protein_browser(
-    predictions: OutOfFold, scores: Mapping[str, Mapping[int, float]], thresholds: Mapping[str, float]
+    predictions: OutOfFold,
+    scores: Mapping[str, Mapping[int, float]],
+    thresholds: Mapping[str, float],
+    structures: Mapping[str, ProteinStructure] = NO_STRUCTURES,
+    *,
+    labelled: bool = True,
 ) -> ProteinBrowser:
     """Pack the proteins of a run; what a page has no room for is left out and counted.
 
@@ -43,6 +53,11 @@ def protein_browser(
         scores: average precision by ion and number of the protein, as `average_precisions` has it; the ions that are
             shown, in this order.
         thresholds: by ion; nan or missing where nothing is called.
+        structures: by name of the protein.
+        labelled: whether labels are known; a prediction has none.
+
+    Raises:
+        InputError: a structure is damaged, or of another protein.
     """
     ions = tuple(scores)
     count = min(len(predictions.proteins), _MOST_ROWS)
@@ -79,15 +94,34 @@ def protein_browser(
         "lengths": lengths[:count].tolist(),
         "folds": folds[:count].tolist(),
         "ions": tables,
+        "labelled": labelled,
     }
     room = _MOST_BYTES - len(json.dumps(table, separators=(",", ":")))
+    proteins = _page_proteins(predictions.proteins, letters, columns, starts, level_count)
+    views = structure_views((each for each in proteins if each.name in structures), structures) if structures else None
+    if views is not None:
+        room -= views.size
     chunks, first, shown = _packed(letters, columns, starts, room)
     return ProteinBrowser(
         data={**table, "first": first, "chunks": chunks, "shown": shown},
         proteins=len(predictions.proteins),
         rows=count,
         with_residues=shown,
+        structures=views,
     )
+
+
+def _page_proteins(
+    names: Sequence[str], letters: Bytes, columns: list[Bytes], starts: NDArray[np.int64], level_count: int
+) -> Iterator[PageProtein]:
+    """The proteins whose residues may be packed; side chains are shown of sites and of residues that may be some."""
+    for index, (start, end) in enumerate(pairwise(starts.tolist())):
+        detailed = np.zeros(end - start, bool)
+        for column in columns:
+            own = column[start:end]
+            share = (own % level_count) / (level_count - 1)
+            detailed |= (own != UNKNOWN) & ((own >= level_count) | (share >= _LEAST_SHOWN))
+        yield PageProtein(index, names[index], letters[start:end].tobytes().decode("ascii"), detailed)
 
 
 def _fill(letters: Bytes, column: Bytes, rows: OutOfFold, values: Bytes, starts: NDArray[np.int64]) -> None:
@@ -152,6 +186,9 @@ def _table(rows: OutOfFold, scores: Mapping[int, float], threshold: float, count
         "hits": np.bincount(rows.protein[binds & called], minlength=size),
         "false": np.bincount(rows.protein[called & ~binds], minlength=size),
     }
+    highest = np.zeros(size)
+    np.maximum.at(highest, rows.protein.astype(np.intp), rows.probability)
+    counts["highest"] = np.rint(1000 * highest).astype(int)
     precision = np.full(size, -1)
     precision[list(scores)] = np.rint(1000 * np.array(list(scores.values())))
     return {name: values[:count].tolist() for name, values in {**counts, "precision": precision}.items()}

@@ -21,12 +21,13 @@ from bindtune.runs.reading import as_number, read_text
 from bindtune.yaml_json import checked_number
 
 
-def build(run: Path, config: dict[str, Any]) -> Page:
+def build(run: Path, config: dict[str, Any], structures: Path | None = None) -> Page:
     """The page of a binding run, whether all of its folds are done or not.
 
     Args:
         run: the run folder.
         config: what its config.yaml holds.
+        structures: a structure file or a folder of them, called like proteins of the run.
 
     Raises:
         InputError: a file in the folder is damaged.
@@ -47,7 +48,7 @@ def build(run: Path, config: dict[str, Any]) -> Page:
         results_section(results, config),
         curves_section(predictions, ions, thresholds),
         _thresholds_section(chosen, ions),
-        examples_section(predictions, ions, thresholds),
+        examples_section(predictions, ions, thresholds, structures),
     )
     if not ions:  # a language model of proteins has no sites to speak of
         sites_sections = ()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from bindtune.evaluation.ranking import average_precision, sort
 from bindtune.reports.page import Bar, Block, Collapsed, Mark, Notice, Section, Text, Track
 from bindtune.reports.protein_browser import protein_browser
 from bindtune.reports.protein_figures import average_precisions
+from bindtune.reports.structure_views import find_structures
 from bindtune.runs.out_of_fold import OutOfFold
 
 _PLACES = {"typical": 0.5, "easy": 0.9, "hard": 0.1}  # rank among an ion's proteins, by average precision
@@ -20,17 +22,30 @@ _NARROWEST = 0.007  # of the width: a single residue of a long protein must be s
 KINDS = np.array(["quiet", "false", "missed", "hit"])
 
 
-def examples_section(predictions: OutOfFold | None, ions: tuple[str, ...], thresholds: dict[str, float]) -> Section:
-    """All proteins as a table; the typical protein of each ion drawn, and folded away an easy and a hard one."""
+def examples_section(
+    predictions: OutOfFold | None, ions: tuple[str, ...], thresholds: dict[str, float], structures: Path | None = None
+) -> Section:
+    """All proteins as a table; the typical protein of each ion drawn, and folded away an easy and a hard one.
+
+    Args:
+        predictions: out of fold; None where there are none yet.
+        ions: that are shown.
+        thresholds: by ion.
+        structures: a structure file or a folder of them.
+
+    Raises:
+        InputError: a structure is damaged, or of another protein.
+    """
     if predictions is None:
         return Section("examples", "Proteins", (Notice("There are no out-of-fold predictions to draw yet."),))
     scores = {ion: average_precisions(predictions.of(ion)) for ion in ions}
+    by_name = {} if structures is None else find_structures(structures, predictions.proteins)
     blocks: list[Block] = [
         Text(
             "Every protein with predictions, from the model of the fold that held it out. Figures of a protein are at "
             "the ion's threshold. A click on a name shows its residues."
         ),
-        protein_browser(predictions, scores, thresholds),
+        protein_browser(predictions, scores, thresholds, by_name),
         Text(
             "Below, for each ion the proteins with sites are ranked by their average precision: the typical one stands "
             "in the middle, the easy and the hard one a tenth from either end. Bars are probabilities along the "

@@ -13,12 +13,15 @@ class ProteinBrowser {
 
   constructor(root) {
     this.root = root;
-    this.data = JSON.parse(root.querySelector("script").textContent);
-    this.state = { ion: 0, query: "", kind: "sites", fold: "", column: "", falling: false, page: 0 };
+    this.data = JSON.parse(root.querySelector("script.values").textContent);
+    this.state = { ion: 0, query: "", kind: this.data.labelled ? "sites" : "", fold: "", column: "", falling: false, page: 0 };
     this.chunks = new Map();
     this.open = null; // the protein that is shown
     this.tableHost = root.querySelector(".protein-table");
     this.partHost = root.querySelector(".protein-part");
+    this.structure = new StructureView(root,
+      (position) => (position <= this.cells.length ? this.residue(position - 1) : null),
+      (position) => this.choose(position - 1, true));
     this.buildControls();
     this.showTable();
     addEventListener("hashchange", () => this.followLink());
@@ -50,14 +53,15 @@ class ProteinBrowser {
       this.change({ ion: Number(value) });
       if (this.open !== null) this.openProtein(this.open);
     });
-    this.kindChoice = choice(
-      [["sites", "with sites"], ["missed", "with missed sites"], ["false", "with false calls"], ["", "all with labels"]],
-      (value) => this.change({ kind: value }));
+    const kinds = this.data.labelled
+      ? [["sites", "with sites"], ["missed", "with missed sites"], ["false", "with false calls"], ["", "all with labels"]]
+      : [["", "all"], ["false", "with calls"]];
+    this.kindChoice = choice(kinds, (value) => this.change({ kind: value }));
     const folds = [...new Set(this.data.folds)].sort((a, b) => a - b);
     this.foldChoice = choice([["", "all"], ...folds.map((fold) => [String(fold), String(fold)])],
       (value) => this.change({ fold: value }));
-    bar.append(labelled("Ion", this.ionChoice), labelled("Search", this.search), labelled("Proteins", this.kindChoice),
-      labelled("Fold", this.foldChoice));
+    bar.append(labelled("Ion", this.ionChoice), labelled("Search", this.search), labelled("Proteins", this.kindChoice));
+    if (this.data.labelled) bar.append(labelled("Fold", this.foldChoice));
   }
 
   change(parts) {
@@ -69,6 +73,14 @@ class ProteinBrowser {
     ["name", "Protein"], ["fold", "Fold"], ["residues", "Labelled residues"], ["sites", "Sites"], ["hits", "Sites found"],
     ["false", "False calls"], ["precision", "Average precision"],
   ];
+
+  static UNLABELLED_COLUMNS = [
+    ["name", "Protein"], ["residues", "Residues"], ["false", "Called residues"], ["highest", "Highest probability"],
+  ];
+
+  get columns() {
+    return this.data.labelled ? ProteinBrowser.COLUMNS : ProteinBrowser.UNLABELLED_COLUMNS;
+  }
 
   value(column, index) {
     if (column === "name") return this.data.names[index];
@@ -101,7 +113,7 @@ class ProteinBrowser {
 
   showTable() {
     const rows = this.chosen();
-    const { PAGE, COLUMNS } = ProteinBrowser;
+    const { PAGE } = ProteinBrowser;
     const pages = Math.max(1, Math.ceil(rows.length / PAGE));
     this.state.page = Math.min(this.state.page, pages - 1);
     const start = this.state.page * PAGE;
@@ -111,7 +123,7 @@ class ProteinBrowser {
         ? `${this.ion.name}: there is no threshold, so nothing is called.`
         : `${this.ion.name}: called from a probability of ${this.ion.threshold} on.`);
     const head = element("tr");
-    for (const [column, name] of COLUMNS) {
+    for (const [column, name] of this.columns) {
       const cell = element("th", column === "name" ? "" : "number");
       cell.scope = "col";
       const sorted = this.state.column === column;
@@ -153,7 +165,7 @@ class ProteinBrowser {
 
   tableRow(index) {
     const row = element("tr", index === this.open ? "open" : "");
-    for (const [column] of ProteinBrowser.COLUMNS) {
+    for (const [column] of this.columns) {
       if (column === "name") {
         const cell = element("th");
         cell.scope = "row";
@@ -170,13 +182,14 @@ class ProteinBrowser {
 
   shown(column, index) {
     const value = this.value(column, index);
+    if (column === "highest") return (value / 1000).toFixed(3);
     if (column === "precision") return value < 0 ? "\u2013" : (value / 1000).toFixed(3);
     return String(value);
   }
 
   saveTable(rows) {
-    const heads = ["ion", ...ProteinBrowser.COLUMNS.map(([, name]) => name.toLowerCase())];
-    const cells = rows.map((index) => [this.ion.name, ...ProteinBrowser.COLUMNS.map(([column]) => this.shown(column, index))]);
+    const heads = ["ion", ...this.columns.map(([, name]) => name.toLowerCase())];
+    const cells = rows.map((index) => [this.ion.name, ...this.columns.map(([column]) => this.shown(column, index))]);
     saveFile(`proteins_${this.ion.name}.csv`, csvText([heads, ...cells]), "text/csv");
   }
 
@@ -229,6 +242,8 @@ class ProteinBrowser {
       this.partHost.replaceChildren(heading, element("p", "notice", "The page has no room for this protein's residues."));
       return;
     }
+    const structure = await this.structure.open(index, this.data.names[index]);
+    if (this.open !== index) return;
     this.protein = { index, ...residues };
     const bar = element("div", "controls");
     this.slider = element("input");
@@ -250,7 +265,7 @@ class ProteinBrowser {
     this.chosenResidue.setAttribute("role", "status");
     this.marks = element("ul", "marks");
     this.partHost.replaceChildren(heading, element("p", "small", this.facts(index)), bar, this.counts, this.legend(),
-      this.sequence(), this.chosenResidue, this.marks);
+      this.sequence(), this.chosenResidue, ...(structure ? [structure] : []), this.marks);
     this.recount();
     this.showTable();
     if (scrolls) {
@@ -261,6 +276,10 @@ class ProteinBrowser {
 
   facts(index) {
     const table = this.ion.table;
+    if (!this.data.labelled) {
+      return `${table.residues[index]} residues, ${table.false[index]} called, highest probability ` +
+        `${this.shown("highest", index)}. Positions count from 1; probabilities are rounded to ${this.probability(1)}.`;
+    }
     return `${table.residues[index]} labelled residues, ${table.sites[index]} sites, fold ${this.data.folds[index]}, ` +
       `average precision ${this.shown("precision", index)}. Positions count from 1; probabilities are rounded to ` +
       `${this.probability(1)}.`;
@@ -268,8 +287,10 @@ class ProteinBrowser {
 
   legend() {
     const list = element("ul", "legend small");
-    for (const [kind, text] of [["hit", "site, called"], ["missed", "site, not called"], ["false", "called, no site"],
-      ["unknown", "label not known"]]) {
+    const kinds = this.data.labelled
+      ? [["hit", "site, called"], ["missed", "site, not called"], ["false", "called, no site"], ["unknown", "label not known"]]
+      : [["called", "called"]];
+    for (const [kind, text] of kinds) {
       const item = element("li");
       item.append(element("span", `residue ${kind}`, kind === "unknown" ? "?" : "C"), " ", text);
       list.append(item);
@@ -319,19 +340,31 @@ class ProteinBrowser {
     const isSite = isKnown && byte >= this.levelCount;
     const level = isSite ? byte - this.levelCount : byte;
     const isCalled = isKnown && level >= Number(this.slider.value);
-    const kind = !isKnown ? "unknown" : isSite ? (isCalled ? "hit" : "missed") : isCalled ? "false" : "";
-    return { isKnown, isSite, isCalled, level, kind, name: this.protein.letters[place] + (place + 1) };
+    const calledKind = !this.data.labelled ? "called" : isSite ? "hit" : "false";
+    const kind = !isKnown ? "unknown" : isCalled ? calledKind : isSite ? "missed" : "";
+    const share = level / (this.levelCount - 1);
+    return { isKnown, isSite, isCalled, level, share, kind, name: this.protein.letters[place] + (place + 1) };
   }
 
-  choose(place) {
+  /** Show what is known of a residue, here and in the structure. */
+  choose(place, isFromStructure = false) {
+    if (place >= this.cells.length) return;
     if (this.place !== null) this.cells[this.place].classList.remove("chosen");
     this.place = place;
     this.cells[place].classList.add("chosen");
-    const residue = this.residue(place);
-    this.chosenResidue.textContent = residue.isKnown
-      ? `${residue.name}: probability ${this.probability(residue.level)}, ${residue.isSite ? "a site" : "no site"}, ` +
-        (residue.isCalled ? "called" : "not called")
-      : `${residue.name}: its label is not known, and it has no probability here`;
+    this.describeChosen();
+    if (isFromStructure) this.cells[place].scrollIntoView({ block: "nearest", inline: "nearest" });
+    else this.structure.focus(place + 1);
+  }
+
+  describeChosen() {
+    const residue = this.residue(this.place);
+    const site = this.data.labelled ? `${residue.isSite ? "a site" : "no site"}, ` : "";
+    const inStructure = this.structure.nameOf(this.place + 1);
+    this.chosenResidue.textContent = (residue.isKnown
+      ? `${residue.name}: probability ${this.probability(residue.level)}, ${site}${residue.isCalled ? "called" : "not called"}`
+      : `${residue.name}: its label is not known, and it has no probability here`) +
+      (inStructure ? `; ${inStructure} in the structure` : "");
   }
 
   recount() {
@@ -339,7 +372,7 @@ class ProteinBrowser {
     const text = threshold >= this.levelCount ? "above 1" : String(Number(this.ion.edges[threshold].toFixed(4)));
     this.thresholdText.textContent = text + (threshold === this.ion.level ? " (the run's)" : "");
     this.slider.setAttribute("aria-valuetext", text);
-    const own = { hit: 0, missed: 0, false: 0 };
+    const own = { hit: 0, missed: 0, false: 0, called: 0 };
     const marks = [];
     this.cells.forEach((cell, place) => {
       const residue = this.residue(place);
@@ -354,22 +387,33 @@ class ProteinBrowser {
     const sum = (values) => values.slice(threshold).reduce((total, value) => total + value, 0);
     const all = { hit: sum(this.ion.sites), false: sum(this.ion.others) };
     all.missed = this.ion.sites.reduce((total, value) => total + value, 0) - all.hit;
-    this.counts.replaceChildren(
-      element("li", "", `This protein: ${rates(own)}`),
-      element("li", "", `All proteins of the run, ${this.ion.name}: ${rates(all)}`));
+    if (this.data.labelled) {
+      this.counts.replaceChildren(
+        element("li", "", `This protein: ${rates(own)}`),
+        element("li", "", `All proteins of the run, ${this.ion.name}: ${rates(all)}`));
+    } else {
+      const residues = this.ion.others.reduce((total, value) => total + value, 0);
+      this.counts.replaceChildren(
+        element("li", "", `This protein: ${own.called} of ${this.cells.length} residues called`),
+        element("li", "", `All proteins of the page, ${this.ion.name}: ${all.false} of ${residues} residues called`));
+    }
     this.marks.replaceChildren(...marks.map(([kind, name, probability]) => {
       const item = element("li", kind);
       item.append(element("b", "", name), ` ${probability} `, element("i", "", kind));
       return item;
     }));
-    if (this.place !== null) this.choose(this.place);
+    if (this.place !== null) this.describeChosen();
+    this.structure.draw();
   }
 
   saveProtein() {
-    const rows = [["protein", "ion", "position", "residue", "label", "probability", "called"]];
+    const { labelled } = this.data;
+    const rows = [["protein", "ion", "position", "residue", ...(labelled ? ["label"] : []), "probability", "called"]];
     this.cells.forEach((_, place) => {
       const residue = this.residue(place);
-      const figures = residue.isKnown ? [Number(residue.isSite), this.probability(residue.level), Number(residue.isCalled)] : ["?", "", ""];
+      const figures = residue.isKnown
+        ? [...(labelled ? [Number(residue.isSite)] : []), this.probability(residue.level), Number(residue.isCalled)]
+        : [...(labelled ? ["?"] : []), "", ""];
       rows.push([this.data.names[this.protein.index], this.ion.name, place + 1, this.protein.letters[place], ...figures]);
     });
     saveFile(`${this.data.names[this.protein.index]}_${this.ion.name}.csv`, csvText(rows), "text/csv");
