@@ -85,7 +85,7 @@ def tokenizer() -> "PreTrainedTokenizerFast":
     special = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
     merges = [(a, b) for a in "ACGT" for b in "ACGT"] + [("AC", "GT"), ("TA", "TA")]
     words = [*special, *"ACGT", *("".join(pair) for pair in merges)]
-    backend = Tokenizer(models.BPE({word: place for place, word in enumerate(words)}, merges, unk_token="[UNK]"))
+    backend = Tokenizer(models.BPE({word: position for position, word in enumerate(words)}, merges, unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
@@ -117,10 +117,10 @@ def make_binding_run() -> "Callable[..., Path]":
         for number in range(6):
             sequence = "".join(drawn.choices("ACDEFGHIKLMNPQRSTVWY", k=30))
             for ion in ("ZN", "MN"):
-                for place, letter in enumerate(sequence):
+                for position, letter in enumerate(sequence):
                     label = int(letter in "CH" and drawn.random() < 0.7)
                     probability = min(0.999, 0.3 * drawn.random() + 0.6 * label)
-                    rows.append((f"t{number}", place + 1, letter, ion, label, probability, number % 3 + 1))
+                    rows.append((f"t{number}", position + 1, letter, ion, label, probability, number % 3 + 1))
         names = ("protein", "position", "residue", "ion", "label", "probability", "fold")
         pq.write_table(pa.table(dict(zip(names, zip(*rows, strict=True), strict=True))), run / "oof.parquet")
 

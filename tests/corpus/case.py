@@ -118,11 +118,11 @@ def wrecks(
 
 def counts(cases: Iterable[Case]) -> dict[str, tuple[int, int]]:
     """Broken and sound cases of each format."""
-    found: dict[str, tuple[int, int]] = {}
+    counts_of: dict[str, tuple[int, int]] = {}
     for case in cases:
-        broken, sound = found.get(case.format, (0, 0))
-        found[case.format] = (broken + (case.problem is not None), sound + (case.problem is None))
-    return found
+        broken, sound = counts_of.get(case.format, (0, 0))
+        counts_of[case.format] = (broken + (case.problem is not None), sound + (case.problem is None))
+    return counts_of
 
 
 def _bytes(content: Content) -> bytes:

@@ -161,14 +161,14 @@ def check(reader: Reader, content: bytes, folder: Path, *, seconds: int = SECOND
     before = {*_names(folder), reader.file}
     try:
         with _time_limit(seconds):
-            found = _outcome(reader, content, folder)
-            if not isinstance(found, Finding):
-                found = _more_than_read(reader, content, folder, found)
+            finding = _outcome(reader, content, folder)
+            if not isinstance(finding, Finding):
+                finding = _more_than_read(reader, content, folder, finding)
     except _Hang:
         return Finding("hang", f"reading takes more than {seconds} s")
-    if found is None and (left := _names(folder) - before):
+    if finding is None and (left := _names(folder) - before):
         return Finding("left behind", f"reading leaves {sorted(left)}")
-    return found
+    return finding
 
 
 def _names(folder: Path) -> set[str]:
@@ -182,27 +182,31 @@ def _outcome(reader: Reader, content: bytes, folder: Path) -> Any:
     try:
         return reader.read(path), ""
     except BindtuneError as error:
-        told = str(error)
-        if str(path.parent) not in told:
-            return Finding(f"unnamed: {' '.join(told.split())[:40]}", f"the message does not name the file: {told}")
-        first, *listing = told.splitlines()
-        if (listing and not first.endswith(" problems")) or max(map(len, told.splitlines())) > _LONGEST_LINE:
-            return Finding(f"not a short line: {first[-40:]}", f"expected a short line, or a list of problems: {told}")
-        return None, told.replace(str(path), "FILE")
+        message = str(error)
+        if str(path.parent) not in message:
+            return Finding(
+                f"unnamed: {' '.join(message.split())[:40]}", f"the message does not name the file: {message}"
+            )
+        first, *listing = message.splitlines()
+        if (listing and not first.endswith(" problems")) or max(map(len, message.splitlines())) > _LONGEST_LINE:
+            return Finding(
+                f"not a short line: {first[-40:]}", f"expected a short line, or a list of problems: {message}"
+            )
+        return None, message.replace(str(path), "FILE")
     except (Exception, SystemExit) as error:  # noqa: BLE001 (what is looked for)
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/bindtune/" in frame.filename]
-        place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
-        return Finding(f"{type(error).__name__} at {place}", "".join(traceback.format_exception(error))[-3000:])
+        origin = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
+        return Finding(f"{type(error).__name__} at {origin}", "".join(traceback.format_exception(error))[-3000:])
 
 
-def _more_than_read(reader: Reader, content: bytes, folder: Path, found: Any) -> Finding | None:
-    value, told = found
+def _more_than_read(reader: Reader, content: bytes, folder: Path, finding: Any) -> Finding | None:
+    value, message = finding
     if reader.format in _PLAIN_TEXT and not content.startswith(b"\x1f\x8b") and len(content) < 20_000:
         packed = _outcome(reader, gzip.compress(content, compresslevel=1, mtime=0), folder)
         if isinstance(packed, Finding):
             return packed
         if (value is None) != (packed[0] is None) or not _same(value, packed[0]):
-            return Finding("gzip differs", f"plain: {value} {told}\ngzipped: {packed[0]} {packed[1]}")
+            return Finding("gzip differs", f"plain: {value} {message}\ngzipped: {packed[0]} {packed[1]}")
     if value is None:
         return None
     counted = _count(reader.format, content)
@@ -217,8 +221,8 @@ def _more_than_read(reader: Reader, content: bytes, folder: Path, found: Any) ->
     return None
 
 
-def _same(one: Any, other: Any) -> bool:
-    return repr(one) == repr(other)  # nan is nan
+def _same(first: Any, second: Any) -> bool:
+    return repr(first) == repr(second)  # nan is nan
 
 
 def _earlier(format: str, value: Any) -> Any:

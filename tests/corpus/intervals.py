@@ -500,8 +500,8 @@ GENOME_CASES = [
 _SOUND = two_bit(*TWO_BIT)
 
 
-def _words_at(place: int, *values: int) -> bytes:
-    return _SOUND[:place] + struct.pack(f"<{len(values)}I", *values) + _SOUND[place + 4 * len(values) :]
+def _words_at(offset: int, *values: int) -> bytes:
+    return _SOUND[:offset] + struct.pack(f"<{len(values)}I", *values) + _SOUND[offset + 4 * len(values) :]
 
 
 def _many_that_are_one(count: int) -> bytes:

@@ -85,7 +85,7 @@ def _region_fasta(path: Path) -> Any:
 
     fasta = RegionFasta(path)
     spans = (fasta.regions.end - fasta.regions.start).tolist()
-    return rows(fasta.regions), [fasta.fetch(place, 0, length).decode() for place, length in enumerate(spans)]
+    return rows(fasta.regions), [fasta.fetch(number, 0, length).decode() for number, length in enumerate(spans)]
 
 
 def _genome(path: Path) -> Any:
@@ -131,8 +131,8 @@ def _labels(path: Path) -> Any:
 def _alignment(path: Path) -> Any:
     from bindtune.data.protein.contexts import read_homologs
 
-    found = read_homologs(path, neighbor_similarity_lower_bound=0.8)
-    return [(name, found.residues(row)) for row, name in enumerate(found.names)]
+    content = read_homologs(path, neighbor_similarity_lower_bound=0.8)
+    return [(name, content.residues(row)) for row, name in enumerate(content.names)]
 
 
 def _clusters(path: Path) -> Any:
@@ -168,22 +168,22 @@ def _variants(path: Path) -> Any:
 def _structure(path: Path) -> Any:
     from bindtune.io.structure import read_structure, write_b_factors
 
-    found = read_structure(path)
-    target = path.with_name(f"out{found.suffix}")
-    write_b_factors(target, found, {})
+    content = read_structure(path)
+    target = path.with_name(f"out{content.suffix}")
+    write_b_factors(target, content, {})
     target.unlink()
-    return found.letters, {chain: [tuple(name) for name in names] for chain, names in found.names.items()}
+    return content.letters, {chain: [tuple(name) for name in names] for chain, names in content.names.items()}
 
 
 def _entry(path: Path) -> Any:
     from bindtune.data.protein.contacts import ContactRule, bound_ions, observed
     from bindtune.io.entry_files import read_entry
 
-    found = read_entry(path, assembly="1")
+    entry = read_entry(path, assembly="1")
     rule = ContactRule(cutoff=3.0, min_residues=2, min_occupancy=0.0)
-    bound_ions(found, elements={"ZN": "ZN"}, rule=rule)
-    observed(found, rule)
-    return [each[:2] for each in found.polymers], len(found.atoms), found.models, len(found.copies)
+    bound_ions(entry, elements={"ZN": "ZN"}, rule=rule)
+    observed(entry, rule)
+    return [each[:2] for each in entry.polymers], len(entry.atoms), entry.models, len(entry.copies)
 
 
 def _biolip(path: Path) -> Any:
@@ -224,8 +224,8 @@ def settings(model: str) -> Callable[[Path], Any]:
 def _heads(path: Path) -> Any:
     from bindtune.models.binding_checkpoint import read_heads
 
-    found = read_heads(path)
-    return found["ions"], {name: tensor.tolist() for name, tensor in found["classifier_heads"].items()}
+    content = read_heads(path)
+    return content["ions"], {name: tensor.tolist() for name, tensor in content["classifier_heads"].items()}
 
 
 def _adapters(path: Path) -> Any:
@@ -239,8 +239,8 @@ def _adapter_config(path: Path) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PEFT warns of settings that it does not know
-        found = read_adapter_config(path.parent)
-    return found.r, found.lora_alpha, sorted(found.target_modules)
+        config = read_adapter_config(path.parent)
+    return config.r, config.lora_alpha, sorted(config.target_modules)
 
 
 def _encoder(path: Path) -> Any:
@@ -266,25 +266,25 @@ def _tokenizer(path: Path) -> Any:
 def _predictions(path: Path) -> Any:
     from bindtune.runs.prediction_table import read_predictions
 
-    found = []
+    records = []
     for each in read_predictions(path):
         call = None if each.call is None else each.call.tolist()
-        found.append((each.protein, each.sequence, each.ion, each.probability.tolist(), call))
-    return found
+        records.append((each.protein, each.sequence, each.ion, each.probability.tolist(), call))
+    return records
 
 
 def _out_of_fold(path: Path) -> Any:
     from bindtune.runs.out_of_fold import read_out_of_fold
 
-    found = read_out_of_fold(path.parent)
-    assert found is not None
+    content = read_out_of_fold(path.parent)
+    assert content is not None
     return [
         (
-            [found.proteins[i] for i in found.protein],
-            [found.ions[i] for i in found.ion],
-            found.letters().astype(str).tolist(),
+            [content.proteins[i] for i in content.protein],
+            [content.ions[i] for i in content.ion],
+            content.letters().astype(str).tolist(),
         ),
-        *(getattr(found, name).tolist() for name in ("position", "label", "probability", "fold")),
+        *(getattr(content, name).tolist() for name in ("position", "label", "probability", "fold")),
     ]
 
 

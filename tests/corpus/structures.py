@@ -26,9 +26,9 @@ def pdb() -> bytes:
     ]
     for number, (record, atom, kind, chain, residue, code, factor) in enumerate(_ATOMS, start=1):
         name = f" {atom:<3}" if record == "ATOM" or kind == "MSE" else f"{atom:>2}  "
-        place = f"{number * 1.5:8.3f}{2.0:8.3f}{-3.25:8.3f}{1.0:6.2f}{factor:6.2f}"
+        xyz = f"{number * 1.5:8.3f}{2.0:8.3f}{-3.25:8.3f}{1.0:6.2f}{factor:6.2f}"
         lines.append(
-            f"{record:<6}{number:5d} {name} {kind:>3} {chain}{residue:4d}{code or ' '}   {place}          {atom[0]:>2}"
+            f"{record:<6}{number:5d} {name} {kind:>3} {chain}{residue:4d}{code or ' '}   {xyz}          {atom[0]:>2}"
         )
     return "\n".join([*lines, "TER", "END", ""]).encode()
 

@@ -37,10 +37,10 @@ def test_a_file(case: Case, tmp_path: Path) -> None:
         with pytest.raises(BindtuneError) as caught:
             case.reader.read(path)
         named = path if case.at is None else tmp_path / case.at
-        told = str(caught.value)
-        assert re.match(f"{re.escape(str(named))}(?:{case.problem})", told), told
-        assert "\n" not in told or told.splitlines()[0].endswith(" problems")
-        assert len(told) < 1000
+        message = str(caught.value)
+        assert re.match(f"{re.escape(str(named))}(?:{case.problem})", message), message
+        assert "\n" not in message or message.splitlines()[0].endswith(" problems")
+        assert len(message) < 1000
     assert _files(tmp_path) == before
 
 
@@ -54,9 +54,9 @@ def test_a_folder(format: str, tmp_path: Path) -> None:
 
 
 def test_every_format_has_cases() -> None:
-    found = counts(CASES)
-    assert found.keys() == READERS.keys()
-    assert sum(broken + sound for broken, sound in found.values()) >= 150
-    assert all(broken for broken, _ in found.values())
+    case_counts = counts(CASES)
+    assert case_counts.keys() == READERS.keys()
+    assert sum(broken + sound for broken, sound in case_counts.values()) >= 150
+    assert all(broken for broken, _ in case_counts.values())
     names = [(case.format, case.name, case.file) for case in CASES]
     assert len(set(names)) == len(names)

@@ -37,8 +37,8 @@ def fuzz(reader: Reader, contents: st.SearchStrategy[bytes], folder: Path, *, ex
     @quickly(examples)
     @given(content=contents)
     def run(content: bytes) -> None:
-        found = check(reader, content, folder, seconds=60)
-        assert found is None, found.told
+        finding = check(reader, content, folder, seconds=60)
+        assert finding is None, finding.told
 
     run()
 
@@ -146,20 +146,20 @@ def test_a_parser_that_breaks_is_found(tmp_path: Path) -> None:
     def careless(path: Path) -> int:
         return int(path.read_bytes())
 
-    found = check(Reader("x", "x", careless), b"five", tmp_path)
-    assert found is not None
-    assert found.key.startswith("ValueError")
+    finding = check(Reader("x", "x", careless), b"five", tmp_path)
+    assert finding is not None
+    assert finding.key.startswith("ValueError")
 
     def loses(path: Path) -> list[str]:
         return path.read_text().splitlines()[1:]
 
-    found = check(Reader("protein FASTA", "x", loses), b">a\nM\n", tmp_path)
-    assert found is not None
+    finding = check(Reader("protein FASTA", "x", loses), b">a\nM\n", tmp_path)
+    assert finding is not None
 
     def endless(path: Path) -> None:
         while True:
             pass
 
-    found = check(Reader("x", "x", endless), b"", tmp_path, seconds=1)
-    assert found is not None
-    assert found.key == "hang"
+    finding = check(Reader("x", "x", endless), b"", tmp_path, seconds=1)
+    assert finding is not None
+    assert finding.key == "hang"

@@ -201,15 +201,17 @@ def test_outputs_stay_in_their_folder_whatever_ids_say(
     from bindtune.config import PredictConfig, build
     from bindtune.inference.predict import predict
 
-    place = tmp_path / "deep" / "er"
-    place.mkdir(parents=True)
-    monkeypatch.chdir(place)
+    folder = tmp_path / "deep" / "er"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
     names = ["../../up", "/root", "..", "<script>alert(1)</script>"]
-    (place / "p.fa").write_text("".join(f">{name}\nMKTAYIAKQRHC\n" for name in names))
-    predict(build(PredictConfig, {"run": binding_run, "fasta": place / "p.fa", "out": place / "out", "device": "cpu"}))
-    found = {path.relative_to(tmp_path).parts[:3] for path in tmp_path.rglob("*") if path.is_file()}
-    assert found == {("deep", "er", "p.fa"), ("deep", "er", "out")}
-    table = pq.read_table(place / "out" / "predictions.parquet")
+    (folder / "p.fa").write_text("".join(f">{name}\nMKTAYIAKQRHC\n" for name in names))
+    predict(
+        build(PredictConfig, {"run": binding_run, "fasta": folder / "p.fa", "out": folder / "out", "device": "cpu"})
+    )
+    paths = {path.relative_to(tmp_path).parts[:3] for path in tmp_path.rglob("*") if path.is_file()}
+    assert paths == {("deep", "er", "p.fa"), ("deep", "er", "out")}
+    table = pq.read_table(folder / "out" / "predictions.parquet")
     assert table["protein"].unique().to_pylist() == names
 
 

@@ -40,9 +40,17 @@ VARIANTS = b"# comment\nK2R\nM1A:T3C\n\nA4C # no comment\n".replace(b" # no comm
 SEQUENCE = "ACGTTGCA" * 4
 
 PREDICTIONS = [
-    {"protein": name, "position": place, "residue": letter, "ion": "ZN", "probability": 0.25, "spread": 0.0, "call": 0}
+    {
+        "protein": name,
+        "position": position,
+        "residue": letter,
+        "ion": "ZN",
+        "probability": 0.25,
+        "spread": 0.0,
+        "call": 0,
+    }
     for name, sequence in (("a", "MKT"), ("b", "HC"))
-    for place, letter in enumerate(sequence, start=1)
+    for position, letter in enumerate(sequence, start=1)
 ]
 
 
@@ -96,10 +104,10 @@ def predictions_schema() -> Any:
 def two_bit(*sequences: tuple[str, str], version: int = 0) -> bytes:
     """Sequences of A, C, G, T and N as 2bit; lower case is masked."""
     names = [name.encode() for name, _ in sequences]
-    place = 16 + sum(len(name) + 5 for name in names)
+    offset = 16 + sum(len(name) + 5 for name in names)
     index, records = b"", b""
     for name, (_, letters) in zip(names, sequences, strict=True):
-        index += struct.pack("<B", len(name)) + name + struct.pack("<I", place + len(records))
+        index += struct.pack("<B", len(name)) + name + struct.pack("<I", offset + len(records))
         codes = ["TCAG".find(letter.upper()) % 4 for letter in letters] + [0] * (-len(letters) % 4)
         packed = bytes(
             codes[at] << 6 | codes[at + 1] << 4 | codes[at + 2] << 2 | codes[at + 3] for at in range(0, len(codes), 4)
@@ -176,10 +184,10 @@ def fold_in_training(facts: Any = None, scores: tuple[float, ...] = (0.5, -1.0))
 EXPLAINED = b">a one\nACGT\n>chr1:3-7(-)\nacguN\n>chr2:0-4(+)\nGGGG\n"
 
 OUT_OF_FOLD = [
-    {"protein": name, "position": place, "residue": letter, "ion": "ZN", "label": int(letter in "CH"),
+    {"protein": name, "position": position, "residue": letter, "ion": "ZN", "label": int(letter in "CH"),
      "probability": 0.25, "fold": fold}
     for name, sequence, fold in (("a", "MKT", 1), ("b", "HC", 2))
-    for place, letter in enumerate(sequence, start=1)
+    for position, letter in enumerate(sequence, start=1)
 ]  # fmt: skip
 RECORD_LOSSES = [
     {"record": number, "masks": 7, "masked": 3, "loss": 6.0, "peak_masked": 1, "peak_loss": 2.0, "flank_masked": 2,
@@ -243,7 +251,7 @@ def tokenizer() -> bytes:
     from tokenizers import Tokenizer, models
 
     words = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]", *"ACGT"]
-    made = Tokenizer(models.BPE({word: place for place, word in enumerate(words)}, [], unk_token="[UNK]"))
+    made = Tokenizer(models.BPE({word: index for index, word in enumerate(words)}, [], unk_token="[UNK]"))
     return str(made.to_str()).encode()
 
 

@@ -54,7 +54,7 @@ def hub_release(path: Path, copies: tuple[str, ...], layers: int) -> tuple[dict[
     frame = (2, -2) if is_e1 else (1, -1)
     logits = stored["output__logits"][real]
     starts = [sum(map(len, ids[:number])) for number in range(len(ids))]
-    rows = [start + place for start, row in zip(starts, ids, strict=True) for place in (len(row) // 2, len(row) - 3)]
+    rows = [start + index for start, row in zip(starts, ids, strict=True) for index in (len(row) // 2, len(row) - 3)]
     hidden = stored["output__last_hidden_state"][real][rows]
     name = about["checkpoint"]["repo_id"]
     official = about["sources"][0]

@@ -56,20 +56,20 @@ def run(model: DNABert2ForMaskedLM, case: dict[str, Tensor]) -> dict[str, Tensor
         output = model(**inputs, output_hidden_states=True)
         last = model.bert(**inputs).last_hidden_state
     states: Any = output.hidden_states
-    found = {"embedding_output": states[0], "last_hidden_state": last, "logits": output.logits}
-    return found | {f"hidden_{number}": state for number, state in enumerate(states[1:], start=1)}
+    logits = {"embedding_output": states[0], "last_hidden_state": last, "logits": output.logits}
+    return logits | {f"hidden_{number}": state for number, state in enumerate(states[1:], start=1)}
 
 
 def differences(
     model: DNABert2ForMaskedLM, cases: dict[str, dict[str, Tensor]], expected: dict[str, Tensor]
 ) -> dict[str, float]:
     """Largest difference of each stored output over the attended tokens."""
-    found = {}
+    gaps = {}
     for name, case in cases.items():
         attended = case["attention_mask"].bool()
         for what, values in run(model, case).items():
-            found[f"{name}.{what}"] = float((values - expected[f"{name}.{what}"])[attended].abs().max())
-    return found
+            gaps[f"{name}.{what}"] = float((values - expected[f"{name}.{what}"])[attended].abs().max())
+    return gaps
 
 
 def test_every_stored_output_is_compared(cases: dict[str, dict[str, Tensor]], expected: dict[str, Tensor]) -> None:
@@ -87,18 +87,18 @@ def test_every_stored_output_is_compared(cases: dict[str, dict[str, Tensor]], ex
 def test_outputs_of_every_layer(
     model: DNABert2ForMaskedLM, cases: dict[str, dict[str, Tensor]], expected: dict[str, Tensor], name: str
 ) -> None:
-    found = differences(model, {name: cases[name]}, expected)
-    assert len(found) == 6
-    assert max(found.values()) <= TOLERANCE, found
+    gaps = differences(model, {name: cases[name]}, expected)
+    assert len(gaps) == 6
+    assert max(gaps.values()) <= TOLERANCE, gaps
 
 
 @pytest.mark.parametrize("name", ["right_pad", "left_pad", "interior_holes"])
 def test_padding_yields_zeros(model: DNABert2ForMaskedLM, cases: dict[str, dict[str, Tensor]], name: str) -> None:
     padding = cases[name]["attention_mask"] == 0
-    found = run(model, cases[name])
+    tensors = run(model, cases[name])
     # The upstream logits there are the head's answer to zeros, which nothing should rely on.
     for what in ("hidden_1", "hidden_2", "hidden_3", "last_hidden_state", "logits"):
-        assert not found[what][padding].any(), what
+        assert not tensors[what][padding].any(), what
 
 
 def test_padding_on_either_side_gives_the_same(model: DNABert2ForMaskedLM, cases: dict[str, dict[str, Tensor]]) -> None:
@@ -161,6 +161,6 @@ def test_tokenizer_cases(shared: Path, folder: Path) -> None:
     listed = json.loads((folder / "tokenizer_cases.json").read_text())
     assert len(listed) >= 25
     for case in listed:
-        found = tokenizer(case["sequence"], return_offsets_mapping=True)
-        assert found["input_ids"] == case["ids"], case["sequence"]
-        assert [list(span) for span in found["offset_mapping"]] == case["offsets"], case["sequence"]
+        encoded = tokenizer(case["sequence"], return_offsets_mapping=True)
+        assert encoded["input_ids"] == case["ids"], case["sequence"]
+        assert [list(span) for span in encoded["offset_mapping"]] == case["offsets"], case["sequence"]

@@ -49,7 +49,7 @@ def model(golden: Path) -> E1ForMaskedLM:
 
 
 def case(inputs: dict[str, Any], name: str) -> dict[str, Any]:
-    return next(found for found in inputs["cases"] if found["name"] == name)
+    return next(entry for entry in inputs["cases"] if entry["name"] == name)
 
 
 def prepared(case: dict[str, Any]) -> Any:
@@ -58,7 +58,7 @@ def prepared(case: dict[str, Any]) -> Any:
 
 
 def test_no_case_is_left_out(inputs: dict[str, Any]) -> None:
-    assert [found["name"] for found in inputs["cases"]] == CASES
+    assert [entry["name"] for entry in inputs["cases"]] == CASES
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -78,14 +78,16 @@ def test_outputs(name: str, model: E1ForMaskedLM, inputs: dict[str, Any], output
     batch = prepared(case(inputs, name))
     real = batch["sequence_ids"] >= 0
     with torch.no_grad():
-        found = model(**batch, output_hidden_states=True)
+        output = model(**batch, output_hidden_states=True)
     for what in ("logits", "embeddings"):
         expected = outputs[f"case/{name}/{what}"]
-        torch.testing.assert_close(found[what][real], expected[real], **rounding.of(model, expected))
-    assert found.loss.item() == pytest.approx(case(inputs, name)["loss"], abs=rounding.of(model, found.logits)["atol"])
-    assert torch.equal(found.loss, found.mlm_loss)
-    assert len(found.hidden_states) == 5
-    assert torch.equal(found.hidden_states[-1], found.embeddings)
+        torch.testing.assert_close(output[what][real], expected[real], **rounding.of(model, expected))
+    assert output.loss.item() == pytest.approx(
+        case(inputs, name)["loss"], abs=rounding.of(model, output.logits)["atol"]
+    )
+    assert torch.equal(output.loss, output.mlm_loss)
+    assert len(output.hidden_states) == 5
+    assert torch.equal(output.hidden_states[-1], output.embeddings)
 
 
 @pytest.mark.parametrize("name", ["multi_ctx", "batch_padded"])
@@ -113,10 +115,10 @@ def test_gradients(checkpointing: bool, golden: Path, inputs: Any, outputs: dict
     output.loss.backward()
     assert output.loss.item() == pytest.approx(inputs["train"]["loss"], abs=rounding.of(model, output.logits)["atol"])
     expected = load_file(golden / "grads.safetensors")
-    found = {f"grad/{name}": parameter.grad for name, parameter in model.named_parameters()}
-    assert found.keys() == expected.keys()
+    grad = {f"grad/{name}": parameter.grad for name, parameter in model.named_parameters()}
+    assert grad.keys() == expected.keys()
     close = rounding.of(model, torch.ones(1), tokens=batch["input_ids"].numel())["atol"]  # of a unit
-    for key, gradient in found.items():
+    for key, gradient in grad.items():
         assert gradient is not None
         assert (gradient - expected[key]).norm() <= close * expected[key].norm(), key
 
@@ -130,11 +132,11 @@ def test_cached_context(run: int, model: E1ForMaskedLM, inputs: Any, outputs: di
     for key in IDS:
         assert torch.equal(batch[key], outputs[f"kv/{run}/{key}"]), key
     with torch.no_grad():
-        found = model(*(batch[key] for key in IDS), context_cache=cache)
+        output = model(*(batch[key] for key in IDS), context_cache=cache)
     real = batch["sequence_ids"] >= 0
     for what in ("logits", "embeddings"):
         expected = outputs[f"kv/{run}/{what}"]
-        torch.testing.assert_close(found[what][real], expected[real], **rounding.of(model, expected))
+        torch.testing.assert_close(output[what][real], expected[real], **rounding.of(model, expected))
 
 
 @pytest.mark.parametrize("name", ["batch_padded", "multi_ctx"])
@@ -144,10 +146,10 @@ def test_bf16_weights_stay_near(name: str, golden: Path, inputs: Any, outputs: d
     batch = prepared(case(inputs, name))
     real = batch["sequence_ids"] >= 0
     with torch.no_grad():
-        found = model(**batch)
+        output = model(**batch)
     expected = outputs[f"case/{name}/embeddings"][real]
-    assert found.logits.dtype == torch.float32
-    assert (found.embeddings[real].float() - expected).norm() < 0.02 * expected.norm()
+    assert output.logits.dtype == torch.float32
+    assert (output.embeddings[real].float() - expected).norm() < 0.02 * expected.norm()
 
 
 # One parameter of each kind: what a wrong one changes must be seen.
@@ -186,7 +188,7 @@ def test_a_perturbed_weight_is_seen(name: str, golden: Path, inputs: Any, output
     with torch.no_grad():
         # One entry; of the embeddings, one that the case uses.
         parameter[(1,) * parameter.ndim] += 0.02 * parameter.abs().max()
-        found = model(**prepared(case(inputs, "multi_ctx"))).logits
+        logits = model(**prepared(case(inputs, "multi_ctx"))).logits
     expected = outputs["case/multi_ctx/logits"]
     with pytest.raises(AssertionError):
-        torch.testing.assert_close(found, expected, **rounding.of(model, expected))
+        torch.testing.assert_close(logits, expected, **rounding.of(model, expected))

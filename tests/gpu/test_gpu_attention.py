@@ -53,8 +53,8 @@ def drawn(packing: Packing, dtype: torch.dtype, *, size: int, groups: int = HEAD
     return [torch.randn(shape, generator=generator, device="cuda").to(dtype) for shape in shapes]
 
 
-def off(found: Tensor, expected: Tensor) -> float:
-    return float((found.detach().double() - expected.detach().double()).norm() / expected.detach().double().norm())
+def off(values: Tensor, expected: Tensor) -> float:
+    return float((values.detach().double() - expected.detach().double()).norm() / expected.detach().double().norm())
 
 
 def plan_of(packing: Packing, kind: str) -> Plan:
@@ -72,14 +72,14 @@ def test_values_and_gradients(kind: str, size: int, groups: int, dtype: torch.dt
         parts[0] = parts[0][packing.query]
     inputs = [part.requires_grad_() for part in parts]
     wide = [part.detach().double().requires_grad_() for part in inputs]
-    found, expected = attend(*inputs, plan=plan), masked_softmax(*wide, plan)
-    assert off(found, expected) < TOLERANCE[dtype]
-    toward = torch.randn(found.shape, device="cuda").to(dtype)
-    found.backward(toward)
+    output, expected = attend(*inputs, plan=plan), masked_softmax(*wide, plan)
+    assert off(output, expected) < TOLERANCE[dtype]
+    toward = torch.randn(output.shape, device="cuda").to(dtype)
+    output.backward(toward)
     expected.backward(toward.double())
-    for one, other in zip(inputs, wide, strict=True):
-        assert one.grad is not None and other.grad is not None
-        assert off(one.grad, other.grad) < TOLERANCE[dtype]
+    for first, second in zip(inputs, wide, strict=True):
+        assert first.grad is not None and second.grad is not None
+        assert off(first.grad, second.grad) < TOLERANCE[dtype]
 
 
 def test_where_nothing_can_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,8 +87,8 @@ def test_where_nothing_can_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bindtune.models.attention._compiled_flex", None)
     packing = packing_of(ROWS)
     parts = drawn(packing, torch.bfloat16, size=64)
-    found = attend(*parts, plan=packing.causal)
-    assert off(found, masked_softmax(*(part.double() for part in parts), packing.causal)) < TOLERANCE[torch.bfloat16]
+    output = attend(*parts, plan=packing.causal)
+    assert off(output, masked_softmax(*(part.double() for part in parts), packing.causal)) < TOLERANCE[torch.bfloat16]
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -100,10 +100,12 @@ def test_the_comparison_notices_one_key_more(kind: str, dtype: torch.dtype) -> N
     parts = drawn(packing, dtype, size=64)
     if kind == "causal_queries":
         parts[0] = parts[0][other.query]
-    found = attend(*parts, plan=plan_of(other, kind))
+    output = attend(*parts, plan=plan_of(other, kind))
     if kind == "causal_queries":
-        found, parts[0] = found[: len(packing.query)], parts[0][: len(packing.query)]
-    assert off(found, masked_softmax(*(part.double() for part in parts), plan_of(packing, kind))) > 2 * TOLERANCE[dtype]
+        output, parts[0] = output[: len(packing.query)], parts[0][: len(packing.query)]
+    assert (
+        off(output, masked_softmax(*(part.double() for part in parts), plan_of(packing, kind))) > 2 * TOLERANCE[dtype]
+    )
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -111,13 +113,13 @@ def test_a_cached_context(dtype: torch.dtype) -> None:
     packing = packing_of([[40], [40], [17], [130]])
     query, key, value = drawn(packing, dtype, size=64, groups=2)
     past_key, past_value = (torch.randn(211, 2, 64, device="cuda").to(dtype) for _ in range(2))
-    found = attend_after_context(query, key, value, plan=packing.causal, context=(past_key, past_value))
+    output = attend_after_context(query, key, value, plan=packing.causal, context=(past_key, past_value))
     for first, past in {tuple(each) for each in packing.causal.key_ranges().tolist()}:
         seen = [torch.cat([old, new[first:past]]).double() for old, new in ((past_key, key), (past_value, value))]
         whole = Plan(pack(torch.zeros(1, len(seen[0]), dtype=torch.int64, device="cuda")).within.pairs)
         asked = torch.zeros(len(seen[0]), HEADS, 64, device="cuda", dtype=torch.float64)
         asked[: past - first] = query[first:past]
-        assert off(found[first:past], masked_softmax(asked, *seen, whole)[: past - first]) < TOLERANCE[dtype]
+        assert off(output[first:past], masked_softmax(asked, *seen, whole)[: past - first]) < TOLERANCE[dtype]
 
 
 def test_batches_of_any_shape_share_what_is_compiled() -> None:
@@ -129,9 +131,9 @@ def test_batches_of_any_shape_share_what_is_compiled() -> None:
         packing = packing_of(lengths)
         inputs = [part.requires_grad_() for part in drawn(packing, torch.bfloat16, size=64)]
         wide = [part.detach().double() for part in inputs]
-        found = attend(*inputs, plan=packing.causal)
-        found.sum().backward()
-        assert off(found, masked_softmax(*wide, packing.causal)) < TOLERANCE[torch.bfloat16], number
+        output = attend(*inputs, plan=packing.causal)
+        output.sum().backward()
+        assert off(output, masked_softmax(*wide, packing.causal)) < TOLERANCE[torch.bfloat16], number
         with torch.no_grad():
             attend(*inputs, plan=packing.causal)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 6

@@ -49,8 +49,8 @@ def test_logits(golden: Golden) -> None:
     name, folder, cases, outputs = golden
     model = load(name, folder).eval()
     for case in cases:
-        found, real = ask(name, model, case)
-        torch.testing.assert_close(found[real], stored(name, case, outputs)[real], atol=5e-5, rtol=1e-4)
+        answer, real = ask(name, model, case)
+        torch.testing.assert_close(answer[real], stored(name, case, outputs)[real], atol=5e-5, rtol=1e-4)
 
 
 @torch.no_grad()
@@ -59,9 +59,9 @@ def test_logits_under_autocast(golden: Golden) -> None:
     model = load(name, folder).eval()
     for case in cases:
         with torch.autocast("cuda", torch.bfloat16):
-            found, real = ask(name, model, case)
+            answer, real = ask(name, model, case)
         expected = stored(name, case, outputs)[real]
-        assert 1e-5 < float((found[real].float() - expected).norm() / expected.norm()) < 3e-2, case["name"]
+        assert 1e-5 < float((answer[real].float() - expected).norm() / expected.norm()) < 3e-2, case["name"]
 
 
 @torch.no_grad()
@@ -70,5 +70,5 @@ def test_the_comparison_notices_a_perturbed_weight(golden: Golden) -> None:
     model = load(name, folder).eval()
     weight = "model.layers.2.ffn.mlp.w1.weight" if name == "e1" else "bert.encoder.layer.1.mlp.wo.weight"
     model.get_parameter(weight).view(-1)[:4] += 0.02
-    found, real = ask(name, model, cases[0])
-    assert float((found - stored(name, cases[0], outputs))[real].abs().max()) > 1e-4
+    answer, real = ask(name, model, cases[0])
+    assert float((answer - stored(name, cases[0], outputs))[real].abs().max()) > 1e-4

@@ -60,8 +60,8 @@ def pretraining(windows: tuple[Path, Path, Path], out: Path, **changed: Any) -> 
     } | changed  # fmt: skip
 
 
-def same(one: Path, other: Path) -> bool:
-    left, right = load_file(one), load_file(other)
+def same(first: Path, second: Path) -> bool:
+    left, right = load_file(first), load_file(second)
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
@@ -73,10 +73,10 @@ def test_a_stopped_pretraining_ends_as_the_straight_one(
     broken, step = pretraining(windows, tmp_path / "broken", **changed), RegionTrainer.training_step
     with monkeypatch.context() as patch:
 
-        def stopped(trainer: RegionTrainer, *given: Any, **named: Any) -> Any:
+        def stopped(trainer: RegionTrainer, *options: Any, **named: Any) -> Any:
             if trainer.state.global_step == 5:
                 os.kill(os.getpid(), signal.SIGTERM)
-            return step(trainer, *given, **named)
+            return step(trainer, *options, **named)
 
         patch.setattr(RegionTrainer, "training_step", stopped)
         with pytest.raises(Interrupted):
@@ -156,19 +156,19 @@ def test_a_stopped_fold_ends_as_the_straight_one(
     step = E1BindingTrainer._step
     with monkeypatch.context() as patch:
 
-        def stopped(trainer: E1BindingTrainer, *given: Any, **named: Any) -> None:
+        def stopped(trainer: E1BindingTrainer, *options: Any, **named: Any) -> None:
             if (trainer.fold, trainer.state.epoch, trainer.state.step) == (2, 1, 1):
                 os.kill(os.getpid(), signal.SIGTERM)
-            step(trainer, *given, **named)
+            step(trainer, *options, **named)
 
         patch.setattr(E1BindingTrainer, "_step", stopped)
         with pytest.raises(Interrupted):
             cross_validate(load_binding(broken, ()))
     cross_validate(load_binding(broken, ()), resume=tmp_path / "broken")
     tables = [pq.read_table(tmp_path / name / "oof.parquet") for name in ("straight", "broken")]
-    one, other = (torch.tensor(table["probability"].to_numpy()) for table in tables)
-    torch.testing.assert_close(one, other, atol=tolerance, rtol=0)
-    assert float(one.std()) > 0.03
+    first, second = (torch.tensor(table["probability"].to_numpy()) for table in tables)
+    torch.testing.assert_close(first, second, atol=tolerance, rtol=0)
+    assert float(first.std()) > 0.03
 
 
 @pytest.fixture(scope="module")
@@ -193,9 +193,9 @@ def test_predictions_are_those_of_a_cpu(
     run(*words, "--device", "cpu", "--out", tmp_path / "cpu")
     run(*words, "--device", "cuda", "--out", tmp_path / "gpu")
     tables = [pq.read_table(tmp_path / where / "predictions.parquet") for where in ("cpu", "gpu")]
-    one, other = (torch.tensor(table["probability"].to_numpy()) for table in tables)
-    assert float((one - other).abs().max()) < tolerance
-    assert float(one.std()) > tolerance
+    first, second = (torch.tensor(table["probability"].to_numpy()) for table in tables)
+    assert float((first - second).abs().max()) < tolerance
+    assert float(first.std()) > tolerance
 
 
 def test_embeddings_and_scores_are_those_of_a_cpu(run: Run, proteins: Path, tmp_path: Path) -> None:
@@ -249,6 +249,8 @@ def test_doctor_sees_the_gpu(capsys: pytest.CaptureFixture[str], run: Run, prote
 
 
 def test_doctor_tries_both_jobs_on_the_gpu() -> None:
-    found = {one.name: one for one in try_jobs()}
-    assert list(found) == [f"{job}, {device}" for device in ("cpu", "cuda") for job in ("pretraining", "binding sites")]
-    assert {name: one.text for name, one in found.items() if one.status != "ok"} == {}
+    findings = {one.name: one for one in try_jobs()}
+    assert list(findings) == [
+        f"{job}, {device}" for device in ("cpu", "cuda") for job in ("pretraining", "binding sites")
+    ]
+    assert {name: one.text for name, one in findings.items() if one.status != "ok"} == {}

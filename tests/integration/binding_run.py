@@ -54,11 +54,11 @@ def write_binding_run(
     rows = _predictions(names, fold_of, ions, generator)
     history = _history(ions, folds, done, generator)
     for fold in range(1, done + 2 if done < folds else folds + 1):
-        place = folder / f"fold_{fold}"
-        place.mkdir()
-        _write_csv(place / "history.csv", [row for row in history if row["fold"] == fold])
+        fold_path = folder / f"fold_{fold}"
+        fold_path.mkdir()
+        _write_csv(fold_path / "history.csv", [row for row in history if row["fold"] == fold])
         if fold <= done:
-            _write_parquet(place / "oof.parquet", [row for row in rows if row["fold"] == fold])
+            _write_parquet(fold_path / "oof.parquet", [row for row in rows if row["fold"] == fold])
     if done == folds:
         _write_parquet(folder / "oof.parquet", rows)
         _write_csv(folder / "metrics.csv", history)
@@ -73,14 +73,14 @@ def _predictions(
     for number, name in enumerate(names):
         length = int(generator.integers(60, 420))
         sequence = "".join(generator.choice(list(LETTERS), length))
-        for place, ion in enumerate(ions):
-            if number >= 2 and (number + place) % 3 == 0:  # not looked for in this protein
+        for index, ion in enumerate(ions):
+            if number >= 2 and (number + index) % 3 == 0:  # not looked for in this protein
                 continue
             liked = np.isin(list(sequence), list(SITES.get(ion, "DE")))
             label = np.zeros(length, int)
             label[generator.choice(np.flatnonzero(liked), min(4, int(liked.sum())), replace=False)] = 1
             logit = generator.normal(-5.0, 1.2, length) + 1.2 * liked
-            logit += label * generator.normal(5.5 - place, 2.0, length)
+            logit += label * generator.normal(5.5 - index, 2.0, length)
             rows += [
                 {"protein": name, "position": position, "residue": sequence[position - 1], "ion": ion,
                  "label": int(label[position - 1]), "probability": float(1 / (1 + np.exp(-logit[position - 1]))),
@@ -119,11 +119,15 @@ def _history(ions: Sequence[str], folds: int, done: int, generator: np.random.Ge
 def _thresholds(ions: Sequence[str], rows: list[dict[str, Any]]) -> dict[str, Any]:
     figures = {"f1": 0.71, "mcc": 0.7, "recall": 0.68, "precision": 0.74}
     honest = {"f1": 0.69, "mcc": 0.68, "precision": 0.72, "recall": 0.66}
-    found = {ion: {"threshold": 0.25, **figures, "num_samples": len(rows), "pos_ratio": 0.02, "cross_fitted": honest,
-                   "methods": {"youden": 0.04, "f1": 0.25, "mcc": 0.25}} for ion in ions}  # fmt: skip
+    each = {"threshold": 0.25, **figures, "num_samples": len(rows), "pos_ratio": 0.02,
+            "cross_fitted": honest, "methods": {"youden": 0.04, "f1": 0.25, "mcc": 0.25}}  # fmt: skip
     nothing = {"threshold": None, **dict.fromkeys(figures), "num_samples": 0, "pos_ratio": None,
                "cross_fitted": dict.fromkeys(honest), "methods": {}}  # fmt: skip
-    return {"threshold_method": "mcc", "computed_from": "oof.parquet", "thresholds": {**found, "LREE": nothing}}
+    return {
+        "threshold_method": "mcc",
+        "computed_from": "oof.parquet",
+        "thresholds": {**dict.fromkeys(ions, each), "LREE": nothing},
+    }
 
 
 def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -109,8 +109,8 @@ def slurm_environment(tmp_path: Path, warm_python: Path) -> Callable[..., dict[s
         path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         fixed = {"PATH": path, "BINDTUNE": f"{warm_python} -m bindtune", "PYTHON_EXEC": str(warm_python)}
         fixed["SLURM_CPUS_PER_TASK"] = "1"
-        given = {name: str(value) for name, value in more.items()}
-        return {**os.environ, **fixed, "GLOO_SOCKET_IFNAME": "lo", **given}
+        options = {name: str(value) for name, value in more.items()}
+        return {**os.environ, **fixed, "GLOO_SOCKET_IFNAME": "lo", **options}
 
     return environment
 

@@ -38,13 +38,13 @@ def proteins(tmp_path: Path) -> dict[str, str]:
     names = ["sp|P00918|CAH2_HUMAN", "a/b", "a%2Fb", "..", "ss_pred", "é=1" + "x" * 300]
     families = [family(seed) for seed in range(len(names))]
     sequences = {name: whole for name, (whole, _) in zip(names, families, strict=True)}
-    sequences["a/b"] = "".join(ODD.get(place, letter) for place, letter in enumerate(sequences["a/b"]))
+    sequences["a/b"] = "".join(ODD.get(position, letter) for position, letter in enumerate(sequences["a/b"]))
     sequences["alone"] = "MKTAYW"
     (tmp_path / "proteins.fa").write_text("".join(f">{n} of a family\n{s.lower()}\n" for n, s in sequences.items()))
     rows = [
-        f">{'aa_' if place == 0 else ''}h{seed}_{place} what it is\n{row}\n"
+        f">{'aa_' if index == 0 else ''}h{seed}_{index} what it is\n{row}\n"
         for seed, (_, homologs) in enumerate(families)
-        for place, row in enumerate(homologs)
+        for index, row in enumerate(homologs)
     ]
     (tmp_path / "database.fa").write_text("".join(rows))
     return sequences
@@ -69,13 +69,13 @@ def test_alignments_are_those_that_commands_read(
     alignments.prepare(proteins)
     for seed, name in enumerate(list(proteins)[:-1]):
         names = {each.split()[0] for each in alignments.draw(name, context_spec()).names}
-        assert names >= {f"_aa_h{seed}_0", *(f"h{seed}_{place}" for place in range(1, 5))}, name
+        assert names >= {f"_aa_h{seed}_0", *(f"h{seed}_{position}" for position in range(1, 5))}, name
     rows = {row["protein"]: row for row in table(out / "homologs.tsv")}
     assert [row["homologs"] for row in rows.values()] == ["5"] * 6 + ["0"]
     assert (rows["sp|P00918|CAH2_HUMAN"]["training"], rows["a%2Fb"]["held_out"]) == ("1", "1")
-    found = {(row["protein"], row["labelled_protein"], row["role"], row["same"])
+    homologs_of_labelled = {(row["protein"], row["labelled_protein"], row["role"], row["same"])
              for row in table(out / "labelled_homologs.tsv")}  # fmt: skip
-    assert found == {
+    assert homologs_of_labelled == {
         ("sp|P00918|CAH2_HUMAN", "own", "training", "residues"),
         ("a%2Fb", "longer", "held_out", "residues"),
         ("..", "h3_1", "held_out", "name"),

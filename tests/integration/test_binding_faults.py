@@ -81,9 +81,9 @@ def make(encoder: Path, tmp_path: Path) -> Make:
     return settings
 
 
-def same(one: Path, other: Path) -> None:
+def same(first: Path, second: Path) -> None:
     for name in ("oof.parquet", "metrics.csv", "global_thresholds.yaml", "oof_preds.npz"):
-        assert (one / name).read_bytes() == (other / name).read_bytes()
+        assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, *, call: int) -> None:
@@ -131,20 +131,20 @@ def test_given_folds_that_split_groups_stop_the_run(
 ) -> None:
     (tmp_path / "given.csv").write_text("protein,fold\n" + "".join(f"p{n},{1 + n % 2}\n" for n in range(9)))
     (tmp_path / "groups.csv").write_text("protein,cluster\n" + "".join(f"p{n},{min(n // 2, 3)}\n" for n in range(9)))
-    given = (f"data.folds={tmp_path}/given.csv", "training.epochs=1")
-    split = (*given, f"data.clusters={tmp_path}/groups.csv")
-    told = (
+    options = (f"data.folds={tmp_path}/given.csv", "training.epochs=1")
+    split = (*options, f"data.clusters={tmp_path}/groups.csv")
+    message = (
         r"0 pairs of identical sequences; groups of data.clusters=\S*groups.csv that lie in more than one fold: 4, "
         r"with 5 other pairs, such as p6 \(fold 1\) and p7 \(fold 2\), p0 \(fold 1\) and p1 \(fold 2\), p2"
     )
-    with pytest.raises(CheckError, match=f"{told}.*audit.json; data.leaks=allow"):
+    with pytest.raises(CheckError, match=f"{message}.*audit.json; data.leaks=allow"):
         cross_validate(make(*split))
     audit = json.loads((tmp_path / "run" / "audit.json").read_text())
     assert (audit["leaks"], audit["folds"]["grouped_pairs"], audit["folds"]["split_groups"]) == (5, 5, 4)
     with caplog.at_level(logging.INFO, "bindtune"):
         cross_validate(make(*split, "data.leaks=allow"), fold=1)
     assert "that lie in more than one fold: 4" in caplog.text
-    cross_validate(make(*given, out="other"), fold=1)
+    cross_validate(make(*options, out="other"), fold=1)
 
 
 def test_what_a_kill_leaves_before_the_settings_are_written_is_no_obstacle(make: Make, tmp_path: Path) -> None:
@@ -198,13 +198,13 @@ def test_a_run_keeps_its_folds(make: Make, tmp_path: Path, monkeypatch: pytest.M
     cross_validate(make("training.epochs=1"), fold=1)
     table = tmp_path / "run" / "folds.csv"
     before = table.read_bytes()
-    place = {name: fold for name, fold, *_ in (line.split(",") for line in before.decode().splitlines())}
+    fold_of = {name: fold for name, fold, *_ in (line.split(",") for line in before.decode().splitlines())}
     regroup(monkeypatch, lambda count: np.arange(count) // 2)
     now = inputs.read_run(make(), tmp_path).fold.tolist()
-    moved = next(number for number in range(9) if place[f"p{number}"] != str(now[number]))
-    told = rf"folds.csv: the fold of 'p{moved}' was {place[f'p{moved}']} and is now {now[moved]}: .*data.folds="
+    moved = next(number for number in range(9) if fold_of[f"p{number}"] != str(now[number]))
+    message = rf"folds.csv: the fold of 'p{moved}' was {fold_of[f'p{moved}']} and is now {now[moved]}: .*data.folds="
     for resumed in ({}, {"resume": tmp_path / "run"}):
-        with pytest.raises(ConfigError, match=told):
+        with pytest.raises(ConfigError, match=message):
             cross_validate(make("training.epochs=1"), fold=2, **resumed)
     assert table.read_bytes() == before
     monkeypatch.undo()
@@ -213,12 +213,12 @@ def test_a_run_keeps_its_folds(make: Make, tmp_path: Path, monkeypatch: pytest.M
 
 def test_an_inner_validation_keeps_its_groups(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "given.csv").write_text("protein,fold\n" + "".join(f"p{n},{1 + n % 2}\n" for n in range(9)))
-    given = (f"data.folds={tmp_path}/given.csv", "data.leaks=allow", "training.epochs=1")
-    inner = (*given, "training.inner_validation_fraction=0.3")
-    cross_validate(make(*given), fold=1)
+    options = (f"data.folds={tmp_path}/given.csv", "data.leaks=allow", "training.epochs=1")
+    inner = (*options, "training.inner_validation_fraction=0.3")
+    cross_validate(make(*options), fold=1)
     cross_validate(make(*inner, out="inner"), fold=1)
     regroup(monkeypatch, lambda count: np.arange(count) // 4)
-    cross_validate(make(*given), fold=2)
+    cross_validate(make(*options), fold=2)
     with pytest.raises(ConfigError, match=r"the group of 'p1' was 1 and is now 0"):
         cross_validate(make(*inner, out="inner"), fold=2)
 
@@ -341,9 +341,9 @@ def test_sigterm_at_the_end_of_a_fold_does_not_begin_the_next(
     assert not (tmp_path / "run" / "fold_2").exists()
 
 
-@pytest.mark.parametrize("place", ["before the state", "before the curves"])
+@pytest.mark.parametrize("damaged", ["before the state", "before the curves"])
 def test_a_kill_around_the_best_epoch_changes_nothing(
-    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: str
 ) -> None:
     cross_validate(make())
     settings = make(out="killed")
@@ -352,14 +352,14 @@ def test_a_kill_around_the_best_epoch_changes_nothing(
         raise Killed
 
     with monkeypatch.context() as patched:
-        if place == "before the curves":
+        if damaged == "before the curves":
             patched.setattr(tensorboard.Board, "add", die)
         else:
             patched.setattr(E1BindingTrainer, "_save_state", die)
             settings = settings.model_copy(update={"training": settings.training.model_copy(update={"save_steps": 0})})
         with pytest.raises(Killed):
             cross_validate(settings)
-    assert (tmp_path / "killed" / "fold_1" / ".unsettled").exists() == (place == "before the state")
+    assert (tmp_path / "killed" / "fold_1" / ".unsettled").exists() == (damaged == "before the state")
     (tmp_path / "killed" / "fold_1" / ".state.pt.x.part").write_bytes(b"half")
     cross_validate(settings, resume=tmp_path / "killed")
     same(tmp_path / "run", tmp_path / "killed")
@@ -412,10 +412,10 @@ def test_batches_may_be_cut_otherwise_while_steps_stay_as_they_are(make: Make, t
         cross_validate(make(*still, "training.batch_size=2"), fold=2, resume=folder)
     cross_validate(make(*still, "training.batch_size=2", "training.accum_steps=1"), fold=2, resume=folder)
     cross_validate(make(*still, out="straight"))
-    one, other = (
-        pq.read_table(place / "oof.parquet")["probability"].to_numpy() for place in (folder, tmp_path / "straight")
+    first, second = (
+        pq.read_table(run / "oof.parquet")["probability"].to_numpy() for run in (folder, tmp_path / "straight")
     )
-    assert np.abs(one - other).max() < 1e-6
+    assert np.abs(first - second).max() < 1e-6
 
 
 def test_other_alignments_are_refused(make: Make, tmp_path: Path) -> None:
@@ -452,8 +452,8 @@ def damage(content: bytes, drawn: random.Random) -> bytes:
     """Some bytes of the first tenth, where the pickle lies, or of the last, changed."""
     changed = bytearray(content)
     for _ in range(4):
-        place = drawn.randrange(len(content) // 10)
-        changed[place if drawn.random() < 0.5 else len(content) - 1 - place] = drawn.randrange(256)
+        byte = drawn.randrange(len(content) // 10)
+        changed[byte if drawn.random() < 0.5 else len(content) - 1 - byte] = drawn.randrange(256)
     return bytes(changed)
 
 
@@ -569,14 +569,14 @@ def test_validation_figures_are_those_of_the_best_epochs_predictions(make: Make,
     rows = pq.read_table(tmp_path / "run" / "fold_1" / "oof.parquet").to_pydict()
     labels, scores = np.array(rows["label"]), np.array(rows["probability"], np.float64)
     text = (tmp_path / "run" / "fold_1" / "history.csv").read_text().splitlines()
-    found = next(
+    warning = next(
         row for row in (dict(zip(text[0].split(","), line.split(","), strict=True)) for line in text[1:])
         if (row["split"], row["ion"]) == ("validation", "ZN")
     )  # fmt: skip
-    assert float(found["auroc"]) == pytest.approx(roc_auc_score(labels, scores))
-    assert float(found["auprc"]) == pytest.approx(average_precision_score(labels, scores))
-    assert float(found["base_rate"]) == pytest.approx(labels.mean())
-    assert float(found["mcc"]) == pytest.approx(matthews_corrcoef(labels, scores >= float(found["threshold"])))
+    assert float(warning["auroc"]) == pytest.approx(roc_auc_score(labels, scores))
+    assert float(warning["auprc"]) == pytest.approx(average_precision_score(labels, scores))
+    assert float(warning["base_rate"]) == pytest.approx(labels.mean())
+    assert float(warning["mcc"]) == pytest.approx(matthews_corrcoef(labels, scores >= float(warning["threshold"])))
     # HRA by the definition: precision against recall from 0.7 on, by trapezoids.
     order = np.argsort(-scores)
     hits = labels[order].cumsum()
@@ -587,14 +587,14 @@ def test_validation_figures_are_those_of_the_best_epochs_predictions(make: Make,
     for point in zip(recall[recall > 0.7], precision[recall > 0.7], strict=True):
         area += (point[0] - last[0]) * (point[1] + last[1]) / 2
         last = point
-    assert len(grid) > 1 and float(found["hra_raw"]) == pytest.approx(area)
-    assert float(found["hra"]) == pytest.approx(area / 0.3)
+    assert len(grid) > 1 and float(warning["hra_raw"]) == pytest.approx(area)
+    assert float(warning["hra"]) == pytest.approx(area / 0.3)
     proteins = trainer.read_fold(make("training.mlm_weight=0"), 1).training
     counts = [sum(int((values == label).sum()) for values in proteins.labels) for label in (0, 1)]
     weight = torch.tensor(counts[0] / counts[1], dtype=torch.float64)
     logits = torch.logit(torch.tensor(scores))
     loss = F.binary_cross_entropy_with_logits(logits, torch.tensor(labels).double(), pos_weight=weight)
-    assert float(found["loss_bce"]) == pytest.approx(float(loss), rel=1e-4)
+    assert float(warning["loss_bce"]) == pytest.approx(float(loss), rel=1e-4)
 
 
 def test_the_rate_rises_from_the_first_step_and_ends_at_its_lowest(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

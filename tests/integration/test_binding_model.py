@@ -103,9 +103,9 @@ def test_gradients_go_through_every_head(folder: Path) -> None:
     for name in ("random", "tiny"):
         model = binding_model(there, name, exact=True)  # gradients are computed in fp32
         folds = model.fold_of(sequences)
-        found = attribute(model, sequences, folds, steps=32, tolerance=0.01)
-        np.testing.assert_allclose([each.logit for each in found], model.logits(sequences, folds), atol=1e-4)
-        for each in found:
+        attributions = attribute(model, sequences, folds, steps=32, tolerance=0.01)
+        np.testing.assert_allclose([each.logit for each in attributions], model.logits(sequences, folds), atol=1e-4)
+        for each in attributions:
             difference = each.logit - each.empty_logit
             assert abs(each.values.sum() - difference) <= 0.01 * max(1, abs(difference))
             assert np.ptp(each.values) > 0

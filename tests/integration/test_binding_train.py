@@ -107,7 +107,7 @@ def check_complete(run: Path, config: BindingConfig) -> None:
     sides: dict[str, set[int]] = {}
     for name, sequence in zip(proteins.names, proteins.sequences, strict=True):
         sides.setdefault(sequence, set()).add(folds[name])
-    assert all(len(found) == 1 for found in sides.values())
+    assert all(len(folds) == 1 for folds in sides.values())
 
 
 def launch(python: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -212,10 +212,10 @@ def test_two_processes_learn_what_one_does(
     assert difference < 1e-5
     epochs = [(tmp_path / name / "metrics.csv").read_text().count("\n") for name in ("run", "two")]
     assert epochs[0] == epochs[1]
-    found = [yaml.safe_load((tmp_path / name / "global_thresholds.yaml").read_text()) for name in ("run", "two")]
+    thresholds = [yaml.safe_load((tmp_path / name / "global_thresholds.yaml").read_text()) for name in ("run", "two")]
     for ion in ("ZN", "MN"):
-        assert found[0]["thresholds"][ion]["threshold"] == pytest.approx(
-            found[1]["thresholds"][ion]["threshold"], abs=1e-5
+        assert thresholds[0]["thresholds"][ion]["threshold"] == pytest.approx(
+            thresholds[1]["thresholds"][ion]["threshold"], abs=1e-5
         )
 
 
@@ -260,8 +260,8 @@ def test_a_lost_process_ends_the_others_and_the_run_resumes(
 
 def children(parent: int) -> list[int]:
     """Processes that run the package, below a process, oldest first."""
-    found = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=True)
-    return sorted(int(number) for number in found.stdout.split())
+    children = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=True)
+    return sorted(int(number) for number in children.stdout.split())
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
@@ -438,7 +438,7 @@ def test_the_trainer_is_used_as_in_the_original(settings: Callable[..., BindingC
     trainer = E1BindingTrainer(build_model(config).model, values, "cpu", False, 1, 0)
     training, validation = trainer.create_dataloaders()
     assert len(training) > 0 and len(validation) > 0
-    found = []
+    lines = []
     for epoch in (1, 2):
         trainer.validate_epoch()  # before an epoch is trained it ends none
         losses = trainer.train_epoch()
@@ -450,9 +450,9 @@ def test_the_trainer_is_used_as_in_the_original(settings: Callable[..., BindingC
         heads = torch.load(folder / "best_e1_binding_model_heads.pt", weights_only=True)
         assert (heads["epoch"], heads["metrics"]["auprc"]) == (epoch, rows[-1]["auprc"])
         assert (folder / "best_e1_binding_model_lora" / "adapter_model.safetensors").is_file()
-        found.append((losses, rows))
-    assert found[1][0]["loss"] < found[0][0]["loss"]
-    assert found[1][1][-1]["loss"] < found[0][1][-1]["loss"]
+        lines.append((losses, rows))
+    assert lines[1][0]["loss"] < lines[0][0]["loss"]
+    assert lines[1][1][-1]["loss"] < lines[0][1][-1]["loss"]
     assert [row["epoch"] for row in trainer.state.history if row["ion"] == "mean"] == [1, 1, 2, 2]
     assert build(BindingConfig, values) == config
 

@@ -26,8 +26,8 @@ def bindtune(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_help_imports_no_torch() -> None:
     loaded = "import sys, bindtune.cli; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    loaded_modules = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert loaded_modules.stdout.strip() == "[]"
 
 
 def test_importing_the_package_imports_no_torch() -> None:
@@ -77,7 +77,7 @@ def test_options_may_be_written_either_way(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["pretrain"], "train_file is required; `bindtune init pretrain` writes a file of settings for --config"),
         (["windows"], "out is required; `bindtune init windows` writes a file of settings for --config"),
@@ -97,7 +97,7 @@ def test_options_may_be_written_either_way(
 )
 def test_what_a_user_can_fix_is_one_line_and_exit_code_2(
     words: list[str],
-    told: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -106,7 +106,7 @@ def test_what_a_user_can_fix_is_one_line_and_exit_code_2(
     assert call(monkeypatch, *words) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bindtune:")]
     assert len(lines) == 1
-    assert told in lines[0]
+    assert message in lines[0]
 
 
 @pytest.mark.parametrize(

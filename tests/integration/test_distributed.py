@@ -46,7 +46,8 @@ FOLD = ["--fold", "1"]
 def write_proteins(folder: Path) -> None:
     letters = "ACDEFGHIKLMNPQRSTVWY"
     proteins = [
-        "".join(letters[(seed * place + place) % 20] for place in range(20 + 3 * seed)) for seed in range(1, 12)
+        "".join(letters[(seed * position + position) % 20] for position in range(20 + 3 * seed))
+        for seed in range(1, 12)
     ]
     text = "".join(f">p{n}\n{s}\n{''.join('01'[x == 'C'] for x in s)}\n" for n, s in enumerate(proteins))
     (folder / "ZN.fa").write_text(text)
@@ -134,11 +135,11 @@ def sharded(
 
 @pytest.mark.slow
 def test_each_process_holds_a_part(sharded: Runs) -> None:
-    told = [json.loads((sharded.folder / f"held-{rank}.json").read_text()) for rank in (0, 1)]
-    assert [each["codes"] for each in told] == [[0, 0, 143, 0, 0, 0, 0, 0, 0, 0]] * 2
+    message = [json.loads((sharded.folder / f"held-{rank}.json").read_text()) for rank in (0, 1)]
+    assert [each["codes"] for each in message] == [[0, 0, 143, 0, 0, 0, 0, 0, 0, 0]] * 2
     # Rows are divided as evenly as they can be: five jobs, two of them in halves, no process with more than
     # two thirds of one.
-    assert all(len(each["shares"]) == 4 and 0.3 < min(each["shares"]) <= max(each["shares"]) < 0.7 for each in told)
+    assert all(len(each["shares"]) == 4 and 0.3 < min(each["shares"]) <= max(each["shares"]) < 0.7 for each in message)
 
 
 def test_sharded_pretraining_gives_the_weights_and_losses_of_one_process(sharded: Runs, tmp_path: Path) -> None:
@@ -147,10 +148,10 @@ def test_sharded_pretraining_gives_the_weights_and_losses_of_one_process(sharded
     model = AutoModelForMaskedLM.from_pretrained(two)
     assert type(model) is DNABert2ForMaskedLM
     start = load_file(sharded.start / "model.safetensors")
-    found = model.state_dict()
+    weights = model.state_dict()
     for name, value in load_file(one / "model.safetensors").items():
-        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
-    assert any(not torch.allclose(found[name], value, atol=1e-3) for name, value in start.items())
+        torch.testing.assert_close(weights[name], value, rtol=1e-5, atol=1e-6)
+    assert any(not torch.allclose(weights[name], value, atol=1e-3) for name, value in start.items())
     logs = [json.loads((run / "trainer_state.json").read_text())["log_history"] for run in (one, two)]
     for key in ("loss", "eval_loss"):
         alone, together = ([entry[key] for entry in log if key in entry] for log in logs)
@@ -207,8 +208,8 @@ def test_stock_models_learn_what_one_process_does(sharded: Runs, tmp_path: Path)
 @pytest.mark.parametrize(("plain", "other"), [("straight", "checkpointing"), ("weights", "layers")])
 def test_sharded_layers_may_be_computed_twice(sharded: Runs, plain: str, other: str) -> None:
     """Gradient checkpointing leaves what is learned as it is."""
-    place = "model.safetensors" if plain == "straight" else "fold_1/best_e1_binding_model/model.safetensors"
-    left, right = (load_file(sharded.folder / run / place) for run in (plain, other))
+    weights = "model.safetensors" if plain == "straight" else "fold_1/best_e1_binding_model/model.safetensors"
+    left, right = (load_file(sharded.folder / run / weights) for run in (plain, other))
     assert left.keys() == right.keys()
     for name, value in left.items():
         torch.testing.assert_close(right[name], value, rtol=1e-5, atol=1e-6)
@@ -299,7 +300,7 @@ def test_a_lost_process_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "message"),
     [
         ({"ACCELERATE_USE_DEEPSPEED": "true"}, "asks for DeepSpeed: supported are MULTI_GPU and FSDP"),
         ({"WORLD_SIZE": "1"}, "one was started"),
@@ -310,10 +311,10 @@ def test_a_lost_process_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> 
         ({"ACCELERATE_MIXED_PRECISION": "fp16"}, "asks for mixed_precision 'fp16', the settings for 'bf16'"),
     ],
 )
-def test_what_is_not_supported_is_refused(monkeypatch: pytest.MonkeyPatch, asked: dict[str, str], told: str) -> None:
+def test_what_is_not_supported_is_refused(monkeypatch: pytest.MonkeyPatch, asked: dict[str, str], message: str) -> None:
     for name, value in {"WORLD_SIZE": "2", "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", **asked}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         check_launcher(precision="bf16")
 
 

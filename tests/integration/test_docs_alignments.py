@@ -40,9 +40,9 @@ def test_the_documented_commands_of_mmseqs2(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     done = subprocess.run(["bash", "-e"], input=block, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    found, alone = alignment_files(tmp_path / "alignments", looked_for=dict.fromkeys(proteins, ("ZN",)), groups={})
+    paths, alone = alignment_files(tmp_path / "alignments", looked_for=dict.fromkeys(proteins, ("ZN",)), groups={})
     assert alone == ()
-    alignments = Alignments(found, cache_dir=tmp_path / "cache", neighbor_similarity_lower_bounds=[0.8])
+    alignments = Alignments(paths, cache_dir=tmp_path / "cache", neighbor_similarity_lower_bounds=[0.8])
     alignments.prepare(proteins)
     for name, sequence in proteins.items():
         context = alignments.draw(name, context_spec())

@@ -37,9 +37,9 @@ def exons(tmp_path: Path, shared: Path) -> Path:
     sequences = {name: letters.replace("\n", "").upper() for name, letters in blocks}
     drawn, records, regions, genes = random.Random(1), [], [], []
     for name, letters in sequences.items():
-        place = drawn.randrange(len(letters) - 1)
-        others = ",".join(letter for letter in "ACGT" if letter != letters[place])
-        records.append(f"{name}\t{place + 1}\t.\t{letters[place]}\t{others},{letters[place]}GC\t.\t.\t.\n")
+        position = drawn.randrange(len(letters) - 1)
+        others = ",".join(letter for letter in "ACGT" if letter != letters[position])
+        records.append(f"{name}\t{position + 1}\t.\t{letters[position]}\t{others},{letters[position]}GC\t.\t.\t.\n")
         regions.append(f"{name}\t0\t{len(letters)}\tx\t0\t-\n")
         genes.append(f'{name}\tx\tgene\t1\t{len(letters)}\t.\t-\t.\tgene_id "g";\n')
     header = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"

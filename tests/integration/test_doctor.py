@@ -53,12 +53,12 @@ def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return run
 
 
-def named(found: dict[str, Any], section: str, name: str) -> dict[str, Any]:
-    return next(one for one in found["sections"][section] if one["name"] == name)
+def named(findings: dict[str, Any], section: str, name: str) -> dict[str, Any]:
+    return next(one for one in findings["sections"][section] if one["name"] == name)
 
 
-def problems(found: dict[str, Any]) -> list[tuple[str, str]]:
-    parts = found["sections"].items()
+def problems(findings: dict[str, Any]) -> list[tuple[str, str]]:
+    parts = findings["sections"].items()
     return [(section, one["name"]) for section, part in parts for one in part if one["status"] == "problem"]
 
 
@@ -71,37 +71,37 @@ def proteins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def binding_config(folder: Path, place: Path, **training: Any) -> Path:
+def binding_config(folder: Path, output: Path, **training: Any) -> Path:
     """Settings of a run on `proteins`, written to a file."""
     values: Settings = {
         "data": {"fasta_path": str(folder / "proteins" / "{ION}_train.fa"), "msa_dir": str(folder / "proteins/msa")},
-        "training": {"ions": ["ZN", "CA"], "output_dir": str(place / "run"), "num_folds": 2, "batch_size": 2,
+        "training": {"ions": ["ZN", "CA"], "output_dir": str(output / "run"), "num_folds": 2, "batch_size": 2,
                      "accum_steps": 2, **training},
         "model": {"checkpoint": str(folder / "encoder")},
     }  # fmt: skip
-    config = place / "binding.yaml"
+    config = output / "binding.yaml"
     config.write_text(yaml.safe_dump(values))
     return config
 
 
 def test_the_machine_alone(doctor: Doctor) -> None:
-    code, found = doctor()
-    assert (code, found["ok"]) == (0, True)
-    assert named(found, "versions", "torch")["value"].startswith(torch.__version__)
-    assert named(found, "devices", "cores")["value"] == usable_cores() >= 1
-    assert named(found, "devices", "memory")["value"] == host_memory()
-    assert list(found["sections"]) == ["versions", "devices", "threads", "hub", "extras", "output", "jobs"]
-    assert [one["name"] for one in found["sections"]["jobs"]] == ["pretraining, cpu", "binding sites, cpu"]
+    code, findings = doctor()
+    assert (code, findings["ok"]) == (0, True)
+    assert named(findings, "versions", "torch")["value"].startswith(torch.__version__)
+    assert named(findings, "devices", "cores")["value"] == usable_cores() >= 1
+    assert named(findings, "devices", "memory")["value"] == host_memory()
+    assert list(findings["sections"]) == ["versions", "devices", "threads", "hub", "extras", "output", "jobs"]
+    assert [one["name"] for one in findings["sections"]["jobs"]] == ["pretraining, cpu", "binding sites, cpu"]
 
 
-@pytest.mark.parametrize(("compiler", "told"), [(True, "compiled"), (False, "pair by pair")])
-def test_what_attention_runs_on_a_gpu(monkeypatch: pytest.MonkeyPatch, compiler: bool, told: str) -> None:
+@pytest.mark.parametrize(("compiler", "message"), [(True, "compiled"), (False, "pair by pair")])
+def test_what_attention_runs_on_a_gpu(monkeypatch: pytest.MonkeyPatch, compiler: bool, message: str) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr(machine, "can_compile", lambda: compiler)
-    found = {one.name: one for one in machine.check_machine(Path())}
-    assert found["varlen attention"].value is True
-    assert found["attention to contexts"].value is compiler
-    assert found["attention to contexts"].text.startswith(told)
+    finding = {one.name: one for one in machine.check_machine(Path())}
+    assert finding["varlen attention"].value is True
+    assert finding["attention to contexts"].value is compiler
+    assert finding["attention to contexts"].text.startswith(message)
     monkeypatch.setattr(machine, "find_spec", lambda name: None)
     lacking = {one.name: one for one in machine.check_machine(Path())}["varlen attention"]
     assert (lacking.status, "torch to 2.10" in lacking.fix) == ("problem", True)
@@ -126,31 +126,31 @@ def test_libraries_that_do_not_fit_together(proteins: Path, tmp_path: Path) -> N
     first, second, rest = done.stdout.split("\n}\n1\n")
     assert rest == ""
     for shown, names in ((first, ["pretraining, cpu", "binding sites, cpu"]), (second, ["train"])):
-        found = json.loads(shown + "}")
-        assert problems(found) == [("jobs", name) for name in names]
-        assert named(found, "versions", "tokenizers")["status"] == "ok"
-        assert all("tokenizers>=9 is required" in one["value"] for one in found["sections"]["jobs"])
+        findings = json.loads(shown + "}")
+        assert problems(findings) == [("jobs", name) for name in names]
+        assert named(findings, "versions", "tokenizers")["status"] == "ok"
+        assert all("tokenizers>=9 is required" in one["value"] for one in findings["sections"]["jobs"])
 
 
 def test_good_binding_settings(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:
-    code, found = doctor(binding_config(proteins, tmp_path))
-    assert (code, problems(found)) == (0, [])
+    code, config = doctor(binding_config(proteins, tmp_path))
+    assert (code, problems(config)) == (0, [])
     labels = (proteins / "proteins" / "ZN_train.fa").read_text().splitlines()
-    assert named(found, "proteins", "ZN")["value"] == {
+    assert named(config, "proteins", "ZN")["value"] == {
         "proteins": len(labels) // 3,
         "positives": sum(line.count("1") for line in labels[2::3]),
         "unknown": 0,
     }
-    count = named(found, "proteins", "proteins")["value"]
-    aligned = named(found, "alignments", "alignments")["value"]
+    count = named(config, "proteins", "proteins")["value"]
+    aligned = named(config, "alignments", "alignments")["value"]
     assert aligned["proteins"] == count and aligned["with_alignment"] > 0 and aligned["without_homolog"] == 0
-    folds = [one["value"] for one in found["sections"]["folds"] if one["name"].startswith("fold ")]
+    folds = [one["value"] for one in config["sections"]["folds"] if one["name"].startswith("fold ")]
     assert sum(fold["proteins"] for fold in folds) == count
-    assert sum(fold["residues"] for fold in folds) == named(found, "proteins", "residues")["value"]
+    assert sum(fold["residues"] for fold in folds) == named(config, "proteins", "residues")["value"]
     learned = count - folds[0]["proteins"]
-    assert named(found, "batches", "steps in an epoch")["value"] == -(-learned // 4)
-    assert named(found, "memory", "fits")["value"] is True
-    peaks = [named(found, "memory", f"peak {how}")["value"] for how in ("without it", "with checkpointing")]
+    assert named(config, "batches", "steps in an epoch")["value"] == -(-learned // 4)
+    assert named(config, "memory", "fits")["value"] is True
+    peaks = [named(config, "memory", f"peak {how}")["value"] for how in ("without it", "with checkpointing")]
     assert peaks[0] > peaks[1]
     assert not (tmp_path / "run").exists()  # nothing is left behind
 
@@ -165,13 +165,13 @@ def test_alignments_that_give_no_homolog_are_counted(doctor: Doctor, proteins: P
         path.write_text(query)
         if path == paths[1]:
             break
-    code, found = doctor(config)
-    value = named(found, "alignments", "alignments")["value"]
+    code, findings = doctor(config)
+    value = named(findings, "alignments", "alignments")["value"]
     assert (code, value["without_homolog"]) == (0, 2) and value["with_alignment"] > 2
     for path in paths:
         path.rename(folder / f"{paths.index(path)}.txt")
-    code, found = doctor(config)
-    finding = named(found, "alignments", "alignments")
+    code, findings = doctor(config)
+    finding = named(findings, "alignments", "alignments")
     assert (code, finding["value"]["with_alignment"]) == (0, 0)
     assert "has an alignment, all are read alone: looked for" in finding["fix"] and "'0.txt'" in finding["fix"]
 
@@ -185,22 +185,22 @@ def test_all_that_is_wrong_with_binding_files_is_listed_at_once(doctor: Doctor, 
     bad = sorted((tmp_path / "copy" / "proteins" / "msa").glob("*.a3m*"))[:2]
     for path in bad:
         path.write_text(">other\nMKV\n")
-    code, found = doctor(config)
-    told = named(found, "alignments", str(tmp_path / "copy" / "proteins/msa"))["value"]
-    assert (code, told.splitlines()[0]) == (1, "2 problems")
-    assert all(str(path) in told for path in bad)
+    code, findings = doctor(config)
+    message = named(findings, "alignments", str(tmp_path / "copy" / "proteins/msa"))["value"]
+    assert (code, message.splitlines()[0]) == (1, "2 problems")
+    assert all(str(path) in message for path in bad)
     labels.write_text("\n".join(lines) + "\n")
     shutil.rmtree(tmp_path / "copy" / "encoder")
-    code, found = doctor(config)
-    assert (code, found["ok"]) == (1, False)
-    told = named(found, "proteins", "labels")["value"]
-    assert f"{labels}:3" in told
-    assert f"{labels}:6" in told
-    assert {section for section, _ in problems(found)} == {"encoder", "proteins"}
+    code, findings = doctor(config)
+    assert (code, findings["ok"]) == (1, False)
+    message = named(findings, "proteins", "labels")["value"]
+    assert f"{labels}:3" in message
+    assert f"{labels}:6" in message
+    assert {section for section, _ in problems(findings)} == {"encoder", "proteins"}
 
 
 @pytest.mark.parametrize(
-    ("override", "section", "told"),
+    ("override", "section", "message"),
     [
         ("training.epoch=3", "settings", "did you mean 'epochs'"),
         ("lora.target_modules=[nowhere]", "encoder", "no linear layer nowhere"),
@@ -209,20 +209,20 @@ def test_all_that_is_wrong_with_binding_files_is_listed_at_once(doctor: Doctor, 
     ],
 )
 def test_settings_that_cannot_work(
-    override: str, section: str, told: str, doctor: Doctor, proteins: Path, tmp_path: Path
+    override: str, section: str, message: str, doctor: Doctor, proteins: Path, tmp_path: Path
 ) -> None:
-    code, found = doctor(binding_config(proteins, tmp_path), override)
+    code, config = doctor(binding_config(proteins, tmp_path), override)
     assert code == 1
-    assert [where for where, _ in problems(found)] == [section]
-    assert told in next(one["value"] for one in found["sections"][section] if one["status"] == "problem")
+    assert [where for where, _ in problems(config)] == [section]
+    assert message in next(one["value"] for one in config["sections"][section] if one["status"] == "problem")
 
 
 def test_settings_that_change_nothing(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:
     config = binding_config(proteins, tmp_path, loss_type="focal", pos_weight_mode="sqrt")
-    code, found = doctor(config)
-    told = named(found, "settings", "without effect")
-    assert (code, told["status"]) == (0, "warning")
-    assert told["value"].startswith("training.pos_weight_mode: ")
+    code, findings = doctor(config)
+    message = named(findings, "settings", "without effect")
+    assert (code, message["status"]) == (0, "warning")
+    assert message["value"].startswith("training.pos_weight_mode: ")
 
 
 def test_leaks_stop_a_run_unless_they_are_allowed(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:
@@ -231,13 +231,13 @@ def test_leaks_stop_a_run_unless_they_are_allowed(doctor: Doctor, proteins: Path
     lines += [">copy", *lines[1:3]]
     (tmp_path / "ZN.fa").write_text("\n".join(lines) + "\n")
     names = [line[1:].split()[0] for line in lines[::3]]
-    place = {name: 1 + number % 2 for number, name in enumerate(names)} | {names[0]: 1, "copy": 2}
-    (tmp_path / "folds.csv").write_text("protein,fold\n" + "".join(f"{n},{f}\n" for n, f in place.items()))
+    fold_of = {name: 1 + number % 2 for number, name in enumerate(names)} | {names[0]: 1, "copy": 2}
+    (tmp_path / "folds.csv").write_text("protein,fold\n" + "".join(f"{n},{f}\n" for n, f in fold_of.items()))
     words = [f"data.fasta_path={{ZN: {tmp_path / 'ZN.fa'}}}", "training.ions=[ZN]", "data.msa_dir=null",
              f"data.folds={tmp_path / 'folds.csv'}"]  # fmt: skip
-    code, found = doctor(config, *words)
-    assert (code, problems(found)) == (1, [("folds", "audit")])
-    fix = named(found, "folds", "audit")["fix"]
+    code, findings = doctor(config, *words)
+    assert (code, problems(findings)) == (1, [("folds", "audit")])
+    fix = named(findings, "folds", "audit")["fix"]
     assert "leave out data.folds" in fix and "data.leaks=allow" in fix
     assert doctor(config, *words, "data.leaks=allow")[0] == 0
 
@@ -251,12 +251,12 @@ def test_what_does_not_fit_is_said_with_a_budget_that_does(
     monkeypatch.setattr(
         "bindtune.doctor.memory_fit.find_device", lambda: TrainingDevice("a small host", (whole - taken) * 0.7, 0)
     )
-    code, found = doctor(config)
-    assert (code, problems(found)) == (1, [("memory", "fits")])
-    fix = named(found, "memory", "fits")["fix"]
+    code, findings = doctor(config)
+    assert (code, problems(findings)) == (1, [("memory", "fits")])
+    fix = named(findings, "memory", "fits")["fix"]
     assert "training.gradient_checkpointing=true" in fix
     tokens = int(fix.partition("training.max_batch_tokens=")[2].partition(",")[0])
-    assert 0 < tokens < named(found, "batches", "tokens in a batch")["value"]["most"]
+    assert 0 < tokens < named(findings, "batches", "tokens in a batch")["value"]["most"]
 
 
 @pytest.fixture
@@ -276,50 +276,50 @@ def test_good_pretraining_settings(doctor: Doctor, pretrain_config: Path, genera
     from bindtune.io.records import read_windows
 
     windows = list(read_windows(generated[0]))
-    code, found = doctor(pretrain_config, "num_train_epochs=3")
-    assert (code, problems(found)) == (0, [])
-    told = named(found, "windows", str(generated[0]))["value"]
-    assert told["windows"] == len(windows)
-    assert told["peaks"] == sum(len(window.peaks) for window in windows)
+    code, findings = doctor(pretrain_config, "num_train_epochs=3")
+    assert (code, problems(findings)) == (0, [])
+    message = named(findings, "windows", str(generated[0]))["value"]
+    assert message["windows"] == len(windows)
+    assert message["peaks"] == sum(len(window.peaks) for window in windows)
     steps = math.ceil(math.ceil(len(windows) / 4) / 2)
-    assert named(found, "batches", "steps in an epoch")["value"] == steps
-    assert named(found, "batches", "steps of the run")["value"] == 3 * steps
+    assert named(findings, "batches", "steps in an epoch")["value"] == steps
+    assert named(findings, "batches", "steps of the run")["value"] == 3 * steps
     model = DNABert2ForMaskedLM.from_pretrained(generated[2])
     parameters = sum(one.numel() for one in model.parameters())
-    assert named(found, "encoder", "parameters")["value"] == parameters
-    assert named(found, "memory", "optimiser")["value"] == 8 * parameters
+    assert named(findings, "encoder", "parameters")["value"] == parameters
+    assert named(findings, "memory", "optimiser")["value"] == 8 * parameters
     assert not (pretrain_config.parent / "run").exists()
 
 
 def test_broken_pretraining_settings(doctor: Doctor, pretrain_config: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"seq_id": "a", "sequence": "ACGT", "eclip_regions": []}\n{"seq_id": "b"}\n')
-    code, found = doctor(pretrain_config, f"train_file={bad}", "target_mlm_prob=2", "fp16=true")
+    code, findings = doctor(pretrain_config, f"train_file={bad}", "target_mlm_prob=2", "fp16=true")
     assert code == 1
-    assert problems(found) == [("settings", "masking rates"), ("settings", "training"), ("windows", str(bad))]
-    assert ":2: " in named(found, "windows", str(bad))["value"]
+    assert problems(findings) == [("settings", "masking rates"), ("settings", "training"), ("windows", str(bad))]
+    assert ":2: " in named(findings, "windows", str(bad))["value"]
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "something").touch()
-    code, found = doctor(pretrain_config)
-    assert (code, problems(found)) == (1, [("output", "run folder")])
+    code, findings = doctor(pretrain_config)
+    assert (code, problems(findings)) == (1, [("output", "run folder")])
 
 
 def test_few_validation_windows_with_peaks(
     doctor: Doctor, pretrain_config: Path, generated: tuple[Path, Path, Path]
 ) -> None:
-    code, found = doctor(pretrain_config, f"validation_file={generated[0]}", "max_eval_samples=5")
-    doubt = named(found, "windows", "validation peaks")
+    code, findings = doctor(pretrain_config, f"validation_file={generated[0]}", "max_eval_samples=5")
+    doubt = named(findings, "windows", "validation peaks")
     assert (code, doubt["status"], doubt["fix"]) == (0, "warning", "raise max_eval_samples")
     assert doubt["value"] <= 5
-    code, found = doctor(pretrain_config, f"validation_file={generated[0]}")
-    assert not [one for one in found["sections"]["windows"] if one["name"] == "validation peaks"]
+    code, findings = doctor(pretrain_config, f"validation_file={generated[0]}")
+    assert not [one for one in findings["sections"]["windows"] if one["name"] == "validation peaks"]
 
 
 def test_validation_windows_that_are_learned_from(
     doctor: Doctor, pretrain_config: Path, generated: tuple[Path, Path, Path]
 ) -> None:
-    code, found = doctor(pretrain_config, f"validation_file={generated[0]}")
-    shared = named(found, "windows", "in both files")
+    code, findings = doctor(pretrain_config, f"validation_file={generated[0]}")
+    shared = named(findings, "windows", "in both files")
     assert (code, shared["status"]) == (0, "warning")
     assert shared["value"] > 0
 
@@ -377,11 +377,11 @@ def test_weights_that_cannot_be_loaded(
     if words == "not a file of weights":
         weights.unlink()
     damage(tmp_path / "damaged")
-    code, found = doctor(binding_config(proteins, tmp_path), f"model.checkpoint={tmp_path / 'damaged'}")
+    code, config = doctor(binding_config(proteins, tmp_path), f"model.checkpoint={tmp_path / 'damaged'}")
     assert code == 1
-    assert ("encoder", "weights") in problems(found)
+    assert ("encoder", "weights") in problems(config)
     if words != "no weights in this folder":
-        assert words in named(found, "encoder", "weights")["value"]
+        assert words in named(config, "encoder", "weights")["value"]
     with pytest.raises(CheckpointError):  # a run would end there
         load_encoder(str(tmp_path / "damaged"))
 
@@ -395,9 +395,9 @@ def test_weights_that_were_not_downloaded(tmp_path: Path, monkeypatch: pytest.Mo
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr("bindtune.models.base_files.socket.getaddrinfo", unknown)
-    (found,) = check_weights("example/model")
-    assert (found.status, found.fix.partition(" on ")[0]) == ("problem", "run hf download example/model")
-    assert found.text.endswith(": Name or service not known")
+    (finding,) = check_weights("example/model")
+    assert (finding.status, finding.fix.partition(" on ")[0]) == ("problem", "run hf download example/model")
+    assert finding.text.endswith(": Name or service not known")
     monkeypatch.setattr("bindtune.models.base_files.socket.getaddrinfo", lambda host, port: [])
     assert [one.status for one in check_weights("example/model")] == ["warning"]
 
@@ -407,9 +407,9 @@ def test_whole_weights_of_every_form(proteins: Path, tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     torch.save({"a": torch.ones(2)}, tmp_path / "old" / "pytorch_model.bin", _use_new_zipfile_serialization=False)
     for folder, count in ((proteins / "encoder", 1), (tmp_path / "old", 1), (tmp_path / "parts", None)):
-        (found,) = check_weights(str(folder))
-        assert found.status == "ok"
-        assert len(found.value) == (count or len(list(folder.glob("model-*-of-*"))))
+        (finding,) = check_weights(str(folder))
+        assert finding.status == "ok"
+        assert len(finding.value) == (count or len(list(folder.glob("model-*-of-*"))))
 
 
 def test_a_run_whose_files_have_changed_since(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:
@@ -423,15 +423,15 @@ def test_a_run_whose_files_have_changed_since(doctor: Doctor, proteins: Path, tm
     sign(settings, tmp_path / "run", read_run(settings, tmp_path / "run"), processes=1)
     (tmp_path / "run" / "fold_1").mkdir()
     (tmp_path / "run" / "fold_1" / "history.csv").write_text("epoch\n")
-    code, found = doctor(config)
-    assert (code, named(found, "output", "run folder")["status"]) == (0, "warning")
+    code, findings = doctor(config)
+    assert (code, named(findings, "output", "run folder")["status"]) == (0, "warning")
     labels = tmp_path / "copy" / "proteins" / "CA_train.fa"
     lines = labels.read_text().splitlines()
     lines[2] = lines[2][:-1] + ("0" if lines[2][-1] == "1" else "1")
     labels.write_text("\n".join(lines) + "\n")
-    code, found = doctor(config)
-    assert (code, problems(found)) == (1, [("output", "inputs")])
-    assert "labels of CA" in named(found, "output", "inputs")["value"]
+    code, findings = doctor(config)
+    assert (code, problems(findings)) == (1, [("output", "inputs")])
+    assert "labels of CA" in named(findings, "output", "inputs")["value"]
 
 
 def test_windows_that_have_changed_since(
@@ -444,12 +444,12 @@ def test_windows_that_have_changed_since(
     (tmp_path / "begun" / "config.yaml").write_text(yaml.safe_dump(values))
     config = tmp_path / "resumed.yaml"
     config.write_text(yaml.safe_dump(values | {"resume_from_checkpoint": "auto"}))
-    code, found = doctor(config)
-    assert (code, problems(found)) == (0, [])
+    code, findings = doctor(config)
+    assert (code, problems(findings)) == (0, [])
     shutil.copy(generated[1], tmp_path / "train.parquet")
-    code, found = doctor(config)
-    assert (code, problems(found)) == (1, [("output", "run folder")])
-    assert "train_file" in named(found, "output", "run folder")["value"]
+    code, findings = doctor(config)
+    assert (code, problems(findings)) == (1, [("output", "run folder")])
+    assert "train_file" in named(findings, "output", "run folder")["value"]
 
 
 def test_what_the_launcher_asks_for(
@@ -459,12 +459,12 @@ def test_what_the_launcher_asks_for(
     configs = (pretrain_config, binding_config(proteins, tmp_path / "binding"))
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
     for config in configs:
-        code, found = doctor(config)
-        assert (code, problems(found)) == (1, [("settings", "launcher")])
+        code, findings = doctor(config)
+        assert (code, problems(findings)) == (1, [("settings", "launcher")])
     monkeypatch.delenv("ACCELERATE_MIXED_PRECISION")
     monkeypatch.setattr(TrainingArguments, "n_gpu", 2)
-    code, found = doctor(pretrain_config)
-    gpus = named(found, "settings", "GPUs")
+    code, findings = doctor(pretrain_config)
+    gpus = named(findings, "settings", "GPUs")
     assert (code, gpus["status"]) == (0, "warning")
     assert gpus["fix"].startswith("torchrun --standalone --nproc_per_node=2 -m bindtune pretrain")
 
@@ -509,8 +509,11 @@ def test_shared_memory_of_a_container_is_said(tmp_path: Path, monkeypatch: pytes
 def test_a_heap_that_keeps_what_is_freed_is_said() -> None:
     assert [one.status for one in check_heap({HEAP: THRESHOLD})] == ["ok"]
     for environment in ({}, {HEAP: "33554432"}):
-        (found,) = check_heap(environment)
-        assert (found.status, found.fix) == ("warning", "export MALLOC_MMAP_THRESHOLD_=262144 before training on a CPU")
+        (finding,) = check_heap(environment)
+        assert (finding.status, finding.fix) == (
+            "warning",
+            "export MALLOC_MMAP_THRESHOLD_=262144 before training on a CPU",
+        )
 
 
 def test_room_on_the_disk(tmp_path: Path) -> None:
@@ -524,8 +527,8 @@ def test_room_on_the_disk(tmp_path: Path) -> None:
 def test_an_output_that_is_a_link_to_nothing(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
     for output in (tmp_path / "link", tmp_path / "link" / "run"):
-        (found,) = check_room(output)
-        assert (found.status, found.text) == ("problem", f"{tmp_path / 'link'} is a link to nothing")
+        (finding,) = check_room(output)
+        assert (finding.status, finding.text) == ("problem", f"{tmp_path / 'link'} is a link to nothing")
 
 
 @pytest.mark.parametrize(
@@ -548,15 +551,15 @@ def test_disks_without_locks(
 
     fcntl_ = locks.fcntl
     monkeypatch.setattr(locks.fcntl, "flock", flock)
-    (found,) = machine.check_locks(tmp_path / "new" / "run")
-    assert (found.status, found.text) == (status, text)
+    (finding,) = machine.check_locks(tmp_path / "new" / "run")
+    assert (finding.status, finding.text) == (status, text)
     assert asked == [(os.O_RDWR, fcntl_.LOCK_EX | fcntl_.LOCK_NB)]  # as network disks want it
     assert list(tmp_path.iterdir()) == []
 
 
 def test_locks_are_looked_at_for_a_run_too(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:
-    found = doctor(binding_config(proteins, tmp_path))[1]
-    assert named(found, "output", "locks")["value"] is True
+    config = doctor(binding_config(proteins, tmp_path))[1]
+    assert named(config, "output", "locks")["value"] is True
 
 
 def test_the_most_tokens_are_those_that_just_fit() -> None:
@@ -565,8 +568,8 @@ def test_the_most_tokens_are_those_that_just_fit() -> None:
     batch, arithmetic = BatchShape(rows=8, columns=100, tokens=750, masked=112), Arithmetic()
     memory = predict_memory(model, batch, arithmetic)
     assert memory is not None
-    found = most_tokens(model, batch, arithmetic, room=memory.total)
-    within, beyond = (predict_memory(model, scaled(batch, found + more), arithmetic) for more in (0, 10))
+    tokens = most_tokens(model, batch, arithmetic, room=memory.total)
+    within, beyond = (predict_memory(model, scaled(batch, tokens + more), arithmetic) for more in (0, 10))
     assert within is not None
     assert beyond is not None
     assert within.total <= memory.total < beyond.total

@@ -53,8 +53,8 @@ def hub(model: E1ForMaskedLM, tmp_path: Path) -> Path:
 
 def outputs(model: Any) -> tuple[Tensor, ...]:
     with torch.no_grad():
-        found = model(**E1BatchPreparer().get_batch_kwargs(TEXT), output_hidden_states=True)
-    return (found.logits, *found.hidden_states)
+        output = model(**E1BatchPreparer().get_batch_kwargs(TEXT), output_hidden_states=True)
+    return (output.logits, *output.hidden_states)
 
 
 def test_in_memory_hub_layout_and_saved_folder_are_bit_equal(model: E1ForMaskedLM, hub: Path, tmp_path: Path) -> None:

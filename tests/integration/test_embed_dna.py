@@ -86,7 +86,7 @@ def test_tables_say_what_each_vector_is_of(embed: Callable[..., int]) -> None:
     assert letters["position"].to_pylist() == list(range(1, 51))
     spread = np.array(letters["embedding"].to_pylist(), np.float32)
     spans = list(zip(own["start"].to_pylist(), own["end"].to_pylist(), strict=True))
-    assert all((spread[start:end] == vectors[place]).all() for place, (start, end) in enumerate(spans))
+    assert all((spread[start:end] == vectors[position]).all() for position, (start, end) in enumerate(spans))
     assert b"the nucleotides of a token have equal vectors" in nucleotides.schema.metadata[b"vectors"]
     held = load_file("token.safetensors")
     assert held["one/spans"].tolist() == [list(span) for span in spans]
@@ -153,13 +153,13 @@ def test_esm2_embeds_and_scores(run: Callable[..., int], esm2: Path, capsys: pyt
     assert run(*words, "--out", "w.tsv", "--method", "wildtype_marginal") == 0
     ids = tokenizer(parent, return_tensors="pt")["input_ids"]
 
-    def difference(place: int, new: str, masked: bool) -> float:
+    def difference(position: int, new: str, masked: bool) -> float:
         row = ids.clone()
         if masked:
-            row[0, place] = 32
+            row[0, position] = 32
         with torch.no_grad():
-            table = model(row, attention_mask=torch.ones_like(row)).logits[0, place].log_softmax(-1)
-        return float(table[tokenizer.convert_tokens_to_ids(new)] - table[ids[0, place]])
+            table = model(row, attention_mask=torch.ones_like(row)).logits[0, position].log_softmax(-1)
+        return float(table[tokenizer.convert_tokens_to_ids(new)] - table[ids[0, position]])
 
     for name, masked in (("m.tsv", True), ("w.tsv", False)):
         scores = [float(line.split("\t")[2]) for line in Path(name).read_text().splitlines()[1:]]

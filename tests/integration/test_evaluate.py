@@ -77,7 +77,9 @@ def test_figures_are_those_of_the_arrays(
     arrays = np.load(out / "test_predictions.npz", allow_pickle=False)
     lines = (tmp_path / "tests/MN_test.fa").read_text().splitlines()
     expected = [
-        f"{name[1:]}:{place}" for name, text in zip(lines[::3], lines[1::3], strict=True) for place in range(len(text))
+        f"{name[1:]}:{position}"
+        for name, text in zip(lines[::3], lines[1::3], strict=True)
+        for position in range(len(text))
     ]
     assert arrays["MN_ids"].tolist() == expected and arrays["position_base"] == 0
     assert "".join(map(str, arrays["MN_labels"])) == "".join(lines[2::3])

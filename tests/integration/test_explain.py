@@ -44,8 +44,8 @@ def genome(tmp_path_factory: pytest.TempPathFactory) -> Path:
     letters = {f"chr{number}": list(dna(4000, drawn)) for number in range(1, 6)}
     windows: dict[str, list[str]] = {"bound": [], "unbound": []}
     for name, own in letters.items():
-        for place, start in enumerate(range(50, 3800, 160)):
-            strand = "+-"[place % 2]
+        for position, start in enumerate(range(50, 3800, 160)):
+            strand = "+-"[position % 2]
             at = start + drawn.randrange(5, 27)
             own[at : at + 8] = list(MOTIF if strand == "+" else reverse_complement(MOTIF.encode()).decode())
             for kind, first in (("bound", start), ("unbound", start + 80)):
@@ -109,13 +109,13 @@ def test_a_row_for_each_nucleotide_with_every_substitution(mutated: Path, probed
     for (name, sequence), own in list(by_sequence.items())[::40]:
         letters = "".join(row["letter"] for row in own)
         scorer = binding_model(there, name)
-        assert [row["position"] for row in own] == [str(place) for place in range(1, 41)]
-        for place in (0, 17, 39):
-            variants = [letters[:place] + letter + letters[place + 1 :] for letter in "ACGT"]
+        assert [row["position"] for row in own] == [str(index) for index in range(1, 41)]
+        for index in (0, 17, 39):
+            variants = [letters[:index] + letter + letters[index + 1 :] for letter in "ACGT"]
             logits = scorer.logits([letters, *variants], np.full(5, fold_of[sequence]))
-            shown = [float(own[place][f"change_{letter}"]) for letter in "ACGT"]
+            shown = [float(own[index][f"change_{letter}"]) for letter in "ACGT"]
             np.testing.assert_allclose(shown, logits[1:] - logits[0], atol=1e-4)  # six digits are written
-            assert float(own[place]["importance"]) == pytest.approx(-sum(shown) / 3, abs=1e-4)
+            assert float(own[index]["importance"]) == pytest.approx(-sum(shown) / 3, abs=1e-4)
 
 
 def test_places_follow_the_strand(mutated: Path, genome: Path) -> None:
@@ -149,7 +149,7 @@ def test_the_planted_motif_comes_out(mutated: Path) -> None:
     sites = [row for row in table(mutated / "motif_sites.tsv") if row["model"] == "cnn" and row["motif"] == "1"]
     assert len(sites) == best["sites"]
     for letter, column in zip("ACGT", np.array(best["counts"]).T, strict=True):
-        assert column.tolist() == [sum(row["letters"][place] == letter for row in sites) for place in range(8)]
+        assert column.tolist() == [sum(row["letters"][position] == letter for row in sites) for position in range(8)]
 
 
 def test_the_report_shows_logos_and_is_written_anew(mutated: Path) -> None:
@@ -206,7 +206,7 @@ def test_regions_give_tracks(probed: Path, genome: Path, tmp_path: Path) -> None
         places = [(chrom, int(start)) for chrom, start, _, _ in cells]
         assert places == sorted(expected)
         shown = [float(cell[3]) for cell in cells]
-        np.testing.assert_allclose(shown, [np.mean(expected[place]) for place in places], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(shown, [np.mean(expected[position]) for position in places], rtol=1e-4, atol=1e-6)
         with pybigtools.open(str(out / "bigwig" / f"1-cnn.{strand}.bw")) as track:
             assert set(track.chroms().values()) == {4000}
             records = [(chrom, *row) for chrom in sorted({each for each, _ in places}) for row in track.records(chrom)]

@@ -43,8 +43,8 @@ def logits(model: Any) -> torch.Tensor:
     batch = E1BatchPreparer().get_batch_kwargs(SEQUENCES)
     names = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequence_ids")
     with torch.no_grad():
-        found: torch.Tensor = model.eval()(**{name: batch[name] for name in names}).logits
-    return found
+        logits: torch.Tensor = model.eval()(**{name: batch[name] for name in names}).logits
+    return logits
 
 
 def test_the_export_of_a_fold_is_its_adapters_on_the_encoder(adapted: tuple[Path, Path], tmp_path: Path) -> None:

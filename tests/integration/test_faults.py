@@ -56,15 +56,15 @@ def write_run(folder: Path) -> Path:
 
 
 def test_the_comparison_sees_what_differs_and_leaves_out_times(jobs: ModuleType, tmp_path: Path) -> None:
-    one, other = write_run(tmp_path / "one"), write_run(tmp_path / "other")
-    (other / "results.json").write_text(json.dumps({"loss": 1.5, "eval_runtime": 3.0}))
-    (other / "provenance.json").write_text("of another time")
-    assert jobs.differences(one, other) == []
-    (other / "results.json").write_text(json.dumps({"loss": 1.6, "eval_runtime": 2.0}))
-    save_file({"a": torch.zeros(9), "b": torch.ones(3, 3) + 1e-7}, other / "checkpoint-4" / "model.safetensors")
-    (other / "heads.pt").unlink()
-    (other / ".metrics.csv.x.part").touch()
-    assert jobs.differences(one, other) == [
+    first, second = write_run(tmp_path / "one"), write_run(tmp_path / "other")
+    (second / "results.json").write_text(json.dumps({"loss": 1.5, "eval_runtime": 3.0}))
+    (second / "provenance.json").write_text("of another time")
+    assert jobs.differences(first, second) == []
+    (second / "results.json").write_text(json.dumps({"loss": 1.6, "eval_runtime": 2.0}))
+    save_file({"a": torch.zeros(9), "b": torch.ones(3, 3) + 1e-7}, second / "checkpoint-4" / "model.safetensors")
+    (second / "heads.pt").unlink()
+    (second / ".metrics.csv.x.part").touch()
+    assert jobs.differences(first, second) == [
         "heads.pt is missing", ".metrics.csv.x.part was left behind", "checkpoint-4/model.safetensors differs",
         "results.json differs",
     ]  # fmt: skip
@@ -76,11 +76,11 @@ def test_what_is_cut_off_is_seen_in_every_kind_of_file(jobs: ModuleType, tmp_pat
     names = [path.name for path in run.iterdir() if path.is_file()]
     for name in names:
         whole = (run / name).read_bytes()
-        for kept in (whole[:-1], whole[: len(whole) // 2], b""):
-            (run / name).write_bytes(kept)
-            if name == "metrics.csv" and kept == whole[: len(whole) // 2]:
+        for remainder in (whole[:-1], whole[: len(whole) // 2], b""):
+            (run / name).write_bytes(remainder)
+            if name == "metrics.csv" and remainder == whole[: len(whole) // 2]:
                 continue  # it may end with a line
-            assert jobs.half_written(run) == [name], kept
+            assert jobs.half_written(run) == [name], remainder
         (run / name).write_bytes(whole)
     weights = run / "checkpoint-4" / "model.safetensors"
     weights.write_bytes(b"half")

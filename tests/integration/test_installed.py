@@ -150,7 +150,7 @@ def test_the_installed_package_is_not_the_checkout(command: Command, installed: 
     code = "import bindtune, json, sys; print(json.dumps([bindtune.__file__, sys.path]))"
     file, places = json.loads(command("python", "-c", code).stdout)
     assert Path(file).is_relative_to(installed.parent)
-    assert not [place for place in places if Path(place).is_relative_to(ROOT / "src")]
+    assert not [path for path in places if Path(path).is_relative_to(ROOT / "src")]
 
 
 def test_files_to_begin_with(command: Command, tmp_path: Path) -> None:

@@ -55,10 +55,10 @@ def test_tables_calls_and_summary(
     proteins = read_fasta(fasta)
     rows = pq.read_table("out/predictions.parquet").to_pylist()
     assert [(row["protein"], row["ion"], row["position"], row["residue"]) for row in rows] == [
-        (name, ion, place, letter)
+        (name, ion, position, letter)
         for name, sequence in proteins.items()
         for ion in ("ZN", "MN")
-        for place, letter in enumerate(sequence, start=1)
+        for position, letter in enumerate(sequence, start=1)
     ]
     for row in rows:
         assert row["call"] == (None if row["ion"] == "MN" else int(row["probability"] >= 0.5))
@@ -221,9 +221,9 @@ def test_calibration_is_fitted_out_of_fold(run: Run, binding_run: Path, tmp_path
     oof = pq.read_table(binding_run / "oof.parquet").to_pandas()
     for ion in ("ZN", "MN"):
         own = oof[oof.ion == ion]
-        found = fit_calibration(own.label, own.probability, method)  # type: ignore[arg-type]
-        assert found is not None
-        expected = calibrate(found, raw[raw.ion == ion].probability)
+        calibration = fit_calibration(own.label, own.probability, method)  # type: ignore[arg-type]
+        assert calibration is not None
+        expected = calibrate(calibration, raw[raw.ion == ion].probability)
         np.testing.assert_allclose(fitted[fitted.ion == ion].probability, expected, atol=1e-5)
     np.testing.assert_array_equal(fitted.spread, raw.spread)
     if method == "temperature":
@@ -384,8 +384,8 @@ def write_structure(path: Path, sequence: str) -> None:
     lines = []
     for n, letter in enumerate(sequence):
         kind = ProteinSequence.convert_letter_1to3(letter)
-        place = f"{n * 1.0:8.3f}{0.0:8.3f}{0.0:8.3f}{1.0:6.2f}{50.0:6.2f}"
-        lines.append(f"ATOM  {n:5d}  CA  {kind} A{n + 100:4d}    {place}")
+        coordinates = f"{n * 1.0:8.3f}{0.0:8.3f}{0.0:8.3f}{1.0:6.2f}{50.0:6.2f}"
+        lines.append(f"ATOM  {n:5d}  CA  {kind} A{n + 100:4d}    {coordinates}")
     path.write_text("\n".join([*lines, "END", ""]))
 
 
@@ -437,8 +437,8 @@ def test_structures_are_coloured(
     odd = Path("1abc.pdb").read_text().replace(" A ", " ; ")
     (tmp_path / "1abc.pdb").write_text(odd)
     assert run(*options, "--structure", "1abc.pdb", "--protein", "p1") == 0
-    told = capsys.readouterr().out
-    assert "no file for ChimeraX or PyMOL, which would take the name ';' for commands" in told
+    message = capsys.readouterr().out
+    assert "no file for ChimeraX or PyMOL, which would take the name ';' for commands" in message
     assert [path.name for path in sorted(Path("out/structures").glob("1abc.*"))] == ["1abc.mvsj", "1abc.pdb"]
     assert json.loads(Path("out/summary.json").read_text())["structures"][0]["unsafe_name"] == ";"
     (tmp_path / "1abc.pdb").rename(tmp_path / "a;system touch X.pdb")

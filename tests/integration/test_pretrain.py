@@ -83,8 +83,8 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def same(one: Path, other: Path) -> bool:
-    left, right = (load_file(folder / "model.safetensors") for folder in (one, other))
+def same(first: Path, second: Path) -> bool:
+    left, right = (load_file(folder / "model.safetensors") for folder in (first, second))
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
@@ -126,18 +126,18 @@ def test_best_model_and_lowest_losses_are_kept(settings: Make, tmp_path: Path) -
     best = min(losses, key=losses.__getitem__)
     assert same(tmp_path / "run", tmp_path / "run" / f"checkpoint-{best}")
     lowest = sorted(losses, key=losses.__getitem__)[:3]
-    kept = {int(path.name.split("-")[1]) for path in (tmp_path / "run").glob("checkpoint-*")}
-    assert kept == {*lowest, STEPS}
+    steps = {int(path.name.split("-")[1]) for path in (tmp_path / "run").glob("checkpoint-*")}
+    assert steps == {*lowest, STEPS}
 
 
 def test_evaluation_loss_is_the_mean_over_masked_tokens_whatever_the_batch(settings: Make, tmp_path: Path) -> None:
-    found = [
+    losses = [
         run(settings(per_device_eval_batch_size=size, output_dir=str(tmp_path / str(size)), max_steps=4))
         for size in (3, 64)
     ]
-    assert found[0]["eval_loss"] == pytest.approx(found[1]["eval_loss"], rel=1e-6)
-    assert found[0]["eval_peak_loss"] == pytest.approx(found[1]["eval_peak_loss"], rel=1e-6)
-    assert found[0]["eval_masked_rate"] == found[1]["eval_masked_rate"]
+    assert losses[0]["eval_loss"] == pytest.approx(losses[1]["eval_loss"], rel=1e-6)
+    assert losses[0]["eval_peak_loss"] == pytest.approx(losses[1]["eval_peak_loss"], rel=1e-6)
+    assert losses[0]["eval_masked_rate"] == losses[1]["eval_masked_rate"]
 
 
 def test_killed_and_resumed_run_with_workers_ends_with_the_same_bits(
@@ -192,10 +192,10 @@ def test_a_stop_within_an_epoch_adds_no_evaluation(
     step = RegionTrainer.training_step
     with monkeypatch.context() as patch:
 
-        def stopped(trainer: RegionTrainer, *given: Any, **named: Any) -> Any:
+        def stopped(trainer: RegionTrainer, *options: Any, **named: Any) -> Any:
             if trainer.state.global_step == 3:
                 os.kill(os.getpid(), signal.SIGTERM)
-            return step(trainer, *given, **named)
+            return step(trainer, *options, **named)
 
         patch.setattr(RegionTrainer, "training_step", stopped)
         with pytest.raises(Interrupted):
@@ -239,8 +239,8 @@ def test_a_checkpoint_is_ended_by_its_state(settings: Make, tmp_path: Path, monk
     saved: dict[str, set[str]] = {}
     save = RegionTrainer.save_model
 
-    def noting(trainer: RegionTrainer, output_dir: str | None = None, *given: Any, **named: Any) -> None:
-        save(trainer, output_dir, *given, **named)
+    def noting(trainer: RegionTrainer, output_dir: str | None = None, *options: Any, **named: Any) -> None:
+        save(trainer, output_dir, *options, **named)
         folder = Path(output_dir or tmp_path / "run")
         saved[folder.name] = {path.name for path in folder.iterdir()} if output_dir else set()
 
@@ -258,9 +258,9 @@ def test_a_full_disk_leaves_no_half_checkpoint(settings: Make, tmp_path: Path, s
     run({**options, "output_dir": str(straight)})
     sizes = {path.name: path.stat().st_size for path in (straight / "checkpoint-8").iterdir()}
     for name in ("model.safetensors", "optimizer.pt"):
-        with small_disk(sizes[name] - 100), pytest.raises(OSError, match=r".") as told:
+        with small_disk(sizes[name] - 100), pytest.raises(OSError, match=r".") as failure:
             run({**options, "output_dir": str(broken)})
-        assert told.value.filename == str(broken / "checkpoint-4")
+        assert failure.value.filename == str(broken / "checkpoint-4")
         assert not [*broken.glob("*.safetensors"), *broken.glob("checkpoint-*"), *broken.glob(".[!l]*")]
     run({**options, "output_dir": str(broken)})
     assert same(straight, broken)
@@ -269,9 +269,9 @@ def test_a_full_disk_leaves_no_half_checkpoint(settings: Make, tmp_path: Path, s
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_full_cache_is_named(settings: Make, datasets_cache: Path, small_disk: SmallDisk, workers: int) -> None:
     options = settings(max_steps=2, eval_strategy="no", preprocessing_num_workers=workers)
-    with small_disk(3000), pytest.raises(OSError, match="File too large") as told:
+    with small_disk(3000), pytest.raises(OSError, match="File too large") as failure:
         run(options)
-    assert told.value.filename == str(datasets_cache)
+    assert failure.value.filename == str(datasets_cache)
     run(options)
 
 
@@ -439,7 +439,7 @@ def test_parameters_without_gradient_are_looked_for_in_other_models(
 
 
 @pytest.mark.parametrize(
-    ("changed", "error", "told"),
+    ("changed", "error", "message"),
     [
         ({"eclip_mlm_lo": 0.3}, ConfigError, "low 0.3 and high 0.25"),
         ({"min_flanking_prob": 0.2}, ConfigError, "floor 0.2 is greater than the target rate 0.15"),
@@ -457,9 +457,9 @@ def test_parameters_without_gradient_are_looked_for_in_other_models(
     ],
 )
 def test_what_cannot_work_is_refused(
-    settings: Make, tmp_path: Path, changed: dict[str, Any], error: type[Exception], told: str
+    settings: Make, tmp_path: Path, changed: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         run(settings(**changed))
     assert not (tmp_path / "run").exists()
 
@@ -526,8 +526,8 @@ def test_windows_with_more_tokens_than_positions_are_refused(
     with pytest.raises(ConfigError, match=rf"the longest window has \d+ tokens, .*short has positions for {room}: set"):
         run(options)
     assert not (tmp_path / "run").exists()
-    found = check_pretraining(build(PretrainConfig, options), find_device=find_device)
-    (problem,) = (one for one in found if one.status == "problem")
+    findings = check_pretraining(build(PretrainConfig, options), find_device=find_device)
+    (problem,) = (one for one in findings if one.status == "problem")
     assert (problem.section, problem.name) == ("encoder", "positions")
     run({**options, "max_seq_length": room})
 
@@ -543,8 +543,8 @@ def test_a_tokenizer_without_a_mask_token_is_refused_before_anything_is_written(
     with pytest.raises(ConfigError, match="the tokenizer has no mask token"):
         run(options)
     assert not (tmp_path / "run").exists()
-    found = check_pretraining(build(PretrainConfig, options), find_device=find_device)
-    assert ("encoder", "special tokens") in {(one.section, one.name) for one in found if one.status == "problem"}
+    findings = check_pretraining(build(PretrainConfig, options), find_device=find_device)
+    assert ("encoder", "special tokens") in {(one.section, one.name) for one in findings if one.status == "problem"}
 
 
 @pytest.mark.parametrize("resume", [None, "auto"])

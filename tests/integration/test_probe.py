@@ -85,8 +85,8 @@ def done(genome: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = pq.read_table(out / "windows.parquet").to_pylist()
-    return found
+    windows: list[dict[str, Any]] = pq.read_table(out / "windows.parquet").to_pylist()
+    return windows
 
 
 def test_files_have_their_columns(done: tuple[Path, str]) -> None:
@@ -124,12 +124,12 @@ def test_windows_are_those_of_the_genome(done: tuple[Path, str], genome: Path) -
 def test_positives_are_centred_and_counts_add_up(done: tuple[Path, str], genome: Path) -> None:
     lines = [line.split("\t") for line in (genome / "A.bed").read_text().splitlines()]
     middles = {(line[0], (int(line[1]) + int(line[2])) // 2) for line in lines}
-    found = {
+    labels = {
         (row["chrom"], row["start"] + 50)
         for row in rows(done[0])
         if row["dataset"] == "A" and row["arm"] == "shuffled" and row["label"]
     }
-    assert found == middles - {("chr1", 10), ("chrUn", 22)}
+    assert labels == middles - {("chr1", 10), ("chrUn", 22)}
     counts = yaml.safe_load((done[0] / "summary.yaml").read_text())["windows"]
     peaks = counts["peaks"]["A"]
     assert peaks["dropped"] == {"chromosome_not_in_genome": 1, "merged_into_another": 1, "past_chromosome_end": 1}
@@ -373,17 +373,19 @@ def test_similar_windows_stay_in_one_fold(tmp_path: Path) -> None:
     drawn = random.Random(5)
     base = [dna(60, drawn) for _ in range(60)]
     near = [text[:30] + ("A" if text[30] != "A" else "C") + text[31:] for text in base]
-    positives = fasta(tmp_path / "p.fa", [(f"a{place}", text) for place, text in enumerate(base)])
-    negatives = fasta(tmp_path / "n.fa", [(f"a{place}", text) for place, text in enumerate(near)])
+    positives = fasta(tmp_path / "p.fa", [(f"a{index}", text) for index, text in enumerate(base)])
+    negatives = fasta(tmp_path / "n.fa", [(f"a{index}", text) for index, text in enumerate(near)])
     values = {"positives": str(positives), "negatives": str(negatives), "out": str(tmp_path / "out"), "draws": 1}
     probe(build(ProbeConfig, values), notify=quiet)
     fold = {row["window"]: row["fold"] for row in rows(tmp_path / "out")}
-    assert all(fold[f"positives/a{place}"] == fold[f"negatives/a{place}"] for place in range(60))
+    assert all(fold[f"positives/a{position}"] == fold[f"negatives/a{position}"] for position in range(60))
 
 
 def test_headers_with_coordinates_are_split_by_chromosome(tmp_path: Path) -> None:
     drawn = random.Random(6)
-    records = [(f"chr{1 + place % 6}:{100 * place}-{100 * place + 60}(+)", dna(60, drawn)) for place in range(120)]
+    records = [
+        (f"chr{1 + position % 6}:{100 * position}-{100 * position + 60}(+)", dna(60, drawn)) for position in range(120)
+    ]
     values = {
         "positives": str(fasta(tmp_path / "p.fa", records[:60])),
         "negatives": str(fasta(tmp_path / "n.fa", records[60:])),

@@ -37,7 +37,7 @@ def run(out: Path, **settings: Any) -> tuple[list[dict[str, Any]], dict[str, Any
 def test_the_4_mers_figures_on_pum2_are_those_of_scikit_learn(shared: Path, tmp_path: Path) -> None:
     files = {kind: str(shared / f"data/rbp_pum2_parclip/PUM2_PARCLIP.{kind}.fa") for kind in ("positives", "negatives")}
     rows, summary = run(tmp_path / "out", folds=3, leaks="drop", **files)
-    column = {"".join(word): place for place, word in enumerate(product("ACGT", repeat=4))}
+    column = {"".join(word): position for position, word in enumerate(product("ACGT", repeat=4))}
     features = np.zeros((len(rows), 256))
     for counts, row in zip(features, rows, strict=True):
         for at in range(len(row["sequence"]) - 3):

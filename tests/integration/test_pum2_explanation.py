@@ -45,7 +45,7 @@ def test_the_cnn_reads_the_motif_of_pum2(shared: Path, tmp_path: Path, capsys: p
         own = [row for row in rows if row["sequence"] == name]
         starts = [match.start() for match in MOTIF.finditer("".join(row["letter"] for row in own))]
         if starts:
-            inside += [any(start <= place < start + 7 for start in starts) for place in range(len(own))]
+            inside += [any(start <= position < start + 7 for start in starts) for position in range(len(own))]
             values += [float(row["importance"]) for row in own]
     mask, importance = np.array(inside), np.array(values)
     area = area_under_roc(sort(mask.astype(np.int8), importance).ranking())

@@ -23,13 +23,13 @@ Writer = Callable[..., Path]
 
 
 def blocks(page: Page) -> list[Block]:
-    found: list[Block] = []
+    blocks: list[Block] = []
     waiting = [block for section in page.sections for block in section.blocks]
     while waiting:
         block = waiting.pop(0)
-        found.append(block)
+        blocks.append(block)
         waiting = [*(block.blocks if isinstance(block, Collapsed) else ()), *waiting]
-    return found
+    return blocks
 
 
 def table(page: Page, caption: str) -> Table:
@@ -73,12 +73,12 @@ def test_pretraining_shows_what_the_run_wrote(pretraining_run: Path, tmp_path: P
     assert not re.search(r"(?:src|href)=\"(?!#|data:)", html)
 
 
-@pytest.mark.parametrize(("lowest", "told"), [(1.5, "lowest, at step 19"), (1.25, "lowest of the checkpoints")])
-def test_the_lowest_loss_that_was_seen_may_have_no_checkpoint(lowest: float, told: str) -> None:
+@pytest.mark.parametrize(("lowest", "message"), [(1.5, "lowest, at step 19"), (1.25, "lowest of the checkpoints")])
+def test_the_lowest_loss_that_was_seen_may_have_no_checkpoint(lowest: float, message: str) -> None:
     tiles = report_pretraining._tiles(
         {"eval_loss": 1.5}, [{"step": 24, "eval_loss": 1.75}, {"step": 19, "eval_loss": lowest}], {}, {}
     )
-    assert (tiles[0].value, tiles[0].note) == ("1.500", told)
+    assert (tiles[0].value, tiles[0].note) == ("1.500", message)
 
 
 @pytest.mark.parametrize(
@@ -158,17 +158,19 @@ def test_a_group_in_two_folds_is_told(binding: Path, tmp_path: Path) -> None:
         writer.writeheader()
         writer.writerows(rows)
     page = report_binding.build(run, config(run))
-    told = "\n".join(page.notices)  # leaks stand at the top
-    assert f"1 groups lie in more than one fold, so the figures leak: {rows[8]['group']}" in told
-    assert f"Predictions do not fit folds.csv for 1 proteins: {rows[9]['protein']}" in told
+    message = "\n".join(page.notices)  # leaks stand at the top
+    assert f"1 groups lie in more than one fold, so the figures leak: {rows[8]['group']}" in message
+    assert f"Predictions do not fit folds.csv for 1 proteins: {rows[9]['protein']}" in message
 
 
 def test_binding_in_progress_says_which_folds_are_missing(write_binding_run: Writer, tmp_path: Path) -> None:
     run = write_binding_run(tmp_path / "run", done=2)
     page = report_binding.build(run, config(run))
-    told = notices(page)
-    assert "2 of 5 folds are done; not done: fold 3 (after epoch 3), fold 4 (not started), fold 5 (not started)" in told
-    assert "global_thresholds.yaml is missing" in told
+    message = notices(page)
+    assert (
+        "2 of 5 folds are done; not done: fold 3 (after epoch 3), fold 4 (not started), fold 5 (not started)" in message
+    )
+    assert "global_thresholds.yaml is missing" in message
     assert {row[1] for row in table(page, "Each ion and fold").rows} == {"1", "2"}
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -216,8 +218,8 @@ def test_an_ion_below_the_baseline_is_told(binding: Path, tmp_path: Path) -> Non
     run = Path(shutil.copytree(binding, tmp_path / "run"))
     rows = pq.read_table(run / "oof.parquet")
     upside_down = 1 - rows["probability"].to_numpy()
-    place = rows.column_names.index("probability")
-    pq.write_table(rows.set_column(place, "probability", [upside_down]), run / "oof.parquet")
+    column = rows.column_names.index("probability")
+    pq.write_table(rows.set_column(column, "probability", [upside_down]), run / "oof.parquet")
     assert "ZN, CA, MG are below the composition baseline" in notices(report_binding.build(run, config(run)))
     assert "composition baseline" not in notices(report_binding.build(binding, config(binding)))
 
@@ -239,8 +241,8 @@ def break_oof(run: Path) -> None:
 
 def break_label(run: Path) -> None:
     rows = pq.read_table(run / "oof.parquet")
-    place = rows.column_names.index("label")
-    pq.write_table(rows.set_column(place, "label", [np.full(len(rows), 7, np.int8)]), run / "oof.parquet")
+    column = rows.column_names.index("label")
+    pq.write_table(rows.set_column(column, "label", [np.full(len(rows), 7, np.int8)]), run / "oof.parquet")
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -262,9 +264,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("name", DAMAGES)
 def test_damaged_folders_are_refused(binding: Path, tmp_path: Path, name: str) -> None:
     run = Path(shutil.copytree(binding, tmp_path / "run"))
-    damage, told = DAMAGES[name]
+    damage, message = DAMAGES[name]
     damage(run)
-    with pytest.raises(InputError, match=re.escape(told)):
+    with pytest.raises(InputError, match=re.escape(message)):
         write_report(run, tmp_path / "out.html")
     assert not (tmp_path / "out.html").exists()
 

@@ -169,7 +169,7 @@ def test_the_table_sorts_filters_searches_and_has_pages(tab: Any, rows: dict[str
     tab.locator(".controls").get_by_label("Proteins").select_option("missed")
     sites, hits = (list(map(int, column(tab, number))) for number in (4, 5))
     assert sites
-    assert all(found < all_sites for found, all_sites in zip(hits, sites, strict=True))
+    assert all(hit_count < all_sites for hit_count, all_sites in zip(hits, sites, strict=True))
 
 
 @pytest.mark.slow
@@ -198,18 +198,18 @@ def test_a_link_opens_a_protein_and_the_threshold_recounts(
         slider.fill("60")
         called, every = probabilities >= 0.595, rows["probability"] >= 0.595
         for item, (truth, calls) in enumerate([(labels, called), (rows["label"] == 1, every)]):
-            told = tab.locator(".counts li").nth(item).inner_text()
+            message = tab.locator(".counts li").nth(item).inner_text()
             hits = int((truth & calls).sum())
-            assert f"({hits} of {int(calls.sum())})" in told
-            assert f"recall {hits / truth.sum():.2f} ({hits} of {int(truth.sum())})" in told
-            assert ("fewer than 100" in told) == (min(calls.sum(), truth.sum()) < 100)
+            assert f"({hits} of {int(calls.sum())})" in message
+            assert f"recall {hits / truth.sum():.2f} ({hits} of {int(truth.sum())})" in message
+            assert ("fewer than 100" in message) == (min(calls.sum(), truth.sum()) < 100)
         assert slider.get_attribute("aria-valuetext") == "0.595"
         site = int(np.flatnonzero(labels)[0])
         tab.locator(".sequence .residue").nth(site).click()
-        told = tab.locator(".protein-part [role=status]").inner_text()
-        assert f"{rows['residue'][own][site]}{site + 1}: probability" in told
-        assert abs(float(re.findall(r"probability (\d\.\d+)", told)[0]) - probabilities[site]) <= 0.0051
-        assert "a site" in told
+        message = tab.locator(".protein-part [role=status]").inner_text()
+        assert f"{rows['residue'][own][site]}{site + 1}: probability" in message
+        assert abs(float(re.findall(r"probability (\d\.\d+)", message)[0]) - probabilities[site]) <= 0.0051
+        assert "a site" in message
         tab.keyboard.press("ArrowRight")  # the click gave the letters the focus
         assert f"{site + 2}: probability" in tab.locator(".protein-part [role=status]").inner_text()
         table = list(csv.DictReader(io.StringIO(saved(tab, tab.get_by_label("Save the residues as CSV")))))
@@ -401,7 +401,7 @@ def test_text_has_enough_contrast(browser: Any, pages: dict[str, Path], scheme: 
         assert contrast(colours[front], colours[back]) >= 4.5, (front, back)
 
 
-def contrast(one: list[int], other: list[int]) -> float:
+def contrast(first: list[int], second: list[int]) -> float:
     """WCAG 2's contrast ratio."""
 
     def luminance(colour: list[int]) -> float:
@@ -409,5 +409,5 @@ def contrast(one: list[int], other: list[int]) -> float:
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    low, high = sorted((luminance(one), luminance(other)))
+    low, high = sorted((luminance(first), luminance(second)))
     return (high + 0.05) / (low + 0.05)

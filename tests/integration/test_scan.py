@@ -43,10 +43,10 @@ def test_every_substitution_is_in_the_table(
     assert list(table[0]) == COLUMNS and len(table) == 4 * 19 * 2
     variants = {(row["position"], row["residue"], row["mutant"]) for row in table}
     assert variants == {
-        (str(place), SEQUENCE[place - 1], letter)
-        for place in (3, 4, 5, 13)
+        (str(index), SEQUENCE[index - 1], letter)
+        for index in (3, 4, 5, 13)
         for letter in "ACDEFGHIKLMNPQRSTVWY"
-        if letter != SEQUENCE[place - 1]
+        if letter != SEQUENCE[index - 1]
     }
     assert {row["site_position"] for row in table} == {"4", "26"} and {row["ion"] for row in table} == {"ZN"}
     for row in table:

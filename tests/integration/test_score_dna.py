@@ -142,14 +142,14 @@ def test_tables_parents_and_strands(score: Callable[..., int]) -> None:
         "genes": ("--table", "t.tsv", "--genome", "g.fa", "--genes", "g.gtf"),
         "turned": ("--parent", "turned.fa", "--variants", "turned.txt", "--strand", "+"),
     }
-    found = {}
+    scores = {}
     for name, words in sources.items():
         assert score(*words, "--out", f"{name}.tsv") == 0
-        (found[name],) = table(f"{name}.tsv")
-    assert found["table"] == found["parent"] and found["table"]["strand"] == "."
-    assert [found[name]["strand"] for name in ("plus", "minus", "genes")] == ["+", "-", "-"]
-    assert found["genes"] == found["minus"] and found["turned"]["score"] == found["minus"]["score"]
-    plus, minus, both = (float(found[name]["score"]) for name in ("plus", "minus", "table"))
+        (scores[name],) = table(f"{name}.tsv")
+    assert scores["table"] == scores["parent"] and scores["table"]["strand"] == "."
+    assert [scores[name]["strand"] for name in ("plus", "minus", "genes")] == ["+", "-", "-"]
+    assert scores["genes"] == scores["minus"] and scores["turned"]["score"] == scores["minus"]["score"]
+    plus, minus, both = (float(scores[name]["score"]) for name in ("plus", "minus", "table"))
     assert plus != minus and both == pytest.approx((plus + minus) / 2, abs=1e-6)
 
 
@@ -255,13 +255,13 @@ def test_all_small_variants_of_real_exons_get_a_score(
     for block in gzip.decompress(exons.read_bytes()).decode().split(">")[1:]:
         name, *lines = block.split("\n")
         letters = "".join(lines).upper()
-        place = drawn.randrange(len(letters))
+        position = drawn.randrange(len(letters))
         size = drawn.randint(1, 20)
-        ref = letters[place]
+        ref = letters[position]
         alleles = [(ref, letter) for letter in "ACGT" if letter != ref]
         alleles.append((ref, ref + "".join(drawn.choices("ACGT", k=size))))
-        alleles.append((letters[place : place + 1 + size], ref))
-        rows += [f"{name}\t{place + 1}\t{ref}\t{alt}" for ref, alt in alleles if ref != alt]
+        alleles.append((letters[position : position + 1 + size], ref))
+        rows += [f"{name}\t{position + 1}\t{ref}\t{alt}" for ref, alt in alleles if ref != alt]
     Path("t.tsv").write_text("\n".join(rows) + "\n")
     words = ("--table", "t.tsv", "--genome", exons, "--strand", "+", "--width", 128)
     assert run("score", "--model", "model", *words, "--out", "s.tsv") == 0
@@ -293,20 +293,22 @@ def test_effects_are_changes_of_the_binding_logit(
     site = 296  # the motif stands in the middle of windows about 300
     letters = CHR1[:site] + "TGTAAATA" + CHR1[site + 8 :]
     (tmp_path / "g.fa").write_text(f">chr1\n{letters}\n")
-    rows = [(place + 1, letters[place], other(letters[place])) for place in (*range(296, 304), *range(400, 430))]
-    (tmp_path / "t.tsv").write_text("".join(f"chr1\t{place}\t{ref}\t{alt}\n" for place, ref, alt in rows))
+    rows = [
+        (position + 1, letters[position], other(letters[position])) for position in (*range(296, 304), *range(400, 430))
+    ]
+    (tmp_path / "t.tsv").write_text("".join(f"chr1\t{position}\t{ref}\t{alt}\n" for position, ref, alt in rows))
     words = ("score", "--table", "t.tsv", "--genome", "g.fa", "--strand", "+", "--effect", trained_probe)
     assert run(*words, "--model", "cnn", "--out", "s.tsv") == 0
     scored = table("s.tsv")
     assert {row["method"] for row in scored} == {"effect"} and {row["tokens_ref"] for row in scored} == {""}
     model = binding_model(open_probe(trained_probe, "test"), "cnn")
-    for (place, _, alt), row in zip(rows, scored, strict=True):
-        window = letters[place - 21 : place + 20]
+    for (position, _, alt), row in zip(rows, scored, strict=True):
+        window = letters[position - 21 : position + 20]
         logits = model.logits([window, window[:20] + alt + window[21:]])
         assert float(row["score"]) == pytest.approx(logits[1] - logits[0], abs=1e-5)
     effects = [float(row["score"]) for row in scored]
     assert sum(effects[:8]) / 8 < min(0, sum(effects[8:]) / 30)  # what breaks the motif lowers the logit
-    swapped = "".join(f"chr1\t{place}\t{alt}\t{ref}\n" for place, ref, alt in rows[:1])
+    swapped = "".join(f"chr1\t{index}\t{alt}\t{ref}\n" for index, ref, alt in rows[:1])
     (tmp_path / "g.fa").write_text(f">chr1\n{letters[:296]}{rows[0][2]}{letters[297:]}\n")
     (tmp_path / "t.tsv").write_text(swapped)
     assert run(*words, "--model", "cnn", "--out", "b.tsv") == 0

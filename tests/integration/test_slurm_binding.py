@@ -25,7 +25,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes = {"num_hidden_layers": 2, "global_attention_every_n_layers": 2, "max_num_sequences": 8}
     tiny_e1.save(folder / "encoder", **sizes)
     letters = "ACDEFGHIKLMNPQRSTVWY"
-    proteins = ["".join(letters[(seed * place + place) % 20] for place in range(20 + seed)) + "C" for seed in range(9)]
+    proteins = [
+        "".join(letters[(seed * position + position) % 20] for position in range(20 + seed)) + "C" for seed in range(9)
+    ]
     text = "".join(f">p{n}\n{s}\n{''.join('01'[x == 'C'] for x in s)}\n" for n, s in enumerate(proteins))
     (folder / "ZN.fa").write_text(text)
     training = {"ions": ["ZN"], "num_folds": 2, "epochs": 3, "patience": 0, "batch_size": 1, "accum_steps": 1,
@@ -96,8 +98,8 @@ def test_signal_saves_and_the_next_start_finishes(
     straight, broken, tools = tmp_path / "straight", tmp_path / "broken", tmp_path / "tools"
     env = environment("tools", gpus=gpus)
     longer = ("training.epochs=12", "lora.dropout=0", "model.dropout=0")
-    given = ("--config", config, f"training.output_dir={straight}", *longer, f"training.accum_steps={gpus}")
-    assert run("train", *given, "--fold", 1) == 0
+    options = ("--config", config, f"training.output_dir={straight}", *longer, f"training.accum_steps={gpus}")
+    assert run("train", *options, "--fold", 1) == 0
 
     log = tmp_path / "log"
     with (
@@ -121,9 +123,9 @@ def test_signal_saves_and_the_next_start_finishes(
     assert not (broken / "fold_1" / "oof.parquet").exists()
 
     subprocess.run(words(config, broken, *longer), env=env, check=True, capture_output=True)
-    one, other = (pq.read_table(path / "fold_1" / "oof.parquet") for path in (straight, broken))
+    first, second = (pq.read_table(path / "fold_1" / "oof.parquet") for path in (straight, broken))
     if gpus == 1:
-        assert one.equals(other)
+        assert first.equals(second)
         assert (broken / "fold_1" / "history.csv").read_bytes() == (straight / "fold_1" / "history.csv").read_bytes()
-    assert one.drop(["probability"]).equals(other.drop(["probability"]))
-    np.testing.assert_allclose(one["probability"], other["probability"], atol=1e-5)
+    assert first.drop(["probability"]).equals(second.drop(["probability"]))
+    np.testing.assert_allclose(first["probability"], second["probability"], atol=1e-5)

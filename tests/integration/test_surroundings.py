@@ -31,7 +31,7 @@ def command(tmp_path: Path) -> Callable[..., Ended]:
     return run
 
 
-def told(ended: Ended, code: int = 2) -> str:
+def message(ended: Ended, code: int = 2) -> str:
     """The line of a command that ended with one."""
     assert ended.returncode == code, ended.stderr
     assert "Traceback" not in ended.stderr
@@ -52,7 +52,7 @@ def fasta(tmp_path: Path) -> Path:
 def test_memory_that_runs_out_is_one_line(command: Callable[..., Ended], binding_run: Path, fasta: Path) -> None:
     words = ("predict", "--run", binding_run, "--fasta", fasta, "--out", "out", "--device", "cpu")
     lines = [
-        told(command(*words, before=f"ulimit -v {size * 1024}", OPENBLAS_NUM_THREADS="1"))
+        message(command(*words, before=f"ulimit -v {size * 1024}", OPENBLAS_NUM_THREADS="1"))
         for size in (300, 700)  # MiB: while torch is imported, and after
     ]
     for line, size in zip(lines, ("0.29", "0.68"), strict=True):
@@ -83,7 +83,7 @@ def test_shared_memory_that_is_full_or_small(
     mounted = f'{_MOUNT.format(size="1m")} {fill} exec "$@"'
     ended = command(*words, before=f'exec unshare -m bash -c {shlex.quote(mounted)} bash "$@"')
     if full:
-        line = told(ended)
+        line = message(ended)
         assert "shm: No space left" in line and "num_workers=0" in line and "--shm-size" in line
     else:
         assert ended.returncode == 0, ended.stderr

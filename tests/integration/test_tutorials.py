@@ -32,7 +32,7 @@ exec $python -m bindtune "$@"
 
 def blocks(page: Path) -> list[str]:
     """The commands that are run."""
-    return [found["commands"] for found in BLOCK.finditer(page.read_text()) if not found["why"]]
+    return [block["commands"] for block in BLOCK.finditer(page.read_text()) if not block["why"]]
 
 
 def run(page: Path, folder: Path, python: Path, *, anew: bool = True) -> None:

@@ -54,10 +54,10 @@ def test_unknown_residues_are_never_counted(
     assert counts in caplog.text
     rows = pq.read_table("run/oof.parquet").to_pylist()
     expected = {
-        (name, place + 1, sequence[place], int(labels[place]))
+        (name, position + 1, sequence[position], int(labels[position]))
         for name, (sequence, labels) in proteins.items()
-        for place in range(len(sequence))
-        if labels[place] != "?"
+        for position in range(len(sequence))
+        if labels[position] != "?"
     }
     assert len(rows) == len(expected)
     assert {(row["protein"], row["position"], row["residue"], row["label"]) for row in rows} == expected
@@ -70,8 +70,8 @@ def test_unknown_residues_are_never_counted(
     # A test protein that training has, though the run's tables lack its unknown residues; one that differs where
     # labels are known; an ion file in which nothing is known is said and left out.
     sequence, labels = proteins["p3"]
-    place = labels.index("0")
-    other = sequence[:place] + ("A" if sequence[place] != "A" else "G") + sequence[place + 1 :]
+    position = labels.index("0")
+    other = sequence[:position] + ("A" if sequence[position] != "A" else "G") + sequence[position + 1 :]
     (tmp_path / "test.fa").write_text(f">same\n{sequence}\n{labels}\n>other\n{other}\n{labels}\n")
     capsys.readouterr()
     assert run("evaluate", "--run", "run", "--fasta", "test.fa", "--out", "out", "--draws", 5) == 0

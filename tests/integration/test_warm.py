@@ -24,27 +24,27 @@ time.sleep(60)
 
 def test_a_script_gets_what_it_would_get(warm_python: Path, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(TELLS)
-    given = {"cwd": tmp_path, "env": {**os.environ, "GIVEN": "x y"}, "input": "in", "text": True}
-    found = [
-        subprocess.run([python, "-u", "script.py", "--a", "b c"], capture_output=True, **given)
+    options = {"cwd": tmp_path, "env": {**os.environ, "GIVEN": "x y"}, "input": "in", "text": True}
+    endings = [
+        subprocess.run([python, "-u", "script.py", "--a", "b c"], capture_output=True, **options)
         for python in (sys.executable, warm_python)
     ]
-    assert found[0].stdout == f"{tmp_path} x y ['--a', 'b c'] __main__ in\n"
-    assert [(each.returncode, each.stdout, each.stderr) for each in found] == [(7, found[0].stdout, "heard\n")] * 2
+    assert endings[0].stdout == f"{tmp_path} x y ['--a', 'b c'] __main__ in\n"
+    assert [(each.returncode, each.stdout, each.stderr) for each in endings] == [(7, endings[0].stdout, "heard\n")] * 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_signals_reach_the_fork(warm_python: Path, tmp_path: Path, number: int) -> None:
     (tmp_path / "script.py").write_text(SLEEPS)
-    told = tmp_path / "process"
+    process_file = tmp_path / "process"
     with subprocess.Popen([warm_python, "script.py"], cwd=tmp_path, stderr=subprocess.PIPE) as process:
-        while not (told.exists() and told.read_text()):
+        while not (process_file.exists() and process_file.read_text()):
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(number)
         assert process.wait(120) == -number
     until = time.monotonic() + 120
-    while Path(f"/proc/{told.read_text()}").exists():
+    while Path(f"/proc/{process_file.read_text()}").exists():
         assert time.monotonic() < until
         time.sleep(0.01)
 

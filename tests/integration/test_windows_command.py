@@ -106,8 +106,8 @@ def test_every_window_and_peak_list_of_the_real_blocks(run: Run, shared: Path, b
     seen = dict.fromkeys(blocks, 0)
     for record in records:
         block = record["seq_id"].split("_window_")[0]
-        chrom, place = block.rsplit(":", 1)
-        origin, stop = map(int, place.split("-"))
+        chrom, position = block.rsplit(":", 1)
+        origin, stop = map(int, position.split("-"))
         start, end = 0, stop - origin
         if "_window_" in record["seq_id"]:
             start, end = map(int, record["seq_id"].split("_window_")[1].split("_"))
@@ -166,14 +166,14 @@ def test_sites_that_another_project_cut_are_found_at_their_coordinates(
     for line in bed.read_text().splitlines():
         _, start, end, name, _, strand = line.split("\t")
         by_place[int(start), int(end), strand] = sites[name].replace("U", "T")
-    found = 0
+    hits = 0
     for record in read(tmp_path):
         for peak, clipped in zip(record["eclip_regions"], record["peak_clipped"], strict=True):
             if not clipped:
                 site = by_place[peak["genomic_start"], peak["genomic_end"], record["strand"]]
                 assert record["sequence"][peak["peak_start"] : peak["peak_end"]] == site
-                found += 1
-    assert found == sites_in_blocks
+                hits += 1
+    assert hits == sites_in_blocks
 
 
 # --- Real chromosome with Ensembl's names
@@ -254,10 +254,10 @@ def test_the_leading_run_of_n(run: Run, chr9: dict[str, Path], tmp_path: Path) -
     assert len(whole) == 47
     assert whole[0]["sequence"] == "N" * 512
     assert run(*inputs, "--out", tmp_path / "some", *options)[0] == 0
-    kept = read(tmp_path / "some")
-    assert [r["seq_id"] for r in kept] == [r["seq_id"] for r in whole if r["sequence"].count("N") <= 256]
+    windows = read(tmp_path / "some")
+    assert [r["seq_id"] for r in windows] == [r["seq_id"] for r in whole if r["sequence"].count("N") <= 256]
     summary = check_sums(tmp_path / "some")
-    assert summary["windows"]["dropped"] == {"too_many_n": 47 - len(kept)}
+    assert summary["windows"]["dropped"] == {"too_many_n": 47 - len(windows)}
 
 
 # --- Small made-up files
@@ -287,17 +287,17 @@ def options_of(files: dict[str, Path]) -> list[object]:
 
 
 def test_formats_hold_the_same_records(run: Run, small: dict[str, Path], tmp_path: Path) -> None:
-    found = []
+    records = []
     for form in ("parquet", "jsonl", "json"):
         assert run(*options_of(small), "--out", tmp_path / form, "--format", form)[0] == 0
         path = tmp_path / form / f"train.{form}"
         if form == "parquet":
-            found.append(pq.read_table(path).to_pylist())
+            records.append(pq.read_table(path).to_pylist())
         else:
-            found.append(read(path.parent) if form == "jsonl" else json.loads(path.read_text()))
+            records.append(read(path.parent) if form == "jsonl" else json.loads(path.read_text()))
         check_sums(tmp_path / form) if form != "json" else None
-    assert found[0] == found[1] == found[2]
-    assert len(found[0]) > 100
+    assert records[0] == records[1] == records[2]
+    assert len(records[0]) > 100
 
 
 def test_no_validation_writes_one_set(run: Run, small: dict[str, Path], tmp_path: Path) -> None:
@@ -692,5 +692,5 @@ def test_the_example_configuration_is_valid() -> None:
 
 def test_help_needs_no_heavy_import() -> None:
     code = "import sys, bindtune.cli; print(sorted({'torch', 'numpy', 'pandas', 'pyarrow'} & set(sys.modules)))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"

@@ -29,16 +29,16 @@ def test_what_a_terminal_acts_upon_is_escaped(kind: type[Exception], letter: str
 
 
 def test_long_words_lines_and_paths_are_shortened_in_the_middle() -> None:
-    told = str(InputError(Path("p.fa"), None, "id " + "A" * 10_000 + "Z comes twice"))
-    assert told.startswith("p.fa: id AAA")
-    assert told.endswith("AZ comes twice")
-    assert "(9,797 more letters)" in told
-    assert len(told) < 300
+    message = str(InputError(Path("p.fa"), None, "id " + "A" * 10_000 + "Z comes twice"))
+    assert message.startswith("p.fa: id AAA")
+    assert message.endswith("AZ comes twice")
+    assert "(9,797 more letters)" in message
+    assert len(message) < 300
     names = ", ".join(f"protein{number}" for number in range(1000))
-    told = str(ConfigError(f"no such proteins: {names}; look at them"))
-    assert len(told) < 2000
-    assert told.startswith("no such proteins: protein0, protein1, ")
-    assert told.endswith("protein999; look at them")
+    message = str(ConfigError(f"no such proteins: {names}; look at them"))
+    assert len(message) < 2000
+    assert message.startswith("no such proteins: protein0, protein1, ")
+    assert message.endswith("protein999; look at them")
     path = "/" + "/".join(["folder" * 20] * 6) + "/x.fa"
     assert str(InputError(path, 1, "odd")) == f"{path}:1: odd"
     assert len(str(InputError("/" + "a/" * 5000, 1, "odd"))) < 1000

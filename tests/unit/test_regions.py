@@ -80,8 +80,8 @@ OFFSETS = [(0, 0), (0, 4), (4, 8), (10, 12), (12, 20), (0, 0), (0, 0)]  # letter
 )
 def test_cases_by_hand(region: Span, any_: Span | None, contained: Span | None) -> None:
     for rule, expected in (("any", any_), ("contained", contained)):
-        found = regions_to_token_spans(OFFSETS, [region], rule)  # type: ignore[arg-type]
-        assert found == (([expected[0]], [expected[1]]) if expected else ([], []))
+        spans = regions_to_token_spans(OFFSETS, [region], rule)  # type: ignore[arg-type]
+        assert spans == (([expected[0]], [expected[1]]) if expected else ([], []))
 
 
 def test_the_answer_is_plain_ints_and_takes_arrays() -> None:

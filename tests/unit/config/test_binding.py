@@ -86,38 +86,38 @@ def config(*overrides: str, **sections: Any) -> BindingConfig:
 
 
 def test_the_originals_file_loads_unchanged(tmp_path: Path) -> None:
-    found = load_binding(written(tmp_path, ORIGINAL)).model_dump(mode="json")
-    given = yaml.safe_load(ORIGINAL.partition("---")[0])
-    training = {**given["training"], "patience": 5, "seed": 1, "learning_rate": 1e-4, "min_lr": 1e-6}
+    values = load_binding(written(tmp_path, ORIGINAL)).model_dump(mode="json")
+    options = yaml.safe_load(ORIGINAL.partition("---")[0])
+    training = {**options["training"], "patience": 5, "seed": 1, "learning_rate": 1e-4, "min_lr": 1e-6}
     meaningless = ("save_model", "model_dtype", "compile_flex_attention", "ddp_find_unused_parameters")
     for name in ("early_stop_patience", *meaningless):
         del training[name]
-    assert {name: found["training"][name] for name in training} == training
-    assert type(found["training"]["min_lr"]) is float
-    assert found["training"]["train_mlm_head"] is False
-    assert found["model"] == {**given["model"], "freeze_backbone": False}
-    assert found["lora"] == {
-        "r": 16, "alpha": 32, "dropout": 0.2, "bias": "none", "target_modules": given["lora"]["target_modules"],
+    assert {name: values["training"][name] for name in training} == training
+    assert type(values["training"]["min_lr"]) is float
+    assert values["training"]["train_mlm_head"] is False
+    assert values["model"] == {**options["model"], "freeze_backbone": False}
+    assert values["lora"] == {
+        "r": 16, "alpha": 32, "dropout": 0.2, "bias": "none", "target_modules": options["lora"]["target_modules"],
     }  # fmt: skip
-    assert {name: found["data"][name] for name in given["data"]} == given["data"]
-    named = {line.partition(":")[0] for line in found["ignored_keys"]}
+    assert {name: values["data"][name] for name in options["data"]} == options["data"]
+    named = {line.partition(":")[0] for line in values["ignored_keys"]}
     assert named == {"general.gpu_id", "general.debug", *(f"training.{name}" for name in meaningless)}
-    assert all(len(line.partition(": ")[2]) > 10 for line in found["ignored_keys"])
+    assert all(len(line.partition(": ")[2]) > 10 for line in values["ignored_keys"])
 
 
 def test_the_defaults() -> None:
-    found = config().model_dump(mode="json")
+    values = config().model_dump(mode="json")
     training = {
         "ions": ["CA", "ZN", "MG"], "epochs": 30, "batch_size": 2, "accum_steps": 4, "learning_rate": 1e-4,
         "num_folds": 5, "mlm_weight": 0.4, "mlm_probability": 0.15, "threshold_method": "mcc", "focal_alpha": 0.75,
         "output_dir": "results/e1_binding", "patience": 7, "warmup_epochs": 3, "weight_decay": 0.01,
     }  # fmt: skip
-    assert {name: found["training"][name] for name in training} == training
-    assert found["lora"]["target_modules"] == ["q_proj", "k_proj", "v_proj", "o_proj", "w1", "w2", "w3"]
-    assert (found["lora"]["r"], found["lora"]["alpha"]) == (16, 32)
-    assert found["training"]["validation_msa_sampling"] is None
+    assert {name: values["training"][name] for name in training} == training
+    assert values["lora"]["target_modules"] == ["q_proj", "k_proj", "v_proj", "o_proj", "w1", "w2", "w3"]
+    assert (values["lora"]["r"], values["lora"]["alpha"]) == (16, 32)
+    assert values["training"]["validation_msa_sampling"] is None
     assert config().training.validation_context == config().training.msa_sampling
-    assert found["ignored_keys"] == []
+    assert values["ignored_keys"] == []
 
 
 def test_further_documents_are_notes_and_a_broken_first_one_is_refused(tmp_path: Path) -> None:
@@ -128,18 +128,18 @@ def test_further_documents_are_notes_and_a_broken_first_one_is_refused(tmp_path:
 
 
 def test_aliases_stand_for_their_settings() -> None:
-    found = config(
+    values = config(
         general={"seed": 9},
         training={"early_stop_patience": 3},
         lora={"lora_dropout": 0.3, "lora_alpha": 8, "train_mlm_head": True},
         msa_sampling={"max_num_samples": 5},
         validation_msa_sampling={"max_num_samples": 6},
     )
-    assert (found.training.seed, found.training.patience, found.training.train_mlm_head) == (9, 3, True)
-    assert found.lora is not None
-    assert (found.lora.dropout, found.lora.alpha, found.lora.r) == (0.3, 8, 16)
-    assert found.training.msa_sampling.max_num_samples == 5
-    assert found.training.validation_context.max_num_samples == 6
+    assert (values.training.seed, values.training.patience, values.training.train_mlm_head) == (9, 3, True)
+    assert values.lora is not None
+    assert (values.lora.dropout, values.lora.alpha, values.lora.r) == (0.3, 8, 16)
+    assert values.training.msa_sampling.max_num_samples == 5
+    assert values.training.validation_context.max_num_samples == 6
     assert config(general=None).training.seed == config(general={}).training.seed == 1
 
 
@@ -177,7 +177,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(sections: dict[str, Any], n
 
 
 def test_overrides_are_yaml() -> None:
-    found = config(
+    values = config(
         "training.epochs=3",
         "training.learning_rate=1e-6",
         "training.ions=[ZN, 'CA']",
@@ -185,11 +185,11 @@ def test_overrides_are_yaml() -> None:
         "data.msa_dir=null",
         "lora=null",
     )
-    assert (found.training.epochs, found.training.learning_rate) == (3, 1e-6)
-    assert found.training.ions == ["ZN", "CA"]
-    assert found.training.msa_sampling.max_token_length == 2048
-    assert found.training.msa_sampling.max_num_samples == 64
-    assert (found.lora, found.data.msa_dir) == (None, None)
+    assert (values.training.epochs, values.training.learning_rate) == (3, 1e-6)
+    assert values.training.ions == ["ZN", "CA"]
+    assert values.training.msa_sampling.max_token_length == 2048
+    assert values.training.msa_sampling.max_num_samples == 64
+    assert (values.lora, values.data.msa_dir) == (None, None)
     assert (
         config("lora.target_modules=[q_proj]", "lora.r=4").lora
         == config(lora={"r": 4, "target_modules": ["q_proj"]}).lora
@@ -198,7 +198,7 @@ def test_overrides_are_yaml() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "found"),
+    ("override", "value"),
     [
         ("training.patience=2", lambda c: c.training.patience == 2),
         ("training.early_stop_patience=2", lambda c: c.training.patience == 2),
@@ -211,10 +211,10 @@ def test_overrides_are_yaml() -> None:
         ("training.save_model=false", lambda c: len(c.ignored_keys) == 6),
     ],
 )
-def test_overrides_win_over_the_file_under_either_name(tmp_path: Path, override: str, found: Any) -> None:
+def test_overrides_win_over_the_file_under_either_name(tmp_path: Path, override: str, value: Any) -> None:
     path = written(tmp_path, ORIGINAL)
     before, after = load_binding(path), load_binding(path, [override])
-    assert found(after)
+    assert value(after)
     assert after.training.msa_sampling.max_token_length == before.training.msa_sampling.max_token_length
     assert after.training.epochs == before.training.epochs
     assert {line.partition(":")[0] for line in after.ignored_keys} == {
@@ -224,9 +224,9 @@ def test_overrides_win_over_the_file_under_either_name(tmp_path: Path, override:
 
 def test_giving_up_the_adapters_keeps_what_stood_beside_them(tmp_path: Path) -> None:
     path = written(tmp_path, ORIGINAL.replace("train_mlm_head: false", "train_mlm_head: true"))
-    found = load_binding(path, ["lora=null"])
-    assert found.lora is None
-    assert found.training.train_mlm_head
+    values = load_binding(path, ["lora=null"])
+    assert values.lora is None
+    assert values.training.train_mlm_head
 
 
 @pytest.mark.parametrize(

@@ -81,16 +81,16 @@ def test_a_config_of_another_command_is_one_line(tmp_path: Path, command: str, k
         assert isinstance(read(), settings_of(command))
         return
     called = {"pretrain": "pretraining", "train": "binding"}.get(kind, kind)
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as failure:
         read()
-    assert str(told.value) == (
+    assert str(failure.value) == (
         f"{path}: this is a {called} config, for bindtune {kind}; bindtune {command} has other settings, which "
         f"`bindtune schema {command}` lists"
     )
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ({"train_file": "w.jsonl", "max_step": 3}, "unknown setting 'max_step'; did you mean 'max_steps'?"),
         ({"train_file": "w.jsonl", "window": 3}, "unknown setting 'window'"),  # one stray setting is named
@@ -98,12 +98,12 @@ def test_a_config_of_another_command_is_one_line(tmp_path: Path, command: str, k
         ({"train_file": "w.jsonl", "learning_rate": "fast", "masking": "none"}, "learning_rate: "),
     ],
 )
-def test_a_config_with_faults_of_its_own_is_told_them(tmp_path: Path, content: dict[str, Any], told: str) -> None:
+def test_a_config_with_faults_of_its_own_is_told_them(tmp_path: Path, content: dict[str, Any], message: str) -> None:
     path = tmp_path / "settings.yaml"
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError) as error:
         config.load(settings_of("pretrain"), config=path, options={})
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "this is a" not in str(error.value)
 
 

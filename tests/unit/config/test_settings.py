@@ -11,12 +11,12 @@ from bindtune.config import PretrainConfig, build, dump, load, read_yaml
 from bindtune.errors import ConfigError, InputError
 
 
-def settings(**given: Any) -> PretrainConfig:
-    return build(PretrainConfig, {"train_file": "t.json", **given})
+def settings(**options: Any) -> PretrainConfig:
+    return build(PretrainConfig, {"train_file": "t.json", **options})
 
 
 def test_defaults_are_the_full_run() -> None:
-    found = settings().model_dump(mode="json")
+    values = settings().model_dump(mode="json")
     expected = {
         "model_name_or_path": "zhihan1996/DNABERT-2-117M",
         "output_dir": "models/dnabert2_tapt_eclip",
@@ -46,7 +46,7 @@ def test_defaults_are_the_full_run() -> None:
         "resume_from_checkpoint": None,
         "region_overlap": "any",
     }
-    assert {name: found[name] for name in expected} == expected
+    assert {name: values[name] for name in expected} == expected
 
 
 def test_every_option_that_users_know_is_there() -> None:
@@ -146,25 +146,25 @@ def test_settings_that_do_not_fit_together() -> None:
 
 
 def test_text_becomes_what_it_says() -> None:
-    found = settings(learning_rate="1e-6", max_steps="20", fp16="true", report_to="none", max_train_samples="7")
-    assert found.learning_rate == 1e-6
-    assert (found.max_steps, found.fp16, found.report_to, found.max_train_samples) == (20, True, ["none"], 7)
+    values = settings(learning_rate="1e-6", max_steps="20", fp16="true", report_to="none", max_train_samples="7")
+    assert values.learning_rate == 1e-6
+    assert (values.max_steps, values.fp16, values.report_to, values.max_train_samples) == (20, True, ["none"], 7)
 
 
 def test_yaml_numbers_without_a_point_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("train_file: a.json\nlearning_rate: 1e-6\nadam_epsilon: 1E-8\nreport_to: [tensorboard, wandb]\n")
     assert read_yaml(path)["learning_rate"] == 1e-6  # YAML 1.1 takes it for text
-    found = load(PretrainConfig, config=path, options={})
-    assert (found.learning_rate, found.adam_epsilon) == (1e-6, 1e-8)
-    assert found.report_to == ["tensorboard", "wandb"]
+    values = load(PretrainConfig, config=path, options={})
+    assert (values.learning_rate, values.adam_epsilon) == (1e-6, 1e-8)
+    assert values.report_to == ["tensorboard", "wandb"]
 
 
 def test_the_command_line_wins(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("train_file: a.json\nseed: 1\nfp16: true\n")
-    found = load(PretrainConfig, config=path, options={"seed": "2", "fp16": False})
-    assert (found.train_file, found.seed, found.fp16) == (Path("a.json"), 2, False)
+    values = load(PretrainConfig, config=path, options={"seed": "2", "fp16": False})
+    assert (values.train_file, values.seed, values.fp16) == (Path("a.json"), 2, False)
     assert load(PretrainConfig, config=None, options={"train_file": "b"}).seed == 42
 
 
@@ -225,7 +225,7 @@ def test_settings_do_not_change() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "mode", "switch"),
+    ("options", "mode", "switch"),
     [
         ({}, "uniform", False),
         ({"use_adaptive_masking": True}, "adaptive", True),
@@ -236,8 +236,8 @@ def test_settings_do_not_change() -> None:
         ({"masking": None, "use_adaptive_masking": "yes"}, "adaptive", True),
     ],
 )
-def test_masking_and_its_switch_agree(tmp_path: Path, given: dict[str, Any], mode: str, switch: bool) -> None:
-    settings = build(PretrainConfig, {"train_file": "t.json", **given})
+def test_masking_and_its_switch_agree(tmp_path: Path, options: dict[str, Any], mode: str, switch: bool) -> None:
+    settings = build(PretrainConfig, {"train_file": "t.json", **options})
     assert settings.masking_mode == mode
     assert settings.use_adaptive_masking is switch
     (tmp_path / "config.yaml").write_text(dump(settings))
@@ -258,8 +258,8 @@ def test_the_file_is_not_blamed_for_the_command_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^learning_rate: .*found 'fast'$"):
         load(PretrainConfig, config=path, options={"learning_rate": "fast"})
     with pytest.raises(ConfigError, match=r"^save_steps 6 is not a multiple"):
-        given = {"save_steps": 6, "eval_steps": 4, "validation_file": "v.json"}
-        load(PretrainConfig, config=path, options=given)
+        options = {"save_steps": 6, "eval_steps": 4, "validation_file": "v.json"}
+        load(PretrainConfig, config=path, options=options)
     path.write_text("train_file: t.json\nsede: 3\n")
     with pytest.raises(ConfigError, match=r"run\.yaml: unknown setting 'sede'.*; on the command line: learning_rate: "):
         load(PretrainConfig, config=path, options={"learning_rate": "fast"})

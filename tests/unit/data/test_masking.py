@@ -71,13 +71,13 @@ class Slow:
             p_f = floor
             p_e = (target * n - p_f * n_f) / n_e
             self.relaxed, self.margin = p_e < lo, abs(p_e - lo) * n_e
-        wanted = p_e * n_e
+        expected = p_e * n_e
         most, least = min(n_e, self.total), max(self.total - n_f, 0)
-        self.margin = min(self.margin, abs(wanted - most) or 1, abs(wanted - least) or 1)
-        self.relaxed |= not least <= wanted <= most
-        if wanted > most:  # the total cannot give way, the floor comes next, the peak range last
-            wanted = self.total - floor * n_f
-        self.mean = max(Fraction(least), min(wanted, Fraction(most)))
+        self.margin = min(self.margin, abs(expected - most) or 1, abs(expected - least) or 1)
+        self.relaxed |= not least <= expected <= most
+        if expected > most:  # the total cannot give way, the floor comes next, the peak range last
+            expected = self.total - floor * n_f
+        self.mean = max(Fraction(least), min(expected, Fraction(most)))
 
 
 class TestCounts:
@@ -417,8 +417,8 @@ class TestReplacement:
         out, n = self.replaced(0.8, 0.1), self.IDS.size
         masked, changed = int((out == 4).sum()), int(((out != 4) & (out != self.IDS)).sum())
         exchanged = 0.1 * (1 - 1 / len(self.ORDINARY))  # one in 55 random tokens is the old one
-        for found, share in ((masked, 0.8), (changed, exchanged), (n - masked - changed, 0.2 - exchanged)):
-            assert abs(found - share * n) < 5 * math.sqrt(n * share * (1 - share))
+        for count, share in ((masked, 0.8), (changed, exchanged), (n - masked - changed, 0.2 - exchanged)):
+            assert abs(count - share * n) < 5 * math.sqrt(n * share * (1 - share))
 
     def test_random_tokens_are_uniform_and_never_special(self) -> None:
         out = self.replaced(0.0, 1.0)
@@ -449,8 +449,8 @@ class TestRandomness:
     def test_it_is_the_published_generator(self) -> None:
         """The first words of SplitMix64 from seed 0, as published with its C source."""
         words = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
-        found = uniform(np.zeros(1, np.uint64), 0, 3)[0]
-        assert found.tolist() == [(word >> 11) * 2.0**-53 for word in words]
+        numbers = uniform(np.zeros(1, np.uint64), 0, 3)[0]
+        assert numbers.tolist() == [(word >> 11) * 2.0**-53 for word in words]
 
     @pytest.mark.parametrize(
         "other",
@@ -472,9 +472,11 @@ class TestRandomness:
 
     def test_keys_of_records_and_epochs_differ(self) -> None:
         records = np.arange(50_000, dtype=np.uint64)
-        found = [derive(np.full(50_000, digest("training", 42, epoch), np.uint64), records) for epoch in range(4)]
-        assert len(np.unique(np.concatenate(found))) == 200_000
-        assert np.array_equal(found[1], derive(np.full(50_000, digest("training", 42, 1), np.uint64), records))
+        keys_of_epochs = [
+            derive(np.full(50_000, digest("training", 42, epoch), np.uint64), records) for epoch in range(4)
+        ]
+        assert len(np.unique(np.concatenate(keys_of_epochs))) == 200_000
+        assert np.array_equal(keys_of_epochs[1], derive(np.full(50_000, digest("training", 42, 1), np.uint64), records))
 
     def test_digest_is_stable_and_tells_parts_apart(self) -> None:
         assert digest("order", 1, 23) == digest("order", 1, 23)

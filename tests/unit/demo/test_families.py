@@ -84,15 +84,15 @@ def test_letters_that_bind_stand_unbound_more_often(labelled: dict[str, Records]
     for ion, letters in {"ZN": "CH", "CA": "DE", "MG": "D"}.items():
         pairs = [pair for protein in labelled[f"train/{ion}"].values() for pair in zip(*protein, strict=True)]
         for letter in letters:
-            marks = [mark for found, mark in pairs if found == letter]
+            marks = [mark for letter_of, mark in pairs if letter_of == letter]
             assert marks.count("0") > marks.count("1") > 0
 
 
 def test_some_proteins_are_known_for_several_ions_and_some_not(labelled: dict[str, Records]) -> None:
     names = in_part(labelled, "train")
-    known = [sum(name in labelled[f"train/{ion}"] for ion in IONS) for name in names]
+    label_counts = [sum(name in labelled[f"train/{ion}"] for ion in IONS) for name in names]
     assert len(names) == 14 * 3
-    assert set(known) == {1, 2, 3}
+    assert set(label_counts) == {1, 2, 3}
     several = [name for name in names if sum("1" in labelled[f"train/{ion}"].get(name, "  ")[1] for ion in IONS) > 1]
     assert several
     for name in names:
@@ -114,7 +114,7 @@ def test_no_family_stands_in_two_parts(
 def test_alignments_belong_to_labelled_proteins_and_hold_their_family(
     files: FamilyFiles, labelled: dict[str, Records], groups: dict[str, str]
 ) -> None:
-    sequences = {name: found[0] for records in labelled.values() for name, found in records.items()}
+    sequences = {name: record[0] for records in labelled.values() for name, record in records.items()}
     assert {path.stem for path in files.alignments.iterdir()} == set(sequences)
     for name, sequence in sequences.items():
         path = files.alignments / f"{name}.a3m"

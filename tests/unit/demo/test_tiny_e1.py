@@ -12,7 +12,8 @@ from bindtune.models.e1_tokens import E1BatchPreparer
 def test_it_loads_strictly_reads_a_context_and_follows_from_the_seed(tmp_path: Path) -> None:
     state = torch.get_rng_state()
     models = [
-        E1ForMaskedLM.from_pretrained(make_tiny_e1(tmp_path / str(place), seed)) for place, seed in enumerate([1, 1, 2])
+        E1ForMaskedLM.from_pretrained(make_tiny_e1(tmp_path / str(number), seed))
+        for number, seed in enumerate([1, 1, 2])
     ]
     assert torch.equal(torch.get_rng_state(), state)
     first, same, other = (model.model.layers[0].ffn.mlp.w1.weight for model in models)

@@ -22,19 +22,19 @@ MANY = 100_000
 )
 def test_influence_is_the_derivative_by_a_proteins_weight(rows: list[tuple[int, int, int]]) -> None:
     labels, scores, codes = (np.array(column) for column in zip(*rows, strict=True))
-    found = auprc_influence(sort(labels, scores), codes, 4)
+    influence = auprc_influence(sort(labels, scores), codes, 4)
     weighted = _weighted("auprc", labels, scores, codes=codes, count=4, threshold=None)
-    if math.isnan(found.value):
+    if math.isnan(influence.value):
         assert not 0 < labels.sum() < len(labels)
         return
-    assert found.value == pytest.approx(average_precision(sort(labels, scores).ranking()), abs=1e-12)
+    assert influence.value == pytest.approx(average_precision(sort(labels, scores).ranking()), abs=1e-12)
     whole = np.full(4, MANY)
     steps = np.array([whole + (np.arange(4) == protein) * sign for protein in range(4) for sign in (1, -1)])
     up, down = weighted(steps).reshape(4, 2).T
     # The error of a difference quotient is of the order of 1 / MANY squared, and rounding adds 1e-16 * MANY.
-    assert found.by_protein == pytest.approx((up - down) * MANY / 2, abs=1e-8)
-    assert found.by_protein.sum() == pytest.approx(0, abs=1e-12)
-    assert found.degrees == len(np.unique(codes[labels == 1])) - 1
+    assert influence.by_protein == pytest.approx((up - down) * MANY / 2, abs=1e-8)
+    assert influence.by_protein.sum() == pytest.approx(0, abs=1e-12)
+    assert influence.degrees == len(np.unique(codes[labels == 1])) - 1
 
 
 def protein_set(seed: int, *, proteins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -52,8 +52,8 @@ def test_the_interval_covers_more_often_than_percentiles() -> None:
     ours, percentiles = [], []
     for seed in range(2, 302):
         labels, scores, codes = protein_set(seed, proteins=12)
-        found = interval("auprc", labels, scores, codes, draws=1, seed=0)
-        ours.append(found.low <= truth <= found.high)
+        estimate = interval("auprc", labels, scores, codes, draws=1, seed=0)
+        ours.append(estimate.low <= truth <= estimate.high)
         if seed < 152:
             weighted = _weighted("auprc", labels, scores, codes=codes, count=12, threshold=None)
             weights = np.random.default_rng(seed).multinomial(12, np.full(12, 1 / 12), size=200)
@@ -67,17 +67,17 @@ def test_the_interval_covers_more_often_than_percentiles() -> None:
 def test_the_interval_of_a_difference_is_narrower_than_that_of_unpaired_scores() -> None:
     labels, scores, codes = protein_set(3, proteins=60)
     worse = scores + 0.3 * np.random.default_rng(5).normal(size=len(scores))
-    found = paired_interval("auprc", labels, scores, worse, codes, draws=1, seed=0)
-    assert found.difference.value == pytest.approx(found.first.value - found.second.value)
-    assert found.difference.high - found.difference.low < 0.8 * (found.first.high - found.first.low)
+    estimate = paired_interval("auprc", labels, scores, worse, codes, draws=1, seed=0)
+    assert estimate.difference.value == pytest.approx(estimate.first.value - estimate.second.value)
+    assert estimate.difference.high - estimate.difference.low < 0.8 * (estimate.first.high - estimate.first.low)
 
 
 def test_ends_stay_between_0_and_1_and_need_two_proteins_with_sites() -> None:
     labels, scores, codes = protein_set(4, proteins=5)
-    found = auprc_influence(sort(labels, scores), codes, 5)
-    low, high = auprc_ends(found, 0.99)
-    assert 0 < low < found.value < high < 1
-    assert all(math.isnan(end) for end in auprc_ends(found._replace(degrees=0), 0.95))
+    influence = auprc_influence(sort(labels, scores), codes, 5)
+    low, high = auprc_ends(influence, 0.99)
+    assert 0 < low < influence.value < high < 1
+    assert all(math.isnan(end) for end in auprc_ends(influence._replace(degrees=0), 0.95))
     perfect = interval("auprc", [1, 0, 1, 0], [0.9, 0.1, 0.8, 0.2], [0, 0, 1, 1], draws=1, seed=0)
     assert perfect == (1.0, 1.0, 1.0, 0)
 

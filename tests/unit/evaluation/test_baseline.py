@@ -21,8 +21,8 @@ def test_log_odds_by_hand() -> None:
 
 
 def test_unknown_labels_are_not_counted() -> None:
-    known = fit(["CA"], [column(1, 0)])
-    assert np.allclose(fit(["CAC"], [column(1, 0, -1)]), known)
+    fitted = fit(["CA"], [column(1, 0)])
+    assert np.allclose(fit(["CAC"], [column(1, 0, -1)]), fitted)
 
 
 def test_ions_are_fitted_apart() -> None:
@@ -42,12 +42,12 @@ def test_an_ion_without_sites_has_small_odds() -> None:
 def test_scores_come_from_the_other_folds() -> None:
     sequences = ["CCAA", "DDAA", "CA"]
     labels = [column(1, 1, 0, 0), column(1, 1, 0, 0), column(1, 0)]
-    found = out_of_fold_baseline(sequences, labels, [1, 2, 1])
+    baseline_scores = out_of_fold_baseline(sequences, labels, [1, 2, 1])
     only_second = fit(sequences[1:2], labels[1:2])
     others = fit([sequences[0], sequences[2]], [labels[0], labels[2]])
-    assert np.allclose(found[0], score(only_second, "CCAA"))
-    assert np.allclose(found[1], score(others, "DDAA"))
-    assert np.allclose(found[2], score(only_second, "CA"))
+    assert np.allclose(baseline_scores[0], score(only_second, "CCAA"))
+    assert np.allclose(baseline_scores[1], score(others, "DDAA"))
+    assert np.allclose(baseline_scores[2], score(only_second, "CA"))
 
 
 def test_a_protein_s_own_labels_change_nothing_for_it() -> None:
@@ -85,7 +85,7 @@ def test_residues_in_any_order_score_as_their_proteins_do() -> None:
     order = np.random.default_rng(0).permutation(len(whole))
     letters = np.array(list("".join(sequences)))
     fold = np.repeat(folds, [len(sequence) for sequence in sequences])
-    found = out_of_fold_residues(letters[order], np.concatenate(labels)[:, 0][order], fold[order])
-    np.testing.assert_allclose(found, whole[order], rtol=1e-12)
+    baseline_scores = out_of_fold_residues(letters[order], np.concatenate(labels)[:, 0][order], fold[order])
+    np.testing.assert_allclose(baseline_scores, whole[order], rtol=1e-12)
     assert len(set(np.round(whole, 6))) > 4  # there is something to confuse
     assert len(out_of_fold_residues([], [], [])) == 0

@@ -38,22 +38,22 @@ def test_weights_are_repeated_residues(rows: list[tuple[int, int, int]], statist
 def test_weights_agree_with_scikit_learn() -> None:
     labels, scores, proteins = noisy(20, 30, seed=1, signal=1.0)
     weights = np.random.default_rng(2).integers(0, 4, size=20)
-    found = _weighted("auprc", labels, scores, codes=proteins, count=20, threshold=None)(weights[None])
+    values = _weighted("auprc", labels, scores, codes=proteins, count=20, threshold=None)(weights[None])
     expected = sklearn_metrics.average_precision_score(labels, scores, sample_weight=weights[proteins])
-    assert found.tolist() == [pytest.approx(expected)]
+    assert values.tolist() == [pytest.approx(expected)]
 
 
 def test_interval_is_the_quantiles_of_the_drawn_figures() -> None:
     labels, scores, proteins = noisy(8, 25, seed=3, signal=1.0)
-    found = interval("auroc", labels, scores, proteins, draws=40, seed=5, level=0.8)
+    estimate = interval("auroc", labels, scores, proteins, draws=40, seed=5, level=0.8)
     generator = np.random.default_rng(5)
     drawn = []
     for _ in range(40):
         rows = np.concatenate([np.flatnonzero(proteins == one) for one in generator.integers(8, size=8)])
         drawn.append(sklearn_metrics.roc_auc_score(labels[rows], scores[rows]))
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.1, 0.9])))
-    assert found.value == pytest.approx(sklearn_metrics.roc_auc_score(labels, scores))
-    assert found.draws == 40
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(drawn, [0.1, 0.9])))
+    assert estimate.value == pytest.approx(sklearn_metrics.roc_auc_score(labels, scores))
+    assert estimate.draws == 40
 
 
 def test_rows_may_come_in_any_order_and_proteins_have_names() -> None:
@@ -83,35 +83,35 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     covered = 0
     for seed in range(100):
         labels, scores, proteins = noisy(60, 20, seed=seed, signal=1.0)
-        found = interval("auroc", labels, scores, proteins, draws=100, seed=seed, level=0.9)
-        covered += found.low <= truth <= found.high
+        estimate = interval("auroc", labels, scores, proteins, draws=100, seed=seed, level=0.9)
+        covered += estimate.low <= truth <= estimate.high
     assert 80 <= covered <= 97
 
 
 def test_draws_without_positives_are_left_out_and_counted() -> None:
     labels, scores = np.array([1, 0, 0, 0]), np.array([0.9, 0.1, 0.8, 0.2])
-    found = interval("auroc", labels, scores, np.array(["a", "a", "b", "b"]), draws=200, seed=0)
+    estimate = interval("auroc", labels, scores, np.array(["a", "a", "b", "b"]), draws=200, seed=0)
     # One draw in four is b twice.
-    assert 120 <= found.draws <= 180
-    assert (found.value, found.high) == (1.0, 1.0)
+    assert 120 <= estimate.draws <= 180
+    assert (estimate.value, estimate.high) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize(("labels", "proteins"), [([0, 0, 0], ["a", "b", "c"]), ([1, 0, 0], ["a", "a", "a"]), ([], [])])
 def test_what_cannot_be_drawn_has_no_interval(labels: list[int], proteins: list[str]) -> None:
-    found = interval("auprc", labels, [0.9, 0.5, 0.1][: len(labels)], proteins, draws=10, seed=0)
-    assert math.isnan(found.low)
-    assert math.isnan(found.high)
-    assert found.draws == 0
+    estimate = interval("auprc", labels, [0.9, 0.5, 0.1][: len(labels)], proteins, draws=10, seed=0)
+    assert math.isnan(estimate.low)
+    assert math.isnan(estimate.high)
+    assert estimate.draws == 0
 
 
 def test_paired_differences_are_narrower_than_each_score_alone() -> None:
     labels, scores, proteins = noisy(60, 30, seed=6, signal=1.5)
     worse = scores + np.random.default_rng(7).normal(size=len(scores))
-    found = paired_interval("auprc", labels, scores, worse, proteins, draws=200, seed=1)
+    estimate = paired_interval("auprc", labels, scores, worse, proteins, draws=200, seed=1)
     alone = interval("auprc", labels, scores, proteins, draws=200, seed=1)
     other = interval("auprc", labels, worse, proteins, draws=200, seed=1)
-    assert (found.first, found.second) == (alone, other)
-    difference = found.difference
+    assert (estimate.first, estimate.second) == (alone, other)
+    difference = estimate.difference
     assert difference.value == pytest.approx(alone.value - other.value)
     assert 0 < difference.low < difference.value < difference.high
     assert difference.high - difference.low < (alone.high - alone.low) + (other.high - other.low)
@@ -119,9 +119,9 @@ def test_paired_differences_are_narrower_than_each_score_alone() -> None:
 
 def test_a_score_does_not_differ_from_itself() -> None:
     labels, scores, proteins = noisy(10, 30, seed=6, signal=1.5)
-    found = paired_interval("mcc", labels, scores, scores * 2, proteins, draws=20, seed=1, thresholds=(1.0, 2.0))
-    assert found.difference == (0.0, 0.0, 0.0, 20)
-    assert found.first.low > 0
+    estimate = paired_interval("mcc", labels, scores, scores * 2, proteins, draws=20, seed=1, thresholds=(1.0, 2.0))
+    assert estimate.difference == (0.0, 0.0, 0.0, 20)
+    assert estimate.first.low > 0
 
 
 def test_codes_go_by_name() -> None:
@@ -157,19 +157,19 @@ def test_a_protein_for_each_residue() -> None:
 )
 def test_paired_means_are_those_of_the_drawn_records(table: list[tuple[int, float, float]], seed: int) -> None:
     counts, first, second = (np.array(column, float) for column in zip(*table, strict=True))
-    found = paired_mean_interval(first * counts, second * counts, counts, draws=15, seed=seed)
+    estimate = paired_mean_interval(first * counts, second * counts, counts, draws=15, seed=seed)
     if not counts.sum():
-        assert math.isnan(found.difference.value)
+        assert math.isnan(estimate.difference.value)
         return
     generator, drawn = np.random.default_rng(seed), []
     for _ in range(15):
         rows = generator.integers(len(counts), size=len(counts))
         if counts[rows].sum():
             drawn.append(((first - second) * counts)[rows].sum() / counts[rows].sum())
-    assert found.first.value - found.second.value == pytest.approx(found.difference.value)
-    assert found.difference.value == pytest.approx(((first - second) * counts).sum() / counts.sum())
-    assert found.difference.draws == len(drawn)
-    ends = (found.difference.low, found.difference.high)
+    assert estimate.first.value - estimate.second.value == pytest.approx(estimate.difference.value)
+    assert estimate.difference.value == pytest.approx(((first - second) * counts).sum() / counts.sum())
+    assert estimate.difference.draws == len(drawn)
+    ends = (estimate.difference.low, estimate.difference.high)
     assert ends == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-9)
 
 

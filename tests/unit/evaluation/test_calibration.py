@@ -70,21 +70,21 @@ def test_isotonic_by_hand() -> None:
 def test_each_fold_is_calibrated_by_the_others() -> None:
     labels, probabilities = honest(2000, seed=3)
     folds = np.arange(2000) % 4
-    found = cross_calibrated(labels, probabilities, folds, "temperature")
+    calibrated = cross_calibrated(labels, probabilities, folds, "temperature")
     inside = folds == 2
     calibration = fit_calibration(labels[~inside], probabilities[~inside], "temperature")
-    assert found is not None
+    assert calibrated is not None
     assert calibration is not None
-    assert np.allclose(found[inside], calibrate(calibration, probabilities[inside]))
+    assert np.allclose(calibrated[inside], calibrate(calibration, probabilities[inside]))
     assert cross_calibrated(labels, probabilities, np.zeros(2000), "isotonic") is None
 
 
 def test_error_by_hand() -> None:
     labels, probabilities = [0, 1, 1, 1], [0.1, 0.3, 0.6, 1.0]
-    found = reliability(labels, probabilities, bins=2)
-    assert found.predicted == pytest.approx([0.2, 0.8])
-    assert found.observed == pytest.approx([0.5, 1.0])
-    assert found.residues.tolist() == [2, 2]
+    bins = reliability(labels, probabilities, bins=2)
+    assert bins.predicted == pytest.approx([0.2, 0.8])
+    assert bins.observed == pytest.approx([0.5, 1.0])
+    assert bins.residues.tolist() == [2, 2]
     assert expected_calibration_error(labels, probabilities, bins=2) == pytest.approx(0.25)
 
 

@@ -33,15 +33,15 @@ def chosen(table: Table, target: Target) -> float:
 
 @pytest.mark.parametrize(("figure", "value"), [("recall", 0.8), ("precision", 0.5)])
 def test_the_target_is_kept_in_nine_of_ten_of_200_splits(figure: Figure, value: float) -> None:
-    table, generator, kept = out_of_fold(5, 240), np.random.default_rng(0), []
+    table, generator, outcomes = out_of_fold(5, 240), np.random.default_rng(0), []
     for _ in range(200):
         order = generator.permutation(240)
         halves = [(table[0][own], table[1][own]) for own in (order[:120], order[120:])]
         threshold = chosen(halves[0], Target(figure, value, 0.9))
         if not math.isnan(threshold):
-            kept.append(figure_at(halves[1], threshold, figure) >= value)
-    assert len(kept) > 150
-    assert np.mean(kept) >= 0.9
+            outcomes.append(figure_at(halves[1], threshold, figure) >= value)
+    assert len(outcomes) > 150
+    assert np.mean(outcomes) >= 0.9
 
 
 def test_the_target_is_kept_in_the_population_and_the_threshold_is_not_far_too_careful() -> None:

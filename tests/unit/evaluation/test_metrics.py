@@ -42,19 +42,19 @@ def slow_hra_raw(labels: np.ndarray, scores: np.ndarray) -> float:
 @given(residues)
 def test_areas_and_figures_agree_with_scikit_learn(rows: list[tuple[int, int]]) -> None:
     labels, scores = columns(rows)
-    found = residue_metrics(labels, scores, threshold=0.25)
+    figures = residue_metrics(labels, scores, threshold=0.25)
     calls = scores >= 0.25
-    assert found.auroc == pytest.approx(sklearn_metrics.roc_auc_score(labels, scores))
-    assert found.auprc == pytest.approx(sklearn_metrics.average_precision_score(labels, scores))
-    assert found.base_rate == pytest.approx(labels.mean())
-    assert found.mcc == pytest.approx(sklearn_metrics.matthews_corrcoef(labels, calls), abs=1e-12)
-    assert found.f1 == pytest.approx(sklearn_metrics.f1_score(labels, calls))
-    assert found.recall == pytest.approx(sklearn_metrics.recall_score(labels, calls))
+    assert figures.auroc == pytest.approx(sklearn_metrics.roc_auc_score(labels, scores))
+    assert figures.auprc == pytest.approx(sklearn_metrics.average_precision_score(labels, scores))
+    assert figures.base_rate == pytest.approx(labels.mean())
+    assert figures.mcc == pytest.approx(sklearn_metrics.matthews_corrcoef(labels, calls), abs=1e-12)
+    assert figures.f1 == pytest.approx(sklearn_metrics.f1_score(labels, calls))
+    assert figures.recall == pytest.approx(sklearn_metrics.recall_score(labels, calls))
     if calls.any():
-        assert found.precision == pytest.approx(sklearn_metrics.precision_score(labels, calls))
+        assert figures.precision == pytest.approx(sklearn_metrics.precision_score(labels, calls))
     else:
-        assert math.isnan(found.precision)
-    table = [found.true_negatives, found.false_positives, found.false_negatives, found.true_positives]
+        assert math.isnan(figures.precision)
+    table = [figures.true_negatives, figures.false_positives, figures.false_negatives, figures.true_positives]
     assert table == sklearn_metrics.confusion_matrix(labels, calls).ravel().tolist()
 
 
@@ -68,8 +68,8 @@ def test_high_recall_area_is_the_area_of_its_definition(rows: list[tuple[int, in
 def test_a_perfect_ranking_is_exactly_one(positives: int, negatives: int) -> None:
     labels = np.array([1] * positives + [0] * negatives)
     scores = np.linspace(1, 0, positives + negatives)
-    found = residue_metrics(labels, scores, threshold=0.5)
-    assert (found.hra, found.hra_raw, found.auprc, found.auroc) == (1.0, 0.3, 1.0, 1.0)
+    figures = residue_metrics(labels, scores, threshold=0.5)
+    assert (figures.hra, figures.hra_raw, figures.auprc, figures.auroc) == (1.0, 0.3, 1.0, 1.0)
 
 
 def test_high_recall_area_by_hand() -> None:
@@ -89,15 +89,15 @@ def test_a_point_at_recall_seven_tenths_starts_the_area() -> None:
 
 
 def test_a_constant_score_earns_the_base_rate() -> None:
-    found = residue_metrics([1, 0, 0, 0], [0.4] * 4, threshold=0.5)
-    assert (found.hra, found.auprc, found.auroc) == pytest.approx((0.25, 0.25, 0.5))
+    figures = residue_metrics([1, 0, 0, 0], [0.4] * 4, threshold=0.5)
+    assert (figures.hra, figures.auprc, figures.auroc) == pytest.approx((0.25, 0.25, 0.5))
 
 
 def test_nothing_called_is_zero_and_its_precision_not_defined() -> None:
-    found = residue_metrics([1, 0, 0], [0.3, 0.2, 0.1], threshold=0.5)
-    assert (found.recall, found.f1, found.mcc) == (0.0, 0.0, 0.0)
-    assert math.isnan(found.precision)
-    assert (found.false_negatives, found.true_negatives) == (1, 2)
+    figures = residue_metrics([1, 0, 0], [0.3, 0.2, 0.1], threshold=0.5)
+    assert (figures.recall, figures.f1, figures.mcc) == (0.0, 0.0, 0.0)
+    assert math.isnan(figures.precision)
+    assert (figures.false_negatives, figures.true_negatives) == (1, 2)
 
 
 def test_the_threshold_itself_is_called() -> None:
@@ -112,21 +112,23 @@ def test_without_positives_only_the_base_rate_is_defined() -> None:
 
 
 def test_without_negatives_the_curves_are_not_defined() -> None:
-    found = residue_metrics([1, 1], [0.9, 0.1], threshold=0.5)
-    assert all(math.isnan(figure) for figure in (found.auroc, found.auprc, found.hra, found.mcc))
-    assert (found.recall, found.precision, found.f1) == pytest.approx((0.5, 1.0, 2 / 3))
+    figures = residue_metrics([1, 1], [0.9, 0.1], threshold=0.5)
+    assert all(math.isnan(figure) for figure in (figures.auroc, figures.auprc, figures.hra, figures.mcc))
+    assert (figures.recall, figures.precision, figures.f1) == pytest.approx((0.5, 1.0, 2 / 3))
 
 
 def test_no_residues() -> None:
-    found = residue_metrics([], [], threshold=0.5)
-    assert math.isnan(found.base_rate)
-    assert math.isnan(found.auprc)
+    figures = residue_metrics([], [], threshold=0.5)
+    assert math.isnan(figures.base_rate)
+    assert math.isnan(figures.auprc)
 
 
 def test_a_threshold_that_is_not_defined_calls_nothing() -> None:
-    found = residue_metrics([1, 0], [0.9, 0.1], threshold=math.nan)
-    assert (found.auprc, found.true_positives, found.false_negatives) == (1.0, 0, 1)
-    assert all(math.isnan(figure) for figure in (found.f1, found.mcc, found.recall, found.precision, found.threshold))
+    figures = residue_metrics([1, 0], [0.9, 0.1], threshold=math.nan)
+    assert (figures.auprc, figures.true_positives, figures.false_negatives) == (1.0, 0, 1)
+    assert all(
+        math.isnan(figure) for figure in (figures.f1, figures.mcc, figures.recall, figures.precision, figures.threshold)
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,5 +148,5 @@ def test_what_cannot_be_scored_raises(labels: list[int], scores: list[float], pr
 
 
 def test_figures_of_calls() -> None:
-    found = call_figures([1, 1, 0, 0], [True, False, True, False])
-    assert (found.f1, found.mcc, found.precision, found.recall) == (0.5, 0.0, 0.5, 0.5)
+    figures = call_figures([1, 1, 0, 0], [True, False, True, False])
+    assert (figures.f1, figures.mcc, figures.precision, figures.recall) == (0.5, 0.0, 0.5, 0.5)

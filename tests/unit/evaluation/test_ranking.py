@@ -14,11 +14,11 @@ rows = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), max_size=60)
 
 
 def test_counts_at_each_distinct_score() -> None:
-    found = sort([1, 0, 0, 1, 0], [0.5, 0.5, 0.9, 0.1, 0.1]).ranking()
-    assert found.scores.tolist() == [0.9, 0.5, 0.1]
-    assert found.true_positives.tolist() == [0, 1, 2]
-    assert found.false_positives.tolist() == [1, 2, 3]
-    assert (found.positives, found.negatives) == (2, 3)
+    ranking = sort([1, 0, 0, 1, 0], [0.5, 0.5, 0.9, 0.1, 0.1]).ranking()
+    assert ranking.scores.tolist() == [0.9, 0.5, 0.1]
+    assert ranking.true_positives.tolist() == [0, 1, 2]
+    assert ranking.false_positives.tolist() == [1, 2, 3]
+    assert (ranking.positives, ranking.negatives) == (2, 3)
 
 
 def test_a_part_is_sorted_already() -> None:
@@ -52,8 +52,8 @@ def test_average_precision_needs_the_steps_alone(rows: list[tuple[int, int]]) ->
 def test_groups_are_ranked_as_their_residues_are(rows: list[tuple[int, int]]) -> None:
     labels, groups = [label for label, _ in rows], np.array([group for _, group in rows], int)
     scores = (groups * 7 % 5) / 4  # some groups have equal scores
-    found, expected = rank_groups(labels, scores, groups), sort(labels, scores).ranking()
-    assert [column.tolist() for column in found] == [column.tolist() for column in expected]
+    ranking, expected = rank_groups(labels, scores, groups), sort(labels, scores).ranking()
+    assert [column.tolist() for column in ranking] == [column.tolist() for column in expected]
 
 
 def test_rows_that_are_sorted_stay() -> None:

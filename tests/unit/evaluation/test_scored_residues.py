@@ -6,7 +6,7 @@ from bindtune.evaluation.scored_residues import by_ion
 
 
 def test_each_ion_has_its_own_rows_in_order() -> None:
-    found = by_ion(
+    residues_of = by_ion(
         ["ZN", "CA", "MN"],
         protein=["a", "a", "b"],
         ion=["CA", "ZN", "CA"],
@@ -14,8 +14,8 @@ def test_each_ion_has_its_own_rows_in_order() -> None:
         probability=np.array([0.5, 0.25, 0.75], np.float32),
         fold=[1, 1, 2],
     )
-    assert list(found) == ["ZN", "CA", "MN"]
-    assert found["CA"].proteins.tolist() == ["a", "b"]
-    assert found["CA"].probabilities.tolist() == [0.5, 0.75]
-    assert found["ZN"].folds.tolist() == [1]
-    assert found["MN"].labels.tolist() == []
+    assert list(residues_of) == ["ZN", "CA", "MN"]
+    assert residues_of["CA"].proteins.tolist() == ["a", "b"]
+    assert residues_of["CA"].probabilities.tolist() == [0.5, 0.75]
+    assert residues_of["ZN"].folds.tolist() == [1]
+    assert residues_of["MN"].labels.tolist() == []

@@ -27,26 +27,26 @@ def test_fewer_than_three_seeds_give_no_interval(counts: tuple[int, int], is_pai
 
 @pytest.mark.parametrize("count", [3, 9])
 def test_three_to_nine_seeds_give_t_intervals(count: int) -> None:
-    one, other = drawn(count, 1), drawn(count, 2)
-    paired = seed_difference(one, other, is_paired=True)
-    ends = stats.ttest_rel(one, other).confidence_interval(0.95)
+    first, second = drawn(count, 1), drawn(count, 2)
+    paired = seed_difference(first, second, is_paired=True)
+    ends = stats.ttest_rel(first, second).confidence_interval(0.95)
     assert (paired.method, paired.low, paired.high) == ("t", pytest.approx(ends.low), pytest.approx(ends.high))
-    unpaired = seed_difference(one, [*other, 0.7], is_paired=False)
-    ends = stats.ttest_ind(one, [*other, 0.7], equal_var=False).confidence_interval(0.95)
+    unpaired = seed_difference(first, [*second, 0.7], is_paired=False)
+    ends = stats.ttest_ind(first, [*second, 0.7], equal_var=False).confidence_interval(0.95)
     assert (unpaired.method, unpaired.seeds) == ("Welch's t", (count, count + 1))
     assert (unpaired.low, unpaired.high) == (pytest.approx(ends.low), pytest.approx(ends.high))
 
 
 def test_ten_seeds_give_a_bootstrap_interval() -> None:
-    one, other = drawn(10, 1), drawn(10, 2)
+    first, second = drawn(10, 1), drawn(10, 2)
     for is_paired in (True, False):
-        difference = seed_difference(one, other, is_paired=is_paired)
+        difference = seed_difference(first, second, is_paired=is_paired)
         assert difference.method == "bootstrap"
-        gaps = np.subtract(one, other)
-        error = gaps.std() / 10**0.5 if is_paired else math.hypot(np.std(one), np.std(other)) / 10**0.5
+        gaps = np.subtract(first, second)
+        error = gaps.std() / 10**0.5 if is_paired else math.hypot(np.std(first), np.std(second)) / 10**0.5
         assert difference.high - difference.low == pytest.approx(2 * 1.96 * error, rel=0.08)
         assert difference.low < difference.value < difference.high
-    assert seed_difference(one, one, is_paired=True).high == 0
+    assert seed_difference(first, first, is_paired=True).high == 0
 
 
 def test_a_seed_without_the_figure_is_left_out() -> None:

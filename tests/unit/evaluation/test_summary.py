@@ -34,21 +34,27 @@ def summary(zinc: ScoredResidues) -> dict[str, dict]:
 
 
 def test_figures_of_an_ion(zinc: ScoredResidues, summary: dict[str, dict]) -> None:
-    found = summary["ZN"]
+    ion_summary = summary["ZN"]
     positives = int(zinc.labels.sum())
-    assert (found["proteins"], found["residues"], found["positives"]) == (30, 1200, positives)
-    assert found["proteins_with_positives"] == len(set(zinc.proteins[zinc.labels == 1])) < 30
-    assert found["base_rate"] == pytest.approx(positives / 1200)
+    assert (ion_summary["proteins"], ion_summary["residues"], ion_summary["positives"]) == (30, 1200, positives)
+    assert ion_summary["proteins_with_positives"] == len(set(zinc.proteins[zinc.labels == 1])) < 30
+    assert ion_summary["base_rate"] == pytest.approx(positives / 1200)
     threshold = choose_threshold(zinc.labels, zinc.probabilities, "mcc")
     whole = residue_metrics(zinc.labels, zinc.probabilities, threshold=threshold)
-    assert (found["auroc"], found["hra"], found["hra_raw"]) == pytest.approx((whole.auroc, whole.hra, whole.hra_raw))
-    assert found["threshold"] == threshold
-    assert found["at_threshold"] == pytest.approx(
+    assert (ion_summary["auroc"], ion_summary["hra"], ion_summary["hra_raw"]) == pytest.approx(
+        (whole.auroc, whole.hra, whole.hra_raw)
+    )
+    assert ion_summary["threshold"] == threshold
+    assert ion_summary["at_threshold"] == pytest.approx(
         {name: getattr(whole, name) for name in ("f1", "mcc", "precision", "recall")}
     )
-    assert found["cross_fitted"] == pytest.approx(cross_fitted(zinc.labels, zinc.probabilities, zinc.folds, "mcc"))
+    assert ion_summary["cross_fitted"] == pytest.approx(
+        cross_fitted(zinc.labels, zinc.probabilities, zinc.folds, "mcc")
+    )
     drawn = interval("auprc", zinc.labels, zinc.probabilities, zinc.proteins, draws=50, seed=3)
-    assert (found["auprc"]["value"], found["auprc"]["low"], found["auprc"]["high"]) == pytest.approx(drawn[:3])
+    assert (ion_summary["auprc"]["value"], ion_summary["auprc"]["low"], ion_summary["auprc"]["high"]) == pytest.approx(
+        drawn[:3]
+    )
 
 
 def test_spread_over_folds(zinc: ScoredResidues, summary: dict[str, dict]) -> None:
@@ -56,30 +62,30 @@ def test_spread_over_folds(zinc: ScoredResidues, summary: dict[str, dict]) -> No
         sklearn_metrics.average_precision_score(zinc.labels[zinc.folds == fold], zinc.probabilities[zinc.folds == fold])
         for fold in (1, 2, 3)
     ]
-    found = summary["ZN"]["folds"]
-    assert (found["count"], found["auprc"]["defined"]) == (3, 3)
-    assert (found["auprc"]["mean"], found["auprc"]["std"]) == pytest.approx((np.mean(each), np.std(each)))
+    ion_summary = summary["ZN"]["folds"]
+    assert (ion_summary["count"], ion_summary["auprc"]["defined"]) == (3, 3)
+    assert (ion_summary["auprc"]["mean"], ion_summary["auprc"]["std"]) == pytest.approx((np.mean(each), np.std(each)))
 
 
 def test_a_model_beats_a_random_baseline(summary: dict[str, dict]) -> None:
-    found = summary["ZN"]
-    assert found["baseline"]["auprc"]["value"] < 0.2 < found["auprc"]["value"]
-    assert found["gain"]["auprc"]["value"] == pytest.approx(
-        found["auprc"]["value"] - found["baseline"]["auprc"]["value"]
+    ion_summary = summary["ZN"]
+    assert ion_summary["baseline"]["auprc"]["value"] < 0.2 < ion_summary["auprc"]["value"]
+    assert ion_summary["gain"]["auprc"]["value"] == pytest.approx(
+        ion_summary["auprc"]["value"] - ion_summary["baseline"]["auprc"]["value"]
     )
-    assert found["gain"]["auprc"]["low"] > 0
+    assert ion_summary["gain"]["auprc"]["low"] > 0
 
 
 def test_what_is_not_defined_is_none(summary: dict[str, dict]) -> None:
-    found = summary["MN"]
-    assert (found["positives"], found["base_rate"]) == (0, 0.0)
-    assert found["auprc"] == {"value": None, "low": None, "high": None, "level": 0.95, "draws": 0}
-    assert found["folds"] == {
+    ion_summary = summary["MN"]
+    assert (ion_summary["positives"], ion_summary["base_rate"]) == (0, 0.0)
+    assert ion_summary["auprc"] == {"value": None, "low": None, "high": None, "level": 0.95, "draws": 0}
+    assert ion_summary["folds"] == {
         "count": 1,
         "auprc": {"mean": None, "std": None, "defined": 0},
         "hra": {"mean": None, "std": None, "defined": 0},
     }
-    assert (found["threshold"], found["auroc"], found["at_threshold"]["f1"]) == (None, None, None)
+    assert (ion_summary["threshold"], ion_summary["auroc"], ion_summary["at_threshold"]["f1"]) == (None, None, None)
 
 
 def test_values_are_plain(summary: dict[str, dict]) -> None:
@@ -87,9 +93,9 @@ def test_values_are_plain(summary: dict[str, dict]) -> None:
 
 
 def test_without_a_baseline(zinc: ScoredResidues) -> None:
-    found = out_of_fold_summary({"ZN": zinc}, baseline={}, method="f1", draws=5, seed=0)["ZN"]
-    assert found["baseline"]["auprc"]["value"] is None
-    assert found["auprc"]["value"] is not None
+    ion_summary = out_of_fold_summary({"ZN": zinc}, baseline={}, method="f1", draws=5, seed=0)["ZN"]
+    assert ion_summary["baseline"]["auprc"]["value"] is None
+    assert ion_summary["auprc"]["value"] is not None
 
 
 def test_table(summary: dict[str, dict]) -> None:
@@ -108,9 +114,9 @@ def test_table(summary: dict[str, dict]) -> None:
 
 def test_an_ion_without_rows_can_be_summarised() -> None:
     scored = by_ion(["CO"], protein=[], ion=[], label=[], probability=[], fold=[])
-    found = out_of_fold_summary(scored, baseline={}, method="mcc", draws=5, seed=0)["CO"]
-    assert (found["proteins"], found["residues"], found["base_rate"]) == (0, 0, None)
-    assert "CO" in summary_table({"CO": found})
+    ion_summary = out_of_fold_summary(scored, baseline={}, method="mcc", draws=5, seed=0)["CO"]
+    assert (ion_summary["proteins"], ion_summary["residues"], ion_summary["base_rate"]) == (0, 0, None)
+    assert "CO" in summary_table({"CO": ion_summary})
 
 
 def test_a_written_summary_is_read_with_its_figures_checked(zinc: ScoredResidues, tmp_path: Path) -> None:

@@ -16,19 +16,19 @@ def test_wilcoxon_compares_proteins_with_both_classes() -> None:
     scores = generator.normal(size=len(labels)) + 2 * labels
     labels[proteins == 3] = 0
     worse = scores - 1.5 * labels
-    found = wilcoxon_by_protein("auprc", labels, scores, worse, proteins)
+    test = wilcoxon_by_protein("auprc", labels, scores, worse, proteins)
     differences = [
         sklearn_metrics.average_precision_score(labels[proteins == one], scores[proteins == one])
         - sklearn_metrics.average_precision_score(labels[proteins == one], worse[proteins == one])
         for one in range(40)
         if labels[proteins == one].any()
     ]
-    assert found.proteins == len(differences) < 40
-    assert found.p_value == pytest.approx(stats.wilcoxon(differences).pvalue)
-    assert found.p_value < 0.001
-    assert found.median_difference == pytest.approx(np.median(differences))
-    assert found.higher == sum(difference > 0 for difference in differences)
-    assert found.lower == sum(difference < 0 for difference in differences)
+    assert test.proteins == len(differences) < 40
+    assert test.p_value == pytest.approx(stats.wilcoxon(differences).pvalue)
+    assert test.p_value < 0.001
+    assert test.median_difference == pytest.approx(np.median(differences))
+    assert test.higher == sum(difference > 0 for difference in differences)
+    assert test.lower == sum(difference < 0 for difference in differences)
 
 
 def test_wilcoxon_without_a_difference_or_without_proteins() -> None:
@@ -41,9 +41,9 @@ def test_wilcoxon_without_a_difference_or_without_proteins() -> None:
 
 def test_signed_rank() -> None:
     gaps = [0.3, -0.1, 0.7, 0.2, 0.0, 0.45]
-    found = signed_rank(gaps)
-    assert found.p_value == pytest.approx(stats.wilcoxon(gaps).pvalue)
-    assert (found.proteins, found.higher, found.lower) == (6, 4, 1)
-    assert found.median_difference == pytest.approx(0.25)
+    test = signed_rank(gaps)
+    assert test.p_value == pytest.approx(stats.wilcoxon(gaps).pvalue)
+    assert (test.proteins, test.higher, test.lower) == (6, 4, 1)
+    assert test.median_difference == pytest.approx(0.25)
     assert signed_rank([0.0, 0.0]).p_value == 1.0
     assert math.isnan(signed_rank([]).p_value)

@@ -57,15 +57,15 @@ def test_merging_in_passing_leaves_the_encoder_as_it_was(binding_run: Path) -> N
     models = list(ensemble)
     assert models[0]._original_model is models[2]._original_model
     before = {name: weight.clone() for name, weight in models[0].e1_backbone.state_dict().items()}
-    outputs = [models[place](**batch(470)).logits for place in (0, 1, 2, 0)]
+    outputs = [models[index](**batch(470)).logits for index in (0, 1, 2, 0)]
     torch.testing.assert_close(outputs[0], outputs[3], atol=0, rtol=0)
     assert all(torch.equal(weight, before[name]) for name, weight in models[0].e1_backbone.state_dict().items())
 
 
-@pytest.mark.parametrize("given", ["", f"{BEST}", f"{BEST}_lora", f"{BEST}_heads.pt"])
-def test_any_name_of_a_fold_will_do(binding_run: Path, given: str) -> None:
+@pytest.mark.parametrize("name", ["", f"{BEST}", f"{BEST}_lora", f"{BEST}_heads.pt"])
+def test_any_name_of_a_fold_will_do(binding_run: Path, name: str) -> None:
     expected = load_lora_checkpoint(binding_run / "fold_2" / BEST)(**batch()).logits
-    assert torch.equal(load_lora_checkpoint(str(binding_run / "fold_2" / given))(**batch()).logits, expected)
+    assert torch.equal(load_lora_checkpoint(str(binding_run / "fold_2" / name))(**batch()).logits, expected)
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf")])

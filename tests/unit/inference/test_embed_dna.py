@@ -57,8 +57,8 @@ def test_nucleotide_vectors_cut_back_into_tokens_are_the_token_vectors(encoder: 
     pairs = zip(own.token_vectors(SEQUENCES), own.nucleotide_vectors(SEQUENCES), strict=True)
     for text, (tokens, nucleotides) in zip(SEQUENCES, pairs, strict=True):
         assert nucleotides.shape == (len(text), 24)
-        for place, (start, end) in enumerate(zip(tokens.start, tokens.end, strict=True)):
-            assert (nucleotides[start:end] == tokens.vectors[place]).all()
+        for index, (start, end) in enumerate(zip(tokens.start, tokens.end, strict=True)):
+            assert (nucleotides[start:end] == tokens.vectors[index]).all()
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max", "cls"])
@@ -111,5 +111,5 @@ def test_blocks_hold_some_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
     from bindtune.inference import embed_dna
 
     monkeypatch.setattr(embed_dna, "_BLOCK_LETTERS", 45)
-    found = [[each.name for each in block] for block in blocks(NamedDna(str(n), s) for n, s in enumerate(SEQUENCES))]
-    assert found == [["0", "1"], ["2"], ["3"], ["4"], ["5"]]
+    names = [[each.name for each in block] for block in blocks(NamedDna(str(n), s) for n, s in enumerate(SEQUENCES))]
+    assert names == [["0", "1"], ["2"], ["3"], ["4"], ["5"]]

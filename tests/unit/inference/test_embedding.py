@@ -26,7 +26,7 @@ def test_golden_embeddings(folder: Path) -> None:
     outputs, scorer = load_file(folder / "outputs.safetensors"), inputs["scorer"]
     for number, (name, context) in enumerate(inputs["predictor_order"]):
         sequence = scorer["parent"] if name == "p" else scorer["parent"][:9]
-        (found,) = embed_proteins(
+        (vectors,) = embed_proteins(
             model,
             {name: sequence},
             contexts={name: scorer["contexts"][context].split(",")},
@@ -34,7 +34,7 @@ def test_golden_embeddings(folder: Path) -> None:
             max_batch_tokens=1000,
         ).values()
         expected = outputs[f"predictor/{number}/mean_token_embeddings"]
-        torch.testing.assert_close(found, expected, **rounding.of(model, expected))
+        torch.testing.assert_close(vectors, expected, **rounding.of(model, expected))
 
 
 def test_batches_and_contexts_do_not_mix(folder: Path) -> None:

@@ -62,13 +62,13 @@ def predict(
 @torch.no_grad()
 def by_hand(ensemble: Ensemble, *texts: str) -> np.ndarray:
     """Probabilities (folds and texts, L, K) of the query of each text."""
-    found = []
+    probabilities = []
     for text in texts:
         rows: Any = E1BatchPreparer().get_batch_kwargs([text])
         tensors = {name: rows[name] for name in rows if name.endswith("ids")}
         length = len(text.rpartition(",")[2])
-        found += [model(**tensors).logits[0, -length - 2 : -2].sigmoid().numpy() for model in ensemble]
-    return np.stack(found)
+        probabilities += [model(**tensors).logits[0, -length - 2 : -2].sigmoid().numpy() for model in ensemble]
+    return np.stack(probabilities)
 
 
 def test_mean_and_spread_are_those_of_the_folds(ensemble: Ensemble, proteins: list[NamedSequence]) -> None:
@@ -86,8 +86,8 @@ def test_alone_in_a_batch_and_in_any_order(ensemble: Ensemble, proteins: list[Na
         joined = np.concatenate([getattr(each, which) for each in alone])
         np.testing.assert_allclose(getattr(scores, which), joined, atol=CLOSE)
     order = [5, 0, 3, 6, 2, 1, 4]
-    shuffled = predict([proteins[place] for place in order], ensemble, replace(SPEC, max_batch_tokens=10_000))
-    expected = np.concatenate([alone[place].mean for place in order])
+    shuffled = predict([proteins[position] for position in order], ensemble, replace(SPEC, max_batch_tokens=10_000))
+    expected = np.concatenate([alone[position].mean for position in order])
     np.testing.assert_allclose(shuffled.mean, expected, atol=CLOSE)
 
 
@@ -100,13 +100,13 @@ def test_a_long_protein_has_the_predictions_of_its_stretches(ensemble: Ensemble,
     # A stretch does not see the rest, so that its numbers are not those of the whole protein in one piece.
     cut = replace(SPEC, rows=replace(ROWS, max_residues=32))
     scores = predict(proteins, ensemble, cut)
-    expected, kept = [], []
+    expected, positions = [], []
     for protein in proteins:
         for chunk in chunks(len(protein.sequence), size=32, overlap=10):
             members = by_hand(ensemble, protein.sequence[chunk.start : chunk.end])
             expected.append(members.mean(axis=0)[chunk.first - chunk.start : chunk.last - chunk.start])
-            kept += [(protein.name, place) for place in range(chunk.first, chunk.last)]
-    assert kept == [(protein.name, place) for protein in proteins for place in range(len(protein.sequence))]
+            positions += [(protein.name, place) for place in range(chunk.first, chunk.last)]
+    assert positions == [(protein.name, position) for protein in proteins for position in range(len(protein.sequence))]
     np.testing.assert_allclose(scores.mean, np.concatenate(expected), atol=CLOSE)
     whole = predict(proteins, ensemble)
     lengths = np.repeat([len(protein.sequence) for protein in proteins], [len(p.sequence) for p in proteins])
@@ -124,9 +124,9 @@ def alignments(tmp_path: Path, proteins: list[NamedSequence]) -> Alignments:
         text = "".join(f">h{number}\n{row}\n" for number, row in enumerate(rows))
         paths[name] = tmp_path / f"{name}.a3m"
         paths[name].write_text(f">{name}\n{sequence}\n{text}")
-    found = Alignments(paths, cache_dir=tmp_path / "cache", neighbor_similarity_lower_bounds=[0.8])
-    found.prepare(dict(proteins))
-    return found
+    alignments = Alignments(paths, cache_dir=tmp_path / "cache", neighbor_similarity_lower_bounds=[0.8])
+    alignments.prepare(dict(proteins))
+    return alignments
 
 
 def test_contexts_are_drawn_by_protein_and_number(
@@ -158,9 +158,9 @@ def test_contexts_are_drawn_by_protein_and_number(
 
 
 def test_progress_counts_residues_of_all_models(ensemble: Ensemble, proteins: list[NamedSequence]) -> None:
-    told: list[int] = []
-    predict(proteins, ensemble, progress=told.append)
-    assert sum(told) == 3 * sum(len(protein.sequence) for protein in proteins)
+    lines: list[int] = []
+    predict(proteins, ensemble, progress=lines.append)
+    assert sum(lines) == 3 * sum(len(protein.sequence) for protein in proteins)
 
 
 @pytest.mark.parametrize(("most_proteins", "most_residues"), [(1, 1000), (3, 1000), (100, 130), (100, 1)])

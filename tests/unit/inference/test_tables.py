@@ -78,14 +78,14 @@ def test_predictions_are_read_back_by_protein(tmp_path: Path) -> None:
     join_parts(write(tmp_path), tmp_path)
     write_texts(tmp_path, ions=["ZN", "MN"], tsv=False, called=["ZN"])
     assert not (tmp_path / "predictions.tsv").exists()
-    found = list(read_predictions(tmp_path / "predictions.parquet"))
-    assert [(each.protein, each.sequence, each.ion) for each in found] == [
+    predictions = list(read_predictions(tmp_path / "predictions.parquet"))
+    assert [(each.protein, each.sequence, each.ion) for each in predictions] == [
         ("a", "MKC", "ZN"), ("a", "MKC", "MN"), ('b"x', "H", "ZN"), ('b"x', "H", "MN"), ("c", "GGG", "ZN"),
         ("c", "GGG", "MN"),
     ]  # fmt: skip
-    np.testing.assert_allclose(found[1].probability, [0.9, 0.25, 0.5])
-    assert found[0].call is not None and found[0].call.tolist() == [0, 1, 1]
-    assert found[1].call is None
+    np.testing.assert_allclose(predictions[1].probability, [0.9, 0.25, 0.5])
+    assert predictions[0].call is not None and predictions[0].call.tolist() == [0, 1, 1]
+    assert predictions[1].call is None
 
 
 def test_names_that_are_not_utf8_reach_arrow(tmp_path: Path) -> None:

@@ -81,10 +81,10 @@ def by_definition(scorer: VariantScorer, ref: str, alt: str) -> tuple[float, int
     sums = []
     for row in rows:
         places = range(first, len(row) - last)
-        masked = [4 if place in places else token for place, token in enumerate(row)]
+        masked = [4 if index in places else token for index, token in enumerate(row)]
         with torch.no_grad():
             table = scorer.model(input_ids=torch.tensor([masked])).logits[0].log_softmax(-1)
-        sums.append(sum(float(table[place, row[place]]) for place in places))
+        sums.append(sum(float(table[position, row[position]]) for position in places))
     return sums[1] - sums[0], *(len(row) - last - first for row in rows)
 
 
@@ -99,20 +99,20 @@ def test_scores_are_those_of_the_definition(scorer: VariantScorer) -> None:
 
 def test_one_token_each_is_the_log_odds_at_one_masked_place(scorer: VariantScorer) -> None:
     substitutions = [
-        (place + 1, LETTERS[place], other) for place in range(100, 160) for other in "ACGT" if other != LETTERS[place]
+        (index + 1, LETTERS[index], other) for index in range(100, 160) for other in "ACGT" if other != LETTERS[index]
     ]
     rows = rows_of(substitutions, strand=1, phases=1)
     scores = scorer.score(rows, count=len(substitutions))
-    single = [place for place, score in enumerate(scores) if score.tokens_ref == score.tokens_alt == 1]
+    single = [index for index, score in enumerate(scores) if score.tokens_ref == score.tokens_alt == 1]
     assert len(single) > 20
-    for place in single:
-        ref, alt = (scorer.tokenizer(text)["input_ids"] for text in (rows[place].ref, rows[place].alt))
+    for index in single:
+        ref, alt = (scorer.tokenizer(text)["input_ids"] for text in (rows[index].ref, rows[index].alt))
         (changed,) = [at for at, (one, two) in enumerate(zip(ref, alt, strict=True)) if one != two]
         masked = torch.tensor([ref])
         masked[0, changed] = 4
         with torch.no_grad():
             logits = scorer.model(input_ids=masked).logits[0, changed]
-        assert scores[place].score == pytest.approx(float(logits[alt[changed]] - logits[ref[changed]]), abs=1e-5)
+        assert scores[index].score == pytest.approx(float(logits[alt[changed]] - logits[ref[changed]]), abs=1e-5)
 
 
 def test_swapped_alleles_have_the_other_sign_exactly(scorer: VariantScorer) -> None:

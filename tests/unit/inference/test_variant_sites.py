@@ -53,7 +53,7 @@ def alignments(tmp_path: Path) -> Alignments:
 
 
 def changed(variant: Variant) -> str:
-    return "".join(variant.changes.get(place, letter) for place, letter in enumerate(PROTEIN.sequence))
+    return "".join(variant.changes.get(position, letter) for position, letter in enumerate(PROTEIN.sequence))
 
 
 def scan(ensemble: Ensemble, spec: PredictionSpec, alignments: Alignments | None, **more: Any) -> np.ndarray:
@@ -78,22 +78,22 @@ def by_hand(ensemble: Ensemble, row: Sequence[str]) -> np.ndarray:
 
 
 def test_a_cached_context_gives_what_whole_rows_give(ensemble: Ensemble, alignments: Alignments) -> None:
-    told: list[int] = []
-    found = scan(ensemble, SPEC, alignments, progress=told.append)
+    lines: list[int] = []
+    effects = scan(ensemble, SPEC, alignments, progress=lines.append)
     (chunk,) = chunks(70, size=1020, overlap=10)
     rows = [prediction_row(PROTEIN, chunk, context, spec=SPEC, alignments=alignments) for context in (0, 1)]
     assert all(len(row) > 1 for row in rows) and rows[0] != rows[1]
-    for variant, values in zip(VARIANTS, found, strict=True):
+    for variant, values in zip(VARIANTS, effects, strict=True):
         members = np.concatenate([by_hand(ensemble, [*row[:-1], changed(variant)]) for row in rows])
         expected = [members.mean(axis=0)[site.position, site.ion] for site in SITES]
         np.testing.assert_allclose(values, expected, atol=CLOSE)
-    assert sum(told) == len(VARIANTS) * 3
-    assert np.abs(found - scan(ensemble, SPEC, None)).max() > 0.01
+    assert sum(lines) == len(VARIANTS) * 3
+    assert np.abs(effects - scan(ensemble, SPEC, None)).max() > 0.01
 
 
 def test_without_homologs_it_is_the_prediction_of_the_variant(ensemble: Ensemble) -> None:
-    found = scan(ensemble, SPEC, None)
-    for variant, values in zip(VARIANTS, found, strict=True):
+    effects = scan(ensemble, SPEC, None)
+    for variant, values in zip(VARIANTS, effects, strict=True):
         own = predict_shard(
             [NamedSequence("other", changed(variant))], ensemble=ensemble, preparer=ensemble.preparer(), spec=SPEC
         ).mean
@@ -103,10 +103,10 @@ def test_without_homologs_it_is_the_prediction_of_the_variant(ensemble: Ensemble
 def test_long_proteins_are_cut_as_for_predictions(ensemble: Ensemble) -> None:
     """A substitution outside of a site's chunk leaves the site as it was."""
     spec = replace(SPEC, rows=replace(ROWS, max_residues=30))
-    found = scan(ensemble, spec, None)
+    effects = scan(ensemble, spec, None)
     wildtype = predict_shard([PROTEIN], ensemble=ensemble, preparer=ensemble.preparer(), spec=spec).mean
     reached = 0
-    for variant, values in zip(VARIANTS, found, strict=True):
+    for variant, values in zip(VARIANTS, effects, strict=True):
         own = predict_shard(
             [NamedSequence("other", changed(variant))], ensemble=ensemble, preparer=ensemble.preparer(), spec=spec
         ).mean

@@ -76,18 +76,18 @@ def test_a_score_by_hand(model: E1ForMaskedLM) -> None:
         logits = model(**E1BatchPreparer().get_batch_kwargs(["MK?AY", "MKT?Y"])).logits.log_softmax(-1)
     expected = (logits[0, 4, TOKEN_ID["W"]] - logits[0, 4, TOKEN_ID["T"]]).item()
     expected += (logits[1, 5, TOKEN_ID["C"]] - logits[1, 5, TOKEN_ID["A"]]).item()
-    (found,) = score_variants(
+    (score,) = score_variants(
         model, "MKTAY", variants={"v": "MKWCY"}, method="masked_marginal", reduction="mean", max_batch_tokens=99
     )
-    assert found.score == pytest.approx(expected, abs=rounding.of(model, logits)["atol"])
+    assert score.score == pytest.approx(expected, abs=rounding.of(model, logits)["atol"])
 
 
 @pytest.mark.parametrize("method", ["masked_marginal", "wildtype_marginal"])
 def test_the_parent_scores_nothing(model: E1ForMaskedLM, method: str) -> None:
-    (found,) = score_variants(
+    (score,) = score_variants(
         model, "MKTAY", variants={"wt": "MKTAY"}, method=method, reduction="mean", max_batch_tokens=99
     )
-    assert found == ("wt", "mean", 0.0)
+    assert score == ("wt", "mean", 0.0)
 
 
 @pytest.mark.parametrize(

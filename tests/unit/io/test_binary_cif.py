@@ -66,11 +66,11 @@ def test_a_column_that_unpacks_to_more_than_its_rows(
 ) -> None:
     path = _write(tmp_path / "a.bcif", change)
     tracemalloc.start()
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as failure:
         read_entry(path)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert message in str(told.value)
+    assert message in str(failure.value)
     assert most < 20e6
 
 

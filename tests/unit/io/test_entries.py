@@ -40,8 +40,8 @@ def test_names(name: str, structure: str | None) -> None:
     ],
 )
 def test_residues_find_their_places(codes: str, numbers: str, places: list[int]) -> None:
-    found = place_residues(list("GAGSGW") if codes != "W" else list("GAG"), list(codes), numbers.split())
-    assert found.tolist() == places
+    positions = place_residues(list("GAGSGW") if codes != "W" else list("GAG"), list(codes), numbers.split())
+    assert positions.tolist() == places
 
 
 def test_a_long_chain_is_placed_where_numbers_say() -> None:
@@ -49,8 +49,8 @@ def test_a_long_chain_is_placed_where_numbers_say() -> None:
     sequence = generator.choice(list("ACDEFGHIKLMNPQRSTVWY"), 400).tolist()
     for _ in range(20):
         shown = np.sort(generator.choice(400, 330, replace=False))
-        codes = [sequence[place] for place in shown]
-        assert place_residues(sequence, codes, [str(place - 7) for place in shown]).tolist() == shown.tolist()
+        codes = [sequence[position] for position in shown]
+        assert place_residues(sequence, codes, [str(index - 7) for index in shown]).tolist() == shown.tolist()
 
 
 def test_formats_say_the_same(shared: Path, tmp_path: Path) -> None:
@@ -61,14 +61,14 @@ def test_formats_say_the_same(shared: Path, tmp_path: Path) -> None:
     for name, block in CIFFile.deserialize(text).items():
         from biotite.structure.io.pdbx import BinaryCIFBlock, BinaryCIFCategory, BinaryCIFColumn
 
-        kept = ("atom_site", "entity_poly", "entity_poly_seq", "struct_asym", "exptl", "refine", "pdbx_poly_seq_scheme",
-                "pdbx_struct_assembly_gen", "pdbx_struct_oper_list")  # fmt: skip
+        categories = ("atom_site", "entity_poly", "entity_poly_seq", "struct_asym", "exptl", "refine",
+                "pdbx_poly_seq_scheme", "pdbx_struct_assembly_gen", "pdbx_struct_oper_list")  # fmt: skip
         binary[name] = BinaryCIFBlock(
             {
                 one: BinaryCIFCategory(
                     {key: BinaryCIFColumn(column.as_array(str)) for key, column in block[one].items()}
                 )
-                for one in kept
+                for one in categories
             }
         )
     compress(binary).write(tmp_path / "5eil.bcif")
@@ -113,7 +113,7 @@ def test_a_free_amino_acid_is_no_residue(tmp_path: Path) -> None:
     last = atom(" CA", "MSE", 3, record="HETATM")
     for end in ("TER\n", ""):
         (tmp_path / "gap.pdb").write_text(f"{atom(' CA', 'ALA', 1)}{end}{atom(' CA', 'HIS', 2)}{last}{end}{ligand}")
-        assert [place for *_, place in places(tmp_path / "gap.pdb")] == [0, 1, 2, -1]
+        assert [position for *_, position in places(tmp_path / "gap.pdb")] == [0, 1, 2, -1]
 
 
 def test_an_ion_has_its_element_without_a_column_for_it(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_what_neither_reads_is_said_as_before(tmp_path: Path, monkeypatch: pytes
     for missing in (False, True):
         monkeypatch.setattr(entry_files, "find_spec", lambda name, missing=missing: None if missing else name)
         (tmp_path / "a.cif").write_text(cif().decode()[:-90])
-        with pytest.raises(InputError) as told:
+        with pytest.raises(InputError) as failure:
             read_entry(tmp_path / "a.cif")
-        messages.append(str(told.value))
+        messages.append(str(failure.value))
     assert messages[0] == messages[1] and "no structure: " in messages[0]

@@ -18,7 +18,7 @@ def fasta(*, width: int = 10, newline: str = "\n") -> str:
     lines = []
     for name, letters in (("chr1 described", CHR1), ("chr2", CHR2)):
         lines.append(f">{name}")
-        lines += [letters[place : place + width] for place in range(0, len(letters), width)]
+        lines += [letters[position : position + width] for position in range(0, len(letters), width)]
     return newline.join(lines) + newline
 
 
@@ -35,16 +35,18 @@ def test_fasta_without_an_index(tmp_path: Path, newline: str, packed: bool) -> N
     path = tmp_path / ("g.fa.gz" if packed else "g.fa")
     content = fasta(newline=newline).encode()
     path.write_bytes(gzip.compress(content) if packed else content)
-    told: list[str] = []
-    with GenomeFile(path, write_index=False, notify=told.append) as genome:
+    messages: list[str] = []
+    with GenomeFile(path, write_index=False, notify=messages.append) as genome:
         check(genome)
-    assert [found.name for found in tmp_path.iterdir()] == [path.name]
-    assert len(told) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [path.name]
+    assert len(messages) == 1
 
 
 def test_many_gzip_members_as_bgzip_writes_them(tmp_path: Path) -> None:
     path, content = tmp_path / "g.fa.bgz", fasta().encode()
-    path.write_bytes(b"".join(gzip.compress(content[place : place + 40]) for place in range(0, len(content), 40)))
+    path.write_bytes(
+        b"".join(gzip.compress(content[position : position + 40]) for position in range(0, len(content), 40))
+    )
     with GenomeFile(path, write_index=False, notify=lambda _: None) as genome:
         check(genome)
 
@@ -52,13 +54,13 @@ def test_many_gzip_members_as_bgzip_writes_them(tmp_path: Path) -> None:
 def test_an_index_is_written_only_when_asked_for_and_then_used(tmp_path: Path) -> None:
     path = tmp_path / "g.fa"
     path.write_text(fasta())
-    told: list[str] = []
-    with GenomeFile(path, write_index=True, notify=told.append) as genome:
+    messages: list[str] = []
+    with GenomeFile(path, write_index=True, notify=messages.append) as genome:
         check(genome)
-    assert told == [f"writing the index {path}.fai"]
-    with GenomeFile(path, write_index=False, notify=told.append) as genome:
+    assert messages == [f"writing the index {path}.fai"]
+    with GenomeFile(path, write_index=False, notify=messages.append) as genome:
         check(genome)
-    assert len(told) == 1
+    assert len(messages) == 1
     assert (tmp_path / "g.fa.fai").read_text().splitlines()[0].split("\t") == ["chr1", "170", "16", "10", "11"]
 
 
@@ -100,13 +102,15 @@ def two_bit(sequences: dict[str, str]) -> bytes:
 
     records = []
     for letters in sequences.values():
-        runs = [place for place, letter in enumerate(letters) if letter == "N"]
-        blocks = [place for place in runs if place - 1 not in runs]
-        sizes = [next(size for size in range(1, len(letters) + 1) if place + size not in runs) for place in blocks]
+        runs = [position for position, letter in enumerate(letters) if letter == "N"]
+        blocks = [index for index in runs if index - 1 not in runs]
+        sizes = [
+            next(size for size in range(1, len(letters) + 1) if position + size not in runs) for position in blocks
+        ]
         codes = ["TCAG".index(letter) if letter != "N" else 0 for letter in letters] + [0] * (-len(letters) % 4)
         packed = bytes(
-            codes[place] << 6 | codes[place + 1] << 4 | codes[place + 2] << 2 | codes[place + 3]
-            for place in range(0, len(codes), 4)
+            codes[position] << 6 | codes[position + 1] << 4 | codes[position + 2] << 2 | codes[position + 3]
+            for position in range(0, len(codes), 4)
         )
         head = number(len(letters)) + number(len(blocks)) + b"".join(map(number, blocks)) + b"".join(map(number, sizes))
         records.append(head + number(0) + number(0) + packed)

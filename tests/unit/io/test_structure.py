@@ -92,7 +92,7 @@ def test_residues_are_found_in_the_protein(
     mapped = map_residues(letters, sequence)
     if places is not None:
         assert mapped.places.tolist() == places
-        assert mapped.coverage == pytest.approx(sum(place >= 0 for place in places) / len(places))
+        assert mapped.coverage == pytest.approx(sum(index >= 0 for index in places) / len(places))
     assert mapped.identity == pytest.approx(identity)
 
 

@@ -23,37 +23,39 @@ def read(path: Path, content: str, *, name: str = "mine", base: int = 1) -> Tool
     return read_tool_predictions(name, path, proteins=PROTEINS, ions=("ZN", "CA"), position_base=base)
 
 
-def values(found: ToolPredictions, protein: str, ion: str) -> list[float]:
-    return [round(float(value), 4) for value in found.probability[protein, ion]]
+def values(predictions: ToolPredictions, protein: str, ion: str) -> list[float]:
+    return [round(float(value), 4) for value in predictions.probability[protein, ion]]
 
 
 @pytest.mark.parametrize(("base", "delimiter"), [(1, ","), (0, "\t"), (1, "\t")])
 def test_a_table_of_text(tmp_path: Path, base: int, delimiter: str) -> None:
     lines = [["Ion", "protein", "probability", "position", "residue", "call"]]
-    lines += [["zn", "p1", str(0.1 * (place + 1)), str(place + base), letter, str(place % 2)]
-              for place, letter in enumerate("MCHA")]  # fmt: skip
+    lines += [["zn", "p1", str(0.1 * (position + 1)), str(position + base), letter, str(position % 2)]
+              for position, letter in enumerate("MCHA")]  # fmt: skip
     lines += [["ZN", "elsewhere", "0.5", "1", "M", "1"], ["HEM", "p1", "0.5", str(base), "M", "1"]]
-    found = read(tmp_path / "t.txt", "\n".join(map(delimiter.join, lines)) + "\n", base=base)
-    assert values(found, "p1", "ZN") == [0.1, 0.2, 0.3, 0.4]
-    assert found.call["p1", "ZN"].tolist() == [0, 1, 0, 1]
-    assert (found.other_proteins, found.other_ions) == ({"elsewhere"}, {"HEM"})
-    assert found.proteins("ZN") == {"p1"} and found.proteins("CA") == set()
+    predictions = read(tmp_path / "t.txt", "\n".join(map(delimiter.join, lines)) + "\n", base=base)
+    assert values(predictions, "p1", "ZN") == [0.1, 0.2, 0.3, 0.4]
+    assert predictions.call["p1", "ZN"].tolist() == [0, 1, 0, 1]
+    assert (predictions.other_proteins, predictions.other_ions) == ({"elsewhere"}, {"HEM"})
+    assert predictions.proteins("ZN") == {"p1"} and predictions.proteins("CA") == set()
 
 
 def test_residues_that_are_not_in_the_table_are_not_numbers(tmp_path: Path) -> None:
-    found = read(tmp_path / "t.csv", f"{TABLE}p1,3,CA,0.25\n")
-    np.testing.assert_array_equal(found.probability["p1", "CA"], np.array([np.nan, np.nan, 0.25, np.nan], np.float32))
-    assert found.call == {} and found.line["p1", "CA"] == 2
+    predictions = read(tmp_path / "t.csv", f"{TABLE}p1,3,CA,0.25\n")
+    np.testing.assert_array_equal(
+        predictions.probability["p1", "CA"], np.array([np.nan, np.nan, 0.25, np.nan], np.float32)
+    )
+    assert predictions.call == {} and predictions.line["p1", "CA"] == 2
 
 
 def test_parquet_and_gzip(tmp_path: Path) -> None:
     columns = {"protein": ["p1", "p1"], "position": [1, 2], "ion": ["ZN", "ZN"], "probability": [0.5, 1.0]}
     pq.write_table(pa.table(columns), tmp_path / "t.parquet")
-    found = read_tool_predictions("mine", tmp_path / "t.parquet", proteins=PROTEINS, ions=("ZN",))
-    assert found.probability["p1", "ZN"][:2].tolist() == [0.5, 1.0]
+    predictions = read_tool_predictions("mine", tmp_path / "t.parquet", proteins=PROTEINS, ions=("ZN",))
+    assert predictions.probability["p1", "ZN"][:2].tolist() == [0.5, 1.0]
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(f"{TABLE}p1,1,ZN,0.5\n".encode()))
-    found = read_tool_predictions("mine", tmp_path / "t.csv.gz", proteins=PROTEINS, ions=("ZN",))
-    assert found.probability["p1", "ZN"][0] == 0.5
+    predictions = read_tool_predictions("mine", tmp_path / "t.csv.gz", proteins=PROTEINS, ions=("ZN",))
+    assert predictions.probability["p1", "ZN"][0] == 0.5
     pq.write_table(pa.table({**columns, "position": [1, 9]}), tmp_path / "t.parquet")
     with pytest.raises(InputError, match=r"t\.parquet: record 2: 'p1': position 9, expected 1 to 4$"):
         read_tool_predictions("mine", tmp_path / "t.parquet", proteins=PROTEINS, ions=("ZN",))
@@ -66,11 +68,11 @@ def test_lmetalsite(tmp_path: Path) -> None:
         'sp_P2,CC,"0.2,0.9","0,1","0,0","0,0"',
         'other,A,"0.2","0","0","0"',
     ]
-    found = read(tmp_path / "l.csv", "\n".join(rows), name="LMetalSite")
-    assert values(found, "p1", "ZN") == [0.1, 0.0001, 0.5, 0.0]
-    assert values(found, "sp|P2|NAME", "ZN") == [0.2, 0.9]
-    assert found.call["sp|P2|NAME", "ZN"].tolist() == [0, 1]
-    assert (found.other_ions, found.other_proteins) == ({"MG"}, {"other"})
+    predictions = read(tmp_path / "l.csv", "\n".join(rows), name="LMetalSite")
+    assert values(predictions, "p1", "ZN") == [0.1, 0.0001, 0.5, 0.0]
+    assert values(predictions, "sp|P2|NAME", "ZN") == [0.2, 0.9]
+    assert predictions.call["sp|P2|NAME", "ZN"].tolist() == [0, 1]
+    assert (predictions.other_ions, predictions.other_proteins) == ({"MG"}, {"other"})
 
 
 def test_gpsite(tmp_path: Path) -> None:
@@ -78,12 +80,12 @@ def test_gpsite(tmp_path: Path) -> None:
     (tmp_path / "stranger.txt").write_text("nothing of interest\n")
     rows = ["1\tM\t0\t0.100\t0", "2\tC\t0\t0.501\t0", "3\tH\t0\t0.500\t0", "4\tA\t0\t0.000\t0"]
     (tmp_path / "p1.txt").write_text(GPSITE + "\n".join(rows) + "\n")
-    found = read_tool_predictions("gpsite", tmp_path, proteins=PROTEINS, ions=("ZN", "CA"))
-    assert values(found, "p1", "ZN") == [0.1, 0.501, 0.5, 0.0]
-    assert found.call["p1", "ZN"].tolist() == [0, 1, 0, 0]
-    assert found.other_ions == {"DNA", "MG"} and found.other_proteins == {"stranger"}
+    predictions = read_tool_predictions("gpsite", tmp_path, proteins=PROTEINS, ions=("ZN", "CA"))
+    assert values(predictions, "p1", "ZN") == [0.1, 0.501, 0.5, 0.0]
+    assert predictions.call["p1", "ZN"].tolist() == [0, 1, 0, 0]
+    assert predictions.other_ions == {"DNA", "MG"} and predictions.other_proteins == {"stranger"}
     one = read_tool_predictions("GPSite", tmp_path / "p1.txt", proteins=PROTEINS, ions=("ZN",))
-    assert values(one, "p1", "ZN") == values(found, "p1", "ZN")
+    assert values(one, "p1", "ZN") == values(predictions, "p1", "ZN")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, name: str, content: str, p
 
 
 def test_positions_from_one_are_not_read_from_zero(tmp_path: Path) -> None:
-    rows = "".join(f"p1,{place},ZN,0.5\n" for place in range(1, 5))
+    rows = "".join(f"p1,{position},ZN,0.5\n" for position in range(1, 5))
     with pytest.raises(InputError, match=r":5: 'p1': position 4, expected 0 to 3; --position-base 1 reads"):
         read(tmp_path / "t.csv", TABLE + rows, base=0)
 

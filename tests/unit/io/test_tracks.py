@@ -26,11 +26,11 @@ def test_a_nucleotide_has_the_mean_of_its_values(rows: list[tuple[int, int, floa
     for number, at, one in rows:
         if one == one:
             expected.setdefault(("abc"[number], at), []).append(one)
-    found = list(mean_track("abc", chrom, position, value).rows())
-    assert [(name, start) for name, start, _, _ in found] == sorted(expected)
-    assert all(end == start + 1 for _, start, end, _ in found)
+    protein_rows = list(mean_track("abc", chrom, position, value).rows())
+    assert [(name, start) for name, start, _, _ in protein_rows] == sorted(expected)
+    assert all(end == start + 1 for _, start, end, _ in protein_rows)
     np.testing.assert_allclose(
-        [row[3] for row in found], [np.mean(expected[row[:2]]) for row in found], rtol=1e-9, atol=1e-12
+        [row[3] for row in protein_rows], [np.mean(expected[row[:2]]) for row in protein_rows], rtol=1e-9, atol=1e-12
     )
 
 

@@ -54,13 +54,13 @@ def test_bgzip_is_blocks_of_gzip(size: int) -> None:
     for first in range(0, size, 9999):
         writer.write(content[first : first + 9999])
     writer.close()
-    packed, place, blocks = target.getvalue(), 0, 0
+    packed, position, blocks = target.getvalue(), 0, 0
     assert gzip.decompress(packed) == content
-    while place < len(packed):  # each block says where the next one begins
-        assert packed[place : place + 4] == b"\x1f\x8b\x08\x04" and packed[place + 12 : place + 14] == b"BC"
-        place += int.from_bytes(packed[place + 16 : place + 18], "little") + 1
+    while position < len(packed):  # each block says where the next one begins
+        assert packed[position : position + 4] == b"\x1f\x8b\x08\x04" and packed[position + 12 : position + 14] == b"BC"
+        position += int.from_bytes(packed[position + 16 : position + 18], "little") + 1
         blocks += 1
-    assert place == len(packed) and blocks == -(-size // 0xFF00) + 1
+    assert position == len(packed) and blocks == -(-size // 0xFF00) + 1
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_a_table_that_is_wrong_is_refused_with_its_line(tmp_path: Path, text: st
 
 def test_substitutions_of_a_parent(tmp_path: Path) -> None:
     (tmp_path / "v.txt").write_text("# note\nA1C\n\nA1C:T4G\n")
-    found = [tuple(each) for each in read_substitutions(tmp_path / "v.txt", parent="ACGT", unit="nucleotide")]
-    assert found == [(2, "A1C", "CCGT"), (4, "A1C:T4G", "CCGG")]
+    substitutions = [tuple(each) for each in read_substitutions(tmp_path / "v.txt", parent="ACGT", unit="nucleotide")]
+    assert substitutions == [(2, "A1C", "CCGT"), (4, "A1C:T4G", "CCGG")]
     (tmp_path / "v.txt").write_text("C1A\n")
     with pytest.raises(InputError, match=r"v\.txt:1: 'C1A': nucleotide 1 of the parent is A"):
         list(read_substitutions(tmp_path / "v.txt", parent="ACGT", unit="nucleotide"))

@@ -113,13 +113,13 @@ def test_what_plain_peft_makes_of_patterns(tmp_path: Path, tiny_e1: Any, changes
                 weight.copy_(torch.randn(weight.shape))
     plain.save_pretrained(tmp_path, save_embedding_layers=False)
     expected = PeftModel.from_pretrained(tiny_e1(), tmp_path)
-    found = load_adapters(tiny_e1(), {"default": tmp_path})
+    adapters = load_adapters(tiny_e1(), {"default": tmp_path})
     weights = {name: tensor for name, tensor in expected.named_parameters() if "lora_" in name}
     assert len(weights) >= 4
-    layers = dict(found.named_modules())
-    assert {name for name, _ in found.named_parameters() if "lora_" in name} == set(weights)
+    layers = dict(adapters.named_modules())
+    assert {name for name, _ in adapters.named_parameters() if "lora_" in name} == set(weights)
     for name, tensor in weights.items():
-        torch.testing.assert_close(found.get_parameter(name), tensor, atol=0, rtol=0)
+        torch.testing.assert_close(adapters.get_parameter(name), tensor, atol=0, rtol=0)
     for name, layer in expected.named_modules():
         if hasattr(layer, "scaling"):
             assert layers[name].scaling == layer.scaling, name

@@ -52,8 +52,8 @@ def adapted(encoder: E1ForMaskedLM, *, filled: bool = True, **options: Any) -> A
 
 def logits(model: Any, batch: dict[str, Tensor]) -> Tensor:
     with torch.no_grad():
-        found: Tensor = model(**batch).logits
-    return found
+        logits: Tensor = model(**batch).logits
+    return logits
 
 
 def test_autocast_says_the_type_that_adapters_read(tiny_e1: Make, e1_batch: Batch) -> None:
@@ -61,7 +61,7 @@ def test_autocast_says_the_type_that_adapters_read(tiny_e1: Make, e1_batch: Batc
     model, seen = adapted(tiny_e1(), dropout=0.1).train(), set()
     for name, part in model.named_modules():
         if name.endswith("lora_dropout.default"):
-            part.register_forward_hook(lambda _, given, out: seen.update((given[0].dtype, out.dtype)))
+            part.register_forward_hook(lambda _, inputs, out: seen.update((inputs[0].dtype, out.dtype)))
     with torch.autocast("cpu", torch.bfloat16):
         model(**e1_batch(TEXTS)).logits.sum().backward()
     assert seen == {torch.bfloat16}
@@ -136,12 +136,12 @@ def test_a_new_process_computes_the_same_from_the_files(saved: Path, tiny_e1: Ma
         env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found = [line.split() for line in done.stdout.splitlines()]
-    assert [kind for kind, _ in found] == ["plain", "plain", "own", "own"]
-    assert all(float(difference) <= 1e-6 for _, difference in found), found
-    known = load_file(saved / "expected.safetensors")
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [kind for kind, _ in lines] == ["plain", "plain", "own", "own"]
+    assert all(float(difference) <= 1e-6 for _, difference in lines), lines
+    stored = load_file(saved / "expected.safetensors")
     base = logits(tiny_e1(), e1_batch(TEXTS))
-    assert all((known[kind] - base).abs().max() > 0.1 for kind in ("adapters", "with_head"))
+    assert all((stored[kind] - base).abs().max() > 0.1 for kind in ("adapters", "with_head"))
 
 
 def test_the_files_hold_the_adapters_and_no_encoder(saved: Path) -> None:
@@ -179,9 +179,9 @@ def test_weights_that_do_not_fit_are_refused_whole(tiny_e1: Make, e1_batch: Batc
         "no parameter for base_model.model.mlm_head": adapter_weights(adapted(tiny_e1(), train_mlm_head=True)),
         "nothing for": {},
     }
-    for problem, given in wrong.items():
+    for problem, options in wrong.items():
         with pytest.raises(CheckpointError, match=r"^somewhere: the adapters do not fit the base model") as caught:
-            restore_adapters(model, given, source="somewhere")
+            restore_adapters(model, options, source="somewhere")
         assert problem in str(caught.value)
         assert torch.equal(logits(model, e1_batch(TEXTS)), expected)
     assert "and 37 more" in str(caught.value)
@@ -225,9 +225,9 @@ def test_a_layer_that_is_not_there_is_named_beside_those_that_are(tiny_e1: Make,
 )
 def test_targets_as_peft_takes_them(tiny_e1: Make, e1_batch: Batch, targets: Any, expected: int) -> None:
     model = adapted(tiny_e1(), filled=False, target_modules=targets)
-    found = {name for name, tensor in model.named_parameters() if tensor.requires_grad}
-    assert len(found) == 2 * expected
-    assert not any("mlm_head" in name for name in found)
+    trainable = {name for name, tensor in model.named_parameters() if tensor.requires_grad}
+    assert len(trainable) == 2 * expected
+    assert not any("mlm_head" in name for name in trainable)
     assert all(check_lora(model, e1_batch(TEXTS)).statements.values())
 
 
@@ -259,8 +259,8 @@ def test_counts_of_the_largest_model() -> None:
 
 
 def test_counts_are_told_by_part() -> None:
-    told = str(ParameterCounts(adapters=0, heads=10, backbone=1990, total=4000))
-    assert told == "trainable parameters: heads 10, encoder and masked-LM head 1,990: 50.00 % of 4,000"
+    message = str(ParameterCounts(adapters=0, heads=10, backbone=1990, total=4000))
+    assert message == "trainable parameters: heads 10, encoder and masked-LM head 1,990: 50.00 % of 4,000"
 
 
 def test_trained_parts_are_counted_where_they_belong(tiny_e1: Make) -> None:
@@ -275,13 +275,13 @@ def test_trained_parts_are_counted_where_they_belong(tiny_e1: Make) -> None:
 def test_live_adapters_keep_all_three_statements(tiny_e1: Make, e1_batch: Batch) -> None:
     model = adapted(tiny_e1(), filled=False).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    found = check_lora(model, e1_batch(TEXTS))
-    assert list(found.statements.values()) == [True, True, True]
-    assert found.unchanged == found.gradient_a == found.fresh_b == 0
-    assert found.changed > 1e-3
-    assert found.gradient_b > 1e-6
-    assert found.modified == (21, 21, 21)
-    assert f"{found.changed:.3g}" in list(found.statements)[1]
+    report = check_lora(model, e1_batch(TEXTS))
+    assert list(report.statements.values()) == [True, True, True]
+    assert report.unchanged == report.gradient_a == report.fresh_b == 0
+    assert report.changed > 1e-3
+    assert report.gradient_b > 1e-6
+    assert report.modified == (21, 21, 21)
+    assert f"{report.changed:.3g}" in list(report.statements)[1]
     assert model.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(tensor.grad is None for tensor in model.parameters())
@@ -298,18 +298,18 @@ def _fill(model: Any, part: str, value: float) -> dict[str, Tensor]:
 def test_adapters_that_are_not_fresh_are_told(tiny_e1: Make, e1_batch: Batch) -> None:
     model = adapted(tiny_e1(), filled=False)
     before = _fill(model, "lora_B", 0.1)
-    found = check_lora(model, e1_batch(TEXTS))
-    assert list(found.statements.values()) == [False, True, False]
-    assert "largest weight 0.1, expected 0" in found.advice
+    report = check_lora(model, e1_batch(TEXTS))
+    assert list(report.statements.values()) == [False, True, False]
+    assert "largest weight 0.1, expected 0" in report.advice
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 def test_adapters_that_cannot_learn_are_told(tiny_e1: Make, e1_batch: Batch) -> None:
     model = adapted(tiny_e1(), filled=False)
     before = _fill(model, "lora_A", 0.0)
-    found = check_lora(model, e1_batch(TEXTS))
-    assert list(found.statements.values()) == [True, True, False]
-    assert found.gradient_b == 0
+    report = check_lora(model, e1_batch(TEXTS))
+    assert list(report.statements.values()) == [True, True, False]
+    assert report.gradient_b == 0
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
@@ -318,10 +318,10 @@ def test_adapters_that_are_never_used_are_told(tiny_e1: Make, e1_batch: Batch) -
     for layer in model.modules():
         if hasattr(layer, "scaling"):
             layer.scaling["default"] = 0.0
-    found = check_lora(model, e1_batch(TEXTS))
-    assert list(found.statements.values()) == [True, False, False]
+    report = check_lora(model, e1_batch(TEXTS))
+    assert list(report.statements.values()) == [True, False, False]
     for hint in ("the initialisation of B", "A in 21, B in 21 of 21 adapters", "version of PEFT"):
-        assert hint in found.advice
+        assert hint in report.advice
 
 
 class TestMerging:

@@ -79,16 +79,16 @@ def test_a_context_is_merged_exactly(groups: int) -> None:
     packing = pack(torch.tensor(ROWS))
     query, key, value = drawn(packing, groups=groups)
     past_key, past_value = (torch.randn(11, groups, 8, dtype=torch.float64) * 3 for _ in range(2))
-    found = attend_after_context(query, key, value, plan=packing.causal, context=(past_key, past_value))
+    output = attend_after_context(query, key, value, plan=packing.causal, context=(past_key, past_value))
     for token in range(len(query)):
         first, past = packing.causal.key_ranges()[token].tolist()
         seen = [torch.cat([old, new[first:past]]) for old, new in ((past_key, key), (past_value, value))]
         everything = Plan(pack(torch.zeros(1, len(seen[0]), dtype=torch.int64)).within.pairs)
         whole = masked_softmax(query[token : token + 1].expand(len(seen[0]), -1, -1), *seen, everything)
-        torch.testing.assert_close(found[token], whole[0])
+        torch.testing.assert_close(output[token], whole[0])
     repeated = [drawn_for_all(part, 2) for part in (key, value, past_key, past_value)]
     generic = attention._pairwise(query, *repeated[:2], packing.causal, past=(repeated[2], repeated[3]))
-    torch.testing.assert_close(found, generic)
+    torch.testing.assert_close(output, generic)
 
 
 def test_the_block_mask_of_the_cuda_kernel_is_the_plan() -> None:

@@ -42,8 +42,8 @@ def model_of(encoder: Any, *, seed: int, ions: tuple[str, ...] = ("ZN", "CA"), r
 
 def scores(model: Any, batch: dict[str, Tensor]) -> Tensor:
     with torch.no_grad():
-        found: Tensor = model(**batch).logits
-    return found
+        logits: Tensor = model(**batch).logits
+    return logits
 
 
 @pytest.fixture

@@ -71,8 +71,8 @@ def test_the_default_alpha_favours_the_positives() -> None:
 def test_the_focal_gradient_is_finite_at_sure_residues(gamma: float) -> None:
     logits = torch.tensor([[200.0], [-200.0], [200.0], [-200.0]], requires_grad=True)
     labels = torch.tensor([[1], [0], [0], [1]])
-    found = BindingLoss("focal", gamma).sums(logits, labels, pos_weight=None, training=True)
-    found.sum().backward()
+    sums = BindingLoss("focal", gamma).sums(logits, labels, pos_weight=None, training=True)
+    sums.sum().backward()
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
 
@@ -111,9 +111,9 @@ def test_unknown_labels_change_nothing_and_sums_are_by_ion(
     seed = data.draw(st.integers(0, 2**16))
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(shape, generator=generator, requires_grad=True)
-    known = torch.rand(shape, generator=generator) < 0.5
-    labels = torch.randint(0, 2, shape, generator=generator).masked_fill(~known, IGNORED)
-    moved = torch.where(known, logits, torch.randn(shape, generator=generator))
+    labelled = torch.rand(shape, generator=generator) < 0.5
+    labels = torch.randint(0, 2, shape, generator=generator).masked_fill(~labelled, IGNORED)
+    moved = torch.where(labelled, logits, torch.randn(shape, generator=generator))
     weight = torch.rand(shape[-1], generator=generator) + 0.5
 
     def sums(scores: Tensor) -> Tensor:
@@ -122,8 +122,8 @@ def test_unknown_labels_change_nothing_and_sums_are_by_ion(
 
     assert torch.equal(sums(logits), sums(moved))
     (gradient,) = torch.autograd.grad(sums(logits).sum(), logits)
-    assert (gradient[~known] == 0).all()
-    assert (gradient[known] != 0).all()
+    assert (gradient[~labelled] == 0).all()
+    assert (gradient[labelled] != 0).all()
     for ion in range(shape[-1]):
         alone = BindingLoss(kind, label_smoothing=0.1).sums(
             logits[..., ion : ion + 1],

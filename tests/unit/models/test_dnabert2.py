@@ -31,9 +31,9 @@ def rows(*lengths: int, left: bool = False, seed: int = 1) -> tuple[Tensor, Tens
     width = max(lengths)
     ids, mask = torch.full((len(lengths), width), 3), torch.zeros(len(lengths), width, dtype=torch.int64)
     for row, length in enumerate(lengths):
-        place = slice(width - length, width) if left else slice(0, length)
-        ids[row, place] = torch.randint(5, 60, (length,), generator=generator)
-        mask[row, place] = 1
+        attended = slice(width - length, width) if left else slice(0, length)
+        ids[row, attended] = torch.randint(5, 60, (length,), generator=generator)
+        mask[row, attended] = 1
     return ids, mask
 
 
@@ -58,8 +58,8 @@ class TestPadding:
     def test_left_and_right_padding_agree(self) -> None:
         model = build()
         (right_ids, right), (left_ids, left) = rows(9, 4, 1, 7), rows(9, 4, 1, 7, left=True)
-        found, expected = model(right_ids, right).logits[right.bool()], model(left_ids, left).logits[left.bool()]
-        torch.testing.assert_close(found, expected, **rounding.of(model, expected))
+        logits, expected = model(right_ids, right).logits[right.bool()], model(left_ids, left).logits[left.bool()]
+        torch.testing.assert_close(logits, expected, **rounding.of(model, expected))
 
     def test_what_stands_at_padding_does_not_matter(self) -> None:
         model = build()
@@ -262,15 +262,15 @@ class TestPrecision:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             loss = model(ids, mask, labels=some_labels(ids, mask)).loss
         loss.backward()
-        found = gradients(model)
-        assert len(found) == len(list(model.parameters()))
-        assert all(grad.isfinite().all() and grad.dtype == torch.float32 for grad in found.values())
+        grads = gradients(model)
+        assert len(grads) == len(list(model.parameters()))
+        assert all(grad.isfinite().all() and grad.dtype == torch.float32 for grad in grads.values())
 
     def test_the_gated_gelu_is_exact(self) -> None:
         x = torch.randn(7, 12, dtype=torch.float64, requires_grad=True)
         gate, value = x.chunk(2, dim=-1)
-        wanted = 0.5 * gate * (1 + torch.erf(gate / math.sqrt(2))) * value
-        torch.testing.assert_close(gated_gelu(x), wanted, atol=1e-14, rtol=1e-12)
+        expected = 0.5 * gate * (1 + torch.erf(gate / math.sqrt(2))) * value
+        torch.testing.assert_close(gated_gelu(x), expected, atol=1e-14, rtol=1e-12)
         assert torch.autograd.gradcheck(gated_gelu, (x,))
 
 
@@ -280,11 +280,11 @@ class TestDropout:
         torch.manual_seed(5)
         n = 400_000
         out = dropout(torch.ones(n), p, training=True)
-        kept = out != 0
+        nonzero = out != 0
         # Five standard deviations of a binomial count: false alarms below 1e-6.
-        assert abs(int((~kept).sum()) - p * n) < 5 * math.sqrt(n * p * (1 - p)) + n * 2**-17
-        assert out[kept].unique().numel() == 1
-        assert out[kept][0].item() == pytest.approx(1 / (1 - p), rel=2**-15)
+        assert abs(int((~nonzero).sum()) - p * n) < 5 * math.sqrt(n * p * (1 - p)) + n * 2**-17
+        assert out[nonzero].unique().numel() == 1
+        assert out[nonzero][0].item() == pytest.approx(1 / (1 - p), rel=2**-15)
 
     def test_neighbours_are_independent(self) -> None:
         torch.manual_seed(6)
@@ -329,12 +329,12 @@ class TestDropout:
     def test_a_training_pass_follows_the_seed(self) -> None:
         model = build(hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.1).train()
         ids, mask = rows(9, 4)
-        found = []
+        outputs = []
         for seed in (1, 1, 2):
             torch.manual_seed(seed)
-            found.append(model(ids, mask).logits.detach())
-        assert torch.equal(found[0], found[1])
-        assert (found[0] - found[2]).abs().max() > 1e-2
+            outputs.append(model(ids, mask).logits.detach())
+        assert torch.equal(outputs[0], outputs[1])
+        assert (outputs[0] - outputs[2]).abs().max() > 1e-2
 
     def test_it_stands_where_the_upstream_code_has_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Embeddings, attention output and gated product: widths D, then D and F in each layer."""
@@ -357,7 +357,7 @@ class TestGradientCheckpointing:
     def test_gradients_are_equal_and_layers_run_twice(self, p: float, reentrant: bool) -> None:
         ids, mask = rows(9, 4)
         labels = some_labels(ids, mask)
-        found, calls = [], []
+        outputs, calls = [], []
         for checkpointed in (False, True):
             model = build(hidden_dropout_prob=p).train()
             if checkpointed:
@@ -369,16 +369,16 @@ class TestGradientCheckpointing:
                 )
             torch.manual_seed(8)
             model(ids, mask, labels=labels).loss.backward()
-            found.append(gradients(model))
+            outputs.append(gradients(model))
             calls.append(count[0])
         assert calls == [2, 4]
-        assert list(found[0]) == list(found[1])
-        for name, grad in found[0].items():
-            assert torch.equal(found[1][name], grad), name
+        assert list(outputs[0]) == list(outputs[1])
+        for name, grad in outputs[0].items():
+            assert torch.equal(outputs[1][name], grad), name
 
     def test_fewer_activations_are_kept(self) -> None:
         ids, mask = rows(40, 40)
-        kept = []
+        tensors = []
         for checkpointed in (False, True):
             model = build(num_hidden_layers=4).train()
             if checkpointed:
@@ -391,8 +391,8 @@ class TestGradientCheckpointing:
 
             with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
                 model(ids, mask, labels=ids)
-            kept.append(sum(stored.values()))
-        assert kept[1] < 0.6 * kept[0]
+            tensors.append(sum(stored.values()))
+        assert tensors[1] < 0.6 * tensors[0]
 
     def test_it_can_be_switched_off(self) -> None:
         model = build().train()
@@ -456,7 +456,7 @@ class TestStoredForms:
         with torch.device("meta"):
             model = DNABert2ForMaskedLM(DNABert2Config())
         v, d, f = 4096, 768, 3072
-        wanted: dict[str, tuple[int, ...]] = {
+        expected: dict[str, tuple[int, ...]] = {
             EMBEDDINGS: (v, d),
             "bert.embeddings.token_type_embeddings.weight": (2, d),
             "bert.embeddings.LayerNorm.weight": (d,),
@@ -469,7 +469,7 @@ class TestStoredForms:
             "cls.predictions.decoder.bias": (v,),
         }
         for layer in range(12):
-            wanted |= {
+            expected |= {
                 f"bert.encoder.layer.{layer}.{name}": shape
                 for name, shape in {
                     "attention.self.Wqkv.weight": (3 * d, d),
@@ -485,8 +485,8 @@ class TestStoredForms:
                     "mlp.layernorm.bias": (d,),
                 }.items()
             }
-        assert {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} == wanted
-        assert len(wanted) == 142
+        assert {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} == expected
+        assert len(expected) == 142
         assert sum(p.numel() for p in model.parameters()) == 117_074_176
 
     def test_fresh_weights(self) -> None:
@@ -530,11 +530,11 @@ class TestStoredForms:
         model = DNABert2ForMaskedLM.from_pretrained(folder)
         model.save_pretrained(tmp_path / "saved")
         write_hub_layout(DNABert2ForMaskedLM.from_pretrained(tmp_path / "saved"), tmp_path / "hub")
-        wanted = torch.load(folder / "pytorch_model.bin", weights_only=True)
-        found = torch.load(tmp_path / "hub" / "pytorch_model.bin", weights_only=True)
-        assert sorted(found) == sorted(wanted)
-        for name, tensor in wanted.items():
-            assert torch.equal(found[name], tensor), name
+        expected = torch.load(folder / "pytorch_model.bin", weights_only=True)
+        weights = torch.load(tmp_path / "hub" / "pytorch_model.bin", weights_only=True)
+        assert sorted(weights) == sorted(expected)
+        for name, tensor in expected.items():
+            assert torch.equal(weights[name], tensor), name
         original = json.loads((folder / "config.json").read_text())
         exported = json.loads((tmp_path / "hub" / "config.json").read_text())
         same = set(original) - {"_name_or_path", "auto_map", "transformers_version", "use_cache"}
@@ -545,11 +545,11 @@ class TestStoredForms:
         model.save_pretrained(tmp_path)
         encoder = DNABert2Model.from_pretrained(tmp_path)
         ids, mask = rows(9, 4)
-        wanted = model.bert(ids, mask).last_hidden_state
-        assert torch.equal(encoder(ids, mask).last_hidden_state, wanted)
+        expected = model.bert(ids, mask).last_hidden_state
+        assert torch.equal(encoder(ids, mask).last_hidden_state, expected)
         encoder.save_pretrained(tmp_path / "encoder")
         again = DNABert2Model.from_pretrained(tmp_path / "encoder")
-        assert torch.equal(again(ids, mask).last_hidden_state, wanted)
+        assert torch.equal(again(ids, mask).last_hidden_state, expected)
 
     def test_heads_must_divide_the_width(self) -> None:
         with pytest.raises(ValueError, match="hidden_size 24 is not a multiple of num_attention_heads 5"):
@@ -567,5 +567,5 @@ def test_attention_matches_the_formula() -> None:
         one = slice(6 * head, 6 * head + 6)
         distance = torch.tensor([[abs(i - j) for j in range(5)] for i in range(5)])
         parts.append(F.softmax(q[:, one] @ k[:, one].T / math.sqrt(6) - slope * distance, dim=-1) @ v[:, one])
-    found, _ = attention(x, lay_out(torch.ones(1, 5), heads=4, dtype=torch.float32))
-    torch.testing.assert_close(found, torch.cat(parts, dim=-1), **rounding.of(model, x))
+    output, _ = attention(x, lay_out(torch.ones(1, 5), heads=4, dtype=torch.float32))
+    torch.testing.assert_close(output, torch.cat(parts, dim=-1), **rounding.of(model, x))

@@ -99,11 +99,11 @@ def dense_row(model: E1ForMaskedLM, row: dict[str, Tensor]) -> Tensor:
 def test_every_setting_against_the_formulas(changes: dict[str, Any]) -> None:
     model, batch = tiny(**changes), tensors(MIXED)
     with torch.no_grad():
-        found = model(**batch).logits
+        logits = model(**batch).logits
     for row in range(len(MIXED)):
         expected = dense_row(model, {key: value[row] for key, value in batch.items()})
-        torch.testing.assert_close(found[row, : len(expected)], expected, **rounding.of(model, expected))
-        assert (found[row, len(expected) :] == 0).all()
+        torch.testing.assert_close(logits[row, : len(expected)], expected, **rounding.of(model, expected))
+        assert (logits[row, len(expected) :] == 0).all()
 
 
 def test_intermediate_size_none_is_three_or_four_widths() -> None:
@@ -131,16 +131,16 @@ def test_a_row_does_not_depend_on_its_batch(rows: list[str], extra: int, left: b
         for row, text in enumerate(rows):
             alone = model(**tensors([text]))
             real = padded["sequence_ids"][row] >= 0
-            for one, other in ((together.logits, alone.logits), (together.embeddings, alone.embeddings)):
-                torch.testing.assert_close(one[row][real], other[0], **rounding.of(model, other))
+            for first, second in ((together.logits, alone.logits), (together.embeddings, alone.embeddings)):
+                torch.testing.assert_close(first[row][real], second[0], **rounding.of(model, second))
             assert (together.embeddings[row][~real] == 0).all()
 
 
 def test_260_equal_rows_are_equal() -> None:
     with torch.no_grad():
-        found = tiny()(**tensors(["MFCATEEKLMKT,MCCASDFW"] * 260))
-    torch.testing.assert_close(found.logits, found.logits[:1].expand_as(found.logits), atol=1e-6, rtol=0)
-    torch.testing.assert_close(found.embeddings, found.embeddings[:1].expand_as(found.embeddings), atol=1e-6, rtol=0)
+        loss = tiny()(**tensors(["MFCATEEKLMKT,MCCASDFW"] * 260))
+    torch.testing.assert_close(loss.logits, loss.logits[:1].expand_as(loss.logits), atol=1e-6, rtol=0)
+    torch.testing.assert_close(loss.embeddings, loss.embeddings[:1].expand_as(loss.embeddings), atol=1e-6, rtol=0)
 
 
 def test_nothing_depends_on_later_sequences_and_the_order_of_tokens() -> None:
@@ -192,13 +192,13 @@ def test_a_cached_context_gives_what_whole_rows_give(changes: dict[str, Any]) ->
     assert keys.shape == values.shape == (24, model.config.num_key_value_heads, 8)
     batch = preparer.get_query_kwargs(queries, context)
     with torch.no_grad():
-        found = model(**batch, context_cache=cache)
+        output = model(**batch, context_cache=cache)
         whole = tensors([f"{context},{query}" for query in queries])
         expected = model(**whole)
     query = last_sequence_mask(whole["sequence_ids"])
     real = batch["sequence_ids"] >= 0
-    for one, other in ((found.logits, expected.logits), (found.embeddings, expected.embeddings)):
-        torch.testing.assert_close(one[real], other[query], **rounding.of(model, other))
+    for first, second in ((output.logits, expected.logits), (output.embeddings, expected.embeddings)):
+        torch.testing.assert_close(first[real], second[query], **rounding.of(model, second))
 
 
 def test_a_cache_is_refused_where_it_would_be_wrong() -> None:
@@ -214,13 +214,13 @@ def test_a_cache_is_refused_where_it_would_be_wrong() -> None:
 
 def test_the_head_runs_only_where_asked() -> None:
     model, batch = tiny(), tensors(MIXED)
-    wanted = batch["input_ids"] == 5
+    masked = batch["input_ids"] == 5
     rows = []
     model.mlm_head.register_forward_hook(lambda _module, args, _out: rows.append(len(args[0])))
     with torch.no_grad():
-        everywhere, asked = model(**batch).logits, model(**batch, logits_at=wanted).logits
-    torch.testing.assert_close(asked[wanted], everywhere[wanted], **rounding.of(model, everywhere))
-    assert (asked[~wanted] == 0).all()
+        everywhere, asked = model(**batch).logits, model(**batch, logits_at=masked).logits
+    torch.testing.assert_close(asked[masked], everywhere[masked], **rounding.of(model, everywhere))
+    assert (asked[~masked] == 0).all()
     assert rows == [int((batch["sequence_ids"] >= 0).sum()), 1]
 
 
@@ -230,10 +230,10 @@ def test_loss_leaves_out_0_and_minus_100() -> None:
     labels[:, 2:4] = batch["input_ids"][:, 2:4]
     labels[0, 5] = 0
     with torch.no_grad():
-        found = model(**batch, labels=labels)
-        expected = F.cross_entropy(found.logits[:, 2:4].flatten(0, 1), labels[:, 2:4].flatten())
+        output = model(**batch, labels=labels)
+        expected = F.cross_entropy(output.logits[:, 2:4].flatten(0, 1), labels[:, 2:4].flatten())
         nothing = model(**batch, labels=torch.zeros_like(labels)).loss
-    torch.testing.assert_close(found.loss, expected)
+    torch.testing.assert_close(output.loss, expected)
     assert nothing == 0
     with pytest.raises(ValueError, match="no logits"):
         model(**batch, labels=labels, logits_at=torch.zeros_like(labels, dtype=torch.bool))
@@ -256,7 +256,7 @@ def test_checkpointing_changes_no_gradient_and_recomputes(reentrant: bool) -> No
 
 
 def test_checkpointing_keeps_one_tensor_a_layer() -> None:
-    kept = {}
+    grads = {}
     for checkpointing in (False, True):
         model, batch = tiny().train(), tensors(MIXED)
         if checkpointing:
@@ -270,8 +270,8 @@ def test_checkpointing_keeps_one_tensor_a_layer() -> None:
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             model.model(**batch)
-        kept[checkpointing] = sum(sizes.values())
-    assert kept[True] < 0.4 * kept[False]
+        grads[checkpointing] = sum(sizes.values())
+    assert grads[True] < 0.4 * grads[False]
 
 
 class Adapted(nn.Module):
@@ -317,10 +317,10 @@ def test_autocast_keeps_the_residual_in_bf16() -> None:
     with torch.no_grad():
         exact = model(**batch).embeddings[real]
         with torch.autocast("cpu", torch.bfloat16):
-            found = model(**batch, output_hidden_states=True)
-    assert {state.dtype for state in found.hidden_states} == {torch.bfloat16}
-    assert found.logits.dtype == torch.float32
-    assert (found.embeddings[real].float() - exact).norm() < 0.05 * exact.norm()
+            output = model(**batch, output_hidden_states=True)
+    assert {state.dtype for state in output.hidden_states} == {torch.bfloat16}
+    assert output.logits.dtype == torch.float32
+    assert (output.embeddings[real].float() - exact).norm() < 0.05 * exact.norm()
     model.train()
     with torch.autocast("cpu", torch.bfloat16):
         loss = model(**batch, labels=batch["input_ids"]).loss

@@ -46,8 +46,8 @@ def test_rows_hold_their_text_and_padding_is_marked(rows: list[list[str]], remov
     for number, row in enumerate(rows):
         real = batch["sequence_ids"][number] >= 0
         shown = "".join(VOCABULARY[token] for token in batch["input_ids"][number][real])
-        kept = [sequence.replace("X", "") if remove else sequence for sequence in row]
-        assert shown == "".join(f"<bos>1{sequence}2<eos>" for sequence in kept)
+        sequences = [sequence.replace("X", "") if remove else sequence for sequence in row]
+        assert shown == "".join(f"<bos>1{sequence}2<eos>" for sequence in sequences)
         assert batch["global_position_ids"][number][real][-1] == sum(len(sequence) + 4 for sequence in row) - 1
         for key, filler in (("input_ids", 0), ("labels", 0), ("within_seq_position_ids", -1), ("sequence_ids", -1)):
             assert (batch[key][number][~real] == filler).all()  # type: ignore[literal-required]

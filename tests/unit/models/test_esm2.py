@@ -29,19 +29,19 @@ INPUTS = ("input_ids", "within_seq_position_ids", "global_position_ids", "sequen
 TEXTS = ("MKTACDHWEHXGK", "UOACDBZXY", "ACDEFGHIKLMNPQRSTVWY")
 
 
-def rows(*, known: bool = True) -> list[ResidueRow]:
+def rows(*, labelled: bool = True) -> list[ResidueRow]:
     """Rows whose labels spell the place of each residue: binding where it is divisible by three."""
     made = []
     for number, text in enumerate(TEXTS):
         labels = np.full((len(text), 1), -1, np.int8)
-        if known:
+        if labelled:
             labels[:, 0] = np.arange(len(text)) % 3 == 0
         made.append(ResidueRow(f"p{number}", [text], Chunk(0, len(text), 0, len(text)), labels, number))
     return made
 
 
-def inputs(preparer: Any, given: list[ResidueRow], probability: float = 0.3) -> dict[str, Tensor]:
-    batch = JointCollator(preparer, mlm_probability=probability, replacement=REPLACEMENT)(given)
+def inputs(preparer: Any, options: list[ResidueRow], probability: float = 0.3) -> dict[str, Tensor]:
+    batch = JointCollator(preparer, mlm_probability=probability, replacement=REPLACEMENT)(options)
     return {name: batch[name] for name in (*INPUTS, "labels", "mlm_labels")}
 
 
@@ -58,11 +58,11 @@ def test_hidden_states_are_those_of_transformers(esm_folder: Path) -> None:
     stock = EsmForMaskedLM.from_pretrained(esm_folder).eval()
     batch = preparer.get_batch_kwargs(TEXTS)
     with torch.no_grad():
-        found = encoder.encode(**batch)
+        hidden = encoder.encode(**batch)
         for number, text in enumerate(TEXTS):
             alone = stock.esm(preparer.get_batch_kwargs([text])["input_ids"]).last_hidden_state[0]
-            torch.testing.assert_close(found[number, : len(alone)], alone, **rounding.of(encoder, alone))
-            assert (found[number, len(alone) :] == 0).all()
+            torch.testing.assert_close(hidden[number, : len(alone)], alone, **rounding.of(encoder, alone))
+            assert (hidden[number, len(alone) :] == 0).all()
 
 
 def test_every_letter_is_one_token_and_a_residue(esm_folder: Path) -> None:
@@ -86,7 +86,7 @@ def test_labels_stand_on_their_residues(esm_folder: Path) -> None:
     for number, text in enumerate(TEXTS):
         residues = batch["residue_mask"][number]
         assert "".join(names[token] for token in batch["input_ids"][number][residues].tolist()) == text
-        expected = [int(place % 3 == 0) for place in range(len(text))]
+        expected = [int(position % 3 == 0) for position in range(len(text))]
         assert batch["labels"][number, :, 0][residues].tolist() == expected
         assert (batch["labels"][number, :, 0][~residues] == -100).all()
         assert residues.nonzero()[0].item() == 1
@@ -97,7 +97,7 @@ def test_masks_leave_uninformative_letters(esm_folder: Path) -> None:
     batch = JointCollator(preparer, mlm_probability=0.9, replacement=REPLACEMENT)(rows())
     for number, text in enumerate(TEXTS):
         masked = (batch["mlm_labels"][number] != -100)[batch["residue_mask"][number]]
-        places = [place for place, letter in enumerate(text) if letter != "X"]
+        places = [position for position, letter in enumerate(text) if letter != "X"]
         assert masked.sum() == round(0.9 * len(places))
         assert set(masked.nonzero().flatten().tolist()) <= set(places)
 
@@ -110,7 +110,7 @@ def test_adapters_train_with_a_gradient_for_every_parameter(esm_folder: Path, op
     model = E1ForJointBindingMLM(adapted(encoder, **options), ["ZN"], 0.0).train()
     optimizer = torch.optim.Adam([tensor for tensor in model.parameters() if tensor.requires_grad], lr=0.03)
     losses = []
-    for given in (rows(), rows(known=False), *[rows()] * 12):
+    for given in (rows(), rows(labelled=False), *[rows()] * 12):
         optimizer.zero_grad()
         loss = model(**inputs(preparer, given)).loss
         loss.backward()
@@ -141,16 +141,16 @@ def test_without_adapters_every_weight_is_trained(esm_folder: Path) -> None:
 def test_checkpointing_changes_no_gradient(esm_folder: Path) -> None:
     encoder, preparer = load_backbone(str(esm_folder))
     model = E1ForJointBindingMLM(adapted(encoder), ["ZN"], 0.0).train()
-    found = []
+    outputs = []
     for again in (False, True):
         if again:
             model._original_model.activation_checkpointing_enable()
         model.zero_grad()
         model(**inputs(preparer, rows())).loss.backward()
-        found.append({name: tensor.grad for name, tensor in model.named_parameters() if tensor.requires_grad})
-    close = rounding.of(encoder, *found[0].values(), tokens=inputs(preparer, rows())["input_ids"].numel())
-    for name, tensor in found[0].items():
-        torch.testing.assert_close(found[1][name], tensor, **close)
+        outputs.append({name: tensor.grad for name, tensor in model.named_parameters() if tensor.requires_grad})
+    close = rounding.of(encoder, *outputs[0].values(), tokens=inputs(preparer, rows())["input_ids"].numel())
+    for name, tensor in outputs[0].items():
+        torch.testing.assert_close(outputs[1][name], tensor, **close)
 
 
 @pytest.mark.parametrize("head", [False, True])
@@ -166,15 +166,15 @@ def test_adapters_and_a_trained_head_come_back(esm_folder: Path, tmp_path: Path,
     restore_adapters(other, read_adapters(tmp_path), source=tmp_path)
     batch = preparer.get_batch_kwargs(TEXTS)
     with torch.no_grad():
-        expected, found = (each.mlm_head(each.encode(**batch)) for each in (model, other))
-    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+        expected, logits = (each.mlm_head(each.encode(**batch)) for each in (model, other))
+    torch.testing.assert_close(logits, expected, atol=1e-6, rtol=0)
 
 
 def test_the_check_says_that_adapters_are_live(esm_folder: Path) -> None:
     encoder, preparer = load_backbone(str(esm_folder))
-    found = check_lora(adapted(encoder), preparer.get_batch_kwargs(TEXTS))
-    assert all(found.statements.values())
-    assert found.gradient_b > 1e-4
+    report = check_lora(adapted(encoder), preparer.get_batch_kwargs(TEXTS))
+    assert all(report.statements.values())
+    assert report.gradient_b > 1e-4
     with pytest.raises(ConfigError, match=r"no linear layer q_proj; it has dense, key, query, value"):
         adapted(load_backbone(str(esm_folder))[0], target_modules=["q_proj"])
 

@@ -29,7 +29,7 @@ def test_clip_rotate(clip: float | None, rotating: bool) -> None:
     x, positions = normal(5, 2, 8), torch.tensor([0, 1, 5, 300, 8191])
     angles = rotary_angles(positions, theta=100.0, head_size=8, dtype=torch.float64)
     before = x.detach().clone()
-    found = clip_rotate(x, angles if rotating else None, clip)
+    rotated = clip_rotate(x, angles if rotating else None, clip)
     clamped = before if clip is None else before.clamp(-clip, clip)
     expected = clamped.clone()
     if rotating:
@@ -38,7 +38,7 @@ def test_clip_rotate(clip: float | None, rotating: bool) -> None:
             torch.ones_like(turns), turns
         )[:, None].to(torch.complex128)
         expected = torch.cat([turned.real, turned.imag], dim=-1)
-    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)  # the angles are fp32: 8191 radians to 5e-4
+    torch.testing.assert_close(rotated, expected, atol=1e-3, rtol=1e-3)  # the angles are fp32: 8191 radians to 5e-4
     assert torch.equal(x, before)
     assert torch.autograd.gradcheck(lambda inputs: clip_rotate(inputs, angles if rotating else None, clip), (x,))
 
@@ -78,18 +78,18 @@ def test_the_product_is_not_kept_and_gradients_are_equal() -> None:
 
 def test_rows_are_spread_among_zeros_and_only_places_are_kept() -> None:
     packed, places = normal(3, 2), torch.tensor([0, 2, 3])
-    kept = []
+    tensors = []
 
     def put(tensor: Tensor) -> Tensor:
-        kept.append(tensor)
+        tensors.append(tensor)
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(put, lambda tensor: tensor):
-        found = spread_rows(packed, places, 5)
+        protein_rows = spread_rows(packed, places, 5)
     expected = torch.zeros(5, 2, dtype=torch.float64)
     expected[places] = packed.detach()
-    assert torch.equal(found, expected)
-    assert [tensor is places for tensor in kept] == [True]
+    assert torch.equal(protein_rows, expected)
+    assert [tensor is places for tensor in tensors] == [True]
     assert torch.autograd.gradcheck(lambda inputs: spread_rows(inputs, places, 5), (packed,))
 
 
@@ -97,7 +97,7 @@ def test_angles_are_computed_in_fp32_whatever_the_default() -> None:
     positions = torch.tensor([0, 1, 65535])
     expected = rotary_angles(positions, theta=500000.0, head_size=16, dtype=torch.float32)
     with torch.device("meta"):
-        found = rotary_angles(positions, theta=500000.0, head_size=16, dtype=torch.float32)
-    assert all(torch.equal(one, two) for one, two in zip(found, expected, strict=True))
+        angles = rotary_angles(positions, theta=500000.0, head_size=16, dtype=torch.float32)
+    assert all(torch.equal(one, two) for one, two in zip(angles, expected, strict=True))
     exact = torch.outer(positions.double(), 500000.0 ** (-torch.arange(8).double() / 8))
     torch.testing.assert_close(expected[0][:, 0].double(), exact.cos(), atol=0.01, rtol=0)

@@ -29,12 +29,12 @@ CPU = Arithmetic()
 def counting(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
     """Count the storages, each once, that are kept inside, the model's own left out; hooks of the model included."""
     own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
-    kept: dict[int, Tensor] = {}  # held, so that no address comes twice
+    held: dict[int, Tensor] = {}  # held, so that no address comes twice
     stock = torch.autograd.graph.saved_tensors_hooks
 
     def note(tensor: Any) -> Any:
         if tensor is not None and tensor.untyped_storage().data_ptr() not in own:
-            kept[tensor.untyped_storage().data_ptr()] = tensor
+            held[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
     def composed(put: Callable[[Tensor], Any], get: Callable[[Any], Tensor]) -> Any:
@@ -42,7 +42,7 @@ def counting(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 
     with monkeypatch.context() as patch, stock(note, lambda tensor: tensor):
         patch.setattr(torch.autograd.graph, "saved_tensors_hooks", composed)
-        yield lambda: sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+        yield lambda: sum(tensor.untyped_storage().nbytes() for tensor in held.values())
 
 
 def protein(length: int, seed: int) -> str:
@@ -103,10 +103,10 @@ def test_e1_keeps_what_is_predicted(
     texts: tuple[str, ...], lora: float | None, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, batch, shape = e1(texts, lora=lora, checkpointing=checkpointing)
-    with counting(model, monkeypatch) as kept:
+    with counting(model, monkeypatch) as measured:
         model(**batch)
     predicted = saved_for_backward(model, shape, replace(CPU, checkpointing=checkpointing))
-    assert predicted == pytest.approx(kept(), rel=TOLERANCE)
+    assert predicted == pytest.approx(measured(), rel=TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_e1_keeps_what_is_predicted(
 )
 def test_other_shapes_of_e1(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch, shape = e1(ALONE, lora=0.1, checkpointing=False, **changes)
-    with counting(model, monkeypatch) as kept:
+    with counting(model, monkeypatch) as measured:
         model(**batch)
-    assert saved_for_backward(model, shape, CPU) == pytest.approx(kept(), rel=TOLERANCE)
+    assert saved_for_backward(model, shape, CPU) == pytest.approx(measured(), rel=TOLERANCE)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -128,11 +128,11 @@ def test_dnabert2_keeps_what_is_predicted(
 ) -> None:
     model, batch, shape = dnabert2(lengths, checkpointing=checkpointing)
     labels = batch.pop("labels")
-    with counting(model, monkeypatch) as kept:
+    with counting(model, monkeypatch) as measured:
         logits = model(**batch, logits_at=labels != -100).logits
         F.cross_entropy(logits, labels[labels != -100], reduction="none")
     predicted = saved_for_backward(model, shape, replace(CPU, checkpointing=checkpointing))
-    assert predicted == pytest.approx(kept(), rel=TOLERANCE)
+    assert predicted == pytest.approx(measured(), rel=TOLERANCE)
 
 
 def test_parts_that_are_parameters_are_exact() -> None:

@@ -27,12 +27,12 @@ TEXTS = ("MKTACDHWXEHHGKLMNPQR", "MKVACD,MRTA,MKTAUDHWCHHE", "ACDEFGHIKLMNPQ")
 Make = Callable[..., E1ForMaskedLM]
 
 
-def row(text: str, known: tuple[int, ...], number: int = 0) -> ResidueRow:
+def row(text: str, labelled: tuple[int, ...], number: int = 0) -> ResidueRow:
     """A row with random labels for the ions of these numbers."""
     length = len(text.rpartition(",")[2])
     labels = np.full((length, len(IONS)), -1, np.int8)
     drawn = np.random.default_rng(number).integers(0, 2, labels.shape)
-    for ion in known:
+    for ion in labelled:
         labels[:, ion] = drawn[:, ion]
     return ResidueRow(f"p{number}", text.split(","), Chunk(0, length, 0, length), labels, 77 + number)
 
@@ -43,8 +43,8 @@ def batch(rows: list[ResidueRow], *, probability: float | None = 0.3) -> dict[st
     collator = ResidueCollator(preparer)
     if probability is not None:
         collator = JointCollator(preparer, mlm_probability=probability, replacement=Replacement(mask=0.8, random=0.1))
-    wanted = (*INPUTS, "labels", "mlm_labels")
-    return {name: tensor for name, tensor in collator(rows).items() if name in wanted}
+    names = (*INPUTS, "labels", "mlm_labels")
+    return {name: tensor for name, tensor in collator(rows).items() if name in names}
 
 
 MIXED = [row(TEXTS[0], (0, 1), 0), row(TEXTS[1], (1,), 1), row(TEXTS[2], (), 2)]
@@ -93,17 +93,17 @@ def test_masked_residues_are_in_no_binding_loss_and_the_others_in_no_masked_lm_l
 def test_a_label_mask_makes_labels_unknown(tiny_e1: Make, dtype: torch.dtype) -> None:
     """Users of the original code pass one; labels outside of it may be anything."""
     model, inputs = joint(tiny_e1()), batch(MIXED)
-    known = inputs["labels"] != -100
+    labelled = inputs["labels"] != -100
     generator = torch.Generator().manual_seed(0)
-    drawn = torch.randint(0, 2, known.shape, generator=generator)
-    labels = torch.where(known, inputs["labels"], drawn)
+    drawn = torch.randint(0, 2, labelled.shape, generator=generator)
+    labels = torch.where(labelled, inputs["labels"], drawn)
     expected = model(**inputs)
-    masked = model(**{**inputs, "labels": labels.to(dtype)}, label_mask=known)
+    masked = model(**{**inputs, "labels": labels.to(dtype)}, label_mask=labelled)
     for name in ("loss", "loss_bce", "loss_mlm", "bce_sums", "mlm_sum"):
         assert torch.equal(masked[name], expected[name])
     unmasked = model(**{**inputs, "labels": labels})
     assert not torch.equal(unmasked.loss_bce, expected.loss_bce)
-    one = model(**{**inputs, "labels": labels[..., 1]}, label_mask=known[..., 1], ion="ZN")
+    one = model(**{**inputs, "labels": labels[..., 1]}, label_mask=labelled[..., 1], ion="ZN")
     torch.testing.assert_close(one.bce_sums, expected.bce_sums[1:2])
 
 
@@ -123,11 +123,11 @@ def test_the_gradient_of_each_loss_stays_at_its_residues(tiny_e1: Make) -> None:
 def test_the_loss_is_the_sum_and_agrees_with_scikit_learn(tiny_e1: Make) -> None:
     model, inputs = joint(tiny_e1(), mlm_weight=0.7), batch(MIXED)
     output = model(**inputs)
-    known = inputs["labels"] != -100
-    truth, scores = inputs["labels"][known].numpy(), torch.sigmoid(output.logits[known].detach().double()).numpy()
+    labelled = inputs["labels"] != -100
+    truth, scores = inputs["labels"][labelled].numpy(), torch.sigmoid(output.logits[labelled].detach().double()).numpy()
     assert output.loss_bce.item() == pytest.approx(log_loss(truth, scores), rel=1e-5)
     torch.testing.assert_close(output.loss, output.loss_bce + 0.7 * output.loss_mlm)
-    torch.testing.assert_close(output.bce_sums.sum(), output.loss_bce * known.sum())
+    torch.testing.assert_close(output.bce_sums.sum(), output.loss_bce * labelled.sum())
 
 
 def test_without_masked_lm_weight_it_is_the_classifier(tiny_e1: Make) -> None:
@@ -147,19 +147,19 @@ def test_without_masked_lm_weight_it_is_the_classifier(tiny_e1: Make) -> None:
 
 def test_rows_without_labels_train_the_encoder_and_no_head(tiny_e1: Make) -> None:
     model = joint(lora(tiny_e1()))
-    found = gradients(model, batch([row(text, (), n) for n, text in enumerate(TEXTS)]))
-    heads = {name: tensor for name, tensor in found.items() if name.startswith("classifier_heads")}
+    grads = gradients(model, batch([row(text, (), n) for n, text in enumerate(TEXTS)]))
+    heads = {name: tensor for name, tensor in grads.items() if name.startswith("classifier_heads")}
     assert len(heads) == 4 * len(IONS)
     assert all((tensor == 0).all() for tensor in heads.values())
-    adapters = [tensor for name, tensor in found.items() if "lora_" in name]
+    adapters = [tensor for name, tensor in grads.items() if "lora_" in name]
     assert len(adapters) == 2 * 3 * len(TARGETS)
     assert all((tensor != 0).any() for tensor in adapters)
 
 
 def test_unknown_ions_get_no_gradient_and_known_ones_do(tiny_e1: Make) -> None:
-    found = gradients(joint(lora(tiny_e1())), batch(MIXED))
+    grads = gradients(joint(lora(tiny_e1())), batch(MIXED))
     for ion in IONS:
-        changed = {name: bool((tensor != 0).any()) for name, tensor in found.items() if f"heads.{ion}." in name}
+        changed = {name: bool((tensor != 0).any()) for name, tensor in grads.items() if f"heads.{ion}." in name}
         assert len(changed) == 4
         assert set(changed.values()) == {ion != "MG"}
 
@@ -202,10 +202,10 @@ def test_one_ion_is_its_column_of_all(tiny_e1: Make) -> None:
 def test_the_weight_of_positives_given_to_forward_wins(tiny_e1: Make) -> None:
     model, inputs = joint(tiny_e1(), mlm_weight=0.0), batch(MIXED)
     output = model(**inputs, pos_weight=torch.tensor([2.0, 3.0, 4.0]))
-    known = inputs["labels"] != -100
+    labelled = inputs["labels"] != -100
     losses = F.binary_cross_entropy_with_logits(output.logits, inputs["labels"].clamp(min=0).float(), reduction="none")
     weight = torch.where(inputs["labels"] == 1, torch.tensor([2.0, 3.0, 4.0]), 1.0)
-    torch.testing.assert_close(output.loss, (losses * weight)[known].mean())
+    torch.testing.assert_close(output.loss, (losses * weight)[labelled].mean())
     own = joint(tiny_e1(), mlm_weight=0.0, pos_weight=[2.0, 3.0, 4.0])
     assert torch.equal(own(**inputs).loss, output.loss)
     one_number = model(**inputs, pos_weight=3.0).loss
@@ -264,8 +264,8 @@ def test_a_frozen_encoder_trains_the_heads_alone(tiny_e1: Make) -> None:
     model = joint(tiny_e1(), freeze_backbone=True)
     trained = {name for name, tensor in model.named_parameters() if tensor.requires_grad}
     assert trained == {name for name, _ in model.named_parameters() if name.startswith("classifier_heads")}
-    found = gradients(model, batch(MIXED))
-    assert (found["classifier_heads.ZN.score.weight"] != 0).any()
+    grads = gradients(model, batch(MIXED))
+    assert (grads["classifier_heads.ZN.score.weight"] != 0).any()
     with_head = joint(tiny_e1(), freeze_backbone=True, train_mlm_head=True)
     assert {name for name in gradients(with_head, batch(MIXED)) if "mlm_head" in name} == {
         f"_original_model.mlm_head.{part}.{kind}" for part in (0, 2, 3) for kind in ("weight", "bias")
@@ -274,12 +274,12 @@ def test_a_frozen_encoder_trains_the_heads_alone(tiny_e1: Make) -> None:
 
 
 @pytest.mark.parametrize("adapted", [True, False])
-@pytest.mark.parametrize("wanted", [True, False])
-def test_the_masked_lm_head_trains_where_that_is_asked_for(tiny_e1: Make, adapted: bool, wanted: bool) -> None:
-    encoder: Any = lora(tiny_e1(), train_mlm_head=wanted) if adapted else tiny_e1()
-    found = gradients(joint(encoder, train_mlm_head=wanted), batch(MIXED))
-    in_head = [tensor for name, tensor in found.items() if "mlm_head" in name]
-    assert len(in_head) == (6 if wanted else 0)
+@pytest.mark.parametrize("trains", [True, False])
+def test_the_masked_lm_head_trains_where_that_is_asked_for(tiny_e1: Make, adapted: bool, trains: bool) -> None:
+    encoder: Any = lora(tiny_e1(), train_mlm_head=trains) if adapted else tiny_e1()
+    grads = gradients(joint(encoder, train_mlm_head=trains), batch(MIXED))
+    in_head = [tensor for name, tensor in grads.items() if "mlm_head" in name]
+    assert len(in_head) == (6 if trains else 0)
     assert all((tensor != 0).any() for tensor in in_head)
 
 
@@ -351,10 +351,10 @@ def test_under_bf16_autocast_what_is_trained_stays_fp32(tiny_e1: Make) -> None:
 def test_under_bf16_autocast_heads_compute_in_fp32(tiny_e1: Make) -> None:
     model, inputs = joint(tiny_e1()), batch(MIXED, probability=None)
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        found = model(**inputs)
+        output = model(**inputs)
     with torch.no_grad():
-        hidden = found.last_hidden_state.float()
+        hidden = output.last_hidden_state.float()
         expected = torch.stack([model.classifier_heads[ion](hidden) for ion in IONS], dim=-1)
     last = inputs["sequence_ids"] == inputs["sequence_ids"].amax(dim=1, keepdim=True)
-    torch.testing.assert_close(found.logits[last], expected[last], rtol=1e-6, atol=1e-6)
-    assert not torch.equal(found.logits, found.logits.bfloat16().float())
+    torch.testing.assert_close(output.logits[last], expected[last], rtol=1e-6, atol=1e-6)
+    assert not torch.equal(output.logits, output.logits.bfloat16().float())

@@ -89,7 +89,7 @@ def test_a_layer_that_is_not_there_is_refused(encoder: Encoder) -> None:
 def test_vectors_are_kept_by_content(encoder: Encoder, tmp_path: Path) -> None:
     loads = []
 
-    def kept(windows: list[str], identity: str = encoder.identity) -> Embeddings:
+    def embeddings(windows: list[str], identity: str = encoder.identity) -> Embeddings:
         def load() -> Encoder:
             loads.append(1)
             return encoder
@@ -98,16 +98,16 @@ def test_vectors_are_kept_by_content(encoder: Encoder, tmp_path: Path) -> None:
             tmp_path, encoder=load, identity=identity, sequences=windows, layer=None, pooling="mean", batch_tokens=512
         )
 
-    first = kept(WINDOWS)
+    first = embeddings(WINDOWS)
     first.compute()
     rows = first.rows(np.array([3, 0, 3]))
     np.testing.assert_allclose(rows[0], plain(encoder, WINDOWS[3], "mean", -1), atol=2e-5)
     np.testing.assert_array_equal(rows[0], rows[2])
-    again = kept(WINDOWS)
+    again = embeddings(WINDOWS)
     again.compute()
     assert len(loads) == 1
-    kept(WINDOWS[1:]).compute()
-    kept(WINDOWS, identity="another").compute()
+    embeddings(WINDOWS[1:]).compute()
+    embeddings(WINDOWS, identity="another").compute()
     assert len(loads) == 3
 
 

@@ -10,7 +10,7 @@ from bindtune.evaluation.bootstrap import paired_interval
 from bindtune.probing.figures import Figure, Labelled, compare_scores, conclusion, over_seeds
 
 
-def found() -> tuple[Labelled, dict[str, np.ndarray], list[Figure]]:
+def comparison() -> tuple[Labelled, dict[str, np.ndarray], list[Figure]]:
     generator = np.random.default_rng(2)
     labels = (generator.random(400) < 0.4).astype(np.int8)
     windows = Labelled(labels, np.arange(400) % 4, np.arange(400) // 10)
@@ -20,7 +20,7 @@ def found() -> tuple[Labelled, dict[str, np.ndarray], list[Figure]]:
 
 
 def test_figures_are_those_of_others() -> None:
-    windows, scores, figures = found()
+    windows, scores, figures = comparison()
     value = {(each.model, each.figure): each for each in figures}
     for name, values in scores.items():
         assert value[name, "auroc"].value == pytest.approx(roc_auc_score(windows.labels, values), abs=1e-12)
@@ -34,7 +34,7 @@ def test_figures_are_those_of_others() -> None:
 
 
 def test_one_group_gives_no_interval_and_no_verdict() -> None:
-    windows, scores, _ = found()
+    windows, scores, _ = comparison()
     alone = windows._replace(groups=np.zeros(400, np.int64))
     figures = compare_scores(alone, scores, composition="base", pairs=[("good", "base")], draws=20, key=3)
     assert all(math.isnan(each.low) and math.isnan(each.high) and not math.isnan(each.value) for each in figures)

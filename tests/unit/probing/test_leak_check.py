@@ -40,8 +40,12 @@ def test_an_equal_window_of_another_fold_is_counted() -> None:
 
 def test_a_reverse_complement_is_counted() -> None:
     turned = reverse_complement(WINDOWS[0].encode()).decode()
-    found = counts([*WINDOWS[:5], turned])
-    assert (found["equal_sequences"], found["reverse_complements"], found["shared_32mers"]) == (0, 2, 2)
+    counts_found = counts([*WINDOWS[:5], turned])
+    assert (counts_found["equal_sequences"], counts_found["reverse_complements"], counts_found["shared_32mers"]) == (
+        0,
+        2,
+        2,
+    )
 
 
 def test_overlapping_places_are_counted_on_both_strands() -> None:

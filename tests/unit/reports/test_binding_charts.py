@@ -61,10 +61,10 @@ def test_thresholds_lie_on_both_curves() -> None:
     labels, probabilities = residues(5000)
     figure = threshold_figure(labels, probabilities, thresholds={"mcc": 0.4, "youden": math.nan}, title="ZN")
     left, right = figure.axes
-    found = residue_metrics(labels, probabilities, threshold=0.4)
-    false_rate = found.false_positives / (found.false_positives + found.true_negatives)
-    assert drawn(left, "MCC threshold 0.400") == ([false_rate], [found.recall])
-    assert drawn(right, "MCC threshold 0.400") == ([found.recall], [found.precision])
+    figures = residue_metrics(labels, probabilities, threshold=0.4)
+    false_rate = figures.false_positives / (figures.false_positives + figures.true_negatives)
+    assert drawn(left, "MCC threshold 0.400") == ([false_rate], [figures.recall])
+    assert drawn(right, "MCC threshold 0.400") == ([figures.recall], [figures.precision])
     assert drawn(right, "base rate")[1] == pytest.approx([labels.mean()] * 2)
     assert not [line for line in left.lines if "Youden" in str(line.get_label())]
 
@@ -73,11 +73,11 @@ def test_long_curves_keep_their_shape_with_few_points() -> None:
     labels, probabilities = residues(60_000)
     left, right = threshold_figure(labels, probabilities, thresholds={}, title="ZN").axes
     across, up = drawn(left, "AUROC")
-    found = residue_metrics(labels, probabilities, threshold=0.5)
+    figures = residue_metrics(labels, probabilities, threshold=0.5)
     assert len(across) <= 1000
-    assert np.trapezoid(up, across) == pytest.approx(found.auroc, abs=1e-3)
+    assert np.trapezoid(up, across) == pytest.approx(figures.auroc, abs=1e-3)
     recall, precision = drawn(right, "AUPRC")
-    assert np.trapezoid(precision, recall) == pytest.approx(found.auprc, abs=5e-3)
+    assert np.trapezoid(precision, recall) == pytest.approx(figures.auprc, abs=5e-3)
 
 
 def test_one_class_is_said_to_be_not_defined() -> None:

@@ -54,10 +54,10 @@ def windows(number: int, *, gain: float, seed: int = 0) -> RecordLosses:
 def pretraining(tmp_path: Path) -> Callable[..., Path]:
     """Writes the folder of a pretraining run."""
 
-    def write(name: str, losses: RecordLosses | None = None, *, inputs: dict[str, str] = HASH, **given: Any) -> Path:
+    def write(name: str, losses: RecordLosses | None = None, *, inputs: dict[str, str] = HASH, **options: Any) -> Path:
         folder = tmp_path / name
         folder.mkdir()
-        settings = {"train_file": "t.json", "validation_file": "v.json", "output_dir": folder, **given}
+        settings = {"train_file": "t.json", "validation_file": "v.json", "output_dir": folder, **options}
         (folder / "config.yaml").write_text(dump(build(PretrainConfig, settings)))
         provenance(folder, inputs)
         state = {"global_step": 80, "max_steps": 80, "best_model_checkpoint": f"{folder}/checkpoint-40"}
@@ -77,30 +77,30 @@ class TestPretraining:
             [pretraining("a", first, masking="uniform"), pretraining("b", second.take(shuffled), masking="adaptive")]
         )
         assert kind == "pretraining"
-        found = compare_pretraining.compare(runs, draws=50, seed=3)
-        assert [(row.pool, row.run) for row in found.rows] == [
+        comparison = compare_pretraining.compare(runs, draws=50, seed=3)
+        assert [(row.pool, row.run) for row in comparison.rows] == [
             ("all", "B"), ("peaks", "B"), ("flanks", "B")
         ]  # fmt: skip
         order = np.argsort(first.record)
         masked, one, other = (each[order] for each in (first.masked, first.loss, second.loss))
-        for place, row in enumerate(found.rows):
-            means = [loss[:, place].sum() / masked[:, place].sum() for loss in (other, one)]
+        for index, row in enumerate(comparison.rows):
+            means = [loss[:, index].sum() / masked[:, index].sum() for loss in (other, one)]
             assert row.compared.first.value == pytest.approx(means[0])
             assert row.compared.second.value == pytest.approx(means[1])
             assert row.compared.difference.value == pytest.approx(means[0] - means[1])
             generator, drawn = np.random.default_rng(3), []
             for _ in range(50):
                 chosen = generator.integers(40, size=40)
-                sums = [loss[chosen, place].sum() / masked[chosen, place].sum() for loss in (other, one)]
+                sums = [loss[chosen, index].sum() / masked[chosen, index].sum() for loss in (other, one)]
                 drawn.append(sums[0] - sums[1])
             assert (row.compared.difference.low, row.compared.difference.high) == pytest.approx(
                 tuple(np.quantile(drawn, [0.025, 0.975]))
             )
-            asked = masked[:, place] > 0
-            each = (other[asked, place] - one[asked, place]) / masked[asked, place]
+            asked = masked[:, index] > 0
+            each = (other[asked, index] - one[asked, index]) / masked[asked, index]
             assert row.test.p_value == pytest.approx(stats.wilcoxon(each).pvalue)
             assert (row.test.proteins, row.test.higher) == (asked.sum(), (each > 0).sum())
-            assert row.against == f"{masked[:, place].sum():,}"
+            assert row.against == f"{masked[:, index].sum():,}"
 
     def test_a_run_beside_its_copy_differs_by_nothing(self, pretraining: Callable[..., Path], tmp_path: Path) -> None:
         losses = windows(30, gain=0.1)
@@ -113,8 +113,8 @@ class TestPretraining:
         losses = windows(20, gain=0.1)
         doubled = losses.take(np.array([*range(20), 3, 7]))
         runs, _ = read_runs([pretraining("a", losses), pretraining("b", doubled)])
-        found = compare_pretraining.compare(runs, draws=10, seed=1)
-        assert found.rows[0].test.proteins == 20
+        comparison = compare_pretraining.compare(runs, draws=10, seed=1)
+        assert comparison.rows[0].test.proteins == 20
 
     def test_what_differs_is_said(self, pretraining: Callable[..., Path], tmp_path: Path) -> None:
         names = ("a", "b", "c")
@@ -127,18 +127,18 @@ class TestPretraining:
         (folders[2] / "trainer_state.json").write_text(json.dumps({"global_step": 60}))
         text = compare_runs(folders, tmp_path / "out" / "c.html")
         assert "B differs from A in one setting: masking (adaptive in A, peak-only in B)." in text
-        told = (
+        message = (
             "C differs from A in 2 settings, so no difference belongs to one of them: masking (adaptive in A, uniform "
             "in C), learning_rate (3e-05 in A, 0.001 in C)."
         )
-        assert told in text
+        assert message in text
         assert "not seen the same tokens: A 80, B 80, C 60." in text
         shown = (tmp_path / "out" / "c.html").read_text()
-        assert told in shown
+        assert message in shown
         assert not re.findall(r"(?:src|href)=\"(?!#|data:)", shown)
 
     @pytest.mark.parametrize(
-        ("changed", "told"),
+        ("changed", "message"),
         [
             ({"inputs": {**HASH, "train_file": "cc" * 32}}, "train_file differs .SHA-256 aaaaaaaaaaaa... and cccccccc"),
             ({"inputs": {**HASH, "validation_file": "cc" * 32}}, "validation_file differs"),
@@ -152,18 +152,18 @@ class TestPretraining:
         ],
     )
     def test_other_data_or_masks_are_refused(
-        self, pretraining: Callable[..., Path], tmp_path: Path, changed: dict[str, Any], told: str
+        self, pretraining: Callable[..., Path], tmp_path: Path, changed: dict[str, Any], message: str
     ) -> None:
         losses = windows(10, gain=0.1)
         folders = [pretraining("a", losses), pretraining("b", **{"losses": losses, **changed})]
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             compare_runs(folders, tmp_path / "c.html")
         assert not (tmp_path / "c.html").exists()
 
     def test_what_is_no_pair_of_runs_is_refused(self, pretraining: Callable[..., Path], tmp_path: Path) -> None:
         run = pretraining("a", windows(10, gain=0.1))
-        for folders, told in (([run], "takes 2 to 26 run folders"), ([run, tmp_path / "." / "a"], "given twice")):
-            with pytest.raises(ConfigError, match=told):
+        for folders, message in (([run], "takes 2 to 26 run folders"), ([run, tmp_path / "." / "a"], "given twice")):
+            with pytest.raises(ConfigError, match=message):
                 compare_runs(folders, tmp_path / "c.html")
         with pytest.raises(InputError, match="does not exist"):
             compare_runs([run, tmp_path / "missing"], tmp_path / "c.html")
@@ -188,22 +188,24 @@ def rows(*, signal: float, ions: tuple[str, ...] = ("ZN", "CA")) -> list[dict[st
             label = (np.random.default_rng((number, len(ion), ord(ion[0]))).random(30) < 0.15).astype(int)
             score = 1 / (1 + np.exp(-(own.normal(-2, 1, 30) + signal * label)))
             made += [
-                {"protein": name, "position": place + 1, "residue": "C", "ion": ion, "label": int(label[place]),
-                 "probability": float(score[place]), "fold": 1 + number % 3}
-                for place in range(30)
+                {"protein": name, "position": position + 1, "residue": "C", "ion": ion, "label": int(label[position]),
+                 "probability": float(score[position]), "fold": 1 + number % 3}
+                for position in range(30)
             ]  # fmt: skip
-    return [made[place] for place in rng.permutation(len(made))] if signal > 1 else made
+    return [made[position] for position in rng.permutation(len(made))] if signal > 1 else made
 
 
 @pytest.fixture
 def binding(tmp_path: Path) -> Callable[..., Path]:
     """Writes the folder of a binding run."""
 
-    def write(name: str, table: list[dict[str, Any]] | None, *, inputs: dict[str, str] = INPUTS, **given: Any) -> Path:
+    def write(
+        name: str, table: list[dict[str, Any]] | None, *, inputs: dict[str, str] = INPUTS, **options: Any
+    ) -> Path:
         folder = tmp_path / name
         folder.mkdir()
-        training = {"ions": ["ZN", "CA"], "output_dir": folder, **given.pop("training", {})}
-        settings = {"data": {"fasta_path": f"{name}/{{ION}}.fa"}, "training": training, **given}
+        training = {"ions": ["ZN", "CA"], "output_dir": folder, **options.pop("training", {})}
+        settings = {"data": {"fasta_path": f"{name}/{{ION}}.fa"}, "training": training, **options}
         (folder / "config.yaml").write_text(dump(build(BindingConfig, settings)))
         provenance(folder, inputs)
         if table is not None:
@@ -221,11 +223,11 @@ class TestBinding:
         tables = [rows(signal=1.0), rows(signal=2.5)]
         runs, job = read_runs([binding("a", tables[0]), binding("b", tables[1])])
         assert job
-        found = compare_binding.compare(runs, draws=20, seed=1)
-        assert [(row.pool, row.figure) for row in found.rows] == [
+        comparison = compare_binding.compare(runs, draws=20, seed=1)
+        assert [(row.pool, row.figure) for row in comparison.rows] == [
             (ion, figure) for ion in ("ZN", "CA") for figure in ("AUPRC", "AUROC", "HRA")
         ]
-        by_ion = {row.pool: row for row in found.rows if row.figure == "AUPRC"}
+        by_ion = {row.pool: row for row in comparison.rows if row.figure == "AUPRC"}
         for ion, row in by_ion.items():
             keyed = [
                 {(each["protein"], each["position"]): each for each in table if each["ion"] == ion} for table in tables
@@ -265,9 +267,9 @@ class TestBinding:
         inputs = {name: value for name, value in INPUTS.items() if "CA" not in name}
         alone = binding("b", rows(signal=2.0, ions=("ZN",)), inputs=inputs, training={"ions": ["ZN"]})
         runs, _ = read_runs([binding("a", rows(signal=1.0)), alone])
-        found = compare_binding.compare(runs, draws=10, seed=1)
-        assert {row.pool for row in found.rows} == {"ZN"}
-        assert found.doubts == ("A also has CA, which not all runs have.",)
+        comparison = compare_binding.compare(runs, draws=10, seed=1)
+        assert {row.pool for row in comparison.rows} == {"ZN"}
+        assert comparison.doubts == ("A also has CA, which not all runs have.",)
         assert differing_settings(*runs)[0] == ("training.ions", "ZN, CA", "ZN")
 
     def test_other_data_folds_or_residues_are_refused(self, binding: Callable[..., Path], tmp_path: Path) -> None:
@@ -281,8 +283,8 @@ class TestBinding:
             (table[:-1], {}, r"other residues than in .* \(7\d\d and 720 rows\)"),
             (None, {}, "holds no oof.parquet: its folds are not done, or not merged yet"),
         ]
-        for number, (rows_, changed, told) in enumerate(cases):
-            with pytest.raises(InputError, match=told):
+        for number, (rows_, changed, message) in enumerate(cases):
+            with pytest.raises(InputError, match=message):
                 compare_runs([reference, binding(f"b{number}", rows_, **changed)], tmp_path / "c.html")
 
     def test_a_job_of_another_kind_is_refused(
@@ -297,8 +299,8 @@ class TestBinding:
         runs, _ = read_runs([binding(name, table, training=size) for name, size in zip("abc", sizes, strict=True)])
         assert differing_settings(runs[0], runs[1]) == []
         assert differing_settings(runs[0], runs[2]) == [("training.proteins per step", "8", "16")]
-        told = json.loads((runs[2].folder / "provenance.json").read_text())
-        alike = runs[2]._replace(origin={**told, "proteins_per_step": 8})  # as two processes with half of it each
+        message = json.loads((runs[2].folder / "provenance.json").read_text())
+        alike = runs[2]._replace(origin={**message, "proteins_per_step": 8})  # as two processes with half of it each
         assert differing_settings(runs[0], alike) == []
 
     def test_the_encoder_is_told_by_its_files(self, binding: Callable[..., Path]) -> None:
@@ -315,7 +317,7 @@ class TestBinding:
     def test_a_file_of_another_place_is_no_difference(self, binding: Callable[..., Path]) -> None:
         table, inputs = rows(signal=1.0), {**INPUTS, "unlabelled proteins": "aa" * 32, "alignments": "bb" * 32}
         data = [
-            {"fasta_path": "x", "unlabelled_fasta": f"{place}/u.fa", "msa_dir": f"{place}/msa"} for place in ("a", "b")
+            {"fasta_path": "x", "unlabelled_fasta": f"{index}/u.fa", "msa_dir": f"{index}/msa"} for index in ("a", "b")
         ]
         folders = [binding(name, table, data=each, inputs=inputs) for name, each in zip("ab", data, strict=True)]
         other = binding("c", table, data=data[1], inputs={**inputs, "alignments": "cc" * 32})
@@ -331,9 +333,9 @@ class TestArms:
     def seeds(self, binding: Callable[..., Path]) -> Callable[..., str]:
         """Writes the runs of an arm, and gives the arm as it is typed."""
 
-        def write(name: str, count: int, *, signal: float, first: int = 1, **given: Any) -> str:
+        def write(name: str, count: int, *, signal: float, first: int = 1, **options: Any) -> str:
             folders = [
-                binding(f"{name}{seed}", rows(signal=signal + 0.05 * seed), training={"seed": seed}, **given)
+                binding(f"{name}{seed}", rows(signal=signal + 0.05 * seed), training={"seed": seed}, **options)
                 for seed in range(first, first + count)
             ]
             return f"{name}={','.join(map(str, folders))}"
@@ -436,22 +438,22 @@ class TestTools:
         table = pq.read_table(folder / "oof.parquet").to_pandas()
         return folder, table[table.ion == "ZN"].sort_values(["protein", "position"]).reset_index(drop=True)
 
-    def sources(self, path: Path, **given: Any) -> ToolSources:
-        training = {"other": given.pop("training")} if "training" in given else {}
-        return ToolSources({"other": path}, training, **{"position_base": 1, "identity": None, **given})
+    def sources(self, path: Path, **options: Any) -> ToolSources:
+        training = {"other": options.pop("training")} if "training" in options else {}
+        return ToolSources({"other": path}, training, **{"position_base": 1, "identity": None, **options})
 
     def test_figures_are_paired_on_the_proteins_that_both_predict(self, run: tuple[Path, Any], tmp_path: Path) -> None:
         folder, own = run
-        given = own[~own.protein.isin(["p1", "p2"])].copy()
-        given["probability"] = np.random.default_rng(0).random(len(given)).round(4)
-        given[["protein", "position", "ion", "probability"]].to_csv(tmp_path / "t.csv", index=False)
-        given_names = sorted(set(given.protein))
+        options = own[~own.protein.isin(["p1", "p2"])].copy()
+        options["probability"] = np.random.default_rng(0).random(len(options)).round(4)
+        options[["protein", "position", "ion", "probability"]].to_csv(tmp_path / "t.csv", index=False)
+        given_names = sorted(set(options.protein))
         (tmp_path / "train.txt").write_text("\n".join(name for name in given_names if name.startswith("p1")) + "\n")
         sources = self.sources(tmp_path / "t.csv", training=tmp_path / "train.txt")
         text = compare_run_with_tools(folder, sources, tmp_path / "c.html", draws=20, seed=1)
-        unseen = given[~given.protein.str.startswith("p1")]
+        unseen = options[~options.protein.str.startswith("p1")]
         table = {(row["subset"], row["figure"]): row for row in json.loads((tmp_path / "c.json").read_text())["rows"]}
-        for subset, part in (("all proteins", given), ("in nobody's training set", unseen)):
+        for subset, part in (("all proteins", options), ("in nobody's training set", unseen)):
             row = table[subset, "AUPRC"]
             model = own.loc[part.index]
             assert row["run"] == pytest.approx(sklearn_metrics.average_precision_score(model.label, model.probability))
@@ -485,8 +487,8 @@ class TestTools:
         folder, own = run
         part = own[~((own.protein == "p3") & (own.position > 28))]
         part[["protein", "position", "ion", "probability"]].to_csv(tmp_path / "t.csv", index=False)
-        told = r"t\.csv:\d+: 'p3': no prediction for ZN of residue 29 \(counted from 1\), one of 2 that lack one"
-        with pytest.raises(InputError, match=told):
+        message = r"t\.csv:\d+: 'p3': no prediction for ZN of residue 29 \(counted from 1\), one of 2 that lack one"
+        with pytest.raises(InputError, match=message):
             compare_run_with_tools(folder, self.sources(tmp_path / "t.csv"), tmp_path / "c.html", draws=5, seed=1)
         assert not (tmp_path / "c.html").exists()
 

@@ -23,9 +23,9 @@ EVIL = '<script>alert(1)</script> | `x` ](javascript:alert(1))\n---\nlicense: mi
 
 def header(card: str) -> dict[str, Any]:
     """What the hub reads, by the hub's own client and by hand."""
-    found: dict[str, Any] = yaml.safe_load(card.split("---\n")[1])
-    assert ModelCard(card).data.to_dict() == found
-    return found
+    values: dict[str, Any] = yaml.safe_load(card.split("---\n")[1])
+    assert ModelCard(card).data.to_dict() == values
+    return values
 
 
 def markup(card: str) -> str:
@@ -143,8 +143,8 @@ class TestPretraining:
         assert "It was not evaluated." in card
 
 
-def binding_config(**given: Any) -> dict[str, Any]:
-    settings = {"data": {"fasta_path": "x"}, "model": {"checkpoint": "Profluent-Bio/E1-150m"}, **given}
+def binding_config(**options: Any) -> dict[str, Any]:
+    settings = {"data": {"fasta_path": "x"}, "model": {"checkpoint": "Profluent-Bio/E1-150m"}, **options}
     return build(BindingConfig, settings).model_dump(mode="json")
 
 
@@ -160,11 +160,11 @@ ROWS = [
 class TestBinding:
     def test_a_fold(self) -> None:
         card = fold_card({}, fold=3, epoch=2, config=binding_config(), encoder="E1", rows=ROWS)
-        found = header(card)
-        assert found["license"] == "other"
-        assert found["license_link"] == "https://huggingface.co/Profluent-Bio"
-        assert (found["base_model"], found["base_model_relation"]) == ("Profluent-Bio/E1-150m", "adapter")
-        assert (found["library_name"], "profluent-e1" in found["tags"]) == ("peft", True)
+        values = header(card)
+        assert values["license"] == "other"
+        assert values["license_link"] == "https://huggingface.co/Profluent-Bio"
+        assert (values["base_model"], values["base_model_relation"]) == ("Profluent-Bio/E1-150m", "adapter")
+        assert (values["library_name"], "profluent-e1" in values["tags"]) == ("peft", True)
         assert "| `ZN` | 0.0213 | 0.300 | 0.700 | 0.200 |\n| `CA` | 0.0000 | \u2013 | \u2013 | \u2013 |\n\n" in card
         assert "0.900" not in card
         assert "The same proteins picked the epoch" in card
@@ -203,9 +203,9 @@ class TestBinding:
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
         (tmp_path / "provenance.json").write_text(json.dumps(origin({"labels of ZN": EVIL})))
         auprc = {"value": 0.4, "low": 0.3, "high": 0.5, "level": 0.95, "draws": 500}
-        found = {"proteins": 12, "residues": 3400, "base_rate": 0.02, "auprc": auprc, "auroc": 0.8, "hra": None,
+        summary = {"proteins": 12, "residues": 3400, "base_rate": 0.02, "auprc": auprc, "auroc": 0.8, "hra": None,
                  "baseline": {"auprc": {"value": 0.1}}}  # fmt: skip
-        (tmp_path / "summary.yaml").write_text(yaml.safe_dump({"out_of_fold": {"ZN": found}}))
+        (tmp_path / "summary.yaml").write_text(yaml.safe_dump({"out_of_fold": {"ZN": summary}}))
         card = run_card(tmp_path)
         assert "| `ZN` | 12 | 3400 | 0.0200 | 0.400 (0.300 to 0.500) | 0.100 | 0.800 | \u2013 |" in card
         assert "base_model" not in header(card)

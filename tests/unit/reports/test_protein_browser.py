@@ -79,10 +79,10 @@ def test_residues_come_out_as_they_went_in(lengths: list[int], seed: int, thresh
             own = rows.of(ion).of_protein(protein)
             letters, values = unpacked(browser, protein, number)
             at = own.position - 1
-            assert [letters[place] for place in at] == own.letters().astype(str).tolist()
-            known = np.zeros(len(values), bool)
-            known[at] = True
-            assert (values[~known] == UNKNOWN).all()
+            assert [letters[position] for position in at] == own.letters().astype(str).tolist()
+            labelled = np.zeros(len(values), bool)
+            labelled[at] = True
+            assert (values[~labelled] == UNKNOWN).all()
             assert ((values[at] >= levels) == (own.label == 1)).all()
             level = values[at] % levels
             assert np.abs(level / (levels - 1) - own.probability).max(initial=0) <= 1.01 / (levels - 1)

@@ -61,15 +61,15 @@ def test_true_sites_are_listed_before_false_calls() -> None:
 @given(length=st.integers(1, 3000), data=st.data())
 def test_drawings_stay_inside_and_show_every_site(length: int, data: st.DataObject) -> None:
     sites = data.draw(st.sets(st.integers(0, length - 1), min_size=1, max_size=5))
-    labels = [int(place in sites) for place in range(length)]
+    labels = [int(position in sites) for position in range(length)]
     drawn = track(protein(labels, [0.5] * length), ion="ZN", threshold=0.9, why="hard")
     assert len(drawn.sites) == len(sites)
     assert len(drawn.bars) <= 400
     for bar in (*drawn.bars, *drawn.sites, *drawn.calls):
         assert 0 <= bar.left <= bar.left + bar.width <= 1 + 1e-9
         assert 0 <= bar.height <= 1
-    for bar, place in zip(drawn.sites, sorted(sites), strict=True):
-        assert bar.left - 1e-9 <= (place + 0.5) / length <= bar.left + bar.width + 1e-9
+    for bar, position in zip(drawn.sites, sorted(sites), strict=True):
+        assert bar.left - 1e-9 <= (position + 0.5) / length <= bar.left + bar.width + 1e-9
     labels_shown = [int(label) for _, label in drawn.ticks]
     assert labels_shown[0] == 1
     assert labels_shown[-1] == length
@@ -77,7 +77,7 @@ def test_drawings_stay_inside_and_show_every_site(length: int, data: st.DataObje
 
 def test_examples_are_chosen_by_rank() -> None:
     scores = ([0.9, 0.1, 0.2], [0.5, 0.9, 0.2], [0.1, 0.9, 0.8])
-    rows = [protein([1, 0, 0], list(found), number=index) for index, found in enumerate(scores)]
+    rows = [protein([1, 0, 0], list(protein_scores), number=index) for index, protein_scores in enumerate(scores)]
     columns = ("protein", "residue", "ion", "position", "label", "probability", "fold")
     joined = {name: np.concatenate([getattr(row, name) for row in rows]) for name in columns}
     section = examples_section(OutOfFold(("P1", "P2", "P3"), ("ZN",), ("H", "C"), **joined), ("ZN",), {"ZN": 0.5})

@@ -41,13 +41,13 @@ def test_rows_come_by_ion_and_falling_probability(
     table = read_out_of_fold(tmp_path)
     assert table is not None
     assert (table.proteins, table.ions, table.residues) == (("b", "a"), ("ZN", "CA"), ("H", "C", "D", "E"))
-    found = [
+    residues = [
         (table.proteins[p], position, table.residues[r], table.ions[i], label, probability, fold)
         for p, position, r, i, label, probability, fold in zip(
             *(getattr(table, name).tolist() for name in NAMES), strict=True
         )
     ]
-    assert found == [ROWS[1], ROWS[3], ROWS[0], ROWS[4], ROWS[2]]
+    assert residues == [ROWS[1], ROWS[3], ROWS[0], ROWS[4], ROWS[2]]
     zinc = table.of("ZN")
     assert np.shares_memory(zinc.probability, table.probability)
     assert (len(zinc), zinc.count_proteins(), zinc.fold_numbers()) == (3, 2, [1, 2])

@@ -21,10 +21,10 @@ def test_hash(tmp_path: Path) -> None:
 def test_provenance_is_json_with_versions_and_hashes(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"x")
-    found = json.loads(json.dumps(provenance({"train_file": path}, ("numpy",))))
-    assert set(found["versions"]) == {"bindtune", "numpy"}
-    assert found["inputs"] == {"train_file": {"path": str(path), "sha256": hashlib.sha256(b"x").hexdigest()}}
-    assert {"command", "started", "python", "platform"} < set(found)
+    findings = json.loads(json.dumps(provenance({"train_file": path}, ("numpy",))))
+    assert set(findings["versions"]) == {"bindtune", "numpy"}
+    assert findings["inputs"] == {"train_file": {"path": str(path), "sha256": hashlib.sha256(b"x").hexdigest()}}
+    assert {"command", "started", "python", "platform"} < set(findings)
 
 
 def test_other_inputs_are_named(tmp_path: Path) -> None:

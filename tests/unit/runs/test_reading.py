@@ -24,13 +24,13 @@ def test_values_come_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [("x,y\n1\n", "a.csv:2: has not 2 fields"), ("x,y\n1,2,3\n", "a.csv:2: has not 2 fields"), ("y\n1\n", "lacks x"),
      ("", "lacks x"), ('x\n"1\n', "is not CSV")],
 )  # fmt: skip
-def test_damaged_tables_are_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_damaged_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.csv").write_text(text)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         read_csv(tmp_path / "a.csv", ("x",))
 
 

@@ -61,9 +61,9 @@ def write_on_full_disk(kind: str) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("kind", ["file", "torch"])
 def test_a_full_disk_is_told_with_the_final_name(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(OSError, match="No space left") as told, atomic_path(tmp_path / "model.pt"):
+    with pytest.raises(OSError, match="No space left") as failure, atomic_path(tmp_path / "model.pt"):
         write_on_full_disk(kind)
-    assert (told.value.errno, told.value.filename) == (errno.ENOSPC, str(tmp_path / "model.pt"))
+    assert (failure.value.errno, failure.value.filename) == (errno.ENOSPC, str(tmp_path / "model.pt"))
     assert not any(tmp_path.iterdir())
 
 

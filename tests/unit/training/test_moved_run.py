@@ -52,22 +52,22 @@ NAMES = ["models/enc", "./models/enc", "../project/models/enc", "ABSOLUTE"]
 class TestEncoder:
     @pytest.mark.parametrize("name", NAMES)
     def test_where_it_was(self, project: Path, name: str) -> None:
-        given = str(project / "models/enc") if name == "ABSOLUTE" else name
-        assert find_encoder(project / "runs/r", given) == str(project / "models/enc")
+        options = str(project / "models/enc") if name == "ABSOLUTE" else name
+        assert find_encoder(project / "runs/r", options) == str(project / "models/enc")
 
     @pytest.mark.parametrize("name", NAMES)
     def test_moved_together_with_the_run(self, project: Path, tmp_path: Path, name: str) -> None:
-        given = str(project / "models/enc") if name == "ABSOLUTE" else name
+        options = str(project / "models/enc") if name == "ABSOLUTE" else name
         moved = project.rename(tmp_path / "moved")
-        assert find_encoder(moved / "runs/r", given) == str(moved / "models/enc")
-        assert find_encoder(Path("../moved/runs/r"), given) == str(moved / "models/enc")
+        assert find_encoder(moved / "runs/r", options) == str(moved / "models/enc")
+        assert find_encoder(Path("../moved/runs/r"), options) == str(moved / "models/enc")
 
-    @pytest.mark.parametrize("place", ["copy/enc", "copy/r/enc"])
-    def test_beside_the_run_and_in_it(self, project: Path, tmp_path: Path, place: str) -> None:
+    @pytest.mark.parametrize("folder_name", ["copy/enc", "copy/r/enc"])
+    def test_beside_the_run_and_in_it(self, project: Path, tmp_path: Path, folder_name: str) -> None:
         run = shutil.copytree(project / "runs/r", tmp_path / "copy/r")
-        shutil.move(project / "models/enc", tmp_path / place)
+        shutil.move(project / "models/enc", tmp_path / folder_name)
         shutil.rmtree(project)
-        assert find_encoder(run, "models/enc") == str(tmp_path / place)
+        assert find_encoder(run, "models/enc") == str(tmp_path / folder_name)
 
     def test_a_run_of_an_older_version_notes_relative_paths(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -101,12 +101,12 @@ class TestEncoder:
     def test_the_message_says_where_it_was_looked_for(self, project: Path, tmp_path: Path) -> None:
         shutil.rmtree(project / "models")
         run = project.rename(tmp_path / "moved") / "runs/r"
-        with pytest.raises(CheckpointError) as told:
+        with pytest.raises(CheckpointError) as failure:
             find_encoder(run, "models/enc")
-        for place in (project / "models/enc", tmp_path / "moved/models/enc", run / "enc", run.parent / "enc"):
-            assert str(place) in str(told.value)
-        assert "--base-model" in str(told.value)
-        assert "\n" not in str(told.value)
+        for path in (project / "models/enc", tmp_path / "moved/models/enc", run / "enc", run.parent / "enc"):
+            assert str(path) in str(failure.value)
+        assert "--base-model" in str(failure.value)
+        assert "\n" not in str(failure.value)
 
     def test_the_users_word(self, project: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         same = encoder(tmp_path / "same")
@@ -323,7 +323,7 @@ def test_a_file_is_hashed_once_and_again_when_it_changed(tmp_path: Path, monkeyp
     path, hashed = tmp_path / "large", list[str]()
     path.write_text("one")
     digest = hashlib.file_digest
-    monkeypatch.setattr(hashlib, "file_digest", lambda *given: hashed.append("read") or digest(*given))
+    monkeypatch.setattr(hashlib, "file_digest", lambda *arguments: hashed.append("read") or digest(*arguments))
     first = sha256(path)
     (tmp_path / "link").symlink_to(path)
     assert [sha256(path), sha256(tmp_path / "link"), len(hashed)] == [first, first, 1]

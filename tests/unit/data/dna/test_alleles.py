@@ -34,15 +34,15 @@ def test_trimming_keeps_what_the_variant_does(ref: str, alt: str, behind: str) -
 def test_stretches_hold_the_variant(start: int, alt: str, length: int, phases: int, strand: int) -> None:
     ref = "A" * min(length, 300 - start)
     change = Change(start, ref, alt)
-    found = stretches(change, size=300, width=64, strand=strand, phases=phases)
-    assert 1 <= len(found) <= phases
-    for first, last in found:
+    pieces = stretches(change, size=300, width=64, strand=strand, phases=phases)
+    assert 1 <= len(pieces) <= phases
+    for first, last in pieces:
         assert 0 <= first <= start and start + len(ref) <= last <= 300
         assert last - first - len(ref) + change.size <= 64
     other = Change(start, alt, ref)
     swapped = stretches(other, size=300 + len(alt) - len(ref), width=64, strand=strand, phases=1)
-    assert start - swapped[0][0] == start - found[0][0]  # the same letters before, whichever allele the sequence has
-    assert swapped[0][1] - len(alt) == found[0][1] - len(ref)  # and behind
+    assert start - swapped[0][0] == start - pieces[0][0]  # the same letters before, whichever allele the sequence has
+    assert swapped[0][1] - len(alt) == pieces[0][1] - len(ref)  # and behind
 
 
 def test_the_minus_strand_is_the_plus_strand_of_the_other_side() -> None:

@@ -40,12 +40,12 @@ def keyed(number: int, *, first: int = 0) -> list[Example]:
 
 class TestContract:
     def test_signature_and_defaults(self) -> None:
-        found = {
+        defaults = {
             name: parameter.default
             for name, parameter in inspect.signature(EclipAdaptiveMLMCollator).parameters.items()
             if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         }
-        assert found == {
+        assert defaults == {
             "tokenizer": inspect.Parameter.empty,
             "target_mlm_prob": 0.15,
             "eclip_mlm_range": (0.20, 0.25),
@@ -133,19 +133,19 @@ class TestMasks:
         for row, one in enumerate(examples):
             ids, attended = one["input_ids"], one["attention_mask"]
             spans = list(zip(one["eclip_token_starts"], one["eclip_token_ends"], strict=True))
-            inside = [any(a <= place < b for a, b in spans) for place in range(len(ids))]
+            inside = [any(a <= index < b for a, b in spans) for index in range(len(ids))]
             asked = batch["labels"][row].tolist()
             seen = batch["input_ids"][row].tolist()
             region = batch["region"][row].tolist()
-            for place, (token, on) in enumerate(zip(ids, attended, strict=True)):
+            for index, (token, on) in enumerate(zip(ids, attended, strict=True)):
                 maskable = on and token not in SPECIAL
-                assert region[place] == (0 if not maskable else PEAK if inside[place] else FLANK)
-                if asked[place] == IGNORED:
-                    assert seen[place] == token
+                assert region[index] == (0 if not maskable else PEAK if inside[index] else FLANK)
+                if asked[index] == IGNORED:
+                    assert seen[index] == token
                 else:
                     assert maskable
-                    assert asked[place] == token
-                    assert seen[place] == 4 or seen[place] >= 5
+                    assert asked[index] == token
+                    assert seen[index] == 4 or seen[index] >= 5
             width = batch["labels"].shape[1]
             assert batch["attention_mask"][row].tolist() == attended + [0] * (width - len(ids))
             assert asked[len(ids) :] == [IGNORED] * (width - len(ids))
@@ -242,31 +242,31 @@ class TestRandomness:
     def test_the_torch_seed_decides_without_a_collator_seed(self, tokenizer: PreTrainedTokenizerFast) -> None:
         collate = EclipAdaptiveMLMCollator(tokenizer)
         examples = [example(60, (3, 20))] * 4
-        found = []
+        masks = []
         for seed in (1, 1, 2):
             torch.manual_seed(seed)
-            found.append([collate(examples)["labels"] for _ in range(2)])
-        assert torch.equal(found[0][0], found[1][0])
-        assert torch.equal(found[0][1], found[1][1])
-        assert not torch.equal(found[0][0], found[0][1])
-        assert not torch.equal(found[0][0], found[2][0])
-        assert not torch.equal(found[0][0][0], found[0][0][1])
+            masks.append([collate(examples)["labels"] for _ in range(2)])
+        assert torch.equal(masks[0][0], masks[1][0])
+        assert torch.equal(masks[0][1], masks[1][1])
+        assert not torch.equal(masks[0][0], masks[0][1])
+        assert not torch.equal(masks[0][0], masks[2][0])
+        assert not torch.equal(masks[0][0][0], masks[0][0][1])
 
     @pytest.mark.parametrize("seed", [None, 3])
     def test_ranks_differ(
         self, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch, seed: int | None
     ) -> None:
-        found = []
+        masks = []
         for rank in ("0", "1", "2"):
             monkeypatch.setenv("RANK", rank)
             torch.manual_seed(0)
-            found.append(EclipAdaptiveMLMCollator(tokenizer, seed=seed)([example(80, (3, 20))])["labels"])
-        assert not torch.equal(found[0], found[1])
-        assert not torch.equal(found[1], found[2])
+            masks.append(EclipAdaptiveMLMCollator(tokenizer, seed=seed)([example(80, (3, 20))])["labels"])
+        assert not torch.equal(masks[0], masks[1])
+        assert not torch.equal(masks[1], masks[2])
         monkeypatch.delenv("RANK")
         torch.manual_seed(0)
         alone = EclipAdaptiveMLMCollator(tokenizer, seed=seed)([example(80, (3, 20))])["labels"]
-        assert torch.equal(alone, found[0])
+        assert torch.equal(alone, masks[0])
 
     def test_a_seed_gives_the_same_run_of_batches_and_other_ones_in_it(
         self, tokenizer: PreTrainedTokenizerFast
@@ -303,12 +303,12 @@ class TestRandomness:
             assert not torch.equal(first[0], other[0])
 
     def test_keyed_masks_do_not_depend_on_workers(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        examples, found = keyed(12), []
+        examples, masks = keyed(12), []
         for workers in (0, 2):
             torch.manual_seed(workers)
             collate = EclipAdaptiveMLMCollator(tokenizer, seed=workers)
             loader = DataLoader(examples, batch_size=4, num_workers=workers, collate_fn=collate)  # type: ignore[arg-type]
-            found.append(list(loader))
-        for one, two in zip(*found, strict=True):
+            masks.append(list(loader))
+        for one, two in zip(*masks, strict=True):
             for name, values in one.items():
                 assert torch.equal(two[name], values), name

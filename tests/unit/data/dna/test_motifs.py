@@ -31,8 +31,8 @@ def test_two_planted_motifs_come_out_by_value() -> None:
     sequences, values, places = planted({"TGTAAATA": 60, "GCACGCAC": 30}, random.Random(1))
     motifs = find_motifs(sequences, values, count=5, length=8, seed=1)
     assert [motif.consensus for motif in motifs] == ["TGTAAATA", "GCACGCAC"]
-    found = {(site.row, site.start) for motif in motifs for site in motif.sites}
-    assert found == {(row, at) for row, (at, _) in enumerate(places)}
+    sites = {(site.row, site.start) for motif in motifs for site in motif.sites}
+    assert sites == {(row, at) for row, (at, _) in enumerate(places)}
     for motif in motifs:
         assert (motif.counts.sum(axis=1) == len(motif.sites)).all()
         assert motif.value == pytest.approx(sum(values[site.row][site.start :][:8].sum() for site in motif.sites))

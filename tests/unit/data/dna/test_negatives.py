@@ -103,5 +103,5 @@ def test_the_closest_vectors_are_paired_without_replacement() -> None:
 
 
 def test_many_windows_want_the_same_candidate() -> None:
-    found = match_vectors(np.zeros((50, 3)), np.arange(300.0).reshape(100, 3))
-    assert sorted(found.tolist()) == list(range(50))
+    candidates = match_vectors(np.zeros((50, 3)), np.arange(300.0).reshape(100, 3))
+    assert sorted(candidates.tolist()) == list(range(50))

@@ -23,8 +23,8 @@ ANNOTATED = {
 
 def kinds(strand: int, *places: tuple[int, int]) -> list[str]:
     segments = make_segments(READABLE, ANNOTATED, strand=strand)
-    chrom, place = (np.array(column, np.int64) for column in zip(*places, strict=True))
-    return [segments.kinds[code] if code >= 0 else "?" for code in segments.kind_at(chrom, place).tolist()]
+    chrom, position = (np.array(column, np.int64) for column in zip(*places, strict=True))
+    return [segments.kinds[code] if code >= 0 else "?" for code in segments.kind_at(chrom, position).tolist()]
 
 
 def test_the_later_kind_wins_on_its_strand() -> None:

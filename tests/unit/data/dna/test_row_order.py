@@ -114,9 +114,9 @@ class TestKeyedRows:
         assert len(keyed) == 12
         assert keyed.lengths().tolist() == list(range(42, 54))
         for index in (0, 5, 12 + 5, 7 * 12 + 11):
-            found = keyed[index]
+            example = keyed[index]
             for name in ("input_ids", "eclip_token_starts", "eclip_token_ends"):
-                assert found[name].tolist() == rows[index % 12][name]
+                assert example[name].tolist() == rows[index % 12][name]
 
     def test_keys_follow_seed_epoch_and_record(self, rows: datasets.Dataset) -> None:
         def keys(seed: object, source: datasets.Dataset = rows) -> list[int]:
@@ -143,7 +143,7 @@ class TestKeyedRows:
         self, rows: datasets.Dataset, tokenizer: PreTrainedTokenizerFast, places: list[int]
     ) -> None:
         batch = EclipAdaptiveMLMCollator(tokenizer, report=True)(KeyedRows(rows, seed=1).__getitems__(places))
-        assert (batch["region"] == 2).sum(1).tolist() == [7 if place % 2 else 0 for place in places]
+        assert (batch["region"] == 2).sum(1).tolist() == [7 if index % 2 else 0 for index in places]
 
     def test_rows_that_fill_up_change_nothing(self, rows: datasets.Dataset, tokenizer: PreTrainedTokenizerFast) -> None:
         keyed, collate = KeyedRows(rows, seed=1), EclipAdaptiveMLMCollator(tokenizer, report=True)

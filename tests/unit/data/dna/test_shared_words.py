@@ -33,21 +33,21 @@ def test_shared_words_are_all_found(sequences: list[str], size: int) -> None:
         for text in sequences
     ]
     expected = {
-        place
-        for place, own in enumerate(words)
-        if any(own & words[other] for other in range(len(words)) if parts[other] != parts[place])
+        index
+        for index, own in enumerate(words)
+        if any(own & words[other] for other in range(len(words)) if parts[other] != parts[index])
     }
     assert set(shared_across(sequences, parts, size=size)[0].tolist()) == expected
 
 
 def test_a_shared_stretch_of_32_letters_is_found_on_either_strand() -> None:
     stretch = dna(32, 1)
-    one, other = dna(40, 2) + stretch + dna(29, 3), dna(11, 4) + turned(stretch) + dna(58, 5)
-    owner, word = shared_across([one, dna(101, 6), other], np.array([0, 0, 1]), size=32)
+    first, second = dna(40, 2) + stretch + dna(29, 3), dna(11, 4) + turned(stretch) + dna(58, 5)
+    owner, word = shared_across([first, dna(101, 6), second], np.array([0, 0, 1]), size=32)
     assert sorted(owner.tolist()) == [0, 2]
     assert set(word.tolist()) == {0}
     shorter = dna(40, 2) + stretch[:31] + dna(30, 7)
-    assert not len(shared_across([shorter, other], np.array([0, 1]), size=32)[0])
+    assert not len(shared_across([shorter, second], np.array([0, 1]), size=32)[0])
 
 
 def test_similar_sequences_are_grouped() -> None:

@@ -44,7 +44,7 @@ def nothing(placed: Placed) -> Any:
 def plan_of(
     rows: list[Row],
     *,
-    kept: Chooser = everything,
+    selection: Chooser = everything,
     peaked: Chooser = nothing,
     **options: Any,
 ) -> tuple[SplitPlan, Layout]:
@@ -54,7 +54,7 @@ def plan_of(
     def windows_of(chosen: Any) -> Iterator[tuple[Placed, Any]]:
         for bundle in layout.stretches(chosen, windows=7, letters=10**9):
             placed = layout.place(bundle)
-            placed = placed.take(kept(placed))
+            placed = placed.take(selection(placed))
             yield placed, peaked(placed)
 
     windows, with_peaks = np.zeros((2, len(regions)), np.int64)
@@ -79,7 +79,7 @@ def held_out(plan: SplitPlan, layout: Layout, peaked: Chooser, *, split: int = V
 
 def spans(plan: SplitPlan, layout: Layout) -> dict[int, list[Row]]:
     """Windows of every split on their chromosomes; -1 for those left out."""
-    found: dict[int, list[Row]] = {-1: [], TRAIN: [], VALIDATION: [], TEST: []}
+    spans_of: dict[int, list[Row]] = {-1: [], TRAIN: [], VALIDATION: [], TEST: []}
     regions = plan.regions
     for bundle in layout.stretches(np.arange(len(regions)), windows=7, letters=10**9):
         placed = layout.place(bundle)
@@ -87,12 +87,12 @@ def spans(plan: SplitPlan, layout: Layout) -> dict[int, list[Row]]:
             plan.split_of(placed).tolist(), placed.region, placed.start, placed.end, strict=True
         ):
             origin = regions.start[region]
-            found[split].append((int(regions.chrom[region]), int(origin + start), int(origin + end)))
-    return found
+            spans_of[split].append((int(regions.chrom[region]), int(origin + start), int(origin + end)))
+    return spans_of
 
 
-def nearest(one: list[Row], other: list[Row]) -> float:
-    gaps = [max(a[1] - b[2], b[1] - a[2]) for a in one for b in other if a[0] == b[0]]
+def nearest(first: list[Row], second: list[Row]) -> float:
+    gaps = [max(a[1] - b[2], b[1] - a[2]) for a in first for b in second if a[0] == b[0]]
     return min(gaps, default=np.inf)
 
 
@@ -113,25 +113,25 @@ def test_splits_keep_their_distance_and_every_window_has_one_place(
     rows: list[Row], fractions: dict[int, float], distance: int, seed: int
 ) -> None:
     plan, layout = plan_of(rows, fractions=fractions, distance=distance, seed=seed)
-    found = spans(plan, layout)
-    assert sum(map(len, found.values())) == layout.counts.sum()
-    assert found[TRAIN]
+    spans_of = spans(plan, layout)
+    assert sum(map(len, spans_of.values())) == layout.counts.sum()
+    assert spans_of[TRAIN]
     for one in range(3):
         for other in range(one):
-            assert nearest(found[one], found[other]) >= distance
-    assert {split for split in (VALIDATION, TEST) if found[split]} <= set(fractions)
+            assert nearest(spans_of[one], spans_of[other]) >= distance
+    assert {split for split in (VALIDATION, TEST) if spans_of[split]} <= set(fractions)
 
 
 def test_many_small_neighbourhoods_hit_the_fraction_without_a_cut() -> None:
     generator = np.random.default_rng(3)
     rows = [(0, 2000 * number, 2000 * number + int(generator.integers(10, 1500))) for number in range(400)]
     plan, layout = plan_of(rows, fractions={VALIDATION: 0.02, TEST: 0.1})
-    found = spans(plan, layout)
+    spans_of = spans(plan, layout)
     total = int(layout.counts.sum())
-    assert abs(len(found[VALIDATION]) / total - 0.02) < 0.001
-    assert abs(len(found[TEST]) / total - 0.1) < 0.002
+    assert abs(len(spans_of[VALIDATION]) / total - 0.02) < 0.001
+    assert abs(len(spans_of[TEST]) / total - 0.1) < 0.002
     assert not plan.cuts
-    assert not found[-1]
+    assert not spans_of[-1]
     other, _ = plan_of(rows, fractions={VALIDATION: 0.02, TEST: 0.1}, seed=2)
     assert plan.region_split.tolist() != other.region_split.tolist()
     again, _ = plan_of(rows, fractions={VALIDATION: 0.02, TEST: 0.1})
@@ -141,30 +141,30 @@ def test_many_small_neighbourhoods_hit_the_fraction_without_a_cut() -> None:
 @pytest.mark.parametrize("fractions", [{VALIDATION: 0.02}, {TEST: 0.05, VALIDATION: 0.02}])
 def test_one_long_region_is_cut_at_the_price_of_its_border(fractions: dict[int, float]) -> None:
     plan, layout = plan_of([(0, 1000, 101_000)], fractions=fractions)
-    found = spans(plan, layout)
+    spans_of = spans(plan, layout)
     total = int(layout.counts.sum())
     for split, fraction in fractions.items():
-        assert abs(len(found[split]) - fraction * total) <= 2
-        assert nearest(found[split], found[TRAIN]) >= 100
+        assert abs(len(spans_of[split]) - fraction * total) <= 2
+        assert nearest(spans_of[split], spans_of[TRAIN]) >= 100
     # On either side of a cut: windows that begin less than a window and the distance away.
-    assert 0 < len(found[-1]) <= len(fractions) * 2 * (50 + 100) / 25
+    assert 0 < len(spans_of[-1]) <= len(fractions) * 2 * (50 + 100) / 25
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_cut_counts_the_windows_that_are_kept_wherever_they_lie(seed: int) -> None:
-    def kept(placed: Placed) -> Any:
+    def selection(placed: Placed) -> Any:
         return (placed.start < 10_000) | (placed.start % 250 == 0)
 
-    plan, layout = plan_of([(0, 0, 100_000)], kept=kept, fractions={VALIDATION: 0.1}, seed=seed)
+    plan, layout = plan_of([(0, 0, 100_000)], selection=selection, fractions={VALIDATION: 0.1}, seed=seed)
     placed = layout.place(next(layout.stretches(np.arange(1), windows=10**4, letters=10**9)))
-    split = plan.split_of(placed.take(kept(placed)))
+    split = plan.split_of(placed.take(selection(placed)))
     assert len(plan.cuts) == 1
     assert len(split) == 760
     assert (split == VALIDATION).sum() == 76
 
 
 def test_nothing_is_held_out_where_no_window_is_kept() -> None:
-    plan, _ = plan_of([(0, 0, 10_000)], kept=lambda placed: ~everything(placed), fractions={VALIDATION: 0.1})
+    plan, _ = plan_of([(0, 0, 10_000)], selection=lambda placed: ~everything(placed), fractions={VALIDATION: 0.1})
     assert plan.region_split.tolist() == [TRAIN]
     assert not plan.cuts
 
@@ -177,8 +177,8 @@ def test_a_named_chromosome_is_never_cut() -> None:
 
 def test_few_regions_move_a_whole_one_rather_than_lose_most_of_it() -> None:
     plan, layout = plan_of([(0, 0, 100), (0, 1000, 1100), (0, 2000, 2100)], fractions={VALIDATION: 0.02})
-    found = spans(plan, layout)
-    assert [len(found[split]) for split in (TRAIN, VALIDATION, -1)] == [6, 3, 0]
+    spans_of = spans(plan, layout)
+    assert [len(spans_of[split]) for split in (TRAIN, VALIDATION, -1)] == [6, 3, 0]
 
 
 def test_what_cannot_be_split_stays_in_training() -> None:

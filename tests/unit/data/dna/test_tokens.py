@@ -46,8 +46,8 @@ def write(tmp_path: Path, datasets_cache: Path) -> Write:
 def tokenise(
     path: Path, tokenizer: Any, max_length: int = 512, overlap: Any = "any", processes: int = 1
 ) -> tuple[list[dict[str, Any]], TokenReport]:
-    found, report = tokenise_file(path, tokenizer, max_length=max_length, overlap=overlap, processes=processes)
-    return found.to_list(), report
+    windows, report = tokenise_file(path, tokenizer, max_length=max_length, overlap=overlap, processes=processes)
+    return windows.to_list(), report
 
 
 def many(number: int) -> list[tuple[str, Spans]]:
@@ -256,9 +256,9 @@ class TestCache:
         assert sum(counted) == 29
 
     def test_rows_are_memory_mapped(self, tokenizer: PreTrainedTokenizerFast, write: Write) -> None:
-        found, _ = tokenise_file(write(*many(5)), tokenizer, max_length=512, overlap="any", processes=1)
-        assert isinstance(found.data, datasets.table.MemoryMappedTable)
-        assert found.column_names == list(COLUMNS)
+        windows, _ = tokenise_file(write(*many(5)), tokenizer, max_length=512, overlap="any", processes=1)
+        assert isinstance(windows.data, datasets.table.MemoryMappedTable)
+        assert windows.column_names == list(COLUMNS)
 
     @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
     @pytest.mark.parametrize("number", [1, 23])

@@ -54,17 +54,17 @@ def records(maker: WindowMaker, count: int, *, dropped: Counter[str] | None = No
         np.arange(count), selection=everything, dropped=Counter() if dropped is None else dropped
     ):
         columns, first = maker.columns(windows), 0
-        for place, (sequence, name) in enumerate(zip(columns.sequence, columns.seq_id.to_pylist(), strict=True)):
-            here = slice(first, first + int(columns.peak_count[place]))
+        for index, (sequence, name) in enumerate(zip(columns.sequence, columns.seq_id.to_pylist(), strict=True)):
+            here = slice(first, first + int(columns.peak_count[index]))
             peaks = [columns.peak_start, columns.peak_end, columns.genomic_start, columns.genomic_end]
             found.append(
                 {
                     "sequence": sequence,
                     "seq_id": name,
-                    "span": (int(columns.start[place]), int(columns.end[place])),
+                    "span": (int(columns.start[index]), int(columns.end[index])),
                     "peaks": list(zip(*(column[here].tolist() for column in peaks), strict=True)),
                     "clipped": columns.peak_clipped[here].tolist(),
-                    "method": METHODS[columns.method[place]],
+                    "method": METHODS[columns.method[index]],
                 }
             )
             first = here.stop
@@ -72,16 +72,16 @@ def records(maker: WindowMaker, count: int, *, dropped: Counter[str] | None = No
 
 
 def slowly(regions: list[Row], peaks: list[Row], *, window: int, stride: int) -> list[dict[str, Any]]:
-    found = []
+    windows = []
     for start, end, strand in regions:
         length, places = end - start, [0]
         while length > window and places[-1] + stride + window <= length:
             places.append(places[-1] + stride)
         if length > window and places[-1] + window < length:
             places.append(length - window)
-        for place in places:
-            stop = min(place + window, length)
-            low, high = start + place, start + stop
+        for index in places:
+            stop = min(index + window, length)
+            low, high = start + index, start + stop
             letters, listed = GENOME[low:high], []
             if strand < 0:
                 letters = "".join(COMPLEMENT[letter] for letter in reversed(letters))
@@ -90,10 +90,10 @@ def slowly(regions: list[Row], peaks: list[Row], *, window: int, stride: int) ->
                 if first < last and side * strand != -1:
                     here = (high - last, high - first) if strand < 0 else (first - low, last - low)
                     listed.append((*here, whole_start, whole_end))
-            name = f"chr1:{start}-{end}" + (f"_window_{place}_{stop}" if length > window else "")
+            name = f"chr1:{start}-{end}" + (f"_window_{index}_{stop}" if length > window else "")
             method = METHODS[1] if length > window else METHODS[0]
-            found.append({"sequence": letters, "seq_id": name, "peaks": listed, "method": method})
-    return found
+            windows.append({"sequence": letters, "seq_id": name, "peaks": listed, "method": method})
+    return windows
 
 
 strands = st.sampled_from([-1, 0, 1])
@@ -113,12 +113,12 @@ peaks_ = st.lists(
 @given(regions=regions_, peaks=peaks_, window=st.integers(1, 60), stride=st.integers(1, 80))
 def test_windows_equal_those_of_a_slow_loop(regions: list[Row], peaks: list[Row], window: int, stride: int) -> None:
     maker = maker_of(regions, peaks, layout={"window": window, "stride": stride})
-    found, expected = records(maker, len(regions)), slowly(regions, peaks, window=window, stride=stride)
-    assert [record["seq_id"] for record in found] == [record["seq_id"] for record in expected]
-    for one, other in zip(found, expected, strict=True):
-        assert (one["sequence"], one["method"]) == (other["sequence"], other["method"])
-        assert sorted(one["peaks"]) == sorted(other["peaks"])
-        assert one["peaks"] == sorted(one["peaks"], key=lambda peak: peak[:2])
+    windows, expected = records(maker, len(regions)), slowly(regions, peaks, window=window, stride=stride)
+    assert [record["seq_id"] for record in windows] == [record["seq_id"] for record in expected]
+    for first, second in zip(windows, expected, strict=True):
+        assert (first["sequence"], first["method"]) == (second["sequence"], second["method"])
+        assert sorted(first["peaks"]) == sorted(second["peaks"])
+        assert first["peaks"] == sorted(first["peaks"], key=lambda peak: peak[:2])
 
 
 @given(regions=regions_, peaks=peaks_)
@@ -172,12 +172,12 @@ def test_least_overlap(overlap: int, expected: int) -> None:
 def test_windows_with_too_many_other_letters_are_dropped_and_counted() -> None:
     dropped: Counter[str] = Counter()
     maker = maker_of([(0, 700, -1)], [(0, 700, 0)], layout={"window": 20, "stride": 20}, max_n_fraction=0.05)
-    found = records(maker, 1, dropped=dropped)
+    windows = records(maker, 1, dropped=dropped)
     slow = slowly([(0, 700, -1)], [], window=20, stride=20)
-    assert [record["sequence"] for record in found] == [
+    assert [record["sequence"] for record in windows] == [
         record["sequence"] for record in slow if record["sequence"].count("N") <= 1
     ]
-    assert dropped["too_many_n"] == len(slow) - len(found) > 0
+    assert dropped["too_many_n"] == len(slow) - len(windows) > 0
 
 
 def test_peakless_windows_are_drawn_by_seed_and_place_alone() -> None:
@@ -215,10 +215,10 @@ def test_sampled_regions_cover_every_peak_and_background_has_none(peaks: list[Ro
         else:
             assert ((starts >= first) & (starts + 40 <= last)).any()
     free = starts[methods == METHODS.index("weighted_uniform")]
-    room = sum(all(b <= place or a >= place + 40 for a, b in counted) for place in range(561))
+    room = sum(all(b <= position or a >= position + 40 for a, b in counted) for position in range(561))
     if counted:
         assert len(free) == min(background, room)
-        assert all(b <= place or a >= place + 40 for place in free.tolist() for a, b in counted)
+        assert all(b <= index or a >= index + 40 for index in free.tolist() for a, b in counted)
     again = sample_long_regions(regions, index, window=40, **options)
     assert again[0][0].tolist() == starts.tolist()
 

@@ -35,18 +35,18 @@ def entries(folder: Path) -> list[Path]:
 
 
 def test_what_is_prepared_is_drawn_from(tmp_path: Path) -> None:
-    found = made(tmp_path)
-    assert "P1" in found
-    assert "P2" not in found
-    found.prepare({"P1": QUERY, "P2": "MK"})
-    assert found.residues == {"P1": 10 + 9 + 12 + 10}
-    drawn = found.draw("P1", SPEC)
-    assert drawn == found.draw("P1", SPEC)
+    alignments = made(tmp_path)
+    assert "P1" in alignments
+    assert "P2" not in alignments
+    alignments.prepare({"P1": QUERY, "P2": "MK"})
+    assert alignments.residues == {"P1": 10 + 9 + 12 + 10}
+    drawn = alignments.draw("P1", SPEC)
+    assert drawn == alignments.draw("P1", SPEC)
     assert set(drawn.names) <= {"a", "b", "c"}
     assert len(drawn.names) == 2
     texts = {"a": "MKTAYAKQK", "b": "MKSAYIAAAKQR", "c": "W" * 10}
     assert drawn.sequences == [texts[name] for name in drawn.names]
-    assert found.draw("P2", SPEC) == Context([], [], "there is no alignment")
+    assert alignments.draw("P2", SPEC) == Context([], [], "there is no alignment")
 
 
 def test_an_alignment_of_another_protein_is_refused(tmp_path: Path) -> None:
@@ -64,11 +64,11 @@ def test_an_alignment_of_another_protein_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_letters_that_mmseqs2_rewrites_are_the_protein_s(tmp_path: Path, protein: str, row: str) -> None:
-    found = made(tmp_path, f">query\n{row}\n>a\nMKTAY-AKQK\n>b\nMKSAYIaaAKQR\n")
-    found.prepare({"P1": protein})
+    alignments = made(tmp_path, f">query\n{row}\n>a\nMKTAY-AKQK\n>b\nMKSAYIaaAKQR\n")
+    alignments.prepare({"P1": protein})
     everything = context_spec(seed=3)
     for _ in range(2):  # the second time without the cache
-        drawn = found.draw("P1", everything)
+        drawn = alignments.draw("P1", everything)
         assert dict(zip(drawn.names, drawn.sequences, strict=True)) == {
             "query": protein, "a": "MKTAYAKQK", "b": "MKSAYIAAAKQR",
         }  # fmt: skip
@@ -94,22 +94,22 @@ def test_any_other_difference_is_refused_with_its_place(tmp_path: Path, protein:
 
 
 def test_one_that_is_not_asked_for_is_not_read(tmp_path: Path) -> None:
-    found = made(tmp_path, "no alignment at all")
-    found.prepare({"P2": QUERY})
-    assert found.draw("P1", SPEC).sequences == []
+    alignments = made(tmp_path, "no alignment at all")
+    alignments.prepare({"P2": QUERY})
+    assert alignments.draw("P1", SPEC).sequences == []
     with pytest.raises(InputError, match="P1"):
-        found.prepare({"P1": QUERY})
+        alignments.prepare({"P1": QUERY})
 
 
 def test_progress_sees_every_name_and_a_second_time_reads_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = made(tmp_path)
+    alignments = made(tmp_path)
     seen: list[str] = []
-    found.prepare({"P1": QUERY}, progress=lambda names: (seen.append(name) or name for name in names))
+    alignments.prepare({"P1": QUERY}, progress=lambda names: (seen.append(name) or name for name in names))
     assert seen == ["P1"]
     assert len(entries(tmp_path)) == 1
-    expected = found.draw("P1", SPEC)
+    expected = alignments.draw("P1", SPEC)
     monkeypatch.setattr("bindtune.data.protein.contexts._read", lambda *_: pytest.fail("was read again"))
     again = made(tmp_path)
     again.prepare({"P1": QUERY})
@@ -117,8 +117,8 @@ def test_progress_sees_every_name_and_a_second_time_reads_the_cache(
 
 
 def test_what_a_kill_left_half_written_in_the_cache_is_removed(tmp_path: Path) -> None:
-    found = made(tmp_path)
-    found.prepare({"P1": QUERY})
+    alignments = made(tmp_path)
+    alignments.prepare({"P1": QUERY})
     (entry,) = entries(tmp_path)
     stray = entry.with_name(f".{entry.name}.1f67daf7.part")
     stray.touch()
@@ -128,18 +128,18 @@ def test_what_a_kill_left_half_written_in_the_cache_is_removed(tmp_path: Path) -
 
 def test_a_draw_counts_neighbours_by_its_own_bound(tmp_path: Path) -> None:
     alike = "".join(f">a{number}\nMKTAYIAK{letters}\n" for number, letters in enumerate(("QK", "KR", "QH", "HR")))
-    found = made(tmp_path, f">query\n{QUERY}\n{alike}>other\nWWWWWWWWWW\n", bounds=[0.7, 1.0])
-    found.prepare({"P1": QUERY})
+    alignments = made(tmp_path, f">query\n{QUERY}\n{alike}>other\nWWWWWWWWWW\n", bounds=[0.7, 1.0])
+    alignments.prepare({"P1": QUERY})
     assert len(entries(tmp_path)) == 2
     for bound, expected in ((0.7, 5 / 9), (1.0, 1 / 5)):  # four rows of weight 1/5 and one of 1, or five of 1
         specs = [
             context_spec(max_num_samples=1, max_query_similarity=0.95, neighbor_similarity_lower_bound=bound, seed=seed)
             for seed in range(1000)
         ]
-        drawn = [found.draw("P1", spec).names for spec in specs]
+        drawn = [alignments.draw("P1", spec).names for spec in specs]
         assert drawn.count(["other"]) / 1000 == pytest.approx(expected, abs=0.06)
     with pytest.raises(KeyError, match=r"0\.9"):
-        found.draw("P1", context_spec(neighbor_similarity_lower_bound=0.9))
+        alignments.draw("P1", context_spec(neighbor_similarity_lower_bound=0.9))
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,9 @@ def test_a_draw_counts_neighbours_by_its_own_bound(tmp_path: Path) -> None:
     ],
 )
 def test_a_missing_or_damaged_cache_entry_is_read_again(tmp_path: Path, damage: str) -> None:
-    found = made(tmp_path)
-    found.prepare({"P1": QUERY})
-    expected = found.draw("P1", SPEC)
+    alignments = made(tmp_path)
+    alignments.prepare({"P1": QUERY})
+    expected = alignments.draw("P1", SPEC)
     (entry,) = entries(tmp_path)
     whole = entry.read_bytes()
     if damage == "missing":
@@ -184,7 +184,7 @@ def test_a_missing_or_damaged_cache_entry_is_read_again(tmp_path: Path, damage: 
         save_file(parts, entry)
     else:
         entry.write_bytes({"truncated": whole[:-5], "empty": b"", "bytes": b"\xff" * 400}[damage])
-    assert found.draw("P1", SPEC) == expected
+    assert alignments.draw("P1", SPEC) == expected
     assert entry.read_bytes() == whole
     entry.write_bytes(whole[:-5])
     again = made(tmp_path)
@@ -196,16 +196,16 @@ def test_a_missing_or_damaged_cache_entry_is_read_again(tmp_path: Path, damage: 
 def test_any_flipped_byte_of_a_cache_entry_is_said_and_written_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = made(tmp_path)
-    found.prepare({"P1": QUERY})
+    alignments = made(tmp_path)
+    alignments.prepare({"P1": QUERY})
     (entry,) = entries(tmp_path)
     whole = entry.read_bytes()
-    for place in range(len(whole)):
-        entry.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+    for index in range(len(whole)):
+        entry.write_bytes(whole[:index] + bytes([whole[index] ^ 4]) + whole[index + 1 :])
         held = read_entry(entry)
         # A flipped byte of the header's white space changes nothing that is read.
         assert held is None or (held.names, held.text.tobytes()) == (("query", "a", "b", "c"), b"".join(
-            (QUERY.encode(), b"MKTAYAKQK", b"MKSAYIAAAKQR", b"WWWWWWWWWW"))), place  # fmt: skip
+            (QUERY.encode(), b"MKTAYAKQK", b"MKSAYIAAAKQR", b"WWWWWWWWWW"))), index  # fmt: skip
     entry.write_bytes(whole.replace(b"query\na\nb\nc", b"query\nA\nb\nc"))
     again = made(tmp_path)
     again.prepare({"P1": QUERY})
@@ -214,17 +214,17 @@ def test_any_flipped_byte_of_a_cache_entry_is_said_and_written_anew(
 
 
 def test_an_alignment_that_changed_since_is_not_drawn_from(tmp_path: Path) -> None:
-    found = made(tmp_path)
-    found.prepare({"P1": QUERY})
-    before = found.digest()
+    alignments = made(tmp_path)
+    alignments.prepare({"P1": QUERY})
+    before = alignments.digest()
     (tmp_path / "P1.a3m").write_text(TEXT.replace("WWWWW", "WWWWY"))
-    assert "c" in found.draw("P1", context_spec()).names  # what was read is kept
+    assert "c" in alignments.draw("P1", context_spec()).names  # what was read is kept
     for entry in entries(tmp_path):
         entry.unlink()
     with pytest.raises(InputError, match=r"P1\.a3m: has changed since it was first read"):
-        found.draw("P1", SPEC)
-    found.prepare({"P1": QUERY})
-    assert found.digest() != before
+        alignments.draw("P1", SPEC)
+    alignments.prepare({"P1": QUERY})
+    assert alignments.digest() != before
 
 
 def test_counts_and_rows_of_other_queries_come_from_the_cache_too(
@@ -234,18 +234,18 @@ def test_counts_and_rows_of_other_queries_come_from_the_cache_too(
     counts = AlignmentCounts(1, 1, 0, annotation_rows=1, consensus_rows=1, other_query_rows=2)
     for _ in range(2):
         caplog.clear()
-        found = made(tmp_path, text)
-        found.prepare({"P1": QUERY})
-        assert found.count("P1", SPEC) == counts
-        assert sorted(found.draw("P1", context_spec(exclude_query=True)).names) == ["a", "b", "c"]
+        alignments = made(tmp_path, text)
+        alignments.prepare({"P1": QUERY})
+        assert alignments.count("P1", SPEC) == counts
+        assert sorted(alignments.draw("P1", context_spec(exclude_query=True)).names) == ["a", "b", "c"]
         assert caplog.messages == [
             f"{tmp_path / 'P1.a3m'}: 2 rows stand after a NUL byte below another query; they are left out"
         ]
-    assert str(counts + found.count("P2", SPEC)) == (
+    assert str(counts + alignments.count("P2", SPEC)) == (
         "1 of 2 proteins have an alignment, 0 give no homolog; rows left out: 1 annotate, 1 are a consensus, "
         "2 stand below another query"
     )
-    assert found.count("P1", replace(SPEC, min_query_similarity=0.94)).without_homolog == 1
+    assert alignments.count("P1", replace(SPEC, min_query_similarity=0.94)).without_homolog == 1
     estimated = AlignmentCounts(proteins=3, with_alignment=3, estimated=2)
     assert str(estimated).endswith("; near neighbours are estimated in 2 with more than 20,000 rows")
 
@@ -254,9 +254,11 @@ def several(folder: Path, number: int, held_bytes: int) -> Alignments:
     paths = {f"P{index}": folder / f"P{index}.a3m" for index in range(number)}
     for index, path in enumerate(paths.values()):
         path.write_text(TEXT.replace("WWWWWWWWWW", "W" * 9 + "ACDEFGHIKL"[index]))
-    found = Alignments(paths, cache_dir=folder / "cache", neighbor_similarity_lower_bounds=[0.8], held_bytes=held_bytes)
-    found.prepare(dict.fromkeys(paths, QUERY))
-    return found
+    alignments = Alignments(
+        paths, cache_dir=folder / "cache", neighbor_similarity_lower_bounds=[0.8], held_bytes=held_bytes
+    )
+    alignments.prepare(dict.fromkeys(paths, QUERY))
+    return alignments
 
 
 @pytest.fixture
@@ -280,32 +282,32 @@ def test_draws_of_one_protein_read_the_folder_once(tmp_path: Path, reads: list[P
 
 def test_memory_holds_what_was_drawn_from_last(tmp_path: Path, reads: list[Path]) -> None:
     one = read_homologs(several(tmp_path, 1, held_bytes=0)._paths["P0"], neighbor_similarity_lower_bound=0.8)
-    found = several(tmp_path, 3, held_bytes=2 * one.held_bytes)
+    alignments = several(tmp_path, 3, held_bytes=2 * one.held_bytes)
     for name, count in (("P0", 1), ("P1", 2), ("P0", 2), ("P2", 3), ("P0", 3), ("P1", 4), ("P2", 5), ("P1", 5)):
-        found.draw(name, SPEC)
+        alignments.draw(name, SPEC)
         assert len(reads) == count, name
 
 
 def test_an_alignment_larger_than_the_memory_is_read_for_each_draw(tmp_path: Path, reads: list[Path]) -> None:
     one = read_homologs(several(tmp_path, 1, held_bytes=0)._paths["P0"], neighbor_similarity_lower_bound=0.8)
-    found = several(tmp_path, 1, held_bytes=one.held_bytes - 1)
-    assert [found.draw("P0", SPEC).names for _ in range(3)] == [found.draw("P0", SPEC).names] * 3
+    alignments = several(tmp_path, 1, held_bytes=one.held_bytes - 1)
+    assert [alignments.draw("P0", SPEC).names for _ in range(3)] == [alignments.draw("P0", SPEC).names] * 3
     assert len(reads) == 4
 
 
 def test_an_alignment_that_is_prepared_again_is_read_again(tmp_path: Path) -> None:
-    found = made(tmp_path, held_bytes=2**20)
-    found.prepare({"P1": QUERY})
-    assert "new" not in found.draw("P1", context_spec()).names
+    alignments = made(tmp_path, held_bytes=2**20)
+    alignments.prepare({"P1": QUERY})
+    assert "new" not in alignments.draw("P1", context_spec()).names
     (tmp_path / "P1.a3m").write_text(TEXT + ">new\nMKTAYIWWWW\n")
-    found.prepare({"P1": QUERY})
-    assert "new" in found.draw("P1", context_spec()).names
+    alignments.prepare({"P1": QUERY})
+    assert "new" in alignments.draw("P1", context_spec()).names
 
 
 def test_a_worker_gets_no_alignment_from_the_memory_of_another_process(tmp_path: Path, reads: list[Path]) -> None:
-    found = made(tmp_path, held_bytes=2**20)
-    found.prepare({"P1": QUERY})
-    drawn = found.draw("P1", SPEC)
-    copy = pickle.loads(pickle.dumps(found))  # noqa: S301 - our own
+    alignments = made(tmp_path, held_bytes=2**20)
+    alignments.prepare({"P1": QUERY})
+    drawn = alignments.draw("P1", SPEC)
+    copy = pickle.loads(pickle.dumps(alignments))  # noqa: S301 - our own
     assert [copy.draw("P1", SPEC), copy.draw("P1", SPEC)] == [drawn, drawn]
     assert len(reads) == 2

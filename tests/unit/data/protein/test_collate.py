@@ -25,8 +25,8 @@ REPLACEMENT = Replacement(mask=0.8, random=0.1)
 def row(text: str, *, name: str = "p", key: int | None = None) -> ResidueRow:
     """Labels of three ions: place modulo two, unknown, place modulo three with every fifth unknown."""
     length = len(text.rpartition(",")[2])
-    place = np.arange(length)
-    labels = np.stack([place % 2, np.full(length, -1), np.where(place % 5 == 0, -1, place % 3 == 0)], axis=1)
+    position = np.arange(length)
+    labels = np.stack([position % 2, np.full(length, -1), np.where(position % 5 == 0, -1, position % 3 == 0)], axis=1)
     return ResidueRow(
         name, text.split(","), Chunk(0, length, 0, length), labels.astype(np.int8), digest(text) if key is None else key
     )
@@ -82,9 +82,9 @@ def test_masks_are_exact_and_agree_with_the_labels(texts: list[str], probability
 def test_a_mask_is_a_function_of_the_row_alone(texts: list[str], data: Any) -> None:
     rows = [row(text) for text in texts]
     order = data.draw(st.permutations(range(len(rows))))
-    together = joint(0.3)([rows[place] for place in order])
-    for number, place in enumerate(order):
-        alone = joint(0.3)([rows[place]])
+    together = joint(0.3)([rows[position] for position in order])
+    for number, position in enumerate(order):
+        alone = joint(0.3)([rows[position]])
         width = alone["input_ids"].shape[1]
         for name in ("input_ids", "mlm_labels", "labels"):
             assert (together[name][number, :width] == alone[name][0]).all()
@@ -102,11 +102,11 @@ def test_masked_residues_become_what_was_asked_for() -> None:
     rows = [row(text, key=key) for key in range(8)]
     batch = joint(0.5)(rows)
     masked = batch["mlm_labels"] != -100
-    found, true = batch["input_ids"][masked], batch["mlm_labels"][masked]
-    assert len(found) == 8 * 400
-    assert (found == MASK).float().mean().item() == pytest.approx(0.8, abs=0.03)
-    assert (found == true).float().mean().item() == pytest.approx(0.1 + 0.1 / 20, abs=0.02)
-    others = {VOCABULARY[token] for token in found[found != MASK].tolist()}
+    tokens, true = batch["input_ids"][masked], batch["mlm_labels"][masked]
+    assert len(tokens) == 8 * 400
+    assert (tokens == MASK).float().mean().item() == pytest.approx(0.8, abs=0.03)
+    assert (tokens == true).float().mean().item() == pytest.approx(0.1 + 0.1 / 20, abs=0.02)
+    others = {VOCABULARY[token] for token in tokens[tokens != MASK].tolist()}
     assert others == set("ACDEFGHIKLMNPQRSTVWY")
     all_masked = joint(0.5, replacement=Replacement(mask=1.0, random=0.0))(rows)
     assert (all_masked["input_ids"][masked] == MASK).all()

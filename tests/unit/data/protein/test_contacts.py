@@ -25,18 +25,18 @@ ZINC = {"ZN": "ZN"}
 def entry(*rows: tuple[Any, ...], copies: tuple[Copy, ...] = (), polymers: int = 2) -> Entry:
     """Rows: x, element, component, unit, residue, place in the chain or None, alternate, occupancy."""
     rows = tuple((*row, *("", 1.0)[len(row) - 6 :]) for row in rows)
-    x, element, component, unit, residue, place, alternate, occupancy = (
+    x, element, component, unit, residue, position, alternate, occupancy = (
         list(column) for column in zip(*rows, strict=True)
     )
     xyz = np.zeros((len(rows), 3))
     xyz[:, 0] = x
-    chains = [ord(name) - ord("A") if where is not None else -1 for name, where in zip(unit, place, strict=True)]
+    chains = [ord(name) - ord("A") if where is not None else -1 for name, where in zip(unit, position, strict=True)]
     atoms = Atoms(
         xyz=xyz, element=np.array(element), name=np.array([f"{one}1" for one in element]),
         component=np.array(component), alternate=np.array(alternate, dtype="U1"), occupancy=np.array(occupancy, float),
         unit=np.array(unit), chain=np.array(unit), number=np.array([str(one) for one in residue]),
         residue=np.array(residue), polymer=np.array(chains),
-        position=np.array([-1 if where is None else where for where in place]),
+        position=np.array([-1 if where is None else where for where in position]),
     )  # fmt: skip
     chains_of = tuple(Polymer("AB"[n], "HHHHH") for n in range(polymers))
     return Entry("x", (), None, 1, chains_of, atoms, copies)
@@ -150,9 +150,9 @@ def test_copies_are_what_moving_every_atom_gives(seed: int) -> None:
     oxygen = found.atoms.xyz[:60]
     everywhere = np.concatenate([oxygen @ copy.rotation.T + copy.shift for copy in copies])
     for number, ion in enumerate(bound):
-        place = found.atoms.xyz[60 + number]
-        near = set(np.flatnonzero(np.linalg.norm(oxygen - place, axis=1) <= 3) % 5)
+        position = found.atoms.xyz[60 + number]
+        near = set(np.flatnonzero(np.linalg.norm(oxygen - position, axis=1) <= 3) % 5)
         for copy in copies:
-            distances = np.linalg.norm(everywhere - (copy.rotation @ place + copy.shift), axis=1)
+            distances = np.linalg.norm(everywhere - (copy.rotation @ position + copy.shift), axis=1)
             near |= set(np.flatnonzero(distances <= 3) % 60 % 5)
         assert {contact.position for contact in ion.contacts} == near

@@ -46,7 +46,7 @@ def as_a2m(text: str) -> str:
     columns = sum(not letter.islower() for letter in rows[0])
     inserted = [[piece.rstrip("ABCDEFGHIKLMNPQRSTVWXYZ-") for piece in row] for row in pieces]
     inserted = [row + [""] * (columns + 1 - len(row)) for row in inserted]
-    widths = [max(map(len, place)) for place in zip(*inserted, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*inserted, strict=True)]
     padded = []
     for row, own in zip(rows, inserted, strict=True):
         letters = [letter for letter in row if not letter.islower()] + [""]
@@ -63,13 +63,13 @@ def test_a2m_files_are_the_same_alignment(tmp_path: Path) -> None:
     assert a2m.splitlines()[1] == ".MKTA..Y.IA..KQR..." and "MK-A..YcIAccKQRd.." in a2m
     (tmp_path / "p.a3m").write_text(text)
     (tmp_path / "p2.a3m").write_text(a2m)
-    expected, found = (
+    expected, context = (
         read_homologs(tmp_path / name, neighbor_similarity_lower_bound=0.8) for name in ("p.a3m", "p2.a3m")
     )
-    assert found.names == expected.names
+    assert context.names == expected.names
     for part in ("text", "bounds", "similarity", "neighbours", "query"):
-        np.testing.assert_array_equal(getattr(found, part), getattr(expected, part))
-    assert found.similarity[7] == np.float32(0.9) and found.residues(7) == "WMKAYCIACCKQRD"
+        np.testing.assert_array_equal(getattr(context, part), getattr(expected, part))
+    assert context.similarity[7] == np.float32(0.9) and context.residues(7) == "WMKAYCIACCKQRD"
 
 
 def test_equal_headers_are_kept_apart_and_gaps_are_never_drawn(alignment: Path) -> None:

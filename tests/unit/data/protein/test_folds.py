@@ -159,8 +159,8 @@ def test_tables_with_mistakes(tmp_path: Path, content: str, problems: list[str])
     with pytest.raises(InputError) as caught:
         read_folds(path, names=["a", "b"])
     lines = [line.removeprefix(str(path)) for line in str(caught.value).splitlines()]
-    found = sorted(lines[1:] if len(problems) > 1 else lines)
-    assert found == sorted(problems)
+    messages = sorted(lines[1:] if len(problems) > 1 else lines)
+    assert messages == sorted(problems)
 
 
 def test_real_ions_are_spread_evenly(shared: Path) -> None:

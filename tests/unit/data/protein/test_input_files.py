@@ -29,11 +29,11 @@ def test_alignments_are_found_flat_by_ion_and_by_pattern(write: Write, tmp_path:
     heavy = write("msa/HREE/c.a3m", "")
     write("msa/CA/d.a3m", "")
     looked_for = {"a": ("ZN",), "b": ("CA", "ZN"), "c": ("REE",), "d": ("ZN",), "e": ("CA",)}
-    found, without = alignment_files(tmp_path / "msa", looked_for=looked_for, groups=REE)
-    assert found == {"a": flat, "b": nested, "c": heavy}
+    paths, without = alignment_files(tmp_path / "msa", looked_for=looked_for, groups=REE)
+    assert paths == {"a": flat, "b": nested, "c": heavy}
     assert without == ("d", "e")
-    found, without = alignment_files(str(tmp_path / "msa/{ION}"), looked_for=looked_for, groups=REE)
-    assert found == {"b": nested, "c": heavy}
+    paths, without = alignment_files(str(tmp_path / "msa/{ION}"), looked_for=looked_for, groups=REE)
+    assert paths == {"b": nested, "c": heavy}
     assert without == ("a", "d", "e")
     assert alignment_files(None, looked_for=looked_for, groups=REE) == ({}, tuple(looked_for))
 

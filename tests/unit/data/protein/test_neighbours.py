@@ -42,9 +42,9 @@ def test_neighbours_in_blocks(monkeypatch: pytest.MonkeyPatch, few: float) -> No
     aligned = np.where(changed, generator.choice(letters, (150, 40)), query)
     monkeypatch.setattr(neighbours, "_BLOCK_BYTES", 1)  # blocks of 64 rows, pairs one by one
     monkeypatch.setattr(neighbours, "_FEW", few)
-    found = neighbour_counts(aligned, lower_bound=0.8).tolist()
-    assert found == counted_one_by_one(aligned, 0.8)
-    assert max(found) > 10
+    counts = neighbour_counts(aligned, lower_bound=0.8).tolist()
+    assert counts == counted_one_by_one(aligned, 0.8)
+    assert max(counts) > 10
 
 
 def test_similarity_counts_a_gap_as_equal_to_a_gap() -> None:

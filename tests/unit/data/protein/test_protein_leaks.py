@@ -31,18 +31,18 @@ def table(**sequences: str) -> Proteins:
 def test_pairs_across_folds_are_counted() -> None:
     proteins = table(a=ONE, b=ONE, c=ONE, d=NEAR, e=OTHER, f=NEAR, g=OTHER)
     folds = np.array([1, 1, 2, 2, 2, 3, 2])
-    found = audit_folds(proteins, folds, identity=0.8)
+    leaks = audit_folds(proteins, folds, identity=0.8)
     # a-c, b-c, d-f have one sequence; a-d, b-d, a-f, b-f, c-f are near; c-d and e-g lie within one fold.
-    assert (found.identical_pairs, found.similar_pairs, found.total) == (3, 5, 8)
-    assert found.parts == (
+    assert (leaks.identical_pairs, leaks.similar_pairs, leaks.total) == (3, 5, 8)
+    assert leaks.parts == (
         PartLeaks("1", 2, 2, 0, ("a", "b")),
         PartLeaks("2", 4, 2, 0, ("c", "d")),
         PartLeaks("3", 1, 1, 0, ("f",)),
     )
-    assert found.examples[0].identity == found.examples[1].identity == 1.0
+    assert leaks.examples[0].identity == leaks.examples[1].identity == 1.0
     near = LeakedPair("a", "1", "d", "2", identity=0.9, coverage=1.0)
-    assert near in found.examples or LeakedPair("d", "2", "a", "1", identity=0.9, coverage=1.0) in found.examples
-    assert json.loads(json.dumps(found.as_dict()))["parts"][0]["identical"] == 2
+    assert near in leaks.examples or LeakedPair("d", "2", "a", "1", identity=0.9, coverage=1.0) in leaks.examples
+    assert json.loads(json.dumps(leaks.as_dict()))["parts"][0]["identical"] == 2
 
 
 def test_names_are_shortened_when_there_are_many() -> None:
@@ -79,36 +79,36 @@ def test_groups_across_folds_are_counted_but_no_pair_twice() -> None:
 
 
 def test_a_test_set_is_held_against_training() -> None:
-    found = audit_test_set(table(a=ONE, b=OTHER), table(a=ONE, x=NEAR[:110]), identity=0.5)
-    assert (found.same_names, found.identical_pairs, found.similar_pairs) == (1, 1, 1)
-    assert found.parts == (
+    leaks = audit_test_set(table(a=ONE, b=OTHER), table(a=ONE, x=NEAR[:110]), identity=0.5)
+    assert (leaks.same_names, leaks.identical_pairs, leaks.similar_pairs) == (1, 1, 1)
+    assert leaks.parts == (
         PartLeaks("test", 2, 1, 1, ("a", "x")),
         PartLeaks("train", 2, 1, 0, ("a",)),
     )
-    assert found.examples[0] == LeakedPair("a", "test", "a", "train", 1.0, 1.0)
+    assert leaks.examples[0] == LeakedPair("a", "test", "a", "train", 1.0, 1.0)
 
 
 def test_examples_are_capped_and_counts_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protein_leaks, "_EXAMPLES", 2)
     proteins = table(**{f"p{number}": ONE[number:] for number in range(6)})
-    found = audit_folds(proteins, np.arange(1, 7), identity=0.9)
-    assert found.similar_pairs == 15
-    assert len(found.examples) == 2
+    leaks = audit_folds(proteins, np.arange(1, 7), identity=0.9)
+    assert leaks.similar_pairs == 15
+    assert len(leaks.examples) == 2
 
 
 def test_too_many_sequences_leave_the_similar_ones_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protein_leaks, "MOST_SEQUENCES", 1)
-    found = audit_folds(table(a=ONE, d=NEAR), np.array([1, 2]), identity=0.5)
-    assert (found.identity, found.similar_pairs) == (None, None)
+    leaks = audit_folds(table(a=ONE, d=NEAR), np.array([1, 2]), identity=0.5)
+    assert (leaks.identity, leaks.similar_pairs) == (None, None)
 
 
 def test_published_folds(shared: Path) -> None:
     folder = shared / "data/metal_any_bindembed21"
     train = load_proteins({"METAL": folder / "METAL_train.fa"}, ions=["METAL"], groups={})
     test = load_proteins({"METAL": folder / "METAL_test300.fa"}, ions=["METAL"], groups={})
-    found = audit_folds(train, read_folds(folder / "cv_folds.tsv", names=train.names), identity=0.5)
-    assert found.identical_pairs == 0
-    assert [part.proteins for part in found.parts] == [88, 85, 94, 99, 89]
+    leaks = audit_folds(train, read_folds(folder / "cv_folds.tsv", names=train.names), identity=0.5)
+    assert leaks.identical_pairs == 0
+    assert [part.proteins for part in leaks.parts] == [88, 85, 94, 99, 89]
     against = audit_test_set(train, test, identity=0.5)
     assert (against.same_names, against.identical_pairs) == (0, 0)
-    assert (found.similar_pairs, against.similar_pairs) == (0, 3)
+    assert (leaks.similar_pairs, against.similar_pairs) == (0, 3)

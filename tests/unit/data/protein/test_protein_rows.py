@@ -48,8 +48,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines = [">query", SEQUENCES[name]]
         for homolog in range(30):
             row = list(SEQUENCES[name])
-            for place in generator.permutation(len(row))[: len(row) * homolog // 30]:
-                row[place] = generator.choice([*LETTERS, "-", "acd" + row[place]])
+            for index in generator.permutation(len(row))[: len(row) * homolog // 30]:
+                row[index] = generator.choice([*LETTERS, "-", "acd" + row[index]])
             lines += [f">h{homolog}", "".join(row)]
         (made / f"{name}.a3m").write_text("\n".join(lines) + "\n")
     return made
@@ -57,13 +57,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def alignments(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Alignments:
-    found = Alignments(
+    alignments = Alignments(
         {path.stem: path for path in folder.glob("*.a3m")},
         cache_dir=tmp_path_factory.mktemp("cache"),
         neighbor_similarity_lower_bounds=[0.8],
     )
-    found.prepare(SEQUENCES)
-    return found
+    alignments.prepare(SEQUENCES)
+    return alignments
 
 
 def spec(**changes: Any) -> RowSpec:
@@ -83,13 +83,13 @@ def rows(names: list[str], alignments: Alignments | None, *, seed: int = 1, **ch
 @example(length=81, size=80, overlap=79)
 @example(length=100, size=80, overlap=0)
 def test_chunks_cover_every_residue_once(length: int, size: int, overlap: int) -> None:
-    found = chunks(length, size=size, overlap=overlap)
-    kept = [place for chunk in found for place in range(chunk.first, chunk.last)]
-    assert kept == list(range(length))
-    for chunk in found:
+    chunk_list = chunks(length, size=size, overlap=overlap)
+    positions = [positions for chunk in chunk_list for positions in range(chunk.first, chunk.last)]
+    assert positions == list(range(length))
+    for chunk in chunk_list:
         assert 0 <= chunk.start <= chunk.first < chunk.last <= chunk.end <= length
         assert chunk.end - chunk.start == min(size, length)
-    for left, right in itertools.pairwise(found):
+    for left, right in itertools.pairwise(chunk_list):
         shared = left.end - right.start
         assert shared >= min(overlap, size // 2)
         # Neighbours meet halfway in what they share.
@@ -103,26 +103,26 @@ def test_chunks_worked_out_by_hand() -> None:
 
 
 def test_validation_rows_are_the_chunks_with_their_labels() -> None:
-    found = rows(["long", "short"], None)
-    indices = found.fixed()
+    protein_rows = rows(["long", "short"], None)
+    indices = protein_rows.fixed()
     parts = chunks(200, size=80, overlap=20)
     assert indices == [(0, 0), (0, -1), (0, -2), (1, 0)]
     assert len(parts) == 3
     for index, part in zip(indices, parts, strict=False):
-        row = found[index]
+        row = protein_rows[index]
         assert (row.name, row.chunk, row.sequences) == ("long", part, [SEQUENCES["long"][part.start : part.end]])
         assert (row.labels[:, 0] == np.arange(part.start, part.end) % 2).all()
         assert (row.labels[:, 1] == -1).all()
-    assert found[1, 0].chunk == Chunk(0, 30, 0, 30)
-    assert len({found[index].key for index in indices}) == 4
-    assert (len(found), found.cropped()) == (2, 1)
+    assert protein_rows[1, 0].chunk == Chunk(0, 30, 0, 30)
+    assert len({protein_rows[index].key for index in indices}) == 4
+    assert (len(protein_rows), protein_rows.cropped()) == (2, 1)
 
 
 def test_the_training_stretch_is_a_function_of_seed_epoch_and_name() -> None:
-    found, other = rows(["long", "short"], None), rows(["short", "alone", "long"], None)
+    protein_rows, other = rows(["long", "short"], None), rows(["short", "alone", "long"], None)
     starts = []
     for epoch in range(1, 60):
-        row = found[0, epoch]
+        row = protein_rows[0, epoch]
         assert row.chunk.end - row.chunk.start == 80
         assert (row.chunk.first, row.chunk.last) == (row.chunk.start, row.chunk.end)
         assert row.sequences == [SEQUENCES["long"][row.chunk.start : row.chunk.end]]
@@ -134,11 +134,11 @@ def test_the_training_stretch_is_a_function_of_seed_epoch_and_name() -> None:
     assert min(starts) < 15
     assert max(starts) > 105
     assert [rows(["long"], None, seed=2)[0, epoch].chunk.start for epoch in range(1, 60)] != starts
-    assert found[1, 5].chunk == Chunk(0, 30, 0, 30)
+    assert protein_rows[1, 5].chunk == Chunk(0, 30, 0, 30)
 
 
 def test_contexts_keep_to_their_limits(folder: Path, alignments: Alignments) -> None:
-    found = rows(list(LENGTHS), alignments)
+    protein_rows = rows(list(LENGTHS), alignments)
     preparer = E1BatchPreparer()
     used = 0
     for place, name in enumerate(LENGTHS):
@@ -153,8 +153,8 @@ def test_contexts_keep_to_their_limits(folder: Path, alignments: Alignments) -> 
                 if 0.3 <= np.float32(similarity) <= np.float32(0.9):
                     allowed.add(residues(record).decode())
             assert 0 < len(allowed) < total
-        for index in [(place, epoch) for epoch in range(1, 25)] + [i for i in found.fixed() if i[0] == place]:
-            row = found[index]
+        for index in [(place, epoch) for epoch in range(1, 25)] + [i for i in protein_rows.fixed() if i[0] == place]:
+            row = protein_rows[index]
             *context, query_text = row.sequences
             assert query_text == SEQUENCES[name][row.chunk.start : row.chunk.end]
             assert set(context) <= allowed
@@ -162,7 +162,7 @@ def test_contexts_keep_to_their_limits(folder: Path, alignments: Alignments) -> 
             tokens = int((preparer.get_batch_kwargs([row.sequences])["sequence_ids"] >= 0).sum())
             assert tokens == sum(len(part) + FRAME for part in (*context, query_text))
             assert tokens <= 300
-            assert tokens <= found.cost(index)
+            assert tokens <= protein_rows.cost(index)
             used += len(context)
     assert used > 100
 
@@ -170,39 +170,39 @@ def test_contexts_keep_to_their_limits(folder: Path, alignments: Alignments) -> 
 def test_contexts_do_not_depend_on_place_or_company(alignments: Alignments) -> None:
     whole, part = rows(list(LENGTHS), alignments), rows(["medium", "alone", "long"], alignments)
     for name in ("medium", "alone", "long"):
-        place, other = whole.proteins.index(name), part.proteins.index(name)
+        position, other = whole.proteins.index(name), part.proteins.index(name)
         for epoch in (1, 2, 0):
-            assert whole[place, epoch].sequences == part[other, epoch].sequences
-            assert whole[place, epoch].key == part[other, epoch].key
+            assert whole[position, epoch].sequences == part[other, epoch].sequences
+            assert whole[position, epoch].key == part[other, epoch].key
 
 
 def test_contexts_are_new_in_each_epoch_and_fixed_in_validation(alignments: Alignments) -> None:
-    found = rows(["medium", "alone"], alignments)
-    drawn = [found[0, epoch].sequences for epoch in range(11)]
+    protein_rows = rows(["medium", "alone"], alignments)
+    drawn = [protein_rows[0, epoch].sequences for epoch in range(11)]
     assert len({tuple(sequences) for sequences in drawn[1:]}) == 10
     assert drawn[0] == rows(["alone", "medium"], alignments)[1, 0].sequences
     assert drawn[0] != rows(["medium"], alignments, seed=2)[0, 0].sequences
     assert drawn[0] not in drawn[1:]
-    assert all(found[1, epoch].sequences == [SEQUENCES["alone"]] for epoch in range(11))
+    assert all(protein_rows[1, epoch].sequences == [SEQUENCES["alone"]] for epoch in range(11))
 
 
 @settings(max_examples=40, deadline=None)
 @given(max_tokens=st.integers(1, 600), samples=st.integers(0, 40), size=st.integers(5, 250), epoch=st.integers(1, 99))
 def test_cost_is_an_upper_bound(alignments: Alignments, max_tokens: int, samples: int, size: int, epoch: int) -> None:
-    found = rows(
+    protein_rows = rows(
         ["short", "long", "alone"],
         alignments,
         max_tokens=max_tokens,
         max_residues=size,
         context=context_spec(max_num_samples=samples),
     )
-    for index in [*((place, epoch) for place in range(3)), *found.fixed()]:
-        row = found[index]
+    for index in [*((position, epoch) for position in range(3)), *protein_rows.fixed()]:
+        row = protein_rows[index]
         parts = row.sequences
         tokens = sum(len(part) + FRAME for part in parts)
-        assert tokens <= found.cost(index)
+        assert tokens <= protein_rows.cost(index)
         assert len(parts) == 1 or tokens <= max_tokens
-        assert found.cost(index) <= max(max_tokens, len(parts[-1]) + FRAME)
+        assert protein_rows.cost(index) <= max(max_tokens, len(parts[-1]) + FRAME)
         assert len(parts) <= samples + 1
 
 

@@ -171,15 +171,15 @@ def test_half_of_a_groups_members_are_refused(write: Write, tmp_path: Path, form
     if own:
         write("REE_train.fasta", "")
     mapping = {"LREE": str(light)} | ({"REE": str(tmp_path / "REE_train.fasta")} if own else {})
-    given = {"folder": str(tmp_path), "pattern": str(tmp_path / "{ION}_train.fasta"), "mapping": mapping}[form]
+    options = {"folder": str(tmp_path), "pattern": str(tmp_path / "{ION}_train.fasta"), "mapping": mapping}[form]
     looked = "its name in the mapping" if form == "mapping" else str(tmp_path / "HREE_train.fasta")
     for partly in (False, True):
         with pytest.raises(InputError) as caught:
-            label_files(given, ions=["LREE", "REE"], groups=REE, partly=partly)
+            label_files(options, ions=["LREE", "REE"], groups=REE, partly=partly)
         said = str(caught.value)
         assert said.startswith(f"ion REE: no labelled file of its member HREE; looked for {looked}")
         assert said.endswith(f"; found {light}, expected the files of all members, or one of REE and none of theirs")
-    assert label_files(given, ions=["LREE"], groups=REE) == {"LREE": light}
+    assert label_files(options, ions=["LREE"], groups=REE) == {"LREE": light}
 
 
 @pytest.mark.parametrize(

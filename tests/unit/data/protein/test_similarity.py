@@ -16,8 +16,8 @@ def mutated(protein: str, generator: np.random.Generator, *, identity: float) ->
     """The protein with exactly so many residues replaced, evenly drawn."""
     letters = np.array(list(protein))
     changed = generator.choice(len(letters), round(len(letters) * (1 - identity)), replace=False)
-    for place in changed:
-        letters[place] = generator.choice(LETTERS[letters[place] != LETTERS])
+    for index in changed:
+        letters[index] = generator.choice(LETTERS[letters[index] != LETTERS])
     return "".join(letters)
 
 
@@ -26,10 +26,10 @@ def test_mutants_are_found_and_the_unrelated_are_not(identity: float, found_of_4
     generator = np.random.default_rng(1)
     proteins = [random_protein(generator, 250) for _ in range(40)]
     pairs = candidate_pairs([*proteins, *(mutated(protein, generator, identity=identity) for protein in proteins)])
-    found = set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
+    found_pairs = set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
     true = {(number, number + 40) for number in range(40)}
-    assert len(found & true) >= found_of_40
-    assert len(found - true) <= 5
+    assert len(found_pairs & true) >= found_of_40
+    assert len(found_pairs - true) <= 5
     # Mutants have no gap: the diagonal is the main one.
     assert all(
         diagonal == 0
@@ -43,12 +43,12 @@ def test_fragments_insertions_and_diagonals() -> None:
     protein = random_protein(generator, 200)
     fragment, longer = protein[60:160], protein[:90] + random_protein(generator, 10) + protein[90:]
     pairs = candidate_pairs([fragment, protein, longer])
-    found = {(first, second): diagonal for first, second, diagonal, _ in zip(*pairs, strict=True)}
-    assert found[0, 1] == -60
-    assert found[1, 2] in (0, -10)
+    diagonals = {(first, second): diagonal for first, second, diagonal, _ in zip(*pairs, strict=True)}
+    assert diagonals[0, 1] == -60
+    assert diagonals[1, 2] in (0, -10)
     whole = align(fragment, protein, diagonal=-60)
     assert (whole.identity, whole.coverage) == (1.0, 1.0)
-    gapped = align(protein, longer, diagonal=int(found[1, 2]))
+    gapped = align(protein, longer, diagonal=int(diagonals[1, 2]))
     assert gapped.identity == pytest.approx(200 / 210, abs=0.01)
     assert gapped.coverage == 1.0
 
@@ -87,6 +87,6 @@ def test_blocks_do_not_change_what_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     expected = candidate_pairs(proteins)
     monkeypatch.setattr("bindtune.data.protein.similarity._BLOCK_HITS", 50)
     monkeypatch.setattr("bindtune.data.protein.similarity._BLOCK_CELLS", 4096)
-    for one, other in zip(candidate_pairs(proteins), expected, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for first, second in zip(candidate_pairs(proteins), expected, strict=True):
+        np.testing.assert_array_equal(first, second)
     assert len(expected.first) >= 25

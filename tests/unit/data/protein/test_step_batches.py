@@ -36,12 +36,12 @@ def test_steps(costs: list[int], proteins_per_step: int, batch_size: int, max_to
         assert sorted(chain(*batches)) == list(range(len(costs)))
         assert all(0 < len(batch) <= batch_size for batch in batches)
         if max_tokens is not None:
-            assert all(len(batch) == 1 or sum(costs[place] for place in batch) <= max_tokens for batch in batches)
+            assert all(len(batch) == 1 or sum(costs[position] for position in batch) <= max_tokens for batch in batches)
         held.append([sorted(chain(*chain(*step))) for step in steps])
         for step in steps:
             sizes = [sum(map(len, share)) for share in step]
             assert min(sizes) > 0 or sum(sizes) < processes
-            tokens = [sum(costs[place] for place in chain(*share)) for share in step]
+            tokens = [sum(costs[position] for position in chain(*share)) for share in step]
             # The last protein that the fullest process got was given to it as the emptiest.
             assert max(tokens) - min(tokens) <= max(costs)
     assert held[0] == held[1] == held[2]
@@ -69,9 +69,9 @@ def test_steps_worked_out_by_hand() -> None:
 def test_budgeted_batches(lengths: list[int], max_tokens: int) -> None:
     batches = list(budgeted(lengths, max_tokens=max_tokens))
     assert Counter(chain(*batches)) == Counter(range(len(lengths)))
-    assert all(len(batch) == 1 or sum(lengths[place] for place in batch) <= max_tokens for batch in batches)
-    flat = [lengths[place] for batch in batches for place in batch]
+    assert all(len(batch) == 1 or sum(lengths[position] for position in batch) <= max_tokens for batch in batches)
+    flat = [lengths[position] for batch in batches for position in batch]
     assert flat == sorted(lengths, reverse=True)
     # No batch could have taken the first of the next one.
     for batch, after in pairwise(batches):
-        assert sum(lengths[place] for place in batch) + lengths[after[0]] > max_tokens
+        assert sum(lengths[position] for position in batch) + lengths[after[0]] > max_tokens

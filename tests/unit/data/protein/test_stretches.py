@@ -23,9 +23,9 @@ def test_holders_are_those_that_hold_it(proteins: list[str], data: st.DataObject
     source = data.draw(st.sampled_from([*proteins, "ACW" * 10]))
     start = data.draw(st.integers(0, len(source)))
     stretch = source[start : start + data.draw(st.integers(0, 60))]
-    expected = [place for place, one in enumerate(proteins) if stretch in one]
-    found = list(StretchIndex(proteins).holders(stretch.encode()))
-    assert found == (expected if len(stretch) >= SHORTEST_STRETCH else [])
+    expected = [index for index, one in enumerate(proteins) if stretch in one]
+    holders = list(StretchIndex(proteins).holders(stretch.encode()))
+    assert holders == (expected if len(stretch) >= SHORTEST_STRETCH else [])
 
 
 def test_letters_are_compared_as_mmseqs2_writes_them() -> None:

@@ -15,8 +15,8 @@ def test_a_folder_of_training_and_test_files_is_compared_part_by_part(tmp_path: 
         "training": {"ions": ["ZN"], "num_folds": 2},
     }
     config = build(BindingConfig, settings)
-    found = audit(config, read_run(config, tmp_path / "run"))
-    assert found["warnings"] == ["training and test sets share 1 pairs of identical sequences: t"]
-    assert found["sentences"][:2] == ["folds share 0 pairs of identical sequences", *found["warnings"]]
-    (part,) = (part for part in found["test"]["parts"] if part["part"] == "test")
+    leaks = audit(config, read_run(config, tmp_path / "run"))
+    assert leaks["warnings"] == ["training and test sets share 1 pairs of identical sequences: t"]
+    assert leaks["sentences"][:2] == ["folds share 0 pairs of identical sequences", *leaks["warnings"]]
+    (part,) = (part for part in leaks["test"]["parts"] if part["part"] == "test")
     assert (part["proteins"], part["identical"], part["names"]) == (2, 1, ("t",))

@@ -27,9 +27,9 @@ def values(tmp_path: Path) -> dict[str, Any]:
     for number in range(COUNT):
         sequence = "".join(drawn.choices(LETTERS, k=40))
         labelled.append(f">p{number}\n{sequence}\n{'0' * 39}1\n")
-        near = [sequence[:place] + "WW" + sequence[place + 2 :] for place in range(0, 36, 3)]
+        near = [sequence[:position] + "WW" + sequence[position + 2 :] for position in range(0, 36, 3)]
         far = ["".join(drawn.choices(LETTERS, k=40)) for _ in range(4)]
-        rows = "".join(f">h{place}\n{row}\n" for place, row in enumerate(near + far))
+        rows = "".join(f">h{number}\n{row}\n" for number, row in enumerate(near + far))
         (tmp_path / f"msa/p{number}.a3m").write_text(f">p{number}\n{sequence}\n{rows}")
     (tmp_path / "ZN.fa").write_text("".join(labelled))
     sampling = {"max_num_samples": 3, "max_query_similarity": 0.99}
@@ -44,7 +44,7 @@ def values(tmp_path: Path) -> dict[str, Any]:
 
 
 def texts(rows: ResidueRows, *, epoch: int) -> list[str]:
-    return [rows[place, epoch].sequences for place in range(len(rows))]
+    return [rows[position, epoch].sequences for position in range(len(rows))]
 
 
 def read_with(rows: ResidueRows, bound: float, folder: Path) -> ResidueRows:
@@ -87,6 +87,6 @@ def test_workers_that_are_not_forked_read_the_same(values: dict[str, Any]) -> No
         steps = batches.steps(1)[:1]
         read.append([*batches.training_loader(steps, 1), *batches.evaluation_loader(batches.validation, masking=True)])
     assert len(read[0]) == len(read[1]) > 1
-    for one, other in zip(*read, strict=True):
-        assert one.keys() == other.keys() >= {"input_ids", "labels", "mlm_labels"}
-        assert all(torch.equal(one[name], other[name]) for name in ("input_ids", "labels", "mlm_labels"))
+    for first, second in zip(*read, strict=True):
+        assert first.keys() == second.keys() >= {"input_ids", "labels", "mlm_labels"}
+        assert all(torch.equal(first[name], second[name]) for name in ("input_ids", "labels", "mlm_labels"))

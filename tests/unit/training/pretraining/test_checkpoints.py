@@ -32,11 +32,11 @@ def save(run: Path, step: int, *, state: str | None = None) -> Path:
 
 def history(**values: float) -> History:
     """Evaluations (s100=0.5: step 100, loss 0.5), with the training lines that stand between them."""
-    found: History = []
+    history: History = []
     for name, loss in values.items():
         step = int(name[1:])
-        found += [{"step": step, "loss": 9.0}, {"step": step, "eval_loss": loss}]
-    return found
+        history += [{"step": step, "loss": 9.0}, {"step": step, "eval_loss": loss}]
+    return history
 
 
 def names(run: Path) -> list[str]:
@@ -60,9 +60,9 @@ def test_what_to_resume(tmp_path: Path) -> None:
     assert to_resume(tmp_path, "auto") == ten
     assert to_resume(tmp_path, None) is None
     assert to_resume(tmp_path, str(tmp_path / "checkpoint-9")) == tmp_path / "checkpoint-9"
-    for wanted in (tmp_path / "checkpoint-20", tmp_path / "checkpoint-99"):
-        with pytest.raises(CheckpointError, match=f"{wanted}: not a complete checkpoint"):
-            to_resume(tmp_path, str(wanted))
+    for checkpoint in (tmp_path / "checkpoint-20", tmp_path / "checkpoint-99"):
+        with pytest.raises(CheckpointError, match=f"{checkpoint}: not a complete checkpoint"):
+            to_resume(tmp_path, str(checkpoint))
 
 
 def test_unfinished_ones_are_removed_and_told(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_unfinished_ones_are_removed_and_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("evaluated", "limit", "kept"),
+    ("evaluated", "limit", "steps"),
     [
         ({"s10": 0.5, "s20": 0.4, "s30": 0.3, "s40": 0.6, "s50": 0.7}, 3, [10, 20, 30, 50]),
         ({"s10": 0.1, "s20": 0.4, "s30": 0.3, "s40": 0.6, "s50": 0.2}, 3, [10, 30, 50]),
@@ -89,13 +89,13 @@ def test_unfinished_ones_are_removed_and_told(tmp_path: Path) -> None:
     ],
 )
 def test_the_lowest_losses_and_the_newest_are_kept(
-    tmp_path: Path, evaluated: dict[str, float], limit: int, kept: list[int]
+    tmp_path: Path, evaluated: dict[str, float], limit: int, steps: list[int]
 ) -> None:
     for step in (10, 20, 30, 40, 50):
         save(tmp_path, step)
     (tmp_path / "logs").mkdir()
     rotate(tmp_path, history(**evaluated), limit=limit)
-    assert names(tmp_path) == [*(f"checkpoint-{step}" for step in kept), "logs"]
+    assert names(tmp_path) == [*(f"checkpoint-{step}" for step in steps), "logs"]
 
 
 def test_nothing_to_rotate(tmp_path: Path) -> None:
@@ -139,8 +139,8 @@ def test_the_best_is_whole_evaluated_and_there(tmp_path: Path) -> None:
     for step in (10, 20, 30):
         save(tmp_path, step)
     save(tmp_path, 40, state="{")
-    found = history(s5=0.01, s10=0.5, s20=0.3, s30=0.3, s40=0.1)
-    assert best(tmp_path, found) == tmp_path / "checkpoint-20"
+    rows = history(s5=0.01, s10=0.5, s20=0.3, s30=0.3, s40=0.1)
+    assert best(tmp_path, rows) == tmp_path / "checkpoint-20"
     assert best(tmp_path, history(s10=math.nan, s20=0.9)) == tmp_path / "checkpoint-20"
     assert best(tmp_path, []) is None
     assert best(tmp_path, history(s5=0.1)) is None

@@ -36,7 +36,7 @@ def test_means_over_batches_equal_a_loop_over_tokens(batches: list[tuple[torch.T
     tally = RegionLosses(torch.device("cpu"))
     for batch in batches:
         add(tally, *batch)
-    found = tally.metrics()
+    figures = tally.metrics()
     for name, kinds in (("", (1, 2)), ("flank_", (1,)), ("peak_", (2,))):
         tokens = [
             (loss, hit, chosen)
@@ -45,12 +45,12 @@ def test_means_over_batches_equal_a_loop_over_tokens(batches: list[tuple[torch.T
             if region in kinds
         ]
         masked = [(loss, hit) for loss, hit, chosen in tokens if chosen]
-        assert found[f"{name}loss"] == pytest.approx(math.fsum(loss for loss, _ in masked) / len(masked))
-        assert found[f"{name}accuracy"] == pytest.approx(sum(hit for _, hit in masked) / len(masked))
-        assert found[f"{name}masked_rate"] == pytest.approx(len(masked) / len(tokens))
-    assert found["relaxed_sequences"] == pytest.approx(3 / 7)
+        assert figures[f"{name}loss"] == pytest.approx(math.fsum(loss for loss, _ in masked) / len(masked))
+        assert figures[f"{name}accuracy"] == pytest.approx(sum(hit for _, hit in masked) / len(masked))
+        assert figures[f"{name}masked_rate"] == pytest.approx(len(masked) / len(tokens))
+    assert figures["relaxed_sequences"] == pytest.approx(3 / 7)
     attended = sum(int((batch[0] != 0).sum()) for batch in batches)
-    assert found["padding_efficiency"] == pytest.approx(attended / (36 + 40 + 3))
+    assert figures["padding_efficiency"] == pytest.approx(attended / (36 + 40 + 3))
 
 
 def test_merging_equals_adding(batches: list[tuple[torch.Tensor, ...]]) -> None:

@@ -17,12 +17,12 @@ from bindtune.training.pretraining.window_losses import WindowLosses
 def batch(places: list[int], width: int) -> dict[str, torch.Tensor]:
     """Rows that depend on their window alone; those of even windows are shorter."""
     rows = []
-    for place in places:
-        generator = torch.Generator().manual_seed(place)
+    for index in places:
+        generator = torch.Generator().manual_seed(index)
         ids = torch.randint(5, 30, (12,), generator=generator)
         region = torch.randint(0, 3, (12,), generator=generator)
         chosen = (torch.rand(12, generator=generator) < 0.6) & (region != 0)
-        length = 12 if place % 2 else 9
+        length = 12 if index % 2 else 9
         row = torch.stack([ids, region, torch.where(chosen, ids, IGNORED), torch.arange(12) < length])
         row[1, length:], row[2, length:] = 0, IGNORED
         padding = torch.tensor([3, 0, IGNORED, 0])[:, None].expand(4, width - 12)
@@ -49,8 +49,8 @@ def filled(groups: list[list[int]], width: int) -> RecordLosses:
 def test_sums_equal_a_loop_over_tokens() -> None:
     found = filled([[3, 0], [5], [1, 2, 4]], 12)
     assert found.record.tolist() == [0, 1000, 2000, 3000, 4000, 5000]
-    for place in range(6):
-        one = batch([place], 12)
+    for position in range(6):
+        one = batch([position], 12)
         sums = {PEAK: [0, 0.0], FLANK: [0, 0.0]}
         for kind, label, loss in zip(
             *(t[0].tolist() for t in (one["region"], one["labels"], losses(one))), strict=True
@@ -58,13 +58,13 @@ def test_sums_equal_a_loop_over_tokens() -> None:
             if label != IGNORED:
                 sums[kind] = [sums[kind][0] + 1, sums[kind][1] + loss]
         (peaks, in_peaks), (flanks, in_flanks) = sums[PEAK], sums[FLANK]
-        assert found.masked[place].tolist() == [peaks + flanks, peaks, flanks]
-        assert found.loss[place].tolist() == pytest.approx([in_peaks + in_flanks, in_peaks, in_flanks], rel=1e-12)
+        assert found.masked[position].tolist() == [peaks + flanks, peaks, flanks]
+        assert found.loss[position].tolist() == pytest.approx([in_peaks + in_flanks, in_peaks, in_flanks], rel=1e-12)
 
 
 def test_neither_batches_nor_padding_matter() -> None:
-    one, other = filled([[0, 1, 2, 3, 4, 5]], 12), filled([[4], [0, 5, 2], [3, 1]], 19)
-    for left, right in zip(one, other, strict=True):
+    first, second = filled([[0, 1, 2, 3, 4, 5]], 12), filled([[4], [0, 5, 2], [3, 1]], 19)
+    for left, right in zip(first, second, strict=True):
         np.testing.assert_array_equal(left, right)
 
 
@@ -90,9 +90,9 @@ def test_a_window_that_is_missing_or_comes_twice_raises(groups: list[list[int]])
 
 class TestFile:
     def test_what_is_written_is_read(self, tmp_path: Path) -> None:
-        found = filled([[0, 1, 2, 3, 4, 5]], 12)
-        write_record_losses(tmp_path / "e.parquet", found)
-        for left, right in zip(found, read_record_losses(tmp_path / "e.parquet"), strict=True):
+        losses = filled([[0, 1, 2, 3, 4, 5]], 12)
+        write_record_losses(tmp_path / "e.parquet", losses)
+        for left, right in zip(losses, read_record_losses(tmp_path / "e.parquet"), strict=True):
             np.testing.assert_array_equal(left, right)
         names = ["record", "masks", "masked", "loss", "peak_masked", "peak_loss", "flank_masked", "flank_loss"]
         assert pq.read_schema(tmp_path / "e.parquet").names == names
@@ -103,7 +103,7 @@ class TestFile:
             read_record_losses(path)
         write_record_losses(path, filled([[0, 1, 2, 3, 4, 5]], 12))
         table = pq.read_table(path)
-        for changed, told in (
+        for changed, message in (
             (table.drop_columns(["masks"]), "lacks the columns masks"),
             (table.set_column(2, "masked", [[1] * 6]), "do not add up"),
             (table.set_column(3, "loss", [[float("nan")] * 6]), "not numbers"),
@@ -111,5 +111,5 @@ class TestFile:
             (table.set_column(0, "record", [[None, 1, 2, 3, 4, 5]]), "empty fields"),
         ):
             pq.write_table(changed, path)
-            with pytest.raises(InputError, match=told):
+            with pytest.raises(InputError, match=message):
                 read_record_losses(path)
