@@ -20,6 +20,7 @@ from axe_playwright_python.sync_playwright import Axe
 from tests.prediction_folder import SEQUENCE, write_prediction_folder
 
 from bindtune.reports.report import write_report
+from bindtune.runs.eval_records import read_record_losses
 
 HOSTILE = "<script>alert(1)</script>"
 HOSTILE_ION = "<img src=x onerror=alert(2)>$x_1$"
@@ -348,6 +349,38 @@ def positions_of_sticks(scene: dict[str, Any]) -> set[int]:
     looks = {part["children"][0]["params"]["type"]: part["params"]["selector"] for part in model["children"]}
     assert set(looks) == {"cartoon", "ball_and_stick", "spacefill"}
     return {residue["auth_seq_id"] for residue in looks["ball_and_stick"]}
+
+
+@pytest.mark.slow
+def test_the_table_of_windows_sorts_filters_and_searches(
+    browser: Any, pages: dict[str, Path], pretraining_run: Path
+) -> None:
+    records = read_record_losses(pretraining_run / "eval_records.parquet")
+    tab, seen = visit(browser, pages["pretraining"], width=1280)
+    try:
+        status = tab.locator(".window-table [role=status]")
+        total = records.masked[:, 0].sum()
+        assert status.inner_text().startswith(
+            f"1 to {min(25, len(records.record))} of {len(records.record)} windows, loss "
+        )
+        assert f"over {total} masked tokens" in status.inner_text()
+        shown_loss = float(re.findall(r"loss ([\d.]+)", status.inner_text())[0])
+        assert shown_loss == pytest.approx(records.loss[:, 0].sum() / total, abs=2e-3)
+        tab.get_by_label("Sort by Loss", exact=True).click()
+        cells = tab.locator(".window-table tbody tr > :nth-child(3)").all_inner_texts()
+        assert list(map(float, cells)) == sorted(map(float, cells), reverse=True)
+        worst = (records.loss[:, 0] / np.maximum(records.masked[:, 0], 1)).max()
+        assert float(cells[0]) == pytest.approx(worst, abs=6e-4)
+        tab.locator(".window-browser .controls").get_by_label("Windows").select_option("peaks")
+        assert f" of {(records.masked[:, 1] > 0).sum()} windows" in status.inner_text()
+        name = tab.locator(".window-table tbody th").first.inner_text()
+        tab.locator(".window-browser .controls").get_by_label("Search").fill(name.upper())
+        rows = list(csv.DictReader(io.StringIO(saved(tab, tab.get_by_label("Save the chosen windows as CSV")))))
+        assert name in {row["window"] for row in rows}
+        assert all(name.lower() in row["window"].lower() for row in rows)
+        assert (seen["errors"], seen["console"]) == ([], [])
+    finally:
+        tab.close()
 
 
 @pytest.mark.slow

@@ -181,7 +181,24 @@ class ProteinBrowser:
         return None if self.structures is None else self.structures.viewer
 
 
-Block = Text | Notice | Preformatted | Table | Charts | Track | ProteinBrowser | Collapsed
+@dataclass(frozen=True)
+class WindowBrowser:
+    """A table of the evaluated windows of a run.
+
+    Args:
+        data: columns of equal length, which `templates/windows.js` reads.
+        windows: of the evaluation.
+        rows: windows in the table.
+        named: windows whose name is known.
+    """
+
+    data: Mapping[str, Any]
+    windows: int
+    rows: int
+    named: int
+
+
+Block = Text | Notice | Preformatted | Table | Charts | Track | ProteinBrowser | WindowBrowser | Collapsed
 
 
 @dataclass(frozen=True)
@@ -248,7 +265,11 @@ def render(page: Page) -> str:
     return text.strip() + "\n"
 
 
-_SCRIPTS: dict[type, tuple[str, ...]] = {Charts: ("charts.js",), ProteinBrowser: ("structure.js", "proteins.js")}
+_SCRIPTS: dict[type, tuple[str, ...]] = {
+    Charts: ("charts.js",),
+    ProteinBrowser: ("tables.js", "structure.js", "proteins.js"),
+    WindowBrowser: ("tables.js", "windows.js"),
+}
 
 
 def _blocks(page: Page) -> Iterator[Block]:
@@ -258,9 +279,13 @@ def _blocks(page: Page) -> Iterator[Block]:
 def _script(page: Page) -> str:
     """The page's own scripts: those that its blocks need."""
     kinds = {type(block) for block in _blocks(page)}
-    names = ["page.js", *(name for kind, scripts in _SCRIPTS.items() if kind in kinds for name in scripts)]
+    names = dict.fromkeys(name for kind, scripts in _SCRIPTS.items() if kind in kinds for name in scripts)
     folder = files("bindtune.reports") / "templates"
-    return "(() => {\n" + "\n".join((folder / name).read_text(encoding="utf-8") for name in names) + "})();\n"
+    return (
+        "(() => {\n"
+        + "\n".join((folder / name).read_text(encoding="utf-8") for name in ("page.js", *names))
+        + "})();\n"
+    )
 
 
 def _all_blocks(blocks: Sequence[Block]) -> Iterator[Block]:

@@ -12,8 +12,9 @@ from bindtune.reports.page import Block, Chart, Charts, Collapsed, Notice, Page,
 from bindtune.reports.report_run import FOOTER, inputs_section, provenance, settings_section, started, version
 from bindtune.reports.run_settings import masking_goals, masking_mode, masking_words
 from bindtune.reports.svg_charts import svg
+from bindtune.reports.window_browser import windows_section
 from bindtune.runs.eval_records import KINDS as RECORD_KINDS
-from bindtune.runs.eval_records import read_record_losses
+from bindtune.runs.eval_records import RecordLosses, read_record_losses
 from bindtune.runs.names import ALL_RESULTS, EVAL_RECORDS, PROVENANCE, TRAINER_STATE, checkpoint_folders
 from bindtune.runs.reading import as_number, read_json
 
@@ -38,7 +39,8 @@ def build(run: Path, config: dict[str, Any]) -> Page:
     results = read_json(run / ALL_RESULTS) or {}
     trained, evaluated = _history(state, where)
     mode = masking_mode(config)
-    counts = _masked_counts(run)
+    records = read_record_losses(run / EVAL_RECORDS) if (run / EVAL_RECORDS).is_file() else None
+    counts = _masked_counts(records)
     return Page(
         title=run.resolve().name,
         kind="report of a pretraining run",
@@ -54,6 +56,7 @@ def build(run: Path, config: dict[str, Any]) -> Page:
         notices=(*_few_tokens(counts), *_notices(run, state, results, config)),
         sections=(
             _losses(trained, evaluated, counts),
+            *windows_section(records, config),
             _masking(trained, results, config, mode),
             _efficiency(trained, results),
             inputs_section(origin),
@@ -113,12 +116,11 @@ def _steps(state: dict[str, Any]) -> str:
     return f"{state.get('global_step', UNDEFINED)} of {state.get('max_steps', UNDEFINED)}"
 
 
-def _masked_counts(run: Path) -> dict[str, int]:
+def _masked_counts(records: RecordLosses | None) -> dict[str, int]:
     """Masked tokens of an evaluation: all, in peaks and in flanks; empty where the run has recorded none."""
-    if not (run / EVAL_RECORDS).is_file():
+    if records is None:
         return {}
-    masked = read_record_losses(run / EVAL_RECORDS).masked.sum(axis=0)
-    return dict(zip(RECORD_KINDS, masked.tolist(), strict=True))
+    return dict(zip(RECORD_KINDS, records.masked.sum(axis=0).tolist(), strict=True))
 
 
 def _counted(counts: dict[str, int]) -> str:

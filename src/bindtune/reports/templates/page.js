@@ -41,6 +41,25 @@ function element(name, className, text) {
   return made;
 }
 
+/** A list to choose from: pairs of value and text. */
+function choice(options, action) {
+  const made = element("select");
+  for (const [value, text] of options) {
+    const option = element("option", "", text);
+    option.value = value;
+    made.append(option);
+  }
+  made.addEventListener("change", () => action(made.value));
+  return made;
+}
+
+/** A control with its label. */
+function labelled(text, control) {
+  const label = element("label", "", "");
+  label.append(element("span", "small", text), control);
+  return label;
+}
+
 /** Every table of the page can be saved as CSV. */
 function addTableButtons() {
   for (const figure of document.querySelectorAll("figure.table")) {

@@ -7,7 +7,6 @@
 "use strict";
 
 class ProteinBrowser {
-  static PAGE = 25;
   static ROW = 60;
   static FEW = 100;
 
@@ -113,54 +112,16 @@ class ProteinBrowser {
 
   showTable() {
     const rows = this.chosen();
-    const { PAGE } = ProteinBrowser;
-    const pages = Math.max(1, Math.ceil(rows.length / PAGE));
-    this.state.page = Math.min(this.state.page, pages - 1);
-    const start = this.state.page * PAGE;
-    const table = element("table");
-    const caption = element("caption", "small",
-      this.ion.level === null
-        ? `${this.ion.name}: there is no threshold, so nothing is called.`
-        : `${this.ion.name}: called from a probability of ${this.ion.threshold} on.`);
-    const head = element("tr");
-    for (const [column, name] of this.columns) {
-      const cell = element("th", column === "name" ? "" : "number");
-      cell.scope = "col";
-      const sorted = this.state.column === column;
-      cell.setAttribute("aria-sort", sorted ? (this.state.falling ? "descending" : "ascending") : "none");
-      const sort = button(name + (sorted ? (this.state.falling ? " \u25BC" : " \u25B2") : ""), () => {
-        const falling = sorted ? !this.state.falling : column !== "name";
-        this.change({ column, falling });
-        this.tableHost.querySelector(`[data-column="${column}"]`).focus();
-      }, `Sort by ${name}`);
-      sort.dataset.column = column;
-      cell.append(sort);
-      head.append(cell);
-    }
-    const top = element("thead");
-    top.append(head);
     const body = element("tbody");
-    for (const index of rows.slice(start, start + PAGE)) body.append(this.tableRow(index));
-    table.append(caption, top, body);
-    const scroll = element("div", "scroll");
-    scroll.tabIndex = 0;
-    scroll.setAttribute("role", "region");
-    scroll.setAttribute("aria-label", "Table of proteins");
-    scroll.append(table);
-    const shown = rows.length ? `${start + 1} to ${Math.min(start + PAGE, rows.length)} of ${rows.length}` : "0";
-    const pager = element("div", "tools");
-    const move = (step) => {
-      this.state.page += step;
-      this.showTable();
-    };
-    const back = button("Previous", () => move(-1), "Previous page of proteins");
-    const next = button("Next", () => move(1), "Next page of proteins");
-    back.disabled = this.state.page === 0;
-    next.disabled = this.state.page >= pages - 1;
-    const count = element("span", "count", `${shown} proteins`);
-    count.setAttribute("role", "status");
-    pager.append(back, next, count, button("CSV", () => this.saveTable(rows), "Save the chosen proteins as CSV"));
-    this.tableHost.replaceChildren(scroll, pager);
+    for (const index of pageRows(rows, this.state)) body.append(this.tableRow(index));
+    const caption = this.ion.level === null
+      ? `${this.ion.name}: there is no threshold, so nothing is called.`
+      : `${this.ion.name}: called from a probability of ${this.ion.threshold} on.`;
+    const head = sortingHead(this.columns, this.state, (parts) => this.change(parts), this.tableHost);
+    this.tableHost.replaceChildren(...pagedTable({
+      caption, head, body, rows, state: this.state, noun: "proteins", more: "", show: () => this.showTable(),
+      save: () => this.saveTable(rows),
+    }));
   }
 
   tableRow(index) {
@@ -432,23 +393,6 @@ async function unpack(text) {
   const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
-}
-
-function choice(options, action) {
-  const made = element("select");
-  for (const [value, text] of options) {
-    const option = element("option", "", text);
-    option.value = value;
-    made.append(option);
-  }
-  made.addEventListener("change", () => action(made.value));
-  return made;
-}
-
-function labelled(text, control) {
-  const label = element("label", "", "");
-  label.append(element("span", "small", text), control);
-  return label;
 }
 
 for (const root of document.querySelectorAll(".protein-browser")) new ProteinBrowser(root);
