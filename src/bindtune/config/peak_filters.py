@@ -1,6 +1,6 @@
-"""Settings rules of all commands that filter peaks."""
+"""Settings of all commands that filter peaks."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,7 +12,32 @@ _VALUES = ("score", "enrichment", "p_value", "q_value")
 
 
 class PeakFilters(Settings):
-    """Settings with `min_*` and `*_column` for each kind of value; each command defines them in its own order."""
+    """Format of the peak files, and which peaks are left out.
+
+    A command lists this class before the class of its first settings: pydantic orders settings from the last base
+    class to the first.
+    """
+
+    peak_format: Literal["auto", "bed", "narrowPeak", "broadPeak"] = "auto"
+    """Format of the peak files. auto takes it from the file's name and columns. Files of a named format may have more
+    columns at the end."""
+    min_score: float | None = None
+    """Leave out peaks with a lower score (column 5, or score_column)."""
+    min_enrichment: float | None = None
+    """Leave out peaks with a lower enrichment (column 7 in narrowPeak and broadPeak, otherwise enrichment_column)."""
+    min_p_value: float | None = None
+    """Leave out peaks with a lower -log10 p value (column 8 in narrowPeak and broadPeak, otherwise p_value_column)."""
+    min_q_value: float | None = None
+    """Leave out peaks with a lower -log10 q value (column 9 in narrowPeak and broadPeak, otherwise q_value_column)."""
+    score_column: Column | None = None
+    """With --min-score: column of the score, from 1, for formats without a score in column 5."""
+    enrichment_column: Column | None = None
+    """With --min-enrichment: column of the enrichment, from 1. In BED6 files of eCLIP, column 5 is the log2 fold
+    change."""
+    p_value_column: Column | None = None
+    """With --min-p-value: column of the -log10 p value, from 1. In BED6 files of eCLIP it is 4."""
+    q_value_column: Column | None = None
+    """With --min-q-value: column of the -log10 q value, from 1."""
 
     @model_validator(mode="after")
     def _columns_are_filtered_by(self) -> Self:

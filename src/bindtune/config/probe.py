@@ -5,14 +5,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bindtune.config.peak_filters import Column, PeakFilters
-from bindtune.config.settings import Count, Fraction, as_list
+from bindtune.config.peak_filters import PeakFilters
+from bindtune.config.settings import Count, Fraction, Settings, as_list
 
 Arm = Literal["gc-region", "dinucleotide", "other-sites", "shuffled"]
 
 
-class ProbeConfig(PeakFilters):
-    """Whether models tell bound from unbound windows. Lengths and distances are in nucleotides."""
+class ProbedWindows(Settings):
+    """What is probed, and how negatives are chosen: the first settings of `bindtune probe`."""
 
     peaks: tuple[str, ...] = ()
     """Peaks of one protein, NAME=FILE: BED3 to BED12, narrowPeak, broadPeak or the format of IDR, plain or gzipped.
@@ -53,26 +53,10 @@ class ProbeConfig(PeakFilters):
     max_n_fraction: Fraction = 0.05
     """Leave out windows with a larger share of letters other than A, C, G and T."""
 
-    peak_format: Literal["auto", "bed", "narrowPeak", "broadPeak"] = "auto"
-    """Format of the peak files. auto takes it from the file's name and columns. Files of a named format may have more
-    columns at the end."""
-    min_score: float | None = None
-    """Leave out peaks with a lower score (column 5, or score_column)."""
-    min_enrichment: float | None = None
-    """Leave out peaks with a lower enrichment (column 7 in narrowPeak and broadPeak, otherwise enrichment_column)."""
-    min_p_value: float | None = None
-    """Leave out peaks with a lower -log10 p value (column 8 in narrowPeak and broadPeak, otherwise p_value_column)."""
-    min_q_value: float | None = None
-    """Leave out peaks with a lower -log10 q value (column 9 in narrowPeak and broadPeak, otherwise q_value_column)."""
-    score_column: Column | None = None
-    """With --min-score: column of the score, from 1, for formats without a score in column 5."""
-    enrichment_column: Column | None = None
-    """With --min-enrichment: column of the enrichment, from 1. In BED6 files of eCLIP, column 5 is the log2 fold
-    change."""
-    p_value_column: Column | None = None
-    """With --min-p-value: column of the -log10 p value, from 1. In BED6 files of eCLIP it is 4."""
-    q_value_column: Column | None = None
-    """With --min-q-value: column of the -log10 q value, from 1."""
+
+class ProbeConfig(PeakFilters, ProbedWindows):
+    """Whether models tell bound from unbound windows. Lengths and distances are in nucleotides."""
+
     merge_distance: Annotated[int, Field(ge=0)] | None = None
     """Join peaks of one strand with at most this many nucleotides between them. Overlapping peaks are always joined."""
     gene_feature: Annotated[tuple[str, ...], Field(min_length=1)] = ("gene", "ncRNA_gene", "pseudogene")

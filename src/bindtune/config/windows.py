@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bindtune.config.peak_filters import Column, PeakFilters
-from bindtune.config.settings import Fraction
+from bindtune.config.peak_filters import PeakFilters
+from bindtune.config.settings import Fraction, Settings
 
 
-class WindowsConfig(PeakFilters):
-    """Training windows from peaks, a genome and regions. Lengths, strides and distances are in nucleotides."""
+class WindowPositions(Settings):
+    """What windows are cut from, and where they lie: the first settings of `bindtune windows`."""
 
     peaks: Annotated[tuple[Path, ...], Field(min_length=1)]
     """Peaks: BED3 to BED12, narrowPeak, broadPeak or the format of IDR, plain or gzipped. Several files are read as
@@ -44,26 +44,10 @@ class WindowsConfig(PeakFilters):
     jitter: Annotated[int, Field(ge=0)] = 25
     """With --long-regions sample: largest distance between the centres of a window and its peak."""
 
-    peak_format: Literal["auto", "bed", "narrowPeak", "broadPeak"] = "auto"
-    """Format of the peak files. auto takes it from the file's name and columns. Files of a named format may have more
-    columns at the end."""
-    min_score: float | None = None
-    """Leave out peaks with a lower score (column 5, or score_column)."""
-    min_enrichment: float | None = None
-    """Leave out peaks with a lower enrichment (column 7 in narrowPeak and broadPeak, otherwise enrichment_column)."""
-    min_p_value: float | None = None
-    """Leave out peaks with a lower -log10 p value (column 8 in narrowPeak and broadPeak, otherwise p_value_column)."""
-    min_q_value: float | None = None
-    """Leave out peaks with a lower -log10 q value (column 9 in narrowPeak and broadPeak, otherwise q_value_column)."""
-    score_column: Column | None = None
-    """With --min-score: column of the score, from 1, for formats without a score in column 5."""
-    enrichment_column: Column | None = None
-    """With --min-enrichment: column of the enrichment, from 1. In BED6 files of eCLIP, column 5 is the log2 fold
-    change."""
-    p_value_column: Column | None = None
-    """With --min-p-value: column of the -log10 p value, from 1. In BED6 files of eCLIP it is 4."""
-    q_value_column: Column | None = None
-    """With --min-q-value: column of the -log10 q value, from 1."""
+
+class WindowsConfig(PeakFilters, WindowPositions):
+    """Training windows from peaks, a genome and regions. Lengths, strides and distances are in nucleotides."""
+
     merge_peaks: bool = False
     """Join overlapping peaks of one strand."""
     merge_distance: Annotated[int, Field(ge=0)] | None = None
