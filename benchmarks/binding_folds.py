@@ -73,7 +73,7 @@ def check(run: Path, proteins: Proteins) -> None:
     sides: dict[str, set[str]] = {}
     for name, sequence in zip(proteins.names, proteins.sequences, strict=True):
         sides.setdefault(sequence, set()).add(folds[name])
-    assert all(len(found) == 1 for found in sides.values())
+    assert all(len(fold_set) == 1 for fold_set in sides.values())
     print(f"{expected:,} labelled residues of {len(proteins):,} proteins, each once;", end=" ")
     print(f"{len(sides):,} sequences, each in one fold")
 

@@ -53,10 +53,10 @@ def make_encoder(folder: Path, *, width: int, layers: int) -> None:
 
 def without(path: Path, sequences: set[str], target: Path) -> int:
     """Copy a labelled file without some sequences, and say how many there were."""
-    kept = [protein for protein in read_labels(path) if protein.sequence not in sequences]
-    text = (f">{p.name}\n{p.sequence}\n{''.join(map(str, p.labels.tolist()))}\n" for p in kept)
+    proteins = [protein for protein in read_labels(path) if protein.sequence not in sequences]
+    text = (f">{p.name}\n{p.sequence}\n{''.join(map(str, p.labels.tolist()))}\n" for p in proteins)
     target.write_text("".join(text), encoding="ascii")
-    return len(read_labels(path)) - len(kept)
+    return len(read_labels(path)) - len(proteins)
 
 
 def settings(work: Path, args: argparse.Namespace) -> BindingConfig:
@@ -122,16 +122,16 @@ def main() -> None:
     train = load_proteins({args.ion: work / f"{args.ion}.fa"}, ions=[args.ion], groups={})
     odds = baseline.fit(train.sequences, train.labels)
     letters = np.concatenate([baseline.score(odds, sequence)[:, 0] for sequence in test.sequences])
-    found = interval("auprc", labels, scores, names, draws=500, seed=0)
+    area = interval("auprc", labels, scores, names, draws=500, seed=0)
     floor = interval("auprc", labels, letters, names, draws=500, seed=0)
     print(
-        f"{args.ion}_test: AUPRC {found.value:.3f} ({found.low:.3f} to {found.high:.3f}), composition baseline "
+        f"{args.ion}_test: AUPRC {area.value:.3f} ({area.low:.3f} to {area.high:.3f}), composition baseline "
         f"{floor.value:.3f}, base rate {labels.mean():.4f}; {time.perf_counter() - started:.0f} s"
     )
-    what = f"AUPRC of {args.ion}_test, {args.epochs} epochs from scratch ({found.low:.3f} to {found.high:.3f})"
+    what = f"AUPRC of {args.ion}_test, {args.epochs} epochs from scratch ({area.low:.3f} to {area.high:.3f})"
     rows = [
-        Row(what, found.value, "", f"residue composition, {floor.value:.3f}", found.value / floor.value),
-        Row("the same", found.value, "", f"base rate, {labels.mean():.4f}", found.value / labels.mean()),
+        Row(what, area.value, "", f"residue composition, {floor.value:.3f}", area.value / floor.value),
+        Row("the same", area.value, "", f"base rate, {labels.mean():.4f}", area.value / labels.mean()),
     ]
     write_rows(args.json, rows)
 

@@ -30,7 +30,7 @@ TARGET = 0.25
 def generated_tokenizer() -> PreTrainedTokenizerBase:
     """A vocabulary of DNABERT-2's size and special ids; nothing is tokenised with it."""
     special = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
-    words = {word: place for place, word in enumerate([*special, *(f"w{n}" for n in range(4091))])}
+    words = {word: index for index, word in enumerate([*special, *(f"w{n}" for n in range(4091))])}
     names = ("unk_token", "cls_token", "sep_token", "pad_token", "mask_token")
     backend = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))  # noqa: S106
     return PreTrainedTokenizerFast(tokenizer_object=backend, **dict(zip(names, special, strict=True)))

@@ -13,11 +13,11 @@ from corpus.cases import CASES
 
 def main() -> None:
     """Print one row a format, and the sums."""
-    found = counts(CASES)
-    width = max(map(len, found))
+    case_counts = counts(CASES)
+    width = max(map(len, case_counts))
     print(f"{'format':<{width}}  refused  read  all")
-    sums = [sum(column) for column in zip(*found.values(), strict=True)]
-    for name, (broken, sound) in [*found.items(), ("all", (sums[0], sums[1]))]:
+    sums = [sum(column) for column in zip(*case_counts.values(), strict=True)]
+    for name, (broken, sound) in [*case_counts.items(), ("all", (sums[0], sums[1]))]:
         print(f"{name:<{width}}  {broken:7}  {sound:4}  {broken + sound:3}")
 
 

@@ -58,7 +58,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--megabytes", type=int, default=1000, help="of each file, unpacked")
     arguments.add_argument("--most", type=int, default=400, help="megabytes that reading may add to the most so far")
-    given = arguments.parse_args()
+    options = arguments.parse_args()
     failures = 0
     files = [*_BEGINNINGS.items(), ("training records", _ARRAY)]
     with tempfile.TemporaryDirectory() as name:
@@ -69,17 +69,19 @@ def main() -> None:
             for packed in (False, True):
                 if packed and format == "genome FASTA":
                     continue  # unpacked to a file first, whatever its lines
-                _write(path, beginning, megabytes=given.megabytes, packed=packed)
+                _write(path, beginning, megabytes=options.megabytes, packed=packed)
                 before, began = _peak(), time.perf_counter()
                 try:
                     READERS[format].read(path)
-                    told, refused = "it was read", False
+                    message, refused = "it was read", False
                 except BindtuneError as error:
-                    told, refused = str(error).replace(name, "")[:90], True
+                    message, refused = str(error).replace(name, "")[:90], True
                 added = _peak() - before
-                failures += not refused or added > given.most
+                failures += not refused or added > options.most
                 kind = "gzip " if packed else "plain"
-                print(f"{format:<19} {kind} +{added:4.0f} MB {time.perf_counter() - began:6.2f} s  {told}", flush=True)
+                print(
+                    f"{format:<19} {kind} +{added:4.0f} MB {time.perf_counter() - began:6.2f} s  {message}", flush=True
+                )
     sys.exit(1 if failures else 0)
 
 

@@ -210,14 +210,14 @@ def unmerged(run: Path, target: Path) -> None:
 # -------------------------------------------------------------------- comparing
 
 
-def differences(expected: Path, found: Path) -> list[str]:
+def differences(expected: Path, folder: Path) -> list[str]:
     """What two output folders do not have alike, but for times and where they lie: files that lack or differ."""
-    ours, theirs = _files(expected), _files(found)
-    told = [f"{name} is missing" for name in sorted(ours.keys() - theirs.keys())]
-    told += [f"{name} was left behind" for name in sorted(theirs.keys() - ours.keys())]
+    ours, theirs = _files(expected), _files(folder)
+    lines = [f"{name} is missing" for name in sorted(ours.keys() - theirs.keys())]
+    lines += [f"{name} was left behind" for name in sorted(theirs.keys() - ours.keys())]
     both = sorted(ours.keys() & theirs.keys())
-    roots = (_root(expected), _root(found))
-    return told + [f"{name} differs" for name in both if not _equal(ours[name], theirs[name], roots)]
+    roots = (_root(expected), _root(folder))
+    return lines + [f"{name} differs" for name in both if not _equal(ours[name], theirs[name], roots)]
 
 
 def _root(folder: Path) -> str:
@@ -226,8 +226,8 @@ def _root(folder: Path) -> str:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    found = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
-    return {name: path for name, path in found.items() if not any(fnmatch(name, left) for left in _LEFT_OUT)}
+    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path for name, path in files.items() if not any(fnmatch(name, left) for left in _LEFT_OUT)}
 
 
 def _equal(one: Path, other: Path, roots: tuple[str, str]) -> bool:
@@ -271,8 +271,8 @@ def _tensors(path: Path) -> tuple[Any, bytes]:
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
         # Losses of training are logged over the steps since the last log line, or since the resume.
-        found = {**value, "log_history": [row for row in value.get("log_history", []) if "eval_loss" in row]}
-        return {name: _timeless(each) for name, each in found.items() if not _TIMES.search(name)}
+        document = {**value, "log_history": [row for row in value.get("log_history", []) if "eval_loss" in row]}
+        return {name: _timeless(each) for name, each in document.items() if not _TIMES.search(name)}
     return [_timeless(each) for each in value] if isinstance(value, list) else value
 
 

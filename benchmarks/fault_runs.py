@@ -189,8 +189,8 @@ def run(
 
 def _wait(process: int, until: float) -> int | None:
     while True:
-        found, status = os.waitpid(process, os.WNOHANG)
-        if found:
+        ended_process, status = os.waitpid(process, os.WNOHANG)
+        if ended_process:
             return status
         left = until - time.monotonic()
         if left <= 0:

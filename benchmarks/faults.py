@@ -66,46 +66,46 @@ class Bench:
     def folder(self, *, made: bool = True) -> Path:
         """A new folder for a run."""
         self._count += 1
-        found = set_up(self.job, self.inputs, self.work / f"{self.job.name}-{self._count}")
+        folder = set_up(self.job, self.inputs, self.work / f"{self.job.name}-{self._count}")
         if made:
-            put_made(self.job, self.inputs, found)
-        return found
+            put_made(self.job, self.inputs, folder)
+        return folder
 
     def moment(self) -> float:
         """A moment of a run, uniform over its time."""
         return self.generator.uniform(0, self.seconds)
 
-    def note(self, place: Path, problem: str, ended: Ended | None = None) -> None:
+    def note(self, folder: Path, problem: str, ended: Ended | None = None) -> None:
         """Keep what is wrong, with the end of what the command said."""
         said = "" if ended is None else f" (exit {ended.code}): ...{ended.output.strip()[-1500:]}"
-        self.bad.append(f"{place}: {problem}{said}")
+        self.bad.append(f"{folder}: {problem}{said}")
 
-    def check_equal(self, place: Path, after: str, *, straight: Path | None = None) -> bool:
+    def check_equal(self, folder: Path, after: str, *, straight: Path | None = None) -> bool:
         """Compare an output folder with the straight run's."""
-        found = differences(straight or self.straight, place / OUT)
-        if found:
-            self.note(place, f"after {after}: {', '.join(found[:6])}")
-        return not found
+        differing = differences(straight or self.straight, folder / OUT)
+        if differing:
+            self.note(folder, f"after {after}: {', '.join(differing[:6])}")
+        return not differing
 
-    def check_whole(self, place: Path, after: str) -> None:
+    def check_whole(self, folder: Path, after: str) -> None:
         """Look for files that are half written under a final name."""
-        if found := half_written(place / OUT):
-            self.note(place, f"half written after {after}: {', '.join(found[:6])}")
+        if half := half_written(folder / OUT):
+            self.note(folder, f"half written after {after}: {', '.join(half[:6])}")
 
-    def finish(self, place: Path, after: str, ended: Ended | None = None) -> None:
+    def finish(self, folder: Path, after: str, ended: Ended | None = None) -> None:
         """Go on to the end, where a command has not ended there, and compare."""
         if ended is None or ended.code != 0:
-            ended = run(self.job.words, place)
+            ended = run(self.job.words, folder)
         if ended.code != 0 and not (self.job.once and f"{OUT} is not empty" in ended.told):
-            self.note(place, f"does not go on after {after}", ended)
-        elif self.check_equal(place, after):
-            shutil.rmtree(place, ignore_errors=True)
+            self.note(folder, f"does not go on after {after}", ended)
+        elif self.check_equal(folder, after):
+            shutil.rmtree(folder, ignore_errors=True)
 
-    def check_told(self, place: Path, ended: Ended, *said: str, code: int = 2) -> bool:
+    def check_told(self, folder: Path, ended: Ended, *said: str, code: int = 2) -> bool:
         """Whether a command ended with one clear line that has one of some words."""
         if ended.code == code and any(word in ended.told for word in said):
             return True
-        self.note(place, f"expected a line with {' or '.join(said)} and exit {code}", ended)
+        self.note(folder, f"expected a line with {' or '.join(said)} and exit {code}", ended)
         return False
 
 
@@ -116,43 +116,43 @@ def kills(bench: Bench) -> str:
     """SIGKILL at any moment: runs that are killed once, twice or three times before they may end."""
     done = cases = chains = 0
     while done < bench.kills:
-        place, cases, own = bench.folder(), cases + 1, 0
+        folder, cases, own = bench.folder(), cases + 1, 0
         for _ in range(min(cases % 3 + 1, bench.kills - done)):
-            ended = run(bench.job.words, place, at=bench.moment())
+            ended = run(bench.job.words, folder, at=bench.moment())
             if ended.code != -signal.SIGKILL:  # it was done before
                 if ended.code != 0:
-                    bench.note(place, "does not go on after a kill", ended)
+                    bench.note(folder, "does not go on after a kill", ended)
                 elif not own:
                     bench.seconds = ended.seconds  # a machine with other work is fast at times, and slow at others
                 break
             done, own = done + 1, own + 1
-            bench.check_whole(place, "a kill")
+            bench.check_whole(folder, "a kill")
         chains += own > 1
         if ended.code in (0, -signal.SIGKILL):
-            bench.finish(place, "kills", ended)
+            bench.finish(folder, "kills", ended)
     return f"{done} kills, {chains} chains"
 
 
 def kills_at_writes(bench: Bench) -> str:
     """SIGKILL before and after a file takes its name; caches count too."""
-    place = bench.folder()
-    record = place / "names"
+    folder = bench.folder()
+    record = folder / "names"
     record.touch()
 
     def note(name: str, done: bool) -> None:
         with record.open("a") as stream:
             stream.write(f"{name}\n")
 
-    run(bench.job.words, place, watch=note)
+    run(bench.job.words, folder, watch=note)
     kinds = dict.fromkeys(map(_kind, record.read_text().splitlines()))
     cases = [(kind, done) for kind in kinds for done in (False, True)]
     for kind, done in bench.generator.sample(cases, min(len(cases), bench.kills)):
-        place, after = bench.folder(), f"a kill {'after' if done else 'before'} {kind}"
-        ended = run(bench.job.words, place, watch=functools.partial(_kill_at, kind, done))
+        folder, after = bench.folder(), f"a kill {'after' if done else 'before'} {kind}"
+        ended = run(bench.job.words, folder, watch=functools.partial(_kill_at, kind, done))
         if ended.code != -signal.SIGKILL:
-            bench.note(place, f"was not ended by {after}", ended)
-        bench.check_whole(place, after)
-        bench.finish(place, after, ended)
+            bench.note(folder, f"was not ended by {after}", ended)
+        bench.check_whole(folder, after)
+        bench.finish(folder, after, ended)
     return f"{min(len(cases), bench.kills)} of {len(cases)} places"
 
 
@@ -171,22 +171,22 @@ def full_disk(bench: Bench) -> str:
     before = _footprint(bench.inputs / bench.job.made) if bench.job.made else 0
     full = 0
     for share in _FILLED:
-        place = bench.folder(made=False)
-        with disk(place / "disk", size=_page(before + share * (footprint - before))) as change:
-            put_made(bench.job, bench.inputs, place)
+        folder = bench.folder(made=False)
+        with disk(folder / "disk", size=_page(before + share * (footprint - before))) as change:
+            put_made(bench.job, bench.inputs, folder)
             # One of them in an interpreter of its own: what it says while it goes down counts too.
             start = run_for_real if bench.real and share == _FILLED[1] else run
-            ended = start(bench.job.words, place)
+            ended = start(bench.job.words, folder)
             if ended.code == 0:
-                bench.check_equal(place, f"a disk of {share:.0%}, which was enough")
+                bench.check_equal(folder, f"a disk of {share:.0%}, which was enough")
                 continue
             full += 1
-            bench.check_whole(place, f"a disk of {share:.0%}")
-            bench.check_told(place, ended, "No space left")
+            bench.check_whole(folder, f"a disk of {share:.0%}")
+            bench.check_told(folder, ended, "No space left")
             if OUT not in ended.told:
-                bench.note(place, "the line names no file", ended)
+                bench.note(folder, "the line names no file", ended)
             change(size=1 << 30)
-            bench.finish(place, f"a disk of {share:.0%}")
+            bench.finish(folder, f"a disk of {share:.0%}")
     if full < 3:
         bench.bad.append(f"{bench.job.name}: only {full} of the disks were too small")
     return f"{full} disks"
@@ -202,19 +202,19 @@ def _page(size: float) -> int:
 
 def read_only(bench: Bench) -> str:
     """A disk that cannot be written to, at the start and when the command goes on."""
-    place = bench.folder(made=False)
-    with disk(place / "disk") as change:
-        put_made(bench.job, bench.inputs, place)
+    folder = bench.folder(made=False)
+    with disk(folder / "disk") as change:
+        put_made(bench.job, bench.inputs, folder)
         change(writable=False)
-        bench.check_told(place, run(bench.job.words, place), "Read-only")
+        bench.check_told(folder, run(bench.job.words, folder), "Read-only")
         change()
-        killed = run(bench.job.words, place, at=bench.seconds / 2).code == -signal.SIGKILL
+        killed = run(bench.job.words, folder, at=bench.seconds / 2).code == -signal.SIGKILL
         change(writable=False)
-        ended = run(bench.job.words, place)
+        ended = run(bench.job.words, folder)
         if killed:
-            bench.check_told(place, ended, "Read-only")
+            bench.check_told(folder, ended, "Read-only")
         change()
-        bench.finish(place, "a read-only disk", ended)
+        bench.finish(folder, "a read-only disk", ended)
     return "told"
 
 
@@ -222,11 +222,11 @@ def occupied(bench: Bench) -> str:
     """A file where the output folder should be."""
     if bench.job.made is not None or "." in bench.job.words[-1]:
         return "-"
-    place = bench.folder()
-    (place / OUT).write_text("mine")
-    bench.check_told(place, run(bench.job.words, place), OUT)
-    if (place / OUT).read_text() != "mine":
-        bench.note(place, "wrote over a file")
+    folder = bench.folder()
+    (folder / OUT).write_text("mine")
+    bench.check_told(folder, run(bench.job.words, folder), OUT)
+    if (folder / OUT).read_text() != "mine":
+        bench.note(folder, "wrote over a file")
     return "told"
 
 
@@ -234,23 +234,23 @@ def vanished(bench: Bench) -> str:
     """An input that goes while the command runs, and one that is gone when it goes on."""
     if bench.job.fault_input is None:
         return "-"
-    place, name = bench.folder(), Path(bench.job.fault_input).name
-    lost, kept = place / "in" / bench.job.fault_input, place / "kept"
+    folder, name = bench.folder(), Path(bench.job.fault_input).name
+    lost, copy = folder / "in" / bench.job.fault_input, folder / "kept"
     outcomes = Counter[str]()
     for share in (0.0, 0.1, 0.3, 0.6):
-        ended = run(bench.job.words, place, at=share * bench.seconds, act=functools.partial(lost.rename, kept))
+        ended = run(bench.job.words, folder, at=share * bench.seconds, act=functools.partial(lost.rename, copy))
         if ended.code != 0:
-            bench.check_told(place, ended, name)
+            bench.check_told(folder, ended, name)
         outcomes["told" if ended.code else "done"] += 1
-        if not kept.exists():
+        if not copy.exists():
             continue
         if ended.code != 0:
-            ended = run(bench.job.words, place)
-            bench.check_told(place, ended, name)
-        kept.rename(lost)
+            ended = run(bench.job.words, folder)
+            bench.check_told(folder, ended, name)
+        copy.rename(lost)
         if ended.code == 0:
             break
-    bench.finish(place, "an input that vanished", ended)
+    bench.finish(folder, "an input that vanished", ended)
     return _shown(outcomes)
 
 
@@ -265,26 +265,26 @@ def changed(bench: Bench) -> str:
         bench.note(other, "the changed input alone cannot be run", ended)
     outcomes = Counter[str]()
     for share in (0.4, 0.8):
-        place = bench.folder()
-        if run(job.words, place, at=share * bench.seconds).code != -signal.SIGKILL:
+        folder = bench.folder()
+        if run(job.words, folder, at=share * bench.seconds).code != -signal.SIGKILL:
             continue
-        kept = _change(job, place)
-        ended = run(job.words, place)
+        setting = _change(job, folder)
+        ended = run(job.words, folder)
         if ended.code == 0:
             outcomes["anew"] += 1
-            bench.check_equal(place, "a changed input", straight=other / OUT)
+            bench.check_equal(folder, "a changed input", straight=other / OUT)
             continue
         outcomes["refused"] += 1
-        bench.check_told(place, ended, "not those that the run began with", "input is not the same")
-        (place / "in" / job.fault_input).write_text(kept)
-        bench.finish(place, "a changed input")
+        bench.check_told(folder, ended, "not those that the run began with", "input is not the same")
+        (folder / "in" / job.fault_input).write_text(setting)
+        bench.finish(folder, "a changed input")
     return _shown(outcomes)
 
 
-def _change(job: Job, place: Path) -> str:
+def _change(job: Job, folder: Path) -> str:
     if job.fault_input is None or job.change is None:
         raise ValueError(job.name)
-    path = place / "in" / job.fault_input
+    path = folder / "in" / job.fault_input
     before = path.read_text()
     path.write_text(job.change(before))
     return before
@@ -294,14 +294,14 @@ def unreadable(bench: Bench) -> str:
     """An input that the user may not read."""
     if bench.job.fault_input is None:
         return "-"
-    place = bench.folder()
-    path = place / "in" / bench.job.fault_input
+    folder = bench.folder()
+    path = folder / "in" / bench.job.fault_input
     path.chmod(0)
-    ended = run(bench.job.words, place, rights=False)
-    if bench.check_told(place, ended, path.name) and "ermission denied" not in ended.told:
-        bench.note(place, "does not say why", ended)
+    ended = run(bench.job.words, folder, rights=False)
+    if bench.check_told(folder, ended, path.name) and "ermission denied" not in ended.told:
+        bench.note(folder, "does not say why", ended)
     path.chmod(0o644)
-    bench.finish(place, "an unreadable input")
+    bench.finish(folder, "an unreadable input")
     return "told"
 
 
@@ -311,14 +311,14 @@ def interrupted(bench: Bench, *, again: float | None = None) -> str:
     for _ in range(6 * bench.few):
         if done == bench.few:
             break
-        place = bench.folder()
-        ended = run(bench.job.words, place, at=bench.moment(), number=signal.SIGINT, again=again)
+        folder = bench.folder()
+        ended = run(bench.job.words, folder, at=bench.moment(), number=signal.SIGINT, again=again)
         if ended.code != 0:
             done += 1
             ends = {130, *(() if again is None else (-signal.SIGINT,))}
-            bench.check_told(place, ended, "interrupted", code=ended.code if ended.code in ends else 130)
-            bench.check_whole(place, "Ctrl-C")
-        bench.finish(place, "Ctrl-C", ended)
+            bench.check_told(folder, ended, "interrupted", code=ended.code if ended.code in ends else 130)
+            bench.check_whole(folder, "Ctrl-C")
+        bench.finish(folder, "Ctrl-C", ended)
     return f"{done} times"
 
 
@@ -338,17 +338,17 @@ def terminated(bench: Bench, *, number: signal.Signals = signal.SIGTERM) -> str:
     for _ in range(6 * bench.few):
         if outcomes.total() - outcomes["ended before"] == bench.few:
             break
-        place = bench.folder()
-        ended = run(bench.job.words, place, at=bench.moment(), number=number, grace=_GRACE)
+        folder = bench.folder()
+        ended = run(bench.job.words, folder, at=bench.moment(), number=number, grace=_GRACE)
         saved = 128 + number
         if ended.code == saved:
-            bench.check_told(place, ended, f"stopped by {number.name}", code=saved)
+            bench.check_told(folder, ended, f"stopped by {number.name}", code=saved)
         elif ended.code not in (0, -number, -signal.SIGKILL):
-            bench.note(place, f"answers {number.name} with something else", ended)
+            bench.note(folder, f"answers {number.name} with something else", ended)
         names = {0: "ended before", saved: "saved", -number: "at once", -signal.SIGKILL: "killed"}
         outcomes[names.get(ended.code or 0, "bad")] += 1
-        bench.check_whole(place, number.name)
-        bench.finish(place, number.name, ended)
+        bench.check_whole(folder, number.name)
+        bench.finish(folder, number.name, ended)
     del outcomes["ended before"]
     return _shown(outcomes)
 
@@ -382,15 +382,15 @@ def straight_run(bench: Bench) -> None:
     Raises:
         RuntimeError: one of the two failed, or they differ.
     """
-    place = bench.folder()
-    forked = run(bench.job.words, place)
-    bench.straight, bench.seconds = place / OUT, forked.seconds
+    folder = bench.folder()
+    forked = run(bench.job.words, folder)
+    bench.straight, bench.seconds = folder / OUT, forked.seconds
     again = bench.folder()
     real = run_for_real(bench.job.words, again) if bench.real else forked
     if real.code or forked.code:
         raise RuntimeError(f"{bench.job.name} fails without any fault:\n{real.output}\n{forked.output}")
-    if bench.real and (found := differences(again / OUT, bench.straight)):
-        raise RuntimeError(f"{bench.job.name}: a forked command gives something else: {', '.join(found)}")
+    if bench.real and (differing := differences(again / OUT, bench.straight)):
+        raise RuntimeError(f"{bench.job.name}: a forked command gives something else: {', '.join(differing)}")
 
 
 def main() -> int:
@@ -430,14 +430,14 @@ def _cell(fault: Callable[[Bench], str], bench: Bench) -> str:
         shown = fault(bench)
     except NoMountError as error:
         return f"skipped: {error}"
-    found = len(bench.bad) - before
-    return f"BAD {found}: {shown}" if found else shown
+    faults = len(bench.bad) - before
+    return f"BAD {faults}: {shown}" if faults else shown
 
 
 def _table(rows: list[tuple[str, str, dict[str, str]]]) -> str:
     head = ["fault", *(f"{name} ({seconds})" for name, seconds, _ in rows)]
     lines = [head] + [[fault, *(cells[fault] for *_, cells in rows)] for fault in rows[0][2]]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(head))]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([text[0], "-" * sum((*widths, 2 * len(widths) - 2)), *text[1:]])
 

@@ -64,14 +64,14 @@ class Log:
         (self._folder / "done.json").write_text(json.dumps({"minutes": self.minutes, "files": self._tried}))
         (self._folder / "last.file").unlink(missing_ok=True)
 
-    def note(self, found: Finding | None, content: bytes) -> None:
+    def note(self, finding: Finding | None, content: bytes) -> None:
         """Note what one file came to."""
         self._tried += 1
-        if found is not None and len(content) < self._sizes.get(found.key, 1 << 62):
-            self._sizes[found.key] = len(content)
-            name = "".join(letter if letter.isalnum() else "-" for letter in found.key)[:80]
+        if finding is not None and len(content) < self._sizes.get(finding.key, 1 << 62):
+            self._sizes[finding.key] = len(content)
+            name = "".join(letter if letter.isalnum() else "-" for letter in finding.key)[:80]
             (self._folder / f"{name}.file").write_bytes(content)
-            (self._folder / f"{name}.txt").write_text(found.told)
+            (self._folder / f"{name}.txt").write_text(finding.told)
 
 
 def _with_hypothesis(reader: Reader, minutes: float, one: Callable[[bytes], None], log: Log) -> None:
@@ -166,23 +166,23 @@ def _in_own_process(reader: Reader, *, engine: str, minutes: float, out: Path) -
     with (folder / "log").open("w") as log, tempfile.TemporaryDirectory(dir=_quick_folder()) as scratch:
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TMPDIR": scratch}
         code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False).returncode
-    found = sorted(path.stem for path in folder.glob("*.txt") if path.stat().st_mtime >= started)
+    new_findings = sorted(path.stem for path in folder.glob("*.txt") if path.stat().st_mtime >= started)
     if code or not (folder / "done.json").is_file():
-        found.append(f"the process ended with {code}: see {folder}/log and last.file")
-        return Outcome(reader.format, engine, 0.0, 0, found)
+        new_findings.append(f"the process ended with {code}: see {folder}/log and last.file")
+        return Outcome(reader.format, engine, 0.0, 0, new_findings)
     done = json.loads((folder / "done.json").read_text())
-    return Outcome(reader.format, engine, done["minutes"], done["files"], found)
+    return Outcome(reader.format, engine, done["minutes"], done["files"], new_findings)
 
 
 def _recorded() -> dict[str, dict[str, dict[str, Any]]]:
     """What was fuzzed so far, by parser and engine."""
-    found: dict[str, dict[str, dict[str, Any]]] = (
+    findings: dict[str, dict[str, dict[str, Any]]] = (
         json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
     )
     for parser in READERS:
         for engine in ENGINES:
-            found.setdefault(parser, {}).setdefault(engine, {"minutes": 0, "files": 0, "findings": 0})
-    return found
+            findings.setdefault(parser, {}).setdefault(engine, {"minutes": 0, "files": 0, "findings": 0})
+    return findings
 
 
 def _record(outcome: Outcome) -> None:
@@ -223,27 +223,27 @@ def main() -> None:
         "--out", type=Path, default=Path("fuzz-findings"), help="folder for files that broke something"
     )
     arguments.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
-    given = arguments.parse_args()
-    wanted = [READERS[name] for name in given.parser or READERS]
-    engines = given.engine or ENGINES[:1]
-    if given.here:
-        fuzz(wanted[0], engine=engines[0], minutes=given.minutes, out=given.out)
+    options = arguments.parse_args()
+    readers = [READERS[name] for name in options.parser or READERS]
+    engines = options.engine or ENGINES[:1]
+    if options.here:
+        fuzz(readers[0], engine=engines[0], minutes=options.minutes, out=options.out)
         return
     if "atheris" in engines and importlib.util.find_spec("atheris") is None:
         sys.exit("atheris is not installed: pip install 'bindtune[fuzz]'")
     findings = 0
-    before = _recorded() if given.record else None
-    with ThreadPoolExecutor(given.processes) as pool:
+    before = _recorded() if options.record else None
+    with ThreadPoolExecutor(options.processes) as pool:
         started = []
-        for reader, engine in product(wanted, engines):
-            missing = given.minutes - (before[reader.format][engine]["minutes"] if before else 0)
+        for reader, engine in product(readers, engines):
+            missing = options.minutes - (before[reader.format][engine]["minutes"] if before else 0)
             if missing > 0:
-                started.append(pool.submit(_in_own_process, reader, engine=engine, minutes=missing, out=given.out))
+                started.append(pool.submit(_in_own_process, reader, engine=engine, minutes=missing, out=options.out))
         for one in as_completed(started):
             outcome = one.result()
             print(json.dumps(outcome._asdict()), flush=True)
             findings += len(outcome.findings)
-            if given.record:
+            if options.record:
                 _record(outcome)
     sys.exit(1 if findings else 0)
 

@@ -55,8 +55,8 @@ def optimised(model: nn.Module, loss: Callable[[], Tensor]) -> Step:
 
     def step() -> None:
         with as_trained():
-            found = loss()
-        found.backward()
+            value = loss()
+        value.backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -93,8 +93,8 @@ def proteins(rows: list[str], *, lora: bool) -> dict[str, Step]:
     batch = {name: part.to(GPU) for name, part in made.items() if isinstance(part, Tensor)}
 
     def loss(logits: Callable[..., Tensor]) -> Tensor:
-        found = logits(model, batch).flatten(0, 1)
-        return nn.functional.cross_entropy(found, batch["labels"].flatten(), ignore_index=0)
+        flat_logits = logits(model, batch).flatten(0, 1)
+        return nn.functional.cross_entropy(flat_logits, batch["labels"].flatten(), ignore_index=0)
 
     own = optimised(model, lambda: loss(e1.packed))
     steps = {"dense, padded": optimised(model, lambda: loss(e1.dense)), "bindtune": own}
@@ -194,8 +194,8 @@ def memories() -> Iterator[Row]:
                 model = memory.build(name, lora=lora, checkpointing=checkpointing).to(GPU)
                 shape = memory.shape(name, tokens)
                 how = Arithmetic(checkpointing=checkpointing, half=True, on_gpu=True)
-                told = predict_memory(model, shape, how)
-                assert told is not None
+                prediction = predict_memory(model, shape, how)
+                assert prediction is not None
                 batch = memory.dnabert2_batch(tokens) if name == "dnabert2" else memory.e1_batch(tokens)
                 batch = {key: part.to(GPU) for key, part in batch.items()}
                 step = optimised(model, loss_of(name, model, batch))
@@ -206,7 +206,7 @@ def memories() -> Iterator[Row]:
                 measured = torch.cuda.max_memory_allocated() / MIB
                 what = f"{name}, {'adapters' if lora else 'all weights'}{', checkpointing' if checkpointing else ''}"
                 case = f"{what}, {shape.tokens} tokens, predicted"
-                yield Row(case, told.total / MIB, "MiB", "allocated", told.total / MIB / measured)
+                yield Row(case, prediction.total / MIB, "MiB", "allocated", prediction.total / MIB / measured)
                 del model, step, batch
 
 
@@ -221,10 +221,10 @@ def loss_of(name: str, model: nn.Module, batch: dict[str, Tensor]) -> Callable[[
 
 def tell() -> None:
     """Write the table of the README from what was measured last."""
-    found = json.loads(FIGURES.read_text(encoding="utf-8"))
-    rows = [Row(**values) for values in found["rows"]]
+    document = json.loads(FIGURES.read_text(encoding="utf-8"))
+    rows = [Row(**values) for values in document["rows"]]
     cells = [[row.name, f"{three_digits(row.value)} {row.unit}", row.baseline, f"{row.ratio:.2f}"] for row in rows]
-    below = f"Measured {found['date']} on one {found['device']} with torch {found['torch']}."
+    below = f"Measured {document['date']} on one {document['device']} with torch {document['torch']}."
     write_table(README, "gpu", ["what", "figure:", "compared with", "ratio:"], cells, below)
 
 
@@ -241,8 +241,8 @@ def main() -> None:
             rows.append(row._asdict())
             print(f"{row.name:60s} {row.value:8.1f} {row.unit:4s} {row.baseline:36s} {row.ratio:.3f}", flush=True)
         where = {"device": torch.cuda.get_device_name(0), "torch": torch.__version__}
-        found = {**where, "date": datetime.date.today().isoformat(), "rows": rows}
-        FIGURES.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        document = {**where, "date": datetime.date.today().isoformat(), "rows": rows}
+        FIGURES.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     tell()
 
 

@@ -44,8 +44,8 @@ def shares(step: Callable[[], object], *, show: int) -> tuple[dict[str, float], 
     events = run.key_averages()
     for event in events:
         spent[kind_of(event.key)] += event.self_cpu_time_total / 1e6
-    known = sum(spent[kind] for kind in spent if kind != "Python and autograd")
-    spent["Python and autograd"] = max(profiled - known, 0.0)
+    named_seconds = sum(spent[kind] for kind in spent if kind != "Python and autograd")
+    spent["Python and autograd"] = max(profiled - named_seconds, 0.0)
     if show:
         print(events.table(sort_by="self_cpu_time_total", row_limit=show, max_name_column_width=60))
     return {kind: value / profiled for kind, value in spent.most_common()}, seconds
@@ -111,7 +111,7 @@ def binding() -> tuple[Callable[[], None], Callable[[], object], int]:
     collator = JointCollator(E1BatchPreparer(), mlm_probability=0.15, replacement=Replacement(mask=0.8, random=0.1))
 
     def read() -> dict[str, torch.Tensor]:
-        return collator([rows[place, 1] for place in range(len(rows))])
+        return collator([rows[index, 1] for index in range(len(rows))])
 
     batch = {name: value for name, value in read().items() if name not in ("rows", "residue_mask")}
     trained = [weight for weight in model.parameters() if weight.requires_grad]
@@ -132,10 +132,10 @@ def main() -> None:
     }
     for name, make in made.items():
         step, read, tokens = make()
-        found, seconds = shares(step, show=arguments.show)
+        share_of, seconds = shares(step, show=arguments.show)
         reading = best_of(read, 20)
         print(f"{name}: {seconds:.2f} s, {tokens / seconds:,.0f} tokens/s")
-        for kind, share in found.items():
+        for kind, share in share_of.items():
             print(f"    {kind:30s} {share:6.1%}")
             rows.append(Row(f"{name}: {kind}", 100 * share, "%", "the step", share))
         print(f"    reading and masking its batch takes {reading / seconds:.2%} of the step, on one core")

@@ -80,7 +80,7 @@ def e1_batch(tokens: int) -> dict[str, Tensor]:
     """Random proteins with random labels, 15 % of their residues masked."""
     draws = torch.Generator().manual_seed(1)
     letters = [torch.randint(len(LETTERS), (length - 4,), generator=draws) for length in lengths("e1", tokens)]
-    made = E1BatchPreparer().get_batch_kwargs(["".join(LETTERS[place] for place in protein) for protein in letters])
+    made = E1BatchPreparer().get_batch_kwargs(["".join(LETTERS[letter] for letter in protein) for protein in letters])
     batch = {key: made[key] for key in made if key.endswith("ids")}
     real = batch["sequence_ids"] >= 0
     chosen = real & (torch.rand(real.shape, generator=draws) < 0.15)
@@ -138,9 +138,9 @@ def predict(name: str, *, tokens: int, lora: bool, checkpointing: bool) -> Memor
     """The same from shapes alone."""
     with torch.device("meta"):
         model = build(name, lora=lora, checkpointing=checkpointing)
-    found = predict_memory(model, shape(name, tokens), Arithmetic(checkpointing=checkpointing))
-    assert found is not None
-    return found
+    prediction = predict_memory(model, shape(name, tokens), Arithmetic(checkpointing=checkpointing))
+    assert prediction is not None
+    return prediction
 
 
 def main() -> None:
@@ -163,13 +163,13 @@ def main() -> None:
 
 def measure_told(words: str) -> str:
     """What a fresh process prints."""
-    told = json.loads(words)
-    return json.dumps({"peak_mib": measure(told.pop("name"), **told)})
+    answer = json.loads(words)
+    return json.dumps({"peak_mib": measure(answer.pop("name"), **answer)})
 
 
 def compare(name: str, *, lora: bool, sizes: list[int]) -> list[Row]:
     """Print and return the comparisons of one model and way of learning."""
-    found, measured, kept = [], {}, {}
+    predictions, measured, layer_bytes = [], {}, {}
     what = f"{name}, {'adapters' if lora else 'all weights'}"
     for checkpointing in (False, True):
         how = f"{what}, checkpointing" if checkpointing else what
@@ -178,23 +178,24 @@ def compare(name: str, *, lora: bool, sizes: list[int]) -> list[Row]:
             memory = predict(name, tokens=tokens, lora=lora, checkpointing=checkpointing)
             predicted = (memory.total - memory.weights - memory.adapters) / MIB
             at_peak = peak(name, tokens=tokens, lora=lora, checkpointing=checkpointing) - base
-            measured[tokens, checkpointing], kept[tokens, checkpointing] = at_peak, memory.activations / MIB
+            measured[tokens, checkpointing], layer_bytes[tokens, checkpointing] = at_peak, memory.activations / MIB
             case = f"{how}, {sum(lengths(name, tokens))} tokens, predicted"
-            found.append(Row(case, predicted, "MiB", "measured", predicted / at_peak))
+            predictions.append(Row(case, predicted, "MiB", "measured", predicted / at_peak))
             print(f"{case:62s} {predicted:6.0f} MiB, measured {at_peak:6.0f}: {predicted / at_peak:.3f}", flush=True)
     for tokens in sizes:
         case = f"{what}, {sum(lengths(name, tokens))} tokens, saved by checkpointing"
         saved = measured[tokens, False] - measured[tokens, True]
-        found.append(Row(case, saved, "MiB", "predicted activations", saved / kept[tokens, False]))
+        predictions.append(Row(case, saved, "MiB", "predicted activations", saved / layer_bytes[tokens, False]))
         print(
-            f"{case:62s} {saved:6.0f} MiB, {saved / kept[tokens, False]:.0%} of the predicted activations", flush=True
+            f"{case:62s} {saved:6.0f} MiB, {saved / layer_bytes[tokens, False]:.0%} of the predicted activations",
+            flush=True,
         )
-    return found
+    return predictions
 
 
-def peak(name: str, **told: object) -> float:
+def peak(name: str, **words: object) -> float:
     """Peak MiB of a fresh process."""
-    command = [sys.executable, __file__, "--measure", json.dumps({"name": name, **told})]
+    command = [sys.executable, __file__, "--measure", json.dumps({"name": name, **words})]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={HEAP: THRESHOLD} | os.environ)
     return float(json.loads(done.stdout.splitlines()[-1])["peak_mib"])
 

@@ -88,24 +88,24 @@ def make_proteins(count: int) -> list[NamedSequence]:
 
 def batches(proteins: list[NamedSequence], preparer: Any) -> list[tuple[list[int], dict[str, torch.Tensor]]]:
     """Places of the proteins of each batch, and its tensors."""
-    found = []
+    predictions = []
     for batch in budgeted([len(p.sequence) + 4 for p in proteins], max_tokens=TOKENS):
-        whole = preparer.get_batch_kwargs([proteins[place].sequence for place in batch])
-        found.append((batch, {name: whole[name] for name in NAMES}))
-    return found
+        whole = preparer.get_batch_kwargs([proteins[index].sequence for index in batch])
+        predictions.append((batch, {name: whole[name] for name in NAMES}))
+    return predictions
 
 
 def averaged(proteins: list[NamedSequence], run: Callable[[int, Any], torch.Tensor], preparer: Any) -> np.ndarray:
     """Mean probabilities (R, K) over the folds, from a function that gives logits (B, T, K) of a fold."""
     ready = batches(proteins, preparer)
-    found: dict[int, Any] = {}
+    predictions: dict[int, Any] = {}
     for fold in range(FOLDS):
         for batch, tensors in ready:
             scores = run(fold, tensors).double().sigmoid()
             mask = preparer.residue_mask(tensors["input_ids"], tensors["sequence_ids"])
-            for place, row, inside in zip(batch, scores, mask, strict=True):
-                found[place] = found.get(place, 0) + row[inside].numpy() / FOLDS
-    return np.concatenate([found[place] for place in range(len(proteins))])
+            for index, row, inside in zip(batch, scores, mask, strict=True):
+                predictions[index] = predictions.get(index, 0) + row[inside].numpy() / FOLDS
+    return np.concatenate([predictions[number] for number in range(len(proteins))])
 
 
 def spec() -> PredictionSpec:
@@ -129,7 +129,7 @@ def sides(folder: Path, proteins: list[NamedSequence]) -> dict[str, Callable[[],
     preparer = ensemble.preparer()
     plain = [load_lora_checkpoint(folder / f"fold_{fold}" / BEST) for fold in range(1, FOLDS + 1)]
     linear = [part for part in plain[0].modules() if hasattr(part, "get_base_layer")]
-    kept = [part.get_base_layer().weight.detach().clone() for part in linear]
+    weights = [part.get_base_layer().weight.detach().clone() for part in linear]
 
     @torch.no_grad()
     def per_ion(fold: int, tensors: Any) -> torch.Tensor:
@@ -147,13 +147,13 @@ def sides(folder: Path, proteins: list[NamedSequence]) -> dict[str, Callable[[],
         if state["fold"] != fold:
             state["fold"] = fold
             own = [part for part in plain[fold].modules() if hasattr(part, "get_base_layer")]
-            for part, source, weight in zip(linear, own, kept, strict=True):
+            for part, source, weight in zip(linear, own, weights, strict=True):
                 part.get_base_layer().weight.copy_(weight + source.get_delta_weight("default"))
         with model._original_model.disable_adapter():
             hidden = model._original_model.encode(**tensors)
         logits = plain[fold]._logits(hidden, tensors["sequence_ids"], None)
         if fold == FOLDS - 1:
-            for part, weight in zip(linear, kept, strict=True):
+            for part, weight in zip(linear, weights, strict=True):
                 part.get_base_layer().weight.copy_(weight)
             state["fold"] = -1
         return logits

@@ -50,8 +50,8 @@ def measure(script: str, *, data: Path | None) -> list[dict[str, Any]] | str:
         return "needs --data"
     with tempfile.TemporaryDirectory(prefix="bindtune-benchmark-") as work:
         out = Path(work) / "rows.json"
-        given = [text.format(data=data, work=work) for text in SCRIPTS[script]]
-        command = [sys.executable, str(HERE / f"{script}.py"), *given, "--json", str(out)]
+        words = [text.format(data=data, work=work) for text in SCRIPTS[script]]
+        command = [sys.executable, str(HERE / f"{script}.py"), *words, "--json", str(out)]
         print(f"== {script}", flush=True)
         done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2")})
         if not out.exists():

@@ -141,8 +141,8 @@ def prediction(work: Path, amounts: tuple[int, int]) -> Job:
         write_proteins(work / f"{amount}.fa", amount, labelled=False)
 
     def words(processes: int, amount: int, out: Path) -> list[str]:
-        given = {"run": run, "fasta": work / f"{amount}.fa", "out": out, "shard_proteins": 16}
-        return ["predict", *(word for name, value in given.items() for word in (f"--{name}", str(value)))]
+        settings = {"run": run, "fasta": work / f"{amount}.fa", "out": out, "shard_proteins": 16}
+        return ["predict", *(word for name, value in settings.items() for word in (f"--{name}", str(value)))]
 
     return Job(words, amounts, 1.0, "proteins/s")
 
@@ -179,13 +179,14 @@ def main() -> None:
             work = Path(made) / name
             work.mkdir()
             job = prepare(work, (few, few + max(1, round((many - few) * arguments.scale))))
-            found = rates(job, work, arguments.repeats)
-            ratio = found[2] / found[1]
+            measured = rates(job, work, arguments.repeats)
+            ratio = measured[2] / measured[1]
             print(
-                f"{name:9s} one process {found[1]:8.2f} {job.unit}, two {found[2]:8.2f}: {ratio:.2f} times", flush=True
+                f"{name:9s} one process {measured[1]:8.2f} {job.unit}, two {measured[2]:8.2f}: {ratio:.2f} times",
+                flush=True,
             )
             rows.append(
-                Row(f"{name}, two processes of one thread", found[2], job.unit, "one process of one thread", ratio)
+                Row(f"{name}, two processes of one thread", measured[2], job.unit, "one process of one thread", ratio)
             )
     write_rows(arguments.json, rows)
 

@@ -32,15 +32,15 @@ WIDTH = 512
 PADDED = {"padded to 512 tokens": 512, "padded to 128 tokens": 128, "not padded": 0}
 
 
-def variant(letters: str, place: int, drawn: random.Random) -> tuple[str, str]:
+def variant(letters: str, position: int, drawn: random.Random) -> tuple[str, str]:
     """REF and ALT of a substitution, or of an insertion or a deletion in one case of ten."""
-    ref = letters[place]
+    ref = letters[position]
     kind = drawn.random()
     if kind < 0.9:
         return ref, drawn.choice([letter for letter in "ACGT" if letter != ref])
     if kind < 0.95:
         return ref, ref + "".join(drawn.choices("ACGT", k=drawn.randint(1, 20)))
-    return letters[place : place + 1 + drawn.randint(1, 20)], ref
+    return letters[position : position + 1 + drawn.randint(1, 20)], ref
 
 
 def drawn_readings(count: int) -> list[Reading]:
@@ -83,15 +83,15 @@ def speed(count: int, repeats: int) -> list[Row]:
     rows = drawn_readings(count)
     one_at_a_time(scorer, rows[:1], 0)
     own = seconds_of(lambda: scorer.score(rows, count=count), repeats) / count
-    found = []
+    rates = []
     for name, padded in PADDED.items():
         some = rows[: max(2, count // 16)]
         plain = seconds_of(lambda some=some, padded=padded: one_at_a_time(scorer, some, padded), repeats) / len(some)
         goal = "at least 5" if padded == 512 else ""
-        found.append(
+        rates.append(
             Row("variants scored, 117M, 512 nt", 1 / own, "variants/s", f"one at a time, {name}", plain / own, goal)
         )
-    return found
+    return rates
 
 
 def long_vcf(records: int, folder: Path) -> list[Row]:
@@ -102,9 +102,9 @@ def long_vcf(records: int, folder: Path) -> list[Row]:
     (folder / "g.fa").write_text(f">chr1\n{lines}\n")
     with (folder / "v.vcf").open("w") as text:
         text.write("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n")
-        for place in sorted(drawn.choices(range(1000, 4_999_000), k=records)):
-            ref, alt = variant(letters, place, drawn)
-            text.write(f"chr1\t{place + 1}\t.\t{ref}\t{alt}\t.\t.\t.\n")
+        for position in sorted(drawn.choices(range(1000, 4_999_000), k=records)):
+            ref, alt = variant(letters, position, drawn)
+            text.write(f"chr1\t{position + 1}\t.\t{ref}\t{alt}\t.\t.\t.\n")
     small = DNABert2Config(hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24)
     DNABert2ForMaskedLM(small).save_pretrained(folder / "model")
     trained_tokenizer().save_pretrained(folder / "model")

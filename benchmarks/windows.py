@@ -98,10 +98,10 @@ def tile(folder: Path) -> None:
             places = [*range(0, max(length - WINDOW, 0) + 1, STRIDE)]
             if places[-1] + WINDOW < length:
                 places.append(length - WINDOW)
-            for place in places:
-                stop = min(place + WINDOW, length)
-                name = f"{chrom}:{start}-{end}" + (f"_window_{place}_{stop}" if length > WINDOW else "")
-                out.write(f"{chrom}\t{first + place}\t{first + stop}\t{number}|{name}\t0\t{strand}\n")
+            for position in places:
+                stop = min(position + WINDOW, length)
+                name = f"{chrom}:{start}-{end}" + (f"_window_{position}_{stop}" if length > WINDOW else "")
+                out.write(f"{chrom}\t{first + position}\t{first + stop}\t{number}|{name}\t0\t{strand}\n")
 
 
 def join(folder: Path) -> None:
@@ -179,15 +179,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--stage", choices=["generate", "tile", "join"], help=argparse.SUPPRESS)
     add_json_option(parser)
-    given = parser.parse_args()
-    given.work.mkdir(parents=True, exist_ok=True)
-    stages = {"generate": partial(generate, megabases=given.megabases, peaks=given.peaks, genes=given.genes)}
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    stages = {"generate": partial(generate, megabases=options.megabases, peaks=options.peaks, genes=options.genes)}
     stages |= {"tile": tile, "join": join}
-    if given.stage:
-        stages[given.stage](given.work)
+    if options.stage:
+        stages[options.stage](options.work)
     else:
         subprocess.run([sys.executable, *sys.argv, "--stage", "generate"], check=True)
-        write_rows(given.json, benchmark(given.work, rounds=given.rounds))
+        write_rows(options.json, benchmark(options.work, rounds=options.rounds))
 
 
 if __name__ == "__main__":

@@ -36,9 +36,9 @@ def main() -> None:
     chromium = shutil.which("chromium") or sys.exit("chromium is not installed")
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        for given in arguments.runs:
-            name, _, place = given.partition("=")
-            page = Path(place)
+        for argument in arguments.runs:
+            name, _, folder = argument.partition("=")
+            page = Path(folder)
             if page.is_dir():
                 page = write_report(page, Path(temporary) / f"{name}.html")
             take(browser, page.resolve(), stem=arguments.out / f"report-{name}", whole=arguments.whole)

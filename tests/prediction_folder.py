@@ -23,8 +23,8 @@ def helix(path: Path, sequence: str, *, first: int = 1, title: str = "") -> Path
     for index, letter in enumerate(sequence):
         for atom, (radius, turn, rise) in turns.items():
             angle = math.radians(100 * index + turn)
-            place = (radius * math.cos(angle), radius * math.sin(angle), 1.5 * index + rise)
-            lines.append(_line("ATOM", atom, THREE[letter], first + index, place, atom[0]))
+            xyz = (radius * math.cos(angle), radius * math.sin(angle), 1.5 * index + rise)
+            lines.append(_line("ATOM", atom, THREE[letter], first + index, xyz, atom[0]))
     lines.append(_line("HETATM", "ZN", "ZN", 900, (5.0, 0.0, 6.0), "ZN"))
     lines.append(_line("HETATM", "O", "HOH", 901, (4.0, 1.0, 5.0), "O"))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,8 +75,8 @@ def _extend(
     columns["call"] += call
 
 
-def _line(record: str, atom: str, kind: str, number: int, place: tuple[float, float, float], element: str) -> str:
-    x, y, z = place
+def _line(record: str, atom: str, kind: str, number: int, xyz: tuple[float, float, float], element: str) -> str:
+    x, y, z = xyz
     name = atom if len(element) == 2 else f" {atom}"
     head = f"{record:<6}    1 {name:<4} {kind:>3} A{number:>4}"
     return f"{head}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          {element:>2}"

@@ -27,7 +27,7 @@ class _FromCode(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Parse what the code says."""
-        found: list[nodes.Node] = []
+        doc_nodes: list[nodes.Node] = []
         for title, lines in self.parts():
             section = nodes.section(ids=[nodes.make_id(title)])
             section += nodes.title(text=title)
@@ -35,8 +35,8 @@ class _FromCode(SphinxDirective):
             fenced = ["```{eval-rst}", *lines, "```"]
             self.state.nested_parse(StringList(fenced, source=type(self).__name__), 0, section)
             self.state.document.note_implicit_target(section, section)
-            found.append(section)
-        return found
+            doc_nodes.append(section)
+        return doc_nodes
 
     def parts(self) -> list[tuple[str, list[str]]]:
         """Title and reStructuredText of each section."""
@@ -125,9 +125,9 @@ class PublicNames(_FromCode):
 
 def _public(name: str) -> list[str]:
     home = bindtune._HOMES[name]
-    found = getattr(bindtune, name)
-    if isinstance(found, type):
-        own = [member for member in ("forward", "__call__", "get_batch_kwargs") if member in vars(found)]
+    public_name = getattr(bindtune, name)
+    if isinstance(public_name, type):
+        own = [member for member in ("forward", "__call__", "get_batch_kwargs") if member in vars(public_name)]
         members = [f"   :members: {', '.join(own)}"] if own else []
         special = ["   :special-members: __call__"] if "__call__" in own else []
         return [f".. autoclass:: {home}.{name}", *members, *special, ""]
@@ -137,9 +137,9 @@ def _public(name: str) -> list[str]:
 def _table(heads: tuple[str, ...], rows: Any, *, widths: str) -> list[str]:
     lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
     for row in [heads, *rows]:
-        for place, cell in enumerate(row):
-            text = cell if place == 0 or cell.startswith("``") or row is heads else _plain(cell)
-            lines.append(f"   {'*' if place == 0 else ' '} - {text}")
+        for column, cell in enumerate(row):
+            text = cell if column == 0 or cell.startswith("``") or row is heads else _plain(cell)
+            lines.append(f"   {'*' if column == 0 else ' '} - {text}")
     return [*lines, ""]
 
 

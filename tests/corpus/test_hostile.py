@@ -107,8 +107,8 @@ def test_no_code_of_a_folder_is_run(tmp_path: Path, mark: Path, monkeypatch: pyt
     monkeypatch.setattr("builtins.input", answer)
     (tmp_path / "evil.py").write_text(f"open({str(mark)!r}, 'w')\nclass Evil: pass\n")
     (tmp_path / "tokenizer.json").write_bytes(tokenizer())
-    told = {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}}
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(told))
+    hostile_config = {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(hostile_config))
     config = {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil", "AutoModelForMaskedLM": "evil.Evil"}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     from bindtune.data.dna.tokens import load_tokenizer

@@ -133,9 +133,9 @@ def test_loss_and_gradients(
     assert len(stored) >= 4
     close = rounding.of(model, *stored.values(), tokens=int(cases["right_pad"]["attention_mask"].sum()))
     for name, grad in stored.items():
-        found = model.get_parameter(name).grad
-        assert found is not None
-        torch.testing.assert_close(found, grad, **close, msg=lambda text, name=name: f"{name}: {text}")
+        gradient = model.get_parameter(name).grad
+        assert gradient is not None
+        torch.testing.assert_close(gradient, grad, **close, msg=lambda text, name=name: f"{name}: {text}")
     norms = torch.stack([p.grad.norm() for _, p in sorted(model.named_parameters()) if p.grad is not None])
     torch.testing.assert_close(norms, expected["right_pad.grad_l2_all"], atol=close["atol"], rtol=1e-5)
 

@@ -26,8 +26,8 @@ def golden(shared: Path) -> dict[str, Any]:
 
 def test_records(alignment: Path, golden: dict[str, Any]) -> None:
     records = list(read_a3m(alignment))
-    found = [{"id": record.name, "sequence": record.sequence.decode().replace(".", "-")} for record in records]
-    assert found == golden["parsed"]
+    entries = [{"id": record.name, "sequence": record.sequence.decode().replace(".", "-")} for record in records]
+    assert entries == golden["parsed"]
     columns = [match_columns(record, query=records[0].sequence, path=alignment).decode() for record in records]
     assert columns == golden["aligned_without_insertions"]
     assert [residues(record).decode() for record in records] == golden["ungapped_context_strings"]

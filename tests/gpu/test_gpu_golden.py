@@ -35,8 +35,8 @@ def ask(name: str, model: Any, case: dict[str, Any]) -> tuple[Tensor, Tensor]:
         batch = {each: torch.tensor(case[each], device="cuda") for each in INPUTS}
         return model(**batch).logits, batch["attention_mask"].bool()
     options = {key: case[key] for key in ("remove_X_tokens", "preserve_context_labels") if key in case}
-    found = E1BatchPreparer(**options).get_batch_kwargs(case["sequences"], torch.device("cuda"))
-    return model(**found).logits, found["sequence_ids"] >= 0
+    inputs = E1BatchPreparer(**options).get_batch_kwargs(case["sequences"], torch.device("cuda"))
+    return model(**inputs).logits, inputs["sequence_ids"] >= 0
 
 
 def stored(name: str, case: dict[str, Any], outputs: dict[str, Tensor]) -> Tensor:

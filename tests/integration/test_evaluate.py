@@ -118,11 +118,11 @@ def test_thresholds_never_come_from_the_test_set(run: Run, binding_run: Path, tm
     for folder in ("tests", "other"):
         options = ("--fasta", folder, "--out", f"out-{folder}", "--draws", 5, "--calibration", "isotonic")
         assert run("evaluate", "--run", binding_run, *options) == 0
-    found = [
+    messages = [
         yaml.safe_load(Path(f"out-{folder}/summary.yaml").read_text())["ions"]["ZN"] for folder in ("tests", "other")
     ]
-    assert found[0]["threshold"] == found[1]["threshold"] and found[0]["auprc"] != found[1]["auprc"]
-    check_figures(tmp_path / "out-tests", "ZN", {"ZN": found[0]["threshold"]})
+    assert messages[0]["threshold"] == messages[1]["threshold"] and messages[0]["auprc"] != messages[1]["auprc"]
+    check_figures(tmp_path / "out-tests", "ZN", {"ZN": messages[0]["threshold"]})
     tables = [Path(f"out-{folder}/predictions.parquet").read_bytes() for folder in ("tests", "other")]
     assert tables[0] == tables[1]
 

@@ -175,7 +175,7 @@ def test_each_chromosome_is_in_one_fold_and_negatives_come_once(done: tuple[Path
         key = (row["dataset"], row["arm"], row["window"])
         assert key not in seen
         seen.add(key)
-    assert all(len(found) == 1 for found in folds.values())
+    assert all(len(fold_set) == 1 for fold_set in folds.values())
     assert set.union(*folds.values()) == {1, 2, 3, 4, 5}
 
 
@@ -396,7 +396,7 @@ def test_headers_with_coordinates_are_split_by_chromosome(tmp_path: Path) -> Non
     for row in rows(tmp_path / "out"):
         if row["chrom"]:
             folds.setdefault(row["chrom"], set()).add(row["fold"])
-    assert all(len(found) == 1 for found in folds.values()) and len(folds) == 6
+    assert all(len(fold_set) == 1 for fold_set in folds.values()) and len(folds) == 6
 
 
 @pytest.mark.slow

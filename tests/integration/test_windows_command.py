@@ -121,10 +121,8 @@ def test_every_window_and_peak_list_of_the_real_blocks(run: Run, shared: Path, b
             low, high = max(int(first), origin + start), min(int(last), origin + end)
             if name == chrom and low < high:
                 expected.append((low - origin - start, high - origin - start, int(first), int(last)))
-        found = [
-            (p["peak_start"], p["peak_end"], p["genomic_start"], p["genomic_end"]) for p in record["eclip_regions"]
-        ]
-        assert sorted(found) == sorted(expected)
+        rows = [(p["peak_start"], p["peak_end"], p["genomic_start"], p["genomic_end"]) for p in record["eclip_regions"]]
+        assert sorted(rows) == sorted(expected)
         seen[block] += 1
     for block, count in seen.items():
         start, end = map(int, block.rsplit(":", 1)[1].split("-"))
@@ -235,10 +233,8 @@ def test_genes_of_both_strands_case_and_peaks_on_a_real_chromosome(
             for start, end, strand in peaks
             if strand == record["strand"] and start < stop and end > origin
         )
-        found = [
-            (p["peak_start"], p["peak_end"], p["genomic_start"], p["genomic_end"]) for p in record["eclip_regions"]
-        ]
-        assert sorted(found) == expected
+        rows = [(p["peak_start"], p["peak_end"], p["genomic_start"], p["genomic_end"]) for p in record["eclip_regions"]]
+        assert sorted(rows) == expected
     summary = check_sums(tmp_path)
     assert abs(summary["splits"]["validation"]["fraction"] - 0.02) < 0.01
 
@@ -616,8 +612,8 @@ def test_a_run_is_repeated_to_the_byte_and_another_seed_splits_otherwise(
 ) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert run(*options_of(small), "--out", tmp_path / name, "--format", "jsonl", "--seed", seed)[0] == 0
-    one, same, other = ((tmp_path / name / "validation.jsonl").read_bytes() for name in "abc")
-    assert one == same != other
+    first, same, other_seed = ((tmp_path / name / "validation.jsonl").read_bytes() for name in "abc")
+    assert first == same != other_seed
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

@@ -34,26 +34,28 @@ def belongs(token: Span, region: Span, overlap: str) -> bool:
     return bool(letters) and (overlap == "any" or len(letters) == token[1] - token[0])
 
 
-@given(offsets=tokenised(), wanted=regions, overlap=rules)
-def test_token_spans_equal_a_loop_over_letters(offsets: list[Span], wanted: list[Span], overlap: Overlap) -> None:
+@given(offsets=tokenised(), intervals=regions, overlap=rules)
+def test_token_spans_equal_a_loop_over_letters(offsets: list[Span], intervals: list[Span], overlap: Overlap) -> None:
     expected = []
-    for region in wanted:
+    for region in intervals:
         inside = [number for number, token in enumerate(offsets) if belongs(token, region, overlap)]
         if inside:
             assert inside == list(range(inside[0], inside[-1] + 1))
             expected.append((inside[0], inside[-1] + 1))
-    starts, ends = regions_to_token_spans(offsets, wanted, overlap)
+    starts, ends = regions_to_token_spans(offsets, intervals, overlap)
     assert list(zip(starts, ends, strict=True)) == expected
 
 
-@given(offsets=tokenised(), wanted=regions)
-def test_the_union_does_not_depend_on_order_or_on_how_regions_are_cut(offsets: list[Span], wanted: list[Span]) -> None:
+@given(offsets=tokenised(), intervals=regions)
+def test_the_union_does_not_depend_on_order_or_on_how_regions_are_cut(
+    offsets: list[Span], intervals: list[Span]
+) -> None:
     def covered(listed: list[Span]) -> set[int]:
         starts, ends = regions_to_token_spans(offsets, listed)
         return {token for start, end in zip(starts, ends, strict=True) for token in range(start, end)}
 
-    halves = [part for a, b in wanted for part in ((a, (a + b) // 2), ((a + b) // 2, b))]
-    assert covered(wanted) == covered(wanted[::-1]) == covered(wanted + wanted) == covered(halves)
+    halves = [part for a, b in intervals for part in ((a, (a + b) // 2), ((a + b) // 2, b))]
+    assert covered(intervals) == covered(intervals[::-1]) == covered(intervals + intervals) == covered(halves)
 
 
 OFFSETS = [(0, 0), (0, 4), (4, 8), (10, 12), (12, 20), (0, 0), (0, 0)]  # letters 8 and 9 are blanks
@@ -110,11 +112,11 @@ def test_an_unknown_rule_is_refused() -> None:
         regions_to_token_spans(OFFSETS, [(0, 1)], "most")  # type: ignore[arg-type]
 
 
-@given(wanted=regions, start=st.integers(-5, 60), width=st.integers(0, 60))
-def test_clip_keeps_the_letters_inside(wanted: list[Span], start: int, width: int) -> None:
+@given(intervals=regions, start=st.integers(-5, 60), width=st.integers(0, 60))
+def test_clip_keeps_the_letters_inside(intervals: list[Span], start: int, width: int) -> None:
     window = set(range(start, start + width))
-    starts, ends = clip([a for a, _ in wanted], [b for _, b in wanted], start=start, end=start + width)
-    for region, first, last in zip(wanted, starts, ends, strict=True):
+    starts, ends = clip([a for a, _ in intervals], [b for _, b in intervals], start=start, end=start + width)
+    for region, first, last in zip(intervals, starts, ends, strict=True):
         assert set(range(first, last)) == set(range(*region)) & window
         assert start <= first <= last <= start + width
 
@@ -125,13 +127,13 @@ def test_clip_takes_a_window_for_each_region() -> None:
     assert ends.tolist() == [3, 8, 20]
 
 
-@given(wanted=regions, length=st.integers(0, 200))
-def test_reverse_maps_every_letter(wanted: list[Span], length: int) -> None:
-    starts, ends = reverse([a for a, _ in wanted], [b for _, b in wanted], length=length)
-    for region, first, last in zip(wanted, starts, ends, strict=True):
+@given(intervals=regions, length=st.integers(0, 200))
+def test_reverse_maps_every_letter(intervals: list[Span], length: int) -> None:
+    starts, ends = reverse([a for a, _ in intervals], [b for _, b in intervals], length=length)
+    for region, first, last in zip(intervals, starts, ends, strict=True):
         assert set(range(first, last)) == {length - 1 - letter for letter in range(*region)}
     again = reverse(starts, ends, length=length)
-    assert list(zip(*(side.tolist() for side in again), strict=True)) == wanted
+    assert list(zip(*(side.tolist() for side in again), strict=True)) == intervals
 
 
 @given(
@@ -145,9 +147,9 @@ def test_span_mask_equals_a_loop(spans: list[tuple[int, int, int]], width: int) 
             if 0 <= column < width:
                 expected[row, column] = True
     rows, starts, lengths = (np.array([span[part] for span in spans], np.int64) for part in range(3))
-    found = span_mask(rows, starts, starts + lengths, shape=(4, width))
-    assert found.dtype == bool
-    assert np.array_equal(found, expected)
+    mask = span_mask(rows, starts, starts + lengths, shape=(4, width))
+    assert mask.dtype == bool
+    assert np.array_equal(mask, expected)
 
 
 def test_a_region_is_a_peak_unless_said_otherwise() -> None:

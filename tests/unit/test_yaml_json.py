@@ -30,9 +30,9 @@ def test_the_examples_hold() -> None:
     ],
 )  # fmt: skip
 def test_plain_words_are_what_a_biologist_means(text: str, value: object) -> None:
-    found = read_value(text)
-    assert found == value
-    assert type(found) is type(value)
+    document = read_value(text)
+    assert document == value
+    assert type(document) is type(value)
 
 
 @given(

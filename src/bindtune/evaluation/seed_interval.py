@@ -61,48 +61,61 @@ def seed_difference(
         >>> round(difference.value, 3), difference.method, difference.seeds
         (0.1, 't', (3, 3))
     """
-    one, other = (np.asarray(values, np.float64) for values in (first, second))
+    first_values, second_values = (np.asarray(values, np.float64) for values in (first, second))
     if is_paired:
-        if len(one) != len(other):
-            raise ValueError(f"paired arms must have equally many seeds, not {len(one)} and {len(other)}")
-        both = ~np.isnan(one) & ~np.isnan(other)
-        one, other = one[both], other[both]
+        if len(first_values) != len(second_values):
+            raise ValueError(
+                f"paired arms must have equally many seeds, not {len(first_values)} and {len(second_values)}"
+            )
+        both = ~np.isnan(first_values) & ~np.isnan(second_values)
+        first_values, second_values = first_values[both], second_values[both]
     else:
-        one, other = one[~np.isnan(one)], other[~np.isnan(other)]
-    one_mean, other_mean = (float(values.mean()) if len(values) else math.nan for values in (one, other))
+        first_values, second_values = first_values[~np.isnan(first_values)], second_values[~np.isnan(second_values)]
+    one_mean, other_mean = (
+        float(values.mean()) if len(values) else math.nan for values in (first_values, second_values)
+    )
     value = one_mean - other_mean
     method: Method = "none"
     low, high = math.nan, math.nan
-    fewest = min(len(one), len(other))
+    fewest = min(len(first_values), len(second_values))
     if fewest >= FEWEST_DRAWN:
         method = "bootstrap"
-        low, high = _drawn(one, other, is_paired=is_paired, level=level, seed=seed)
+        low, high = _drawn(first_values, second_values, is_paired=is_paired, level=level, seed=seed)
     elif fewest >= FEWEST:
         method = "t" if is_paired else "Welch's t"
-        half = _half_width(one, other, is_paired=is_paired, level=level)
+        half = _half_width(first_values, second_values, is_paired=is_paired, level=level)
         low, high = value - half, value + half
-    return SeedDifference(one_mean, other_mean, value, low, high, (len(one), len(other)), is_paired, method)
+    return SeedDifference(
+        one_mean, other_mean, value, low, high, (len(first_values), len(second_values)), is_paired, method
+    )
 
 
-def _half_width(one: NDArray[np.float64], other: NDArray[np.float64], *, is_paired: bool, level: float) -> float:
+def _half_width(
+    first_values: NDArray[np.float64], second_values: NDArray[np.float64], *, is_paired: bool, level: float
+) -> float:
     """Half of a t interval, of paired differences or by Welch's approximation (doi 10.1093/biomet/34.1-2.28)."""
     if is_paired:
-        variance, degrees = float((one - other).var(ddof=1)) / len(one), len(one) - 1.0
+        variance, degrees = (
+            float((first_values - second_values).var(ddof=1)) / len(first_values),
+            len(first_values) - 1.0,
+        )
     else:
-        parts = [float(values.var(ddof=1)) / len(values) for values in (one, other)]
+        parts = [float(values.var(ddof=1)) / len(values) for values in (first_values, second_values)]
         variance = sum(parts)
-        spread = sum(part**2 / (len(values) - 1) for part, values in zip(parts, (one, other), strict=True))
-        degrees = variance**2 / spread if spread else len(one) + len(other) - 2.0
+        spread = sum(
+            part**2 / (len(values) - 1) for part, values in zip(parts, (first_values, second_values), strict=True)
+        )
+        degrees = variance**2 / spread if spread else len(first_values) + len(second_values) - 2.0
     return float(stdtrit(degrees, (1 + level) / 2)) * math.sqrt(variance)
 
 
 def _drawn(
-    one: NDArray[np.float64], other: NDArray[np.float64], *, is_paired: bool, level: float, seed: int
+    first_values: NDArray[np.float64], second_values: NDArray[np.float64], *, is_paired: bool, level: float, seed: int
 ) -> tuple[float, float]:
     """Percentiles of the difference over draws of seeds with replacement, within each arm or pair by pair."""
     generator = np.random.default_rng(seed)
-    rows = generator.integers(len(one), size=(_DRAWS, len(one)))
-    other_rows = rows if is_paired else generator.integers(len(other), size=(_DRAWS, len(other)))
-    differences = one[rows].mean(axis=1) - other[other_rows].mean(axis=1)
+    rows = generator.integers(len(first_values), size=(_DRAWS, len(first_values)))
+    other_rows = rows if is_paired else generator.integers(len(second_values), size=(_DRAWS, len(second_values)))
+    differences = first_values[rows].mean(axis=1) - second_values[other_rows].mean(axis=1)
     low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -52,8 +52,10 @@ def wilcoxon_by_protein(
     differences = []
     for rows in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
         if positive[rows].any() and not positive[rows].all():
-            one, other = (figure(sort(positive[rows], scores[rows]).ranking()) for scores in (ones, others))
-            differences.append(one - other)
+            first_figure, second_figure = (
+                figure(sort(positive[rows], scores[rows]).ranking()) for scores in (ones, others)
+            )
+            differences.append(first_figure - second_figure)
     return signed_rank(differences)
 
 

@@ -63,9 +63,9 @@ def chain_atoms(structure: Structure, chain: str, mapped: Mapped, *, detailed: C
     """
     rows = _first_model(structure)
     positions = {
-        name: int(place) + 1
-        for name, place in zip(structure.names[chain], mapped.places, strict=True)
-        if 0 <= place < _LAST_RESIDUE
+        name: int(index) + 1
+        for name, index in zip(structure.names[chain], mapped.places, strict=True)
+        if 0 <= index < _LAST_RESIDUE
     }
     chosen, drawn = [], set()
     for index, owner in enumerate(rows.owners):
@@ -117,7 +117,7 @@ def _first_model(structure: Structure) -> _Rows:
         [site.atom for site in rows],
         [site.kind for site in rows],
         [site.element for site in rows],
-        np.array([site.place for site in rows], np.float64).reshape(-1, 3),
+        np.array([site.coordinates for site in rows], np.float64).reshape(-1, 3),
         owners,
     )
 
@@ -127,10 +127,10 @@ def _line(record: str, serial: int, rows: _Rows, index: int, chain: str, number:
     x, y, z = rows.places[index]
     atom, kind, element = (_plain(text, size) for text, size in
                            ((rows.atoms[index], 4), (rows.kinds[index], 3), (rows.elements[index], 2)))  # fmt: skip
-    place = f"{x:8.2f}{y:8.2f}{z:8.2f}  1.00  0.00"
+    coordinates = f"{x:8.2f}{y:8.2f}{z:8.2f}  1.00  0.00"
     name = atom if len(atom) == 4 or len(element) == 2 else f" {atom}"
     head = f"{record:<6}{(serial + 1) % 100_000:>5} {name:<4} {kind:>3} {chain}{number:>4}"
-    return f"{head}    {place}          {element:>2}"
+    return f"{head}    {coordinates}          {element:>2}"
 
 
 def _plain(text: str, size: int) -> str:

@@ -93,7 +93,7 @@ class AtomSite(NamedTuple):
     atom: str
     kind: str
     element: str
-    place: tuple[float, float, float]
+    coordinates: tuple[float, float, float]
     model: str
 
 
@@ -120,8 +120,8 @@ def atom_sites(structure: Structure) -> list[AtomSite | None]:
             continue
         atom = line[12:16]
         element = line[76:78].strip() or atom[:2].strip(" 0123456789")  # older files have no column of elements
-        place = (_number(line[30:38]), _number(line[38:46]), _number(line[46:54]))
-        rows.append(AtomSite(atom.strip(), line[17:20].strip(), element.upper(), place, str(model)))
+        coordinates = (_number(line[30:38]), _number(line[38:46]), _number(line[46:54]))
+        rows.append(AtomSite(atom.strip(), line[17:20].strip(), element.upper(), coordinates, str(model)))
     return rows
 
 

@@ -92,27 +92,27 @@ def read_tool_predictions(
         InputError: the file is malformed, a sequence or a position does not fit the protein, a residue comes twice, or
             no protein or no ion is one of those asked for.
     """
-    found = ToolPredictions(name, path)
-    sites = _Filling(found, proteins, ions, position_base if name.lower() not in (LMETALSITE, GPSITE) else 1)
+    predictions = ToolPredictions(name, path)
+    sites = _Filling(predictions, proteins, ions, position_base if name.lower() not in (LMETALSITE, GPSITE) else 1)
     reader = {LMETALSITE: _lmetalsite, GPSITE: _gpsite}.get(name.lower(), _table)
     for row in reader(path, sites):
         sites.add(row)
-    if not found.probability:
-        listed = ", ".join(sorted(found.other_ions)[:5])
+    if not predictions.probability:
+        listed = ", ".join(sorted(predictions.other_ions)[:5])
         if listed:
             raise InputError(path, None, f"has no ion of {', '.join(ions)}; it has {listed}")
-        listed = ", ".join(sorted(found.other_proteins)[:3]) or "none"
+        listed = ", ".join(sorted(predictions.other_proteins)[:3]) or "none"
         raise InputError(path, None, f"has none of the {len(proteins):,} proteins that are compared; it has {listed}")
-    return found
+    return predictions
 
 
 class _Filling:
     """Puts rows into arrays, one for each protein and ion, and checks them."""
 
     def __init__(
-        self, found: ToolPredictions, proteins: Mapping[str, str], ions: Sequence[str], position_base: int
+        self, predictions: ToolPredictions, proteins: Mapping[str, str], ions: Sequence[str], position_base: int
     ) -> None:
-        self._found, self._proteins, self._base = found, proteins, position_base
+        self._found, self._proteins, self._base = predictions, proteins, position_base
         self._ions = {ion.upper(): ion for ion in ions}
         short = Counter(_tool_name(name) for name in proteins)
         self._short = {_tool_name(name): name for name in proteins if short[_tool_name(name)] == 1}
@@ -138,13 +138,13 @@ class _Filling:
     def add(self, row: _Row) -> None:
         """Take a residue whose protein and ion are asked for."""
         sequence = self._proteins[row.protein]
-        place, last = row.position - self._base, self._base + len(sequence) - 1
-        if not 0 <= place < len(sequence):
+        index, last = row.position - self._base, self._base + len(sequence) - 1
+        if not 0 <= index < len(sequence):
             hint = ""
             if row.position == self._base - 1 or row.position == last + 1:
                 hint = f"; --position-base {1 - self._base} reads positions from {1 - self._base}"
             raise _error(row.where, f"{row.protein!r}: position {row.position}, expected {self._base} to {last}{hint}")
-        letter = sequence[place]
+        letter = sequence[index]
         if row.residue is not None and _UNKNOWN_LETTER not in (letter, row.residue) and row.residue != letter:
             raise _error(row.where, f"{row.protein!r}: residue {row.position} is {row.residue}, expected {letter}")
         key = (row.protein, row.ion)
@@ -152,13 +152,13 @@ class _Filling:
         if values is None:
             values = self._found.probability[key] = np.full(len(sequence), np.nan, np.float32)
             self._found.line[key] = row.where[1]
-        if not math.isnan(values[place]):
+        if not math.isnan(values[index]):
             raise _error(row.where, f"{row.protein!r}: position {row.position} for {row.ion} comes twice")
-        values[place] = row.probability
+        values[index] = row.probability
         if row.call is not None:
             if key not in self._found.call:
                 self._found.call[key] = np.full(len(sequence), -1, np.int8)
-            self._found.call[key][place] = row.call
+            self._found.call[key][index] = row.call
 
 
 def _table(path: Path, sites: _Filling) -> Iterator[_Row]:
@@ -206,9 +206,9 @@ def _lines(path: Path, expected: str) -> Iterator[tuple[Where, list[str]]]:
 def _check_columns(path: Path, number: int | None, names: Sequence[str], line: str = "") -> None:
     missing = [name for name in COLUMNS if name not in names]
     if missing:
-        found = f", found {line.strip()[:_SHOWN]!r}" if line else ""
+        content = f", found {line.strip()[:_SHOWN]!r}" if line else ""
         raise InputError(
-            path, number, f"the header lacks {', '.join(missing)}: expected the columns {', '.join(COLUMNS)}{found}"
+            path, number, f"the header lacks {', '.join(missing)}: expected the columns {', '.join(COLUMNS)}{content}"
         )
     twice = [name for name in (*COLUMNS, *_OPTIONAL) if names.count(name) > 1]
     if twice:
@@ -269,20 +269,20 @@ def _lmetalsite_rows(
     if call_place is not None:
         texts = _listed(where, cells[call_place], len(sequence), f"{ion}_pred of {protein!r}")
         calls = [_call(where, text) for text in texts]
-    for place, (value, call) in enumerate(zip(values, calls, strict=True)):
-        yield _Row(where, protein, place + 1, ion, _share(where, value), sequence[place], call)
+    for index, (value, call) in enumerate(zip(values, calls, strict=True)):
+        yield _Row(where, protein, index + 1, ion, _share(where, value), sequence[index], call)
 
 
 def _lmetalsite_columns(path: Path, number: int | None, header: Sequence[str]) -> dict[str, tuple[int, int | None]]:
     """The columns of probabilities and calls, by ion."""
     columns = {
         name.removesuffix("_prob"): (
-            place,
+            column,
             header.index(f"{name.removesuffix('_prob')}_pred")
             if f"{name.removesuffix('_prob')}_pred" in header
             else None,
         )
-        for place, name in enumerate(header)
+        for column, name in enumerate(header)
         if name.endswith("_prob")
     }
     if "ID" not in header or "Sequence" not in header or not columns:
@@ -317,12 +317,12 @@ def _gpsite_file(path: Path, protein: str, sites: _Filling) -> Iterator[_Row]:
         if columns is None:
             if cells[:2] != ["No.", "AA"]:
                 raise _error(where, f"expected GPSite's header No., AA, ..., found {' '.join(cells)[:_SHOWN]!r}")
-            ions = {place: sites.ion(name.removesuffix("_binding")) for place, name in enumerate(cells) if place > 1}
-            columns = {place: ion for place, ion in ions.items() if ion is not None}
+            ions = {column: sites.ion(name.removesuffix("_binding")) for column, name in enumerate(cells) if column > 1}
+            columns = {column: ion for column, ion in ions.items() if ion is not None}
             continue
         position, count = _whole(where, "No.", cells[0]), count + 1
-        for place, ion in columns.items():
-            value = _share(where, cells[place])
+        for column, ion in columns.items():
+            value = _share(where, cells[column])
             yield _Row(where, protein, position, ion, value, cells[1].upper(), int(value > _GPSITE_THRESHOLD))
     if count != sites.length(protein):
         problem = f"{count} residues of {protein!r}, expected {sites.length(protein)}"

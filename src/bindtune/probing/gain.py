@@ -76,12 +76,12 @@ def combine(scores: list[Floats], labels: NDArray[np.int8], folds: Ints) -> Floa
     combined = np.zeros(scores[0].shape)
     for fold in np.unique(folds).tolist():
         train, test = folds != fold, folds == fold
-        learned, told = features[..., train], features[..., test]
-        mean, spread = learned.mean(axis=-1, keepdims=True), learned.std(axis=-1, keepdims=True)
+        train_features, test_features = features[..., train], features[..., test]
+        mean, spread = train_features.mean(axis=-1, keepdims=True), train_features.std(axis=-1, keepdims=True)
         mean[..., -1, :], spread[..., -1, :] = 0.0, 1.0
         spread = np.where(spread > 0, spread, 1.0)
-        weights = logistic_weights((learned - mean) / spread, labels[train])
-        odds = (weights[..., None, :] @ ((told - mean) / spread))[..., 0, :]
+        weights = logistic_weights((train_features - mean) / spread, labels[train])
+        odds = (weights[..., None, :] @ ((test_features - mean) / spread))[..., 0, :]
         combined[..., test] = (rankdata(odds, axis=-1) - 0.5) / odds.shape[-1]
     return combined
 

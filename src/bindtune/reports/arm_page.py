@@ -191,12 +191,12 @@ def _chart(pool: str, rows: Sequence[ArmDifference]) -> Chart | None:
 
 def _runs(comparison: ArmComparison) -> Section:
     digits = comparison.figures.digits
-    rows, place = [], 0
+    rows, at = [], 0
     for arm in comparison.arms:
         for run, seed in zip(arm.runs, arm.seeds, strict=True):
-            values = [_number(each[place], digits) for each in comparison.figures.values.values()]
+            values = [_number(each[at], digits) for each in comparison.figures.values.values()]
             rows.append((run.name, arm.name, str(seed), str(run.folder), *values))
-            place += 1
+            at += 1
     heads = ("Run", "Arm", "Seed", "Folder", *(f"{pool} {figure}" for pool, figure in comparison.figures.values))
     numeric = frozenset(range(4, len(heads)))
     return Section("runs", "Runs", (Table("Every run", heads, tuple(rows), numeric=numeric, code=frozenset({3})),))

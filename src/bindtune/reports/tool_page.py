@@ -82,18 +82,18 @@ def _page(comparisons: Sequence[ToolComparison], *, scope: str, notes: Sequence[
     )
 
 
-def _section(place: int, comparison: ToolComparison, notes: Sequence[str]) -> Section:
+def _section(number: int, comparison: ToolComparison, notes: Sequence[str]) -> Section:
     heads = tuple(head[0].upper() + head[1:] for head in _HEADS)
     name = comparison.predictions.name
     table = Table(
         f"The run and {name}", heads, tuple(map(_cells, comparison.rows)), numeric=frozenset({2, 3, 4, 6, 7, 8, 9})
     )
     ions = dict.fromkeys(row.ion for row in comparison.rows)
-    charts = [_chart(ion, name, [row for row in comparison.rows if row.ion == ion], colour=place) for ion in ions]
+    charts = [_chart(ion, name, [row for row in comparison.rows if row.ion == ion], colour=number) for ion in ions]
     drawn = tuple(chart for chart in charts if chart is not None)
     below = [*comparison.counts, *(note[0].upper() + note[1:] for note in notes)]
     sentences = [Text(conclusion(row)) for row in comparison.rows]
-    return Section(f"tool{place}", name, (*sentences, table, *([Charts(drawn)] if drawn else []), *map(Text, below)))
+    return Section(f"tool{number}", name, (*sentences, table, *([Charts(drawn)] if drawn else []), *map(Text, below)))
 
 
 def _chart(ion: str, name: str, rows: Sequence[ToolRow], *, colour: int) -> Chart | None:

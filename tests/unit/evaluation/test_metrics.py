@@ -105,10 +105,19 @@ def test_the_threshold_itself_is_called() -> None:
 
 
 def test_without_positives_only_the_base_rate_is_defined() -> None:
-    found = residue_metrics([0, 0], [0.9, 0.1], threshold=0.5)
-    figures = (found.auroc, found.auprc, found.hra, found.hra_raw, found.f1, found.mcc, found.precision, found.recall)
+    no_positives = residue_metrics([0, 0], [0.9, 0.1], threshold=0.5)
+    figures = (
+        no_positives.auroc,
+        no_positives.auprc,
+        no_positives.hra,
+        no_positives.hra_raw,
+        no_positives.f1,
+        no_positives.mcc,
+        no_positives.precision,
+        no_positives.recall,
+    )
     assert all(math.isnan(figure) for figure in figures)
-    assert (found.base_rate, found.false_positives, found.true_negatives) == (0.0, 1, 1)
+    assert (no_positives.base_rate, no_positives.false_positives, no_positives.true_negatives) == (0.0, 1, 1)
 
 
 def test_without_negatives_the_curves_are_not_defined() -> None:

@@ -91,12 +91,12 @@ def test_cross_fitting_is_a_loop_over_folds(rows: list[tuple[int, float, int]], 
         threshold = choose_threshold(labels[folds != fold], scores[folds != fold], method)
         undefined = undefined or math.isnan(threshold)
         calls[folds == fold] = scores[folds == fold] >= threshold
-    found = cross_fitted(labels, scores, folds, method)
+    fitted = cross_fitted(labels, scores, folds, method)
     if undefined or not labels.any():
-        assert all(math.isnan(value) for value in found.values())
+        assert all(math.isnan(value) for value in fitted.values())
     else:
-        assert found["f1"] == pytest.approx(sklearn_metrics.f1_score(labels, calls))
-        assert found["recall"] == pytest.approx(sklearn_metrics.recall_score(labels, calls))
+        assert fitted["f1"] == pytest.approx(sklearn_metrics.f1_score(labels, calls))
+        assert fitted["recall"] == pytest.approx(sklearn_metrics.recall_score(labels, calls))
 
 
 def test_a_threshold_that_only_fits_its_own_fold_is_found_out() -> None:

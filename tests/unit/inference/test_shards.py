@@ -105,7 +105,7 @@ def test_a_long_protein_has_the_predictions_of_its_stretches(ensemble: Ensemble,
         for chunk in chunks(len(protein.sequence), size=32, overlap=10):
             members = by_hand(ensemble, protein.sequence[chunk.start : chunk.end])
             expected.append(members.mean(axis=0)[chunk.first - chunk.start : chunk.last - chunk.start])
-            positions += [(protein.name, place) for place in range(chunk.first, chunk.last)]
+            positions += [(protein.name, position) for position in range(chunk.first, chunk.last)]
     assert positions == [(protein.name, position) for protein in proteins for position in range(len(protein.sequence))]
     np.testing.assert_allclose(scores.mean, np.concatenate(expected), atol=CLOSE)
     whole = predict(proteins, ensemble)

@@ -44,7 +44,7 @@ def test_golden_scores(shared: Path, budget: int) -> None:
     homologs = {name: text.split(",") for name, text in scorer["contexts"].items()}
     for key, expected in inputs["scores"].items():
         precision, method, contexts, reduction = key.split("/")
-        found = score_variants(
+        scores = score_variants(
             golden,
             scorer["parent"],
             variants=variants,
@@ -53,11 +53,11 @@ def test_golden_scores(shared: Path, budget: int) -> None:
             reduction=reduction,
             max_batch_tokens=budget,
         )
-        assert [(score.variant, score.context) for score in found] == [(e["id"], e["context_id"]) for e in expected]
+        assert [(score.variant, score.context) for score in scores] == [(e["id"], e["context_id"]) for e in expected]
         highest = torch.tensor([each["score"] for each in expected])
         # The other is the reference in bf16, which has eight bits: scores of several units are sums of log ratios.
         tolerance = rounding.of(golden, highest)["atol"] if precision == "fp32" else 0.15
-        for one, two in zip(found, expected, strict=True):
+        for one, two in zip(scores, expected, strict=True):
             assert one.score == pytest.approx(two["score"], abs=tolerance), key
     table = position_scores(
         golden,

@@ -170,16 +170,16 @@ BAD_RECORDS = {
 def test_a_bad_record_is_named_with_its_file_and_number(tmp_path: Path, kind: str, form: str, zipped: bool) -> None:
     bad, problem = BAD_RECORDS[kind]
     if form == "Parquet":
-        content, place = parquet([bad]), "record 1"  # alone, for a column has one type
+        content, location = parquet([bad]), "record 1"  # alone, for a column has one type
     else:
         content = FORMS[form]([record(), record(1), bad, record(3)])
-        place = "record 3" if form == "array" else "3"
+        location = "record 3" if form == "array" else "3"
     path = tmp_path / "w"
     path.write_bytes(gzip.compress(content) if zipped else content)
     with pytest.raises(InputError) as caught:
         list(read_windows(path))
-    separator = ":" if place == "3" else ": "
-    assert str(caught.value).startswith(f"{path}{separator}{place}: ")
+    separator = ":" if location == "3" else ": "
+    assert str(caught.value).startswith(f"{path}{separator}{location}: ")
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
 

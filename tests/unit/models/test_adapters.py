@@ -40,8 +40,8 @@ Batch = Callable[[list[str]], dict[str, Tensor]]
 def adapted(encoder: E1ForMaskedLM, *, filled: bool = True, **options: Any) -> Any:
     """With adapters as after training, or as at the start."""
     torch.manual_seed(1)
-    given = {"r": 4, "alpha": 8, "dropout": 0.0, "target_modules": TARGETS}
-    model = add_lora(encoder, **{**given, **options}).eval()
+    lora = {"r": 4, "alpha": 8, "dropout": 0.0, "target_modules": TARGETS}
+    model = add_lora(encoder, **{**lora, **options}).eval()
     if filled:
         with torch.no_grad():
             for tensor in model.parameters():

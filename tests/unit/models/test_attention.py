@@ -97,9 +97,9 @@ def test_the_block_mask_of_the_cuda_kernel_is_the_plan() -> None:
     mask = attention._block_mask(plan, torch.device("cpu"))
     places = torch.arange(size)
     zero = torch.zeros((), dtype=torch.int64)
-    found = torch.stack([mask.mask_mod(zero, zero, places[[q]].squeeze(), places) for q in range(size)])
+    allowed = torch.stack([mask.mask_mod(zero, zero, places[[q]].squeeze(), places) for q in range(size)])
     first, past = plan.key_ranges().unbind(1)
-    assert torch.equal(found, (places >= first[:, None]) & (places < past[:, None]))
+    assert torch.equal(allowed, (places >= first[:, None]) & (places < past[:, None]))
 
 
 @pytest.mark.parametrize("missing", ["", "triton", "gcc", "Python.h"])

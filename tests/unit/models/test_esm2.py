@@ -110,9 +110,9 @@ def test_adapters_train_with_a_gradient_for_every_parameter(esm_folder: Path, op
     model = E1ForJointBindingMLM(adapted(encoder, **options), ["ZN"], 0.0).train()
     optimizer = torch.optim.Adam([tensor for tensor in model.parameters() if tensor.requires_grad], lr=0.03)
     losses = []
-    for given in (rows(), rows(labelled=False), *[rows()] * 12):
+    for batch_rows in (rows(), rows(labelled=False), *[rows()] * 12):
         optimizer.zero_grad()
-        loss = model(**inputs(preparer, given)).loss
+        loss = model(**inputs(preparer, batch_rows)).loss
         loss.backward()
         losses.append(loss.item())
         trained = {name: tensor.grad for name, tensor in model.named_parameters() if tensor.requires_grad}

@@ -81,9 +81,9 @@ class TestBase:
         ],
     )
     def test_licences(self, kind: str, base: str | None, licence: str | None) -> None:
-        found = licence_of(kind, base)
-        assert found.header.get("license") == licence
-        assert ("Profluent-E1" in found.notice) == (kind == "E1")
+        facts = licence_of(kind, base)
+        assert facts.header.get("license") == licence
+        assert ("Profluent-E1" in facts.notice) == (kind == "E1")
 
 
 @pytest.fixture

@@ -58,13 +58,13 @@ def strays(source: str) -> list[tuple[int, str]]:
 
 def test_no_other_module_spells_the_name_of_a_file() -> None:
     homes = {Path(module.__file__ or "") for module in (names, hub_names)}
-    found = {
+    literals = {
         f"{path.relative_to(SOURCE)}:{line}: {name}"
         for path in SOURCE.rglob("*.py")
         if path not in homes
         for line, name in strays(path.read_text(encoding="utf-8"))
     }
-    assert found == set()
+    assert literals == set()
 
 
 def test_a_stray_name_is_seen() -> None:

@@ -83,17 +83,17 @@ def test_a_full_disk_is_told_with_the_final_name(tmp_path: Path, kind: str) -> N
 def test_what_libraries_raise_gets_a_name_and_a_reason(
     tmp_path: Path, failure: Exception, number: int, reason: str
 ) -> None:
-    with pytest.raises(OSError, match=reason) as told, writing(tmp_path / "a"):
+    with pytest.raises(OSError, match=reason) as error, writing(tmp_path / "a"):
         raise failure
     named = getattr(failure, "filename", None) or str(tmp_path / "a")
-    assert (told.value.errno, told.value.filename) == (number, named)
+    assert (error.value.errno, error.value.filename) == (number, named)
 
 
 def test_errors_that_are_not_about_writing_pass(tmp_path: Path) -> None:
     for failure in (RuntimeError("CUDA error: out of memory"), OSError("no such model"), ValueError("x")):
-        with pytest.raises(type(failure)) as told, writing(tmp_path):
+        with pytest.raises(type(failure)) as error, writing(tmp_path):
             raise failure
-        assert told.value is failure
+        assert error.value is failure
 
 
 _DIES = """

@@ -82,7 +82,7 @@ def assign_folds(proteins: Proteins, groups: Ints, *, num_folds: int, seed: int)
     weights, order = _ordered(proteins, group, seed=seed)
     target = np.full(num_folds, 1 / num_folds)
     ties = np.argsort([digest(seed, "fold", fold) for fold in range(num_folds)], kind="stable")
-    placed = _place(weights[order], target=target, ties=ties)
+    placed = _part_of_groups(weights[order], target=target, ties=ties)
     fold_of_group = np.empty(len(group_numbers), np.int64)
     fold_of_group[order] = placed + 1
     return fold_of_group[group]
@@ -110,7 +110,7 @@ def inner_validation(proteins: Proteins, groups: Ints, *, fraction: float, seed:
             "expected a number between 0 and 1, and 2 groups or more"
         )
     weights, order = _ordered(proteins, group, seed=seed)
-    placed = _place(weights[order], target=np.array([1 - fraction, fraction]), ties=np.arange(2))
+    placed = _part_of_groups(weights[order], target=np.array([1 - fraction, fraction]), ties=np.arange(2))
     taken = np.empty(len(group_numbers), bool)
     taken[order] = placed == 1
     return taken[group]
@@ -208,7 +208,7 @@ def _ordered(proteins: Proteins, group: Ints, *, seed: int) -> tuple[Floats, Int
     return shares, np.lexsort((drawn, -size))
 
 
-def _place(shares: Floats, *, target: Floats, ties: Ints) -> Ints:
+def _part_of_groups(shares: Floats, *, target: Floats, ties: Ints) -> Ints:
     """(G,) part of each group: the one where the group reduces the imbalance most. Groups come in the order of placing.
 
     The imbalance is the sum over quantities of (share held - target share) squared, divided by the target share.

@@ -80,12 +80,12 @@ def test_no_region_of_a_kind_gives_no_window() -> None:
 )
 def test_each_match_is_near_and_used_once(values: list[int], candidates: list[int], key: int) -> None:
     own, pool = np.array(values) / 100, np.array(candidates, float) / 100
-    found = match_nearest(own, pool, tolerance=0.02, key=key)
-    used = found[found >= 0]
+    nearest = match_nearest(own, pool, tolerance=0.02, key=key)
+    used = nearest[nearest >= 0]
     assert len(set(used.tolist())) == len(used)
-    assert (np.abs(own[found >= 0] - pool[used]) < 0.02 + 1e-6).all()
+    assert (np.abs(own[nearest >= 0] - pool[used]) < 0.02 + 1e-6).all()
     free = np.setdiff1d(np.arange(len(pool)), used)
-    for value in own[found < 0]:  # no free candidate is near enough
+    for value in own[nearest < 0]:  # no free candidate is near enough
         assert not (np.abs(pool[free] - value) < 0.02 - 1e-6).any()
 
 

@@ -49,7 +49,7 @@ def maker_of(regions: list[Row], peaks: list[Row], *, layout: dict[str, Any], **
 
 
 def records(maker: WindowMaker, count: int, *, dropped: Counter[str] | None = None) -> list[dict[str, Any]]:
-    found = []
+    made = []
     for windows in maker.complete(
         np.arange(count), selection=everything, dropped=Counter() if dropped is None else dropped
     ):
@@ -57,7 +57,7 @@ def records(maker: WindowMaker, count: int, *, dropped: Counter[str] | None = No
         for index, (sequence, name) in enumerate(zip(columns.sequence, columns.seq_id.to_pylist(), strict=True)):
             here = slice(first, first + int(columns.peak_count[index]))
             peaks = [columns.peak_start, columns.peak_end, columns.genomic_start, columns.genomic_end]
-            found.append(
+            made.append(
                 {
                     "sequence": sequence,
                     "seq_id": name,
@@ -68,7 +68,7 @@ def records(maker: WindowMaker, count: int, *, dropped: Counter[str] | None = No
                 }
             )
             first = here.stop
-    return found
+    return made
 
 
 def slowly(regions: list[Row], peaks: list[Row], *, window: int, stride: int) -> list[dict[str, Any]]:

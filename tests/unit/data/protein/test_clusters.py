@@ -57,7 +57,7 @@ def test_identical_sequences_share_a_group_and_order_does_not_matter(sequences: 
     order = list(range(len(names)))
     random.shuffle(order)  # type: ignore[attr-defined]
     again = cluster_proteins(
-        [names[position] for position in order], [sequences[place] for place in order], method="identical", identity=1
+        [names[position] for position in order], [sequences[at] for at in order], method="identical", identity=1
     )
     assert again.tolist() == groups[order].tolist()
 

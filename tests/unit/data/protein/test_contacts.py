@@ -50,15 +50,15 @@ def residues(bound: Any) -> list[tuple[int, int]]:
 
 
 def test_a_residue_is_near_or_not() -> None:
-    found = entry(
+    structure = entry(
         ION, (2.0, "N", "HIS", "A", 1, 0), (2.5, "C", "HIS", "A", 1, 0), (3.0, "C", "ASP", "B", 2, 3),
         (3.1, "O", "ASP", "A", 3, 2), (-2.2, "O", "HOH", "W", 950, None), (-2.1, "N", "DG", "N", 951, None),
     )  # fmt: skip
-    (bound,) = bound_ions(found, elements=ZINC, rule=RULE)
+    (bound,) = bound_ions(structure, elements=ZINC, rule=RULE)
     assert residues(bound) == [(0, 0), (1, 3)]
     assert [(contact.atom, contact.distance) for contact in bound.contacts] == [("N1", 2.0), ("C1", 3.0)]
     assert (bound.coordination, bound.dropped, bound.component, bound.number) == (3, None, "ZN", "900")
-    (alone,) = bound_ions(found, elements=ZINC, rule=ContactRule(cutoff=2.2, min_residues=2, min_occupancy=0))
+    (alone,) = bound_ions(structure, elements=ZINC, rule=ContactRule(cutoff=2.2, min_residues=2, min_occupancy=0))
     assert (alone.dropped, alone.contacts) == (FEW_RESIDUES, ())
 
 
@@ -76,8 +76,8 @@ def test_the_rule_of_biolip_adds_radii() -> None:
 def test_metals_and_other_components_are_no_ions_that_were_asked_for() -> None:
     rows = [(2.0, "N", "HIS", "A", 1, 0), (2.0, "O", "ASP", "A", 2, 1)]
     for code, expected in {"ZN": 1, "HEM": 0, "CLUSTER": 1}.items():
-        found = bound_ions(entry((0.0, "ZN", code, "Z", 9, None), *rows), elements=ZINC, rule=RULE)
-        assert len(found) == expected, code  # a component of one atom that the dictionary lacks is an ion
+        ions = bound_ions(entry((0.0, "ZN", code, "Z", 9, None), *rows), elements=ZINC, rule=RULE)
+        assert len(ions) == expected, code  # a component of one atom that the dictionary lacks is an ion
     several = [(0.0, "ZN", "NEWLIG", "Z", 9, None), (1.0, "O", "NEWLIG", "Z", 9, None)]
     assert bound_ions(entry(*several, *rows), elements=ZINC, rule=RULE) == []
     (lone,) = bound_ions(entry(ION, (2.0, "O", "HOH", "W", 3, None)), elements=ZINC, rule=RULE)
@@ -96,14 +96,14 @@ def test_occupancy() -> None:
 
 
 def test_the_alternate_location_with_most_occupancy_counts() -> None:
-    found = entry(
+    structure = entry(
         ION, (2.0, "N", "HIS", "A", 1, 0, "A", 0.4), (9.0, "N", "HIS", "A", 1, 0, "B", 0.6),
         (9.0, "O", "ASP", "A", 2, 1, "A", 0.5), (2.0, "O", "ASP", "A", 2, 1, "B", 0.5), (2.0, "O", "ASP", "A", 3, 2),
         (2.0, "O", "ASP", "A", 4, 3), (0.1, "ZN", "ZN", "Z", 901, None, "A", 0.3),
         (0.1, "ZN", "ZN", "Z", 901, None, "B", 0.7),
     )  # fmt: skip
-    assert chosen_locations(found.atoms).tolist() == [True, False, True, True, False, True, True, False, True]
-    bound = bound_ions(found, elements=ZINC, rule=RULE)
+    assert chosen_locations(structure.atoms).tolist() == [True, False, True, True, False, True, True, False, True]
+    bound = bound_ions(structure, elements=ZINC, rule=RULE)
     assert [each.dropped for each in bound] == [None, OTHER_LOCATION, None]
     assert residues(bound[0]) == [(0, 2), (0, 3)]
 
@@ -138,19 +138,19 @@ def test_copies_are_what_moving_every_atom_gives(seed: int) -> None:
     rows = [(0.0, "O", "ASP", "A", n, n % 5) for n in range(60)] + [
         (0.0, "ZN", "ZN", "Z", 100 + n, None) for n in range(4)
     ]
-    found = entry(*rows)
-    found.atoms.xyz[:] = generator.uniform(-8, 8, found.atoms.xyz.shape)
+    structure = entry(*rows)
+    structure.atoms.xyz[:] = generator.uniform(-8, 8, structure.atoms.xyz.shape)
     copies = []
     for _ in range(3):
         rotation = np.linalg.qr(generator.normal(size=(3, 3)))[0]
         copies.append(Copy(rotation * np.sign(np.linalg.det(rotation)), generator.uniform(-6, 6, 3), frozenset("AZ")))
     moved = entry(*rows, copies=tuple(copies))
-    moved.atoms.xyz[:] = found.atoms.xyz
+    moved.atoms.xyz[:] = structure.atoms.xyz
     bound = bound_ions(moved, elements=ZINC, rule=ContactRule(cutoff=3.0, min_residues=1, min_occupancy=0))
-    oxygen = found.atoms.xyz[:60]
+    oxygen = structure.atoms.xyz[:60]
     everywhere = np.concatenate([oxygen @ copy.rotation.T + copy.shift for copy in copies])
     for number, ion in enumerate(bound):
-        position = found.atoms.xyz[60 + number]
+        position = structure.atoms.xyz[60 + number]
         near = set(np.flatnonzero(np.linalg.norm(oxygen - position, axis=1) <= 3) % 5)
         for copy in copies:
             distances = np.linalg.norm(everywhere - (copy.rotation @ position + copy.shift), axis=1)

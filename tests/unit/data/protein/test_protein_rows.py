@@ -141,7 +141,7 @@ def test_contexts_keep_to_their_limits(folder: Path, alignments: Alignments) -> 
     protein_rows = rows(list(LENGTHS), alignments)
     preparer = E1BatchPreparer()
     used = 0
-    for place, name in enumerate(LENGTHS):
+    for number, name in enumerate(LENGTHS):
         allowed, total = set[str](), 0
         if name in alignments:
             records = list(read_a3m(folder / f"{name}.a3m"))
@@ -153,7 +153,7 @@ def test_contexts_keep_to_their_limits(folder: Path, alignments: Alignments) -> 
                 if 0.3 <= np.float32(similarity) <= np.float32(0.9):
                     allowed.add(residues(record).decode())
             assert 0 < len(allowed) < total
-        for index in [(place, epoch) for epoch in range(1, 25)] + [i for i in protein_rows.fixed() if i[0] == place]:
+        for index in [(number, epoch) for epoch in range(1, 25)] + [i for i in protein_rows.fixed() if i[0] == number]:
             row = protein_rows[index]
             *context, query_text = row.sequences
             assert query_text == SEQUENCES[name][row.chunk.start : row.chunk.end]

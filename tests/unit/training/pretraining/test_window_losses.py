@@ -47,8 +47,8 @@ def filled(groups: list[list[int]], width: int) -> RecordLosses:
 
 
 def test_sums_equal_a_loop_over_tokens() -> None:
-    found = filled([[3, 0], [5], [1, 2, 4]], 12)
-    assert found.record.tolist() == [0, 1000, 2000, 3000, 4000, 5000]
+    tables = filled([[3, 0], [5], [1, 2, 4]], 12)
+    assert tables.record.tolist() == [0, 1000, 2000, 3000, 4000, 5000]
     for position in range(6):
         one = batch([position], 12)
         sums = {PEAK: [0, 0.0], FLANK: [0, 0.0]}
@@ -58,8 +58,8 @@ def test_sums_equal_a_loop_over_tokens() -> None:
             if label != IGNORED:
                 sums[kind] = [sums[kind][0] + 1, sums[kind][1] + loss]
         (peaks, in_peaks), (flanks, in_flanks) = sums[PEAK], sums[FLANK]
-        assert found.masked[position].tolist() == [peaks + flanks, peaks, flanks]
-        assert found.loss[position].tolist() == pytest.approx([in_peaks + in_flanks, in_peaks, in_flanks], rel=1e-12)
+        assert tables.masked[position].tolist() == [peaks + flanks, peaks, flanks]
+        assert tables.loss[position].tolist() == pytest.approx([in_peaks + in_flanks, in_peaks, in_flanks], rel=1e-12)
 
 
 def test_neither_batches_nor_padding_matter() -> None:
