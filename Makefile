@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS := test,docs,clusters,explain,structures,viewer
+EXTRAS := test,docs,clusters,explain,structures,viewer,notebooks
 # A third of the installed modules, which nothing here imports.
 UNUSED := 'torch/testing|/tests/|transformers/models/[c-df-z]'
 # The one version that is chosen by hand: the lock holds it, and the two other environments take another where asked to.
@@ -50,7 +50,7 @@ docs: $(VENV)/.installed
 # The newest versions of everything, for Python 3.11 to 3.14 on any machine.
 lock: .uv/bin/uv
 	echo '$(LOCKED_TORCH)' | .uv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --no-annotate \
-		--custom-compile-command 'make lock' --extra test --extra docs --extra clusters --extra explain --extra structures --extra viewer - \
+		--custom-compile-command 'make lock' --extra test --extra docs --extra clusters --extra explain --extra structures --extra viewer --extra notebooks - \
 		pyproject.toml -o constraints.txt
 
 # Unit and golden tests with the newest and with the lowest versions that pyproject.toml allows. TORCH=torch==2.13.0

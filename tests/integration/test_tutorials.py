@@ -1,4 +1,4 @@
-"""The commands of the tutorials run, block by block as they are printed, with less to compute.
+"""The commands of tutorials and notebooks run, block by block as they are printed, with less to compute.
 
 Every ```bash block is run, but for those with a line `<!-- not run: why -->` before them: what needs a GPU, a network
 or an installation. Sizes are lowered by documented options alone, which a `bindtune` on the PATH puts behind those
@@ -12,9 +12,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 DOCS = Path(__file__).parents[2] / "docs"
+NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
 BLOCK = re.compile(r"(?:^<!-- not run: (?P<why>.+) -->\n)?^```bash\n(?P<commands>(?:.*\n)*?)^```$", re.MULTILINE)
 
 SMALLER = """#!/bin/sh
@@ -35,15 +38,20 @@ def blocks(page: Path) -> list[str]:
     return [block["commands"] for block in BLOCK.finditer(page.read_text()) if not block["why"]]
 
 
-def run(page: Path, folder: Path, python: Path, *, anew: bool = True) -> None:
-    """Run a page; `anew` starts training and prediction in interpreters of their own."""
+def smaller(folder: Path, python: Path, *, anew: bool) -> dict[str, str]:
+    """The environment in which commands compute little; `anew` starts some in interpreters of their own."""
     (folder / "bin").mkdir()
     (folder / "bin" / "python").symlink_to(python)
     (folder / "bin" / "bindtune").write_text(SMALLER.format(python=sys.executable if anew else "python"))
     (folder / "bin" / "bindtune").chmod(0o755)
+    return os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+
+
+def run(page: Path, folder: Path, python: Path, *, anew: bool = True) -> None:
+    """Run a page; `anew` starts training and prediction in interpreters of their own."""
+    environment = smaller(folder, python, anew=anew)
     work = folder / "work"
     work.mkdir()
-    environment = os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
     for commands in blocks(page):
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", commands], cwd=work, env=environment, capture_output=True, text=True
@@ -114,3 +122,35 @@ def test_binding(tmp_path: Path, warm_python: Path) -> None:
     # The page shows the first protein, and says how many there are.
     assert (tmp_path / "work" / "proteins" / "ZN_train.fa").read_text().splitlines()[1] in page.read_text()
     assert "126 proteins in 43 groups" in (made / "training.log").read_text()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_kept_without_outputs(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+    assert 'find_spec("bindtune") is None:\n    %pip install' in code[0].source
+    assert f"docs/notebooks/{path.name})" in notebook.cells[0].source  # the link to Colab
+    assert f"notebooks/{path.name}" in (DOCS / "tutorials" / "index.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "rows"), [("binding", ["family", "spread"]), ("pretraining", ["tokens_ref", "masked_marginal"])]
+)
+def test_notebook(
+    name: str, rows: list[str], tmp_path: Path, warm_python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook runs from its first cell to its last, and shows its report, its figure and its predictions."""
+    for variable, value in smaller(tmp_path, warm_python, anew=False).items():
+        monkeypatch.setenv(variable, value)
+    (tmp_path / "work").mkdir()
+    notebook = nbformat.read(DOCS / "notebooks" / f"{name}.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path / "work"}}).execute()
+    outputs = {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
+    assert "srcdoc" in outputs["report"][-1].data["text/html"]
+    assert outputs["figure"][-1].data["image/png"]
+    (table,) = outputs["table"]
+    text = table.data["text/plain"] if table.output_type == "execute_result" else table.text
+    assert all(word in text for word in rows)
