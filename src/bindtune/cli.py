@@ -342,7 +342,10 @@ def report(
 @app.command()
 @with_settings(CompareConfig, arguments={"runs"})
 def compare(settings: CompareConfig) -> None:
-    """Set runs, or arms of several runs, beside each other: paired differences with intervals, and a page of them."""
+    """Set runs, arms of several runs, or a run and other tools beside each other: differences with intervals."""
+    from bindtune.data.protein.residue_contacts import SiteRules
+
+    rules = SiteRules(settings.site_gap, settings.site_distance, settings.structures)
     if settings.arm:
         from bindtune.reports.arm_page import write_arms
 
@@ -356,12 +359,13 @@ def compare(settings: CompareConfig) -> None:
             settings.tool_training,
             position_base=settings.position_base,
             identity=settings.audit_identity,
+            rules=rules,
         )
         say(compare_run_with_tools(settings.runs[0], sources, settings.out, draws=settings.draws, seed=settings.seed))
     else:
         from bindtune.reports.compare import compare_runs
 
-        say(compare_runs(settings.runs, settings.out, draws=settings.draws, seed=settings.seed))
+        say(compare_runs(settings.runs, settings.out, draws=settings.draws, seed=settings.seed, rules=rules))
     say(f"page: {settings.out}")
 
 

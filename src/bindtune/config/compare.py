@@ -8,6 +8,18 @@ from pydantic import Field, model_validator
 from bindtune.config.settings import Count, Fraction, Settings
 
 
+class SiteSettings(Settings):
+    """How residues are clustered into sites."""
+
+    structures: Path | None = None
+    """Folder of PDB or mmCIF files, named after the proteins. Residues of these proteins are clustered into sites by
+    distance, those of the others by their places in the sequence."""
+    site_gap: Count = 15
+    """Positions that two neighbouring residues of a site may be apart, without a structure."""
+    site_distance: Annotated[float, Field(gt=0)] = 5.0
+    """Angstroms between the closest atoms of two residues of a site, with a structure."""
+
+
 class ToolSettings(Settings):
     """Other tools that a run is compared with."""
 
@@ -22,7 +34,7 @@ class ToolSettings(Settings):
     """Number of the first residue in the tables of tools."""
 
 
-class CompareConfig(ToolSettings):
+class CompareConfig(ToolSettings, SiteSettings):
     """Runs, arms of several runs, or a run and other tools, beside each other."""
 
     runs: list[Path] = []

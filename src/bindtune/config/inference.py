@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bindtune.config.binding import CHUNK_OVERLAP
-from bindtune.config.compare import ToolSettings
+from bindtune.config.compare import SiteSettings, ToolSettings
 from bindtune.config.settings import Count, Fraction, Settings, split_commas
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
@@ -112,7 +112,7 @@ class PredictConfig(InferenceConfig):
         return self
 
 
-class EvaluateConfig(InferenceConfig, ToolSettings):
+class EvaluateConfig(InferenceConfig, ToolSettings, SiteSettings):
     """Figures on labelled test proteins."""
 
     fasta: str

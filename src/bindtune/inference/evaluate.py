@@ -27,12 +27,12 @@ from bindtune.inference.job import claimed, run_job
 from bindtune.inference.job_inputs import ProteinSource
 from bindtune.inference.ranks import launched
 from bindtune.inference.shards import NamedSequence
-from bindtune.inference.tool_results import beside_tools
+from bindtune.inference.site_results import site_results
+from bindtune.inference.tool_results import beside_tools, tested_tools
 from bindtune.inference.trained_run import TrainedRun, read_run
 from bindtune.io.labels import UNKNOWN
 from bindtune.io.text import LONGEST_LINE
 from bindtune.reports.binding_figures import calibration_figure, threshold_figure
-from bindtune.reports.compared_tools import tool_sources
 from bindtune.reports.png_charts import save_png
 from bindtune.runs.names import (
     AUDIT,
@@ -87,9 +87,7 @@ def evaluate(settings: EvaluateConfig) -> str:
         CheckError: test proteins stand among the training proteins, and that is not allowed.
     """
     run = read_run(settings, command="evaluate")
-    sources = tool_sources(
-        settings.tool, settings.tool_training, position_base=settings.position_base, identity=settings.audit_identity
-    )
+    sources = tested_tools(settings)
     if settings.transfer is None:
         ions, files = _label_files(settings, run)
         run = _restricted(run, ions)
@@ -113,11 +111,13 @@ def evaluate(settings: EvaluateConfig) -> str:
         if not processes.is_first:
             return ""
         scored = _score_residues(settings.out / PREDICTIONS, proteins, odds, ions=run.ions)
-        tools = beside_tools(settings, _residues(scored), proteins, learned=learned, sources=sources)
+        residues = _residues(scored)
+        site_lines, site_counts = site_results(settings, residues, run.thresholds, proteins)
+        tools = beside_tools(settings, run, residues, proteins, learned=learned, sources=sources)
         if settings.transfer is not None:
             scored |= _any_head(scored)
         aligned = counts.alignments
-        lines = _report(settings, run, scored, leaks, aligned)
+        lines = [*_report(settings, run, scored, leaks, aligned, site_counts), *site_lines]
         return "\n".join([*lines, *([] if aligned is None else [str(aligned)]), sentence, *tools])
 
 
@@ -299,6 +299,7 @@ def _report(
     scored: dict[str, _Scored],
     leaks: ProteinLeaks,
     aligned: AlignmentCounts | None,
+    sites: Mapping[str, Any],
 ) -> list[str]:
     """Write figures, arrays and pictures, and return the table of figures."""
     out = settings.out
@@ -320,7 +321,7 @@ def _report(
         level=settings.level,
     )
     _write_metrics(out / TEST_METRICS, figures)
-    write_text(out / SUMMARY, write_document(_summary(settings, run, figures, leaks, aligned)))
+    write_text(out / SUMMARY, write_document(_summary(settings, run, figures, leaks, aligned) | {"sites": sites}))
     for ion, each in scored.items():
         if ion == ANY_HEAD:
             continue

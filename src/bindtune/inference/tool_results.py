@@ -5,15 +5,33 @@ from collections.abc import Mapping
 from bindtune.config import EvaluateConfig
 from bindtune.data.protein.proteins import Proteins
 from bindtune.evaluation.tool_comparison import Residues
+from bindtune.inference.site_results import site_rules
+from bindtune.inference.trained_run import TrainedRun
 from bindtune.io.training_proteins import TrainingProteins
-from bindtune.reports.compared_tools import ToolSources, compare_tools
+from bindtune.reports.compared_tools import ToolSources, compare_tools, tool_sources
 from bindtune.reports.comparison_tables import table_files
 from bindtune.reports.tool_page import write_tool_page
 from bindtune.runs.names import TOOL_PAGE
 
 
+def tested_tools(settings: EvaluateConfig) -> ToolSources:
+    """The files of other tools that the settings name.
+
+    Raises:
+        ConfigError: a setting is not NAME=PATH, or a name comes twice.
+    """
+    return tool_sources(
+        settings.tool,
+        settings.tool_training,
+        position_base=settings.position_base,
+        identity=settings.audit_identity,
+        rules=site_rules(settings),
+    )
+
+
 def beside_tools(
     settings: EvaluateConfig,
+    run: TrainedRun,
     residues: Mapping[str, Residues],
     proteins: Proteins,
     *,
@@ -24,6 +42,7 @@ def beside_tools(
 
     Args:
         settings: of the command.
+        run: the run.
         residues: labelled test residues with the run's probabilities, by ion.
         proteins: the test proteins.
         learned: the training proteins of the run.
@@ -40,6 +59,6 @@ def beside_tools(
     page_file = settings.out / TOOL_PAGE
     training = TrainingProteins(frozenset(learned.names), dict(zip(learned.names, learned.sequences, strict=True)))
     options = {"draws": settings.draws, "seed": settings.seed, "level": settings.level}
-    comparisons = compare_tools(residues, proteins, sources, learned=training, **options)
+    comparisons = compare_tools(residues, proteins, sources, learned=training, thresholds=run.thresholds, **options)
     scope = f"Test proteins of {settings.fasta}, predicted by {settings.run}."
     return ["", write_tool_page(comparisons, page_file, table_files(page_file), scope=scope, level=settings.level)]

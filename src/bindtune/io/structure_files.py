@@ -7,7 +7,7 @@ from bindtune.errors import InputError
 from bindtune.io.structure import Mapped, Structure, map_residues, structure_name
 from bindtune.wrong_files import refuse_wrong_file
 
-_LEAST_IDENTITY, _LEAST_COVERAGE = 0.9, 0.5
+LEAST_IDENTITY, LEAST_COVERAGE = 0.9, 0.5
 
 
 @dataclass(frozen=True)
@@ -82,19 +82,20 @@ def best_chain(structure: Structure, sequence: str, chain: str | None, *, name: 
         raise InputError(structure.path, None, f"{name}: {error}") from error
     best = max(mapped, key=lambda each: _likeness(mapped[each]))
     identity, coverage = mapped[best].identity, mapped[best].coverage
-    if not _is_of(mapped[best]):
+    if not is_chain_of(mapped[best]):
         likeness = (
             f"{coverage:.0%} of chain {best} can be aligned with protein '{name}', {identity:.0%} of it identical"
         )
-        expected = f"expected at least {_LEAST_COVERAGE:.0%} and {_LEAST_IDENTITY:.0%}"
+        expected = f"expected at least {LEAST_COVERAGE:.0%} and {LEAST_IDENTITY:.0%}"
         raise InputError(structure.path, None, f"{likeness}, {expected}")
     return best, mapped[best]
 
 
-def _is_of(mapped: Mapped) -> bool:
-    return mapped.identity >= _LEAST_IDENTITY and mapped.coverage >= _LEAST_COVERAGE
+def is_chain_of(mapped: Mapped) -> bool:
+    """Whether a chain is that of the protein that it was aligned with."""
+    return mapped.identity >= LEAST_IDENTITY and mapped.coverage >= LEAST_COVERAGE
 
 
 def _likeness(mapped: Mapped) -> tuple[bool, int]:
     """A chain that is long and the protein's goes before one that is short and more exactly so."""
-    return _is_of(mapped), int((mapped.places >= 0).sum())
+    return is_chain_of(mapped), int((mapped.places >= 0).sum())

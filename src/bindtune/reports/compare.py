@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bindtune import __version__
+from bindtune.data.protein.residue_contacts import STANDARD_RULES, SiteRules
 from bindtune.evaluation.figure_text import number
 from bindtune.outputs import output_file
 from bindtune.reports import compare_binding, compare_pretraining, compare_probe, page
@@ -14,6 +15,7 @@ from bindtune.reports.comparison_tables import table_files, write_tables
 from bindtune.reports.page import Chart, Charts, Page, Section, Table, Text
 from bindtune.reports.report_run import started, version
 from bindtune.reports.run_settings import shown
+from bindtune.reports.site_tables import pair_table, pair_text
 from bindtune.reports.svg_charts import spans_svg
 
 _HEADS = ("figure", "run", "reference", "difference", "95 % interval", "p", "higher", "lower")
@@ -30,7 +32,9 @@ _JOBS = {
 }
 
 
-def compare_runs(folders: Sequence[Path], out: Path, *, draws: int = 500, seed: int = 1) -> str:
+def compare_runs(
+    folders: Sequence[Path], out: Path, *, draws: int = 500, seed: int = 1, rules: SiteRules = STANDARD_RULES
+) -> str:
     """Compare runs with the first of them.
 
     Args:
@@ -38,6 +42,7 @@ def compare_runs(folders: Sequence[Path], out: Path, *, draws: int = 500, seed: 
         out: the page to write. Tables of the same name, with the endings .csv and .json, stand beside it.
         draws: bootstrap draws.
         seed: of the draws.
+        rules: how residues of binding-site runs are linked into sites.
 
     Returns:
         The same as a table of text.
@@ -49,7 +54,8 @@ def compare_runs(folders: Sequence[Path], out: Path, *, draws: int = 500, seed: 
     page_file, tables = output_file(out), table_files(out)
     runs, kind = read_runs(folders)
     compare, title = _JOBS[kind]
-    comparison = compare(runs, draws=draws, seed=seed)
+    options: dict[str, Any] = {"rules": rules} if kind == "binding" else {}
+    comparison = compare(runs, draws=draws, seed=seed, **options)
     changed = {run.name: differing_settings(runs[0], run) for run in runs[1:]}
     notes = _notes(comparison, draws)
     page.write(_page(runs, comparison, changed, title=title, notes=notes), page_file)
@@ -57,6 +63,7 @@ def compare_runs(folders: Sequence[Path], out: Path, *, draws: int = 500, seed: 
         "runs": {run.name: str(run.folder) for run in runs},
         "scope": comparison.scope,
         "notes": [*notes, *_doubts(runs, comparison)],
+        "sites": {run: {ion: pair._asdict() for ion, pair in own.items()} for run, own in comparison.sites.items()},
     }
     write_tables(tables, [_table_row(row) for row in comparison.rows], about)
     return _text(runs, comparison, changed, notes=notes)
@@ -170,7 +177,13 @@ def _text(
     lines.insert(1, "-" * len(lines[0]))
     names = [f"{run.name}  {run.folder}{'  (reference)' if run is runs[0] else ''}" for run in runs]
     head = [*names, *_sentences(changed), comparison.scope]
-    return "\n".join([*head, "", *lines, "", *notes, *_doubts(runs, comparison)])
+    sites = [
+        f"{ion}, {run} and A: {pair_text(pair, (run, 'A'))}"
+        for run, pairs in comparison.sites.items()
+        for ion, pair in pairs.items()
+    ]
+    sites += [comparison.site_definition, ""] if sites else []
+    return "\n".join([*head, "", *lines, "", *sites, *notes, *_doubts(runs, comparison)])
 
 
 def _page(
@@ -189,7 +202,7 @@ def _page(
         lead=" ".join([comparison.scope, *([] if many else sentences)]),
         facts=tuple((f"{run.name}, the reference" if run is runs[0] else run.name, str(run.folder)) for run in runs),
         notices=(*(sentences if many else ()), *_doubts(runs, comparison)),
-        sections=(_figures(comparison, notes), _settings(runs, changed), _about(runs, comparison)),
+        sections=(_figures(comparison, notes), *_sites(comparison), _settings(runs, changed), _about(runs, comparison)),
         footer=f"Made by bindtune {__version__} from the files in the run folders. This page is one file and loads "
         "nothing from elsewhere.",
     )
@@ -215,6 +228,18 @@ def _figures(comparison: Comparison, notes: Sequence[str]) -> Section:
     return Section(
         "figures", "Differences", (tables[0], Charts(tuple(each for each in drawn if each)), tables[1], *texts)
     )
+
+
+def _sites(comparison: Comparison) -> tuple[Section, ...]:
+    """Which sites each run and the reference find, at the thresholds of the runs."""
+    if not comparison.sites:
+        return ()
+    text = Text(
+        "Calls are those of each run's own threshold, which was chosen on the same residues. A site that one run finds "
+        "and the other misses is new to it."
+    )
+    tables = [pair_table(pairs, (run, "A"), comparison.site_definition) for run, pairs in comparison.sites.items()]
+    return (Section("sites", "Sites", (text, *tables)),)
 
 
 def _pools(comparison: Comparison) -> list[str]:

@@ -2,17 +2,22 @@
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bindtune.data.protein.residue_contacts import STANDARD_RULES, Linking, SiteRules, read_linking
 from bindtune.errors import InputError
+from bindtune.evaluation.binding_sites import Site, SitePair, definition, find_sites, pair_sites
 from bindtune.evaluation.bootstrap import paired_interval
 from bindtune.evaluation.ranking import AREAS, sort
+from bindtune.evaluation.thresholds import read_thresholds
 from bindtune.evaluation.wilcoxon import wilcoxon_by_protein
 from bindtune.reports.compared_runs import Comparison, Difference, Run, RunFigures, same_inputs
-from bindtune.runs.names import FOLDS, OUT_OF_FOLD
+from bindtune.reports.run_proteins import run_proteins
+from bindtune.runs.names import FOLDS, OUT_OF_FOLD, THRESHOLDS
 from bindtune.runs.out_of_fold import OutOfFold, read_out_of_fold
 from bindtune.runs.reading import read_csv
 
@@ -37,8 +42,14 @@ class Residues(NamedTuple):
     probability: NDArray[np.floating]
 
 
-def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
+def compare(runs: Sequence[Run], *, draws: int, seed: int, rules: SiteRules = STANDARD_RULES) -> Comparison:
     """Set the figures of runs beside those of the first, ion by ion.
+
+    Args:
+        runs: the first is the reference.
+        draws: bootstrap draws.
+        seed: of the draws.
+        rules: how residues are linked into sites.
 
     Raises:
         InputError: a run is not merged, or has other data, folds or residues than the first.
@@ -49,13 +60,20 @@ def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
         tables.append(_predictions(later_run))
         _same_data(reference, later_run)
     ions = _shared_ions(runs, tables)
-    rows = []
+    proteins = run_proteins(tables[0], reference.folder)
+    linking = read_linking(rules, dict(zip(proteins.names, proteins.sequences, strict=True)))
+    thresholds = {run.name: run_thresholds(run.folder) for run in runs}
+    rows, sites = list[Difference](), dict[str, dict[str, SitePair]]()
     for ion in ions:
         base = _sorted(tables[0], ion)
+        base_sites = _sites(base, thresholds[reference.name].get(ion), linking)
         for run, table in zip(others, tables[1:], strict=True):
             residues = _sorted(table, ion)
             _same_residues(reference, run, base, residues, ion=ion)
             rows += _differences(ion, run.name, base, residues, draws=draws, seed=seed)
+            own_sites = _sites(residues, thresholds[run.name].get(ion), linking)
+            if own_sites is not None and base_sites is not None:
+                sites.setdefault(run.name, {})[ion] = pair_sites(own_sites, base_sites)
     alone = {run.name: [ion for ion in table.ions if ion not in ions] for run, table in zip(runs, tables, strict=True)}
     doubts = [f"{name} also has {', '.join(left)}, which not all runs have." for name, left in alone.items() if left]
     return Comparison(
@@ -67,7 +85,28 @@ def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
         "runs. A random order of residues has the base rate as its AUPRC.",
         about=(("folds", tuple(str(len(np.unique(table.fold))) for table in tables)),),
         doubts=(*doubts,),
+        sites=sites,
+        site_definition=definition(linking),
     )
+
+
+def _sites(residues: Residues, threshold: float | None, linking: Linking) -> list[Site] | None:
+    """The sites at a threshold, which sees single precision as the run does; None without one."""
+    if threshold is None:
+        return None
+    called = residues.probability >= threshold
+    return find_sites(residues.protein, residues.position - 1, residues.label, called, linking=linking)
+
+
+def run_thresholds(run: Path) -> dict[str, float]:
+    """The threshold of each ion of a run that has one; none where its folds are not merged.
+
+    Raises:
+        InputError: the file of thresholds is damaged.
+    """
+    path = run / THRESHOLDS
+    entries = read_thresholds(path) if path.is_file() else {}
+    return {ion: float(entry["threshold"]) for ion, entry in entries.items() if entry.get("threshold") is not None}
 
 
 def figures(runs: Sequence[Run]) -> RunFigures:

@@ -5,9 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 from string import ascii_uppercase
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from bindtune.errors import ConfigError, InputError
+from bindtune.evaluation.binding_sites import SitePair
 from bindtune.evaluation.bootstrap import Compared
 from bindtune.evaluation.figure_text import UNDEFINED
 from bindtune.evaluation.wilcoxon import Wilcoxon
@@ -98,6 +100,8 @@ class Comparison(NamedTuple):
         scope: what the figures are of.
         about: (name, value of each run) of what else is to be known.
         doubts: what must be known before the figures are read.
+        sites: who finds which site, by run and by ion; the run first, then the reference.
+        site_definition: what a site is.
     """
 
     unit: str
@@ -107,6 +111,8 @@ class Comparison(NamedTuple):
     scope: str
     about: tuple[tuple[str, tuple[str, ...]], ...]
     doubts: tuple[str, ...]
+    sites: Mapping[str, Mapping[str, SitePair]] = MappingProxyType({})
+    site_definition: str = ""
 
 
 class RunFigures(NamedTuple):

@@ -1,7 +1,8 @@
 """Predictions of other tools paired with those of a run, on the residues that both predict."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.data.protein.proteins import Proteins
+from bindtune.data.protein.residue_contacts import STANDARD_RULES, Linking, SiteRules, read_linking
 from bindtune.data.protein.seen_proteins import Seen, seen_proteins
 from bindtune.errors import ConfigError, InputError
+from bindtune.evaluation.binding_sites import SitePair, definition, find_sites, pair_sites
 from bindtune.evaluation.tool_comparison import ALL, UNSEEN, Residues, ToolRow, compare_with_tool
 from bindtune.io.tool_predictions import ToolPredictions, read_tool_predictions
 from bindtune.io.training_proteins import TrainingProteins, read_training_proteins
@@ -25,12 +28,14 @@ class ToolSources:
         training: file of training proteins by the name of the tool.
         position_base: number of the first residue in their tables.
         identity: lowest identity of similar proteins; None looks for equal sequences.
+        rules: how residues are linked into sites.
     """
 
     predictions: Mapping[str, Path]
     training: Mapping[str, Path]
     position_base: int
     identity: float | None
+    rules: SiteRules = STANDARD_RULES
 
 
 @dataclass(frozen=True)
@@ -41,15 +46,24 @@ class ToolComparison:
         predictions: of the tool.
         rows: figures of all proteins and of those in nobody's training set.
         counts: sentences on what was paired and what was left out.
+        sites: by ion, who finds which site: the run first. Ions without calls of both are left out.
+        definition: of a site.
     """
 
     predictions: ToolPredictions
     rows: tuple[ToolRow, ...]
     counts: tuple[str, ...]
+    sites: Mapping[str, SitePair]
+    definition: str
 
 
 def tool_sources(
-    tools: Sequence[str], training: Sequence[str], *, position_base: int, identity: float | None
+    tools: Sequence[str],
+    training: Sequence[str],
+    *,
+    position_base: int,
+    identity: float | None,
+    rules: SiteRules = STANDARD_RULES,
 ) -> ToolSources:
     """The files of tools, as users write them.
 
@@ -58,6 +72,7 @@ def tool_sources(
         training: NAME=PATH of training proteins.
         position_base: as in `ToolSources`.
         identity: as in `ToolSources`.
+        rules: as in `ToolSources`.
 
     Raises:
         ConfigError: a text is not NAME=PATH, a name comes twice, or training proteins are of no such tool.
@@ -67,7 +82,7 @@ def tool_sources(
     if unknown:
         listed = ", ".join(predictions) or "none"
         raise ConfigError(f"tool_training: no predictions of {unknown[0]!r} are given, only of: {listed}")
-    return ToolSources(predictions, learned, position_base, identity)
+    return ToolSources(predictions, learned, position_base, identity, rules)
 
 
 def _named(setting: str, texts: Sequence[str]) -> dict[str, Path]:
@@ -88,6 +103,7 @@ def compare_tools(
     sources: ToolSources,
     *,
     learned: TrainingProteins | None,
+    thresholds: Mapping[str, float],
     **options: Any,
 ) -> list[ToolComparison]:
     """Set a run beside other tools on the residues that both predict.
@@ -97,12 +113,14 @@ def compare_tools(
         proteins: of the residues.
         sources: files of the tools.
         learned: the run's training proteins; None where each protein was held out of the model that predicts it.
+        thresholds: of the run, by ion.
         options: draws, seed and level of the intervals.
 
     Raises:
         InputError: a file is malformed, or lacks labelled residues of a protein that it predicts.
     """
     sequences = dict(zip(proteins.names, proteins.sequences, strict=True))
+    linking = read_linking(sources.rules, sequences)
     comparisons = []
     for name, path in sources.predictions.items():
         predictions = read_tool_predictions(
@@ -110,18 +128,26 @@ def compare_tools(
         )
         training = [read_training_proteins(sources.training[name])] if name in sources.training else []
         seen = seen_proteins(proteins, [*training, *([learned] if learned else [])], identity=sources.identity)
-        comparisons.append(_compare(predictions, residues, seen, has_training=bool(training), options=options))
+        counts, paired = _paired(predictions, residues, seen if training else None)
+        subsets = {ALL: _all_of} | ({UNSEEN: partial(_not_in, seen.names)} if training else {})
+        rows = compare_with_tool(name, paired, partial(tool_scores, predictions), subsets, **options)
+        sites = _sites(predictions, paired, thresholds, linking)
+        comparisons.append(ToolComparison(predictions, tuple(rows), tuple(counts), sites, definition(linking)))
     return comparisons
 
 
-def _compare(
-    predictions: ToolPredictions,
-    residues: Mapping[str, Residues],
-    seen: Seen,
-    *,
-    has_training: bool,
-    options: Mapping[str, Any],
-) -> ToolComparison:
+def _all_of(names: NDArray[np.str_]) -> NDArray[np.bool_]:
+    return np.ones(len(names), bool)
+
+
+def _not_in(seen: Collection[str], names: NDArray[np.str_]) -> NDArray[np.bool_]:
+    return ~np.isin(names, sorted(seen))
+
+
+def _paired(
+    predictions: ToolPredictions, residues: Mapping[str, Residues], seen: Seen | None
+) -> tuple[list[str], dict[str, Residues]]:
+    """What was paired and left out, in words, and the residues that both predict."""
     paired, counts = {}, list[str]()
     for ion, all_residues in residues.items():
         own = predictions.proteins(ion)
@@ -132,11 +158,11 @@ def _compare(
         _check_complete(predictions, ion, both)
         names, all_names = set(both.protein.tolist()), set(all_residues.protein.tolist())
         text = f"{ion}: {len(names):,} of {len(all_names):,} proteins are predicted by both"
-        if has_training:
+        if seen is not None:
             text += f", {len(names - seen.names):,} of them are in nobody's training set (by {seen.how})"
         counts.append(f"{text}.")
         paired[ion] = both
-    if not has_training:
+    if seen is None:
         counts.append(
             f"No training proteins of {predictions.name} are given (--tool-training), so it may have been trained on "
             "some of these proteins."
@@ -145,13 +171,23 @@ def _compare(
         if left:
             shown = ", ".join(sorted(left)[:5]) + (", ..." if len(left) > 5 else "")
             counts.append(f"{len(left):,} {noun} of {predictions.path} are not compared: {shown}.")
-    subsets: dict[str, Callable[[NDArray[np.str_]], NDArray[np.bool_]]] = {ALL: lambda names: np.ones(len(names), bool)}
-    if has_training:
-        subsets[UNSEEN] = lambda names: ~np.isin(names, sorted(seen.names))
-    rows = compare_with_tool(
-        predictions.name, paired, lambda ion, own: tool_scores(predictions, ion, own), subsets, **options
-    )
-    return ToolComparison(predictions, tuple(rows), tuple(counts))
+    return counts, paired
+
+
+def _sites(
+    predictions: ToolPredictions, paired: Mapping[str, Residues], thresholds: Mapping[str, float], linking: Linking
+) -> dict[str, SitePair]:
+    pairs = {}
+    for ion, own in paired.items():
+        calls = tool_calls(predictions, ion, own)
+        if calls is None or ion not in thresholds:
+            continue
+        ones, others = (
+            find_sites(own.protein, own.position, own.label, called, linking=linking)
+            for called in (own.probability >= thresholds[ion], calls)
+        )
+        pairs[ion] = pair_sites(ones, others)
+    return pairs
 
 
 def tool_scores(predictions: ToolPredictions, ion: str, residues: Residues) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from bindtune.reports.charts import Span
 from bindtune.reports.compared_tools import ToolComparison
 from bindtune.reports.comparison_tables import write_tables
 from bindtune.reports.page import Chart, Charts, Page, Section, Table, Text
+from bindtune.reports.site_tables import pair_table, pair_text
 from bindtune.reports.svg_charts import spans_svg
 
 _HEADS = ("ion", "proteins of", "number", "sites", "base rate", "figure", "run", "tool", "difference", "interval")
@@ -34,11 +35,14 @@ def write_tool_page(
     page.write(_page(comparisons, scope=scope, notes=notes), page_file)
     counts = {each.predictions.name: each.counts for each in comparisons}
     rows = [_table_row(row) for each in comparisons for row in each.rows]
-    write_tables(tables, rows, {"scope": scope, "notes": notes, "counts": counts})
+    sites = {each.predictions.name: {ion: pair._asdict() for ion, pair in each.sites.items()} for each in comparisons}
+    write_tables(tables, rows, {"scope": scope, "notes": notes, "counts": counts, "sites": sites})
     lines = [scope]
     for each in comparisons:
         lines += ["", f"{each.predictions.name}: {each.predictions.path}", *each.counts, *_aligned(each.rows)]
         lines += [conclusion(row) for row in each.rows]
+        lines += [f"{ion}: {pair_text(pair, ('the run', each.predictions.name))}" for ion, pair in each.sites.items()]
+        lines += [each.definition] if each.sites else [no_calls(each.predictions.name)]
     return "\n".join([*lines, "", *notes])
 
 
@@ -93,7 +97,19 @@ def _section(number: int, comparison: ToolComparison, notes: Sequence[str]) -> S
     drawn = tuple(chart for chart in charts if chart is not None)
     below = [*comparison.counts, *(note[0].upper() + note[1:] for note in notes)]
     sentences = [Text(conclusion(row)) for row in comparison.rows]
-    return Section(f"tool{number}", name, (*sentences, table, *([Charts(drawn)] if drawn else []), *map(Text, below)))
+    sites = (
+        [pair_table(comparison.sites, ("the run", name), comparison.definition)]
+        if comparison.sites
+        else [Text(no_calls(name))]
+    )
+    return Section(
+        f"tool{number}", name, (*sentences, table, *([Charts(drawn)] if drawn else []), *sites, *map(Text, below))
+    )
+
+
+def no_calls(name: str) -> str:
+    """Why no sites are counted."""
+    return f"Sites are not counted: {name} has no calls (a column call), or the run has no threshold."
 
 
 def _chart(ion: str, name: str, rows: Sequence[ToolRow], *, colour: int) -> Chart | None:

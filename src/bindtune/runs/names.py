@@ -71,6 +71,7 @@ STRUCTURES = "structures"
 TEST_METRICS = "test_metrics.csv"
 TEST_ARRAYS = "test_predictions.npz"
 TOOL_PAGE = "tools.html"
+TEST_SITES = "test_sites.csv"
 
 # A folder of `bindtune probe`, beside CONFIG, PROVENANCE, PREDICTIONS, METRICS, SUMMARY and REPORT.
 PROBE_WINDOWS = "windows.parquet"
