@@ -289,6 +289,16 @@ def test_other_tools_stand_beside_the_run(
     assert row["tool_value"] == 1 and row["run"] == pytest.approx(figures["auprc"])
     assert "AUPRC of ZN, all proteins is lower with the run than with LMetalSite" in printed
     assert row["conclusion"] in Path("out/tools.html").read_text() and Path("out/tools.csv").is_file()
+    sites = list(csv.DictReader(Path("out/test_sites.csv").read_text().splitlines()))
+    counts = yaml.safe_load(Path("out/summary.yaml").read_text())["sites"]["ZN"]
+    assert sum(site["site"] == "found" for site in sites) == counts["found"]
+    assert sum(site["site"] == "invented" for site in sites) == counts["invented"]
+    own = {(site["protein"], int(place)) for site in sites if site["site"] != "invented"
+           for place in site["positions"].split()}  # fmt: skip
+    assert own == {(name, place) for name, _, labels in records
+                   for place, label in enumerate(labels, start=1) if label == "1"}  # fmt: skip
+    assert f"ZN: {counts['sites']} sites, {counts['found']} found, {counts['missed']} missed" in printed
+    assert f"{counts['found']} found by both, 0 by the run alone, {counts['missed']} by LMetalSite alone" in printed
     cut = [perfect[0].replace(records[0][1], records[0][1][:-1])]
     (tmp_path / "l.csv").write_text("\n".join(["ID,Sequence,ZN_prob,ZN_pred", *cut]) + "\n")
     assert run(*options, *tool, "--out", "out") == 2

@@ -102,14 +102,13 @@ def cluster(positions: ArrayLike, *, gap: int, contacts: Contacts | None = None)
     if not len(chosen):
         return []
     near = np.diff(chosen) <= gap
-    if contacts is not None:
-        placed = contacts.placed[chosen]
-        near &= ~(placed[1:] & placed[:-1])
-    first, second = np.flatnonzero(near), np.flatnonzero(near) + 1
-    if contacts is not None:
-        inside = np.isin(contacts.first, chosen) & np.isin(contacts.second, chosen)
-        ends = (np.searchsorted(chosen, each[inside]) for each in (contacts.first, contacts.second))
-        first, second = (np.concatenate(pair) for pair in zip((first, second), ends, strict=True))
+    if contacts is None:
+        return np.split(chosen, np.flatnonzero(~near) + 1)
+    placed = contacts.placed[chosen]
+    near &= ~(placed[1:] & placed[:-1])
+    inside = np.isin(contacts.first, chosen) & np.isin(contacts.second, chosen)
+    ends = [np.searchsorted(chosen, each[inside]) for each in (contacts.first, contacts.second)]
+    first, second = np.append(np.flatnonzero(near), ends[0]), np.append(np.flatnonzero(near) + 1, ends[1])
     links = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(chosen), len(chosen)))
     count, group = connected_components(links, directed=False)
     return [chosen[group == number] for number in range(count)]
@@ -144,13 +143,14 @@ def find_sites(
 
 def _sites(name: str, binding: Ints, calls: Ints, *, gap: int, contacts: Contacts | None) -> Iterator[Site]:
     by = "sequence" if contacts is None else "structure"
-    for residues in cluster(binding, gap=gap, contacts=contacts):
-        hits = int(np.isin(residues, calls).sum())
+    labelled, called = set(binding.tolist()), set(calls.tolist())
+    for residues in (site.tolist() for site in cluster(binding, gap=gap, contacts=contacts)):
+        hits = len(called.intersection(residues))
         kind: Kind = "found" if 2 * hits >= len(residues) else "missed"
-        yield Site(name, kind, tuple((residues + 1).tolist()), hits, by)
-    for residues in cluster(calls, gap=gap, contacts=contacts):
-        if not np.isin(residues, binding).any():
-            yield Site(name, "invented", tuple((residues + 1).tolist()), len(residues), by)
+        yield Site(name, kind, tuple(place + 1 for place in residues), hits, by)
+    for residues in (site.tolist() for site in cluster(calls, gap=gap, contacts=contacts)):
+        if labelled.isdisjoint(residues):
+            yield Site(name, "invented", tuple(place + 1 for place in residues), len(residues), by)
 
 
 def count_sites(sites: Sequence[Site]) -> SiteCounts:

@@ -8,6 +8,7 @@ arXiv 2110.01052): recall from the lowest threshold up, precision from five star
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -104,6 +105,11 @@ class _Counts(NamedTuple):
     calls: Floats
     sites: Floats
 
+    def with_sites(self) -> "_Counts":
+        """Those of the proteins that have sites."""
+        chosen = self.sites[:, 0] > 0
+        return _Counts(self.hits[chosen], self.calls[chosen], self.sites[chosen])
+
 
 def read_target(text: str, confidence: float) -> Target:
     """A target as users write it.
@@ -146,20 +152,35 @@ def guaranteed_threshold(labels: ArrayLike, probabilities: ArrayLike, proteins: 
         >>> round(guarantee.threshold, 2), guarantee.recall
         (0.79, 1.0)
     """
-    counts = _counts(labels, probabilities, proteins, only_sites=target.figure == "recall")
+    return guaranteed_thresholds(labels, probabilities, proteins, [target])[0]
+
+
+def guaranteed_thresholds(
+    labels: ArrayLike, probabilities: ArrayLike, proteins: ArrayLike, targets: Sequence[Target]
+) -> list[Guarantee]:
+    """Choose a threshold for each of several targets, as `guaranteed_threshold` does; residues are counted once."""
+    all_counts = _counts(labels, probabilities, proteins)
+    return [_guarantee(all_counts, target) for target in targets]
+
+
+def _guarantee(all_counts: _Counts, target: Target) -> Guarantee:
+    counts = all_counts.with_sites() if target.figure == "recall" else all_counts
     step = _threshold_step(counts, target)
     threshold, recall, precision, best = math.nan, math.nan, math.nan, math.nan
     if step is None:
         best = _best(counts, target)
     else:
-        hits, calls, sites = (float(part.sum()) for part in (counts.hits[:, step], counts.calls[:, step], counts.sites))
+        hits = float(counts.hits[:, step].sum())
+        # Calls of proteins without sites count for precision, whatever the target is.
+        calls = float(all_counts.calls[:, step].sum())
+        sites = float(counts.sites.sum())
         threshold = float(THRESHOLDS[step])
         recall = hits / sites if sites else math.nan
         precision = hits / calls if calls else math.nan
     return Guarantee(target, threshold, recall, precision, best, len(counts.sites), int(counts.sites.sum()))
 
 
-def _counts(labels: ArrayLike, probabilities: ArrayLike, proteins: ArrayLike, *, only_sites: bool) -> _Counts:
+def _counts(labels: ArrayLike, probabilities: ArrayLike, proteins: ArrayLike) -> _Counts:
     positive, scores = checked(labels, probabilities)
     codes, count = protein_codes(proteins)
     if len(codes) != len(scores):
@@ -178,8 +199,7 @@ def _counts(labels: ArrayLike, probabilities: ArrayLike, proteins: ArrayLike, *,
     sites = hits[:, :1]
     # The order is that of the bets, which must not depend on the labels.
     order = np.random.default_rng(_SEED).permutation(count)
-    chosen = order[sites[order, 0] > 0] if only_sites else order
-    return _Counts(hits[chosen], calls[chosen], sites[chosen])
+    return _Counts(hits[order], calls[order], sites[order])
 
 
 def _threshold_step(counts: _Counts, target: Target) -> int | None:

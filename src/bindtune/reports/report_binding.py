@@ -9,6 +9,7 @@ from bindtune.evaluation.figure_text import UNDEFINED, number
 from bindtune.evaluation.summary import read_summary
 from bindtune.evaluation.thresholds import read_thresholds
 from bindtune.reports.page import Block, Notice, Page, Preformatted, Section, Table, Text, Tile
+from bindtune.reports.report_calls import calls_section
 from bindtune.reports.report_folds import folds_section, read_partition
 from bindtune.reports.report_ions import FEW, IonResults, curves_section, ion_results, results_section
 from bindtune.reports.report_learning import Row, last_epoch, learning_section, read_metrics
@@ -48,6 +49,7 @@ def build(run: Path, config: dict[str, Any], structures: Path | None = None) -> 
         results_section(results, config),
         curves_section(predictions, ions, thresholds),
         _thresholds_section(chosen, ions),
+        *calls_section(predictions, ions, thresholds),
         examples_section(predictions, ions, thresholds, structures),
     )
     if not ions:  # a language model of proteins has no sites to speak of

@@ -1,5 +1,7 @@
 """Sites from residues: linked by sequence or by structure, counted as found, missed and invented."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -60,7 +62,7 @@ def test_counts_and_pairs() -> None:
 def test_sites_hold_each_residue_once_and_lie_apart(positions: list[int], gap: int) -> None:
     found = cluster(positions, gap=gap)
     assert sorted(place for site in found for place in site.tolist()) == sorted(set(positions))
-    for first, second in zip(found, found[1:], strict=False):
+    for first, second in itertools.pairwise(found):
         assert second[0] - first[-1] > gap
     assert all((np.diff(site) <= gap).all() for site in found)
 

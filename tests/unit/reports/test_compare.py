@@ -9,20 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from bindtune.config import BindingConfig, CompareConfig, PretrainConfig, build, dump
+from bindtune.data.protein.residue_contacts import Linking, SiteRules
 from bindtune.errors import ConfigError, InputError
+from bindtune.evaluation.binding_sites import find_sites, pair_sites
 from bindtune.reports import compare_binding, compare_pretraining
 from bindtune.reports.arm_page import write_arms
 from bindtune.reports.compare import compare_runs
 from bindtune.reports.compare_tools import compare_run_with_tools
 from bindtune.reports.compared_runs import BINDING_APART, PRETRAINING_APART, differing_settings, read_runs
 from bindtune.reports.compared_tools import ToolSources, tool_sources
+from bindtune.reports.site_tables import pair_text
 from bindtune.runs.eval_records import RecordLosses, write_record_losses
 
 HASH = {"train_file": "aa" * 32, "validation_file": "bb" * 32}
@@ -287,6 +292,27 @@ class TestBinding:
             with pytest.raises(InputError, match=message):
                 compare_runs([reference, binding(f"b{number}", rows_, **changed)], tmp_path / "c.html")
 
+    def test_sites_that_one_run_finds_and_the_other_misses(self, binding: Callable[..., Path], tmp_path: Path) -> None:
+        table = pd.DataFrame(rows(signal=1.0, ions=("ZN",)))
+        table["label"] = (table.protein.isin(["p1", "p2", "p3"]) & table.position.isin([4, 6])).astype(int)
+        folders = []
+        for name, calls in (("a", [("p1", 4), ("p2", 6)]), ("b", [("p2", 4), ("p3", 4), ("p3", 6), ("p7", 30)])):
+            called = [pair in calls for pair in zip(table.protein, table.position, strict=True)]
+            own = table.assign(probability=np.where(called, 0.75, 0.25))
+            folder = binding(name, own.to_dict("records"), training={"ions": ["ZN"]})
+            document = {"threshold_method": "mcc", "thresholds": {"ZN": {"threshold": 0.5}}}
+            (folder / "global_thresholds.yaml").write_text(yaml.safe_dump(document))
+            folders.append(folder)
+        text = compare_runs(folders, tmp_path / "c.html", draws=5)
+        line = "3 sites: 1 found by both, 1 by B alone, 1 by A alone, 0 by neither; B invents 1, A invents 0"
+        assert f"ZN, B and A: {line}" in text
+        pair = json.loads((tmp_path / "c.json").read_text())["sites"]["B"]["ZN"]
+        assert pair == {"both": 1, "first": 1, "second": 1, "neither": 0, "invented_first": 1, "invented_second": 0}
+        assert "residues at most 15 positions apart in the sequence" in text
+        assert "Found by both" in (tmp_path / "c.html").read_text()
+        apart = compare_runs(folders, tmp_path / "c.html", draws=5, rules=SiteRules(gap=1))
+        assert "ZN, B and A: 6 sites: 0 found by both, 3 by B alone, 2 by A alone, 1 by neither" in apart
+
     def test_a_job_of_another_kind_is_refused(
         self, binding: Callable[..., Path], pretraining: Callable[..., Path], tmp_path: Path
     ) -> None:
@@ -444,16 +470,19 @@ class TestTools:
 
     def test_figures_are_paired_on_the_proteins_that_both_predict(self, run: tuple[Path, Any], tmp_path: Path) -> None:
         folder, own = run
-        options = own[~own.protein.isin(["p1", "p2"])].copy()
-        options["probability"] = np.random.default_rng(0).random(len(options)).round(4)
-        options[["protein", "position", "ion", "probability"]].to_csv(tmp_path / "t.csv", index=False)
-        given_names = sorted(set(options.protein))
-        (tmp_path / "train.txt").write_text("\n".join(name for name in given_names if name.startswith("p1")) + "\n")
+        tool_rows = own[~own.protein.isin(["p1", "p2"])].copy()
+        tool_rows["probability"] = np.random.default_rng(0).random(len(tool_rows)).round(4)
+        tool_rows["call"] = (tool_rows.probability > 0.9).astype(int)
+        tool_rows[["protein", "position", "ion", "probability", "call"]].to_csv(tmp_path / "t.csv", index=False)
+        document = {"threshold_method": "mcc", "thresholds": {"ZN": {"threshold": 0.5}}}
+        (folder / "global_thresholds.yaml").write_text(yaml.safe_dump(document))
+        tool_names = sorted(set(tool_rows.protein))
+        (tmp_path / "train.txt").write_text("\n".join(name for name in tool_names if name.startswith("p1")) + "\n")
         sources = self.sources(tmp_path / "t.csv", training=tmp_path / "train.txt")
         text = compare_run_with_tools(folder, sources, tmp_path / "c.html", draws=20, seed=1)
-        unseen = options[~options.protein.str.startswith("p1")]
+        unseen = tool_rows[~tool_rows.protein.str.startswith("p1")]
         table = {(row["subset"], row["figure"]): row for row in json.loads((tmp_path / "c.json").read_text())["rows"]}
-        for subset, part in (("all proteins", options), ("in nobody's training set", unseen)):
+        for subset, part in (("all proteins", tool_rows), ("in nobody's training set", unseen)):
             row = table[subset, "AUPRC"]
             model = own.loc[part.index]
             assert row["run"] == pytest.approx(sklearn_metrics.average_precision_score(model.label, model.probability))
@@ -465,6 +494,13 @@ class TestTools:
         assert "ZN: 22 of 24 proteins are predicted by both, " in text
         assert f"{unseen.protein.nunique()} of them are in nobody's training set (by equal names)" in text
         assert "CA: other has no predictions." in text
+        model = own.loc[tool_rows.index]
+        columns = (tool_rows.protein.to_numpy(str), tool_rows.position.to_numpy() - 1, tool_rows.label.to_numpy())
+        ones, others = (
+            find_sites(*columns, called, linking=Linking(15, 5.0, {}))
+            for called in (model.probability.to_numpy() >= 0.5, tool_rows.call.to_numpy() == 1)
+        )
+        assert f"ZN: {pair_text(pair_sites(ones, others), ('the run', 'other'))}" in text
         row = table["all proteins", "AUPRC"]
         assert f"AUPRC of ZN, all proteins is higher with the run than with other: {row['difference']:+.3f}" in text
         assert row["conclusion"] in text and "AUPRC of ZN, all proteins is higher" in (tmp_path / "c.html").read_text()
