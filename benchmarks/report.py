@@ -1,11 +1,12 @@
 """Time and memory of `bindtune report` on a generated binding run, as a whole process; size and opening of its page.
 
-    python benchmarks/report.py [--proteins 500 5000] [--keep FOLDER]
+    python benchmarks/report.py [--proteins 500 5000] [--structures 100] [--keep FOLDER]
 
 The run has four ions and five folds; every protein has labels of every ion. Lengths follow a log-normal distribution
 with a mean of 350 residues. One residue in eighty binds, rather among C, D, E and H. The folder has no summary.yaml, so
 that the report computes all intervals itself. A page is opened where Chromium is installed: until its table of proteins
-can be read, and until a protein's residues are shown.
+can be read, and until a protein's residues are shown. With `--structures`, a second page has the viewer
+and structures of the first proteins, whose atoms lie along a random walk.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from biotite.sequence import ProteinSequence
 from numpy.typing import NDArray
 
 from rows import Row, add_json_option, write_rows
@@ -119,10 +121,33 @@ def _write_csv(path: Path, heads: tuple[str, ...], rows: object) -> None:
         writer.writerows(rows)  # type: ignore[arg-type]
 
 
-def measure(run: Path) -> tuple[float, float]:
+def write_structures(folder: Path, run: Path, *, count: int) -> Path:
+    """Write a PDB file of backbone and CB for each of the first proteins of a run; returns the folder."""
+    generator = np.random.default_rng(2)
+    folder.mkdir()
+    names = [f"P{number:05d}" for number in range(count)]
+    chosen = [("ion", "=", IONS[0]), ("protein", "in", names)]
+    table = pq.read_table(run / "oof.parquet", columns=["protein", "residue"], filters=chosen)
+    proteins, letters = (np.array(table[name].to_pylist()) for name in ("protein", "residue"))
+    for name in names:
+        sequence = letters[proteins == name]
+        centre = np.cumsum(generator.normal(0, 1.5, (len(sequence), 3)), axis=0)
+        lines = [
+            f"ATOM      1  {atom:<3} {ProteinSequence.convert_letter_1to3(letter)} A{position:>4}    "
+            f"{x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           {atom[0]}"
+            for position, letter, place in zip(range(1, 10_000), sequence, centre, strict=False)
+            for atom in ("N", "CA", "C", "O", "CB")
+            for x, y, z in [place + generator.normal(0, 1, 3)]
+        ]
+        (folder / f"{name}.pdb").write_text("\n".join([*lines, "END", ""]), encoding="utf-8")
+    return folder
+
+
+def measure(run: Path, *options: str) -> tuple[float, float]:
     """Seconds and peak MiB of `bindtune report` on a run, interpreter and imports included."""
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "bindtune", "report", str(run)], check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "bindtune", "report", str(run), *options]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - start
     return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
@@ -148,11 +173,26 @@ def open_page(page: Path) -> tuple[float, float] | None:
     return opened - start, shown - opened
 
 
+def structure_rows(run: Path, *, count: int, size: int) -> list[Row]:
+    """Time, size and opening of the page of a run with structures."""
+    with tempfile.TemporaryDirectory(prefix="bindtune-structures-") as temporary:
+        folder = write_structures(Path(temporary) / "structures", run, count=count)
+        page = Path(temporary) / "report.html"
+        seconds, _ = measure(run, "--structure", str(folder), "--out", str(page))
+        megabytes = page.stat().st_size / 1e6
+        opened = open_page(page)
+    print(f"  with {count} structures and the viewer: {seconds:.1f} s, page {megabytes:.2f} MB, opened in {opened}")
+    title = f"report on {size:,} proteins with {count} structures"
+    rows = [Row(title, seconds, "s"), Row("the same, size of the page", megabytes, "MB", goal="at most 6")]
+    return rows if opened is None else [*rows, Row("the same, page opened", opened[0], "s", goal="at most 2")]
+
+
 def main() -> None:
     """Measure the sizes, the smallest first, and print a line each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--proteins", nargs="+", type=int, default=[500, 5000])
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write the runs there and keep them")
+    parser.add_argument("--structures", type=int, default=100, help="proteins with a structure; 0 for no such page")
     add_json_option(parser)
     arguments = parser.parse_args()
     sizes = sorted(arguments.proteins)  # RUSAGE_CHILDREN has the largest child so far
@@ -179,6 +219,8 @@ def main() -> None:
             if (seconds_open := open_page(page)) is not None:
                 print(f"  opened in {seconds_open[0]:.2f} s; a protein shown after {seconds_open[1]:.2f} s")
                 rows.append(Row("the same, page opened", seconds_open[0], "s", goal=opening_goal))
+            if arguments.structures:
+                rows += structure_rows(run, count=arguments.structures, size=size)
             if growth is not None:
                 rows.append(Row("the same, time of a protein", growth, f"times that at {sizes[0]:,}"))
     write_rows(arguments.json, rows)

@@ -64,8 +64,13 @@ def init(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to.")] = Path(),
 ) -> None:
     """Write files to begin with: commented settings of a command, or job scripts for SLURM."""
-    for path in write_files(kind, out):
+    paths = write_files(kind, out)
+    for path in paths:
         say(f"wrote {path}")
+    if kind in ("pretrain", "train"):
+        name_next("doctor", paths[0])
+    elif kind in COMMANDS:
+        name_next(kind, "--config", paths[0])
 
 
 @app.command()
@@ -87,6 +92,7 @@ def schema(
         typer.echo(text, nl=False)
     else:
         write_text(output_file(out), text)
+        say(f"wrote {out}")
 
 
 @app.command()
@@ -145,6 +151,7 @@ def probe(settings: ProbeConfig) -> None:
     from bindtune.probing.run import probe
 
     typer.echo(probe(settings, notify=typer.echo))
+    name_next("explain", settings.out, "--fasta", "SEQUENCES.fa", "--out", "explained")
 
 
 @app.command()
@@ -215,6 +222,8 @@ def check_lora(config: _Config = None, overrides: _Overrides = None) -> None:
     from bindtune.training.binding.model import check_adapters
 
     say(check_adapters(settings))
+    if config is not None:
+        name_next("train", "--config", config)
 
 
 @app.command()
@@ -225,6 +234,7 @@ def predict(settings: PredictConfig) -> None:
 
     say(predict(settings))
     if settings.shard is None:
+        name_next("report", settings.out)
         name_next("scan", "--run", settings.run, "--fasta", settings.fasta, "--protein", "ID", "--out", "scan")
 
 
@@ -311,6 +321,8 @@ def push(
 
     push(run, repo, private=private, revision=revision, commit_message=commit_message, base_model=base_model,
          overwrite=overwrite, dry_run=dry_run, notify=say)  # fmt: skip
+    if not dry_run:
+        name_next("verify", repo)
 
 
 @app.command()

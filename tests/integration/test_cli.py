@@ -197,6 +197,17 @@ def test_the_next_command_is_named(
     assert "next:" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("kind", "command"), [
+    ("pretrain", "doctor"), ("train", "doctor"), ("probe", "probe --config"), ("slurm", None),
+])  # fmt: skip
+def test_init_names_the_command_that_takes_the_file(
+    kind: str, command: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "init", kind, "--out", str(tmp_path)) == 0
+    expected = [] if command is None else [f"next: bindtune {command} {tmp_path / kind}.yaml"]
+    assert capsys.readouterr().err.splitlines() == expected
+
+
 def test_init_writes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     assert call(monkeypatch, "init", "train") == 0
