@@ -25,6 +25,7 @@ from bindtune.config import (
 from bindtune.config.commands import COMMANDS
 from bindtune.encoding import print_everything, use_utf8
 from bindtune.errors import ConfigError
+from bindtune.imports import large_imports
 from bindtune.init.files import KINDS, write_files
 from bindtune.options import naming_init, with_options, with_settings
 from bindtune.runs.names import CONFIG, OUT_OF_FOLD
@@ -134,7 +135,9 @@ def pretrain(config: Path | None, options: dict[str, Any]) -> None:
     with naming_init("pretrain", nothing_given=config is None and not options):
         settings = load(PretrainConfig, config=config, options=options)
     from bindtune.training.moved_run import find_pretraining_files, run_of
-    from bindtune.training.pretraining.run import pretrain
+
+    with large_imports():
+        from bindtune.training.pretraining.run import pretrain
 
     run = run_of(config)
     if run is not None and settings.resume_from_checkpoint is not None:
@@ -148,7 +151,8 @@ def pretrain(config: Path | None, options: dict[str, Any]) -> None:
 @with_settings(ProbeConfig, starter="probe")
 def probe(settings: ProbeConfig) -> None:
     """Probe models: do they tell bound from unbound windows better than simple baselines, and than each other?"""
-    from bindtune.probing.run import probe
+    with large_imports():
+        from bindtune.probing.run import probe
 
     typer.echo(probe(settings, notify=typer.echo))
     name_next("explain", settings.out, "--fasta", "SEQUENCES.fa", "--out", "explained")
@@ -158,7 +162,8 @@ def probe(settings: ProbeConfig) -> None:
 @with_settings(ExplainConfig, arguments={"probe"})
 def explain(settings: ExplainConfig) -> None:
     """Show which letters make the models of a probe call a sequence bound."""
-    from bindtune.probing.explain import explain
+    with large_imports():
+        from bindtune.probing.explain import explain
 
     say(explain(settings, notify=say))
 
@@ -196,7 +201,8 @@ def train(
         settings = find_binding_files(settings, run)
     if resume == "auto" and (settings.training.output_dir / CONFIG).is_file():
         run = settings.training.output_dir
-    from bindtune.training.binding.run import cross_validate
+    with large_imports():
+        from bindtune.training.binding.run import cross_validate
 
     say(cross_validate(settings, fold=fold, resume=run))
     folder = settings.training.output_dir
@@ -206,7 +212,8 @@ def train(
 @app.command()
 def merge(run: Annotated[Path, typer.Argument(help="A run folder whose folds are all done.")]) -> None:
     """Join folds that were trained apart: out-of-fold predictions, thresholds, summary."""
-    from bindtune.training.binding.merge import merge_folds
+    with large_imports():
+        from bindtune.training.binding.merge import merge_folds
 
     say(merge_folds(run))
     name_next("report", run)
@@ -219,7 +226,8 @@ def check_lora(config: _Config = None, overrides: _Overrides = None) -> None:
 
     with naming_init("train", nothing_given=config is None and not overrides):
         settings = load_binding(config, overrides or [])
-    from bindtune.training.binding.model import check_adapters
+    with large_imports():
+        from bindtune.training.binding.model import check_adapters
 
     say(check_adapters(settings))
     if config is not None:
@@ -230,7 +238,8 @@ def check_lora(config: _Config = None, overrides: _Overrides = None) -> None:
 @with_settings(PredictConfig)
 def predict(settings: PredictConfig) -> None:
     """Predict the binding residues of new proteins with all folds of a run."""
-    from bindtune.inference.predict import predict
+    with large_imports():
+        from bindtune.inference.predict import predict
 
     say(predict(settings))
     if settings.shard is None:
@@ -242,7 +251,8 @@ def predict(settings: PredictConfig) -> None:
 @with_settings(EvaluateConfig)
 def evaluate(settings: EvaluateConfig) -> None:
     """Predict labelled test proteins with all folds of a run, and score the predictions."""
-    from bindtune.inference.evaluate import evaluate
+    with large_imports():
+        from bindtune.inference.evaluate import evaluate
 
     say(evaluate(settings))
 
@@ -251,7 +261,8 @@ def evaluate(settings: EvaluateConfig) -> None:
 @with_settings(ScanConfig)
 def scan(settings: ScanConfig) -> None:
     """Scan a protein: what each substitution does to the probabilities of its binding sites."""
-    from bindtune.inference.scan import scan
+    with large_imports():
+        from bindtune.inference.scan import scan
 
     say(scan(settings))
 
@@ -260,7 +271,8 @@ def scan(settings: ScanConfig) -> None:
 @with_settings(EmbedConfig)
 def embed(settings: EmbedConfig) -> None:
     """Embed DNA or proteins: one vector for each sequence, token, nucleotide or residue."""
-    from bindtune.inference.zero_shot import embed
+    with large_imports():
+        from bindtune.inference.zero_shot import embed
 
     say(embed(settings, notify=say))
 
@@ -269,7 +281,8 @@ def embed(settings: EmbedConfig) -> None:
 @with_settings(ScoreConfig)
 def score(settings: ScoreConfig) -> None:
     """Score variants without training: those of a VCF with a model of DNA, or substitutions of a protein."""
-    from bindtune.inference.zero_shot import score
+    with large_imports():
+        from bindtune.inference.zero_shot import score
 
     say(score(settings, notify=say))
 
@@ -291,7 +304,8 @@ def export(
     DNABERT-2 is written in the hub's layout, for code that loads the original; the encoder of a binding run with the
     adapters of one fold merged, to load like the encoder it came from.
     """
-    from bindtune.training.export import export_run
+    with large_imports():
+        from bindtune.training.export import export_run
 
     export_run(model, out, base_model=base_model)
     name_next("verify", out)
@@ -332,7 +346,8 @@ def verify(
     base_model: _BaseModel = None,
 ) -> None:
     """Load a model and check it: a released one by its hash and outputs, any model against itself."""
-    from bindtune.publishing.verify import verify
+    with large_imports():
+        from bindtune.publishing.verify import verify
 
     raise typer.Exit(0 if verify(model, release=release, base_model=base_model, notify=say) else 1)
 

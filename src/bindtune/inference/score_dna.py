@@ -14,7 +14,6 @@ import torch
 from bindtune.config import ScoreConfig
 from bindtune.data.dna.tokens import load_tokenizer
 from bindtune.errors import ConfigError, InputError
-from bindtune.inference.effect_scores import effect_scorer
 from bindtune.inference.ranks import choose_device
 from bindtune.inference.variant_files import JoinedCounts, ScoredAllele, join_parts, unscored_path, write_part
 from bindtune.inference.variant_scores import UNKNOWN_NEARBY, Reading, VariantScore, VariantScorer, readings
@@ -141,6 +140,8 @@ def _scorer(settings: ScoreConfig) -> tuple[_Scorer, int]:
     """What scores variants, and in how many nucleotides they are read."""
     device = choose_device(settings.device)
     if settings.effect is not None:
+        from bindtune.inference.effect_scores import effect_scorer  # here: it imports scikit-learn and PEFT
+
         effects = effect_scorer(
             settings.effect, settings.model, dataset=settings.dataset, arm=settings.arm, device=device
         )

@@ -5,7 +5,7 @@ Shapes: R residues of all proteins, one after the other; K ions; M members, a fo
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,10 +18,12 @@ from bindtune.data.protein.alignments import Alignments
 from bindtune.data.protein.protein_rows import RowSpec, most_tokens, with_context
 from bindtune.data.protein.step_batches import budgeted
 from bindtune.errors import BindtuneError
-from bindtune.inference.checkpoints import Ensemble
 from bindtune.memory_errors import naming_settings
 from bindtune.models.backbones import BatchPreparer
 from bindtune.models.e1_tokens import IDS
+
+if TYPE_CHECKING:  # it imports PEFT, which embeddings and scores need not
+    from bindtune.inference.checkpoints import Ensemble
 
 Floats = NDArray[np.float64]
 
@@ -98,7 +100,7 @@ def cut_shards(
 def predict_shard(
     proteins: Sequence[NamedSequence],
     *,
-    ensemble: Ensemble,
+    ensemble: "Ensemble",
     preparer: BatchPreparer,
     spec: PredictionSpec,
     alignments: Alignments | None = None,
