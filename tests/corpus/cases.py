@@ -10,9 +10,10 @@ from corpus import (
     runs,
     settings,
     sites,
+    tools,
     windows,
     wrong,
 )
 
-_PARTS = (intervals, dna_variants, windows, proteins, sites, settings, models, runs, probes, explanations, wrong)
+_PARTS = (intervals, dna_variants, windows, proteins, sites, settings, models, runs, probes, explanations, tools, wrong)
 CASES = [case for part in _PARTS for case in part.CASES]

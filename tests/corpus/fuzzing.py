@@ -46,6 +46,10 @@ _PLAIN_TEXT = frozenset(
         "BioLiP",
         "UniProt text",
         "UniProt table",
+        "table of a tool",
+        "LMetalSite",
+        "GPSite",
+        "training proteins of a tool",
     }
 )
 """Formats that may be gzipped."""

@@ -22,6 +22,10 @@ METRICS = (
 WEIGHT_PARTS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
 
+TOOL_PROTEINS = {"p1": "MCH", "p2": "CC"}
+"""What the tools of the corpus predict."""
+
+
 @dataclass(frozen=True)
 class Reader:
     """A kind of file.
@@ -157,6 +161,28 @@ def _variant_table(path: Path) -> Any:
     from bindtune.io.variant_table import read_variant_table
 
     return [tuple(record) for record in read_variant_table(path)]
+
+
+def tool(name: str) -> Callable[[Path], Any]:
+    """Reads the predictions of a tool: by protein and ion, with None for residues that it does not have."""
+
+    def read(path: Path) -> Any:
+        from bindtune.io.tool_predictions import read_tool_predictions
+
+        predictions = read_tool_predictions(name, path, proteins=TOOL_PROTEINS, ions=("ZN",))
+        return [
+            (*key, [None if value != value else round(float(value), 6) for value in scores])
+            for key, scores in sorted(predictions.probability.items())
+        ]
+
+    return read
+
+
+def _training_proteins(path: Path) -> Any:
+    from bindtune.io.training_proteins import read_training_proteins
+
+    training = read_training_proteins(path)
+    return sorted(training.names), training.sequences
 
 
 def _variants(path: Path) -> Any:
@@ -439,6 +465,10 @@ _ALL = (
     Reader("entry in mmCIF", "1abc.cif", _entry),
     Reader("entry in BinaryCIF", "1abc.bcif", _entry),
     Reader("BioLiP", "BioLiP.txt", _biolip),
+    Reader("table of a tool", "t.tsv", tool("mine")),
+    Reader("LMetalSite", "l.csv", tool("lmetalsite")),
+    Reader("GPSite", "p1.txt", tool("gpsite")),
+    Reader("training proteins of a tool", "train.fa", _training_proteins),
     Reader("UniProt text", "u.txt", _uniprot),
     Reader("UniProt table", "u.tsv", _uniprot),
     Reader("UniProt JSON", "u.json", _uniprot),

@@ -138,6 +138,16 @@ VCF = (
     b"chr1\t5\trs1\tA\tC,G\t.\tPASS\tAF=0.1,0.2\tGT\t0/1\nchr1\t7\t.\tacg\tA,*,<DEL>\t9\t.\t.\tGT\t1/1\n"
     b"chr2\t0\t.\tN\t.\t.\t.\t.\tGT\t0/0\n"
 )
+TOOL_TABLE = (
+    b"protein\tposition\tion\tprobability\tresidue\np1\t1\tZN\t0.125\tM\np1\t2\tZN\t0.5\tC\np1\t3\tZN\t0.25\tH\n"
+    b"p2\t1\tZN\t0\tC\np2\t2\tZN\t1\tC\n"
+)
+LMETALSITE = b"""ID,Sequence,ZN_prob,ZN_pred,MG_prob,MG_pred
+p1,MCH,"0.125,0.5,0.25","0,1,0","0,0,0","0,0,0"
+p2,CC,"0.0,1.0","0,1","0,0","0,0"
+"""
+GPSITE = b"No.\tAA\tDNA_binding\tZN_binding\n1\tM\t0\t0.125\n2\tC\t0\t0.500\n3\tH\t0\t0.250\n"
+TOOL_TRAINING = b">p1\nMCH\n010\n>p2\nCC\n01\n"
 VARIANT_TABLE = b"chrom\tpos\tref\talt\tscore\nchr1\t5\tA\tC\t1\nchr2\t9\tGT\tG,GTA\t2\n"
 YAML = {
     "settings of windows": b"peaks: [p.bed]\ngenome: g.fa\nregions: r.bed\nout: o\nwindow: 512\nmin_score: 1.5\n",
@@ -288,6 +298,10 @@ def seeds(format: str) -> tuple[bytes, ...]:
         "VCF": (VCF,),
         "variant table": (VARIANT_TABLE, VARIANT_TABLE.partition(b"\n")[2]),
         "BioLiP": (BIOLIP,),
+        "table of a tool": (TOOL_TABLE, TOOL_TABLE.replace(b"\t", b",")),
+        "LMetalSite": (LMETALSITE,),
+        "GPSite": (GPSITE,),
+        "training proteins of a tool": (TOOL_TRAINING, b"p1\np2\n"),
         "UniProt text": (UNIPROT_TEXT,),
         "UniProt table": (UNIPROT_TABLE,),
         "UniProt JSON": (UNIPROT_JSON,),
