@@ -79,9 +79,11 @@ def schema(
     command: Annotated[
         str, typer.Argument(metavar="|".join(COMMANDS), help="Whose settings.", autocompletion=lambda: list(COMMANDS))
     ],
-    out: Annotated[Path | None, typer.Option(metavar="PATH.json", help="File to write; else it is printed.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="PATH.json", help="File to write. By default it is printed.")
+    ] = None,
 ) -> None:
-    """Print the JSON schema of a command's settings, with which editors complete and check YAML files."""
+    """Print the JSON schema of a command's settings. Editors use it to complete and check YAML files."""
     from bindtune.config.schema import settings_schema
     from bindtune.outputs import output_file
     from bindtune.runs.writing import write_text
@@ -121,7 +123,7 @@ def sites(settings: SitesConfig) -> None:
 @app.command()
 @with_settings(AlignConfig)
 def align(settings: AlignConfig) -> None:
-    """Align proteins with their homologs in a database, by MMseqs2."""
+    """Align proteins with their homologs in a database, found by MMseqs2."""
     from bindtune.preparation.align import align
 
     say(align(settings))
@@ -170,7 +172,7 @@ def explain(settings: ExplainConfig) -> None:
 
 _Config = Annotated[Path | None, typer.Option("--config", metavar="PATH", help="YAML file of settings.")]
 _Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="SECTION.KEY=VALUE", help="Settings that win over the file's.")
+    list[str] | None, typer.Argument(metavar="SECTION.KEY=VALUE", help="Settings that replace those of the file.")
 ]
 
 
@@ -178,10 +180,10 @@ _Overrides = Annotated[
 def train(
     config: _Config = None,
     overrides: _Overrides = None,
-    fold: Annotated[int | None, typer.Option(help="Train this fold alone (from 1); merge joins them.")] = None,
+    fold: Annotated[int | None, typer.Option(help="Train only this fold, from 1. merge joins the folds.")] = None,
     resume: Annotated[
         str | None,
-        typer.Option(metavar="RUN", help="Go on in this run folder; auto: in training.output_dir, or begin there."),
+        typer.Option(metavar="RUN", help="Resume this run folder. auto: resume training.output_dir, or start there."),
     ] = None,
 ) -> None:
     """Fine-tune a protein encoder on binding sites, cross-validated."""
@@ -210,7 +212,7 @@ def train(
 
 
 @app.command()
-def merge(run: Annotated[Path, typer.Argument(help="A run folder whose folds are all done.")]) -> None:
+def merge(run: Annotated[Path, typer.Argument(help="Run folder in which all folds are done.")]) -> None:
     """Join folds that were trained apart: out-of-fold predictions, thresholds, summary."""
     with large_imports():
         from bindtune.training.binding.merge import merge_folds
@@ -221,7 +223,7 @@ def merge(run: Annotated[Path, typer.Argument(help="A run folder whose folds are
 
 @app.command(name="check-lora")
 def check_lora(config: _Config = None, overrides: _Overrides = None) -> None:
-    """Check that adapters are live: without effect at first, with one when filled, and learning."""
+    """Check that adapters work: new ones change nothing, filled ones change the output, and they learn."""
     from bindtune.config import load_binding
 
     with naming_init("train", nothing_given=config is None and not overrides):
@@ -289,7 +291,7 @@ def score(settings: ScoreConfig) -> None:
 
 _BaseModel = Annotated[
     str | None,
-    typer.Option(metavar="TEXT", help="Hub name or folder of a run's encoder; what the run names by default."),
+    typer.Option(metavar="TEXT", help="Hub name or folder of the run's encoder. By default as in the run."),
 ]
 
 
@@ -314,14 +316,14 @@ def export(
 @app.command()
 def push(
     run: Annotated[Path, typer.Argument(help="Run folder, checkpoint of a pretraining run, or exported model.")],
-    repo: Annotated[str, typer.Option(metavar="NAME", help="Repository, OWNER/NAME; made where it is missing.")],
+    repo: Annotated[str, typer.Option(metavar="NAME", help="Repository, OWNER/NAME. A missing one is made.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     revision: Annotated[
-        str | None, typer.Option(metavar="BRANCH", help="Branch; made where it is missing. main by default.")
+        str | None, typer.Option(metavar="BRANCH", help="Branch. A missing one is made. By default main.")
     ] = None,
     commit_message: Annotated[str | None, typer.Option(help="First line of the commit.")] = None,
     base_model: Annotated[
-        str | None, typer.Option(help="Hub name of the model that the run began with, where it was a folder.")
+        str | None, typer.Option(help="Hub name of the base model, if the run read it from a folder.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that differ.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be uploaded, and stop.")] = False,
@@ -355,9 +357,9 @@ def verify(
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder of `bindtune pretrain` or `bindtune train`.")],
-    out: Annotated[Path | None, typer.Option(help="File to write; RUN/report.html where it is left out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write. By default RUN/report.html.")] = None,
     structure: Annotated[
-        Path | None, typer.Option(help="Structure file or folder, called like the proteins; the page shows them.")
+        Path | None, typer.Option(help="Structure file, or folder of structures with the proteins' names, to show.")
     ] = None,
 ) -> None:
     """Write the report of a run or a prediction: one HTML page that needs no network."""
@@ -400,7 +402,7 @@ def compare(settings: CompareConfig) -> None:
 def doctor(
     config: Annotated[Path | None, typer.Argument(help="Settings of pretrain or train, to check their files.")] = None,
     overrides: _Overrides = None,
-    job: Annotated[Literal["pretrain", "train"] | None, typer.Option(help="Job of the settings, if unclear.")] = None,
+    job: Annotated[Literal["pretrain", "train"] | None, typer.Option(help="Job, if the settings fit both.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Look for what would stop a run: this machine and, with a file of settings, its inputs and its memory."""
@@ -414,8 +416,8 @@ def doctor(
 
 @app.command()
 def smoke(
-    train_file: Annotated[Path | None, typer.Option(help="Windows; generated ones where it is left out.")] = None,
-    model_name_or_path: Annotated[str | None, typer.Option(help="Model; a small one where it is left out.")] = None,
+    train_file: Annotated[Path | None, typer.Option(help="Windows. By default they are generated.")] = None,
+    model_name_or_path: Annotated[str | None, typer.Option(help="Model. By default a small generated one.")] = None,
     out: Annotated[Path | None, typer.Option(help="Keep the runs here instead of deleting them.")] = None,
 ) -> None:
     """Check that both jobs work here, on generated data.
@@ -431,7 +433,9 @@ def smoke(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for generated data and runs.")] = Path("demo-output"),
-    small: Annotated[bool, typer.Option("--small", help="Only see that everything runs; little is learned.")] = False,
+    small: Annotated[
+        bool, typer.Option("--small", help="Only check that everything runs; models learn little.")
+    ] = False,
 ) -> None:
     """Run both jobs on generated data: pretraining and a probe of it, binding sites cross-validated, reports."""
     from bindtune.demo.run import run_demo
