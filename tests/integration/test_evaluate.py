@@ -301,5 +301,6 @@ def test_other_tools_stand_beside_the_run(
     assert f"{counts['found']} found by both, 0 by the run alone, {counts['missed']} by LMetalSite alone" in printed
     cut = [perfect[0].replace(records[0][1], records[0][1][:-1])]
     (tmp_path / "l.csv").write_text("\n".join(["ID,Sequence,ZN_prob,ZN_pred", *cut]) + "\n")
-    assert run(*options, *tool, "--out", "out") == 2
+    assert run(*options, *tool, "--out", "other") == 2
     assert "l.csv:2: 'q0' has 40 residues, expected 41" in capsys.readouterr().err
+    assert not Path("other").exists()

@@ -33,6 +33,7 @@ from bindtune.inference.trained_run import TrainedRun, read_run
 from bindtune.io.labels import UNKNOWN
 from bindtune.io.text import LONGEST_LINE
 from bindtune.reports.binding_figures import calibration_figure, threshold_figure
+from bindtune.reports.compared_tools import read_tools
 from bindtune.reports.png_charts import save_png
 from bindtune.runs.names import (
     AUDIT,
@@ -94,6 +95,7 @@ def evaluate(settings: EvaluateConfig) -> str:
         proteins = load_proteins(files, ions=run.ions, groups=run.config.data.ion_groups)
     else:
         files, proteins = _transferred(settings, run, settings.transfer)
+    inputs = read_tools(sources, proteins, run.ions)  # before anything is computed
     with launched() as processes, claimed(settings.out, processes):
         learned, odds = _training_residues(run, proteins)
         leaks = audit_test_set(learned, proteins, identity=settings.audit_identity)
@@ -112,13 +114,12 @@ def evaluate(settings: EvaluateConfig) -> str:
             return ""
         scored = _score_residues(settings.out / PREDICTIONS, proteins, odds, ions=run.ions)
         residues = _residues(scored)
-        site_lines, site_counts = site_results(settings, residues, run.thresholds, proteins)
-        tools = beside_tools(settings, run, residues, proteins, learned=learned, sources=sources)
+        site_lines, site_counts = site_results(settings.out, residues, run.thresholds, inputs.linking)
+        tools = beside_tools(settings, run, residues, proteins, learned=learned, inputs=inputs)
         if settings.transfer is not None:
             scored |= _any_head(scored)
-        aligned = counts.alignments
-        lines = [*_report(settings, run, scored, leaks, aligned, site_counts), *site_lines]
-        return "\n".join([*lines, *([] if aligned is None else [str(aligned)]), sentence, *tools])
+        lines = [*_report(settings, run, scored, leaks, counts.alignments, site_counts), *site_lines]
+        return "\n".join([*lines, *([] if counts.alignments is None else [str(counts.alignments)]), sentence, *tools])
 
 
 def _residues(scored: Mapping[str, _Scored]) -> dict[str, Residues]:

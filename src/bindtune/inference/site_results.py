@@ -3,11 +3,11 @@
 import csv
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from bindtune.config import EvaluateConfig
-from bindtune.data.protein.proteins import Proteins
-from bindtune.data.protein.residue_contacts import SiteRules, read_linking
+from bindtune.data.protein.residue_contacts import Linking, SiteRules
 from bindtune.evaluation.binding_sites import Site, count_sites, definition, find_sites
 from bindtune.evaluation.tool_comparison import Residues
 from bindtune.runs.cells import name_cell
@@ -18,30 +18,25 @@ _COLUMNS = ("ion", "protein", "site", "positions", "residues", "called", "linked
 
 
 def site_results(
-    settings: EvaluateConfig, residues: Mapping[str, Residues], thresholds: Mapping[str, float], proteins: Proteins
+    out: Path, residues: Mapping[str, Residues], thresholds: Mapping[str, float], linking: Linking
 ) -> tuple[list[str], dict[str, Any]]:
     """Cluster labels and calls into sites, and write `test_sites.csv`.
 
     Args:
-        settings: of the command.
+        out: folder of the command.
         residues: labelled test residues with the run's probabilities, by ion.
         thresholds: of the run, by ion; an ion without one has no calls and is left out.
-        proteins: the test proteins.
+        linking: of residues into sites.
 
     Returns:
         Lines of text, and the counts by ion.
-
-    Raises:
-        InputError: a structure cannot be read, or is of another protein.
     """
-    sequences = dict(zip(proteins.names, proteins.sequences, strict=True))
-    linking = read_linking(site_rules(settings), sequences)
     sites = {
         ion: find_sites(own.protein, own.position, own.label, own.probability >= thresholds[ion], linking=linking)
         for ion, own in residues.items()
         if ion in thresholds
     }
-    write_text(settings.out / TEST_SITES, _table(sites))
+    write_text(out / TEST_SITES, _table(sites))
     counts = {ion: count_sites(own) for ion, own in sites.items()}
     lines = [f"{ion}: {each.as_text()}" for ion, each in counts.items()]
     if lines:

@@ -8,7 +8,7 @@ from bindtune.evaluation.tool_comparison import Residues
 from bindtune.inference.site_results import site_rules
 from bindtune.inference.trained_run import TrainedRun
 from bindtune.io.training_proteins import TrainingProteins
-from bindtune.reports.compared_tools import ToolSources, compare_tools, tool_sources
+from bindtune.reports.compared_tools import ToolInputs, ToolSources, compare_tools, tool_sources
 from bindtune.reports.comparison_tables import table_files
 from bindtune.reports.tool_page import write_tool_page
 from bindtune.runs.names import TOOL_PAGE
@@ -36,7 +36,7 @@ def beside_tools(
     proteins: Proteins,
     *,
     learned: Proteins,
-    sources: ToolSources,
+    inputs: ToolInputs,
 ) -> list[str]:
     """Set the predictions of a run beside those of other tools, and write the page and its tables.
 
@@ -46,19 +46,19 @@ def beside_tools(
         residues: labelled test residues with the run's probabilities, by ion.
         proteins: the test proteins.
         learned: the training proteins of the run.
-        sources: files of the tools.
+        inputs: what the files of the tools hold.
 
     Returns:
         The same as lines of text; none without tools.
 
     Raises:
-        InputError: a file of a tool is malformed.
+        InputError: a tool lacks labelled residues of a protein that it predicts.
     """
-    if not sources.predictions:
+    if not inputs.tools:
         return []
     page_file = settings.out / TOOL_PAGE
     training = TrainingProteins(frozenset(learned.names), dict(zip(learned.names, learned.sequences, strict=True)))
     options = {"draws": settings.draws, "seed": settings.seed, "level": settings.level}
-    comparisons = compare_tools(residues, proteins, sources, learned=training, thresholds=run.thresholds, **options)
+    comparisons = compare_tools(residues, proteins, inputs, learned=training, thresholds=run.thresholds, **options)
     scope = f"Test proteins of {settings.fasta}, predicted by {settings.run}."
     return ["", write_tool_page(comparisons, page_file, table_files(page_file), scope=scope, level=settings.level)]

@@ -8,7 +8,7 @@ from bindtune.errors import InputError
 from bindtune.evaluation.tool_comparison import Residues
 from bindtune.outputs import output_file
 from bindtune.reports.compare_binding import run_thresholds
-from bindtune.reports.compared_tools import ToolSources, compare_tools
+from bindtune.reports.compared_tools import ToolSources, compare_tools, read_tools
 from bindtune.reports.comparison_tables import table_files
 from bindtune.reports.run_proteins import run_proteins
 from bindtune.reports.tool_page import write_tool_page
@@ -43,7 +43,8 @@ def compare_run_with_tools(run: Path, sources: ToolSources, out: Path, *, draws:
         raise InputError(run, None, f"holds no {OUT_OF_FOLD}: its folds are not done, or not merged yet")
     residues = {ion: _residues(table, ion) for ion in table.ions}
     proteins, options = run_proteins(table, run), {"draws": draws, "seed": seed, "level": _LEVEL}
-    comparisons = compare_tools(residues, proteins, sources, learned=None, thresholds=run_thresholds(run), **options)
+    inputs = read_tools(sources, proteins, tuple(residues))
+    comparisons = compare_tools(residues, proteins, inputs, learned=None, thresholds=run_thresholds(run), **options)
     scope = (
         f"Out-of-fold predictions of {run}: no protein was in the training set of the model that predicts it. A random "
         "order of residues has the base rate as its AUPRC."

@@ -39,6 +39,21 @@ class ToolSources:
 
 
 @dataclass(frozen=True)
+class ToolInputs:
+    """What the files of tools hold.
+
+    Args:
+        tools: predictions of each tool, with its training proteins or None.
+        linking: how residues are linked into sites.
+        identity: as in `ToolSources`.
+    """
+
+    tools: tuple[tuple[ToolPredictions, TrainingProteins | None], ...]
+    linking: Linking
+    identity: float | None
+
+
+@dataclass(frozen=True)
 class ToolComparison:
     """What came out for one tool.
 
@@ -97,10 +112,33 @@ def _named(setting: str, texts: Sequence[str]) -> dict[str, Path]:
     return paths
 
 
+def read_tools(sources: ToolSources, proteins: Proteins, ions: Sequence[str]) -> ToolInputs:
+    """Read the files of tools, and the structures that residues are linked by.
+
+    Args:
+        sources: the files.
+        proteins: that are compared.
+        ions: that are compared.
+
+    Raises:
+        InputError: a file is malformed, or does not fit the proteins.
+    """
+    sequences = dict(zip(proteins.names, proteins.sequences, strict=True))
+    linking = read_linking(sources.rules, sequences)
+    tools = []
+    for name, path in sources.predictions.items():
+        training = read_training_proteins(sources.training[name]) if name in sources.training else None
+        predictions = read_tool_predictions(
+            name, path, proteins=sequences, ions=ions, position_base=sources.position_base
+        )
+        tools.append((predictions, training))
+    return ToolInputs(tuple(tools), linking, sources.identity)
+
+
 def compare_tools(
     residues: Mapping[str, Residues],
     proteins: Proteins,
-    sources: ToolSources,
+    inputs: ToolInputs,
     *,
     learned: TrainingProteins | None,
     thresholds: Mapping[str, float],
@@ -111,28 +149,23 @@ def compare_tools(
     Args:
         residues: labelled residues of the run, by ion.
         proteins: of the residues.
-        sources: files of the tools.
+        inputs: of `read_tools`.
         learned: the run's training proteins; None where each protein was held out of the model that predicts it.
         thresholds: of the run, by ion.
         options: draws, seed and level of the intervals.
 
     Raises:
-        InputError: a file is malformed, or lacks labelled residues of a protein that it predicts.
+        InputError: a tool lacks labelled residues of a protein that it predicts.
     """
-    sequences = dict(zip(proteins.names, proteins.sequences, strict=True))
-    linking = read_linking(sources.rules, sequences)
     comparisons = []
-    for name, path in sources.predictions.items():
-        predictions = read_tool_predictions(
-            name, path, proteins=sequences, ions=tuple(residues), position_base=sources.position_base
-        )
-        training = [read_training_proteins(sources.training[name])] if name in sources.training else []
-        seen = seen_proteins(proteins, [*training, *([learned] if learned else [])], identity=sources.identity)
+    for predictions, training in inputs.tools:
+        sets = [each for each in (training, learned) if each is not None]
+        seen = seen_proteins(proteins, sets, identity=inputs.identity)
         counts, paired = _paired(predictions, residues, seen if training else None)
         subsets = {ALL: _all_of} | ({UNSEEN: partial(_not_in, seen.names)} if training else {})
-        rows = compare_with_tool(name, paired, partial(tool_scores, predictions), subsets, **options)
-        sites = _sites(predictions, paired, thresholds, linking)
-        comparisons.append(ToolComparison(predictions, tuple(rows), tuple(counts), sites, definition(linking)))
+        rows = compare_with_tool(predictions.name, paired, partial(tool_scores, predictions), subsets, **options)
+        sites = _sites(predictions, paired, thresholds, inputs.linking)
+        comparisons.append(ToolComparison(predictions, tuple(rows), tuple(counts), sites, definition(inputs.linking)))
     return comparisons
 
 
