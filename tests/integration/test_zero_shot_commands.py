@@ -88,8 +88,15 @@ def test_alignments_are_counted(
     score = "score --model model --parent parent.fa --variants variants.txt --out s.tsv --max-query-similarity 1 --msa "
     assert run_line(f"{score}msa/P1.a3m") == 0
     assert "1 of 1 proteins have an alignment, 0 give no homolog" in capsys.readouterr().out
-    assert run_line(f"{score}msa/barren.a3m") == 2
-    assert "msa/barren.a3m: no context: it holds no homolog beside the protein itself" in capsys.readouterr().err
+    assert run_line(f"{score}msa/barren.a3m") == 0
+    assert "1 of 1 proteins have an alignment, 1 give no homolog" in capsys.readouterr().out
+    told = "msa/barren.a3m: no context: it holds no homolog beside the protein itself; the parent is scored alone"
+    assert told in caplog.text
+    alone = Path("s.tsv").read_text()
+    assert run_line("score --model model --parent parent.fa --variants variants.txt --out s.tsv") == 0
+    assert Path("s.tsv").read_text() == alone
+    assert run_line(f"{score}msa/P1.a3m --max-token-length 3") == 0
+    assert "msa/P1.a3m: no context: at most 3 residues fit" in caplog.text
 
 
 def test_annotation_rows_are_no_homologs(run_line: Callable[[str], int], folder: Path) -> None:
@@ -148,11 +155,6 @@ def test_score_writes_a_table(run_line: Callable[[str], int]) -> None:
         ),
         ("score --model model --parent parent.fa --variants odd.txt --out s.tsv", "odd.txt:1: 'M1X', expected"),
         ("score --model model --parent parent.fa --variants empty.txt --out s.tsv", "empty.txt: holds no variant"),
-        (
-            "score --model model --parent parent.fa --variants variants.txt --out s.tsv --msa msa/p1.a3m "
-            "--max-token-length 3",
-            "msa/p1.a3m: no context: at most 3 residues fit",
-        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(

@@ -165,13 +165,14 @@ def _score_protein(settings: ScoreConfig, parent_file: Path, variant_file: Path)
     if settings.msa is not None:
         seeds = range(settings.seed, settings.seed + settings.num_contexts)
         drawn = _draw(settings, settings.msa, query=NamedSequence(name, parent), seeds=seeds)
-        for seed, context in zip(seeds, drawn.contexts, strict=True):
-            if context.reason:
-                raise InputError(settings.msa, None, f"no context: {context.reason}")
-            contexts[f"seed {seed}"] = context.sequences
         aligned = drawn.counts
         if aligned.without_homolog:
-            raise InputError(settings.msa, None, "no context: it holds no homolog beside the protein itself")
+            reason = drawn.contexts[0].reason or "it holds no homolog beside the protein itself"
+            log.warning("%s: no context: %s; the parent is scored alone", settings.msa, reason)
+        else:
+            contexts = {
+                f"seed {seed}": context.sequences for seed, context in zip(seeds, drawn.contexts, strict=True)
+            }
     model, preparer = _loaded(settings)
     scores = score_variants(
         model,
