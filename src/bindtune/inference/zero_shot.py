@@ -170,9 +170,7 @@ def _score_protein(settings: ScoreConfig, parent_file: Path, variant_file: Path)
             reason = drawn.contexts[0].reason or "it holds no homolog beside the protein itself"
             log.warning("%s: no context: %s; the parent is scored alone", settings.msa, reason)
         else:
-            contexts = {
-                f"seed {seed}": context.sequences for seed, context in zip(seeds, drawn.contexts, strict=True)
-            }
+            contexts = {f"seed {seed}": context.sequences for seed, context in zip(seeds, drawn.contexts, strict=True)}
     model, preparer = _loaded(settings)
     scores = score_variants(
         model,
