@@ -210,17 +210,6 @@ def drawn_areas(
     return _drawn(weighted, count, draws=draws, seed=seed)
 
 
-def percentile_interval(value: float, drawn: Floats, level: float = 0.95) -> Interval:
-    """A figure with the percentiles of its draws.
-
-    Args:
-        value: of all groups.
-        drawn: (draws,) of each draw; nan is left out.
-        level: share of the draws between the two ends.
-    """
-    return _interval(value, drawn, level)
-
-
 def protein_codes(proteins: ArrayLike) -> tuple[Ints, int]:
     """Number each row's protein 0, 1, ... by name; returns the numbers (R,) and how many proteins there are."""
     names: NDArray[Any] = np.asarray(proteins)

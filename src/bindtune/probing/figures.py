@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bindtune.evaluation.bootstrap import Interval, drawn_areas, interval, paired_interval, percentile_interval
+from bindtune.evaluation.bootstrap import Interval, drawn_areas, interval, paired_interval
+from bindtune.evaluation.cross_validated import studentised, widened
 from bindtune.probing.gain import gain_over
 
 Floats = NDArray[np.float64]
@@ -75,25 +77,30 @@ def compare_scores(
         key: seed of the draws.
     """
     labels, groups = windows.labels, windows.groups
-    seed = key % 2**32
+    seed, folds = key % 2**32, len(np.unique(windows.folds))
+    ends = partial(studentised, groups=len(np.unique(groups)), folds=folds)
     drawn = {
         model: drawn_areas("auroc", labels, values, groups, draws=draws, seed=seed) for model, values in scores.items()
     }
     figures: list[Figure] = []
     for model, values in scores.items():
-        figures.append(_figure(model, "auroc", percentile_interval(*drawn[model])))
-        figures.append(_figure(model, "auprc", interval("auprc", labels, values, groups, draws=draws, seed=seed)))
+        figures.append(_figure(model, "auroc", ends(*drawn[model], area=True)))
+        auprc = interval("auprc", labels, values, groups, draws=draws, seed=seed)
+        figures.append(_figure(model, "auprc", widened(auprc, folds=folds, area=True)))
         if model != composition:
             gain = gain_over(scores[composition], values, labels, windows.folds, key=key)
-            both, alone = (
+            (both, boths), (alone, alones) = (
                 drawn_areas("auroc", labels, each, groups, draws=draws, seed=seed) for each in (gain.both, gain.alone)
             )
-            ends = percentile_interval(both[0] - alone[0] - gain.useless, both[1] - alone[1] - gain.useless)
-            figures.append(_figure(model, GAIN, ends))
+            gained = ends(both - alone - gain.useless, boths - alones - gain.useless, area=False)
+            figures.append(_figure(model, GAIN, gained))
     for model, against in pairs:
         (first, firsts), (second, seconds) = drawn[model], drawn[against]
-        auprc = paired_interval("auprc", labels, scores[model], scores[against], groups, draws=draws, seed=seed)
-        differences = {"auroc": percentile_interval(first - second, firsts - seconds), "auprc": auprc.difference}
+        paired = paired_interval("auprc", labels, scores[model], scores[against], groups, draws=draws, seed=seed)
+        differences = {
+            "auroc": ends(first - second, firsts - seconds, area=False),
+            "auprc": widened(paired.difference, folds=folds, area=False),
+        }
         figures += [_figure(model, area + DIFFERENCE, differences[area], against=against) for area in AREAS]
     return figures
 

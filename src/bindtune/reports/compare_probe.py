@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.errors import InputError
-from bindtune.evaluation.bootstrap import paired_interval
+from bindtune.evaluation.cross_validated import cross_validated_comparison
 from bindtune.evaluation.ranking import AREAS, sort
 from bindtune.evaluation.wilcoxon import wilcoxon_by_protein
 from bindtune.reports.compared_runs import Comparison, Difference, Run, RunFigures
@@ -157,13 +157,14 @@ def _differences(
     key: _Key, name: str, reference: Scores, run_scores: Scores, groups: NDArray[Any], *, draws: int, seed: int
 ) -> list[Difference]:
     labels, scores = reference.label, (run_scores.score, reference.score)
+    folds = len(np.unique(reference.fold))
     return [
         Difference(
             pool=" / ".join(key),
             figure=shown,
             against=f"{labels.mean():.4f}",
             run=name,
-            compared=paired_interval(figure, labels, *scores, groups, draws=draws, seed=seed),
+            compared=cross_validated_comparison(figure, labels, *scores, groups, folds=folds, draws=draws, seed=seed),
             test=wilcoxon_by_protein(figure, labels, *scores, groups),
         )
         for figure, shown in _FIGURES.items()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from bindtune.evaluation.bootstrap import paired_interval
+from bindtune.evaluation.cross_validated import cross_validated_comparison
 from bindtune.probing.figures import Figure, Labelled, compare_scores, conclusion, over_seeds
 
 
@@ -25,9 +25,13 @@ def test_figures_are_those_of_others() -> None:
     for name, values in scores.items():
         assert value[name, "auroc"].value == pytest.approx(roc_auc_score(windows.labels, values), abs=1e-12)
         assert value[name, "auprc"].value == pytest.approx(average_precision_score(windows.labels, values), abs=1e-12)
-    paired = paired_interval("auroc", windows.labels, scores["good"], scores["base"], windows.groups, draws=200, seed=3)
+    for area in ("auroc", "auprc"):
+        compared = cross_validated_comparison(
+            area, windows.labels, scores["good"], scores["base"], windows.groups, folds=4, draws=200, seed=3
+        )
+        for name, figure, interval in [("good", area, compared.first), ("good", f"{area}_difference", compared[2])]:
+            assert value[name, figure][2:5] == pytest.approx(interval[:3], abs=1e-12)
     difference = value["good", "auroc_difference"]
-    assert (difference.value, difference.low, difference.high) == pytest.approx(paired.difference[:3], abs=1e-12)
     assert difference.against == "base"
     assert value["good", "gain_over_composition"].low > 0.1
     assert ("base", "gain_over_composition") not in value
