@@ -1,11 +1,13 @@
 """`bindtune score` with models of DNA, as a user runs it."""
 
 import gzip
+import io
 import json
 import os
 import random
 import re
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,8 +169,7 @@ def test_tables_parents_and_strands(score: Callable[..., int]) -> None:
         ("--vcf v.vcf --genome g.fa --msa a.a3m", "tiny reads DNA: leave out --msa"),
         ("--vcf v.vcf --genome g.fa --width 10", "width: .* greater than or equal to 64"),
         ("--vcf none.vcf --genome g.fa", "none.vcf: cannot be read"),
-        ("--vcf - --genome g.fa", "-: is a pipe, and variants are read several times"),
-        ("--table pipe --genome g.fa", "pipe: is a pipe, and variants are read several times"),
+        ("--vcf - --genome g.fa", "/stdin:1: not VCF: expected ##fileformat=VCF, found 'pos"),
         ("--vcf folder --genome g.fa", "folder: is a folder, expected a file"),
         ("--vcf g.fa --genome g.fa", "g.fa:1: not VCF: expected ##fileformat=VCF, found '>chr1"),
         ("--vcf ref.vcf --genome g.fa", r"ref\.vcf:3: REF is '[ACGT]', and g\.fa has '[ACGT]' at chr1:300; .*--mism"),
@@ -182,7 +183,11 @@ def test_tables_parents_and_strands(score: Callable[..., int]) -> None:
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(
-    score: Callable[..., int], capsys: pytest.CaptureFixture[str], words: str, problem: str
+    score: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    problem: str,
 ) -> None:
     for name, text in {
         "v.vcf": HEADER + record(300),
@@ -199,13 +204,28 @@ def test_what_is_wrong_is_said_in_one_line(
         "protein.txt": "K1A\n",
     }.items():
         Path(name).write_text(text)
-    os.mkfifo("pipe")
     Path("folder").mkdir()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"pos ref\n")))
     more = () if "--out" in words else ("--out", "s.tsv")
     assert score(*words.split(), *more) == 2
     (said,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("bindtune:")]
     assert re.search(problem, said), said
     assert not Path("s.tsv").exists() and not list(Path().glob(".*"))
+
+
+def test_variants_come_through_pipes(score: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
+    content = gzip.compress((HEADER + record(300) + record(301)).encode())
+    Path("v.vcf").write_bytes(content)
+    words = ("--genome", "g.fa", "--out")
+    assert score("--vcf", "v.vcf", *words, "file.vcf") == 0
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=Path("pipe").write_bytes, args=(content,))
+    writer.start()
+    assert score("--vcf", "pipe", *words, "pipe.vcf") == 0
+    writer.join()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert score("--vcf", "-", *words, "stdin.vcf") == 0
+    assert Path("pipe.vcf").read_bytes() == Path("stdin.vcf").read_bytes() == Path("file.vcf").read_bytes()
 
 
 def test_mismatches_may_be_left_out(score: Callable[..., int]) -> None:

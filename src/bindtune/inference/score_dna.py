@@ -18,7 +18,7 @@ from bindtune.inference.ranks import choose_device
 from bindtune.inference.variant_files import JoinedCounts, ScoredAllele, join_parts, unscored_path, write_part
 from bindtune.inference.variant_scores import UNKNOWN_NEARBY, Reading, VariantScore, VariantScorer, readings
 from bindtune.inference.variant_source import Allele, Survey, VariantSource, open_source
-from bindtune.io.text import STANDARD_INPUT
+from bindtune.io.text import rereadable
 from bindtune.io.vcf import check_info_name
 from bindtune.models.base_files import base_files
 from bindtune.models.loading import load_masked_lm
@@ -53,9 +53,16 @@ def score_dna(settings: ScoreConfig, *, notify: Callable[[str], None] = lambda t
         ConfigError: the folder of parts holds scores of something else.
     """
     out = output_file(settings.out)
-    _check_rereadable(settings.variant_file)
     for path in (out, output_file(unscored_path(out))):
         sweep(path.parent, path.name)
+    about = {"model": settings.model, "settings": settings.model_dump_json()}
+    with rereadable(settings.variant_file) as variants:
+        named = {name: variants for name in ("vcf", "table", "variants") if getattr(settings, name) is not None}
+        return _score_file(settings.model_copy(update=named), out, about, notify=notify)
+
+
+def _score_file(settings: ScoreConfig, out: Path, about: dict[str, str], *, notify: Callable[[str], None]) -> str:
+    """Score variants that can be read several times: to check them, to score them and to write them."""
     if settings.vcf is not None and settings.writes_vcf:
         check_info_name(settings.vcf, settings.info_field)
     with open_source(settings, notify=notify) as source:
@@ -65,7 +72,6 @@ def score_dna(settings: ScoreConfig, *, notify: Callable[[str], None] = lambda t
         with only_writer(parts, tidy=True):
             _begin(parts, _manifest(settings))
             _score_parts(settings, source, scorer, survey, parts=parts)
-            about = {"model": settings.model, "settings": settings.model_dump_json()}
             counts = join_parts(
                 parts, out, vcf=settings.vcf, info_field=settings.info_field,
                 description=_description(settings), metadata=about,
@@ -75,16 +81,6 @@ def score_dna(settings: ScoreConfig, *, notify: Callable[[str], None] = lambda t
         with suppress(OSError):  # another process has just begun in it
             parts.rmdir()
     return _summary(settings, survey, counts, unscored_path(out))
-
-
-def _check_rereadable(path: Path) -> None:
-    """Refuse a pipe: variants are read several times, to check them, to score them and to write them.
-
-    Raises:
-        InputError: the file is standard input or another pipe.
-    """
-    if path == STANDARD_INPUT or (path.exists() and not path.is_file() and not path.is_dir()):
-        raise InputError(path, None, "is a pipe, and variants are read several times: write them to a file first")
 
 
 def _parts_folder(out: Path) -> Path:

@@ -3,10 +3,12 @@
 import gzip
 import io
 import re
+import shutil
 import sys
+import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -120,6 +122,26 @@ class LimitedLines(io.RawIOBase):
 def limited_lines(stream: BinaryIO, path: Path | str, *, longest: int = LONGEST_LINE) -> BinaryIO:
     """A stream to take lines from, none of which is longer than what fits well into memory."""
     return io.BufferedReader(LimitedLines(stream, path, longest=longest), _BLOCK_BYTES)
+
+
+@contextmanager
+def rereadable(path: Path) -> Iterator[Path]:
+    """A file that can be read several times: the path itself, or a temporary copy of what comes through a pipe.
+
+    Args:
+        path: a file; `-` is standard input.
+    """
+    if path != STANDARD_INPUT and (path.is_file() or path.is_dir() or not path.exists()):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="bindtune-pipe-") as folder:
+        copy = Path(folder) / ("stdin" if path == STANDARD_INPUT else path.name)
+        with (
+            nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else path.open("rb") as pipe,
+            copy.open("wb") as file,
+        ):
+            shutil.copyfileobj(pipe, file)
+        yield copy
 
 
 def line_blocks(path: Path, *, longest: int = LONGEST_LINE) -> Iterator[tuple[int, list[str]]]:
