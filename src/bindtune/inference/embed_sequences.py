@@ -3,8 +3,11 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bindtune.config import EmbedConfig
 from bindtune.data.dna.chromosomes import ChromosomeNames, read_aliases
@@ -32,12 +35,14 @@ class DnaInput:
     Args:
         sequences: gives them one by one.
         total: how many there are; None where nobody knows yet.
-        repeated: regions that come again; filled while the sequences are read.
+        repeated: how many regions come again and are left out.
+        first_repeated: the first of them.
     """
 
     sequences: Iterator[NamedDna]
     total: int | None = None
-    repeated: list[str] = field(default_factory=list)
+    repeated: int = 0
+    first_repeated: str = ""
 
 
 def embed_dna(settings: EmbedConfig, *, notify: Callable[[str], None] = lambda text: None) -> str:
@@ -82,7 +87,7 @@ def embed_dna(settings: EmbedConfig, *, notify: Callable[[str], None] = lambda t
     if embedder.cut:
         summary += f"\n{embedder.cut:,} sequences were read in overlapping stretches"
     if source.repeated:
-        summary += f"\n{len(source.repeated):,} regions come again and were embedded once: {source.repeated[0]}"
+        summary += f"\n{source.repeated:,} regions come again and were embedded once: {source.first_repeated}"
     return summary
 
 
@@ -117,25 +122,34 @@ def _regions(settings: EmbedConfig, genome_path: Path, path: Path, genome: Genom
         row = int((chrom < 0).argmax())
         problem = f"chromosome '{table.names[table.chrom[row]]}' is not in {chromosomes_of(genome_path, names)}"
         raise InputError(path, int(table.line[row]), problem)
-    columns = (chrom.tolist(), table.start.tolist(), table.end.tolist(), table.strand.tolist(), table.line.tolist())
-    for number, _, end, _, line in zip(*columns, strict=True):
-        size = genome.sizes[chromosomes[number]]
-        if end > size:
-            raise InputError(
-                path, line, f"end {end} is beyond the end of {chromosomes[number]}, which has {size} nucleotides"
-            )
-    source = DnaInput(iter(()), len(table))
+    sizes = np.array([genome.sizes[name] for name in chromosomes], np.int64)
+    beyond = table.end > sizes[chrom]
+    if beyond.any():
+        row = int(beyond.argmax())
+        name = chromosomes[int(chrom[row])]
+        problem = f"end {table.end[row]} is beyond the end of {name}, which has {genome.sizes[name]} nucleotides"
+        raise InputError(path, int(table.line[row]), problem)
+    places = np.stack([chrom, table.start, table.end, table.strand], axis=1).astype(np.int64)
+    _, first = np.unique(places, axis=0, return_index=True)
+    first.sort()
 
     def read() -> Iterator[NamedDna]:
-        seen = set[str]()
-        for number, start, end, strand, _ in zip(*columns, strict=True):
-            name = f"{chromosomes[number]}:{start}-{end}" + (f"({STRAND_LETTERS[strand]})" if strand else "")
-            if name in seen:
-                source.repeated.append(name)
-                continue
-            seen.add(name)
+        for row in first:
+            number, start, end, strand = places[row].tolist()
             letters = genome.fetch(chromosomes[number], start=start, end=end)
-            yield NamedDna(name, (reverse_complement(letters) if strand < 0 else letters).decode("ascii"))
+            yield NamedDna(
+                _region_name(chromosomes, places[row]),
+                (reverse_complement(letters) if strand < 0 else letters).decode("ascii"),
+            )
 
-    source.sequences = read()
+    source = DnaInput(read(), len(first), len(places) - len(first))
+    if source.repeated:
+        again = np.ones(len(places), bool)
+        again[first] = False
+        source.first_repeated = _region_name(chromosomes, places[again.argmax()])
     return source
+
+
+def _region_name(chromosomes: tuple[str, ...], place: NDArray[np.int64]) -> str:
+    number, start, end, strand = place.tolist()
+    return f"{chromosomes[number]}:{start}-{end}" + (f"({STRAND_LETTERS[strand]})" if strand else "")

@@ -1,7 +1,6 @@
 """Embeddings of proteins, by any encoder of `models.backbones`."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from bindtune.data.chunks import Chunk, chunks
 from bindtune.data.protein.step_batches import budgeted
 from bindtune.errors import BindtuneError
 from bindtune.inference.batches import ids_of
-from bindtune.inference.embedding_files import embedding_file
+from bindtune.inference.embedding_files import EmbeddingFile
 from bindtune.models.backbones import BatchPreparer
 from bindtune.models.e1_tokens import E1BatchPreparer
 
@@ -96,24 +95,17 @@ def _whole(parts: list[tuple[int, Tensor, Tensor]], *, per: Per, pooling: Poolin
     return vectors.mean(dim=0) if pooling == "mean" else vectors.amax(dim=0)
 
 
-def write_embeddings(
-    path: Path, embeddings: Mapping[str, Tensor], *, proteins: Mapping[str, str], metadata: Mapping[str, str]
-) -> None:
-    """Write embeddings as safetensors (one tensor a protein, by name) or Parquet (one row a vector), by the suffix.
-
-    Parquet columns: protein, embedding; where there is a vector for each residue also position (1-based) and residue.
+def add_embeddings(file: EmbeddingFile, embeddings: Mapping[str, Tensor], *, proteins: Mapping[str, str]) -> None:
+    """Add embeddings to a file. Vectors of residues have the columns position (1-based) and residue.
 
     Args:
-        path: ends in .safetensors or .parquet.
+        file: the file.
         embeddings: (D,) or (L, D) by name.
         proteins: sequences by name.
-        metadata: what the file says about itself.
     """
-    about = dict(metadata) if path.suffix == ".safetensors" else {**metadata, "positions": "1-based"}
-    with embedding_file(path, named="protein", metadata=about) as file:
-        for name, vectors in embeddings.items():
-            columns: dict[str, Any] = {}
-            if vectors.ndim == 2:
-                columns["position"] = np.arange(1, len(vectors) + 1, dtype=np.int32)
-                columns["residue"] = list(proteins[name])
-            file.add(name, vectors.numpy(), columns)
+    for name, vectors in embeddings.items():
+        columns: dict[str, Any] = {}
+        if vectors.ndim == 2:
+            columns["position"] = np.arange(1, len(vectors) + 1, dtype=np.int32)
+            columns["residue"] = list(proteins[name])
+        file.add(name, vectors.numpy(), columns)

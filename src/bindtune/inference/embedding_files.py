@@ -1,26 +1,38 @@
-"""Files of vectors: safetensors with one tensor for each sequence, or Parquet with one row for each vector."""
+"""Files of vectors: safetensors with one tensor for each sequence, or Parquet with one row for each vector.
 
+Both are written on the way, so that memory does not grow with the number of vectors.
+"""
+
+import json
+import shutil
+import struct
+import tempfile
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
-from torch import Tensor
 
+from bindtune.errors import ConfigError
 from bindtune.outputs import output_file
-from bindtune.runs.writing import atomic_path, atomic_stream
+from bindtune.runs.writing import atomic_stream, make_folder
 
 Floats = NDArray[np.float32]
 _ROW_GROUP_VALUES = 1 << 24
 """Numbers that are held before they are written."""
 SPANS = "/spans"
 """How the name of the tensor ends that says where tokens stand."""
+_LONGEST_HEADER = 100_000_000
+"""Bytes of a safetensors header that the library reads."""
+_MOST_OFFSETS = 36
+"""Bytes of two offsets in it, with their brackets and a comma."""
+_TYPES = {"I64": "<i8", "F32": "<f4"}
+"""By name in safetensors; wider numbers first, so that each tensor begins where its type may."""
 
 
 class EmbeddingFile(Protocol):
@@ -40,35 +52,76 @@ class EmbeddingFile(Protocol):
 def embedding_file(path: Path, *, named: str, metadata: Mapping[str, str]) -> Iterator[EmbeddingFile]:
     """Open a file for vectors, which is in its place when the block ends.
 
-    Safetensors files are held in memory until then; Parquet is written on the way.
+    Numbers of a safetensors file wait in a temporary file without a name, because its header stands before them.
 
     Args:
         path: ends in .safetensors or .parquet.
         named: the column of names: "protein" or "sequence".
         metadata: what the file says about itself.
+
+    Raises:
+        ConfigError: a safetensors file gets more tensors than its header has room for.
     """
     target = output_file(path)
-    if path.suffix == ".safetensors":
-        tensors = _Tensors()
-        yield tensors
-        with atomic_path(target) as temporary:
-            save_file(tensors.tensors, temporary, metadata=dict(metadata))
-        return
-    with atomic_stream(target) as stream:
+    make_folder(target.parent)
+    with ExitStack() as stack:
+        if path.suffix == ".safetensors":
+            waiting = {kind: stack.enter_context(tempfile.TemporaryFile(dir=target.parent)) for kind in _TYPES}
+            tensors = _Tensors(target, waiting, metadata)
+            yield tensors
+            with atomic_stream(target) as stream:
+                tensors.write(stream)
+            return
+        stream = stack.enter_context(atomic_stream(target))
         table = _Table(stream, named=named, metadata=metadata)
         yield table
         table.close()
 
 
 class _Tensors:
-    def __init__(self) -> None:
-        self.tensors: dict[str, Tensor] = {}
+    """Safetensors (https://github.com/huggingface/safetensors), whose library only writes what is held in memory."""
+
+    def __init__(self, path: Path, waiting: Mapping[str, IO[bytes]], metadata: Mapping[str, str]) -> None:
+        self._path, self._waiting = path, waiting
+        self._entries: dict[str, list[bytes]] = {kind: [] for kind in waiting}
+        self._ends = {kind: array("q", [0]) for kind in waiting}
+        self._about = f'{{"__metadata__":{json.dumps(dict(metadata))}'.encode()
+        self._header = len(self._about)
 
     def add(self, name: str, vectors: Floats, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
-        self.tensors[name] = torch.from_numpy(vectors)
+        self._put("F32", name, vectors)
         if "start" in columns:
-            spans = np.stack([np.asarray(columns["start"]), np.asarray(columns["end"])], axis=1)
-            self.tensors[name + SPANS] = torch.from_numpy(spans.astype(np.int64))
+            self._put("I64", name + SPANS, np.stack([columns["start"], columns["end"]], axis=1))
+
+    def _put(self, kind: Literal["I64", "F32"], name: str, values: NDArray[Any]) -> None:
+        content = values.astype(_TYPES[kind]).tobytes()
+        entry = f'{json.dumps(name)}:{{"dtype":"{kind}","shape":{list(values.shape)},"data_offsets":'.encode()
+        self._header += len(entry) + _MOST_OFFSETS
+        if self._header > _LONGEST_HEADER:
+            count = sum(map(len, self._entries.values()))
+            raise ConfigError(
+                f"{self._path}: safetensors has no room for more than {count:,} tensors with such names: choose a name "
+                "that ends in .parquet"
+            )
+        self._entries[kind].append(entry)
+        self._waiting[kind].write(content)
+        self._ends[kind].append(self._ends[kind][-1] + len(content))
+
+    def write(self, stream: IO[bytes]) -> None:
+        """Write the header and the numbers behind it."""
+        header, first = [self._about], 0
+        for kind, entries in self._entries.items():
+            ends = self._ends[kind]
+            header += [b"%b[%d,%d]}" % (entry, first + start, first + end)
+                       for entry, start, end in zip(entries, ends, ends[1:], strict=False)]  # fmt: skip
+            first += ends[-1]
+        content = b",".join(header) + b"}"
+        content += b" " * (-len(content) % 8)  # the format's way to let the numbers begin at a multiple of 8
+        stream.write(struct.pack("<Q", len(content)))
+        stream.write(content)
+        for waiting in self._waiting.values():
+            waiting.seek(0)
+            shutil.copyfileobj(waiting, stream)
 
 
 class _Table:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,8 @@ from bindtune.data.protein.contexts import (
 from bindtune.data.protein.input_files import find_alignment, unmatched
 from bindtune.errors import ConfigError, InputError
 from bindtune.inference.embed_sequences import embed_dna
-from bindtune.inference.embedding import Per, embed_proteins, write_embeddings
+from bindtune.inference.embedding import Per, add_embeddings, embed_proteins
+from bindtune.inference.embedding_files import embedding_file
 from bindtune.inference.model_kinds import alphabet_of, refuse_settings
 from bindtune.inference.score_dna import score_dna
 from bindtune.inference.shards import NamedSequence
@@ -34,6 +35,7 @@ from bindtune.io.variant_table import read_substitutions
 from bindtune.models.backbones import BatchPreparer, load_backbone
 from bindtune.models.base_files import check_reachable
 from bindtune.outputs import output_file
+from bindtune.progress import progress
 from bindtune.runs.writing import sweep, write_text
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ _PROTEIN_SETTINGS = (
     "msa", "msa_dir", "num_contexts", "reduction", "cache_dir", "max_num_samples", "max_token_length",
     "max_query_similarity", "min_query_similarity", "neighbor_similarity_lower_bound", "seed",
 )  # fmt: skip
+_BLOCK_RESIDUES = 1 << 16
+"""Residues of the proteins whose vectors are in memory at once, beside those of one longer protein."""
 _SUFFIXES = (".tsv", ".parquet", ".vcf", ".vcf.gz")
 """What names of files with scores of DNA end in."""
 _DNA_EMBEDDING_SETTINGS = (
@@ -80,19 +84,39 @@ def _embed_proteins(settings: EmbedConfig, fasta: Path, per: Per) -> str:
     contexts, aligned = _contexts(settings, proteins)
     model, preparer = _loaded(settings)
     layer = protein_layer(settings, model)
-    embeddings = embed_proteins(
-        model, proteins, contexts=contexts, per=per, max_batch_tokens=settings.max_batch_tokens, preparer=preparer,
-        pooling=settings.pooling, layer=layer, overlap=settings.overlap,
-    )  # fmt: skip
-    about = {"model": settings.model, "per": per, "settings": settings.model_dump_json()}
+    about = {"model": settings.model, "per": per, "settings": settings.model_dump_json(), "positions": "1-based"}
     if settings.msa_dir is not None:
         about["alignments"] = json.dumps(asdict(aligned))
-    write_embeddings(settings.out, embeddings, proteins=proteins, metadata=about)
+    with (
+        embedding_file(settings.out, named="protein", metadata=about) as file,
+        progress("embedding", len(proteins), unit="proteins", log=log) as advance,
+    ):
+        for block in _blocks(proteins):
+            embeddings = embed_proteins(
+                model, block, contexts=contexts, per=per, max_batch_tokens=settings.max_batch_tokens,
+                preparer=preparer, pooling=settings.pooling, layer=layer, overlap=settings.overlap,
+            )  # fmt: skip
+            add_embeddings(file, embeddings, proteins=block)
+            advance(len(block))
     summary = f"{len(proteins)} proteins embedded ({model.config.hidden_size} numbers a {per}): {settings.out}"
     cut = sum(len(sequence) > preparer.max_residues for sequence in proteins.values())
     if cut:
         summary += f"\n{cut} proteins of more than {preparer.max_residues} residues were read in overlapping stretches"
     return summary if settings.msa_dir is None else f"{summary}\n{aligned}"
+
+
+def _blocks(proteins: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Some proteins at a time."""
+    block: dict[str, str] = {}
+    residues = 0
+    for name, sequence in proteins.items():
+        if block and residues + len(sequence) > _BLOCK_RESIDUES:
+            yield block
+            block, residues = {}, 0
+        block[name] = sequence
+        residues += len(sequence)
+    if block:
+        yield block
 
 
 def protein_layer(settings: EmbedConfig, model: Any) -> int | None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -12,8 +13,10 @@ from safetensors.torch import load_file
 import rounding
 from bindtune import E1BatchPreparer, E1ForMaskedLM
 from bindtune.demo.tiny_e1 import make_tiny_e1
-from bindtune.errors import BindtuneError
-from bindtune.inference.embedding import embed_proteins, write_embeddings
+from bindtune.errors import BindtuneError, ConfigError
+from bindtune.inference import embedding_files
+from bindtune.inference.embedding import add_embeddings, embed_proteins
+from bindtune.inference.embedding_files import SPANS, embedding_file
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,9 @@ def test_files_hold_what_was_computed(tmp_path: Path) -> None:
         ("residue", {"p/1": torch.randn(3, 4), "q": torch.randn(2, 4)}),
     ):
         for suffix in ("safetensors", "parquet"):
-            write_embeddings(tmp_path / f"{per}.{suffix}", embeddings, proteins=proteins, metadata={"model": "m"})
+            path = tmp_path / f"{per}.{suffix}"
+            with embedding_file(path, named="protein", metadata={"model": "m", "positions": "1-based"}) as file:
+                add_embeddings(file, embeddings, proteins=proteins)
         loaded = load_file(tmp_path / f"{per}.safetensors")
         assert all(torch.equal(loaded[name], vector) for name, vector in embeddings.items())
         with safe_open(tmp_path / f"{per}.safetensors", "pt") as file:
@@ -85,3 +90,34 @@ def test_an_output_that_is_not_finite_is_named(tmp_path: Path) -> None:
         model.model.norm.weight[0] = torch.inf
     with pytest.raises(BindtuneError, match=r"^p: the model's output is not finite"):
         embed_proteins(model, {"p": "MKTAY"}, contexts={}, per="sequence", max_batch_tokens=100)
+
+
+def test_tensors_of_tokens_are_read_by_the_library(tmp_path: Path) -> None:
+    drawn = np.random.default_rng(1)
+    vectors = {f'r"{rows}\u00e9': drawn.normal(size=(rows, 3)).astype(np.float32) for rows in (1, 3, 2)}
+    path = tmp_path / "new" / "e.safetensors"
+    with embedding_file(path, named="sequence", metadata={"model": 'm"', "per": "token"}) as file:
+        for name, values in vectors.items():
+            start = np.arange(len(values))
+            file.add(
+                name, values, {"position": start + 1, "start": start, "end": start + 1, "token": ["A"] * len(start)}
+            )
+    loaded = load_file(path)
+    assert len(loaded) == 6
+    for name, values in vectors.items():
+        assert np.array_equal(loaded[name].numpy(), values)
+        assert loaded[name + SPANS].tolist() == [[place, place + 1] for place in range(len(values))]
+    with safe_open(path, "pt") as opened:
+        assert opened.metadata() == {"model": 'm"', "per": "token"}
+    assert [each.name for each in path.parent.iterdir()] == ["e.safetensors"]
+
+
+def test_more_tensors_than_a_header_holds_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding_files, "_LONGEST_HEADER", 1000)
+    with (
+        pytest.raises(ConfigError, match=r"no room for more than 11 tensors .* ends in \.parquet"),
+        embedding_file(tmp_path / "e.safetensors", named="sequence", metadata={}) as file,
+    ):
+        for number in range(20):
+            file.add(f"r{number:03}", np.zeros(2, np.float32), {})
+    assert not list(tmp_path.iterdir())

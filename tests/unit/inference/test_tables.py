@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 from bindtune.errors import InputError
-from bindtune.inference.embedding import write_embeddings
+from bindtune.inference.embedding_files import embedding_file
 from bindtune.inference.shards import NamedSequence, Scores
 from bindtune.inference.tables import join_parts, write_part, write_texts
 from bindtune.runs.parquet import read_parquet
@@ -96,7 +95,8 @@ def test_names_that_are_not_utf8_reach_arrow(tmp_path: Path) -> None:
         pytest.skip("this disk takes names in UTF-8 alone")
     join_parts(write(folder), folder)
     assert [each.sequence for each in read_predictions(folder / "predictions.parquet")][::2] == ["MKC", "H", "GGG"]
-    write_embeddings(folder / "e.parquet", {"a": torch.ones(1)}, proteins={"a": "M"}, metadata={})
+    with embedding_file(folder / "e.parquet", named="protein", metadata={}) as file:
+        file.add("a", np.ones(1, np.float32), {})
     assert read_parquet(folder / "e.parquet").to_pylist() == [{"protein": "a", "embedding": [1.0]}]
 
 
