@@ -64,8 +64,8 @@ CASES = [
     *refused(
         "variant table",
         {
-            "three columns": (b"chr1\t5\tA\n", ":1: expected the columns chrom, pos, ref, alt, found 3 columns"),
-            "commas": (b"chrom,pos,ref,alt\nchr1,5,A,C\n", ":1: expected the columns chrom, pos, ref, alt, found 1"),
+            "three columns": (b"chr1\t5\tA\n", ":1: .* separated by tabs or blanks, found 3 columns"),
+            "commas": (b"chrom,pos,ref,alt\nchr1,5,A,C\n", ":1: .* separated by tabs or blanks, found 1"),
             "a header without alt": (b"chrom\tpos\tref\n", ":1: the header has no column alt"),
             "a column twice": (b"chrom\tpos\tref\talt\tpos\n", ":1: the header has two columns pos"),
             "a position with a comma": (b"chr1\t5,000\tA\tC\n", ":1: pos is not a whole number: '5,000'"),

@@ -13,6 +13,7 @@ from bindtune.runs.cells import read_cell
 
 _COLUMNS = ("chrom", "pos", "ref", "alt")
 _SUBSTITUTION = re.compile(r"([A-Z])([1-9][0-9]*)([A-WYZ])")
+_DNA_LETTERS = {ord("U"): "T"}
 _MOST_DIGITS = 9  # of a position: no sequence has that many letters
 
 
@@ -53,7 +54,9 @@ def read_variant_table(path: Path) -> Iterator[VariantRecord]:
         places = places or {name: column for column, name in enumerate(_COLUMNS)}
         if len(cells) <= max(places.values()):
             expected = ", ".join(_COLUMNS)
-            raise InputError(path, line, f"expected the columns {expected}, found {len(cells)} columns")
+            raise InputError(
+                path, line, f"expected the columns {expected}, separated by tabs or blanks, found {len(cells)} columns"
+            )
         chrom, pos, ref, alt = (cells[places[name]].strip() for name in _COLUMNS)
         if problem := "chrom is empty" if not chrom else name_problem(chrom):
             raise InputError(path, line, problem)
@@ -81,7 +84,7 @@ def _header(path: Path, line: int, cells: list[str]) -> dict[str, int]:
 def read_substitutions(path: Path, *, parent: str, unit: str) -> Iterator[Substituted]:
     """Read variants of a parent, one in each line: ``A24G``, or several substitutions as ``A24G:K7R``.
 
-    Lines that begin with ``#`` are comments.
+    Lines that begin with ``#`` are comments. U of a nucleotide is T.
 
     Args:
         path: the file.
@@ -102,7 +105,9 @@ def read_substitutions(path: Path, *, parent: str, unit: str) -> Iterator[Substi
             match = _SUBSTITUTION.fullmatch(part)
             if match is None:
                 raise InputError(path, line, f"'{part[:40]}', expected a substitution such as A24G")
-            old, new = match[1], match[3]
+            old, new = (
+                letter.translate(_DNA_LETTERS) if unit == "nucleotide" else letter for letter in match.group(1, 3)
+            )
             position = int(match[2][:_MOST_DIGITS])
             if position > len(parent):
                 raise InputError(path, line, f"'{part[:40]}': the parent has {len(parent)} {unit}s")

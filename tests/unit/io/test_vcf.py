@@ -105,7 +105,7 @@ def test_tables_with_and_without_a_header(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("chr1\t5\tA\n", ":1: expected the columns chrom, pos, ref, alt, found 3 columns"),
+        ("chr1\t5\tA\n", ":1: expected the columns chrom, pos, ref, alt, separated by tabs or blanks, found 3 columns"),
         ("chrom\tpos\tref\nchr1\t5\tA\n", ":1: the header has no column alt"),
         ("chrom\tpos\tref\talt\talt\n", ":1: the header has two columns alt"),
         ("chr1\t5.0\tA\tC\n", ":1: pos is not a whole number: '5.0'"),
@@ -122,6 +122,11 @@ def test_substitutions_of_a_parent(tmp_path: Path) -> None:
     (tmp_path / "v.txt").write_text("# note\nA1C\n\nA1C:T4G\n")
     substitutions = [tuple(each) for each in read_substitutions(tmp_path / "v.txt", parent="ACGT", unit="nucleotide")]
     assert substitutions == [(2, "A1C", "CCGT"), (4, "A1C:T4G", "CCGG")]
+    (tmp_path / "v.txt").write_text("U4A:A1U\n")
+    (rna,) = read_substitutions(tmp_path / "v.txt", parent="ACGT", unit="nucleotide")
+    assert tuple(rna) == (1, "U4A:A1U", "TCGA")
+    with pytest.raises(InputError, match=r"v\.txt:1: 'U4A': residue 4 of the parent is T"):
+        list(read_substitutions(tmp_path / "v.txt", parent="ACGT", unit="residue"))
     (tmp_path / "v.txt").write_text("C1A\n")
     with pytest.raises(InputError, match=r"v\.txt:1: 'C1A': nucleotide 1 of the parent is A"):
         list(read_substitutions(tmp_path / "v.txt", parent="ACGT", unit="nucleotide"))
