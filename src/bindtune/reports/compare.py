@@ -122,18 +122,25 @@ def _doubts(runs: Sequence[Run], comparison: Comparison) -> list[str]:
 _AUPRC_NOTE = " An AUPRC is not drawn: its interval is Student's t, from what each of the {unit} adds to it."
 
 
+_UNIT_NOTES = {
+    "windows": " Windows that overlap are no independent observations: where they do, intervals are too narrow.",
+    "groups of windows": " Intervals are widened, because a group also trains the models of the other folds.",
+}
+"""What is to be known of intervals, by the unit that is drawn."""
+
+
 def _has_auprc(comparison: Comparison) -> bool:
     return any(row.figure == "AUPRC" for row in comparison.rows)
 
 
 def _notes(comparison: Comparison, draws: int) -> list[str]:
     unit = comparison.unit
-    overlap = " Windows that overlap are no independent observations: where they do, intervals are too narrow."
+    method = "Student's t with the bootstrap's spread" if unit == "groups of windows" else "percentile bootstrap"
     return [
         "difference: the run's figure less the reference's (A).",
-        f"95 % interval: percentile bootstrap of the difference, {draws} draws of {unit} with replacement, the same "
-        f"draws for both runs.{_AUPRC_NOTE.format(unit=unit) if _has_auprc(comparison) else ''}"
-        f"{overlap if unit == 'windows' else ''}",
+        f"95 % interval: {method} of the difference, {draws} draws of {unit} with replacement, the same draws for both "
+        f"runs.{_AUPRC_NOTE.format(unit=unit) if _has_auprc(comparison) else ''}"
+        f"{_UNIT_NOTES.get(unit, '')}",
         f"test: Wilcoxon's signed-rank test, two-sided, over {unit} that have the figure; higher and lower: in how "
         f"many of them the run's figure is. {len(comparison.rows)} tests, and no correction for their number.",
     ]
