@@ -1,9 +1,10 @@
 """Make the pictures of reports that the documentation shows, from report pages or run folders.
 
-    python docs/screenshots.py pretraining=RUN binding=RUN probe=RUN compare=PAGE [--out docs/images]
+    python docs/screenshots.py pretraining=RUN binding=RUN probe=RUN compare=PAGE prediction=FOLDER scan=FOLDER
+        explanation=FOLDER [--out docs/images]
 
 For each name: NAME.png at desktop width, NAME-phone.png at phone width and NAME-dark.png, as report-NAME*.png. Of a
-page with a table of proteins, also NAME-protein*.png with the first protein opened.
+page with a table of proteins, also NAME-protein*.png with the first protein opened, and its structure where it has one.
 """
 
 import argparse
@@ -21,7 +22,7 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-PROTEIN_HEIGHT = 620
+PROTEIN_HEIGHT, STRUCTURE_HEIGHT = 620, 900
 VIEWS = {"": (1280, 1500, "light"), "-phone": (390, 1400, "light"), "-dark": (1280, 1000, "dark")}
 
 
@@ -56,7 +57,13 @@ def take(browser: Browser, page: Path, *, stem: Path, whole: bool) -> None:
         if names.count():
             names.first.click()
             tab.wait_for_selector(".sequence .line")
-            tab.set_viewport_size({"width": width, "height": PROTEIN_HEIGHT})
+            show = tab.get_by_role("button", name="Show the structure")
+            has_structure = show.count() > 0
+            if has_structure:
+                show.click()
+                tab.wait_for_selector(".scene[data-drawn]", timeout=120_000)
+                tab.wait_for_timeout(4000)  # until the view stands still
+            tab.set_viewport_size({"width": width, "height": STRUCTURE_HEIGHT if has_structure else PROTEIN_HEIGHT})
             tab.evaluate("document.querySelector('.protein-part').scrollIntoView({ behavior: 'instant' })")
             _save(tab, stem.with_name(f"{stem.name}-protein{suffix}.png"), whole=False)
         context.close()

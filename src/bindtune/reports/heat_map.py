@@ -30,7 +30,7 @@ def heat_map_svg(changes: NDArray[np.float64], letters: str, *, first: int, larg
         (Markup('<svg '), 1)
     """
     width, height = _LEFT + COLUMNS * _CELL, _TOP + len(AMINO_ACIDS) * _CELL + _BOTTOM
-    parts = [f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" font-size="8" role="img">']
+    parts = [f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" font-size="8">']
     parts += [_text(_LEFT - 8, _TOP + row * _CELL + 8, letter) for row, letter in enumerate(AMINO_ACIDS)]
     for column, letter in enumerate(letters):
         parts.append(_text(_LEFT + column * _CELL + _CELL // 2, _TOP - 4, letter))

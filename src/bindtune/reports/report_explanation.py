@@ -34,7 +34,8 @@ def build(run: Path, config: dict[str, Any]) -> Page:
     summary = read_yaml(run / SUMMARY) or {}
     models = _models(run, summary)
     return Page(
-        title=f"Explanation {run.resolve().name}",
+        title=run.resolve().name,
+        kind="report of an explanation",
         lead="Which letters make the models of a probe call a sequence bound?",
         facts=(
             ("Status", "finished" if summary else "not finished"),
@@ -85,7 +86,7 @@ def _about(summary: dict[str, Any], method: str) -> Section:
     )
     rows = tuple((text, str(summary[name])) for name, text in counts if name in summary)
     note = f"Values of all letters stand in {EXPLAINED_LETTERS}, motifs in {MOTIFS}, their places in {MOTIF_SITES}."
-    table = Table("What was explained", ("What", "Count"), rows, numeric=frozenset({1}), note=note)
+    table = Table("Sequences and letters", ("What", "Count"), rows, numeric=frozenset({1}), note=note)
     return Section("about", "What was explained", (Text(_METHODS.get(method, "")), table))
 
 

@@ -362,7 +362,7 @@ def _efficiency(trained: Rows, results: dict[str, Any]) -> Section:
         ("Padding efficiency, evaluation", percent(as_number(results.get("eval_padding_efficiency")))),
     )
     if results:
-        blocks.append(Table("Time and padding", ("", "Value"), figures, numeric=frozenset({1})))
+        blocks.append(Table("Time and padding", ("Figure", "Value"), figures, numeric=frozenset({1})))
     if not blocks:
         blocks.append(Notice("Nothing has been logged yet."))
     return Section("efficiency", "Training", tuple(blocks))

@@ -75,6 +75,7 @@ def build(run: Path, config: dict[str, Any]) -> Page:
     protein = str(summary.get("protein", "a protein"))
     return Page(
         title=f"Scan of {protein}",
+        kind="report of a mutation scan",
         lead="What does a substitution do to the probability of each binding site? The probabilities are those of the "
         "model; nothing says that the protein still folds.",
         facts=(
@@ -116,7 +117,13 @@ def _section(number: int, ion: str, own: _IonChanges, summary: dict[str, Any]) -
     cells = tuple(cells for _, _, cells in sorted(own.strongest, reverse=True))
     heads = ("Variant", "Site", "Without it", "With it", "Change")
     blocks.append(
-        Table("Strongest changes", heads, cells, numeric=frozenset({1, 2, 3, 4}), note="Probabilities of the site.")
+        Table(
+            f"{ion}: strongest changes",
+            heads,
+            cells,
+            numeric=frozenset({1, 2, 3, 4}),
+            note="Probabilities of the site.",
+        )
     )
     return Section(f"ion-{'i' * number}", f"Ion {ion}", tuple(blocks))
 

@@ -22,5 +22,6 @@ def test_cells_stand_where_their_substitution_is() -> None:
     cells = re.findall(r'<path d="M(\d+) (\d+)h10v10h-10z" fill="var\(--s(\d)\)" fill-opacity="([\d.]+)"/>', drawing)
     loss = ("26", str(14 + 10 * AMINO_ACIDS.index("W")), "2", "1.000")
     assert sorted(cells) == sorted([loss, ("36", "14", "1", "0.250")])
+    assert "role=" not in drawing  # what stands around it in the page has role and text
     assert drawing.count("<circle") == 2  # M and K; the residue between was not scanned
     assert ">9</text>" in drawing and ">10</text>" in drawing and ">11</text>" not in drawing
