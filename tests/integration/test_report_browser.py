@@ -105,7 +105,7 @@ def test_hostile_names_are_text(browser: Any, pages: dict[str, Path]) -> None:
         tab.wait_for_selector(".sequence .line")
         assert tab.locator(".protein-part h3").inner_text().startswith(HOSTILE)
         tab.locator(".controls").get_by_label("Ion").select_option(label=HOSTILE_ION)
-        tab.wait_for_function("document.querySelector('.protein-part h3').textContent.includes('onerror')")
+        tab.locator(".protein-part h3", has_text="onerror").wait_for()
         assert tab.locator("img").count() == 0
         assert seen["errors"] == []
         assert seen["dialogs"] == []
@@ -217,7 +217,7 @@ def test_a_link_opens_a_protein_and_the_threshold_recounts(
         assert [int(row["label"]) for row in table] == labels.astype(int).tolist()
         assert [int(row["called"]) for row in table] == called.astype(int).tolist()
         tab.locator(".protein-table a").nth(2).click()
-        tab.wait_for_function(f"!document.querySelector('.protein-part h3').textContent.startsWith('{name}')")
+        tab.locator(".protein-part h3").filter(has_not_text=name).wait_for()
         assert "protein=" in tab.url
     finally:
         tab.close()
@@ -331,7 +331,7 @@ def test_a_structure_and_its_sequence_choose_residues_both_ways(browser: Any, pa
         scenes = {}
         for ion in ("ZN", "CA"):
             tab.locator(".controls").get_by_label("Ion").select_option(label=ion)
-            tab.wait_for_function(f"document.querySelector('.protein-part h3').textContent === 'helix: {ion}'")
+            tab.locator(".protein-part h3", has_text=f"helix: {ion}").wait_for()
             scenes[ion] = json.loads(saved(tab, tab.get_by_label("Scene for Mol* (.mvsj)")))
         sticks = {ion: positions_of_sticks(scene) for ion, scene in scenes.items()}
         for ion, letters in {"ZN": "CH", "CA": "DE"}.items():
