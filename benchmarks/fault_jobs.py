@@ -78,6 +78,13 @@ _EMBED = ("embed", "--model", "in/encoder", "--fasta", "in/proteins.fa", "--out"
 _SITES = ("sites", "--structures", "in/structures/all.txt", "--ions", "ZN", "--out", OUT, "--overwrite")
 _PROBE = ("probe", "--positives", "in/positives.fa", "--negatives", "in/negatives.fa", "--model", "base=in/model",
           "--width", "41", "--folds", "2", "--draws", "50", "--out", OUT)  # fmt: skip
+_SCAN = ("scan", "--run", "in/run", "--fasta", "in/parent.fa", "--positions", "1-6", "--to", "AC", "--out", OUT)
+_ALIGN = ("align", "--fasta", "in/queries.fa", "--database", "in/proteins.fa", "--iterations", "1", "--out", OUT)
+_EMBED_DNA = ("embed", "--model", "in/model", "--genome", "in/genome.fa", "--regions", "in/peaks.bed", "--out",
+              f"{OUT}/embeddings.parquet")  # fmt: skip
+_SCORE = ("score", "--model", "in/model", "--vcf", "in/variants.vcf", "--genome", "in/genome.fa", "--width", "64",
+          "--part-variants", "30", "--out", f"{OUT}/scores.vcf.gz")  # fmt: skip
+_EXPLAIN = ("explain", "in/probe", "--fasta", "in/positives.fa", "--out", OUT)
 _EXPORT = ("export", "in/run/fold_1", "--out", OUT)
 
 JOBS = {
@@ -94,6 +101,11 @@ JOBS = {
         Job("embed", _EMBED, ("encoder", "proteins.fa"), "proteins.fa", _without_last_record),
         Job("sites", _SITES, ("structures",), "structures/s0.pdb", _without_last_line),
         Job("probe", _PROBE, ("model", "positives.fa", "negatives.fa"), "positives.fa", _without_last_record),
+        Job("scan", _SCAN, ("encoder", "run", "parent.fa"), "parent.fa"),
+        Job("align", _ALIGN, ("queries.fa", "proteins.fa"), "queries.fa", _without_last_record),
+        Job("embed-dna", _EMBED_DNA, ("model", "genome.fa", "peaks.bed"), "peaks.bed", _without_last_line),
+        Job("score", _SCORE, ("model", "genome.fa", "variants.vcf"), "variants.vcf", _without_last_line),
+        Job("explain", _EXPLAIN, ("model", "probe", "positives.fa"), "positives.fa", _without_last_record),
         Job("export", _EXPORT, ("encoder", "run"), "run/fold_1/best_e1_binding_model_heads.pt",
             once=True),
     )
@@ -143,10 +155,25 @@ def make_inputs(folder: Path) -> None:
     marked = (f">t{n}\n{s}\n{''.join('01'[x == 'C'] for x in s)}\n" for n, s in enumerate(proteins[:60]))
     (folder / "ZN_test.fa").write_text("".join(marked))
     _make_structures(folder / "structures", drawn)
+    (folder / "queries.fa").write_text("".join(f">q{n}\n{s}\n" for n, s in enumerate(proteins[:6])))
+    (folder / "parent.fa").write_text(f">parent\n{proteins[0][:40]}\n")
+    (folder / "variants.vcf").write_text(_variants((folder / "genome.fa").read_text()))
     for name, motif in (("positives", "TGTAAATA"), ("negatives", "")):
         windows = ("".join(drawn.choices("ACGT", k=41 - len(motif))) for _ in range(60))
         records = (f">{name}{n}\n{letters[:16]}{motif}{letters[16:]}\n" for n, letters in enumerate(windows))
         (folder / f"{name}.fa").write_text("".join(records))
+
+
+def _variants(genome: str) -> str:
+    """A VCF of substitutions along the first sequence of a FASTA text."""
+    name, _, letters = genome.removeprefix(">").split(">")[0].partition("\n")
+    letters = letters.replace("\n", "").upper()
+    other = {"A": "C", "C": "G", "G": "T", "T": "A"}
+    records = (
+        f"{name.split()[0]}\t{place + 1}\t.\t{letters[place]}\t{other[letters[place]]}\t.\t.\t.\n"
+        for place in range(200, 2000, 12) if letters[place] in other
+    )  # fmt: skip
+    return "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n" + "".join(records)
 
 
 def _make_structures(folder: Path, drawn: random.Random) -> None:

@@ -235,7 +235,7 @@ def compute(work: Callable[[], None], *, log: Path) -> None:
 
 
 def prepare(work: Path) -> Path:
-    """Write the inputs of all jobs, with a trained run."""
+    """Write the inputs of all jobs, with a trained run and a probe."""
     inputs = work / "inputs"
     inputs.mkdir()
     compute(lambda: make_inputs(inputs), log=work / "inputs.log")
@@ -244,6 +244,10 @@ def prepare(work: Path) -> Path:
         raise RuntimeError(ended.output)
     shutil.copytree(trained / OUT, inputs / "run")
     unmerged(inputs / "run", inputs / "unmerged")
+    probed = set_up(JOBS["probe"], inputs, work / "probed")
+    if (ended := run(JOBS["probe"].words, probed)).code:
+        raise RuntimeError(ended.output)
+    shutil.copytree(probed / OUT, inputs / "probe")
     return inputs
 
 

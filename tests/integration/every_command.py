@@ -93,11 +93,33 @@ def commands(mark: str) -> Iterator[list[str]]:
     yield ["score", "--model", inputs["encoder"], "--parent", f"in{mark}/parent{mark}.fa",
            "--cache-dir", f"cache{mark}", "--variants", f"in{mark}/variants{mark}.txt",
            "--msa", f"{inputs['msa']}/prötein0.a3m", "--out", f"scores{mark}.tsv"]  # fmt: skip
+    yield from dna_commands(mark, model=inputs["model"], genome=genome[1], peaks=genome[0])
     yield ["init", "train", "--out", f"init{mark}"]
     yield ["schema", "train", "--out", f"schema{mark}.json"]
     yield ["check-lora", "--config", f"in{mark}/binding{mark}.yaml"]
     yield ["verify", f"run{mark}"]
     yield ["push", f"run{mark}", "--repo", "example/run", "--dry-run"]
+
+
+def dna_commands(mark: str, *, model: str, genome: str, peaks: str) -> Iterator[list[str]]:
+    """The words of the commands that use a model of DNA."""
+    drawn = random.Random(1)
+    for name in ("positives", "negatives"):
+        records = (f">{name}{n}\n{''.join(drawn.choices('ACGT', k=30))}\n" for n in range(40))
+        Path(f"in{mark}/{name}{mark}.fa").write_text("".join(records), encoding="ascii")
+    positives, negatives = (f"in{mark}/{name}{mark}.fa" for name in ("positives", "negatives"))
+    yield ["probe", "--positives", positives, "--negatives", negatives, "--model", f"base={model}", "--folds", "2",
+           "--draws", "10", "--out", f"probe{mark}"]  # fmt: skip
+    yield ["explain", f"probe{mark}", "--fasta", positives, "--model", "4-mer", "--out", f"explained{mark}"]
+    yield ["report", f"probe{mark}"]
+    yield ["report", f"explained{mark}"]
+    yield ["embed", "--model", model, "--genome", genome, "--regions", peaks, "--out", f"letters{mark}.safetensors"]
+    header, *lines = Path(genome).read_text(encoding="ascii").split(">")[1].splitlines()
+    ref = "".join(lines)[299].upper()
+    variant = f"{header.split()[0]}\t300\t{ref}\t{'A' if ref != 'A' else 'C'}\n"
+    Path(f"in{mark}/variants{mark}.tsv").write_text(variant, encoding="ascii")
+    yield ["score", "--model", model, "--table", f"in{mark}/variants{mark}.tsv", "--genome", genome, "--width", "64",
+           "--out", f"effects{mark}.parquet"]  # fmt: skip
 
 
 def answer_as(disk: str) -> None:

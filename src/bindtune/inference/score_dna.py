@@ -121,8 +121,8 @@ def _begin(parts: Path, manifest: dict[str, Any]) -> None:
         differing = [name for name in manifest.keys() | before.keys() if before.get(name) != manifest.get(name)]
         if differing:
             raise ConfigError(
-                f"{parts} holds parts of a stopped command with another {', '.join(sorted(differing))}: give that "
-                "command again, choose another --out, or delete the folder"
+                f"{parts} holds scores of a stopped command, and {', '.join(sorted(differing))} are not those that the "
+                "run began with: give that command again, choose another --out, or delete the folder"
             )
         log.info("%s: going on behind %d finished parts", parts, len(part_files(parts)))
     write_text(path, json.dumps(manifest, indent=2) + "\n")
