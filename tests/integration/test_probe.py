@@ -20,7 +20,8 @@ from sklearn.preprocessing import StandardScaler
 
 from bindtune.config import ProbeConfig, build
 from bindtune.data.dna.composition import composition, gc_of
-from bindtune.errors import CheckError, ConfigError, InputError
+from bindtune.demo.tiny_e1 import make_tiny_e1
+from bindtune.errors import CheckError, CheckpointError, ConfigError, InputError
 from bindtune.io.genome import reverse_complement
 from bindtune.probing.linear import STRENGTHS, best_strength
 from bindtune.probing.run import probe
@@ -222,6 +223,14 @@ def test_a_finished_probe_is_told_again_and_another_is_refused(done: tuple[Path,
     assert probe(settings(genome, out), notify=quiet) == text
     with pytest.raises(ConfigError, match=r"holds a probe with other settings \(width\)"):
         probe(settings(genome, out, width=91), notify=quiet)
+
+
+def test_a_model_of_proteins_is_refused_before_windows_are_made(random_labels: dict[str, str], tmp_path: Path) -> None:
+    encoder = make_tiny_e1(tmp_path, seed=1)
+    config = build(ProbeConfig, random_labels | {"model": [f"e1={encoder}"], "out": str(tmp_path / "out")})
+    with pytest.raises(CheckpointError, match=r"reads proteins, expected DNABERT-2 or another masked language model"):
+        probe(config, notify=quiet)
+    assert not (tmp_path / "out" / "windows.parquet").exists()
 
 
 def test_a_folder_of_something_else_is_refused(genome: Path, tmp_path: Path) -> None:

@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bindtune.data.dna.tokens import load_tokenizer, tokenizer_identity
+from bindtune.errors import CheckpointError
+from bindtune.models.backbones import E1, read_config, recognise
 from bindtune.models.loading import empty_masked_lm, load_masked_lm
 
+_AMINO_ACIDS = frozenset("ACDEFGHIKLMNPQRSTVWY")
 _BF16 = "-bf16"
 """Ends the identity of an encoder that computes in bfloat16, whose vectors are kept apart."""
 
@@ -94,7 +97,13 @@ def architecture_of(path: str) -> str:
 
     Args:
         path: hub name or folder.
+
+    Raises:
+        CheckpointError: there is no such model, or it reads proteins.
     """
+    backbone = recognise(read_config(path))
+    if backbone is E1 or (backbone is not None and load_tokenizer(path).get_vocab().keys() >= _AMINO_ACIDS):
+        raise CheckpointError(f"{path}: reads proteins, expected DNABERT-2 or another masked language model of DNA")
     return _architecture(empty_masked_lm(path), load_tokenizer(path))
 
 
