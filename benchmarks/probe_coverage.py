@@ -8,31 +8,22 @@ cross-validated in five folds. A second one sees a third of the features. The tr
 
 import argparse
 import math
+import sys
 from collections import defaultdict
 from itertools import product
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bindtune.evaluation.bootstrap import drawn_areas
 from bindtune.evaluation.cross_validated import cross_validated_comparison
 from rows import Row, add_json_option, write_rows
 
-Floats = NDArray[np.float64]
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from ridge import out_of_fold
+
 _FOLDS, _DRAWS, _FEATURES, _TELLING = 5, 300, 60, 5
 METHODS = ("percentiles of tested groups", "widened, as bindtune does", "difference of two, widened")
-
-
-def out_of_fold(features: Floats, labels: NDArray[np.int8], fold: NDArray[np.int64]) -> Floats:
-    """Scores of a ridge regression that did not see them."""
-    scores = np.zeros(len(labels))
-    for number in range(_FOLDS):
-        train = fold != number
-        mean = features[train].mean(axis=0)
-        centred, target = features[train] - mean, labels[train] - labels[train].mean()
-        curvature = centred.T @ centred + 100 * np.eye(features.shape[1])
-        scores[~train] = (features[~train] - mean) @ np.linalg.solve(curvature, centred.T @ target)
-    return scores
 
 
 def cover(windows: int, groups: int, gap: float, *, sets: int) -> tuple[float, dict[str, float]]:
@@ -55,11 +46,11 @@ def cover(windows: int, groups: int, gap: float, *, sets: int) -> tuple[float, d
         scores = [out_of_fold(features[:, :width], labels, group % _FOLDS) for width in (_FEATURES, _FEATURES // 3)]
         value, drawn = drawn_areas("auroc", labels, scores[0], group, draws=_DRAWS, seed=seed)
         low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-        found = cross_validated_comparison(
+        compared = cross_validated_comparison(
             "auroc", labels, *scores, group, folds=_FOLDS, draws=_DRAWS, seed=seed
         )  # fmt: skip
-        areas.append((value, found.difference.value))
-        for method, pair in zip(METHODS, ((low, high), found.first[1:3], found.difference[1:3]), strict=True):
+        areas.append((value, compared.difference.value))
+        for method, pair in zip(METHODS, ((low, high), compared.first[1:3], compared.difference[1:3]), strict=True):
             ends[method].append(pair)
     area, difference = np.mean(areas, axis=0).tolist()
     truth = {METHODS[0]: area, METHODS[1]: area, METHODS[2]: difference}

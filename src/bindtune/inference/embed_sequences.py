@@ -150,6 +150,6 @@ def _regions(settings: EmbedConfig, genome_path: Path, path: Path, genome: Genom
     return source
 
 
-def _region_name(chromosomes: tuple[str, ...], place: NDArray[np.int64]) -> str:
-    number, start, end, strand = place.tolist()
+def _region_name(chromosomes: tuple[str, ...], region: NDArray[np.int64]) -> str:
+    number, start, end, strand = region.tolist()
     return f"{chromosomes[number]}:{start}-{end}" + (f"({STRAND_LETTERS[strand]})" if strand else "")

@@ -4,32 +4,19 @@ import math
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from bindtune.evaluation.bootstrap import Interval, drawn_areas
 from bindtune.evaluation.cross_validated import cross_validated_comparison, studentised, widened
+from ridge import out_of_fold
 
-Floats = NDArray[np.float64]
-_FOLDS, _DRAWS = 5, 60
-
-
-def out_of_fold(features: Floats, labels: NDArray[np.int8], fold: NDArray[np.int64]) -> Floats:
-    """Scores of a ridge regression that did not see them."""
-    scores = np.zeros(len(labels))
-    for number in range(_FOLDS):
-        train = fold != number
-        mean = features[train].mean(axis=0)
-        centred, target = features[train] - mean, labels[train] - labels[train].mean()
-        curvature = centred.T @ centred + 50 * np.eye(features.shape[1])
-        scores[~train] = (features[~train] - mean) @ np.linalg.solve(curvature, centred.T @ target)
-    return scores
+_FOLDS, _DRAWS = 5, 100
 
 
 @pytest.mark.parametrize("groups", [10, 200], ids=["few groups", "many groups"])
 def test_random_labels_give_one_half_in_most_sets(groups: int) -> None:
     generator = np.random.default_rng(5)
     held, narrow, difference = [], [], []
-    for seed in range(80):
+    for seed in range(200):
         features, labels = generator.normal(size=(200, 12)), (generator.random(200) < 0.5).astype(np.int8)
         group = np.arange(200) % groups
         fold = group % _FOLDS
@@ -42,7 +29,7 @@ def test_random_labels_give_one_half_in_most_sets(groups: int) -> None:
         _, drawn = drawn_areas("auroc", labels, first, group, draws=_DRAWS, seed=seed)
         low, high = np.quantile(drawn, [0.025, 0.975])
         narrow.append(low < 0.5 < high)
-    # The standard error of a share of 0.95 in 80 sets is 0.024.
+    # The standard error of a share of 0.95 in 200 sets is 0.015.
     assert np.mean(held) >= 0.9 and np.mean(difference) >= 0.9
     assert np.mean(narrow) < 0.88
 
