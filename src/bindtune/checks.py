@@ -50,7 +50,7 @@ def run_checks(checks: Iterable[Check], *, notify: Callable[[str], None]) -> boo
 
     Args:
         checks: made one after the other.
-        notify: is told a line a check.
+        notify: gets one line for each check.
 
     Examples:
         >>> run_checks([Check("one", True, "1 is 1"), Check("two", None, "no two")], notify=print)

@@ -445,7 +445,7 @@ def test_a_damaged_state_is_refused_in_one_line(make: Make, tmp_path: Path, monk
         try:
             fold_files.read_state(folder)
         except CheckpointError as error:
-            assert "delete the fold's folder to begin it anew" in str(error)
+            assert "delete the fold's folder and train it again" in str(error)
 
 
 def damage(content: bytes, drawn: random.Random) -> bytes:

@@ -145,7 +145,7 @@ class TrainingSettings(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Seed of folds, order, contexts, masks, dropout and initial heads."""
     msa_sampling: ContextSettings = ContextSettings()
-    """Contexts in training. They are drawn anew in each epoch."""
+    """Contexts in training. Each epoch draws other ones."""
     validation_msa_sampling: ContextSettings | None = None
     """Contexts in validation and prediction. They stay the same in all epochs. By default they are drawn as in
     training."""

@@ -22,7 +22,7 @@ class ExplainConfig(Settings):
     out: Path
     """Folder to write. A command that was stopped goes on there."""
     overwrite: bool = False
-    """Begin anew in a folder that holds another explanation."""
+    """Replace another explanation in the folder."""
 
     method: Literal["mutate", "gradients"] = "mutate"
     """mutate: try every single substitution; this works for every model. gradients: integrated gradients, for models

@@ -50,7 +50,7 @@ def embed_dna(settings: EmbedConfig, *, notify: Callable[[str], None] = lambda t
 
     Args:
         settings: the settings.
-        notify: is told in one sentence what takes time.
+        notify: gets a sentence about each slow step.
 
     Raises:
         InputError: sequences, regions or the genome cannot be read.

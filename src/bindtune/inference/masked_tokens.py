@@ -34,7 +34,7 @@ def log_probabilities(
         requests: R rows, each with one token for each masked place; without masked places the sum is 0.
         batch_tokens: tokens that are computed at once.
         name: what the user calls the model, for messages.
-        done: is told how many rows were computed.
+        done: gets the number of rows that were computed.
 
     Returns:
         (R,) in nats.

@@ -23,7 +23,7 @@ from bindtune.runs.writing import atomic_stream, write_text
 
 
 def predict(settings: PredictConfig) -> str:
-    """Predict the proteins of a FASTA file and say what was found; a killed command goes on where it was.
+    """Predict the proteins of a FASTA file and say what was found. A killed command resumes.
 
     With `shard`, only that share of the proteins is predicted. Shares may run at the same time, on any machines that
     see the folder. The command without `shard` predicts what is still missing, and joins all.

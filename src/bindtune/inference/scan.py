@@ -71,7 +71,7 @@ class _Scan:
 
 
 def scan(settings: ScanConfig) -> str:
-    """Scan a protein and say what was found; a killed command goes on where it was.
+    """Scan a protein and say what was found. A killed command resumes.
 
     Raises:
         InputError: the protein, variants, alignments or the run folder cannot be read or do not fit each other.

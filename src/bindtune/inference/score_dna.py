@@ -45,7 +45,7 @@ def score_dna(settings: ScoreConfig, *, notify: Callable[[str], None] = lambda t
 
     Args:
         settings: the settings.
-        notify: is told in one sentence what takes time.
+        notify: gets a sentence about each slow step.
 
     Raises:
         InputError: variants, genome or genes cannot be read or do not fit each other.

@@ -107,7 +107,7 @@ class VariantScorer:
         Args:
             rows: their readings, at least one for each variant.
             count: how many variants there are.
-            done: is told how many variants were finished.
+            done: gets the number of variants that were finished.
 
         Raises:
             ConfigError: a stretch has more tokens than the model has positions for.

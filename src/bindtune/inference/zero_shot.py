@@ -62,7 +62,7 @@ def embed(settings: EmbedConfig, *, notify: Callable[[str], None] = lambda text:
 
     Args:
         settings: the settings.
-        notify: is told in one sentence what takes time.
+        notify: gets a sentence about each slow step.
 
     Raises:
         InputError: sequences or alignments cannot be read, or an alignment is of another protein.
@@ -154,7 +154,7 @@ def score(settings: ScoreConfig, *, notify: Callable[[str], None] = lambda text:
 
     Args:
         settings: the settings.
-        notify: is told in one sentence what takes time.
+        notify: gets a sentence about each slow step.
 
     Raises:
         InputError: parent, variants or alignment cannot be read or do not fit each other.

@@ -40,7 +40,7 @@ def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str
 
     Args:
         config: all settings.
-        notify: is told in one sentence what takes time or is written beside the genome.
+        notify: gets a sentence about each slow step, and about files written beside the genome.
 
     Returns:
         What was written, for the user.
@@ -196,7 +196,7 @@ def _check_leaks(leaks: Leaks, *, config: WindowsConfig) -> None:
     if config.leaks == "fail":
         raise CheckError(
             f"the splits leak, so nothing was written: {findings}; --shared-sequences drop leaves such windows out, "
-            "--leaks allow writes them all the same"
+            "--leaks allow writes them nevertheless"
         )
     log.warning("the splits leak: %s", findings)
 

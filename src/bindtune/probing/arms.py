@@ -57,7 +57,7 @@ class Choice:
         positive: (A,) index of the positive.
         sequences: A sequences.
         sites: A places; None for sequences that lie nowhere.
-        kind: (A,) kind of region, -1 where none is told.
+        kind: (A,) kind of region, -1 where it is unknown.
         dropped: positives without a negative, by reason.
         candidates: windows that negatives were chosen from; None where that says nothing.
     """

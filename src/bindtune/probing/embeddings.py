@@ -65,7 +65,7 @@ class Embeddings:
         """Compute what is not kept yet.
 
         Args:
-            done: is told how many windows were finished.
+            done: gets the number of windows that were finished.
         """
         for number in range(-(-len(self._sequences) // SHARD)):
             some, path = self._shard(number)
@@ -126,7 +126,7 @@ def embed(
         layer: whose hidden states, from 0 for the embeddings, below 0 from the end; None for the last.
         pooling: the mean or the maximum over the tokens that stand for letters, or the first token.
         batch_tokens: tokens that are computed at once.
-        done: is told how many windows were finished, about as often as a batch.
+        done: gets the number of windows that were finished, about once a batch.
 
     Returns:
         (N, D) in fp32.

@@ -77,7 +77,7 @@ def explain(config: ExplainConfig, *, notify: Callable[[str], None]) -> str:
 
     Args:
         config: the settings.
-        notify: is told what takes time.
+        notify: gets a sentence about each slow step.
 
     Returns:
         The motifs of each model, for the terminal.

@@ -50,7 +50,7 @@ def read_sequences(
 
     Args:
         config: the settings.
-        notify: is told what takes time.
+        notify: gets a sentence about each slow step.
 
     Returns:
         The sequences, and the lengths of the genome's chromosomes where there is a genome.

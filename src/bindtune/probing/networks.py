@@ -120,7 +120,7 @@ def restore(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     if there != expected:
         name = min(name for name in there | expected if there.get(name) != expected.get(name))
         shapes = f"{name} has shape {there.get(name)}, expected {expected.get(name)}"
-        raise CheckpointError(f"what was learned does not fit the network: {shapes}")
+        raise CheckpointError(f"the weights do not fit the network: {shapes}")
     network.load_state_dict(dict(state), strict=False)
 
 

@@ -85,7 +85,7 @@ def _joined(parts: Sequence[Peaks]) -> Peaks:
 
 
 def _summits(file: PeakFile) -> tuple[Ints, NDArray[np.float64]]:
-    """The summit on the chromosome of each strong peak, -1 where it has none; and what the strongest is told by."""
+    """The summit on the chromosome of each strong peak, -1 where it has none; and the value that ranks peaks."""
     table, chosen = file.table, file.strong
     values = table.values
     strength = values.get("enrichment", values.get("score", np.zeros(len(table))))

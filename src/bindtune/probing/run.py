@@ -73,7 +73,7 @@ def probe(config: ProbeConfig, *, notify: Callable[[str], None]) -> str:
 
     Args:
         config: the settings.
-        notify: is told what takes time.
+        notify: gets a sentence about each slow step.
 
     Returns:
         The table and the conclusions, for the terminal.

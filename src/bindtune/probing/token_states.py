@@ -36,7 +36,7 @@ def keep_states(
         sequences: U distinct sequences; their forward strand is read.
         layer: whose hidden states; None for the last.
         batch_tokens: tokens that are computed at once.
-        done: is told how many windows were finished.
+        done: gets the number of windows that were finished.
 
     Returns:
         (U, T, D) on disk, T being the tokens of the longest window; zeros behind a window's end.

@@ -63,7 +63,7 @@ def make_windows(config: ProbeConfig, *, notify: Callable[[str], None]) -> Made:
 
     Args:
         config: the settings.
-        notify: is told what takes time.
+        notify: gets a sentence about each slow step.
 
     Raises:
         InputError: a file is not what it should be.
@@ -114,7 +114,7 @@ class LeakError(CheckError):
     def __init__(self, leaks: Leaks, record: dict[str, Any]) -> None:
         super().__init__(
             f"the folds leak, so nothing was trained: {_leak_text(leaks.counts)}; --leaks drop leaves such windows "
-            "out, --leaks allow goes on all the same"
+            "out, --leaks allow goes on nevertheless"
         )
         self.record = record
 

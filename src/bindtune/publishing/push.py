@@ -46,7 +46,7 @@ def push(
         base_model: see `collect`.
         overwrite: replace files of the repository that differ, and leave its further ones.
         dry_run: say what would be uploaded, and stop.
-        notify: is told each line.
+        notify: gets each line.
 
     Raises:
         ConfigError: nothing can be published, or the hub does not take it.
@@ -155,7 +155,9 @@ def _hub_errors(repo: str) -> Iterator[None]:
 def _refusal(repo: str, error: HfHubHTTPError) -> str:
     status, reason = error.response.status_code, library_text(error.server_message or error, 300)
     if status == 401:
-        return f"{repo}: the hub does not accept the token (401): log in anew with `hf auth login`, or look at HF_TOKEN"
+        return (
+            f"{repo}: the hub does not accept the token (401): log in again with `hf auth login`, or look at HF_TOKEN"
+        )
     if status == 403:
         return f"{repo}: the token may not write there (403): {reason}"
     if status >= 500 or status == 429:

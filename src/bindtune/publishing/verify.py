@@ -44,7 +44,7 @@ def verify(
         release: the released model that it has to be; by default the one that `name` or the hash of its weights names.
         base_model: hub name or folder of the encoder of a run; what the run names by default.
         releases: those that are known; the package's by default.
-        notify: is told each line.
+        notify: gets each line.
 
     Raises:
         ConfigError: no release is called `release`, or `base_model` is given for a model that is no run.

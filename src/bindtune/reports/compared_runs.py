@@ -18,7 +18,7 @@ from bindtune.reports.run_settings import masking_mode, shown
 from bindtune.runs.kinds import Kind, is_binding, kind_in_words, kind_of, run_config
 from bindtune.runs.names import PROVENANCE
 
-# Settings without a part in the figures, and those whose content is told by hashes or by folds.csv.
+# Settings that do not change the figures, and settings whose files are compared by hashes or by folds.csv.
 PRETRAINING_APART = frozenset({
     "output_dir", "preprocessing_num_workers", "per_device_eval_batch_size", "save_total_limit", "logging_steps",
     "report_to", "dataloader_num_workers", "dataloader_pin_memory", "resume_from_checkpoint", "train_file",

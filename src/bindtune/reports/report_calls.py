@@ -54,7 +54,7 @@ def calls_section(
             )
         chosen = guaranteed_thresholds(own.label, own.probability, own.protein, _TARGETS)
         guarantees += [(ion, guarantee) for guarantee in chosen]
-    blocks = [Text("Residues of one site are one discovery. The calls are those of the run's thresholds.")]
+    blocks = [Text("Residues of one site are one discovery. The run's thresholds decide which residues are called.")]
     tables = [count_table(counts, definition(linking))] if counts else []
     tables += [_target_table(guarantees)] if guarantees else []
     return (Section("calls", "Sites and targets", (*blocks, *tables)),)

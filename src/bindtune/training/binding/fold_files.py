@@ -109,7 +109,7 @@ def read_state(folder: Path) -> tuple[FoldState, dict[str, Tensor], dict[str, An
     except DAMAGED as error:
         if is_out_of_memory(error):
             raise
-        raise CheckpointError(f"{path}: damaged: delete the fold's folder to begin it anew") from error
+        raise CheckpointError(f"{path}: damaged: delete the fold's folder and train it again") from error
 
 
 def trainable_weights(model: E1ForResidueClassification) -> dict[str, Tensor]:
