@@ -145,7 +145,7 @@ def pretrain(config: Path | None, options: dict[str, Any]) -> None:
     if run is not None and settings.resume_from_checkpoint is not None:
         settings = find_pretraining_files(settings, run)
     for name, value in pretrain(settings).items():
-        typer.echo(f"{name}\t{value:.6g}")
+        say(f"{name}\t{value:.6g}")
     name_next("report", settings.output_dir)
 
 
@@ -156,7 +156,7 @@ def probe(settings: ProbeConfig) -> None:
     with large_imports():
         from bindtune.probing.run import probe
 
-    typer.echo(probe(settings, notify=typer.echo))
+    say(probe(settings, notify=say))
     name_next("explain", settings.out, "--fasta", "SEQUENCES.fa", "--out", "explained")
 
 
@@ -168,6 +168,8 @@ def explain(settings: ExplainConfig) -> None:
         from bindtune.probing.explain import explain
 
     say(explain(settings, notify=say))
+    files = ("--vcf", "VARIANTS.vcf", "--genome", "GENOME.fa", "--out", "effects.tsv")
+    name_next("score", "--effect", settings.probe, *files)
 
 
 _Config = Annotated[Path | None, typer.Option("--config", metavar="PATH", help="YAML file of settings.")]
@@ -257,6 +259,7 @@ def evaluate(settings: EvaluateConfig) -> None:
         from bindtune.inference.evaluate import evaluate
 
     say(evaluate(settings))
+    name_next("report", settings.out)
 
 
 @app.command()
@@ -363,9 +366,11 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a run or a prediction: one HTML page that needs no network."""
-    from bindtune.reports.report import write_report
+    from bindtune.reports.report import next_words, write_report
 
     say(str(write_report(run, out, structure)))
+    if words := next_words(run):
+        name_next(*words)
 
 
 @app.command()

@@ -278,7 +278,10 @@ def test_command(
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'page.html'}\n"
+    printed = capsys.readouterr()
+    assert printed.out == f"{tmp_path / 'page.html'}\n"
+    expected = f"next: bindtune predict --run {binding} --fasta PROTEINS.fa --out predictions"
+    assert printed.err.splitlines()[-1] == expected
     monkeypatch.setattr("sys.argv", ["bindtune", "report", str(tmp_path)])
     with pytest.raises(SystemExit) as stopped:
         main()

@@ -62,3 +62,15 @@ def _builder(run: Path, structures: Path | None) -> Callable[[], page.Page]:
     if structures is not None:
         raise ConfigError(f"structure: {run} is {kind_in_words(kind)}, which has no proteins to show")
     return lambda: _BUILDERS[kind](run, config)
+
+
+def next_words(run: Path) -> tuple[object, ...]:
+    """The command that goes on from a folder which has a report; none where the kind of the folder names no use."""
+    if not (run / CONFIG).is_file():
+        return ()
+    kind = kind_of(run_config(run))
+    if kind == "pretraining":
+        return "export", run, "--out", "model"
+    if kind == "binding":
+        return "predict", "--run", run, "--fasta", "PROTEINS.fa", "--out", "predictions"
+    return ()
