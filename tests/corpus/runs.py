@@ -8,8 +8,8 @@ from corpus.readers import RUN
 from corpus.valid import OUT_OF_FOLD, PREDICTIONS, RECORD_LOSSES, RUN_FILES, parquet, predictions
 
 
-def _rows(records: list[dict[str, Any]], position: int, **changes: Any) -> list[dict[str, Any]]:
-    return [{**row, **(changes if number == position else {})} for number, row in enumerate(records)]
+def _rows(records: list[dict[str, Any]], row_number: int, /, **changes: Any) -> list[dict[str, Any]]:
+    return [{**row, **(changes if number == row_number else {})} for number, row in enumerate(records)]
 
 
 def _without(records: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:

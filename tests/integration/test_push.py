@@ -90,7 +90,7 @@ def expected_names(folds: int) -> set[str]:
 
 def test_a_binding_run_arrives_without_what_is_private(push: Push, hub: Hub, trained: Path) -> None:
     code, out, err = push(trained, "--private", "--commit-message", "First")
-    assert (code, err) == (0, ""), err
+    assert (code, err) == (0, "next: bindtune verify me/model\n"), err
     files = hub.files("me/model")
     assert files.keys() == expected_names(3)
     assert hub.repositories["me/model"].private

@@ -24,6 +24,8 @@ _BINDING_ATOMS = {"C": "SG", "H": "NE2", "D": "OD1", "E": "OE1", "N": "OD1", "T"
 _DIRECTIONS = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
 _BOND, _STEP, _AWAY = 2.2, 3.8, 40.0
 _RESIDUES_A_LINE = 13
+_ENTRIES = "structures"
+"""Folder of the PDB files."""
 _HIDDEN = 2
 """Residues at the beginning that every third structure has no coordinates of."""
 
@@ -68,12 +70,12 @@ def write_structures(
         for index, protein in enumerate(proteins[:members]):
             codes = {ion: choices[number % len(choices)] for ion, choices in components.items()}
             hidden = _HIDDEN if index % 3 == 2 else 0
-            write_text(folder / "structures" / f"{protein.name}.pdb", structure(family, protein, codes, hidden=hidden))
+            write_text(folder / _ENTRIES / f"{protein.name}.pdb", structure(family, protein, codes, hidden=hidden))
         database += [f">{protein.name} generated\n{protein.sequence}\n" for protein in proteins[:-1]]
         unlabelled.append(f">{proteins[-1].name}\n{proteins[-1].sequence}\n")
     write_text(folder / "database.fa", "".join(database))
     write_text(folder / "unlabelled.fa", "".join(unlabelled))
-    return StructureFiles(folder / "structures", folder / "database.fa", folder / "unlabelled.fa")
+    return StructureFiles(folder / _ENTRIES, folder / "database.fa", folder / "unlabelled.fa")
 
 
 def structure(family: Family, member: Member, components: Mapping[str, str], *, hidden: int = 0) -> str:
