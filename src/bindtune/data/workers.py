@@ -2,7 +2,10 @@
 
 import atexit
 import multiprocessing
+import os
 import signal
+import threading
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,6 +21,8 @@ PRELOADED = ("dna.row_order", "dna.collate", "dna.window_tokens", "protein.prote
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 (the system's own)
 _SEMAPHORES = 4
 """Of each process, at most; the system keeps them in /dev/shm."""
+_SECONDS_BETWEEN_LOOKS = 2
+"""A worker looks this often whether the process that started it still runs."""
 
 
 def reading(workers: int, collate: Callable[[Sequence[Any]], Any], *, setting: str) -> dict[str, Any]:
@@ -40,7 +45,7 @@ def reading(workers: int, collate: Callable[[Sequence[Any]], Any], *, setting: s
     # The user chose their number, and `doctor` says how many cores there are.
     warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
     multiprocessing.set_forkserver_preload(["__main__", *(f"bindtune.data.{name}" for name in PRELOADED)])
-    return {"num_workers": workers, "collate_fn": PackingCollator(collate), "worker_init_fn": leave_signals}
+    return {"num_workers": workers, "collate_fn": PackingCollator(collate), "worker_init_fn": begin_worker}
 
 
 def check_semaphores(processes: int, *, setting: str) -> None:
@@ -95,11 +100,25 @@ def _unpacked(arrays: dict[str, Any]) -> dict[str, Any]:
     return {name: torch.from_numpy(each) if isinstance(each, np.ndarray) else each for name, each in arrays.items()}
 
 
-def leave_signals(worker: int) -> None:
-    """Let those that train answer a signal to all processes of a job; at their end they signal their workers again."""
+def begin_worker(worker: int) -> None:
+    """Let those that train answer a signal to all processes of a job; at their end they signal their workers again.
+
+    A killed process signals nobody. Its workers end with it: torch looks for this only between batches, and a worker
+    that waits for its turn to send a batch would wait without end.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
+
+
+def _end_with_parent() -> None:
+    # A worker that begins after its parent's end has another parent from the first look on. The pipe that `is_alive`
+    # looks at tells it so, but workers that were forked later keep this pipe open.
+    parent, first = multiprocessing.parent_process(), os.getppid()
+    while os.getppid() == first and (parent is None or parent.is_alive()):
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os._exit(1)
 
 
 @atexit.register

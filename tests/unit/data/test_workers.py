@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,6 +134,38 @@ def test_a_process_that_fails_does_not_wait_for_its_workers() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.rstrip().endswith("RuntimeError: failed")
+
+
+def runs(process: int) -> bool:
+    """Whether a process is there and has not ended; the system may keep an ended one for a while."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_workers_end_with_a_process_that_is_killed() -> None:
+    """They keep memory otherwise: each would go on with its batch, or wait for its turn to send one."""
+    script = (
+        "import multiprocessing, os, time\n"
+        "from torch.utils.data import DataLoader\n"
+        "from bindtune.data.workers import reading\n"
+        "arguments = reading(2, dict, setting='n') | {'collate_fn': lambda rows: time.sleep(99)}\n"
+        "batches = iter(DataLoader(range(2), **arguments))\n"
+        "print(*(each.pid for each in multiprocessing.active_children()), flush=True)\n"
+        "next(batches)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        workers = [int(word) for word in process.stdout.readline().split()]
+        process.kill()
+    assert len(workers) == 2
+    for _ in range(200):
+        if not any(runs(worker) for worker in workers):
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("a worker outlives the process that it reads for")
 
 
 def test_an_error_of_input_survives_the_way_between_processes() -> None:

@@ -23,7 +23,7 @@ from transformers import PreTrainedTokenizerBase
 
 from bindtune.data.dna.tokens import check_offsets, encode, special_ids, tokenizer_identity
 from bindtune.data.keyed_random import digest
-from bindtune.data.workers import leave_signals, reading
+from bindtune.data.workers import begin_worker, reading
 from bindtune.errors import ConfigError, InputError
 from bindtune.io.records import Window, read_windows
 from bindtune.models.load_errors import tokenising
@@ -184,7 +184,7 @@ def _write_tokens(
 
 def _begin_worker(worker: int) -> None:
     """One thread for each worker, because there are as many workers as the user wants to use cores."""
-    leave_signals(worker)
+    begin_worker(worker)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
