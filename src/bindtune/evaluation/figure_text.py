@@ -38,3 +38,24 @@ def exact_percent(share: float | None) -> str:
         return UNDEFINED
     digits = (100 * Decimal(repr(float(share)))).normalize()
     return f"{digits:f} %"
+
+
+def aligned(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
+    """Rows as lines of text whose columns stand below each other, two spaces apart.
+
+    Args:
+        rows: cells of equal number, the head first.
+        left: columns from the first on that are flush left; the others are flush right.
+
+    Example:
+        >>> aligned([("ion", "AUPRC"), ("ZN", "0.856")])
+        ['ion  AUPRC', 'ZN   0.856']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from bindtune.errors import InputError
 from bindtune.evaluation.bootstrap import Compared, Interval, interval, paired_interval, protein_codes
-from bindtune.evaluation.figure_text import exact_percent
+from bindtune.evaluation.figure_text import aligned, exact_percent
 from bindtune.evaluation.ranking import (
     MOST_HIGH_RECALL_AREA,
     area_under_roc,
@@ -110,11 +110,7 @@ def out_of_fold_summary(
 def summary_table(summary: Mapping[str, Mapping[str, Any]]) -> str:
     """The summary as an aligned table; "-" is what is not defined."""
     rows = [_HEADER, *(_row(ion, entry) for ion, entry in summary.items())]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
-    lines = [
-        "  ".join(cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
-        for pairs in (list(zip(row, widths, strict=True)) for row in rows)
-    ]
+    lines = aligned(rows)
     lines.insert(1, "-" * len(lines[0]))
     levels = [exact_percent(entry["auprc"]["level"]) for entry in summary.values()]
     notes = [

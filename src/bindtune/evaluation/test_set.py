@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bindtune.evaluation.bootstrap import Interval, interval, paired_interval
+from bindtune.evaluation.figure_text import aligned
 from bindtune.evaluation.metrics import ResidueMetrics, residue_metrics
 from bindtune.evaluation.thresholds import defined
 
@@ -108,11 +109,7 @@ def _mean(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def figures_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """The figures as an aligned table; "-" means undefined."""
     lines = [_HEADER, *(_line(ion, row) for ion, row in rows.items())]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADER))]
-    return "\n".join(
-        "  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(cells))
-        for cells in (list(zip(line, widths, strict=True)) for line in lines)
-    )
+    return "\n".join(aligned(lines))
 
 
 def _line(ion: str, row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -304,6 +304,8 @@ def _gpsite(path: Path, sites: _Filling) -> Iterator[_Row]:
         files = sorted(each for each in path.glob("*.txt") if each.name != _GPSITE_OVERVIEW)
         if not files:
             raise InputError(path, None, "holds no ID.txt, expected GPSite's folder pred")
+    elif not path.exists():
+        raise InputError(path, None, "does not exist, expected GPSite's folder pred or a file ID.txt")
     for file in files:
         protein = sites.protein(file.stem)
         if protein is not None:

@@ -16,6 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 from bindtune import __version__
 from bindtune.config import ProbeConfig, dump
 from bindtune.data.keyed_random import digest
+from bindtune.evaluation.figure_text import aligned
 from bindtune.evaluation.ranking import area_under_roc, average_precision, sort
 from bindtune.models.base_files import base_files
 from bindtune.outputs import output_folder
@@ -302,14 +303,7 @@ def _text(config: ProbeConfig, rows: Sequence[Mapping[str, Any]], summary: Mappi
             f"{own['auprc']['value']:.3f}", "-" if gain is None else f"{gain['value']:+.3f}",
             f"{area['base_rate']:.2f}", f"{area['n']:,}",
         ))  # fmt: skip
-    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column < 3 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    ]
+    lines = aligned(cells, left=3)
     lines.insert(1, "-" * len(lines[0]))
     for dataset, arms in summary["conclusions"].items():
         for arm, sentences in arms.items():

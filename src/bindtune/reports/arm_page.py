@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bindtune import __version__
-from bindtune.evaluation.figure_text import number
+from bindtune.evaluation.figure_text import aligned, number
 from bindtune.evaluation.seed_interval import FEWEST, FEWEST_DRAWN
 from bindtune.outputs import output_file
 from bindtune.reports import page
@@ -120,14 +120,7 @@ def _text(comparison: ArmComparison) -> str:
         (*comparison.figures.heads, *_HEADS),
         *((row.pool, row.against, *_cells(row, comparison.figures.digits)) for row in comparison.rows),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    lines = aligned(rows)
     lines.insert(1, "-" * max(map(len, lines)))
     names = [
         f"{arm.letter}  {arm.name}: {_seeds(arm)}{'  (first arm)' if arm.letter == 'A' else ''}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from bindtune import __version__
 from bindtune.data.protein.residue_contacts import STANDARD_RULES, SiteRules
-from bindtune.evaluation.figure_text import number
+from bindtune.evaluation.figure_text import aligned, number
 from bindtune.outputs import output_file
 from bindtune.reports import compare_binding, compare_pretraining, compare_probe, page
 from bindtune.reports.charts import Span
@@ -174,13 +174,7 @@ def _text(
         (pool, against, *_HEADS),
         *((row.pool, row.against, *_cells(row, comparison.digits)) for row in comparison.rows),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(pairs)
-        ).rstrip()
-        for pairs in (list(zip(row, widths, strict=True)) for row in rows)
-    ]
+    lines = aligned(rows)
     lines.insert(1, "-" * len(lines[0]))
     names = [f"{run.name}  {run.folder}{'  (reference)' if run is runs[0] else ''}" for run in runs]
     head = [*names, *_sentences(changed), comparison.scope]

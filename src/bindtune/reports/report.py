@@ -65,7 +65,7 @@ def _builder(run: Path, structures: Path | None) -> Callable[[], page.Page]:
 
 
 def next_words(run: Path) -> tuple[object, ...]:
-    """The command that goes on from a folder which has a report; none where the kind of the folder names no use."""
+    """The command that uses the folder of a report; nothing where its kind has none."""
     if not (run / CONFIG).is_file():
         return ()
     kind = kind_of(run_config(run))

@@ -1,4 +1,7 @@
-"""Structures of a page: atoms of each protein's chain, packed, as many as the page has room for."""
+"""Structures of a page: atoms of each protein's chain, packed, as many as the page has room for.
+
+Functions import the readers of structures, because biotite takes half a second and most pages have no structure.
+"""
 
 import base64
 import json
@@ -12,10 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.errors import InputError
-from bindtune.io.chain_atoms import CHAIN, OTHERS, chain_atoms
-from bindtune.io.molviewspec import step_colour
-from bindtune.io.structure import read_structure
-from bindtune.io.structure_files import best_chain, structure_files
 from bindtune.reports.molstar import Viewer, installed_viewer
 
 MOST_BYTES = 1_000_000
@@ -78,6 +77,8 @@ def find_structures(source: Path, names: Sequence[str]) -> dict[str, ProteinStru
     Raises:
         InputError: there is no structure, or none of the proteins has one.
     """
+    from bindtune.io.structure_files import structure_files
+
     files = structure_files(source).by_protein
     by_protein = {}
     for name in names:
@@ -122,12 +123,19 @@ def structure_views(
         entries[str(protein.index)] = entry
     if not entries and not left_out:
         return None
+    from bindtune.io.chain_atoms import CHAIN, OTHERS
+    from bindtune.io.molviewspec import step_colour
+
     colours = [step_colour(step / _STEPS) for step in range(_STEPS + 1)]
     data = {"chain": CHAIN, "others": OTHERS, "colours": colours, "entries": entries}
     return StructureViews(data, len(entries), left_out, installed_viewer() if entries else None)
 
 
 def _entry(protein: PageProtein, source: ProteinStructure) -> dict[str, str]:
+    from bindtune.io.chain_atoms import chain_atoms
+    from bindtune.io.structure import read_structure
+    from bindtune.io.structure_files import best_chain
+
     structure = read_structure(source.path)
     chain, mapped = best_chain(structure, protein.sequence, source.chain, name=protein.name)
     detailed = set((np.flatnonzero(protein.detailed) + 1).tolist())

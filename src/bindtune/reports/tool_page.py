@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bindtune import __version__
-from bindtune.evaluation.figure_text import exact_percent, number
+from bindtune.evaluation.figure_text import aligned, exact_percent, number
 from bindtune.evaluation.tool_comparison import ToolRow, conclusion
 from bindtune.reports import page
 from bindtune.reports.charts import Span
@@ -39,7 +39,12 @@ def write_tool_page(
     write_tables(tables, rows, {"scope": scope, "notes": notes, "counts": counts, "sites": sites})
     lines = [scope]
     for each in comparisons:
-        lines += ["", f"{each.predictions.name}: {each.predictions.path}", *each.counts, *_aligned(each.rows)]
+        lines += [
+            "",
+            f"{each.predictions.name}: {each.predictions.path}",
+            *each.counts,
+            *aligned([_HEADS, *map(_cells, each.rows)], left=2),
+        ]
         lines += [conclusion(row) for row in each.rows]
         lines += [f"{ion}: {pair_text(pair, ('the run', each.predictions.name))}" for ion, pair in each.sites.items()]
         lines += [each.definition] if each.sites else [no_calls(each.predictions.name)]
@@ -66,12 +71,6 @@ def _cells(row: ToolRow) -> tuple[str, ...]:
         *("-" if math.isnan(value) else f"{value:.3f}" for value in values),
         "-" if math.isnan(gap.value) else f"{gap.value:+.3f}", ends,
     )  # fmt: skip
-
-
-def _aligned(rows: Sequence[ToolRow]) -> list[str]:
-    cells = [_HEADS, *map(_cells, rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADS))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
 def _page(comparisons: Sequence[ToolComparison], *, scope: str, notes: Sequence[str]) -> Page:

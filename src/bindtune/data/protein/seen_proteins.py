@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from bindtune.data.protein.protein_leaks import TEST, audit_test_set
 from bindtune.data.protein.proteins import Proteins
 from bindtune.io.training_proteins import TrainingProteins
@@ -50,7 +52,5 @@ def _how(has_sequences: bool, identity: float | None, training: Iterable[Trainin
 
 
 def _proteins(sequences: dict[str, str]) -> Proteins:
-    import numpy as np
-
     blank = tuple(np.empty((len(sequence), 0), np.int8) for sequence in sequences.values())
     return Proteins(tuple(sequences), tuple(sequences.values()), (), blank)
