@@ -72,6 +72,25 @@ def test_the_number_of_proteins_that_a_target_needs_is_that_of_the_binomial() ->
     assert 22 <= needed <= 30
 
 
+def proteins_needed(figure: Figure, confidence: float) -> int:
+    """Of proteins with one site that is called alone."""
+    target = Target(figure, 0.9, confidence)
+    counts = range(5, 99)
+    return next(
+        each for each in counts if guaranteed_threshold([1] * each, [0.9] * each, range(each), target).is_reached
+    )
+
+
+def test_precision_has_five_starts_that_share_the_error() -> None:
+    assert proteins_needed("precision", 0.9) == proteins_needed("recall", 0.98) > proteins_needed("recall", 0.9)
+
+
+def test_calls_in_proteins_without_sites_lower_the_precision_beside_a_recall() -> None:
+    labels, scores = [1, 0] * 40 + [0, 0] * 40, [0.9, 0.1] * 80
+    guarantee = guaranteed_threshold(labels, scores, np.repeat(np.arange(80), 2), Target("recall", 0.8, 0.9))
+    assert (guarantee.recall, guarantee.precision, guarantee.proteins) == (1, 0.5, 40)
+
+
 def test_a_target_out_of_reach_says_what_can_be_reached() -> None:
     table = out_of_fold(5, 60)
     proteins = np.repeat(np.arange(60), LENGTH)

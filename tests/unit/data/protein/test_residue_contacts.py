@@ -35,6 +35,16 @@ def test_residues_within_the_distance_are_in_contact(tmp_path: Path) -> None:
     assert set(zip(wider.first.tolist(), wider.second.tolist(), strict=True)) == {(1, 3), (4, 5)}
 
 
+def test_atoms_of_one_residue_are_no_contact(tmp_path: Path) -> None:
+    one = {"serial": 1, "residue": "CYS", "chain": "A", "number": 7, "y": 0.0, "z": 0.0}
+    path = tmp_path / "p.pdb"
+    path.write_text(
+        ATOM.format(name=" CA", x=0.0, **one) + ATOM.format(name=" CB", x=1.5, **one | {"serial": 2}) + "END\n"
+    )
+    contacts = read_contacts(path, "C", name="p", distance=4.2)
+    assert (contacts.first.tolist(), contacts.placed.tolist()) == ([], [True])
+
+
 def test_a_folder_has_some_of_the_proteins(tmp_path: Path) -> None:
     write(tmp_path / "p.pdb", {"A": ("MCHGA", [0.0, 10.0, 4.0, 20.0, 30.0])})
     linking = read_linking(SiteRules(9, 4.5, tmp_path), {"p": "MCHGA", "q": "CC"})
