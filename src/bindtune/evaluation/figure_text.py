@@ -48,8 +48,8 @@ def aligned(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
         left: columns from the first on that are flush left; the others are flush right.
 
     Example:
-        >>> aligned([("ion", "AUPRC"), ("ZN", "0.856")])
-        ['ion  AUPRC', 'ZN   0.856']
+        >>> aligned([("ion", "sites"), ("ZN", "12")])
+        ['ion  sites', 'ZN      12']
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
