@@ -1,10 +1,10 @@
 """Thresholds with a guarantee: recall or precision reaches a target with a stated confidence, by protein.
 
 Pooled recall and precision are ratios over residues, so they are no means of proteins. Each is at least the target r
-where the mean of hits - r * (sites, or calls) over proteins is at least 0. This mean is tested at each threshold with a
-betting martingale (Waudby-Smith and Ramdas, doi 10.1093/jrsssb/qkad009), which holds for any number of proteins and
-needs no normal distribution. Thresholds are tested in a fixed order (Learn then Test, Angelopoulos et al.,
-arXiv 2110.01052): recall from the lowest threshold up, precision from five starts down, each with a fifth of the error.
+where the mean of hits - r * (positives, or calls) over proteins is at least 0. This mean is tested at each threshold
+with a betting martingale (Waudby-Smith and Ramdas, doi 10.1093/jrsssb/qkad009), which holds for any number of proteins
+and needs no normal distribution. Thresholds are tested in a fixed order (Learn then Test, Angelopoulos et al., arXiv
+2110.01052): recall from the lowest threshold up, precision from five starts down, each with a fifth of the error.
 """
 
 import math
@@ -58,8 +58,8 @@ class Guarantee(NamedTuple):
         precision: as `recall`.
         best: without a threshold, the highest target of 0.01, 0.02, ... that some threshold keeps with the same
             confidence, or 0 for none; nan where there is a threshold.
-        proteins: that the test rests on: those with sites for recall, all for precision.
-        sites: residues that bind.
+        proteins: that the test rests on: those with positives for recall, all for precision.
+        positives: residues that bind.
     """
 
     target: Target
@@ -68,7 +68,7 @@ class Guarantee(NamedTuple):
     precision: float
     best: float
     proteins: int
-    sites: int
+    positives: int
 
     @property
     def is_reached(self) -> bool:
@@ -78,7 +78,7 @@ class Guarantee(NamedTuple):
     def as_text(self) -> str:
         """The threshold in words, or what can be reached instead."""
         figure, confidence = self.target.figure, f"{100 * self.target.confidence:g} % confidence"
-        rest = f"out of fold, {self.sites:,} sites of {self.proteins:,} proteins"
+        rest = f"out of fold, {self.positives:,} binding residues of {self.proteins:,} proteins"
         if self.is_reached:
             figures = f"recall {self.recall:.3f}, precision {self.precision:.3f}"
             return f"{self.target}: threshold {self.threshold:.3g} ({figures} {rest})"
@@ -94,21 +94,21 @@ class Guarantee(NamedTuple):
             "precision_out_of_fold": defined(self.precision),
             "best": defined(self.best),
             "proteins": self.proteins,
-            "sites": self.sites,
+            "positives": self.positives,
         }
 
 
 class _Counts(NamedTuple):
-    """Counts at the thresholds T of P proteins: hits and calls (P, T), sites (P, 1)."""
+    """Counts at the thresholds T of P proteins: hits and calls (P, T), positives (P, 1)."""
 
     hits: Floats
     calls: Floats
-    sites: Floats
+    positives: Floats
 
-    def with_sites(self) -> "_Counts":
-        """Those of the proteins that have sites."""
-        chosen = self.sites[:, 0] > 0
-        return _Counts(self.hits[chosen], self.calls[chosen], self.sites[chosen])
+    def with_positives(self) -> "_Counts":
+        """Those of the proteins that have positives."""
+        chosen = self.positives[:, 0] > 0
+        return _Counts(self.hits[chosen], self.calls[chosen], self.positives[chosen])
 
 
 def read_target(text: str, confidence: float) -> Target:
@@ -164,20 +164,20 @@ def guaranteed_thresholds(
 
 
 def _guarantee(all_counts: _Counts, target: Target) -> Guarantee:
-    counts = all_counts.with_sites() if target.figure == "recall" else all_counts
+    counts = all_counts.with_positives() if target.figure == "recall" else all_counts
     step = _threshold_step(counts, target)
     threshold, recall, precision, best = math.nan, math.nan, math.nan, math.nan
     if step is None:
         best = _best(counts, target)
     else:
         hits = float(counts.hits[:, step].sum())
-        # Calls of proteins without sites count for precision, whatever the target is.
+        # Calls of proteins without positives count for precision, whatever the target is.
         calls = float(all_counts.calls[:, step].sum())
-        sites = float(counts.sites.sum())
+        positives = float(counts.positives.sum())
         threshold = float(THRESHOLDS[step])
-        recall = hits / sites if sites else math.nan
+        recall = hits / positives if positives else math.nan
         precision = hits / calls if calls else math.nan
-    return Guarantee(target, threshold, recall, precision, best, len(counts.sites), int(counts.sites.sum()))
+    return Guarantee(target, threshold, recall, precision, best, len(counts.positives), int(counts.positives.sum()))
 
 
 def _counts(labels: ArrayLike, probabilities: ArrayLike, proteins: ArrayLike) -> _Counts:
@@ -196,19 +196,19 @@ def _counts(labels: ArrayLike, probabilities: ArrayLike, proteins: ArrayLike) ->
         return np.cumsum(cells[:, ::-1], axis=1)[:, ::-1].astype(np.float64)
 
     hits, calls = called(positive), called(slice(None))
-    sites = hits[:, :1]
+    positives = hits[:, :1]
     # The order is that of the bets, which must not depend on the labels.
     order = np.random.default_rng(_SEED).permutation(count)
-    return _Counts(hits[order], calls[order], sites[order])
+    return _Counts(hits[order], calls[order], positives[order])
 
 
 def _threshold_step(counts: _Counts, target: Target) -> int | None:
     """The index of the threshold; None where none keeps the target."""
-    if not counts.sites.sum():
+    if not counts.positives.sum():
         return None
     error = 1 - target.confidence
     if target.figure == "recall":
-        passed = _rejected(counts.hits - target.value * counts.sites, target.value * counts.sites, error)
+        passed = _rejected(counts.hits - target.value * counts.positives, target.value * counts.positives, error)
         failed = np.flatnonzero(~passed)
         last = int(failed[0]) if len(failed) else len(passed)
         return last - 1 if last else None

@@ -42,7 +42,7 @@ class ToolRow(NamedTuple):
         subset: which proteins.
         figure: its name.
         proteins: that both predict.
-        sites: residues of them that bind.
+        positives: residues of them that bind.
         base_rate: share of the residues that bind; nan without residues.
         compared: the run's figure, the tool's, and the first less the second.
     """
@@ -52,7 +52,7 @@ class ToolRow(NamedTuple):
     subset: str
     figure: str
     proteins: int
-    sites: int
+    positives: int
     base_rate: float
     compared: Compared
 
@@ -62,9 +62,10 @@ def conclusion(row: ToolRow) -> str:
     gap = row.compared.difference
     what = f"{row.figure} of {row.ion}, {row.subset}"
     if math.isnan(gap.value):
-        return f"{what}: not defined, with {row.sites:,} sites of {row.proteins:,} proteins."
+        return f"{what}: not defined, with {row.positives:,} binding residues of {row.proteins:,} proteins."
     if math.isnan(gap.low):
-        return f"{what}: too few proteins with sites for an interval; the run less {row.tool} is {gap.value:+.3f}."
+        few = "too few proteins with binding residues for an interval"
+        return f"{what}: {few}; the run less {row.tool} is {gap.value:+.3f}."
     ends = f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
     if gap.low > 0 or gap.high < 0:
         return f"{what} is {'higher' if gap.low > 0 else 'lower'} with the run than with {row.tool}: {ends}."

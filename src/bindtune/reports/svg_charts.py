@@ -19,6 +19,7 @@ from bindtune.reports.charts import GREY, SERIES, Line, LineChart, Span
 # About as wide as a phone, so that letters are as large there as on a desk; three square ones fit on a desk.
 _SIZE, _SQUARE = (390.0, 270.0), (330.0, 310.0)
 _LETTER, _TICK_LETTER = 6.4, 6.2  # width of a letter on average
+_TICK = 60.0  # room of a number below a narrow axis
 _TOP, _RIGHT, _BELOW, _LEGEND_ROW = 10.0, 14.0, 46.0, 17.0
 _MARKER = 5.0
 _NEAREST = 1e-9
@@ -113,7 +114,7 @@ def spans_svg(rows: Sequence[Span], *, x_label: str) -> Markup:
         (width, height),
         (x_axis, y_axis),
         marks=marks,
-        ticks=(ticks(low, high, whole=False), []),
+        ticks=(ticks(low, high, whole=False, about=max(2, round((x_axis.end - x_axis.start) / _TICK))), []),
         labels=(x_label, ""),
         values={"x": x_label, "y": "", "curves": curves},
         whole=False,

@@ -16,7 +16,7 @@ from bindtune.reports.page import Chart, Charts, Page, Section, Table, Text
 from bindtune.reports.site_tables import pair_table, pair_text
 from bindtune.reports.svg_charts import spans_svg
 
-_HEADS = ("ion", "proteins of", "number", "sites", "base rate", "figure", "run", "tool", "difference", "interval")
+_HEADS = ("ion", "proteins of", "number", "positives", "base rate", "figure", "run", "tool", "difference", "interval")
 
 
 def write_tool_page(
@@ -66,7 +66,7 @@ def _cells(row: ToolRow) -> tuple[str, ...]:
     ends = "-" if math.isnan(gap.low) else f"{gap.low:+.3f} to {gap.high:+.3f}"
     values = (row.compared.first.value, row.compared.second.value)
     return (
-        row.ion, row.subset, f"{row.proteins:,}", f"{row.sites:,}",
+        row.ion, row.subset, f"{row.proteins:,}", f"{row.positives:,}",
         "-" if math.isnan(row.base_rate) else f"{row.base_rate:.4f}", row.figure,
         *("-" if math.isnan(value) else f"{value:.3f}" for value in values),
         "-" if math.isnan(gap.value) else f"{gap.value:+.3f}", ends,
@@ -126,7 +126,7 @@ def _chart(ion: str, name: str, rows: Sequence[ToolRow], *, colour: int) -> Char
 def _table_row(row: ToolRow) -> dict[str, Any]:
     gap = row.compared.difference
     return {
-        "tool": row.tool, "ion": row.ion, "subset": row.subset, "proteins": row.proteins, "sites": row.sites,
+        "tool": row.tool, "ion": row.ion, "subset": row.subset, "proteins": row.proteins, "positives": row.positives,
         "base_rate": row.base_rate, "figure": row.figure, "run": row.compared.first.value,
         "tool_value": row.compared.second.value, "difference": gap.value, "low": gap.low, "high": gap.high,
         "conclusion": conclusion(row),

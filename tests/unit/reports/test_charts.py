@@ -65,6 +65,12 @@ def test_spans_stand_where_their_numbers_are() -> None:
     assert (first[1] + second[0]) / 2 == pytest.approx(zero, abs=0.01)
 
 
+def test_numbers_below_a_narrow_axis_do_not_overlap() -> None:
+    drawings = [str(spans_svg([Span("n" * letters, 0.09, 0.05, 0.14, 1)], x_label="d")) for letters in (4, 35)]
+    numbers = [re.findall(r">(0\.\d+)<", drawing) for drawing in drawings]
+    assert numbers[1] == ["0.00", "0.05", "0.10"] and len(numbers[0]) > 3
+
+
 def values(drawing: str) -> dict[str, Any]:
     (data,) = re.findall(r'<script type="application/json">(.*?)</script>', drawing)
     return dict(json.loads(data))

@@ -489,7 +489,7 @@ class TestTools:
             assert row["tool_value"] == pytest.approx(
                 sklearn_metrics.average_precision_score(part.label, part.probability), abs=1e-6
             )
-            assert (row["proteins"], row["sites"]) == (part.protein.nunique(), part.label.sum())
+            assert (row["proteins"], row["positives"]) == (part.protein.nunique(), part.label.sum())
             assert row["low"] < row["difference"] < row["high"]
         assert "ZN: 22 of 24 proteins are predicted by both, " in text
         assert f"{unseen.protein.nunique()} of them are in nobody's training set (by equal names)" in text
@@ -517,7 +517,7 @@ class TestTools:
             seed=1,
         )
         assert "0 of them are in nobody's training set (by equal names or equal sequences)" in text
-        assert "AUPRC of ZN, in nobody's training set: not defined, with 0 sites of 0 proteins." in text
+        assert "AUPRC of ZN, in nobody's training set: not defined, with 0 binding residues of 0 proteins." in text
 
     def test_a_protein_that_is_predicted_in_part_is_refused(self, run: tuple[Path, Any], tmp_path: Path) -> None:
         folder, own = run
