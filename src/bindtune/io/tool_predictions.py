@@ -305,7 +305,7 @@ def _gpsite(path: Path, sites: _Filling) -> Iterator[_Row]:
         if not files:
             raise InputError(path, None, "holds no ID.txt, expected GPSite's folder pred")
     elif not path.exists():
-        raise InputError(path, None, "does not exist, expected GPSite's folder pred or a file ID.txt")
+        raise InputError(path, None, "cannot be read: No such file or directory")
     for file in files:
         protein = sites.protein(file.stem)
         if protein is not None:

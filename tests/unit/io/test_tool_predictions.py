@@ -141,7 +141,7 @@ def test_gpsite_files_that_do_not_fit(tmp_path: Path, content: str, problem: str
     empty.mkdir()
     with pytest.raises(InputError, match=r"holds no ID\.txt, expected GPSite's folder pred"):
         read_tool_predictions("gpsite", empty, proteins=PROTEINS, ions=("ZN",))
-    with pytest.raises(InputError, match=r"nowhere: does not exist, expected GPSite's folder pred or a file"):
+    with pytest.raises(InputError, match=r"nowhere: cannot be read: No such file"):
         read_tool_predictions("gpsite", tmp_path / "nowhere", proteins=PROTEINS, ions=("ZN",))
 
 
