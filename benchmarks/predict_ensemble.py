@@ -31,7 +31,7 @@ from bindtune import E1Config, E1ForMaskedLM, E1ForResidueClassification, load_e
 from bindtune.data.protein.contexts import ContextSpec
 from bindtune.data.protein.protein_rows import RowSpec
 from bindtune.data.protein.step_batches import budgeted
-from bindtune.inference.shards import NamedSequence, PredictionSpec, predict_shard
+from bindtune.inference.ensemble_scores import NamedSequence, PredictionSpec, predict_shard
 from bindtune.models.adapters import add_lora
 from bindtune.models.binding_checkpoint import BEST, save_best
 from rows import Row, add_json_option, peak_resident, write_rows

@@ -202,7 +202,7 @@ def _structure(path: Path) -> Any:
 
 
 def _entry(path: Path) -> Any:
-    from bindtune.data.protein.contacts import ContactRule, bound_ions, observed
+    from bindtune.data.protein.ion_contacts import ContactRule, bound_ions, observed
     from bindtune.io.entry_files import read_entry
 
     entry = read_entry(path, assembly="1")
@@ -425,7 +425,7 @@ def _figures_of_a_probe(path: Path) -> Any:
 
 
 def _scores_of_a_probe(path: Path) -> Any:
-    from bindtune.probing.folder import read_scores
+    from bindtune.probing.run_folder import read_scores
 
     scores = read_scores(path, count=2)
     return None if scores is None else scores.tolist()

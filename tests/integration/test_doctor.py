@@ -414,8 +414,8 @@ def test_whole_weights_of_every_form(proteins: Path, tmp_path: Path) -> None:
 
 def test_a_run_whose_files_have_changed_since(doctor: Doctor, proteins: Path, tmp_path: Path) -> None:
     from bindtune.config import load_binding
-    from bindtune.training.binding.folder import sign
     from bindtune.training.binding.inputs import read_run
+    from bindtune.training.binding.run_folder import sign
 
     shutil.copytree(proteins, tmp_path / "copy")
     config = binding_config(tmp_path / "copy", tmp_path)

@@ -23,7 +23,7 @@ from biotite.sequence import ProteinSequence
 from bindtune import load_ensemble_models
 from bindtune.errors import BindtuneError
 from bindtune.evaluation.calibration import calibrate, fit_calibration
-from bindtune.inference.shards import predict_shard
+from bindtune.inference.ensemble_scores import predict_shard
 from bindtune.runs.exclusive import only_writer
 from bindtune.runs.names import BEST
 

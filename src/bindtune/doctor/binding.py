@@ -26,7 +26,6 @@ from bindtune.models.residue import E1ForResidueClassification
 from bindtune.runs.names import CONFIG
 from bindtune.training.binding.audit import audit
 from bindtune.training.binding.batches import FoldBatches
-from bindtune.training.binding.folder import check_folder, check_inputs
 from bindtune.training.binding.inputs import (
     RunInputs,
     divide,
@@ -36,6 +35,7 @@ from bindtune.training.binding.inputs import (
     read_proteins,
 )
 from bindtune.training.binding.model import assemble
+from bindtune.training.binding.run_folder import check_folder, check_inputs
 from bindtune.training.sharding import check_launcher
 
 

@@ -19,7 +19,7 @@ from bindtune.doctor.memory_fit import TrainingDevice, check_memory
 from bindtune.models.activation_bytes import WIDE, Arithmetic, BatchShape
 from bindtune.models.loading import empty_masked_lm
 from bindtune.training.pretraining.arguments import check_rates, training_arguments
-from bindtune.training.pretraining.folder import check_inputs, find_checkpoint
+from bindtune.training.pretraining.run_folder import check_inputs, find_checkpoint
 from bindtune.training.pretraining.windows import check_positions, check_vocabulary, doubts, peak_doubt, read_rows
 from bindtune.training.sharding import check_launcher
 

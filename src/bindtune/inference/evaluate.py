@@ -23,10 +23,10 @@ from bindtune.evaluation import baseline
 from bindtune.evaluation.figure_text import exact_percent
 from bindtune.evaluation.test_set import LabelledResidues, figures_table, score_test_set
 from bindtune.evaluation.tool_comparison import Residues
+from bindtune.inference.ensemble_scores import NamedSequence
 from bindtune.inference.job import claimed, run_job
 from bindtune.inference.job_inputs import ProteinSource
 from bindtune.inference.ranks import launched
-from bindtune.inference.shards import NamedSequence
 from bindtune.inference.site_results import site_results
 from bindtune.inference.tool_results import beside_tools, tested_tools
 from bindtune.inference.trained_run import TrainedRun, read_run

@@ -18,6 +18,7 @@ from bindtune.data.protein.alignments import AlignmentCounts
 from bindtune.data.protein.protein_rows import RowSpec, count_aligned
 from bindtune.errors import ConfigError, InputError
 from bindtune.evaluation.calibration import calibrate
+from bindtune.inference.ensemble_scores import NamedSequence, PredictionSpec, cut_shards, predict_shard
 from bindtune.inference.job_inputs import (
     JobModels,
     ProteinSource,
@@ -29,7 +30,6 @@ from bindtune.inference.job_inputs import (
     sign,
 )
 from bindtune.inference.ranks import ALL, Processes, Share
-from bindtune.inference.shards import NamedSequence, PredictionSpec, cut_shards, predict_shard
 from bindtune.inference.tables import PredictionCounts, join_parts, write_part, write_texts
 from bindtune.inference.trained_run import TrainedRun
 from bindtune.models.backbones import BatchPreparer

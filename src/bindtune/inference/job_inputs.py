@@ -16,8 +16,8 @@ from bindtune.data.protein.input_files import alignment_files, unmatched
 from bindtune.data.protein.protein_rows import row_spec
 from bindtune.errors import CheckpointError
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
+from bindtune.inference.ensemble_scores import NamedSequence, PredictionSpec
 from bindtune.inference.ranks import choose_device
-from bindtune.inference.shards import NamedSequence, PredictionSpec
 from bindtune.inference.trained_run import TrainedRun
 from bindtune.models.backbones import E1, BatchPreparer
 from bindtune.runs.names import CONFIG, CONTEXT_CACHE, MANIFEST, NOTICE, PARTS, PROVENANCE, part_files

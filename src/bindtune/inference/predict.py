@@ -9,10 +9,10 @@ from typing import Any
 
 from bindtune.config import PredictConfig
 from bindtune.errors import ConfigError
+from bindtune.inference.ensemble_scores import NamedSequence
 from bindtune.inference.job import claimed, run_job, run_share
 from bindtune.inference.job_inputs import ProteinSource
 from bindtune.inference.ranks import Processes, Share, launched
-from bindtune.inference.shards import NamedSequence
 from bindtune.inference.tables import PredictionCounts
 from bindtune.inference.trained_run import ENSEMBLE_NOTE, TrainedRun, read_run
 from bindtune.io.proteins import read_proteins

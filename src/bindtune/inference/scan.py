@@ -15,6 +15,7 @@ from bindtune.config import ScanConfig, dump
 from bindtune.errors import ConfigError, InputError
 from bindtune.evaluation.calibration import calibrate
 from bindtune.inference.checkpoints import Ensemble
+from bindtune.inference.ensemble_scores import Floats, NamedSequence, predict_shard
 from bindtune.inference.job import claimed
 from bindtune.inference.job_inputs import (
     ProteinSource,
@@ -26,7 +27,6 @@ from bindtune.inference.job_inputs import (
     sign,
 )
 from bindtune.inference.ranks import Processes
-from bindtune.inference.shards import Floats, NamedSequence, predict_shard
 from bindtune.inference.trained_run import TrainedRun, read_run
 from bindtune.inference.variant_sites import FollowedSite, Variant, variant_probabilities
 from bindtune.inference.zero_shot import read_variants

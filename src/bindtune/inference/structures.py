@@ -11,7 +11,7 @@ import numpy as np
 
 from bindtune.config import PredictConfig
 from bindtune.errors import ConfigError, InputError
-from bindtune.inference.shards import NamedSequence
+from bindtune.inference.ensemble_scores import NamedSequence
 from bindtune.io.molviewspec import write_scene
 from bindtune.io.structure import (
     ResidueName,

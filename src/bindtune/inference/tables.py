@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bindtune.data.protein.alignments import AlignmentCounts
-from bindtune.inference.shards import NamedSequence, Scores
+from bindtune.inference.ensemble_scores import NamedSequence, Scores
 from bindtune.runs.cells import tsv_name
 from bindtune.runs.names import PREDICTIONS, PREDICTIONS_TSV, calls_file
 from bindtune.runs.parquet import read_parquet

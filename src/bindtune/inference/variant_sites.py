@@ -15,7 +15,7 @@ from bindtune.data.protein.alignments import Alignments
 from bindtune.data.protein.step_batches import budgeted
 from bindtune.errors import BindtuneError
 from bindtune.inference.checkpoints import Ensemble
-from bindtune.inference.shards import Floats, NamedSequence, PredictionSpec, less_memory, prediction_row
+from bindtune.inference.ensemble_scores import Floats, NamedSequence, PredictionSpec, less_memory, prediction_row
 from bindtune.memory_errors import naming_settings
 from bindtune.models.backbones import BatchPreparer
 from bindtune.models.e1_tokens import IDS

@@ -26,9 +26,9 @@ from bindtune.errors import ConfigError, InputError
 from bindtune.inference.embed_sequences import embed_dna
 from bindtune.inference.embedding import Per, add_embeddings, embed_proteins
 from bindtune.inference.embedding_files import embedding_file
+from bindtune.inference.ensemble_scores import NamedSequence
 from bindtune.inference.model_kinds import alphabet_of, refuse_settings
 from bindtune.inference.score_dna import score_dna
-from bindtune.inference.shards import NamedSequence
 from bindtune.inference.variants import VariantScore, score_variants
 from bindtune.io.proteins import read_proteins
 from bindtune.io.variant_table import read_substitutions

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.config import SitesConfig
-from bindtune.data.protein.contacts import FEW_RESIDUES, ion_elements
+from bindtune.data.protein.ion_contacts import FEW_RESIDUES, ion_elements
 from bindtune.errors import InputError
 from bindtune.io.biolip import AnnotatedSite, read_biolip
 from bindtune.io.components import ion_codes

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bindtune.config import SitesConfig
-from bindtune.data.protein.contacts import BoundIon, ContactRule, bound_ions, ion_elements, observed
+from bindtune.data.protein.ion_contacts import BoundIon, ContactRule, bound_ions, ion_elements, observed
 from bindtune.errors import InputError
 from bindtune.io.components import UNKNOWN_LETTER, ion_codes
 from bindtune.io.entries import Entry

@@ -18,10 +18,10 @@ from bindtune.probing import networks
 from bindtune.probing.contestants import WORD
 from bindtune.probing.embeddings import embed, tokenise
 from bindtune.probing.encoders import Encoder, load_encoder, random_encoder, without_precision
+from bindtune.probing.fine_tuning import TunedClassifier, token_batches
 from bindtune.probing.heads import Heads, State, heads_path, read_heads, scores_path
 from bindtune.probing.linear import LinearHead
 from bindtune.probing.token_states import state_batches
-from bindtune.probing.tuning import TunedClassifier, token_batches
 from bindtune.probing.window_rows import arms_of, rows_of
 from bindtune.runs.kinds import require_run
 from bindtune.runs.names import CONFIG, PREDICTIONS, PROBE_WINDOWS

@@ -17,10 +17,10 @@ from bindtune.data.keyed_random import digest
 from bindtune.probing import linear, networks
 from bindtune.probing.embeddings import Embeddings
 from bindtune.probing.encoders import Encoder, architecture_of, load_encoder, random_encoder
+from bindtune.probing.fine_tuning import TunedClassifier, token_batches
 from bindtune.probing.fold_progress import FoldProgress
 from bindtune.probing.heads import Heads
 from bindtune.probing.token_states import batches_of, keep_states
-from bindtune.probing.tuning import TunedClassifier, token_batches
 from bindtune.progress import progress
 
 log = logging.getLogger(__name__)

@@ -30,9 +30,9 @@ from bindtune.probing.binding_model import (
 )
 from bindtune.probing.explained import Explained, held_out_folds, read_sequences
 from bindtune.probing.explanation_files import Values
-from bindtune.probing.folder import refuse_others
 from bindtune.probing.gradients import attribute, has_gradients, require_captum
 from bindtune.probing.mutations import importance, logit_changes
+from bindtune.probing.run_folder import refuse_others
 from bindtune.progress import progress
 from bindtune.reports.report import write_report
 from bindtune.runs.exclusive import only_writer

@@ -18,7 +18,7 @@ from bindtune.io.meme import MemeMotif, meme_text
 from bindtune.io.tracks import Track, mean_track, write_bedgraph, write_bigwigs
 from bindtune.probing.binding_model import NEW
 from bindtune.probing.explained import Explained
-from bindtune.probing.folder import write_table
+from bindtune.probing.run_folder import write_table
 from bindtune.runs.cells import tsv_name
 from bindtune.runs.names import (
     BIGWIGS,

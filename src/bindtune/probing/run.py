@@ -20,7 +20,7 @@ from bindtune.evaluation.figure_text import aligned
 from bindtune.evaluation.ranking import area_under_roc, average_precision, sort
 from bindtune.models.base_files import base_files
 from bindtune.outputs import output_folder
-from bindtune.probing import folder as files
+from bindtune.probing import run_folder as files
 from bindtune.probing.arms import ARMS
 from bindtune.probing.contestants import ArmData, Contestant, contestants
 from bindtune.probing.encoders import architecture_of

@@ -10,7 +10,7 @@ import pytest
 
 from bindtune.errors import InputError
 from bindtune.inference.embedding_files import embedding_file
-from bindtune.inference.shards import NamedSequence, Scores
+from bindtune.inference.ensemble_scores import NamedSequence, Scores
 from bindtune.inference.tables import join_parts, write_part, write_texts
 from bindtune.runs.parquet import read_parquet
 from bindtune.runs.prediction_table import read_predictions

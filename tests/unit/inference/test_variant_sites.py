@@ -17,7 +17,7 @@ from bindtune.data.protein.alignments import Alignments
 from bindtune.data.protein.protein_rows import RowSpec
 from bindtune.errors import BindtuneError
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
-from bindtune.inference.shards import NamedSequence, PredictionSpec, predict_shard, prediction_row
+from bindtune.inference.ensemble_scores import NamedSequence, PredictionSpec, predict_shard, prediction_row
 from bindtune.inference.variant_sites import FollowedSite, Variant, variant_probabilities
 from bindtune.models.e1_tokens import IDS
 
@@ -25,7 +25,7 @@ ROWS = RowSpec(max_residues=1020, max_tokens=400, frame=4, context=context_spec(
 SPEC = PredictionSpec(
     rows=ROWS, ions=("MN", "ZN"), contexts=2, seed=0, max_batch_tokens=200, bf16=False, device=torch.device("cpu")
 )
-CLOSE = rounding.slack(terms=32, sums=17, scale=16) / 4  # as in test_shards.py
+CLOSE = rounding.slack(terms=32, sums=17, scale=16) / 4  # as in test_ensemble_scores.py
 PROTEIN = NamedSequence("p", "".join(Random(3).choices("ACDEFGHIKLMNPQRSTVWY", k=70)))
 SITES = [FollowedSite(5, 0), FollowedSite(5, 1), FollowedSite(40, 1), FollowedSite(69, 0)]
 VARIANTS = [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from biotite.structure.io.pdbx import BinaryCIFFile, CIFBlock, CIFCategory, CIFFile, compress
 
-from bindtune.data.protein.contacts import ContactRule, bound_ions
+from bindtune.data.protein.ion_contacts import ContactRule, bound_ions
 from bindtune.errors import InputError
 from bindtune.io import entry_files
 from bindtune.io.entry_files import entry_name, read_entry

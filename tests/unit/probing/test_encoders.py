@@ -14,8 +14,8 @@ from bindtune.io.genome import reverse_complement
 from bindtune.probing import networks
 from bindtune.probing.embeddings import SHARD, Embeddings, embed, similar_lengths
 from bindtune.probing.encoders import Encoder, architecture_of, load_encoder, random_encoder
+from bindtune.probing.fine_tuning import TunedClassifier, token_batches
 from bindtune.probing.token_states import batches_of, keep_states
-from bindtune.probing.tuning import TunedClassifier, token_batches
 
 CPU = torch.device("cpu")
 DRAWN = random.Random(1)

@@ -13,8 +13,8 @@ import tiny_dnabert2
 from bindtune.errors import InputError
 from bindtune.probing import networks
 from bindtune.probing.encoders import load_encoder
+from bindtune.probing.fine_tuning import TunedClassifier, token_batches
 from bindtune.probing.fold_progress import FoldProgress
-from bindtune.probing.tuning import TunedClassifier, token_batches
 
 CPU = torch.device("cpu")
 COUNT = 24

@@ -550,12 +550,12 @@ def test_draws_and_seed_have_the_defaults_of_the_settings() -> None:
 
 
 def test_settings_that_are_left_out_are_those_that_a_resume_may_change() -> None:
-    from bindtune.training.binding import folder
-    from bindtune.training.pretraining.folder import MAY_CHANGE
+    from bindtune.training.binding.run_folder import MAY_CHANGE_ON_RESUME as BINDING
+    from bindtune.training.pretraining.run_folder import MAY_CHANGE_ON_RESUME as PRETRAINING
 
-    assert MAY_CHANGE | {"train_file", "validation_file"} == PRETRAINING_APART
+    assert PRETRAINING | {"train_file", "validation_file"} == PRETRAINING_APART
     # The two that a step's number of proteins comes from are compared by their product.
-    free = {".".join(pair) for pair in folder._MAY_CHANGE_ON_RESUME} - {"training.batch_size", "training.accum_steps"}
+    free = {".".join(pair) for pair in BINDING} - {"training.batch_size", "training.accum_steps"}
     assert free <= BINDING_APART
     names = {f"{section}.{name}" for section, values in BindingConfig(data={"fasta_path": "x"}).model_dump().items()
              if isinstance(values, dict) for name in values}  # fmt: skip

@@ -13,10 +13,10 @@ from bindtune.errors import CheckpointError, ConfigError
 from bindtune.models.run_encoder import find_encoder, lasting_name, same_encoder
 from bindtune.runs.names import CONFIG, PROVENANCE
 from bindtune.runs.provenance import FOLDER, provenance, refuse_other_inputs, sha256
-from bindtune.training.binding.folder import check_folder
 from bindtune.training.binding.run import _logging_to
+from bindtune.training.binding.run_folder import check_folder
 from bindtune.training.moved_run import find_binding_files, find_pretraining_files, run_of
-from bindtune.training.pretraining.folder import find_checkpoint
+from bindtune.training.pretraining.run_folder import find_checkpoint
 
 
 def encoder(folder: Path, weights: str = "weights", config: str = "{}") -> Path:

@@ -22,12 +22,12 @@ from bindtune.runs.exclusive import only_writer, taking_turns
 from bindtune.runs.names import TRAINING_LOG, fold_folder
 from bindtune.runs.writing import writing
 from bindtune.training.binding import fold_files
-from bindtune.training.binding.folder import check_folder, confirm, sign
 from bindtune.training.binding.inputs import RunInputs, divide, read_run
 from bindtune.training.binding.log_messages import log_inputs, log_rows, log_site_weights
 from bindtune.training.binding.merge import merge_folds
 from bindtune.training.binding.model import build_model, positive_weights
 from bindtune.training.binding.processes import main_process_first, make_accelerator
+from bindtune.training.binding.run_folder import check_folder, confirm, sign
 from bindtune.training.binding.tensorboard import Board
 from bindtune.training.binding.trainer import E1BindingTrainer
 from bindtune.training.processes import naming_lost_processes

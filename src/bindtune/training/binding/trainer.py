@@ -30,7 +30,7 @@ from bindtune.runs.names import FOLD_STATE, HISTORY, OUT_OF_FOLD, UNSETTLED, fol
 from bindtune.training import sharding
 from bindtune.training.binding import fold_files, scoring
 from bindtune.training.binding.batches import FoldBatches
-from bindtune.training.binding.best_epoch import last_mean, write_best_epoch, write_card
+from bindtune.training.binding.best_epoch_files import last_mean, write_best_epoch, write_card
 from bindtune.training.binding.fold_files import FoldState, Row
 from bindtune.training.binding.inputs import FoldProteins, read_fold
 from bindtune.training.binding.log_messages import log_better_later_epoch, log_epoch

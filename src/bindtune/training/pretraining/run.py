@@ -27,8 +27,8 @@ from bindtune.training import sharding
 from bindtune.training.pretraining import checkpoints
 from bindtune.training.pretraining.arguments import check_rates, make_collators, training_arguments
 from bindtune.training.pretraining.callbacks import LogAsAsked, SaveOnSignal, StopWhenStale
-from bindtune.training.pretraining.folder import find_checkpoint, find_origin, sign
 from bindtune.training.pretraining.progress_lines import ProgressLines
+from bindtune.training.pretraining.run_folder import find_checkpoint, find_origin, sign
 from bindtune.training.pretraining.trainer import RegionTrainer
 from bindtune.training.pretraining.windows import check_positions, check_vocabulary, read_windows
 from bindtune.training.processes import naming_lost_processes

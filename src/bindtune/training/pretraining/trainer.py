@@ -33,7 +33,7 @@ from bindtune.training import sharding
 from bindtune.training.pretraining import checkpoints
 from bindtune.training.pretraining.callbacks import FollowEpoch, KeepLowest
 from bindtune.training.pretraining.region_losses import RegionLosses
-from bindtune.training.pretraining.resuming import RestoreProgress, counters_alone, save_progress
+from bindtune.training.pretraining.training_state import RestoreProgress, counters_alone, save_progress
 from bindtune.training.pretraining.window_losses import WindowLosses
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import pytest
 
 from bindtune.config import PretrainConfig, build
 from bindtune.errors import ConfigError
-from bindtune.training.pretraining.folder import find_checkpoint
+from bindtune.training.pretraining.run_folder import find_checkpoint
 
 
 def settings(run: Path, resume: str | None) -> PretrainConfig:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bindtune.data.protein.contacts import (
+from bindtune.data.protein.ion_contacts import (
     FEW_RESIDUES,
     LOW_OCCUPANCY,
     NO_PROTEIN,

@@ -19,7 +19,7 @@ from bindtune.training.pretraining import checkpoints
 log = logging.getLogger(__name__)
 
 # Settings that may change when a run is resumed: they do not change the weights.
-MAY_CHANGE = {
+MAY_CHANGE_ON_RESUME = {
     "output_dir", "preprocessing_num_workers", "per_device_eval_batch_size", "save_total_limit", "logging_steps",
     "report_to", "dataloader_num_workers", "dataloader_pin_memory", "resume_from_checkpoint",
 }  # fmt: skip
@@ -130,7 +130,7 @@ def _refuse_changes(config: PretrainConfig, earlier: dict[str, Any], settings: P
     now, noted = config.model_dump(mode="json"), read_inputs(settings.parent / PROVENANCE)
     # Hashes decide about files that were noted, and not how they are called.
     hashed = {name for name, what in _HASHED.items() if any(key.startswith(what) for key in noted)}
-    apart = MAY_CHANGE | hashed
+    apart = MAY_CHANGE_ON_RESUME | hashed
     changed = [name for name in now if name not in apart and name in earlier and now[name] != earlier[name]]
     if changed:
         changes = ", ".join(f"{name} was {earlier[name]!r} and is now {now[name]!r}" for name in changed)

@@ -19,7 +19,7 @@ from bindtune.data.protein.alignments import Alignments
 from bindtune.data.protein.protein_rows import RowSpec
 from bindtune.errors import BindtuneError
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
-from bindtune.inference.shards import NamedSequence, PredictionSpec, Scores, cut_shards, predict_shard
+from bindtune.inference.ensemble_scores import NamedSequence, PredictionSpec, Scores, cut_shards, predict_shard
 
 ROWS = RowSpec(max_residues=1020, max_tokens=400, frame=4, context=context_spec(max_num_samples=3), overlap=10)
 SPEC = PredictionSpec(

@@ -44,7 +44,7 @@ _BEFORE = {CONFIG, PROVENANCE, AUDIT, FOLDS, TRAINING_LOG, NOTICE, ALIGNMENT_CAC
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "scikit-learn")
 # Settings that may change when a run is resumed, because they do not change the trained weights. batch_size and
 # accum_steps may change only if their product with the number of processes stays the same.
-_MAY_CHANGE_ON_RESUME = {("data", "cache_dir"), ("data", "test_fasta")} | {
+MAY_CHANGE_ON_RESUME = {("data", "cache_dir"), ("data", "test_fasta")} | {
     ("training", name)
     for name in (
         "output_dir", "num_workers", "save_steps", "batch_size", "accum_steps", "max_batch_tokens",
@@ -110,7 +110,7 @@ def _refuse_changes(config: BindingConfig, earlier: dict[str, Any], settings: Pa
         for section, values in now.items()
         if section != "ignored_keys"
         for name, value, before in _pairs(values, earlier.get(section))
-        if (section, name) not in _MAY_CHANGE_ON_RESUME and before.get(name, value) != value
+        if (section, name) not in MAY_CHANGE_ON_RESUME and before.get(name, value) != value
         if not _is_hashed(section, name, noted, (before.get(name), value))
     ]
     if changed:
