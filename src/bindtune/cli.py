@@ -1,4 +1,9 @@
-"""The command line: parse, load the configuration, call one function. Heavy imports stand inside the commands."""
+"""The command line: each command parses, loads its settings, calls one function and names the next command.
+
+All commands are in one file, although it is long. typer lists commands in the order of their definition, so the file
+has the order of `bindtune --help`. A command holds only code that its options need; other code belongs in the package
+that it calls. Heavy imports are inside the commands, so `bindtune --help` does not import torch.
+"""
 
 import json
 from pathlib import Path
@@ -35,7 +40,6 @@ from bindtune.terminal import log_to_terminal, name_next, say
 _CONTEXT = {"token_normalize_func": lambda token: token.replace("_", "-"), "help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
-    help=__doc__,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings=_CONTEXT,
@@ -377,9 +381,7 @@ def report(
 @with_settings(CompareConfig, arguments={"runs"})
 def compare(settings: CompareConfig) -> None:
     """Set runs, arms of several runs, or a run and other tools beside each other: differences with intervals."""
-    from bindtune.data.protein.residue_contacts import SiteRules
-
-    rules = SiteRules(settings.site_gap, settings.site_distance, settings.structures)
+    rules = settings.site_rules
     if settings.arm:
         from bindtune.reports.arm_page import write_arms
 

@@ -1,21 +1,13 @@
 """How checks are told and counted, and what a library that fails makes of one."""
 
-import doctest
-
 import pytest
 
-from bindtune import checks
 from bindtune.checks import Check, attempt_check, run_checks
 from bindtune.errors import InputError
 
 
 def fail(error: Exception) -> Check:
     raise error
-
-
-def test_the_examples() -> None:
-    assert doctest.testmod(checks).attempted == 1
-    assert doctest.testmod(checks).failed == 0
 
 
 def test_what_cannot_be_made_counts_for_nothing_and_what_fails_counts() -> None:

@@ -1,6 +1,5 @@
 """What a terminal is shown: control characters as escapes, all else as it is."""
 
-import doctest
 import logging
 import unicodedata
 
@@ -11,10 +10,6 @@ from hypothesis import strategies as st
 from bindtune import cli, printable
 from bindtune.errors import InputError
 from bindtune.printable import PrintableFormatter
-
-
-def test_examples() -> None:
-    assert doctest.testmod(printable) == doctest.TestResults(failed=0, attempted=3)
 
 
 @given(text=st.text(st.sampled_from("\x1b\x9b\r\b\u202e\u2028\n\ta\u00e9") | st.characters()))

@@ -1,6 +1,5 @@
 """YAML and JSON: what plain words are, what is refused, and that what is written is read again as it was."""
 
-import doctest
 import json
 from pathlib import Path
 
@@ -9,13 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bindtune import yaml_json
 from bindtune.errors import InputError
 from bindtune.yaml_json import checked_number, read_document, read_json, read_value, write_document
-
-
-def test_the_examples_hold() -> None:
-    assert doctest.testmod(yaml_json) == doctest.TestResults(failed=0, attempted=4)
 
 
 @pytest.mark.parametrize(

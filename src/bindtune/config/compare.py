@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from bindtune.config.settings import Count, Fraction, Settings
+from bindtune.data.protein.site_rules import STANDARD_RULES, SiteRules
 
 
 class SiteSettings(Settings):
@@ -14,10 +15,15 @@ class SiteSettings(Settings):
     structures: Path | None = None
     """Folder of PDB or mmCIF files, named after the proteins. Residues of these proteins are clustered into sites by
     distance, those of the others by their places in the sequence."""
-    site_gap: Count = 15
+    site_gap: Count = STANDARD_RULES.gap
     """Positions that two neighbouring residues of a site may be apart, without a structure."""
-    site_distance: Annotated[float, Field(gt=0)] = 5.0
+    site_distance: Annotated[float, Field(gt=0)] = STANDARD_RULES.distance
     """Angstroms between the closest atoms of two residues of a site, with a structure."""
+
+    @property
+    def site_rules(self) -> SiteRules:
+        """The same for the functions that link residues."""
+        return SiteRules(self.site_gap, self.site_distance, self.structures)
 
 
 class ToolSettings(Settings):

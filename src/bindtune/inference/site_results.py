@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bindtune.config import EvaluateConfig
-from bindtune.data.protein.residue_contacts import Linking, SiteRules
+from bindtune.data.protein.residue_contacts import Linking
 from bindtune.evaluation.binding_sites import Site, count_sites, definition, find_sites
 from bindtune.evaluation.tool_comparison import Residues
 from bindtune.runs.cells import name_cell
@@ -42,11 +41,6 @@ def site_results(
     if lines:
         lines.append(definition(linking))
     return lines, {ion: each._asdict() for ion, each in counts.items()}
-
-
-def site_rules(settings: EvaluateConfig) -> SiteRules:
-    """How the settings link residues into sites."""
-    return SiteRules(settings.site_gap, settings.site_distance, settings.structures)
 
 
 def _table(sites: Mapping[str, list[Site]]) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from bindtune.config import EvaluateConfig
 from bindtune.data.protein.proteins import Proteins
 from bindtune.evaluation.tool_comparison import Residues
-from bindtune.inference.site_results import site_rules
 from bindtune.inference.trained_run import TrainedRun
 from bindtune.io.training_proteins import TrainingProteins
 from bindtune.reports.compared_tools import ToolInputs, ToolSources, compare_tools, tool_sources
@@ -25,7 +24,7 @@ def tested_tools(settings: EvaluateConfig) -> ToolSources:
         settings.tool_training,
         position_base=settings.position_base,
         identity=settings.audit_identity,
-        rules=site_rules(settings),
+        rules=settings.site_rules,
     )
 
 

@@ -1,5 +1,6 @@
 """Structures of proteins: the files of a folder, and the chain that is a protein's."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,8 @@ from bindtune.errors import InputError
 from bindtune.io.structure import Mapped, Structure, map_residues, structure_name
 from bindtune.wrong_files import refuse_wrong_file
 
-LEAST_IDENTITY, LEAST_COVERAGE = 0.9, 0.5
+_IDENTITY, _COVERAGE = 0.9, 0.5
+"""Lowest identity and coverage of a chain that is of a protein."""
 
 
 @dataclass(frozen=True)
@@ -61,41 +63,64 @@ def file_protein(path: Path) -> str:
 
 
 def best_chain(structure: Structure, sequence: str, chain: str | None, *, name: str) -> tuple[str, Mapped]:
-    """The chain that is asked for, or the one most like the protein.
+    """The requested chain, or the chain most similar to the protein.
 
     Args:
         structure: with all of its chains.
-        sequence: of the protein.
-        chain: the chain that is asked for.
+        sequence: letters of the protein.
+        chain: name of the requested chain, or None.
         name: of the protein, for messages.
 
     Raises:
-        InputError: there is no such chain, or the chain is of another protein.
+        InputError: there is no such chain, or it is of another protein.
     """
     if chain is not None and chain not in structure.names:
         chains = ", ".join(structure.names)
         raise InputError(structure.path, None, f"has no chain '{chain}' of amino acids, it has {chains}")
-    candidates = [chain] if chain is not None else list(structure.names)
+    names = [chain] if chain is not None else list(structure.names)
+    candidates = [(each, structure.letters[each]) for each in names]
+    best, mapped = most_similar_chain(candidates, sequence, path=structure.path, name=name)
+    return names[best], mapped
+
+
+def most_similar_chain(
+    chains: Sequence[tuple[str, str]], sequence: str, *, path: Path, name: str
+) -> tuple[int, Mapped]:
+    """The chain of a structure that is most similar to a protein.
+
+    A chain that passes both limits goes before one that does not, then one with more aligned residues, then the first.
+
+    Args:
+        chains: name and letters of each chain.
+        sequence: letters of the protein.
+        path: the structure file, for messages.
+        name: of the protein, for messages.
+
+    Returns:
+        The index of the chain, and where its residues lie in the protein.
+
+    Raises:
+        InputError: there is no chain, or the most similar one is of another protein.
+    """
+    if not chains:
+        raise InputError(path, None, f"has no chain of amino acids, expected one of protein '{name}'")
     try:
-        mapped = {each: map_residues(structure.letters[each], sequence) for each in candidates}
+        mapped = [map_residues(letters, sequence) for _, letters in chains]
     except ValueError as error:
-        raise InputError(structure.path, None, f"{name}: {error}") from error
-    best = max(mapped, key=lambda each: _likeness(mapped[each]))
-    identity, coverage = mapped[best].identity, mapped[best].coverage
-    if not is_chain_of(mapped[best]):
-        likeness = (
-            f"{coverage:.0%} of chain {best} can be aligned with protein '{name}', {identity:.0%} of it identical"
+        raise InputError(path, None, f"{name}: {error}") from error
+    best = max(range(len(mapped)), key=lambda index: _similarity(mapped[index]))
+    if not _is_of_protein(mapped[best]):
+        similarity = (
+            f"{mapped[best].coverage:.0%} of chain {chains[best][0]} can be aligned with protein '{name}', "
+            f"{mapped[best].identity:.0%} of it identical"
         )
-        expected = f"expected at least {LEAST_COVERAGE:.0%} and {LEAST_IDENTITY:.0%}"
-        raise InputError(structure.path, None, f"{likeness}, {expected}")
+        raise InputError(path, None, f"{similarity}, expected at least {_COVERAGE:.0%} and {_IDENTITY:.0%}")
     return best, mapped[best]
 
 
-def is_chain_of(mapped: Mapped) -> bool:
-    """Whether a chain is that of the protein that it was aligned with."""
-    return mapped.identity >= LEAST_IDENTITY and mapped.coverage >= LEAST_COVERAGE
+def _is_of_protein(mapped: Mapped) -> bool:
+    return mapped.identity >= _IDENTITY and mapped.coverage >= _COVERAGE
 
 
-def _likeness(mapped: Mapped) -> tuple[bool, int]:
-    """A chain that is long and the protein's goes before one that is short and more exactly so."""
-    return is_chain_of(mapped), int((mapped.places >= 0).sum())
+def _similarity(mapped: Mapped) -> tuple[bool, int]:
+    return _is_of_protein(mapped), int((mapped.places >= 0).sum())

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bindtune import __version__
-from bindtune.data.protein.residue_contacts import STANDARD_RULES, SiteRules
+from bindtune.data.protein.site_rules import STANDARD_RULES, SiteRules
 from bindtune.evaluation.figure_text import aligned, number
 from bindtune.outputs import output_file
 from bindtune.reports import compare_binding, compare_pretraining, compare_probe, page

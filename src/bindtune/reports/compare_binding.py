@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bindtune.data.protein.residue_contacts import STANDARD_RULES, Linking, SiteRules, read_linking
+from bindtune.data.protein.residue_contacts import Linking, read_linking
+from bindtune.data.protein.site_rules import STANDARD_RULES, SiteRules
 from bindtune.errors import InputError
 from bindtune.evaluation.binding_sites import Site, SitePair, definition, find_sites, pair_sites
 from bindtune.evaluation.bootstrap import paired_interval

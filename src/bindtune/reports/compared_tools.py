@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.data.protein.proteins import Proteins
-from bindtune.data.protein.residue_contacts import STANDARD_RULES, Linking, SiteRules, read_linking
+from bindtune.data.protein.residue_contacts import Linking, read_linking
 from bindtune.data.protein.seen_proteins import Seen, seen_proteins
+from bindtune.data.protein.site_rules import STANDARD_RULES, SiteRules
 from bindtune.errors import ConfigError, InputError
 from bindtune.evaluation.binding_sites import SitePair, definition, find_sites, pair_sites
 from bindtune.evaluation.tool_comparison import ALL, UNSEEN, Residues, ToolRow, compare_with_tool

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from bindtune.data.protein.residue_contacts import STANDARD_RULES, read_linking
+from bindtune.data.protein.residue_contacts import read_linking
+from bindtune.data.protein.site_rules import STANDARD_RULES
 from bindtune.evaluation.binding_sites import count_sites, definition, find_sites
 from bindtune.evaluation.figure_text import number
 from bindtune.evaluation.guarantees import Guarantee, Target, guaranteed_thresholds

@@ -1,6 +1,5 @@
 """The JSON schema accepts what the loader accepts and refuses what an editor should mark."""
 
-import doctest
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from bindtune.config import build, schema
+from bindtune.config import build
 from bindtune.config.binding import EARLIER_NAMES, WITHOUT_EFFECT
 from bindtune.config.commands import COMMANDS, settings_of
 from bindtune.config.schema import settings_schema
@@ -133,7 +132,3 @@ def test_earlier_names_fit_and_carry_the_limits_of_the_present_ones() -> None:
         assert problems("train", nested(name, "anything")) == [], name
     assert problems("train", {"general": {"gpu": 0}}) != []
     assert settings_schema("train")["properties"]["general"]["deprecated"] is True
-
-
-def test_the_example_runs() -> None:
-    assert doctest.testmod(schema) == doctest.TestResults(failed=0, attempted=1)

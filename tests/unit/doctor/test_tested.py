@@ -1,13 +1,12 @@
 """The versions that are claimed to be tested: those that pyproject.toml allows at least and the lock holds at most."""
 
-import doctest
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from bindtune.doctor import machine, tested
+from bindtune.doctor import machine
 from bindtune.doctor.tested import TESTED, doubt
 
 ROOT = Path(__file__).parents[3]
@@ -65,8 +64,3 @@ def test_doctor_names_what_was_tested_and_warns_outside(monkeypatch: pytest.Monk
     assert findings["transformers"].text.startswith("5.99.0, tested 5.23 to ")
     assert findings["transformers"].text.endswith(": newer than the tested versions")
     assert findings.keys() == {"bindtune", *TESTED}
-
-
-def test_the_examples() -> None:
-    assert doctest.testmod(tested).attempted == 3
-    assert doctest.testmod(tested).failed == 0

@@ -1,6 +1,5 @@
 """Intervals of an AUPRC: influences are derivatives, and the interval covers where percentiles of draws do not."""
 
-import doctest
 import math
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bindtune.evaluation import auprc_interval
 from bindtune.evaluation.auprc_interval import auprc_ends, auprc_influence
 from bindtune.evaluation.bootstrap import _weighted, drawn_areas, interval, paired_interval
 from bindtune.evaluation.ranking import average_precision, sort
@@ -87,7 +85,3 @@ def test_draws_are_for_other_areas() -> None:
     value, drawn = drawn_areas("auroc", labels, scores, codes, draws=10, seed=1)
     assert len(drawn) == 10
     assert drawn.min() <= value <= drawn.max()
-
-
-def test_example() -> None:
-    assert doctest.testmod(auprc_interval, extraglobs={"np": np}).failed == 0

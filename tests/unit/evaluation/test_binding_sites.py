@@ -3,11 +3,10 @@
 import itertools
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bindtune.data.protein.residue_contacts import STANDARD_RULES, Contacts, Linking
+from bindtune.data.protein.residue_contacts import Contacts, Linking
 from bindtune.evaluation.binding_sites import SiteCounts, SitePair, cluster, count_sites, find_sites, pair_sites
 
 
@@ -65,12 +64,3 @@ def test_sites_hold_each_residue_once_and_lie_apart(positions: list[int], gap: i
     for first, second in itertools.pairwise(found):
         assert second[0] - first[-1] > gap
     assert all((np.diff(site) <= gap).all() for site in found)
-
-
-@pytest.mark.parametrize("command", ["CompareConfig", "EvaluateConfig"])
-def test_the_rules_have_the_defaults_of_the_settings(command: str) -> None:
-    from bindtune import config
-
-    fields = getattr(config, command).model_fields
-    names = {"gap": "site_gap", "distance": "site_distance", "structures": "structures"}
-    assert STANDARD_RULES._asdict() == {name: fields[setting].default for name, setting in names.items()}

@@ -1,13 +1,10 @@
 """Counts from the top, and the corners that are all a curve needs."""
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bindtune.evaluation import ranking
 from bindtune.evaluation.ranking import area_under_roc, average_precision, high_recall_area, rank_groups, sort
 
 rows = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), max_size=60)
@@ -58,7 +55,3 @@ def test_groups_are_ranked_as_their_residues_are(rows: list[tuple[int, int]]) ->
 
 def test_rows_that_are_sorted_stay() -> None:
     assert sort([0, 1, 1], [0.9, 0.5, 0.5]).order.tolist() == [0, 1, 2]
-
-
-def test_examples() -> None:
-    assert doctest.testmod(ranking) == doctest.TestResults(failed=0, attempted=1)

@@ -1,14 +1,12 @@
 """Scenes for Mol*: the structure inside, colours by number, names as data."""
 
 import base64
-import doctest
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bindtune.io import molviewspec
 from bindtune.io.molviewspec import step_colour, write_scene
 from bindtune.io.structure import ResidueName
 
@@ -50,7 +48,3 @@ def test_without_sites_there_are_no_sticks(tmp_path: Path) -> None:
     write_scene(tmp_path / "s.mvsj", tmp_path / "a.pdb", values={}, sites=(), title="t")
     scene = json.loads((tmp_path / "s.mvsj").read_text())
     assert len(find(scene["root"], "component")) == 3
-
-
-def test_example() -> None:
-    assert doctest.testmod(molviewspec) == doctest.TestResults(failed=0, attempted=1)

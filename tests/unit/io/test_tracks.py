@@ -1,6 +1,5 @@
 """Tracks have each nucleotide once, sorted, and read back the same."""
 
-import doctest
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bindtune.io import meme, tracks
 from bindtune.io.tracks import mean_track, write_bedgraph, write_bigwigs
 
 ROWS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), st.floats(-9, 9) | st.just(float("nan"))), max_size=40)
-
-
-def test_examples_run() -> None:
-    assert doctest.testmod(tracks).failed == 0
-    assert doctest.testmod(meme).failed == 0
 
 
 @given(ROWS)

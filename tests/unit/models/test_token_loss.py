@@ -1,11 +1,8 @@
 """The cross entropy of labelled tokens, against its formula."""
 
-import doctest
-
 import pytest
 import torch
 
-from bindtune.models import token_loss as module
 from bindtune.models.token_loss import labels_at, summed_token_loss, token_loss
 
 SCORES = torch.tensor([[[2.0, 0.0], [0.0, 3.0], [1.0, 1.0]]])
@@ -41,7 +38,3 @@ def test_labels_of_the_tokens_with_logits() -> None:
     assert labels_at(LABELS, torch.tensor([[True, True, True]])).tolist() == [0, 0, -100]
     with pytest.raises(ValueError, match="labels stand where no logits are computed"):
         labels_at(LABELS, torch.tensor([[True, False, True]]))
-
-
-def test_its_example() -> None:
-    assert doctest.testmod(module) == doctest.TestResults(failed=0, attempted=1)

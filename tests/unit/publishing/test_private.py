@@ -1,12 +1,10 @@
 """Folders of this machine and secrets in what is published."""
 
-import doctest
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bindtune.publishing import private
 from bindtune.publishing.private import find_private, without_folders
 
 
@@ -47,8 +45,3 @@ def test_what_must_not_be_published() -> None:
     assert find_private(b"HF_TOKEN=hf_" + b"a1" * 17, ()) == "a token of the Hugging Face hub"
     assert find_private(b"hf_home, hf_hub_cache_of_all", ()) is None
     assert find_private(b'"password": "correct-horse"', ()) == "an API key"
-
-
-def test_the_examples() -> None:
-    assert doctest.testmod(private).attempted == 1
-    assert doctest.testmod(private).failed == 0

@@ -1,6 +1,5 @@
 """Charts stand in a page: in its colours, with ids that are theirs alone, and load nothing."""
 
-import doctest
 import json
 import math
 import re
@@ -9,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bindtune.reports import svg_charts
 from bindtune.reports.charts import SERIES, Band, Level, Line, LineChart, Span
 from bindtune.reports.svg_charts import colour_of, spans_svg, svg, ticks
 
@@ -116,7 +114,3 @@ def test_ticks_are_round(ends: tuple[float, float], whole: bool, labels: list[st
 def test_a_chart_without_curves_says_so() -> None:
     drawing = str(svg(LineChart((), "epoch", "loss", absence="not defined")))
     assert ">not defined</text>" in drawing
-
-
-def test_example() -> None:
-    assert doctest.testmod(svg_charts) == doctest.TestResults(failed=0, attempted=4)

@@ -18,7 +18,8 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from bindtune.config import BindingConfig, CompareConfig, PretrainConfig, build, dump
-from bindtune.data.protein.residue_contacts import Linking, SiteRules
+from bindtune.data.protein.residue_contacts import Linking
+from bindtune.data.protein.site_rules import SiteRules
 from bindtune.errors import ConfigError, InputError
 from bindtune.evaluation.binding_sites import find_sites, pair_sites
 from bindtune.reports import compare_binding, compare_pretraining

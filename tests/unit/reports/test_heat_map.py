@@ -1,16 +1,10 @@
 """Heat maps: a shade for each size of a change, and nothing where nothing changed."""
 
-import doctest
 import re
 
 import numpy as np
 
-from bindtune.reports import heat_map
 from bindtune.reports.heat_map import AMINO_ACIDS, heat_map_svg
-
-
-def test_the_example() -> None:
-    assert doctest.testmod(heat_map) == doctest.TestResults(failed=0, attempted=2)
 
 
 def test_cells_stand_where_their_substitution_is() -> None:

@@ -1,7 +1,6 @@
 """Proteins packed for a page come out as they went in, and calls at the run's threshold are exact."""
 
 import base64
-import doctest
 import math
 import zlib
 from typing import Any
@@ -143,7 +142,3 @@ def test_names_end_no_script() -> None:
     html = render(Page("a", "b", sections=(Section("s", "S", (browser,)),)))
     assert html.count("</script>") == 2  # the data and the page's own script
     assert "<img" not in html
-
-
-def test_example() -> None:
-    assert doctest.testmod(packing) == doctest.TestResults(failed=0, attempted=2)

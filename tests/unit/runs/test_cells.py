@@ -1,14 +1,12 @@
 """Names in tables: no spreadsheet runs one, and each is read back as it was."""
 
 import csv
-import doctest
 import io
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bindtune.runs import cells
 from bindtune.runs.cells import name_cell, read_cell, tsv_name
 
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1", "\uff0b1", "\uff0d1", "\uff201")
@@ -41,7 +39,3 @@ def test_cells_between_tabs_are_read_by_others(names: list[str]) -> None:
     text = io.StringIO("\t".join(map(tsv_name, names)) + "\n", newline="")
     (row,) = csv.reader(text, "excel-tab") if any(names) else [names]
     assert [read_cell(cell) for cell in row] == names
-
-
-def test_examples() -> None:
-    assert doctest.testmod(cells) == doctest.TestResults(failed=0, attempted=3)

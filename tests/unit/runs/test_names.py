@@ -1,7 +1,6 @@
 """Names of a run's files stand in one module, and those of a model's files in another."""
 
 import ast
-import doctest
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,10 +76,6 @@ b = f"{run} holds no config.yaml", "fold_count", "logs", ".json"
     assert {name for _, name in strays(source)} == {
         "config.yaml", "oof.parquet", "logs", "fold_*", "history.csv", "fold_",
     }  # fmt: skip
-
-
-def test_examples() -> None:
-    assert doctest.testmod(names) == doctest.TestResults(failed=0, attempted=4)
 
 
 def test_checkpoints_come_by_step_and_other_folders_are_left_out(tmp_path: Path) -> None:

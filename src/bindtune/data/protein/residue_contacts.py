@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from bindtune.data.protein.site_rules import SiteRules
 from bindtune.errors import InputError
 
 Ints = NDArray[np.int64]
@@ -25,24 +26,6 @@ class Contacts(NamedTuple):
     first: Ints
     second: Ints
     placed: NDArray[np.bool_]
-
-
-class SiteRules(NamedTuple):
-    """How residues are linked into sites, as the settings have it.
-
-    Args:
-        gap: positions that neighbours of a site may be apart in the sequence.
-        distance: angstroms between the closest atoms of neighbours, where the structure is known.
-        structures: folder of structures, named after the proteins; None for none.
-    """
-
-    gap: int = 15
-    distance: float = 5.0
-    structures: Path | None = None
-
-
-STANDARD_RULES = SiteRules()
-"""The rules without settings."""
 
 
 class Linking(NamedTuple):
@@ -72,7 +55,7 @@ def read_linking(rules: SiteRules, proteins: Mapping[str, str]) -> Linking:
     folder = rules.structures
     if folder is None:
         return Linking(rules.gap, rules.distance, {})
-    from bindtune.io.structure_files import structure_files  # here: biotite takes half a second
+    from bindtune.io.structure_files import structure_files  # here, because the import of biotite takes half a second
 
     if not folder.is_dir():
         raise InputError(folder, None, "is no folder, expected one with structures named after the proteins")
@@ -89,7 +72,7 @@ def read_linking(rules: SiteRules, proteins: Mapping[str, str]) -> Linking:
 
 
 def read_contacts(path: Path, sequence: str, *, name: str, distance: float) -> Contacts:
-    """Contacts of a protein within one chain of a structure, the one that is most like the protein.
+    """Contacts of a protein within the chain of a structure that is most similar to it.
 
     Args:
         path: PDB or mmCIF file.
@@ -101,25 +84,13 @@ def read_contacts(path: Path, sequence: str, *, name: str, distance: float) -> C
         InputError: the file is malformed, or no chain is of the protein.
     """
     from bindtune.io.entry_files import read_entry
-    from bindtune.io.structure import map_residues
-    from bindtune.io.structure_files import LEAST_COVERAGE, LEAST_IDENTITY, is_chain_of
+    from bindtune.io.structure_files import most_similar_chain
 
     entry = read_entry(path)
-    try:
-        mapped = [map_residues(polymer.letters, sequence) for polymer in entry.polymers]
-    except ValueError as error:
-        raise InputError(path, None, f"{name}: {error}") from error
-    alike = [number for number, each in enumerate(mapped) if is_chain_of(each)]
-    if not alike:
-        raise InputError(
-            path,
-            None,
-            f"has no chain of protein {name!r}, expected one with at least {LEAST_COVERAGE:.0%} of its residues "
-            f"aligned and {LEAST_IDENTITY:.0%} of these identical",
-        )
-    best = max(alike, key=lambda number: int((mapped[number].places >= 0).sum()))
+    chains = [(polymer.chain, polymer.letters) for polymer in entry.polymers]
+    best, mapped = most_similar_chain(chains, sequence, path=path, name=name)
     atoms = entry.atoms.take(entry.atoms.polymer == best)
-    position = mapped[best].places[atoms.position]
+    position = mapped.places[atoms.position]
     atoms, position = atoms.take(position >= 0), position[position >= 0]
     placed = np.zeros(len(sequence), bool)
     placed[position] = True

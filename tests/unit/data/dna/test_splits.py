@@ -1,6 +1,5 @@
 """Splits hit their fraction and share no neighbourhood; the audit sees every kind of leak."""
 
-import doctest
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,7 +8,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bindtune.data.dna import splits
 from bindtune.data.dna.splits import (  # fmt: skip
     SPLITS,
     TEST,
@@ -258,8 +256,3 @@ def test_the_only_peak_stays_in_training() -> None:
     for seed in range(10):
         plan, layout = plan_of(rows, fractions={VALIDATION: 0.5}, peaked=in_regions([3]), seed=seed)
         assert held_out(plan, layout, in_regions([3])) == Amount(25, 0)
-
-
-def test_the_example_of_the_docstring_is_true() -> None:
-    results = doctest.testmod(splits)
-    assert (results.attempted, results.failed) == (1, 0)

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bindtune.data.protein.residue_contacts import SiteRules, read_contacts, read_linking
+from bindtune.data.protein.residue_contacts import read_contacts, read_linking
+from bindtune.data.protein.site_rules import SiteRules
 from bindtune.errors import InputError
 
 ATOM = (
@@ -55,5 +56,5 @@ def test_a_folder_has_some_of_the_proteins(tmp_path: Path) -> None:
         read_linking(SiteRules(9, 4.5, tmp_path), {"q": "CC"})
     with pytest.raises(InputError, match="is no folder, expected one with structures named after the proteins"):
         read_linking(SiteRules(9, 4.5, tmp_path / "p.pdb"), {"p": "MCHGA"})
-    with pytest.raises(InputError, match=r"p\.pdb: has no chain of protein 'p'"):
+    with pytest.raises(InputError, match=r"p\.pdb: 20% of chain A can be aligned with protein 'p', 0% of it identical"):
         read_linking(SiteRules(9, 4.5, tmp_path), {"p": "WWWWWWWWWWWWWW"})

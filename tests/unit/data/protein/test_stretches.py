@@ -1,21 +1,11 @@
 """Stretches of labelled proteins are found letter by letter, and in no other protein."""
 
-import doctest
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bindtune.data.protein import input_files, stretches
 from bindtune.data.protein.stretches import SHORTEST_STRETCH, StretchIndex
-from bindtune.io import a3m
 
 PROTEINS = st.lists(st.text("ACW", max_size=60), max_size=5)
-
-
-def test_the_examples() -> None:
-    for module in (stretches, input_files, a3m):
-        assert doctest.testmod(module).failed == 0
-        assert doctest.testmod(module).attempted > 0
 
 
 @given(PROTEINS, st.data())

@@ -1,6 +1,5 @@
 """When a fold stops, and which tables are read."""
 
-import doctest
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,12 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bindtune.errors import InputError
-from bindtune.training.binding import fold_files
 from bindtune.training.binding.fold_files import FoldState, read_out_of_fold
-
-
-def test_examples() -> None:
-    assert doctest.testmod(fold_files) == doctest.TestResults(failed=0, attempted=1)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,10 @@
 """The learning rate of every step, and the parameters that are trained."""
 
-import doctest
-
 import pytest
 import torch
 from torch import nn
 
 from bindtune.config import BindingConfig, build
-from bindtune.training.binding import optimizer
 from bindtune.training.binding.optimizer import make_optimizer, rate_of_step
 
 CONFIG = build(
@@ -15,10 +12,6 @@ CONFIG = build(
     {"data": {"fasta_path": "x.fa"}, "training": {"ions": ["ZN"], "epochs": 4, "warmup_epochs": 1, "min_lr": 1e-6,
                                                   "learning_rate": 1e-4, "weight_decay": 0.5}},
 )  # fmt: skip
-
-
-def test_examples() -> None:
-    assert doctest.testmod(optimizer) == doctest.TestResults(failed=0, attempted=1)
 
 
 def test_the_rate_rises_in_the_warm_up_and_ends_at_the_lowest() -> None:
