@@ -1,6 +1,7 @@
 """Run the command line, and end the process with an exit code and at most one line: faults, Ctrl-C, stop signals."""
 
 import atexit
+import mmap
 import os
 import signal
 import sys
@@ -12,6 +13,9 @@ from bindtune.encoding import refuse_other_encodings
 from bindtune.errors import CheckError, Interrupted, is_panic, library_text
 from bindtune.fault_messages import fault_message, resume_hint
 from bindtune.printable import message_line, printable
+
+_RESERVE = 8 << 20
+"""Bytes of address space that are given back when a command fails: the line about the fault needs memory too."""
 
 
 def run(command_line: Callable[[], object]) -> None:
@@ -50,6 +54,7 @@ def run(command_line: Callable[[], object]) -> None:
 
 
 def _run(command_line: Callable[[], object]) -> None:
+    reserve = mmap.mmap(-1, _RESERVE)  # its pages are never written, so that it takes no memory
     try:
         refuse_other_encodings(sys.argv[1:])
         command_line()
@@ -57,6 +62,7 @@ def _run(command_line: Callable[[], object]) -> None:
         sys.stderr.write(f"bindtune: stopped by {stop.signal.name}; go on with {message_line(str(stop))}\n")
         sys.exit(128 + stop.signal)
     except Exception as error:
+        reserve.close()
         message = fault_message(error)
         if message is None:
             raise

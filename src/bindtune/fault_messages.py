@@ -8,7 +8,7 @@ import sys
 
 from bindtune.encoding import not_utf8
 from bindtune.errors import BindtuneError, library_text
-from bindtune.memory_errors import OutOfMemoryError, is_out_of_memory, out_of_memory
+from bindtune.memory_errors import OutOfMemoryError, is_no_thread, is_out_of_memory, out_of_memory
 from bindtune.printable import message_line
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -45,6 +45,8 @@ def fault_message(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         return not_utf8(error.object)  # the name of a file in a folder that was given
+    if is_no_thread(error):
+        return _more_threads("no thread can be started")
     if (message := worker_fault(error)) or not isinstance(error, OSError):
         return message
     return message_line(system_error(error))  # a full disk, a folder that may not be written
@@ -77,9 +79,14 @@ def system_error(error: OSError) -> str:
     if error.errno == errno.EMFILE:
         return f"{text}: raise the limit (ulimit -n, now {resource.getrlimit(resource.RLIMIT_NOFILE)[0]})"
     if error.errno == errno.EAGAIN:
-        limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
-        return f"{text}: raise the limit of processes and threads (ulimit -u, now {limit})"
+        return _more_threads(text)
     return text
+
+
+def _more_threads(text: str) -> str:
+    limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    now = "no limit" if limit == resource.RLIM_INFINITY else limit
+    return f"{text}: raise the limit of processes and threads (ulimit -u, now {now}) or of memory"
 
 
 def worker_fault(error: Exception) -> str | None:

@@ -19,6 +19,8 @@ OUT_OF_MEMORY = (
     "failed to map segment",  # a shared library at an import
 )
 """What errors say that have no class or number of their own, in lower case."""
+NO_THREAD = ("can't start new thread", "resource temporarily unavailable")
+"""What Python and C++ say where no thread can be started, in lower case: too many run, or there is no memory for it."""
 _UNLIMITED = 1 << 60
 _NOT_THEIR_OWN = (RuntimeError, ImportError, OSError)
 
@@ -59,6 +61,18 @@ def _says_so(error: BaseException) -> bool:
     if isinstance(error, _NOT_THEIR_OWN) or type(error) is Exception or type(error).__name__ == "SafetensorError":
         return any(words in str(error).lower() for words in OUT_OF_MEMORY)
     return False
+
+
+def is_no_thread(error: BaseException) -> bool:
+    """Whether an error says that no thread could be started.
+
+    Examples:
+        >>> is_no_thread(RuntimeError("can't start new thread"))
+        True
+        >>> is_no_thread(RuntimeError("can't allocate memory"))
+        False
+    """
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in NO_THREAD)
 
 
 @contextmanager

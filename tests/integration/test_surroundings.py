@@ -42,21 +42,21 @@ def message(ended: Ended, code: int = 2) -> str:
 
 @pytest.fixture
 def fasta(tmp_path: Path) -> Path:
-    """Proteins, of which one needs much memory."""
+    """Proteins of 1,200 residues, and one short one."""
     path = tmp_path / "proteins.fa"
-    path.write_text(">a\nMKTAYIAKQRHC\n" + "".join(f">p{n}\n{'MKTAYIAKQRHC' * 80}\n" for n in range(40)))
+    path.write_text(">a\nMKTAYIAKQRHC\n" + "".join(f">p{n}\n{'MKTAYIAKQRHC' * 100}\n" for n in range(800)))
     return path
 
 
 @pytest.mark.slow
 def test_memory_that_runs_out_is_one_line(command: Callable[..., Ended], binding_run: Path, fasta: Path) -> None:
     words = ("predict", "--run", binding_run, "--fasta", fasta, "--out", "out", "--device", "cpu")
-    lines = [
-        message(command(*words, before=f"ulimit -v {size * 1024}", OPENBLAS_NUM_THREADS="1"))
-        for size in (300, 700)  # MiB: while torch is imported, and after
-    ]
-    for line, size in zip(lines, ("0.29", "0.68"), strict=True):
-        assert f"out of memory: this process may use {size} GiB; lower --max-batch-tokens" in line
+    words += ("--max-batch-tokens", "2000000", "--max-query-length", "1200")
+    before_the_imports, in_a_batch = (
+        message(command(*words, before=f"ulimit -v {size * 1024}", OPENBLAS_NUM_THREADS="1")) for size in (700, 1600)
+    )
+    assert "out of memory: this process may use 0.68 GiB of address space, " in before_the_imports
+    assert "out of memory: this process may use 1.56 GiB; lower --max-batch-tokens (now 2000000)" in in_a_batch
 
 
 _MOUNT = "mount --make-rprivate / && mount -t tmpfs -o size={size} tmpfs /dev/shm && "

@@ -43,6 +43,9 @@ def test_limits_of_the_system_are_named() -> None:
     processes = fault_message(BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"))
     assert processes is not None
     assert "raise the limit of processes and threads (ulimit -u, now " in processes
+    threads = fault_message(RuntimeError("can't start new thread"))
+    assert threads is not None
+    assert threads.startswith("no thread can be started: raise the limit of processes and threads (ulimit -u, now ")
 
 
 def test_a_process_that_tokenises_and_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

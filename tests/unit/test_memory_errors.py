@@ -99,6 +99,8 @@ def test_a_model_that_does_not_fit_is_not_called_damaged() -> None:
     fault = r"^out of memory: .*; m\.pt does not fit, or is damaged$"
     with pytest.raises(OutOfMemoryError, match=fault), loading("m.pt", "no model"):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+    with pytest.raises(RuntimeError, match=r"^can't start new thread$"), loading("m.pt", "no model"):
+        raise RuntimeError("can't start new thread")
     with pytest.raises(CheckpointError, match=r"m\.pt: no model: cut off"), loading("m.pt", "no model"):
         raise RuntimeError("cut off")
 

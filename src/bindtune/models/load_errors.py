@@ -13,7 +13,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 from bindtune.errors import BindtuneError, CheckpointError, is_panic, library_text
-from bindtune.memory_errors import OutOfMemoryError, is_out_of_memory, out_of_memory
+from bindtune.memory_errors import OutOfMemoryError, is_no_thread, is_out_of_memory, out_of_memory
 
 DAMAGED = (
     OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError, AssertionError, ImportError,
@@ -47,6 +47,8 @@ def loading(source: Path | str, what: str) -> Iterator[None]:
     except DAMAGED as error:
         if is_out_of_memory(error):
             raise OutOfMemoryError(out_of_memory(error, f"{source} does not fit, or is damaged")) from error
+        if is_no_thread(error):
+            raise
         raise CheckpointError(f"{source}: {what}: {_one_line(error)}") from error
     except BaseException as error:
         if not is_panic(error) and (type(error) is not Exception or is_out_of_memory(error)):
