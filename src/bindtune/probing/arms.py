@@ -1,4 +1,4 @@
-"""Negatives of one data set, arm by arm: each a record of what it is called and how it is filled."""
+"""The kinds of negatives of a data set (arms): one record for each, with its name, its text and its function."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -51,15 +51,15 @@ class Pool:
 
 @dataclass(frozen=True)
 class Choice:
-    """The negatives of an arm, each with the positive that it stands against.
+    """The negatives of an arm, each with its positive.
 
     Args:
         positive: (A,) index of the positive.
         sequences: A sequences.
-        sites: A places; None for sequences that lie nowhere.
+        sites: A positions in the genome; None for sequences without one.
         kind: (A,) kind of region, -1 where it is unknown.
         dropped: positives without a negative, by reason.
-        candidates: windows that negatives were chosen from; None where that says nothing.
+        candidates: number of windows from which negatives were chosen; None for arms without a choice.
     """
 
     positive: Ints
@@ -72,7 +72,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What arms choose from.
+    """The windows and settings from which arms choose.
 
     Args:
         name: the data set.
@@ -102,7 +102,7 @@ class Surroundings:
         return draw_pool(self)
 
     def key(self, *parts: object) -> int:
-        """What a draw follows from."""
+        """The key of a draw."""
         return digest(self.config.seed, self.name, *parts)
 
 
@@ -166,7 +166,7 @@ def dinucleotide(around: Surroundings) -> Choice:
 
 
 def other_sites(around: Surroundings) -> Choice:
-    """Windows of the same fold about peaks of the other data sets, far from every peak of this one."""
+    """Windows of the same fold around peaks of the other data sets, far from every peak of this one."""
     sites = joined_sites([rival.sites for rival in around.rivals.values()])
     sequences = [sequence for rival in around.rivals.values() for sequence in rival.sequences]
     free = np.flatnonzero(~near_peaks(sites, around.positives.peaks, distance=around.config.distance))

@@ -30,9 +30,9 @@ from bindtune.runs.parquet import read_parquet
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 NEW = -1
-"""The fold of a sequence that is no window of the probe."""
+"""The fold of a sequence that is not a window of the probe."""
 _BLOCK_LETTERS = 1 << 19
-"""Letters of the sequences whose features are in memory at once."""
+"""Most letters of the sequences whose features are in memory at the same time."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class TrainedProbe:
     """A finished probe.
 
     Args:
-        folder: where it lies.
+        folder: its folder.
         config: its settings.
         windows: its windows.
         models: names of its models, baselines first.
@@ -56,8 +56,8 @@ def open_probe(folder: Path, command: str) -> TrainedProbe:
     """Open the folder of a finished probe.
 
     Args:
-        folder: what `bindtune probe` wrote.
-        command: what needs it, for messages.
+        folder: output folder of `bindtune probe`.
+        command: the command that needs it, for messages.
 
     Raises:
         ConfigError: it is another run.
@@ -73,7 +73,7 @@ def open_probe(folder: Path, command: str) -> TrainedProbe:
 
 
 def chosen_arm(probe: TrainedProbe, dataset: str | None, arm: str | None) -> tuple[str, str]:
-    """The data set and arm whose models are used: those that are named, else the only data set and its first arm.
+    """The data set and arm whose models are used. By default, these are the only data set and its first arm.
 
     Raises:
         ConfigError: there are several data sets and none is named, or there is no such data set or arm.
@@ -110,18 +110,18 @@ class BindingModel:
         self.folds = tuple(sorted(scorers[0].heads.states))
 
     def fold_of(self, sequences: Sequence[str]) -> Ints:
-        """(N,) the fold in which a sequence was held out; NEW for sequences that are no windows of the probe."""
+        """(N,) the fold in which a sequence was held out; NEW for sequences that are not windows of the probe."""
         return np.array([self._fold_of.get(sequence, NEW) for sequence in sequences], np.int64)
 
     def logits(self, sequences: Sequence[str], folds: Ints | None = None) -> Floats:
         """(N,) log odds that sequences are bound.
 
-        A window of the probe is scored by the models that were not trained on it: its out-of-fold score. Any other
-        sequence gets the mean over the folds. Models that were trained with several seeds are averaged.
+        A window of the probe gets its out-of-fold score: the model that scores it was not trained on it. Any other
+        sequence gets the mean over the folds. Models with several seeds are averaged.
 
         Args:
             sequences: N, of A, C, G, T and N, in upper case.
-            folds: (N,) fold of each sequence, NEW for the mean over folds; `fold_of` decides where it is left out. A
+            folds: (N,) fold of each sequence, NEW for the mean over folds; without it, `fold_of` decides. A
                 variant of a window belongs to the fold of the window.
 
         Raises:
@@ -170,7 +170,7 @@ def binding_model(
         arm: kind of negatives that it was trained with; the first by default.
         paths: folders of encoders that have moved since, by the names of their models.
         device: where it computes.
-        exact: compute in fp32 also where the probe computed hidden states in bfloat16.
+        exact: compute in fp32, even if the probe computed hidden states in bfloat16.
 
     Raises:
         ConfigError: there is no such model, data set or arm, or an encoder has changed.
@@ -237,10 +237,10 @@ class _Encoders:
 
 
 class FoldScorer:
-    """What one model learned with one seed, together with what it reads of a sequence.
+    """The heads that one model learned with one seed, and the features that they read.
 
     Args:
-        heads: what it learned.
+        heads: the heads of all folds.
         config: settings of the probe.
         encoders: loads its encoder when it is needed.
         device: where it computes.
@@ -252,7 +252,7 @@ class FoldScorer:
 
     @property
     def reads(self) -> str:
-        """What it reads: composition, words, letters, vectors, states or tokens."""
+        """The kind of its features: composition, words, letters, vectors, states or tokens."""
         return str(self.heads.facts["features"])
 
     @property
@@ -311,7 +311,7 @@ def _of_vectors(scorer: FoldScorer, sequences: Sequence[str], folds: Sequence[in
 
 
 def _of_letters(scorer: FoldScorer, sequences: Sequence[str], folds: Sequence[int]) -> Floats:
-    """The network reads zeros behind the end, so each sequence is padded as it would be alone."""
+    """Pad each sequence as if it were alone, because the network reads the zeros after its end."""
     usual = int(scorer.heads.facts["length"])
     lengths = np.array([max(usual, len(sequence)) for sequence in sequences])
     logits = np.zeros((len(folds), len(sequences)))
@@ -353,4 +353,4 @@ _LOGITS: dict[str, Callable[[FoldScorer, Sequence[str], Sequence[int]], Floats]]
     "states": _of_states,
     "tokens": _of_tokens,
 }
-"""How sequences get scores, by what a model reads."""
+"""The function that scores sequences, by the kind of features."""

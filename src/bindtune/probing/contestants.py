@@ -1,4 +1,4 @@
-"""What is compared in a probe: baselines that are always there, and the user's models. One record each."""
+"""The models that a probe compares: the baselines and the user's models, one record for each."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -53,7 +53,7 @@ class Trained(NamedTuple):
 
     Args:
         scores: (N,) out-of-fold log odds.
-        heads: what was learned, with which `binding_model` scores other sequences.
+        heads: the learned heads, with which `binding_model` scores other sequences.
     """
 
     scores: Floats
@@ -61,7 +61,7 @@ class Trained(NamedTuple):
 
 
 Score = Callable[[ArmData, int], Trained]
-"""Windows and a seed -> out-of-fold scores and what gave them."""
+"""Windows and a seed -> out-of-fold scores and the heads that gave them."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class Contestant:
     """One model of the comparison.
 
     Args:
-        name: what it is called.
-        score: trains it on each set of training folds and scores the others.
-        drawn: it begins with random numbers, so that seeds matter.
-        about: what it is, in a few words.
+        name: its name.
+        score: trains it on each set of training folds and scores the held-out fold.
+        drawn: whether it begins with random numbers, so that seeds matter.
+        about: its description, in a few words.
     """
 
     name: str
@@ -116,7 +116,7 @@ _TRAINED = {
     ("none", "cnn"): "frozen, a convolutional network on the tokens' states",
     ("lora", "linear"): "fine-tuned with LoRA",
 }
-"""What is trained, by tune and head."""
+"""The trained part, by tune and head."""
 
 
 def random_names(models: Iterable[str], architectures: Sequence[str]) -> dict[str, str]:

@@ -23,7 +23,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Pooling = Literal["mean", "cls", "max"]
 SHARD = 2048
-"""Windows that are kept in one file: what a killed command loses at most."""
+"""Windows in one file. A killed command loses at most this many."""
 _VERSION = 1
 _MANY_TOKENS = 1 << 20
 
@@ -32,12 +32,12 @@ class Embeddings:
     """Vectors of distinct sequences, computed when they are first needed.
 
     Args:
-        folder: where vectors are kept.
-        encoder: makes the model; it is called only if a vector is missing.
+        folder: folder of the files of vectors.
+        encoder: loads the model; it is called only if a vector is missing.
         identity: of the model's content.
         sequences: U distinct sequences.
-        layer: whose hidden states; None for the last.
-        pooling: what is made of the tokens' states.
+        layer: layer of the hidden states; None for the last.
+        pooling: how a vector is computed from the states of the tokens.
         batch_tokens: tokens that are computed at once.
     """
 
@@ -62,7 +62,7 @@ class Embeddings:
         return some, self._folder / f"{content_hash(*some)}.npy"
 
     def compute(self, *, done: Callable[[int], None] = lambda count: None) -> None:
-        """Compute what is not kept yet.
+        """Compute the missing vectors.
 
         Args:
             done: gets the number of windows that were finished.
@@ -101,7 +101,7 @@ class Embeddings:
 
 
 def content_hash(*parts: object) -> str:
-    """What tells contents apart that are kept on disk."""
+    """The identity of vectors on disk: a hash of everything that they depend on."""
     content = hashlib.sha256()
     for part in parts:
         content.update(str(part).encode() + b"\x1f")

@@ -1,4 +1,4 @@
-"""Encoders that are probed: loading them, or the same architecture with random weights, and what tells them apart."""
+"""Load the encoders of a probe, or the same architectures with random weights, and compute their identities."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from bindtune.models.loading import empty_masked_lm, load_masked_lm
 
 _AMINO_ACIDS = frozenset("ACDEFGHIKLMNPQRSTVWY")
 _BF16 = "-bf16"
-"""Ends the identity of an encoder that computes in bfloat16, whose vectors are kept apart."""
+"""The end of the identity of an encoder that computes in bfloat16; its vectors have files of their own."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`bindtune explain`: a value for each letter, motifs, tracks, a report. A killed command goes on where it was."""
+"""`bindtune explain`: a value for each letter, motifs, tracks and a report. A killed command can be given again."""
 
 import json
 import logging
@@ -47,7 +47,7 @@ Ints = NDArray[np.int64]
 log = logging.getLogger(__name__)
 _PACKAGES = ("torch", "transformers", "numpy")
 _PART_LETTERS = 1 << 22
-"""Letters of the variants of one part: what a killed command loses at most."""
+"""Letters of the variants of one part. A killed command loses at most one part."""
 _MOTIF_SEED = 1
 _EXAMPLES, _EXAMPLE_LETTERS = 3, 101
 """Sequences with the highest logits whose letters the report shows, and how many letters of each."""
@@ -55,12 +55,12 @@ _EXAMPLES, _EXAMPLE_LETTERS = 3, 101
 
 @dataclass(frozen=True)
 class _Task:
-    """What is explained.
+    """The sequences and models to explain.
 
     Args:
         sequences: N.
         sizes: lengths of chromosomes, where there is a genome.
-        folds: (N,) fold in which each was held out, NEW for the others.
+        folds: (N,) fold in which each sequence was held out, NEW for new sequences.
         mixed: sequences that overlap windows of several folds.
         models: to explain.
     """
@@ -144,7 +144,7 @@ def _task(config: ExplainConfig, probe: TrainedProbe, *, notify: Callable[[str],
 
 
 def _inputs(config: ExplainConfig, probe: TrainedProbe, models: Sequence[BindingModel]) -> dict[str, Path]:
-    """The input files by what they are."""
+    """The input files by their roles."""
     named = {name: getattr(config, name) for name in ("fasta", "genome", "regions")}
     inputs = {name: path for name, path in named.items() if path is not None}
     inputs |= {f"probe {name}": probe.folder / name for name in (PROBE_WINDOWS, PREDICTIONS)}
@@ -216,7 +216,7 @@ def _summary(
     motifs: Mapping[str, Sequence[Motif]],
     parts: Sequence[range],
 ) -> dict[str, Any]:
-    """What summary.yaml holds."""
+    """The content of summary.yaml."""
     models: dict[str, Any] = {}
     for number, model in enumerate(task.models):
         entry: dict[str, Any] = {"motifs": [_motif_summary(motif) for motif in motifs[model.name]]}

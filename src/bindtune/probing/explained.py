@@ -23,7 +23,7 @@ from bindtune.probing.window_rows import rows_of
 Ints = NDArray[np.int64]
 
 LONGEST = 10_000
-"""Letters of a sequence: to try every substitution takes time and memory that grow with the square."""
+"""Most letters of a sequence. Time and memory of all substitutions grow with the square of its length."""
 
 
 class Location(NamedTuple):
@@ -36,7 +36,7 @@ class Location(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """A sequence to explain; it is read along its strand, and has no location where none is known."""
+    """A sequence to explain, along its strand; `location` is None if it is unknown."""
 
     name: str
     sequence: str
@@ -53,7 +53,7 @@ def read_sequences(
         notify: gets a sentence about each slow step.
 
     Returns:
-        The sequences, and the lengths of the genome's chromosomes where there is a genome.
+        The sequences, and the lengths of the genome's chromosomes if there is a genome.
 
     Raises:
         InputError: a file is not what it should be, a region lies outside of its chromosome, or a sequence is too long.

@@ -51,14 +51,14 @@ _STRAND_NAMES = {1: "plus", -1: "minus", 0: "no-strand"}
 
 
 class Values(NamedTuple):
-    """What one model says of one sequence.
+    """The values of one sequence by one model.
 
     Args:
         importance: (L,) of each letter; nan where there is none.
         changes: (L, 4) change of the logit by each substitution; None for gradients.
         logit: of the sequence.
         empty_logit: of the empty sequence, for gradients.
-        gap: for gradients, how far the sum of the values misses the difference of both.
+        gap: for gradients, the difference between the sum of the values and `logit` less `empty_logit`.
     """
 
     importance: Floats
@@ -128,7 +128,7 @@ def write_tables(
     Args:
         folder: where.
         sequences: N.
-        folds: (N,) fold of each, NEW where a sequence is new to the probe.
+        folds: (N,) fold of each sequence, NEW for sequences that are new to the probe.
         values: of N sequences, by model.
         mutated: whether there are changes by substitution; else there are sums of gradients.
     """
@@ -239,7 +239,7 @@ class Tracks:
                 self._tracks[f"{number + 1}-{safe}.{strand_name}"] = f"{model} {strand_name}", track
 
     def write(self, folder: Path, *, bigwig: bool) -> None:
-        """Write what there is as bedGraph and, on request, as bigWig."""
+        """Write the tracks as bedGraph and, on request, as bigWig."""
         for name, (title, track) in self._tracks.items():
             write_bedgraph(folder / TRACKS / f"{name}.bedGraph", track, name=title)
         if bigwig and self._sizes is not None:

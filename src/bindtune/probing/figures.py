@@ -1,4 +1,4 @@
-"""Figures of scores: areas with intervals by group, paired differences, gain, and what follows in words."""
+"""Figures of scores: areas with intervals by group, paired differences, the gain, and conclusions in words."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class Labelled(NamedTuple):
     Args:
         labels: (N,) 1 bound, 0 not.
         folds: (N,) fold of each.
-        groups: (N,) group of each, which intervals draw.
+        groups: (N,) group of each; intervals draw groups.
     """
 
     labels: NDArray[np.int8]
@@ -71,7 +71,7 @@ def compare_scores(
     Args:
         windows: labels, folds and groups.
         scores: (N,) out-of-fold log odds by model.
-        composition: the model that the gain is over.
+        composition: name of the composition baseline, for the gain.
         pairs: models to compare; the second is subtracted from the first.
         draws: of the bootstrap.
         key: seed of the draws.
@@ -129,7 +129,7 @@ def over_seeds(model: str, area: str, values: Sequence[float]) -> Figure:
 
 
 def conclusion(difference: Figure, *, name: str = "AUROC") -> str:
-    """What a difference and its interval support, in a sentence.
+    """The conclusion that a difference and its interval support, as a sentence.
 
     Args:
         difference: of two models.

@@ -21,7 +21,7 @@ _POOLER = "pooler"
 
 @contextmanager
 def _without_load_report() -> Iterator[None]:
-    """Keep transformers from saying, for every fold, that the head is new."""
+    """Silence the message of transformers, for every fold, that the head is new."""
     logger = logging.getLogger("transformers.modeling_utils")
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""How far the training of networks has come, fold by fold and epoch by epoch, kept on disk until all folds are done."""
+"""The progress of the training of networks, on disk until all folds are done: finished folds and saved epochs."""
 
 import json
 import time
@@ -20,7 +20,7 @@ from bindtune.runs.writing import atomic_stream
 Floats = NDArray[np.float64]
 State = Mapping[str, Tensor]
 SECONDS = 30.0
-"""Time between two writings of a fold: what a killed command loses at most, and the epoch that it was in."""
+"""Seconds between two writes of a fold. A killed command loses at most this time and its present epoch."""
 _FACTS, _SEPARATOR = "bindtune", "/"
 
 
@@ -50,9 +50,9 @@ class FoldProgress:
     """The files of one cross-validation, one for each fold.
 
     Args:
-        folder: where they lie.
-        name: what their names begin with; it stands for the windows, the network and its seed.
-        seconds: time between two writings of a fold that is in training.
+        folder: their folder.
+        name: the beginning of their names; it identifies the windows, the network and its seed.
+        seconds: time between two writes of a fold in training.
     """
 
     def __init__(self, folder: Path, name: str, *, seconds: float = SECONDS) -> None:
@@ -77,11 +77,11 @@ class FoldProgress:
         return np.asarray(scores.numpy(), np.float64), parts.get("learned", {})
 
     def finish(self, fold: int, scores: Floats, learned: State) -> None:
-        """Keep a fold that is done."""
+        """Write a finished fold."""
         self._write(fold, {"stage": "done"}, {"scores": {"all": torch.from_numpy(scores)}, "learned": learned})
 
     def epoch(self, fold: int) -> Epoch | None:
-        """The last epoch of a fold that was kept, or None where there is none.
+        """The last saved epoch of a fold, or None.
 
         Raises:
             InputError: the file is damaged.
@@ -99,7 +99,7 @@ class FoldProgress:
             raise self._damaged(fold, library_text(error)) from error
 
     def keep(self, fold: int, epoch: Epoch) -> None:
-        """Keep an epoch, where the last writing is long enough ago."""
+        """Write an epoch, if the last write was long enough ago."""
         if time.monotonic() - self._written < self._seconds:
             return
         facts = {"stage": "training", "done": epoch.done, "since": epoch.since, "best_loss": epoch.best_loss}
@@ -118,7 +118,7 @@ class FoldProgress:
             stream.write(save(tensors, {_FACTS: json.dumps(dict(facts))}))
 
     def _read(self, fold: int) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
-        """The facts and the tensors of a file; nothing where there is no file."""
+        """The facts and the tensors of a file; both are empty if there is no file."""
         path, parts = self._path(fold), dict[str, dict[str, Tensor]]()
         if not path.is_file():
             return {}, parts

@@ -1,4 +1,4 @@
-"""What a model's score adds to the composition of a window: 0 for a score that adds nothing."""
+"""The gain of a model's score over the composition of a window: 0 for a score that adds nothing."""
 
 from typing import NamedTuple
 
@@ -13,9 +13,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _STEPS, _SMALL_STEP = 50, 1e-8
 _RIDGE = 1.0
-"""As C = 1 in scikit-learn: weights stay finite where scores part the classes."""
+"""As C = 1 in scikit-learn: weights stay finite if scores separate the classes completely."""
 _NULLS = 40
-"""Shuffled scores that tell what a useless score would gain."""
+"""Number of shuffled scores, which show the gain of a useless score."""
 
 
 class Gain(NamedTuple):
@@ -24,8 +24,8 @@ class Gain(NamedTuple):
     Args:
         alone: (N,) ranks by the composition score alone.
         both: (N,) ranks by the composition score and the model's score.
-        useless: the same difference for scores that add nothing, which is a little below 0: a weight that is learned
-            for noise costs something.
+        useless: the same difference for scores that add nothing. It is a little below 0, because a weight that is
+            learned for noise lowers the AUROC.
     """
 
     alone: Floats
@@ -42,8 +42,8 @@ def gain_over(
 ) -> Gain:
     """Combine two out-of-fold scores, cross-fitted: the weights for a fold are learned on the other folds.
 
-    The base score is taken out of the score. The rest is shuffled many times within folds and combined in the same way,
-    which shows what a useless score gains.
+    The base score is subtracted from the score, as far as it predicts it. The rest is shuffled many times within folds
+    and combined in the same way. This shows the gain of a useless score.
 
     Args:
         base: (N,) log odds of the composition baseline.
@@ -69,8 +69,8 @@ def gain_over(
 def combine(scores: list[Floats], labels: NDArray[np.int8], folds: Ints) -> Floats:
     """(..., N) one score from one or more (..., N), cross-fitted: ranks within each fold, between 0 and 1.
 
-    Log odds of different folds are no good to be ranked together here. For a useless score they are not independent of
-    one another, and the area of all folds together is below one half.
+    Log odds of different folds must not be ranked together here. For a useless score they depend on each other, and the
+    area of all folds together is below one half.
     """
     features = np.stack([*scores, np.ones(scores[0].shape)], axis=-2)
     combined = np.zeros(scores[0].shape)
@@ -89,7 +89,7 @@ def combine(scores: list[Floats], labels: NDArray[np.int8], folds: Ints) -> Floa
 def logistic_weights(features: Floats, labels: NDArray[np.int8]) -> Floats:
     """(..., F) weights of logistic regressions of few features, by Newton's method.
 
-    scikit-learn does the same, and takes a hundred times as long for so few features and so many regressions.
+    scikit-learn gives the same result, but takes a hundred times as long for so few features and so many regressions.
 
     Args:
         features: (..., F, N), of about unit variance.

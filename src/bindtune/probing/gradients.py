@@ -1,7 +1,8 @@
 """Integrated gradients of a binding logit through Captum, shared among the letters of each token.
 
-Sundararajan and others 2017 (arXiv:1703.01365). A value is the part of a letter in the difference between the logit of
-the sequence and that of an empty one, in which the CNN reads no letters, and an encoder reads mask tokens.
+Sundararajan and others 2017 (arXiv:1703.01365). A value is the part of a letter in the difference between the logit
+of the sequence and the logit of an empty sequence. In the empty sequence the CNN reads no letters, and an encoder reads
+mask tokens.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MOST_STEPS = 2048
 _ROWS_AT_ONCE = 64
-"""Interpolated inputs that are computed at once."""
+"""Interpolated inputs of one batch."""
 
 
 class Attribution(NamedTuple):
@@ -33,7 +34,8 @@ class Attribution(NamedTuple):
         values: (L,) part of each letter.
         logit: of the sequence.
         empty_logit: of the empty sequence.
-        gap: how far the values' sum is from the logit less the empty one, as a share of that difference or of 1.
+        gap: difference between the sum of the values and the logit less the empty one, as a share of the latter, or of
+            1.
     """
 
     values: Floats
@@ -59,17 +61,17 @@ class _Path(NamedTuple):
 
 
 def require_captum() -> None:
-    """Refuse to begin where Captum is missing.
+    """Raise an error if Captum is missing.
 
     Raises:
-        ConfigError: it is.
+        ConfigError: Captum is not installed.
     """
     if find_spec("captum") is None:
         raise ConfigError('--method gradients needs Captum: pip install "bindtune[explain]"; --method mutate does not')
 
 
 def has_gradients(model: BindingModel) -> bool:
-    """Whether a model is a network from end to end: counts of words have no gradients."""
+    """Whether a model is a network from end to end; counts of words have no gradients."""
     return all(scorer.reads in _PATHS for scorer in model.scorers)
 
 
@@ -184,7 +186,7 @@ _PATHS: dict[str, Callable[[FoldScorer, str, int], Iterator[_Path]]] = {
     "states": _through_states,
     "tokens": _through_tokens,
 }
-"""How a logit follows from embeddings, by what a model reads."""
+"""The function from embeddings to a logit, by the kind of features."""
 
 
 def _states(model: nn.Module, words: Tensor, depth: int | None) -> Tensor:

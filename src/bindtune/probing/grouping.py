@@ -1,8 +1,8 @@
 """Groups of windows that stay together, and the folds that they are placed in.
 
 Folds are made before negatives are chosen, so that each negative comes from the fold of its positive. If the two were
-in different folds, what a model learns from the one would count against it in the other. A useless model would then get
-an AUROC below one half.
+in different folds, a model would learn from one and be wrong about the other. A useless model would then get an AUROC
+below one half.
 """
 
 import logging
@@ -21,12 +21,12 @@ Ints = NDArray[np.int64]
 Split = Literal["auto", "chromosome", "neighbourhood"]
 log = logging.getLogger(__name__)
 _GROUPS_A_FOLD = 2
-"""Neighbourhoods are made smaller until there are so many for each fold."""
+"""Neighbourhoods are made smaller until each fold has this many."""
 
 
 @dataclass(frozen=True)
 class Territories:
-    """Parts of chromosomes, each about a group of positives; windows of two parts lie apart.
+    """Parts of chromosomes, each around a group of positives; windows of two parts are apart.
 
     Args:
         kind: "chromosome" or "neighbourhood".
@@ -70,8 +70,8 @@ def make_territories(sites: Sites, *, split: Split, folds: int, distance: int) -
         sites: N positives.
         split: auto takes chromosomes where there are at least as many as folds.
         folds: how many folds there will be.
-        distance: positives with fewer nucleotides between them are neighbours. Where that leaves too few groups, or one
-            with most of the positives, it is halved and said aloud; windows that overlap are never parted.
+        distance: positives with fewer nucleotides between them are neighbours. If there are too few groups, or if one
+            has most of the positives, the distance is halved, with a warning. Windows that overlap are never separated.
     """
     if split == "chromosome" or (split == "auto" and len(np.unique(sites.chrom)) >= folds):
         chrom = np.unique(sites.chrom)
@@ -101,9 +101,9 @@ def place_groups(groups: Ints, classes: Ints, *, folds: int, key: int) -> Ints:
 
     Args:
         groups: (N,) group of each window; all numbers from 0 are used.
-        classes: (N,) what is to be spread evenly: data sets, or labels.
-        folds: how many.
-        key: decides between groups of one size.
+        classes: (N,) classes to spread evenly over the folds: data sets, or labels.
+        folds: number of folds.
+        key: decides the order of groups of one size.
 
     Raises:
         ConfigError: there are fewer groups than folds.

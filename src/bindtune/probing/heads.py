@@ -1,4 +1,4 @@
-"""What each model of a probe learned, kept in the probe's folder: with it, new sequences get scores."""
+"""The heads that each model of a probe learned, in files of the probe's folder. They score new sequences."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from bindtune.runs.writing import atomic_stream
 from bindtune.wrong_files import refuse_wrong_file
 
 State = dict[str, Tensor]
-"""What was learned on the training folds of one held-out fold, by name."""
+"""Tensors that were learned on the training folds of one held-out fold, by name."""
 _HEADER, _SEPARATOR = "bindtune", "/"
 _OF_AN_ENCODER = ("encoder", "weights", "identity")
 FACTS: dict[str, tuple[str, ...]] = {
@@ -31,7 +31,7 @@ FACTS: dict[str, tuple[str, ...]] = {
     "states": (*_OF_AN_ENCODER, "key", "tokens"),
     "tokens": (*_OF_AN_ENCODER, "key"),
 }
-"""What a model reads of a sequence, and the facts that it needs to be used again."""
+"""The kinds of features, and the facts that each kind needs to be used again."""
 _NUMBERS = ("key", "length", "tokens")
 LINEAR = ("composition", "words", "vectors")
 """Features whose head is a regression."""
@@ -40,11 +40,11 @@ LINEAR_PARTS = LinearHead._fields
 
 @dataclass(frozen=True)
 class Heads:
-    """What one model learned in a cross-validation.
+    """The heads that one model learned in a cross-validation.
 
     Args:
         states: by held-out fold.
-        facts: what else is needed to use it: numbers and texts.
+        facts: numbers and texts that are also needed to use it.
     """
 
     states: Mapping[int, State]
@@ -52,12 +52,12 @@ class Heads:
 
 
 def heads_path(folder: Path, *, dataset: str, arm: str, model: str, seed: int) -> Path:
-    """Where the heads of one model lie in the folder of a probe."""
+    """The file of the heads of one model in the folder of a probe."""
     return folder / PROBE_HEADS / f"{digest(dataset, arm, model, seed):016x}.safetensors"
 
 
 def scores_path(folder: Path, *, dataset: str, arm: str, model: str, seed: int) -> Path:
-    """Where the out-of-fold scores of one model lie in the folder of a probe."""
+    """The file of the out-of-fold scores of one model in the folder of a probe."""
     return folder / SCORES / f"{digest(dataset, arm, model, seed):016x}.npy"
 
 
@@ -98,7 +98,7 @@ def read_heads(path: Path) -> Heads:
 
 
 def _problem(states: Mapping[int, State], facts: Mapping[str, Any]) -> str:
-    """What is wrong with heads that could be read; empty where they are sound."""
+    """The problem of heads that could be read; an empty text if they are correct."""
     features = facts.get("features")
     if not isinstance(features, str) or features not in FACTS:
         return f"does not say what its model reads, but '{features}'"
@@ -116,7 +116,7 @@ def _problem(states: Mapping[int, State], facts: Mapping[str, Any]) -> str:
 
 
 def _shapes(state: State) -> int | None:
-    """How many features a regression has; None where it is none."""
+    """The number of features of a regression; None for other heads."""
     if set(state) != set(LINEAR_PARTS) or any(state[name].dim() != 1 for name in LINEAR_PARTS):
         return None
     lengths = {len(state[name]) for name in LINEAR_PARTS[:3]}

@@ -1,4 +1,4 @@
-"""What windows of different folds share: sequences, reverse complements, coordinates, words of 32 letters."""
+"""Look for sequences, reverse complements, coordinates and words of 32 letters that different folds share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ _EXAMPLES = 5
 
 @dataclass(frozen=True)
 class Leaks:
-    """What a check found.
+    """The result of a check.
 
     Args:
-        counts: windows that share something with a window of another fold, by what they share.
+        counts: windows that share something with a window of another fold, by kind.
         word: letters of the words that were compared.
-        examples: some pairs of windows, by what they share.
+        examples: some pairs of windows, by kind.
         involved: (N,) windows that share something with another fold.
-        surplus: (N,) windows that have to go so that no fold shares anything.
+        surplus: (N,) windows to leave out, so that no fold shares anything.
     """
 
     counts: dict[str, int]
@@ -40,7 +40,7 @@ class Leaks:
 
 
 def check_leaks(names: Sequence[str], sequences: Sequence[str], folds: Ints, *, sites: Sites | None) -> Leaks:
-    """Look for what folds share.
+    """Look for sequences, words and positions that folds share.
 
     Args:
         names: N windows, for examples.
@@ -84,7 +84,7 @@ def _equal(sequences: Sequence[str], folds: Ints) -> tuple[Ints, Ints]:
 
 
 def _turned(sequences: Sequence[str], folds: Ints) -> tuple[Ints, Ints]:
-    """Windows whose reverse complement another fold has, and one of these."""
+    """Windows whose reverse complement is in another fold, each with one such window."""
     rows: dict[str, dict[int, int]] = {}
     for number, (sequence, fold) in enumerate(zip(sequences, folds.tolist(), strict=True)):
         rows.setdefault(sequence, {}).setdefault(fold, number)
@@ -131,7 +131,7 @@ def shared_pairs(sequences: Sequence[str], folds: Ints, *, size: int) -> tuple[I
 
 
 def _surplus(chain: Ints, folds: Ints) -> NDArray[np.bool_]:
-    """Of each chain of windows that share something, those outside of the fold that has most of them."""
+    """The windows of each chain of sharing windows, except those of the fold that has most of the chain."""
     chains = int(chain.max(initial=-1)) + 1
     width = int(folds.max(initial=0)) + 1
     counts = np.bincount(chain * width + folds, minlength=chains * width).reshape(chains, width)

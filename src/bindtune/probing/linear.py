@@ -1,4 +1,4 @@
-"""Logistic regression on fixed features, cross-validated: everything that is learned is learned on training folds."""
+"""Logistic regression on fixed features, cross-validated. Training folds alone decide scaling, penalty and weights."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -47,12 +47,12 @@ class LinearHead(NamedTuple):
         return np.asarray((features - self.mean) / self.scale @ self.weight + self.intercept[0])
 
     def state(self) -> dict[str, Tensor]:
-        """The same as tensors, to be kept."""
+        """The same as tensors, to be saved."""
         return {name: torch.from_numpy(np.array(value, np.float64)) for name, value in self._asdict().items()}
 
     @classmethod
     def of(cls, state: Mapping[str, Tensor]) -> "LinearHead":
-        """The head whose `state` this is."""
+        """The head with this `state`."""
         return cls(*(state[name].numpy() for name in cls._fields))
 
 

@@ -1,4 +1,4 @@
-"""Every single substitution of a sequence, and what each does to the binding logit."""
+"""Every single substitution of a sequence, and its change of the binding logit."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,7 +11,7 @@ from bindtune.probing.binding_model import BindingModel
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _LETTERS_AT_ONCE = 1 << 21
-"""Letters of the variants that are in memory at once."""
+"""Most letters of the variants that are in memory at the same time."""
 
 
 def logit_changes(model: BindingModel, sequences: Sequence[str], folds: Ints) -> tuple[Floats, list[Floats]]:
@@ -24,7 +24,7 @@ def logit_changes(model: BindingModel, sequences: Sequence[str], folds: Ints) ->
 
     Returns:
         (N,) logits, and for each sequence (L, 4) logit of the variant less that of the sequence, by A, C, G and T; 0
-        for the letter that stands there, nan in rows of other letters.
+        for the letter of the sequence, nan in rows of letters other than A, C, G and T.
     """
     logits = model.logits(sequences, folds)
     changes = [np.full((len(sequence), len(LETTERS)), np.nan) for sequence in sequences]
@@ -42,7 +42,7 @@ def logit_changes(model: BindingModel, sequences: Sequence[str], folds: Ints) ->
 
 
 def changes_at_once(lengths: Sequence[int]) -> Iterator[list[tuple[int, int, int]]]:
-    """Lists of (row, start, end): the places that are substituted together."""
+    """Lists of (row, start, end): the positions that are substituted in one batch."""
     own: list[tuple[int, int, int]] = []
     letters = 0
     for row, length in enumerate(lengths):
@@ -61,7 +61,7 @@ def changes_at_once(lengths: Sequence[int]) -> Iterator[list[tuple[int, int, int
 def _variants(
     sequences: Sequence[str], places: Sequence[tuple[int, int, int]]
 ) -> tuple[list[str], list[int], list[int], list[int]]:
-    """Variants, and the row, the place and the new letter of each."""
+    """Variants, and the row, the position and the new letter of each."""
     variants, rows, positions, letters = list[str](), list[int](), list[int](), list[int]()
     for row, start, end in places:
         sequence = sequences[row]

@@ -1,4 +1,4 @@
-"""Training a small network on windows, fold by fold, with early stopping inside the training folds."""
+"""Train a small network on windows, fold by fold, with early stopping inside the training folds."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,8 +25,8 @@ class Recipe:
     """How a network is trained.
 
     Args:
-        epochs: passes over the training windows at most.
-        patience: passes without a lower loss on the inner fold after which training stops.
+        epochs: most passes over the training windows.
+        patience: training stops after this many passes without a lower loss on the inner fold.
         batch: windows of a step.
         rate: learning rate of AdamW.
         decay: weight decay of AdamW.
@@ -40,7 +40,7 @@ class Recipe:
 
 
 Batch = Callable[[Ints], tuple[Tensor, ...]]
-"""Indices of windows -> what the network takes."""
+"""Indices of windows -> inputs of the network."""
 
 
 def out_of_fold(
@@ -61,13 +61,13 @@ def out_of_fold(
 
     Args:
         make: a new network, which maps a batch to (B,) log odds.
-        batch: what it takes.
+        batch: makes the inputs of the network.
         labels: (N,) 1 bound, 0 not.
         folds: (N,) fold of each window.
         recipe: how it is trained.
-        key: first weights, order and dropout follow from it.
-        device: where it is trained.
-        store: where folds are kept, so that a killed command goes on; None to keep nothing.
+        key: key of first weights, order and dropout.
+        device: device of the training.
+        store: files of finished folds and epochs, so that a killed command goes on; None saves nothing.
         name: of the network, for its progress.
 
     Returns:
@@ -106,14 +106,14 @@ def drawing(key: int, fold: int, device: torch.device) -> Iterator[None]:
 
 
 def restore(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Put into a network what one like it has learned.
+    """Load learned weights into a network.
 
     Args:
-        network: on its device; what is not learned it has already.
-        state: what `out_of_fold` gave for a fold.
+        network: on its device, with the weights that are not trained.
+        state: weights of a fold from `out_of_fold`.
 
     Raises:
-        CheckpointError: the network is not like the one that learned this.
+        CheckpointError: the network has other shapes.
     """
     expected = {name: tuple(value.shape) for name, value in _state(network).items()}
     there = {name: tuple(value.shape) for name, value in state.items()}
@@ -147,8 +147,8 @@ def fit(
         held: windows that decide when to stop.
         recipe: how.
         key: of the order of windows.
-        store: where epochs are kept; None to keep nothing.
-        fold: the fold that is left out.
+        store: files of epochs; None saves nothing.
+        fold: the held-out fold.
         name: of the training, for its progress.
     """
     learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -190,7 +190,7 @@ def _random_state(device: torch.device) -> Tensor:
 
 
 def _go_on(network: nn.Module, optimiser: torch.optim.Optimizer, epoch: Epoch) -> None:
-    """Put a network, its optimiser and torch's random numbers where they were after an epoch."""
+    """Restore a network, its optimiser and torch's random numbers after an epoch."""
     restore(network, epoch.learned)
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": dict(epoch.optimiser), "param_groups": groups})
@@ -217,7 +217,7 @@ def predict(network: nn.Module, batch: Batch, rows: Ints, *, size: int) -> Float
 
 
 def _state(network: nn.Module) -> dict[str, Tensor]:
-    """A copy of what is learned."""
+    """A copy of the trained weights."""
     learned = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     buffers = {name for name, _ in network.named_buffers()}
     return {name: value.clone() for name, value in network.state_dict().items() if name in learned | buffers}

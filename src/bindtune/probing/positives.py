@@ -31,8 +31,8 @@ class Positives:
     Args:
         sites: P windows.
         sequences: P sequences.
-        peaks: every peak of the data set, weak ones included: no negative lies near them.
-        tally: what became of the peaks.
+        peaks: every peak of the data set, also weak ones; no negative lies near them.
+        tally: counts of used and dropped peaks.
     """
 
     sites: Sites
@@ -42,13 +42,13 @@ class Positives:
 
 
 def positives_of(name: str, files: Sequence[Path], *, config: ProbeConfig, letters: Letters) -> Positives:
-    """Windows about the peaks of one data set.
+    """Windows around the peaks of one data set.
 
     Args:
         name: the data set, for messages.
         files: its peak files.
         config: the settings.
-        letters: where sequences come from.
+        letters: source of the sequences.
 
     Raises:
         InputError: a file is not what it should be, or no peak is left.
@@ -85,7 +85,7 @@ def _joined(parts: Sequence[Peaks]) -> Peaks:
 
 
 def _summits(file: PeakFile) -> tuple[Ints, NDArray[np.float64]]:
-    """The summit on the chromosome of each strong peak, -1 where it has none; and the value that ranks peaks."""
+    """The position of the summit of each strong peak, -1 for a peak without one; and the value that ranks peaks."""
     table, chosen = file.table, file.strong
     values = table.values
     strength = values.get("enrichment", values.get("score", np.zeros(len(table))))
@@ -101,7 +101,7 @@ def _summits(file: PeakFile) -> tuple[Ints, NDArray[np.float64]]:
 
 
 def _centres(merged: Peaks, peaks: Peaks, *, summit: Ints, strength: NDArray[np.float64]) -> Ints:
-    """(M,) the summit of the strongest peak in each joined peak, or its middle where none has a summit."""
+    """(M,) the summit of the strongest peak in each joined peak, or the middle if no peak has a summit."""
     centre = (merged.start + merged.end) // 2
     member, owner = PeakIndex(merged).overlapping(peaks.chrom, starts=peaks.start, ends=peaks.end)
     good = (peaks.strand[member] == merged.strand[owner]) & (summit[member] >= 0)
@@ -120,8 +120,8 @@ class GivenWindows:
         sequences: N.
         bound: (N,) whether a window is bound.
         chroms: N names of chromosomes; empty where the headers give no coordinates.
-        sites: N places on the chromosomes by the order of their names; None where there are none.
-        tally: what became of the records.
+        sites: N positions on the chromosomes, in the order of their names; None without coordinates.
+        tally: counts of used and dropped records.
     """
 
     names: list[str]

@@ -1,4 +1,4 @@
-"""`bindtune probe`: windows, models, figures, files. A killed command goes on where it was."""
+"""`bindtune probe`: windows, models, figures, files. A killed command can be given again."""
 
 import json
 import logging
@@ -70,7 +70,7 @@ _Scores = dict[tuple[str, str, str], list[Floats]]
 
 
 def probe(config: ProbeConfig, *, notify: Callable[[str], None]) -> str:
-    """Run a probe, or go on with one that was stopped.
+    """Run a probe, or go on with a stopped one.
 
     Args:
         config: the settings.
@@ -133,7 +133,7 @@ def _inputs(config: ProbeConfig) -> dict[str, Path]:
 def _windows(
     folder: Path, config: ProbeConfig, origin: Mapping[str, Any], *, notify: Callable[[str], None]
 ) -> tuple[pa.Table, dict[str, Any], dict[str, Any]]:
-    """The windows, made or read again."""
+    """The windows, made now or read from the folder."""
     path = folder / PROBE_WINDOWS
     if path.is_file():
         notify(f"going on with {path}")
@@ -148,14 +148,14 @@ def _windows(
         write_text(folder / CONFIG, dump(config))
     _write_json(folder / LEAKS, made.leaks)
     _write_json(folder / PROBE_COUNTS, made.counts)
-    files.write_table(path, made.table)  # last: where it stands, the two others stand too
+    files.write_table(path, made.table)  # written last, so the two other files are there too
     return made.table, made.counts, made.leaks
 
 
 def _scores(
     folder: Path, config: ProbeConfig, *, table: pa.Table, players: Sequence[Contestant], sequences: Sequence[str]
 ) -> _Scores:
-    """Out-of-fold scores of all models, computed or read again; model by model, so that each is loaded once."""
+    """Out-of-fold scores of all models, computed now or read from the folder. Each model is loaded once."""
     number = {sequence: index for index, sequence in enumerate(sequences)}
     arms = {pair: _arm(table, *pair, number=number) for pair in arms_of(table)}
     tasks = [
@@ -173,7 +173,9 @@ def _scores(
         if fold_scores is None:
             fold_scores, learned = player.score(arm, seed)
             write_heads(heads, Heads(learned.states, {**learned.facts, **names, "seed": seed}))
-            files.write_scores(path, fold_scores)  # last: where scores stand, heads stand too, but for older versions
+            files.write_scores(
+                path, fold_scores
+            )  # written last, so heads are there too, except in probes of older versions
             files.remove_parts(folder / PROBE_UNFINISHED)
         scores.setdefault((*pair, player.name), []).append(fold_scores)
     return scores
@@ -263,7 +265,7 @@ def _summary(
     counts: Mapping[str, Any],
     leaks: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What summary.yaml holds."""
+    """The content of summary.yaml."""
     results: dict[str, Any] = {}
     for row in rows:
         if row["against"]:

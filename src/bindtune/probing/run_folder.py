@@ -43,7 +43,7 @@ _FILES = (
     SCORES, PROBE_HEADS, PROBE_UNFINISHED, EMBEDDING_CACHE,
 )  # fmt: skip
 _BEFORE_A_RUN = {LEAKS, PROVENANCE, EMBEDDING_CACHE, LOCK}
-"""What a refused or a stopped command may leave before the settings are there."""
+"""Files that a refused or stopped command may leave before the settings are written."""
 _APART = ("overwrite", "batch_tokens", "write_index", "out")
 """Settings that change no figure."""
 METRIC_COLUMNS = (
@@ -58,10 +58,10 @@ def refuse_others(folder: Path, config: Settings, origin: Mapping[str, Any], kin
         folder: of the probe.
         config: its settings.
         origin: its provenance.
-        kind: what the folder is to hold, with its article.
+        kind: kind of the folder, with its article.
 
     Raises:
-        ConfigError: it does.
+        ConfigError: the folder holds something else.
     """
     if (folder / CONFIG).is_file():
         _refuse_other_settings(folder, config, kind)
@@ -75,7 +75,7 @@ def refuse_others(folder: Path, config: Settings, origin: Mapping[str, Any], kin
 
 
 def clear(folder: Path) -> None:
-    """Remove the files of an earlier probe, but for vectors of windows, which are kept by content."""
+    """Remove the files of an earlier probe, except vectors of windows, which are named by their content."""
     for name in _FILES:
         path = folder / name
         if name in (SCORES, PROBE_HEADS, PROBE_UNFINISHED):
@@ -85,9 +85,8 @@ def clear(folder: Path) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove a folder of scores, heads or networks in training, where there is one.
-
-    A killed command may have left a half-written file. Where it cannot be removed yet, the folder stays with it alone.
+    """Remove a folder of scores, heads or networks in training, if there is one. A killed command may have left a
+    half-written file. If this file cannot be removed yet, it stays in the folder.
     """
     if folder.is_dir():
         sweep(folder)
@@ -110,7 +109,7 @@ def _refuse_other_settings(folder: Path, config: Settings, kind: str) -> None:
 
 
 def read_counts(path: Path) -> dict[str, Any]:
-    """What became of peaks and windows.
+    """The counts of peaks and windows.
 
     Raises:
         InputError: the file is damaged.
@@ -134,7 +133,7 @@ def write_scores(path: Path, scores: NDArray[np.float64]) -> None:
 
 
 def read_scores(path: Path, *, count: int) -> NDArray[np.float64] | None:
-    """The scores of one model, or None where they are not there.
+    """The scores of one model, or None if they are missing.
 
     Raises:
         InputError: the file is damaged.
@@ -148,7 +147,7 @@ def read_scores(path: Path, *, count: int) -> NDArray[np.float64] | None:
 
 
 def metrics_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """metrics.csv: one row a figure; what is not defined is left empty."""
+    """metrics.csv: one row for each figure; an undefined value is an empty field."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, METRIC_COLUMNS, lineterminator="\n")
     writer.writeheader()

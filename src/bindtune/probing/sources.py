@@ -1,4 +1,4 @@
-"""Where the probe's letters come from: a genome, or regions with their sequence."""
+"""The source of the probe's letters: a genome, or regions with their sequence."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,14 +21,14 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Letters:
-    """Stretches of chromosomes that can be read.
+    """Stretches of chromosomes with known letters.
 
     Args:
         path: their file.
         names: chromosomes.
-        stretches: what can be read: whole chromosomes, or regions.
+        stretches: whole chromosomes, or regions.
         fetch: (stretch, start, end on the chromosome) -> upper-case letters of the plus strand.
-        missing: why a window cannot be read that lies in no stretch.
+        missing: reason for windows that lie in no stretch.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class Letters:
     missing: str
 
     def locate(self, sites: Sites) -> Ints:
-        """(N,) the stretch in which each window lies wholly, -1 where none holds it."""
+        """(N,) the stretch that holds each whole window, -1 if there is none."""
         window, stretch = PeakIndex(self.stretches).overlapping(
             sites.chrom, starts=np.maximum(sites.start, 0), ends=sites.end
         )
@@ -50,7 +50,7 @@ class Letters:
         return holder
 
     def read(self, sites: Sites, holder: Ints) -> list[str]:
-        """N sequences, those of the minus strand read along it.
+        """N sequences, each along its strand.
 
         Args:
             sites: N windows.
@@ -85,7 +85,7 @@ def open_letters(config: ProbeConfig, *, notify: Callable[[str], None]) -> Itera
 
 
 def _regions(path: Path, config: ProbeConfig) -> Letters:
-    """Stretches of a region FASTA, sorted by place."""
+    """Stretches of a region FASTA, sorted by position."""
     records = RegionFasta(path)
     table = records.regions
     stretches = Peaks(table.chrom, table.start, table.end, _no_strand(len(table)))
@@ -113,7 +113,7 @@ def readable(
 
     Args:
         sites: N windows.
-        letters: where they are read.
+        letters: source of the sequences.
         max_odd: greatest share of odd letters.
         odd_share: share of a sequence's letters that are odd.
         dropped: counts the others by reason.

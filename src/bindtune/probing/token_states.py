@@ -1,4 +1,4 @@
-"""Hidden states of the tokens of windows, kept in one file on disk: what the convolutional head reads."""
+"""Hidden states of the tokens of windows, in one file on disk, for the convolutional head."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -28,10 +28,10 @@ def keep_states(
     batch_tokens: int,
     done: Callable[[int], None] = lambda count: None,
 ) -> NDArray[np.float16]:
-    """Compute the states of all tokens, or take them from a file that an earlier command left.
+    """Compute the states of all tokens, or read them from the file of an earlier command.
 
     Args:
-        folder: where the file is kept.
+        folder: folder of the file.
         encoder: the model.
         sequences: U distinct sequences; their forward strand is read.
         layer: whose hidden states; None for the last.

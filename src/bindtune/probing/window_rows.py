@@ -1,4 +1,4 @@
-"""Rows of the windows of a probe: what they hold, the table that they become, and their counts."""
+"""Rows of the windows of a probe, their table, and their counts."""
 
 import logging
 from collections import Counter
@@ -128,13 +128,13 @@ def rows_of(table: pa.Table, dataset: str, arm: str) -> Ints:
 
 
 def trainable(table: pa.Table, counts: dict[str, Any], *, folds: int) -> pa.Table:
-    """The arms that can be cross-validated; others are left out and said aloud.
+    """The arms that can be cross-validated; others are left out, with a warning.
 
     A rare protein need not have windows in every fold. Each fold that has some must have both kinds, and there must be
     two such folds.
 
     Raises:
-        ConfigError: no arm can.
+        ConfigError: no arm can be cross-validated.
     """
     arms, why = [], ""
     for dataset, arm in counted_arms(counts):
@@ -169,7 +169,7 @@ def counted_arms(counts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str
 
 
 def peak_counts(positives: Positives) -> dict[str, Any]:
-    """What became of the peaks of a data set."""
+    """The counts of used and dropped peaks of a data set."""
     tally = positives.tally
     return {
         "read": sum(tally.read.values()), "files": tally.read, "dropped": nonzero(tally.dropped),
@@ -178,7 +178,7 @@ def peak_counts(positives: Positives) -> dict[str, Any]:
 
 
 def choice_counts(choice: Choice, *, positives: int) -> dict[str, Any]:
-    """What became of the candidates for negatives of an arm."""
+    """The counts of used and dropped candidates for negatives of an arm."""
     counts: dict[str, Any] = {"positives_available": positives, "left_out": nonzero(choice.dropped)}
     if choice.candidates is not None:
         counts["candidates"] = choice.candidates
@@ -186,7 +186,7 @@ def choice_counts(choice: Choice, *, positives: int) -> dict[str, Any]:
 
 
 def arm_counts(rows: Sequence[WindowRows], before: Mapping[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
-    """What each arm holds, and why it holds no more; short arms are said aloud."""
+    """The counts of each arm, with reasons for missing negatives; arms with few negatives give a warning."""
     by_dataset: dict[str, Any] = {}
     for each in rows:
         counts = before[each.dataset, each.arm]

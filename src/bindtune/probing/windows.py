@@ -49,8 +49,8 @@ class Made:
 
     Args:
         table: SCHEMA.
-        counts: what became of peaks, candidates and windows.
-        leaks: what the check found, as written.
+        counts: used and dropped peaks, candidates and windows.
+        leaks: result of the leak check, as in leaks.json.
     """
 
     table: pa.Table
@@ -68,7 +68,7 @@ def make_windows(config: ProbeConfig, *, notify: Callable[[str], None]) -> Made:
     Raises:
         InputError: a file is not what it should be.
         ConfigError: the settings do not fit the files.
-        LeakError: folds share something, and nobody asked to go on.
+        LeakError: folds share something, and the settings do not allow it.
     """
     if config.positives is not None and config.negatives is not None:
         rows, chroms, counts = _from_users_windows(config, config.positives, config.negatives)
@@ -107,8 +107,8 @@ class LeakError(CheckError):
     """Folds share something.
 
     Args:
-        leaks: what was found.
-        record: what leaks.json says of it.
+        leaks: result of the check.
+        record: content of leaks.json.
     """
 
     def __init__(self, leaks: Leaks, record: dict[str, Any]) -> None:
@@ -222,7 +222,7 @@ def _arm_rows(around: Surroundings, arm: str, choice: Choice, *, territories: Te
 
 
 def site_names(sites: Sites, chromosomes: Sequence[str]) -> list[str]:
-    """What windows are called: `chr1:100-201(+)`, 0-based and half-open."""
+    """Names of windows: `chr1:100-201(+)`, 0-based and half-open."""
     columns = (sites.chrom.tolist(), sites.start.tolist(), sites.end.tolist(), sites.strand.tolist())
     return [
         f"{chromosomes[chrom]}:{start}-{end}({STRAND_LETTERS[strand]})"
@@ -259,7 +259,7 @@ def _from_users_windows(
 
 
 def _given_folds(windows: GivenWindows, *, config: ProbeConfig) -> tuple[str, Ints, Ints]:
-    """What the user's windows are grouped by, and group and fold (N,) of each."""
+    """The grouping of the user's windows (by coordinates or by similarity), and group and fold (N,) of each."""
     if windows.sites is None:
         kind, group = "similarity", similarity_groups(windows.sequences, identity=config.similarity)
     else:
@@ -289,7 +289,7 @@ def _all_sites(rows: Sequence[WindowRows]) -> Sites:
 
 
 def _chosen(rows: Sequence[WindowRows]) -> NDArray[np.bool_]:
-    """Which windows are negatives that the probe chose: no sites of any data set, and not given by the user."""
+    """Which windows are negatives chosen by the probe: neither sites of a data set nor windows of the user."""
     sites = {name for each in rows for name, label in zip(each.names, each.labels.tolist(), strict=True) if label}
     return np.array(
         [
@@ -317,7 +317,7 @@ def _checked(rows: Sequence[WindowRows], fold: Ints) -> tuple[Leaks, Ints]:
 
 
 def _without(rows: Sequence[WindowRows], surplus: NDArray[np.bool_]) -> tuple[list[WindowRows], NDArray[np.bool_]]:
-    """The rows that stay: where one of a pair goes, its partner goes too."""
+    """The remaining rows; if one row of a pair is left out, its partner is left out too."""
     stays, left, first = [], [], 0
     for each in rows:
         gone = surplus[first : first + len(each.names)]
