@@ -85,10 +85,8 @@ def load_ensemble_models(
 
 
 class Ensemble:
-    """The models of several folds.
-
-    Adapters lie beside each other on one encoder. Where an encoder was trained itself, or its biases, there is nothing
-    to share: folds are then loaded when they are asked for, and one is in memory at a time as long as none is kept.
+    """The models of several folds. One encoder holds the adapters of all folds. If the encoder itself or its biases
+    were trained, folds share nothing: each fold is then loaded when it is used, and one is in memory at a time.
 
     Args:
         folds: the files of each fold.
@@ -133,7 +131,7 @@ class Ensemble:
         return (self[index] for index in range(len(self)))
 
     def groups(self) -> Iterator[list[E1ForResidueClassification]]:
-        """Models that are in memory at the same time: all of them, or one after another."""
+        """Groups of models that are in memory at the same time: one group, or one for each model."""
         if self._models is not None:
             yield self._models
             return
@@ -141,28 +139,28 @@ class Ensemble:
             yield [model]
 
     def preparer(self) -> BatchPreparer:
-        """What prepares the batches of the models."""
+        """The preparer of the models' batches."""
         encoder = next(iter(self))._original_model
-        # A tokenizer lies beside the encoder that the run began with.
+        # The tokenizer is in the folder of the encoder with which the run began.
         has_tokenizer = backbone_of(encoder).has_tokenizer
         return preparer_for(encoder, self._folds[0].base(self._base_model) if has_tokenizer else "")
 
     def base_hashes(self) -> dict[str, str]:
-        """The weights of the encoder that the folds share, by file; none where folds have encoders of their own."""
+        """The weight files of the shared encoder; none if each fold has its own encoder."""
         first = self._folds[0]
         if first.has_own_encoder():
             return {}
         return {name: sha256(path) for name, path in weight_files(first.base(self._base_model)).items()}
 
     def files(self) -> dict[str, Path]:
-        """The files that were trained, by fold and name."""
+        """The trained files, by fold and name."""
         return {
             f"{fold.folder.name}/{path.relative_to(fold.folder)}": path for fold in self._folds for path in fold.files()
         }
 
 
 class _FoldModel(E1ForResidueClassification):
-    """A fold's heads on an encoder that holds the adapters of several: its own count when it is called."""
+    """A fold's heads on an encoder with the adapters of several folds; a call uses the adapters of this fold."""
 
     def __init__(self, encoder: Any, ions: list[str], *, adapter: str | None) -> None:
         super().__init__(encoder, ions)
@@ -185,10 +183,10 @@ class _FoldModel(E1ForResidueClassification):
 
 @dataclass(frozen=True)
 class _FoldFiles:
-    """Where the best model of a fold lies, and its heads.
+    """The files of the best model of a fold, and its heads.
 
     Args:
-        prefix: what `_lora` and `_heads.pt` are added to; where every weight was trained, the encoder's folder.
+        prefix: path without `_lora` and `_heads.pt`; if every weight was trained, the encoder's folder.
         heads: content of the heads' file.
     """
 
@@ -231,11 +229,11 @@ class _FoldFiles:
         return self.prefix.with_name(f"{self.prefix.name}{ADAPTERS_ENDING}")
 
     def base(self, base_model: str | None) -> str:
-        """The encoder that the fold was trained on; `base_model` is the user's word for it."""
+        """The encoder of the fold's training; `base_model` is the name that the user gives."""
         return find_encoder(self.folder.parent, str(self.heads["base_model_checkpoint"]), base_model=base_model)
 
     def is_shareable(self) -> bool:
-        """Whether the fold has adapters that can lie beside others."""
+        """Whether the fold has adapters that can share an encoder with other folds."""
         return not self.is_whole() and read_adapter_config(self.adapters).bias == "none"
 
     def is_whole(self) -> bool:
@@ -243,16 +241,16 @@ class _FoldFiles:
         return not self.adapters.is_dir() and (self.prefix / MODEL_CONFIG).is_file()
 
     def has_own_encoder(self) -> bool:
-        """Whether the encoder itself was trained, and lies in the fold's folder."""
+        """Whether the encoder itself was trained; it is then in the fold's folder."""
         return self.is_whole() and not is_untrained(self.heads)
 
     def files(self) -> list[Path]:
-        """What was trained."""
+        """The trained files."""
         folder = self.prefix if self.is_whole() else self.adapters
         return [self.heads_path, *sorted(path for path in folder.glob("*") if path.suffix in (".json", ".safetensors"))]
 
     def _check(self) -> None:
-        """Every ion needs its head."""
+        """Raise an error if an ion has no head."""
         weights = self.heads["classifier_heads"]
         there = {str(name).partition(".")[0] for name in weights}
         missing = [ion for ion in self.heads["ions"] if ion not in there]
@@ -263,7 +261,7 @@ class _FoldFiles:
 
 
 def _trained_encoder(files: _FoldFiles, adapters: dict[str, Path], base_model: str | None) -> Any:
-    """The encoder with adapters, or the one that was trained itself, frozen and in evaluation mode."""
+    """The encoder with adapters, or the trained encoder, frozen and in evaluation mode."""
     if files.has_own_encoder():
         return load_encoder(str(files.prefix)).requires_grad_(False).eval()
     base = files.base(base_model)
@@ -277,7 +275,7 @@ def _trained_encoder(files: _FoldFiles, adapters: dict[str, Path], base_model: s
 
 
 def _same_base(first: _FoldFiles, second: _FoldFiles, base_model: str | None) -> bool:
-    """Whether two folds were trained on one encoder, whatever they call it."""
+    """Whether two folds were trained on the same encoder, also under different names."""
     if first.has_own_encoder() and second.has_own_encoder():
         return True
     return base_model is not None or same_encoder(first.base(None), second.base(None))
@@ -297,7 +295,7 @@ def _with_heads(encoder: Any, files: _FoldFiles, *, adapter: str) -> E1ForResidu
 
 
 def _trained_folds(run: Path) -> int:
-    """How many folds a run has: what its settings say, or the folders that are there."""
+    """The number of folds of a run, from its settings or from its folders."""
     settings = run / CONFIG
     if settings.is_file():
         require_run(run, "binding", "load_ensemble_models")

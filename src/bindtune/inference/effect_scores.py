@@ -1,4 +1,4 @@
-"""Effects of variants by a trained probe: the binding logit of the window with one allele minus that with the other."""
+"""Effects of variants by a trained probe: the binding logit of the window with ALT minus that with REF."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -78,6 +78,6 @@ def effect_scorer(
 
 
 def usual_width(probe: TrainedProbe) -> int:
-    """The length that most windows of a probe have."""
+    """The most frequent length of a probe's windows."""
     lengths = pc.utf8_length(probe.windows["sequence"])
     return int(pc.mode(lengths)[0]["mode"].as_py())

@@ -22,14 +22,14 @@ Per = Literal["sequence", "token", "nucleotide"]
 Floats = NDArray[np.float32]
 _MANY_TOKENS = 1 << 30
 _BLOCK_LETTERS = 1 << 16
-"""Letters of the sequences whose vectors are in memory at once, beside those of one longer sequence."""
+"""Most letters of the sequences whose vectors are in memory at the same time; one longer sequence is always allowed."""
 
 
 class NamedDna(NamedTuple):
     """A sequence of DNA.
 
     Args:
-        name: what it is called.
+        name: its name.
         letters: upper case, T for U.
     """
 
@@ -83,12 +83,12 @@ class DnaEmbedder:
     Args:
         encoder: the model without its head.
         layer: whose hidden states, from 0 for the embeddings, below 0 from the end; None for the last.
-        pooling: what a sequence's vector is made of.
+        pooling: how the vector of a sequence is computed.
         both_strands: average with the reverse complement.
         stretch_tokens: most tokens of a row.
         overlap: tokens that neighbouring stretches of a long sequence share.
         batch_tokens: tokens that are computed at once.
-        cut: how many sequences were read in several stretches so far.
+        cut: number of sequences that were read in several stretches so far.
     """
 
     encoder: Encoder
@@ -180,7 +180,7 @@ class DnaEmbedder:
 
 @dataclass(frozen=True)
 class _Row:
-    """The tokens of a sequence: those that stand for letters, and those before and behind them."""
+    """The tokens of a sequence: the tokens of its letters, and the tokens before and after them."""
 
     before: list[int]
     behind: list[int]
@@ -215,7 +215,7 @@ def blocks(sequences: Iterable[NamedDna]) -> Iterator[list[NamedDna]]:
 
 
 def add_vectors(file: EmbeddingFile, embedder: DnaEmbedder, block: Sequence[NamedDna], *, per: Per) -> int:
-    """Add the vectors of some sequences to a file; gives how many vectors there are."""
+    """Add the vectors of some sequences to a file, and return their number."""
     letters = [sequence.letters for sequence in block]
     if per == "token":
         token_vectors = embedder.token_vectors(letters)

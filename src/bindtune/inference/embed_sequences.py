@@ -33,10 +33,10 @@ class DnaInput:
     """Sequences to embed.
 
     Args:
-        sequences: gives them one by one.
-        total: how many there are; None where nobody knows yet.
-        repeated: how many regions come again and are left out.
-        first_repeated: the first of them.
+        sequences: iterator over the sequences.
+        total: their number; None if it is not known yet.
+        repeated: number of repeated regions, which are left out.
+        first_repeated: the first repeated region.
     """
 
     sequences: Iterator[NamedDna]
@@ -46,7 +46,7 @@ class DnaInput:
 
 
 def embed_dna(settings: EmbedConfig, *, notify: Callable[[str], None] = lambda text: None) -> str:
-    """Embed DNA and say what was done.
+    """Embed DNA, and return a summary.
 
     Args:
         settings: the settings.

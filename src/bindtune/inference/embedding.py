@@ -49,7 +49,7 @@ def embed_proteins(
         per: "sequence" for one vector (D,), "residue" for a vector of each residue (L, D).
         max_batch_tokens: tokens computed at a time, contexts included.
         preparer: of the encoder; that of E1 by default.
-        pooling: what one vector is made of: the mean or the maximum over the residues, or the token before them.
+        pooling: how the vector of a protein is computed: mean or maximum over the residues, or the token before them.
         layer: whose hidden states, from 0 for the embeddings; None for the last.
         overlap: residues that neighbouring stretches share.
 
@@ -85,7 +85,7 @@ def embed_proteins(
 
 
 def _whole(parts: list[tuple[int, Tensor, Tensor]], *, per: Per, pooling: Pooling) -> Tensor:
-    """The vectors of a protein from those of its stretches."""
+    """The vectors of a protein, from the vectors of its stretches."""
     parts = sorted(parts, key=lambda part: part[0])
     if per == "sequence" and pooling == "cls":
         return parts[0][2]

@@ -1,6 +1,6 @@
 """Files of vectors: safetensors with one tensor for each sequence, or Parquet with one row for each vector.
 
-Both are written on the way, so that memory does not grow with the number of vectors.
+Vectors are written while they are computed, so that memory does not grow with their number.
 """
 
 import json
@@ -24,13 +24,13 @@ from bindtune.runs.writing import atomic_stream, make_folder
 
 Floats = NDArray[np.float32]
 _ROW_GROUP_VALUES = 1 << 24
-"""Numbers that are held before they are written."""
+"""Numbers in memory before they are written."""
 SPANS = "/spans"
-"""How the name of the tensor ends that says where tokens stand."""
+"""End of the name of the tensor with the positions of tokens."""
 _LONGEST_HEADER = 100_000_000
-"""Bytes of a safetensors header that the library reads."""
+"""Most bytes of a safetensors header that the library reads."""
 _MOST_OFFSETS = 36
-"""Bytes of two offsets in it, with their brackets and a comma."""
+"""Bytes of two offsets in the header, with their brackets and a comma."""
 _TYPES = {"I64": "<i8", "F32": "<f4"}
 """By name in safetensors; wider numbers first, so that each tensor begins where its type may."""
 
@@ -44,15 +44,15 @@ class EmbeddingFile(Protocol):
         Args:
             name: of the sequence.
             vectors: (D,), or (R, D).
-            columns: what a table says of each of the R vectors, by column.
+            columns: values of a table for each of the R vectors, by column.
         """
 
 
 @contextmanager
 def embedding_file(path: Path, *, named: str, metadata: Mapping[str, str]) -> Iterator[EmbeddingFile]:
-    """Open a file for vectors, which is in its place when the block ends.
+    """Open a file for vectors. It gets its name when the block ends.
 
-    Numbers of a safetensors file wait in a temporary file without a name, because its header stands before them.
+    The header of a safetensors file comes first, so its numbers are written into a temporary file before.
 
     Args:
         path: ends in .safetensors or .parquet.
@@ -79,7 +79,7 @@ def embedding_file(path: Path, *, named: str, metadata: Mapping[str, str]) -> It
 
 
 class _Tensors:
-    """Safetensors (https://github.com/huggingface/safetensors), whose library only writes what is held in memory."""
+    """Safetensors (https://github.com/huggingface/safetensors). Its library only writes tensors in memory."""
 
     def __init__(self, path: Path, waiting: Mapping[str, IO[bytes]], metadata: Mapping[str, str]) -> None:
         self._path, self._waiting = path, waiting
@@ -108,7 +108,7 @@ class _Tensors:
         self._ends[kind].append(self._ends[kind][-1] + len(content))
 
     def write(self, stream: IO[bytes]) -> None:
-        """Write the header and the numbers behind it."""
+        """Write the header and then the numbers."""
         header, first = [self._about], 0
         for kind, entries in self._entries.items():
             ends = self._ends[kind]
@@ -157,7 +157,7 @@ class _Table:
         self._waiting, self._values = [], 0
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining vectors."""
         self._write()
         if self._writer is not None:
             self._writer.close()

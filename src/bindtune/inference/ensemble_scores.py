@@ -37,16 +37,16 @@ class NamedSequence(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionSpec:
-    """How proteins are predicted.
+    """Settings of a prediction.
 
     Args:
         rows: how a protein becomes rows.
-        ions: the heads wanted, in the order wanted.
-        contexts: contexts to draw for a protein that has an alignment.
-        seed: of these draws.
-        max_batch_tokens: tokens that are computed at a time.
+        ions: the requested heads, in this order.
+        contexts: number of contexts for a protein with an alignment.
+        seed: seed of the draws of contexts.
+        max_batch_tokens: most tokens of a batch.
         bf16: compute in bfloat16.
-        device: where.
+        device: device of the models.
     """
 
     rows: RowSpec
@@ -71,7 +71,7 @@ class Scores(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """A chunk of a protein with one of its contexts; `offset` is the place of the protein's first residue."""
+    """A chunk of a protein with one of its contexts; `offset` is the index of the protein's first residue."""
 
     protein: NamedSequence
     offset: int
@@ -83,7 +83,7 @@ class _Row(NamedTuple):
 def cut_shards(
     proteins: Iterable[NamedSequence], *, most_proteins: int, most_residues: int
 ) -> Iterator[list[NamedSequence]]:
-    """Cut a stream of proteins into stretches that are held at a time; one protein is always allowed."""
+    """Cut a stream of proteins into shards of bounded size; a shard holds at least one protein."""
     shard: list[NamedSequence] = []
     residues = 0
     for protein in proteins:
@@ -106,15 +106,15 @@ def predict_shard(
     alignments: Alignments | None = None,
     progress: Callable[[int], object] = lambda residues: None,
 ) -> Scores:
-    """Predict proteins; what a protein gets does not depend on the others, up to the rounding of sums.
+    """Predict proteins. The result of a protein does not depend on the other proteins, up to the rounding of sums.
 
     Args:
         proteins: in any order.
         ensemble: the models.
         preparer: of their encoder.
-        spec: how.
+        spec: settings of the prediction.
         alignments: homologs, prepared for these proteins; None for none.
-        progress: told as it goes how many residues of how many models are done, as their product.
+        progress: called with the number of finished residues times the number of models.
 
     Raises:
         OutOfMemoryError: memory ran out.
@@ -136,7 +136,7 @@ def predict_shard(
 
 
 def less_memory(spec: PredictionSpec) -> str:
-    """Which settings lower the need for memory."""
+    """Advice: the settings that need less memory."""
     return (
         f"lower --max-batch-tokens (now {spec.max_batch_tokens}), --max-query-length (now "
         f"{spec.rows.max_residues + spec.rows.frame}) or --max-token-length (now {spec.rows.max_tokens})"
@@ -187,7 +187,7 @@ def _members(
 
 
 def _first_odd(scores: Floats, rows: Sequence[_Row], spec: PredictionSpec) -> str:
-    """The first place (protein, residue, ion) without a number; `scores` (M, residues of all rows, K) has one."""
+    """The first protein, residue and ion with nan; `scores` (M, residues of all rows, K) has one."""
     _, row_index, ion = map(int, np.argwhere(np.isnan(scores))[0])
     for row in rows:
         length = row.chunk.end - row.chunk.start
@@ -231,7 +231,7 @@ class _Sums:
             self._squares[residues] += change * (values - self._mean[residues])
 
     def scores(self) -> Scores:
-        """What it has come to."""
+        """The mean and the spread."""
         if (self._count == 0).any():
             raise RuntimeError("a residue was not predicted")
         return Scores(self._mean, np.sqrt(np.maximum(self._squares, 0) / self._count))

@@ -1,4 +1,4 @@
-"""`bindtune evaluate`: honest figures of a run on labelled test proteins, which no choice was made on."""
+"""`bindtune evaluate`: figures of a run on labelled test proteins, which took no part in any choice."""
 
 import csv
 import hashlib
@@ -79,13 +79,13 @@ class _Scored(NamedTuple):
 
 
 def evaluate(settings: EvaluateConfig) -> str:
-    """Predict the proteins of labelled test files, score the predictions and say what came out.
+    """Predict the proteins of labelled test files, score the predictions and return the results as text.
 
     Raises:
         InputError: labels, alignments or the run folder cannot be read.
         CheckpointError: the models cannot be loaded.
         ConfigError: settings that cannot work, or an output folder with other predictions.
-        CheckError: test proteins stand among the training proteins, and that is not allowed.
+        CheckError: a test protein is also a training protein, and the settings do not allow it.
     """
     run = read_run(settings, command="evaluate")
     sources = tested_tools(settings)
@@ -133,7 +133,7 @@ def _label_files(settings: EvaluateConfig, run: TrainedRun) -> tuple[tuple[str, 
     """The ions that have labels, and the labelled files of these ions or, for a group, of its members.
 
     Raises:
-        InputError: no ion has a file, one that was asked for has none, or a group lacks that of a member.
+        InputError: no ion has a file, a requested ion has none, or a member of a group has none.
     """
     groups = run.config.data.ion_groups
     files = label_files(settings.fasta, ions=run.ions, groups=groups, part="test", partly=settings.ions is None)
@@ -145,7 +145,7 @@ def _label_files(settings: EvaluateConfig, run: TrainedRun) -> tuple[tuple[str, 
 
 
 def _transferred(settings: EvaluateConfig, run: TrainedRun, ion: str) -> tuple[dict[str, Path], Proteins]:
-    """The labelled files of an ion that the run was not trained on, and its labels as those of each head.
+    """The labelled files of an ion that the run was not trained on, with its labels for each head.
 
     Raises:
         ConfigError: the run was trained on sites of the ion.
@@ -163,7 +163,7 @@ def _transferred(settings: EvaluateConfig, run: TrainedRun, ion: str) -> tuple[d
 
 
 def _any_head(scored: Mapping[str, _Scored]) -> dict[str, _Scored]:
-    """The highest probability of all heads as one more row, where there are several."""
+    """If there are several heads, the highest probability of all heads as one more row."""
     if len(scored) < 2:
         return {}
     every = list(scored.values())
@@ -190,10 +190,10 @@ def _source(proteins: Proteins, files: dict[str, Path]) -> ProteinSource:
 
 
 def _training_residues(run: TrainedRun, test: Proteins) -> tuple[Proteins, dict[str, NDArray[np.float64]]]:
-    """The training proteins, rebuilt from the out-of-fold table, and what each letter says of each ion.
+    """The training proteins, rebuilt from the out-of-fold table, and the composition baseline of each ion.
 
-    Residues whose labels are unknown stand in no table. A test protein that agrees with all others says what they are;
-    where there is none, they are X.
+    The table has no residues with unknown labels. They are taken from a test protein that agrees with all other
+    residues; without such a protein they are X.
     """
     table = read_table(run.folder / OUT_OF_FOLD)
     names, ions = table["protein"].to_numpy(), table["ion"].to_numpy()
@@ -224,7 +224,7 @@ def _training_residues(run: TrainedRun, test: Proteins) -> tuple[Proteins, dict[
 
 
 def _lengths(run: Path) -> dict[str, int]:
-    """Residues of each protein, where the run's folds.csv says them."""
+    """Number of residues of each protein, if the run's folds.csv has it."""
     rows = read_csv(run / FOLDS, ("protein", "fold")) or []
     counts = {row["protein"]: row["residues"] for row in rows if row.get("residues")}
     for name, count in counts.items():
@@ -247,7 +247,7 @@ def _sequence(
     length: int,
     candidates: Mapping[int, Sequence[NDArray[np.str_]]],
 ) -> str:
-    """A protein from some of its residues (R,) and their places (R,); see `_training_residues`."""
+    """A protein from some of its residues (R,) and their positions (R,); see `_training_residues`."""
     own = np.full(max(length, int(places.max()) + 1), "X")
     own[places] = letters
     if len(np.unique(places)) < len(own):

@@ -1,7 +1,7 @@
-"""Predicting many proteins, shard by shard, so that a killed command goes on where it was and processes share the work.
+"""Predict many proteins, shard by shard, so that a killed command goes on and several processes share the work.
 
-A folder holds a manifest of what is predicted with what, and a part for each shard. Both are written whole or not at
-all, so that whatever part is there is right.
+A folder holds a manifest of the proteins, models and settings, and a part for each shard. Manifest and parts are
+written completely or not at all, so every part that exists is correct.
 """
 
 import json
@@ -56,17 +56,17 @@ from bindtune.yaml_json import read_json
 
 log = logging.getLogger(__name__)
 
-_LEFT_BEFORE = (AUDIT, NOTICE, PROVENANCE)  # what a command may leave before it has a manifest
+_LEFT_BEFORE = (AUDIT, NOTICE, PROVENANCE)  # files that a command may leave before the manifest
 
 
 @contextmanager
 def claimed(folder: Path, processes: Processes, *, shared: bool = False) -> Iterator[None]:
-    """Keep the output folder for this command's processes, and refuse one that holds something else.
+    """Lock the output folder for this command's processes, and refuse a folder with other files.
 
     Args:
         folder: of the output.
         processes: of this command.
-        shared: let commands in that predict other shares.
+        shared: allow commands that predict other shares.
 
     Raises:
         ConfigError: the folder is in use, or holds other files.
@@ -87,12 +87,12 @@ def claimed(folder: Path, processes: Processes, *, shared: bool = False) -> Iter
 def run_job(
     settings: InferenceConfig, run: TrainedRun, source: ProteinSource, *, tsv: bool, processes: Processes
 ) -> PredictionCounts:
-    """Predict every protein into `predictions.parquet`, or go on with what is there.
+    """Predict every protein into `predictions.parquet`, or go on with the parts in the folder.
 
-    A folder that is done gets the tables that it lacks, as where none was wanted as TSV before.
+    A finished folder gets its missing tables, for example if an earlier command did not write the TSV.
 
     Returns:
-        What was predicted.
+        The counts of the prediction.
 
     Raises:
         CheckpointError: the models cannot be loaded.
@@ -102,7 +102,7 @@ def run_job(
     models = load_models(settings, run)
     manifest = job_manifest(settings, run, source, models, _cut(settings, source))
     done = _compare(settings.out / MANIFEST, manifest)
-    processes.wait()  # every process has looked before the first one writes
+    processes.wait()  # every process has read the folder before the first one writes
     if done is not None:
         if processes.is_first:
             _write_missing(settings.out, run, tsv=tsv)
@@ -126,10 +126,10 @@ def run_job(
 def run_share(
     settings: InferenceConfig, run: TrainedRun, source: ProteinSource, *, share: Share, processes: Processes
 ) -> tuple[int, int]:
-    """Predict the parts of one share, and leave joining all parts to `run_job`.
+    """Predict the parts of one share; `run_job` joins all parts.
 
     Returns:
-        How many parts the folder holds now, and how many all proteins make.
+        The number of parts in the folder now, and the number of parts of all proteins.
 
     Raises:
         CheckpointError: the models cannot be loaded.
@@ -140,7 +140,9 @@ def run_share(
     manifest = job_manifest(settings, run, source, models, _cut(settings, source))
     done = None
     if processes.is_first:
-        with taking_turns(settings.out / PARTS):  # shares that begin together sign one after the other
+        with taking_turns(
+            settings.out / PARTS
+        ):  # shares that begin at the same time write the manifest one after the other
             done = _compare(settings.out / MANIFEST, manifest)
             if done is None:
                 sign(settings, run, source, models.ensemble, manifest)
@@ -156,14 +158,14 @@ def run_share(
 
 
 def _clean(out: Path) -> None:
-    """Remove what a finished job needs no more."""
+    """Remove the files that a finished job does not need."""
     for name in (PARTS, CONTEXT_CACHE):
         shutil.rmtree(out / name, ignore_errors=True)
     (out / INPUT_COPY).unlink(missing_ok=True)
 
 
 def _compare(path: Path, manifest: dict[str, Any]) -> PredictionCounts | None:
-    """The counts of a folder that is done; None where there is something left to predict."""
+    """The counts of a finished folder; None if some parts are missing."""
     if not path.is_file():
         return None
     try:
@@ -199,7 +201,7 @@ def _predict_parts(
     processes: Processes,
     share: Share = ALL,
 ) -> None:
-    """Write the parts that are missing and are this process's."""
+    """Write the missing parts that belong to this process."""
     ensemble, preparer = models.ensemble, models.preparer
     about = {"ions": ",".join(run.ions), "spread": "standard deviation over folds and contexts"}
     if run.calibrations:
@@ -234,7 +236,7 @@ def _count_aligned(
     preparer: BatchPreparer,
     rows: RowSpec,
 ) -> None:
-    """Note how many proteins have an alignment, where alignments are read, and how many of these give no homolog."""
+    """If alignments are read, count the proteins with an alignment, and the alignments that give no homolog."""
     for _, shard in _shards(settings, source):
         alignments = shard_alignments(settings, run, shard, preparer)
         if alignments is not None:
@@ -252,7 +254,7 @@ def _join(settings: InferenceConfig, run: TrainedRun, source: ProteinSource, *, 
 
 
 def _write_missing(out: Path, run: TrainedRun, *, tsv: bool) -> None:
-    """Write what is made of the table of predictions, if any of it is not there."""
+    """Write the files that are made from the table of predictions, if one of them is missing."""
     called = _called(run)
     expected = [*map(calls_file, called), *([PREDICTIONS_TSV] if tsv else [])]
     if not all((out / name).is_file() for name in expected):

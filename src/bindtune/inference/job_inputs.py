@@ -1,4 +1,4 @@
-"""What a job of an ensemble predicts with: proteins, models, alignments, and the manifest that notes them."""
+"""The inputs of a prediction job: proteins, models, alignments, and the manifest that records them."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ from bindtune.runs.writing import write_text
 log = logging.getLogger(__name__)
 
 _PACKAGES = ("torch", "transformers", "peft", "numpy")
-# Settings that what is predicted follows from, beside the input, the alignments and the models, whose hashes are noted.
+# Settings that change predictions. The input, the alignments and the models are recorded by their hashes.
 _BINDING = (
     "ions", "contexts", "seed", "bf16", "max_query_length", "max_token_length", "max_num_samples", "overlap",
     "calibration", "shard_proteins", "shard_residues",
@@ -39,11 +39,11 @@ class ProteinSource:
     """The proteins of a job.
 
     Args:
-        proteins: gives them anew, in the same order.
-        sha256: of their names and sequences, or of the file that they stand in.
-        count: how many proteins.
-        residues: of all of them.
-        files: the files that they come from, by what they are.
+        proteins: yields the proteins in the same order each time.
+        sha256: hash of their names and sequences, or of their file.
+        count: number of proteins.
+        residues: number of all residues.
+        files: their files, by role.
     """
 
     proteins: Callable[[], Iterator[NamedSequence]]
@@ -55,7 +55,7 @@ class ProteinSource:
 
 @dataclass(frozen=True)
 class JobModels:
-    """The models of a job, what makes their batches, and where they compute."""
+    """The models of a job, the preparer of their batches, and their device."""
 
     ensemble: Ensemble
     preparer: BatchPreparer
@@ -87,14 +87,14 @@ def job_manifest(
     models: JobModels,
     shards: Iterable[list[NamedSequence]],
 ) -> dict[str, Any]:
-    """What predictions follow from: proteins, alignments, models, thresholds and settings.
+    """A record of everything that changes predictions: proteins, alignments, models, thresholds and settings.
 
     Args:
         settings: of the command.
         run: the run.
         source: the proteins.
         models: of the run.
-        shards: the proteins again, some at a time.
+        shards: the proteins, shard by shard.
     """
     values = settings.model_dump(mode="json")
     return {
@@ -108,7 +108,7 @@ def job_manifest(
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs between two manifests, in words."""
+    """The differences between two manifests, in words."""
     return [_difference(name, before.get(name), now[name]) for name in now if before.get(name) != now[name]]
 
 
@@ -120,7 +120,7 @@ def _difference(name: str, before: Any, now: Any) -> str:
 
 
 def sign(settings: EnsembleConfig, run: TrainedRun, source: ProteinSource, ensemble: Ensemble, manifest: Any) -> None:
-    """Leave the manifest, where everything came from, and the notice."""
+    """Write the manifest, the provenance and the notice."""
     out = settings.out
     inputs = {**source.files, "run settings": run.folder / CONFIG, **ensemble.files()}
     origin = {**provenance(inputs, _PACKAGES), "settings": settings.model_dump(mode="json")}
@@ -134,7 +134,7 @@ def sign(settings: EnsembleConfig, run: TrainedRun, source: ProteinSource, ensem
 
 
 def prediction_spec(settings: EnsembleConfig, run: TrainedRun, models: JobModels) -> PredictionSpec:
-    """How proteins are predicted, by the settings of a command and those of the run."""
+    """Settings of a prediction, from the settings of the command and of the run."""
     sampling = run.config.training.validation_context.model_dump()
     for name in ("max_num_samples", "max_query_length", "max_token_length"):
         value = getattr(settings, name)
@@ -154,7 +154,7 @@ def prediction_spec(settings: EnsembleConfig, run: TrainedRun, models: JobModels
 def shard_alignments(
     settings: EnsembleConfig, run: TrainedRun, shard: list[NamedSequence], preparer: BatchPreparer
 ) -> Alignments | None:
-    """The alignments of some proteins, read and checked; None where none are read.
+    """The alignments of some proteins, read and checked; None without alignments.
 
     Raises:
         InputError: an alignment cannot be read or is of another protein.
@@ -172,7 +172,7 @@ def shard_alignments(
 def _digest(
     settings: EnsembleConfig, run: TrainedRun, shards: Iterable[list[NamedSequence]], preparer: BatchPreparer
 ) -> str | None:
-    """Hash of what the alignments of all proteins hold, and of whose they are; None where none is read."""
+    """Hash of the alignments of all proteins, with the proteins' names; None without alignments."""
     if not _reads_alignments(settings, preparer):
         return None
     content = hashlib.sha256()

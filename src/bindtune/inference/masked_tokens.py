@@ -1,4 +1,4 @@
-"""How likely a masked language model finds tokens at masked places of a row."""
+"""Log-probabilities of tokens at masked positions, by a masked language model."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,13 +25,13 @@ def log_probabilities(
     name: str,
     done: Callable[[int], None] = lambda count: None,
 ) -> Floats:
-    """Log-probability of tokens at the masked places of their row, summed over the places.
+    """Log-probability of tokens at the masked positions of their row, summed over the positions.
 
-    Equal rows are computed once. Rows are sorted by their tokens, so the batches do not hang on the order of requests.
+    Equal rows are computed once. Rows are sorted by their tokens, so batches do not depend on the order of requests.
 
     Args:
         model: a masked language model, in evaluation mode.
-        requests: R rows, each with one token for each masked place; without masked places the sum is 0.
+        requests: R rows, each with one token for each masked position; without masked positions the sum is 0.
         batch_tokens: tokens that are computed at once.
         name: what the user calls the model, for messages.
         done: gets the number of rows that were computed.
@@ -67,7 +67,7 @@ def log_probabilities(
 
 
 def _table(model: Any, rows: Sequence[MaskedRow]) -> Tensor:
-    """(masked places of all rows, V) log-probabilities in fp32 on the CPU; the rows are equally long."""
+    """(masked positions of all rows, V) log-probabilities in fp32 on the CPU; the rows are equally long."""
     ids = torch.tensor([row.ids for row in rows], device=model.device)
     masked = torch.zeros_like(ids, dtype=torch.bool)
     for number, row in enumerate(rows):

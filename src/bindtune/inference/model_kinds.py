@@ -1,4 +1,4 @@
-"""What a masked language model reads, proteins or DNA, from its config.json and its tokenizer."""
+"""Recognise whether a masked language model reads proteins or DNA, from its config.json and its tokenizer."""
 
 from collections.abc import Collection
 from typing import Any, Literal
@@ -20,9 +20,8 @@ _EXPECTED = (
 
 
 def alphabet_of(name: str) -> Alphabet:
-    """What a model reads.
-
-    Models of the type `esm` read proteins, or DNA as the Nucleotide Transformer does: their tokenizer tells.
+    """Whether a model reads proteins or DNA. Models of the type `esm` read proteins, but the Nucleotide Transformer of
+    this type reads DNA. The tokenizer shows which.
 
     Args:
         name: hub name or folder.
@@ -54,12 +53,12 @@ def _has_tokens(name: str, letters: str) -> bool:
 
 
 def refuse_settings(settings: EmbedConfig | ScoreConfig, names: Collection[str], alphabet: Alphabet) -> None:
-    """Refuse settings that say something about the other alphabet.
+    """Refuse settings of the other alphabet.
 
     Args:
         settings: the settings.
-        names: those of the other alphabet.
-        alphabet: what the model reads.
+        names: names of the settings of the other alphabet.
+        alphabet: alphabet of the model.
 
     Raises:
         ConfigError: one of them is set.

@@ -23,10 +23,10 @@ from bindtune.runs.writing import atomic_stream, write_text
 
 
 def predict(settings: PredictConfig) -> str:
-    """Predict the proteins of a FASTA file and say what was found. A killed command resumes.
+    """Predict the proteins of a FASTA file, and return the results as text. A killed command resumes.
 
-    With `shard`, only that share of the proteins is predicted. Shares may run at the same time, on any machines that
-    see the folder. The command without `shard` predicts what is still missing, and joins all.
+    With `shard`, only this share of the proteins is predicted. Shares may run at the same time, on any machines that
+    see the folder. The command without `shard` predicts the missing parts, and joins all.
 
     Raises:
         InputError: proteins, alignments, a structure or the run folder cannot be read.
@@ -70,7 +70,7 @@ def _progress(settings: PredictConfig, done: int, total: int) -> str:
 
 
 def _source(settings: PredictConfig, processes: Processes) -> ProteinSource:
-    """The proteins of the file, read once to find every mistake before anything is computed."""
+    """The proteins of the file. It is read once here, so that every mistake is known before anything is computed."""
     path = settings.fasta
     if path == STANDARD_INPUT:
         path = settings.out / INPUT_COPY

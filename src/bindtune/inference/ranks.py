@@ -1,4 +1,4 @@
-"""The processes of a command: one, or those that torchrun started, which divide the work and meet."""
+"""The processes of a command: one process, or the processes of torchrun, which share the work."""
 
 import os
 from collections.abc import Iterator
@@ -12,24 +12,24 @@ from torch import distributed
 
 from bindtune.errors import BindtuneError, ConfigError, library_text
 
-# One process may have far more to do than another; a lost one is noticed by its closed connection.
+# One process may work much longer than another. A closed connection shows that a process has ended.
 _PATIENCE = timedelta(days=30)
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Which process this is, and of how many."""
+    """The number of this process, and the number of all processes."""
 
     rank: int
     count: int
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes what is written once."""
+        """Whether this process writes the files that are written once."""
         return self.rank == 0
 
     def wait(self) -> None:
-        """Go on when all processes have come here.
+        """Wait until all processes have come here.
 
         Raises:
             BindtuneError: another process has ended.
@@ -44,7 +44,7 @@ class Processes:
 
 @dataclass(frozen=True)
 class Share:
-    """Which of equal shares of the work a command does: number 0 to count - 1."""
+    """The share of the work of a command: `number` from 0 to count - 1."""
 
     number: int
     count: int

@@ -1,4 +1,4 @@
-"""`bindtune scan`: what substitutions do to the binding sites of a protein, from FASTA to a table and a heat map."""
+"""`bindtune scan`: effects of substitutions on the binding sites of a protein, from FASTA to a table and a heat map."""
 
 import hashlib
 import json
@@ -53,12 +53,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Scan:
-    """What is scanned.
+    """The protein, the variants and the sites of a scan.
 
     Args:
         protein: without substitutions.
         variants: V, of the protein.
-        sites: S, that are followed.
+        sites: S followed sites.
         wildtype: (S,) their probabilities in the protein itself, before calibration.
         uncalled: ions without a call, whose most probable residue is followed.
     """
@@ -71,7 +71,7 @@ class _Scan:
 
 
 def scan(settings: ScanConfig) -> str:
-    """Scan a protein and say what was found. A killed command resumes.
+    """Scan a protein, and return the results as text. A killed command resumes.
 
     Raises:
         InputError: the protein, variants, alignments or the run folder cannot be read or do not fit each other.
@@ -119,7 +119,7 @@ def _protein(settings: ScanConfig) -> NamedSequence:
 
 
 def _variants(settings: ScanConfig, protein: NamedSequence) -> list[Variant]:
-    """The variants of a file, or every single substitution at the positions that are asked for."""
+    """The variants of a file, or every single substitution at the requested positions."""
     sequence = protein.sequence
     if settings.variants is not None:
         read = read_variants(settings.variants, parent=sequence)
@@ -143,7 +143,7 @@ def _positions(setting: str, text: str | None, protein: NamedSequence) -> list[i
     """0-based positions of a text such as 90-120,130, each once, in order.
 
     Raises:
-        ConfigError: a range is backwards or ends behind the protein.
+        ConfigError: a range is backwards or ends after the protein.
     """
     positions = set[int]()
     for part in (text or "").split(","):
@@ -209,7 +209,7 @@ def _cut(settings: ScanConfig, variants: Sequence[Variant]) -> Iterator[tuple[Pa
 def _scan_parts(
     settings: ScanConfig, run: TrainedRun, followed: _Scan, predicted: Floats, members: dict[str, Any]
 ) -> None:
-    """Write the parts that are missing."""
+    """Write the missing parts."""
     if (settings.out / SCAN).is_file():
         return
     ensemble: Ensemble = members["ensemble"]
@@ -257,7 +257,7 @@ def _columns(
 
 
 def _finish(settings: ScanConfig, run: TrainedRun, followed: _Scan, *, homologs: bool) -> str:
-    """Join the parts, write the report and the summary, and say what was found."""
+    """Join the parts, write the report and the summary, and return the results as text."""
     out = settings.out
     if not (out / SCAN).is_file():
         join_scan(part_files(out / PARTS), out / SCAN)

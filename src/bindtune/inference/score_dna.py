@@ -1,4 +1,4 @@
-"""Scoring variants with a model of DNA, part by part: `bindtune score` with a VCF, a table or a parent of DNA."""
+"""Score variants with a model of DNA, part by part: `bindtune score` with a VCF, a table or a parent of DNA."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ from bindtune.yaml_json import read_json
 log = logging.getLogger(__name__)
 
 _STRANDS = {1: "+", -1: "-", 0: "."}
-# Settings that scores follow from, beside the variants and the models, whose hashes are noted.
+# Settings that change scores. The variants and the models are recorded by their hashes.
 _BINDING = (
     "genome", "parent", "genes", "gene_feature", "strand", "width", "phases", "method", "dtype", "mismatches",
     "chromosome_names", "chromosome_aliases", "part_variants", "effect", "dataset", "arm",
@@ -41,7 +41,7 @@ _BINDING = (
 
 
 def score_dna(settings: ScoreConfig, *, notify: Callable[[str], None] = lambda text: None) -> str:
-    """Score the variants of a file with a model of DNA and say what was done.
+    """Score the variants of a file with a model of DNA, and return a summary.
 
     Args:
         settings: the settings.
@@ -84,7 +84,7 @@ def _score_file(settings: ScoreConfig, out: Path, about: dict[str, str], *, noti
 
 
 def _parts_folder(out: Path) -> Path:
-    """The folder of what is done so far, beside the output."""
+    """The folder of the finished parts, beside the output."""
     name = f".{out.name}.parts"
     if len(name.encode()) > LONGEST_NAME // 2:
         name = f".{hashlib.sha256(out.name.encode()).hexdigest()[:32]}.parts"
@@ -97,20 +97,20 @@ def _manifest(settings: ScoreConfig) -> dict[str, Any]:
     content["variants"] = sha256(settings.variant_file)
     if settings.effect is None:
         content["model"] = {name: sha256(path) for name, path in base_files(settings.model).items()}
-    else:  # its predictions follow from all that it learned
+    else:  # its predictions depend on all learned weights
         content["model"] = {settings.model: sha256(settings.effect / PREDICTIONS)}
     for name in ("genome", "parent", "genes", "chromosome_aliases"):
         path = getattr(settings, name)
-        if path is not None:  # a genome is large: its size and its time stand for its content
+        if path is not None:  # a genome is large, so its size and time are used instead of a hash
             content[name] = [path.stat().st_size, path.stat().st_mtime_ns]
     return content
 
 
 def _begin(parts: Path, manifest: dict[str, Any]) -> None:
-    """Note what the parts are of, or see that they are of the same.
+    """Write the manifest of the parts, or compare it with an earlier one.
 
     Raises:
-        ConfigError: they are of something else.
+        ConfigError: the parts have other inputs or settings.
     """
     path = parts / MANIFEST
     sweep(parts)
@@ -133,7 +133,7 @@ class _Scorer(Protocol):
 
 
 def _scorer(settings: ScoreConfig) -> tuple[_Scorer, int]:
-    """What scores variants, and in how many nucleotides they are read."""
+    """The scorer of variants, and the number of nucleotides that it reads."""
     device = choose_device(settings.device)
     if settings.effect is not None:
         from bindtune.inference.effect_scores import effect_scorer  # here: it imports scikit-learn and PEFT
@@ -163,7 +163,7 @@ def _chunks(source: VariantSource, size: int) -> Iterator[list[Allele]]:
 def _score_parts(
     settings: ScoreConfig, source: VariantSource, scorer: tuple[_Scorer, int], survey: Survey, *, parts: Path
 ) -> None:
-    """Write the parts that are missing."""
+    """Write the missing parts."""
     with progress("scoring", survey.scorable, unit="variants", log=log) as advance:
         for number, chunk in enumerate(_chunks(source, settings.part_variants)):
             part = parts / part_file(number)
@@ -221,7 +221,7 @@ def _description(settings: ScoreConfig) -> str:
 
 
 def _summary(settings: ScoreConfig, survey: Survey, counts: JoinedCounts, unscored: Path) -> str:
-    """What was done, in some lines."""
+    """A summary in some lines."""
     lines = [f"{counts.scored:,} of {survey.alleles:,} alleles of {survey.records:,} records scored: {settings.out}"]
     if counts.scored and settings.effect is None:
         lines.append(f"{counts.single / counts.scored:.1%} of them change exactly one token")

@@ -34,12 +34,12 @@ class Coloured:
 
     Args:
         path: the copy.
-        protein: whose predictions it has.
-        chain: the chain that has them.
-        identity: of chain and protein.
-        residues: of the chain, and those of them that have a prediction.
-        unsafe: a name that kept the files for ChimeraX and PyMOL, or for PyMOL alone, from being written; None where
-            both were.
+        protein: the protein of the predictions.
+        chain: the chain with the predictions.
+        identity: identity of chain and protein.
+        residues: residues of the chain, and residues with a prediction.
+        unsafe: a name because of which the files for ChimeraX and PyMOL, or only for PyMOL, were not written; None if
+            both were written.
     """
 
     path: Path
@@ -75,7 +75,7 @@ class Coloured:
 
 @dataclass(frozen=True)
 class ColouredStructures:
-    """Structures that were written, and files of which nothing was made.
+    """Structures that were written, and files that were skipped.
 
     Args:
         coloured: copies that were written.
@@ -124,7 +124,7 @@ def colour_structures(settings: PredictConfig) -> ColouredStructures:
 
 
 def check_structures(settings: PredictConfig, proteins: Iterable[NamedSequence]) -> None:
-    """Read each structure and compare it with its protein, so that a wrong one is refused before a model runs.
+    """Read each structure and compare it with its protein, so that a wrong structure is refused before a model runs.
 
     Raises:
         InputError: a structure cannot be read, or is of another protein.
@@ -167,7 +167,7 @@ def _first_names(names: Sequence[str]) -> str:
 
 
 def _check_length(path: Path, name: str) -> None:
-    """Refuse a name that has no room for the endings of the files that are written."""
+    """Refuse a name that becomes too long with the endings of the output files."""
     size = len(os.fsencode(name + _ATTRIBUTES))
     if size > LONGEST_NAME:
         raise InputError(path, None, f"its copies would have names of {size} bytes, expected at most {LONGEST_NAME}")
@@ -211,7 +211,7 @@ def _colour(path: Path, predicted: list[Predicted], settings: PredictConfig) -> 
 def _write_scripts(
     target: Path, attributes: Mapping[str, Mapping[ResidueName, float]], *, chain: str, sites: list[ResidueName]
 ) -> str | None:
-    """Write the files for ChimeraX and PyMOL, as far as names allow; returns a name that does not."""
+    """Write the files for ChimeraX and PyMOL, and return a name that forbids one of them, or None."""
     residues = [key for values in attributes.values() for key in values]
     unsafe = unsafe_names([ResidueName(chain, 0, ""), *residues], file=target.name)
     if unsafe in ([], [target.name]):

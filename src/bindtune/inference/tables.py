@@ -23,7 +23,7 @@ from bindtune.runs.writing import atomic_path, atomic_stream
 
 @dataclass
 class PredictionCounts:
-    """What was predicted; `alignments` is None where no alignments were read."""
+    """Counts of a prediction; `alignments` is None if no alignments were read."""
 
     proteins: int = 0
     residues: int = 0
@@ -33,7 +33,7 @@ class PredictionCounts:
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> "PredictionCounts":
-        """The counts that `dataclasses.asdict` made a document of.
+        """The counts from the document of `dataclasses.asdict`.
 
         Raises:
             TypeError: the document holds anything else.
@@ -56,10 +56,10 @@ def write_part(
     Args:
         path: Parquet file.
         proteins: of the shard.
-        scores: (R, K), as the table is to have them.
+        scores: (R, K) of the table.
         ions: K.
-        thresholds: by ion, for those that have one; called is what has at least this probability.
-        about: what the file says about itself.
+        thresholds: by ion, if it has one; residues with at least this probability are called.
+        about: metadata of the file.
     """
     schema = SCHEMA.with_metadata({"position": "1-based", **about})
     lengths = np.array([len(protein.sequence) for protein in proteins])
@@ -88,7 +88,7 @@ def write_part(
 
 
 def join_parts(parts: Iterable[Path], folder: Path) -> None:
-    """Write `predictions.parquet` from the tables of all shards, in order; a part is held at a time."""
+    """Write `predictions.parquet` from the tables of all shards, in order; one part is in memory at a time."""
     writer: Any = None
     with ExitStack() as files:
         table = files.enter_context(atomic_stream(folder / PREDICTIONS))
@@ -100,16 +100,16 @@ def join_parts(parts: Iterable[Path], folder: Path) -> None:
 
 
 def write_texts(folder: Path, *, ions: Sequence[str], tsv: bool, called: Sequence[str]) -> PredictionCounts:
-    """Write what is made of `predictions.parquet`, of which a shard is held at a time.
+    """Write the files that are made from `predictions.parquet`; one shard is in memory at a time.
 
-    That is `predictions.tsv` where it is wanted, and for each ion that has a threshold `calls_ION.fa`: name, sequence,
-    and 1 for each residue that is called, 0 for the others.
+    These are `predictions.tsv` on request, and `calls_ION.fa` for each ion with a threshold: name, sequence, and 1 for
+    each called residue, 0 for the others.
 
     Args:
         folder: holds the table.
         ions: K, as in the table.
-        tsv: whether there is to be a TSV table.
-        called: the ions that have a threshold.
+        tsv: whether to write the TSV table.
+        called: the ions with a threshold.
 
     Raises:
         InputError: the table is missing, damaged or of another kind.
@@ -150,11 +150,11 @@ def _write_text(rows: pa.Table, text: IO[str]) -> None:
 
 
 def _opened(files: ExitStack, path: Path) -> IO[str]:
-    """A file to write that takes its name when the block ends."""
+    """A file that gets its name when the block ends."""
     temporary = files.enter_context(atomic_path(path))
     return files.enter_context(temporary.open("w", encoding="utf-8"))
 
 
 def _named(codes: NDArray[Any], names: Sequence[str]) -> pa.Array:
-    """A column of strings from their numbers."""
+    """A column of strings from their codes."""
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(names)).cast(pa.string())

@@ -37,7 +37,7 @@ def beside_tools(
     learned: Proteins,
     inputs: ToolInputs,
 ) -> list[str]:
-    """Set the predictions of a run beside those of other tools, and write the page and its tables.
+    """Compare the predictions of a run with those of other tools, and write the page and its tables.
 
     Args:
         settings: of the command.
@@ -45,7 +45,7 @@ def beside_tools(
         residues: labelled test residues with the run's probabilities, by ion.
         proteins: the test proteins.
         learned: the training proteins of the run.
-        inputs: what the files of the tools hold.
+        inputs: content of the files of the tools.
 
     Returns:
         The same as lines of text; none without tools.

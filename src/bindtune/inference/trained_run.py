@@ -1,4 +1,4 @@
-"""A run folder as predictions need it: settings, ions, thresholds and calibrations."""
+"""The parts of a run folder that predictions need: settings, ions, thresholds and calibrations."""
 
 import logging
 from dataclasses import dataclass, field
@@ -24,20 +24,20 @@ ENSEMBLE_NOTE = (
     "target: it holds for the model of one fold, on proteins that are drawn like those of the run. Predictions are "
     "means over all folds, so check it with labelled proteins: bindtune evaluate --target"
 )
-"""What a guarantee does not cover."""
+"""The limits of a guarantee, for the log."""
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What predictions need of a run folder.
+    """The parts of a run folder that predictions need.
 
     Args:
-        folder: where it is.
+        folder: its path.
         config: its settings.
-        ions: those that are predicted.
-        thresholds: by ion, for those that have one; of the probabilities as they are given out.
-        calibrations: by ion, for those whose probabilities are calibrated.
-        guarantees: by ion, where the calls are to reach a target. The thresholds are then theirs.
+        ions: the predicted ions.
+        thresholds: by ion, if it has one; for calibrated probabilities.
+        calibrations: by ion, if its probabilities are calibrated.
+        guarantees: by ion, if there is a target. They then give the thresholds.
     """
 
     folder: Path

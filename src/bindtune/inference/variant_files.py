@@ -1,4 +1,4 @@
-"""Files of scored variants: parts while a command runs, and the table or the VCF that they become."""
+"""Files of scored variants: parts while a command runs, and the table or the VCF at the end."""
 
 import hashlib
 import math
@@ -39,18 +39,18 @@ UNSCORED_COLUMNS = ("chrom", "pos", "ref", "alt", "reason", "line")
 _PART = _SCORES.append(pa.field("reason", pa.string())).append(pa.field("line", pa.int64()))
 _UNSCORED = ".unscored.tsv"
 _LONGEST_ALLELE = 60
-"""Letters of an allele that the list of unscored alleles shows."""
+"""Most letters of an allele in the list of unscored alleles."""
 
 
 class ScoredAllele(NamedTuple):
-    """An allele with its score, or with the reason why it has none.
+    """An allele with its score, or with the reason for a missing score.
 
     Args:
         allele: the allele.
         strand: "+", "-", or "." where both were read.
-        score: None where there is none.
-        method: how it was scored.
-        reason: empty where it was scored.
+        score: None without a score.
+        method: method of the score.
+        reason: empty with a score.
     """
 
     allele: Allele
@@ -85,7 +85,7 @@ def write_part(path: Path, rows: Sequence[ScoredAllele]) -> None:
 
 
 def unscored_path(out: Path) -> Path:
-    """The file beside the output that lists what has no score.
+    """The file beside the output that lists the alleles without a score.
 
     Examples:
         >>> unscored_path(Path("scores.tsv")).name
@@ -98,12 +98,12 @@ def unscored_path(out: Path) -> Path:
 
 
 class JoinedCounts(NamedTuple):
-    """What the parts hold.
+    """Counts of the parts.
 
     Args:
         scored: alleles with a score.
-        single: those of them whose alleles differ in one token each, in every reading.
-        unscored: the others, by reason.
+        single: scored alleles that change exactly one token in every reading.
+        unscored: alleles without a score, by reason.
     """
 
     scored: int
@@ -114,15 +114,15 @@ class JoinedCounts(NamedTuple):
 def join_parts(
     folder: Path, out: Path, *, vcf: Path | None, info_field: str, description: str, metadata: dict[str, str]
 ) -> JoinedCounts:
-    """Write the output and the list of what has no score, each whole or not at all.
+    """Write the output and the list of alleles without a score, each completely or not at all.
 
     Args:
         folder: of the parts.
         out: .tsv, .parquet, .vcf or .vcf.gz.
         vcf: the input, for the last two.
-        info_field: name of the field that they get.
-        description: what the field holds.
-        metadata: what a Parquet file says about itself.
+        info_field: name of the INFO field.
+        description: description of the field.
+        metadata: metadata of a Parquet file.
     """
     counts = _write_unscored(folder, unscored_path(out))
     if out.suffix == ".parquet":

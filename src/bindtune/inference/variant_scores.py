@@ -1,9 +1,8 @@
 """Scores of variants: how much likelier a model of DNA finds one allele than the other, in nats.
 
-Both alleles stand in the same stretch. D are the tokens in which they differ: those that remain when the common first
-and last tokens are taken away. The score is the sum of log P over the D of the other allele, with that D masked
-together, minus the same for the reference. Where both are one token this is the log-odds of the two at one masked
-place.
+Both alleles are placed in the same stretch. Their common first and last tokens are removed; D are the remaining tokens.
+All of D are masked together. The score is the sum of log P over the D of the other allele, minus the same sum for the
+reference. If each D is one token, the score is the log-odds of the two tokens at one masked position.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,8 +47,8 @@ class VariantScore(NamedTuple):
     """The score of a variant; numbers are means over its readings.
 
     Args:
-        score: in nats; above 0 the model prefers the other allele. NaN where a reading has unknown letters in D.
-        tokens_ref: tokens that only the reference has; None where tokens are not compared.
+        score: in nats; above 0 the model prefers the other allele. NaN if a reading has unknown letters in D.
+        tokens_ref: tokens that only the reference has; None if tokens are not compared.
         tokens_alt: tokens that only the other allele has.
     """
 
@@ -146,12 +145,12 @@ class VariantScorer:
 
 
 class _Share:
-    """Tells progress in variants where rows are counted."""
+    """Report progress in variants while rows are counted."""
 
     def __init__(self, variants: int, rows: int, done: Callable[[int], None]) -> None:
         self._variants, self._rows, self._done, self._seen = variants, max(1, rows), done, 0
 
     def add(self, rows: int) -> None:
-        """Note some rows."""
+        """Count some rows."""
         before, self._seen = self._seen, self._seen + rows
         self._done(self._seen * self._variants // self._rows - before * self._variants // self._rows)

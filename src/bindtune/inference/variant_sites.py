@@ -25,7 +25,7 @@ class Variant(NamedTuple):
     """A protein with substitutions.
 
     Args:
-        text: how it is written, such as A24G or A24G:K7R.
+        text: its text, such as A24G or A24G:K7R.
         changes: the new letter of each 0-based position that changes.
     """
 
@@ -55,7 +55,7 @@ def variant_probabilities(
 ) -> Floats:
     """The mean over folds and contexts of each site's probability in each variant, (V, S).
 
-    A long protein is cut as for predictions. A substitution outside of a site's chunk changes nothing at the site.
+    A long protein is cut as for predictions. A substitution outside the chunk of a site does not change the site.
 
     Args:
         protein: without substitutions.
@@ -64,9 +64,9 @@ def variant_probabilities(
         wildtype: (S,) their probabilities in the protein itself.
         ensemble: the models.
         preparer: of their encoder.
-        spec: how.
+        spec: settings of the prediction.
         alignments: homologs, prepared for the protein; None for none.
-        progress: told how many variants of a model are done, over all chunks and contexts once.
+        progress: called with the number of finished variants of a model, once over all chunks and contexts.
 
     Raises:
         OutOfMemoryError: memory ran out.
@@ -97,7 +97,7 @@ def variant_probabilities(
 
 
 class _Work(NamedTuple):
-    """A chunk that holds followed sites, with numbers of these and of the variants that change it."""
+    """A chunk with followed sites, with the indices of these sites and of the variants that change it."""
 
     chunk: Chunk
     variants: list[int]
@@ -147,7 +147,7 @@ def _chunk_scores(
 def _query_tensors(
     preparer: Any, queries: list[str], context: Sequence[str], spec: PredictionSpec
 ) -> dict[str, Tensor]:
-    """The queries alone, at the places that they have after their context."""
+    """The queries without their context, with the positions that they have after it."""
     if context:
         return _tensors(preparer.get_query_kwargs(queries, list(context), spec.device))
     return _tensors(preparer.get_batch_kwargs([[query] for query in queries], spec.device))

@@ -1,4 +1,4 @@
-"""Where variants and the letters around them come from: a genome with a VCF or a table, or one parent sequence."""
+"""The source of variants and of the letters around them: a genome with a VCF or a table, or one parent sequence."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from bindtune.io.variant_table import read_substitutions, read_variant_table
 from bindtune.io.vcf import VariantRecord, read_vcf, unwritten
 
 MOST_CHANGED = 20
-"""Nucleotides that a variant may change and still be scored."""
+"""Most nucleotides that a scored variant may change."""
 OVER_LIMIT = f"change_over_{MOST_CHANGED}_nt"
 _SHOWN = 30
 _DNA = frozenset("ACGT")
@@ -43,10 +43,10 @@ class Allele(NamedTuple):
 
     Args:
         record: the record.
-        alt: the allele, as it stands in the file.
-        name: the sequence's name where its letters are read; empty where it is not there.
-        change: what the allele changes; None where it is not scored.
-        reason: why it is not scored; empty where it is.
+        alt: the allele, as in the file.
+        name: name of its sequence in the source of letters; empty if there is none.
+        change: change of the sequence; None without a score.
+        reason: why it has no score; empty with a score.
     """
 
     record: VariantRecord
@@ -58,7 +58,7 @@ class Allele(NamedTuple):
 
 @dataclass(frozen=True)
 class Survey:
-    """What a file of variants holds.
+    """Counts of a file of variants.
 
     Args:
         records: records read.
@@ -78,17 +78,17 @@ class Survey:
 
 @dataclass(frozen=True)
 class VariantSource:
-    """Variants and the sequences that they lie on.
+    """Variants and their sequences.
 
     Args:
         path: the file of variants.
         sequence_path: the genome or the parent.
-        records: reads the file anew.
-        letters: where sequences are read.
+        records: reads the file from its beginning.
+        letters: source of the sequences.
         names: the sequences' names.
-        skip_mismatches: count records whose REF is not what the sequence has, instead of refusing them.
-        genes: genes by place, which give the strand; None where there are none.
-        strand: the strand that is read, 0 for both; of variants in no gene where there are genes.
+        skip_mismatches: count records whose REF differs from the sequence, instead of refusing them.
+        genes: genes by position, which give the strand; None without genes.
+        strand: the strand to read, 0 for both. With genes, it holds for variants in no gene.
     """
 
     path: Path
@@ -101,10 +101,10 @@ class VariantSource:
     strand: int
 
     def survey(self) -> Survey:
-        """Read the whole file, so that what is wrong with it is said before anything is computed.
+        """Read the whole file, so that its errors are reported before anything is computed.
 
         Raises:
-            InputError: a line is not as expected, REF is not what the sequence has, or nothing can be scored.
+            InputError: a line is malformed, a REF differs from the sequence, or nothing can be scored.
         """
         records, alleles, unscored = 0, 0, Counter[str]()
         for record in self.records():
@@ -122,10 +122,10 @@ class VariantSource:
         return Survey(records, alleles, unscored)
 
     def alleles(self, record: VariantRecord) -> Iterator[Allele]:
-        """Yield the ALT alleles of a record, each with what it changes or why it is not scored.
+        """Yield the ALT alleles of a record, each with its change or with the reason for a missing score.
 
         Raises:
-            InputError: REF is not what the sequence has, or the sequence's name differs by `chr` alone.
+            InputError: REF differs from the sequence, or the sequence's name differs only by `chr`.
         """
         name = self._name(record)
         reason = self._record_problem(record, name)
@@ -162,7 +162,7 @@ class VariantSource:
         return ""
 
     def _record_problem(self, record: VariantRecord, name: str) -> str:
-        """Why no allele of a record is scored, or an empty text."""
+        """The reason why no allele of a record is scored, or an empty text."""
         if not name:
             return NOT_IN_GENOME
         if record.position == 0:
@@ -198,7 +198,7 @@ def _change_problem(change: Change, ref: str, alt: str) -> str:
 
 
 class ParentSequence:
-    """One sequence that is held in memory.
+    """One sequence in memory.
 
     Args:
         name: of the sequence.
@@ -216,7 +216,7 @@ class ParentSequence:
 
 @contextmanager
 def open_source(settings: ScoreConfig, *, notify: Callable[[str], None]) -> Iterator[VariantSource]:
-    """Open what the settings name.
+    """Open the files that the settings name.
 
     Raises:
         InputError: the genome, the genes or the parent cannot be read.

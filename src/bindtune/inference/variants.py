@@ -1,6 +1,6 @@
 """Zero-shot scores of substitutions: how much likelier a residue is than the parent's, in nats.
 
-masked_marginal hides one mutated position at a time, wildtype_marginal looks at the unmasked parent once. A variant's
+masked_marginal hides one mutated position at a time, wildtype_marginal reads the unmasked parent once. A variant's
 score is the sum over its substitutions (Meier et al. 2021, doi 10.1101/2021.07.09.450648).
 """
 
@@ -49,7 +49,7 @@ def score_variants(
         parent: its sequence.
         variants: sequences by name, as long as the parent.
         contexts: homologs by name; X in them is left out.
-        method: how a position is looked at.
+        method: method of the score.
         reduction: "mean" averages log-probabilities over the contexts, "none" gives a score for each.
         max_batch_tokens: query tokens computed at a time.
         preparer: of another encoder than E1.
@@ -94,7 +94,7 @@ def position_scores(
 ) -> Tensor:
     """Log-probability of every token less the parent residue's, (contexts, positions, V) in fp32 on the CPU.
 
-    The context is computed once for all positions, and the head runs at the positions alone.
+    The context is computed once for all positions, and the head computes only the positions.
 
     Args:
         model: in evaluation mode.
@@ -210,7 +210,7 @@ def _without_context(
 
 
 def _substitutions(parent: str, variant: str, *, name: str, token_of: Mapping[str, int]) -> dict[int, str]:
-    """What a variant has at the 0-based positions where it differs; `token_of` holds the letters of the model."""
+    """The letters of a variant at the 0-based positions where it differs; `token_of` holds the letters of the model."""
     if len(variant) != len(parent):
         raise InputError(None, None, f"variant {name}: {len(variant)} residues, the parent has {len(parent)}")
     letters = {at: new for at, (old, new) in enumerate(zip(parent, variant, strict=True)) if old != new}

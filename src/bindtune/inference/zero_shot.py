@@ -1,4 +1,4 @@
-"""E1 as it is, from files to files: `bindtune embed` and `bindtune score`."""
+"""Models without training, from files to files: `bindtune embed` and `bindtune score`."""
 
 import json
 import logging
@@ -45,9 +45,9 @@ _PROTEIN_SETTINGS = (
     "max_query_similarity", "min_query_similarity", "neighbor_similarity_lower_bound", "seed",
 )  # fmt: skip
 _BLOCK_RESIDUES = 1 << 16
-"""Residues of the proteins whose vectors are in memory at once, beside those of one longer protein."""
+"""Most residues of the proteins whose vectors are in memory at the same time; one longer protein is always allowed."""
 _SUFFIXES = (".tsv", ".parquet", ".vcf", ".vcf.gz")
-"""What names of files with scores of DNA end in."""
+"""Endings of files with scores of DNA."""
 _DNA_EMBEDDING_SETTINGS = (
     "genome", "regions", "both_strands", "stretch_tokens", "chromosome_names", "chromosome_aliases", "write_index",
 )  # fmt: skip
@@ -58,7 +58,7 @@ _DNA_SETTINGS = (
 
 
 def embed(settings: EmbedConfig, *, notify: Callable[[str], None] = lambda text: None) -> str:
-    """Embed proteins or DNA and say what was done.
+    """Embed proteins or DNA, and return a summary.
 
     Args:
         settings: the settings.
@@ -120,7 +120,7 @@ def _blocks(proteins: dict[str, str]) -> Iterator[dict[str, str]]:
 
 
 def protein_layer(settings: EmbedConfig, model: Any) -> int | None:
-    """The layer of an encoder of proteins that is asked for, or None for the last one.
+    """The requested layer of an encoder of proteins, or None for the last one.
 
     Raises:
         ConfigError: there is no such layer.
@@ -134,7 +134,7 @@ def protein_layer(settings: EmbedConfig, model: Any) -> int | None:
 
 
 def _contexts(settings: EmbedConfig, proteins: dict[str, str]) -> tuple[dict[str, list[str]], AlignmentCounts]:
-    """The homologs of each protein that has an alignment, and what the alignments give."""
+    """The homologs of each protein with an alignment, and the counts of the alignments."""
     contexts, aligned = dict[str, list[str]](), AlignmentCounts()
     for name, sequence in proteins.items():
         path = _alignment(settings.msa_dir, name)
@@ -150,7 +150,7 @@ def _contexts(settings: EmbedConfig, proteins: dict[str, str]) -> tuple[dict[str
 
 
 def score(settings: ScoreConfig, *, notify: Callable[[str], None] = lambda text: None) -> str:
-    """Score the variants of a file and say what was done.
+    """Score the variants of a file, and return a summary.
 
     Args:
         settings: the settings.
@@ -212,10 +212,10 @@ def _score_protein(settings: ScoreConfig, parent_file: Path, variant_file: Path)
 
 
 def read_variants(path: Path, *, parent: str) -> dict[str, str]:
-    """Variants of a protein, by how they are written: ``A24G`` or ``A24G:K7R``, one a line; ``#`` begins a comment.
+    """Variants of a protein by their texts: ``A24G`` or ``A24G:K7R``, one in each line; ``#`` begins a comment.
 
     Raises:
-        InputError: names the first line that is no variant of this parent.
+        InputError: a line is no variant of this parent.
     """
     return {each.text: each.sequence for each in read_substitutions(path, parent=parent, unit="residue")}
 
@@ -258,7 +258,7 @@ def _alignment(folder: Path | None, name: str) -> Path | None:
 
 
 class _Drawn(NamedTuple):
-    """Contexts of a protein, and what its alignment gives."""
+    """Contexts of a protein, and the counts of its alignment."""
 
     contexts: list[Context]
     counts: AlignmentCounts
