@@ -1,1 +1,1 @@
-"""Native encoders, each one file held to golden outputs of its upstream model."""
+"""Native encoders. Each is one file, and tests compare it with golden outputs of its upstream model."""

@@ -168,7 +168,7 @@ class _E1(_Counter):
         self.queries = batch.tokens if batch.queries is None else batch.queries
 
     def with_heads(self, whole: E1ForResidueClassification) -> tuple[list[LayerBytes], HeadBytes]:
-        """Of all layers, and of what comes before and after them."""
+        """Bytes of all layers, and of the parts before and after them."""
         layers = list(self._layers())
         flows = _trained(self.model.model)
         return layers, self._head(whole, flows=flows)
@@ -237,7 +237,7 @@ class _E1(_Counter):
         saved = self._norm(self.model.model.norm, asked, flows=flows)
         saved += _INDEX * asked if flows else 0  # where tokens stand in the padded batch
         saved += 2 * _INDEX * batch.tokens if _trained(self.model.model.embed_tokens) else 0  # what was looked up
-        # Each ion: the norm's mean and deviation, and dropout's noise and output; the norm's input is the same for all.
+        # For each ion: mean and deviation of the norm, noise and output of dropout. All ions share the norm's input.
         half = self.arithmetic.half
         for head in whole.classifier_heads.values():
             dropped: Any = head
@@ -275,7 +275,7 @@ class _DNABert2(_Counter):
         self.model, self.config = model, model.config
 
     def counted(self) -> tuple[list[LayerBytes], HeadBytes]:
-        """Of all layers, and of what comes before and after them."""
+        """Bytes of all layers, and of the parts before and after them."""
         embeddings = self.model.bert.embeddings
         flows = _trained(embeddings)
         layers, stack = [], list(self.model.bert.encoder.layer)

@@ -1,4 +1,4 @@
-"""Whether adapters are live: neutral at the start, felt once they are filled, and first learned in B."""
+"""Check that adapters work: they change nothing at the start, change the output when filled, and learn first in B."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class LoraCheck:
         gradient_a: largest gradient of A at the start; must be 0, since B is.
         gradient_b: largest gradient of B at the start; must be above 0.
         fresh_b: largest weight of B at the start; must be 0.
-        modified: adapters whose A and whose B were filled for the second number, and how many there are.
-        version: of PEFT.
+        modified: numbers of adapters whose A was filled, whose B was filled, and of all adapters.
+        version: version of PEFT.
     """
 
     unchanged: float
@@ -44,7 +44,7 @@ class LoraCheck:
 
     @property
     def advice(self) -> str:
-        """What to look at when a statement does not hold."""
+        """Advice if a statement is false."""
         filled_a, filled_b, adapters = self.modified
         return (
             f"look at: the initialisation of B (largest weight {self.fresh_b:.3g}, expected 0); whether A and B were "
@@ -67,7 +67,7 @@ def adapter_effect(model: Any, batch: Mapping[str, Tensor]) -> float:
 
 
 def check_lora(model: Any, batch: Mapping[str, Tensor]) -> LoraCheck:
-    """Try the adapters of a model that was just given them; its weights are left as they were.
+    """Try new adapters of a model; its weights stay unchanged.
 
     Args:
         model: an encoder after `add_lora`.
@@ -81,7 +81,7 @@ def check_lora(model: Any, batch: Mapping[str, Tensor]) -> LoraCheck:
     with torch.no_grad(), model.disable_adapter():
         base = model.encode(**batch)
     hidden = model.encode(**batch)
-    # Any loss will do but one that a norm holds constant, such as the sum or the square of a state.
+    # Any loss works, except one that a norm makes constant, such as the sum or the square of a state.
     weights = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(0)).to(hidden)
     gradients = torch.autograd.grad((hidden * weights).mean(), list(matrices.values()))
     by_name = dict(zip(matrices, gradients, strict=True))

@@ -1,8 +1,7 @@
-"""`adapter_config.json` of PEFT, which travels between people: read, checked, and its patterns tried in bounded time.
+"""Read and check `adapter_config.json` of PEFT, which may come from other people, and try its patterns in bounded time.
 
 PEFT runs patterns of the file as they are, imports a module that the file names, and may change the base weights
-before it loads adapters. So only what belongs to plain LoRA is read, and PEFT gets the names of layers in the place of
-patterns.
+before it loads adapters. So only settings of plain LoRA are read, and PEFT gets names of layers instead of patterns.
 """
 
 import math
@@ -23,7 +22,7 @@ from bindtune.models.load_errors import loading
 from bindtune.yaml_json import read_names_and_values
 
 ALL_LINEAR = "all-linear"
-"""What PEFT takes for every linear layer."""
+"""The word by which PEFT means every linear layer."""
 _READ = {
     "r", "lora_alpha", "lora_dropout", "bias", "target_modules", "exclude_modules", "modules_to_save", "rank_pattern",
     "alpha_pattern", "layers_to_transform", "layers_pattern", "init_lora_weights", "fan_in_fan_out", "use_rslora",
@@ -31,19 +30,19 @@ _READ = {
 }  # fmt: skip
 _SAVED_BY_DEFAULT = {each.name: each.default for each in fields(LoraConfig) if each.default is not MISSING}
 _HARMLESS_STARTS = (None, True, False, "gaussian")
-"""Initial weights that leave the base weights as they are, and are overwritten here."""
+"""Kinds of initial weights that do not change the base weights; they are overwritten here."""
 _PLAIN = re.compile(r"[\w.-]+")
 _LONGEST, _MOST_REPEATS, _SECONDS = 1000, 1000, 2.0
-"""Letters of a pattern, its counts multiplied, and the time to try it on all layers."""
+"""Limits of a pattern: its letters, the product of its counts, and the seconds to try it on all layers."""
 _LARGEST = 1e12
 _BRACES = re.compile(r"\{[0-9]{0,9},?[0-9]{0,9}\}")
 
 
 def read_adapter_config(folder: Path) -> Any:
-    """How the adapters of a folder are made: PEFT's configuration, which may hold patterns; see `name_layers`.
+    """PEFT's configuration of the adapters in a folder; it may hold patterns (see `name_layers`).
 
     Raises:
-        CheckpointError: it is missing, damaged, or of adapters other than plain LoRA.
+        CheckpointError: the file is missing, damaged, or for adapters other than plain LoRA.
     """
     path = folder / ADAPTER_CONFIG
     if not path.is_file():  # PEFT would ask the hub
@@ -58,7 +57,7 @@ def read_adapter_config(folder: Path) -> Any:
 
 
 def name_layers(config: Any, names: Sequence[str], *, source: Path) -> None:
-    """Put the names of a model's layers in the place of the patterns of a configuration, which is changed.
+    """Replace the patterns of a configuration by the names of a model's layers, in place.
 
     Args:
         config: as `read_adapter_config` gives it.
@@ -66,7 +65,7 @@ def name_layers(config: Any, names: Sequence[str], *, source: Path) -> None:
         source: the folder of adapters, for messages.
 
     Raises:
-        CheckpointError: a pattern is none, is too long, takes too long or matches no layer.
+        CheckpointError: a pattern is malformed, is too long, takes too long or matches no layer.
     """
     path = source / ADAPTER_CONFIG
     for setting in ("target_modules", "exclude_modules"):
@@ -96,7 +95,7 @@ def matching_layers(pattern: str, names: Sequence[str]) -> list[str]:
         names: paths of layers.
 
     Raises:
-        ConfigError: it is none, is too long or takes too long.
+        ConfigError: it is malformed, is too long or takes too long.
 
     Examples:
         >>> matching_layers(r".*\.(q|v)", ["layer.0.q", "layer.0.k", "layer.1.v"])
@@ -124,7 +123,7 @@ def matching_layers(pattern: str, names: Sequence[str]) -> list[str]:
 
 
 def any_of(names: Iterable[str]) -> str:
-    """A pattern that matches some names and no others; of a list PEFT takes whatever ends in one of its names."""
+    """A pattern for these names only; a list of names would also match longer names that end in one of them."""
     return "|".join(map(re.escape, names))
 
 
@@ -139,7 +138,7 @@ def _values_by_name(values: Mapping[str, Any], names: Sequence[str]) -> dict[str
 
 
 def _check_settings(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuse what is more than plain LoRA; what PEFT does not know either is left to it."""
+    """Refuse settings beyond plain LoRA; PEFT itself refuses settings that it does not know."""
     if content.get("peft_type") != "LORA":
         return
     for name, value in content.items():

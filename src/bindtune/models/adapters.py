@@ -1,4 +1,4 @@
-"""LoRA through PEFT: put on, count, save, load, merge. Only this module and adapter_config import peft."""
+"""LoRA through PEFT: add, count, save, load and merge adapters. Only this module and adapter_config import peft."""
 
 import re
 import warnings
@@ -41,9 +41,10 @@ def add_lora(
     bias: str = "none",
     train_mlm_head: bool = False,
 ) -> Any:
-    """Freeze a model and give its linear layers adapters, in fp32; the output stays what it was.
+    """Freeze a model and give its linear layers adapters in fp32. The output does not change.
 
-    The masked-LM head gets none: it is trained as a whole or not at all. Nor does what the model lists as `unused`.
+    The masked-LM head gets no adapters: it is trained as a whole or not at all. Parts in the model's list `unused` get
+    none either.
 
     Args:
         model: the encoder with its masked-LM head.
@@ -77,7 +78,7 @@ def add_lora(
         with warnings.catch_warnings():
             # PEFT asks the model for its checkpointing by a name that transformers 5 has given up.
             warnings.simplefilter("ignore", FutureWarning)
-            # A head that is trained as a whole is a copy: nothing is tied to it.
+            # A head that is trained as a whole is a copy, so no weight is tied to it.
             warnings.filterwarnings("ignore", ".*ensure_weight_tying", UserWarning)
             adapted = get_peft_model(model, config)
     except ValueError as error:
@@ -89,7 +90,7 @@ def add_lora(
         model.get_submodule(name).requires_grad_(False)  # with `bias` PEFT trains biases wherever they are
     for layer in adapted.modules():
         if isinstance(layer, LoraLinear):
-            # PEFT widens inputs to the adapter's type. Beside weights of that type, only autocast narrows them: again.
+            # PEFT widens inputs to the adapter's fp32. Beside fp32 weights only autocast narrows inputs, and would again.
             layer.cast_input_dtype_enabled = layer.weight.dtype != torch.float32
             for name, module in layer.lora_dropout.items():
                 if isinstance(module, nn.Dropout):
@@ -108,7 +109,7 @@ def _linear(model: nn.Module) -> list[str]:
 
 
 def _missing(targets: list[str] | str, linear: Sequence[str]) -> list[str]:
-    """Names that are no layer's; a pattern is left to PEFT."""
+    """Names without a layer; PEFT itself checks a pattern."""
     if not targets:
         return ["of no name"]
     if isinstance(targets, str):
@@ -117,10 +118,10 @@ def _missing(targets: list[str] | str, linear: Sequence[str]) -> list[str]:
 
 
 def _bounded(targets: list[str] | str, model: nn.Module, layers: str) -> list[str] | str:
-    """Targets without a pattern that somebody else wrote: PEFT would run it however long it takes.
+    """Targets with a pattern replaced by names, because PEFT would run a pattern without a time limit.
 
     Raises:
-        ConfigError: the pattern matches nothing, is none or takes too long.
+        ConfigError: the pattern matches nothing, is malformed or takes too long.
     """
     if not isinstance(targets, str) or targets == ALL_LINEAR:
         return targets
@@ -148,7 +149,7 @@ def adapter_shape(layer: nn.Module) -> tuple[int, float] | None:
 
 @dataclass(frozen=True)
 class ParameterCounts:
-    """Trainable parameters by part, and all there are."""
+    """Trainable parameters by part, and all parameters."""
 
     adapters: int
     heads: int
@@ -163,7 +164,7 @@ class ParameterCounts:
 
 
 def count_parameters(model: nn.Module) -> ParameterCounts:
-    """Count what is trained in a residue model."""
+    """Count the trained parameters of a residue model."""
     counts = {"adapters": 0, "heads": 0, "backbone": 0}
     total = 0
     for name, parameter in model.named_parameters():
@@ -179,7 +180,7 @@ def save_adapters(model: Any, folder: Path, *, base: str) -> None:
     for config in model.peft_config.values():
         config.base_model_name_or_path = base
         if isinstance(config.target_modules, set):
-            config.target_modules = sorted(config.target_modules)  # a set comes in another order in each process
+            config.target_modules = sorted(config.target_modules)  # a set has another order in each process
     # Unless told, PEFT asks the hub whether the vocabulary has grown.
     model.save_pretrained(folder, save_embedding_layers=False)
     (folder / README).unlink(missing_ok=True)  # PEFT's form of a model card, which nobody has filled in
@@ -195,7 +196,7 @@ def restore_adapters(model: Any, weights: Mapping[str, Tensor], *, source: objec
     """Put weights into the adapters of a model, completely or not at all.
 
     Raises:
-        CheckpointError: they are not those of this model.
+        CheckpointError: the weights belong to another model.
     """
     expected = adapter_weights(model, adapter)
     problems = [f"nothing for {name}" for name in sorted(expected.keys() - weights.keys())]
@@ -225,11 +226,11 @@ def read_adapters(folder: Path) -> dict[str, Tensor]:
 
 
 def load_adapters(encoder: nn.Module, folders: Mapping[str, Path]) -> Any:
-    """Put saved adapters on an encoder, several beside each other; the first is active, and none is trained.
+    """Add one or several saved adapters to an encoder. The first is active, and none is trained.
 
     Args:
         encoder: the model that they were trained on, with its masked-LM head.
-        folders: adapters by the name that `use_adapter` knows them by; several only where they train no biases.
+        folders: folders of adapters, by their names for `use_adapter`; only one if it trains biases.
 
     Raises:
         CheckpointError: adapters are missing or damaged, or do not fit the encoder or each other.
@@ -260,17 +261,17 @@ def load_adapters(encoder: nn.Module, folders: Mapping[str, Path]) -> Any:
 
 
 def use_adapter(model: Any, name: str) -> None:
-    """Make one of several adapters the one that counts."""
+    """Make one of several adapters active."""
     if model.active_adapters != [name]:
         model.set_adapter(name, inference_mode=True)
 
 
 def merge_in_passing(model: nn.Module) -> None:
-    """Let layers with adapters add B A to their weight when they run, instead of running beside them.
+    """Let layers with adapters compute with the sum of their weight and B A, instead of two products.
 
-    A layer's sum is made anew for each batch and then dropped: one layer's weight is all the memory it takes, the base
-    weights are never written to, and another adapter counts as soon as it is active. With few tokens, with gradients,
-    and where adapters are of another kind than plain LoRA, layers run as PEFT has them.
+    The sum is computed for each batch and then deleted. So it takes the memory of one layer's weight, the base weights
+    never change, and a newly active adapter works at once. With few tokens, with gradients, and with other adapters
+    than plain LoRA, layers run as in PEFT.
     """
     for layer in model.modules():
         if isinstance(layer, LoraLinear):
@@ -281,7 +282,7 @@ def _merging_forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor
     name = _mergeable(layer)
     base = layer.get_base_layer()
     outer, inner = base.weight.shape
-    # Making the sum costs r * outer * inner products, running beside it r * (outer + inner) a token.
+    # The sum costs r * outer * inner products, and the adapter alone r * (outer + inner) for each token.
     if name is None or args or kwargs or x.numel() < inner * (outer * inner / (outer + inner)):
         result: Tensor = LoraLinear.forward(layer, x, *args, **kwargs)
         return result
@@ -292,7 +293,7 @@ def _merging_forward(layer: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor
 
 
 def _mergeable(layer: Any) -> str | None:
-    """The adapter that is to be merged into a layer's weight, or None."""
+    """The adapter to merge into a layer's weight, or None."""
     active = layer.active_adapters
     plain = len(active) == 1 and active[0] in layer.lora_A and active[0] not in layer.lora_variant
     ready = plain and not (layer.merged or layer.disable_adapters or layer.fan_in_fan_out or layer.training)

@@ -42,16 +42,16 @@ class Encoder(Protocol):
         *,
         layer: int | None = None,
     ) -> Tensor:
-        """Hidden states of the queries (B, T, D), 0 at padding; the last ones, 0 at context too, without a layer."""
+        """Hidden states (B, T, D) of a layer, 0 at padding. By default those of the last layer, 0 at context too."""
 
 
 class BatchPreparer(Protocol):
-    """Turns proteins into the tensors of an encoder."""
+    """Makes the input tensors of an encoder from proteins."""
 
     frame: int
-    """Tokens that a sequence has beside its residues."""
+    """Number of tokens of a sequence besides its residues."""
     reads_homologs: bool
-    """Whether context sequences may stand before the query."""
+    """Whether context sequences may precede the query."""
     max_num_sequences: int
     """Most sequences of a row, the query counted."""
     num_tokens: int
@@ -62,7 +62,7 @@ class BatchPreparer(Protocol):
 
     @property
     def max_residues(self) -> int:
-        """The longest sequence that fits."""
+        """Most residues of a sequence."""
 
     def get_batch_kwargs(
         self, sequences: Sequence[ProteinRow], device: torch.device | str = "cpu", *, names: Sequence[str] | None = None
@@ -75,14 +75,14 @@ class BatchPreparer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Licence:
-    """The licence of released weights, as the card of a model that derives from them states it.
+    """The licence of released weights, for the cards of models that derive from them.
 
     Args:
-        header: its keys of the card's YAML header.
+        header: its keys in the YAML header of a card.
         text: the licence in a sentence.
-        hub_names: a pattern of the hub names of the weights, as in shells; empty where weights of every name have this
-            licence.
-        notice_file: a file of this package that goes with every derived model; empty where there is none.
+        hub_names: a pattern of the hub names of the weights, as in shells; empty if the licence does not depend on the
+            name.
+        notice_file: a file of this package that every derived model must have; empty if there is none.
     """
 
     header: Mapping[str, str]
@@ -96,7 +96,7 @@ class Licence:
         return self.notice_file and resources("bindtune.models").joinpath(self.notice_file).read_text(encoding="utf-8")
 
     def covers(self, base: str | None) -> bool:
-        """Whether it is the licence of the weights with this hub name; None for a folder."""
+        """Whether weights with this hub name have this licence; `name` is None for a folder."""
         return not self.hub_names or (base is not None and fnmatchcase(base, self.hub_names))
 
 
@@ -190,12 +190,12 @@ def read_config(name: str) -> dict[str, Any]:
 
 
 def recognise(config: Mapping[str, Any]) -> Backbone | None:
-    """The encoder that the content of a config.json is of; None for a model of another kind."""
+    """The encoder of a config.json with this content; None for a model of another kind."""
     return next((backbone for backbone in BACKBONES.values() if backbone.describes(config)), None)
 
 
 def find_backbone(name: str) -> Backbone:
-    """The encoder that a hub name or folder holds.
+    """The encoder of a hub name or folder.
 
     Raises:
         CheckpointError: there is no such model, or it is of another kind.

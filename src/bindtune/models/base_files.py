@@ -1,4 +1,4 @@
-"""The files of a model that a run begins with: for hashes, and to tell hub names from folders."""
+"""The files of a base model, for hashes, and to distinguish hub names from folders."""
 
 import re
 import socket
@@ -14,19 +14,19 @@ from bindtune.models.hub_names import INDICES, MODEL_CONFIG, TOKENIZER, WEIGHTS
 from bindtune.yaml_json import read_json
 
 _IN_ORDER = tuple(name for pair in zip(WEIGHTS, INDICES, strict=True) for name in pair)
-"""The forms of weights, as transformers looks for them: the first that is there is read."""
+"""The files of weights in the order of transformers: the first one that exists is read."""
 _PART = re.compile(r"[^/\\\0]{1,200}\.(?:safetensors|bin)")
-"""A file in the folder of its index."""
+"""A path relative to the folder of its index."""
 _NAMES = (MODEL_CONFIG, *WEIGHTS, *INDICES, TOKENIZER)
 
 
 def base_files(checkpoint: str) -> dict[str, Path]:
-    """The files of a folder, or of a hub model that was downloaded, by what they are: "base config.json" and so on."""
+    """The files of a folder or of a downloaded hub model, by role: "base config.json" and so on."""
     return {f"base {name}": path for name, path in _files(checkpoint).items()}
 
 
 def weight_files(checkpoint: str) -> dict[str, Path]:
-    """The files that loading reads weights from, by name; none where a hub model was not downloaded.
+    """The files of weights that loading reads, by name; none if a hub model was not downloaded.
 
     Raises:
         CheckpointError: one of several parts is missing.
@@ -53,7 +53,8 @@ def _files(checkpoint: str) -> dict[str, Path]:
 
 
 def check_reachable(checkpoint: str) -> None:
-    """Refuse at once a hub model that is not here where there is no network; the hub's client tries for half a minute.
+    """Without a network, refuse a hub model that was not downloaded at once; the hub's client would try for half a
+    minute.
 
     Raises:
         CheckpointError: it is no folder, was not downloaded, and the hub's name cannot be looked up.
@@ -68,7 +69,7 @@ def check_reachable(checkpoint: str) -> None:
 
 
 def no_network() -> str | None:
-    """Why the hub's name cannot be looked up; None where it can, or where nobody looks it up here."""
+    """Why the hub's name cannot be looked up; None if it can, or if this machine need not do it."""
     host = urlsplit(constants.ENDPOINT).hostname
     if constants.HF_HUB_OFFLINE or getproxies():  # a proxy looks names up itself
         return None
@@ -80,7 +81,7 @@ def no_network() -> str | None:
 
 
 def _parts(index: Path) -> set[str]:
-    """The files that weights lie in, which an index lists.
+    """The files of weights that an index lists.
 
     Raises:
         CheckpointError: it lists none, some outside of its folder, or files of another kind.
@@ -101,7 +102,7 @@ def in_hub_cache(checkpoint: str) -> bool:
 
 
 def model_file(checkpoint: str, name: str) -> Path | None:
-    """A file of a folder, or of a hub model that was downloaded; None where there is none of this name."""
+    """A file of a folder or of a downloaded hub model; None if there is no file of this name."""
     folder = Path(checkpoint)
     if folder.is_dir():
         return folder / name if (folder / name).is_file() else None

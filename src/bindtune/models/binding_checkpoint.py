@@ -1,4 +1,4 @@
-"""The best model of a fold on disk: heads, and adapters that plain PEFT loads or an encoder where it was trained."""
+"""The best model of a fold on disk: heads, and adapters for plain PEFT or the trained encoder."""
 
 import tempfile
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ from bindtune.runs.names import ADAPTERS, BEST, BEST_UNFINISHED, HEADS
 from bindtune.runs.writing import atomic_stream, writing
 
 UNTRAINED = "base"
-"""What the file of heads says of an encoder that was not trained, and is not written."""
+"""Word in the file of heads for an encoder that was not trained and is not written."""
 
 
 def save_best(folder: Path, model: E1ForResidueClassification, *, base: str, about: Mapping[str, Any]) -> None:
-    """Write the heads, and the adapters, or the encoder where it was trained; of one that was not, its config.json.
+    """Write the heads, and the adapters or the trained encoder; of an encoder without training only its config.json.
 
     Args:
-        folder: of the fold.
-        model: what is saved.
+        folder: folder of the fold.
+        model: the model to save.
         base: hub name or folder of the encoder.
         about: epoch, fold, lora_config and metrics, plain values.
     """
@@ -75,7 +75,7 @@ def read_heads(path: Path) -> dict[str, Any]:
 
 
 def is_untrained(heads: Mapping[str, Any]) -> bool:
-    """Whether heads belong to the encoder as it was before the run."""
+    """Whether the heads belong to the encoder from before the run."""
     return heads.get("encoder") == UNTRAINED
 
 

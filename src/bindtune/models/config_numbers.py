@@ -13,7 +13,7 @@ def refuse_odd_numbers(
     whole: Mapping[str, tuple[float, float]],
     ranges: Mapping[str, tuple[float, float]],
 ) -> None:
-    """Refuse numbers that no model has.
+    """Refuse impossible numbers of a model.
 
     Args:
         kind: the model's, for the message.
@@ -22,7 +22,7 @@ def refuse_odd_numbers(
         ranges: the same of any other numbers.
 
     Raises:
-        ConfigError: names the first that is no number, is nan or infinite, or lies outside its range.
+        ConfigError: a value is no number, is nan or infinite, or lies outside its range.
 
     Examples:
         >>> refuse_odd_numbers("E1", {"hidden_size": 8}, whole={"hidden_size": (1, 1024)}, ranges={})

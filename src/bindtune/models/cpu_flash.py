@@ -1,12 +1,11 @@
-"""torch's flash attention for CPUs by its operators, which torch does not promise: the one file that knows them.
+"""torch's flash attention for CPUs by its private operators; only this file uses them.
 
 Shapes: B rows, H heads, N queries, S keys, d the size of a head.
 
-The public `scaled_dot_product_attention` runs the same kernel and does not return its log-sum-exp. Without it a
+The public `scaled_dot_product_attention` runs the same kernel, but does not return its log-sum-exp. Without it a
 backward pass computes attention again, and each row reads a cached context again. Steps of E1 then take at least 1.05
 times as long (rows of 100 to 600 tokens, and a row of 3,200), and attention to a cached context 1.33 times as long.
-`USABLE` says whether the operators are there and compute attention. Where not, `attention.py` takes the public
-function.
+`USABLE` says whether the operators exist and compute attention. If not, `attention.py` takes the public function.
 """
 
 import logging

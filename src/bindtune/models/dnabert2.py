@@ -106,7 +106,7 @@ def alibi_slopes(heads: int) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the packed tokens stand in the padded batch, and the attention bias that follows from it.
+    """Positions of the packed tokens in the padded batch, and the attention bias.
 
     Args:
         shape: (B, T).
@@ -170,7 +170,7 @@ def eager_attention(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[Tensor, Tensor]:
-    """Attention that writes down its map, in the form of transformers' attention functions.
+    """Attention that returns its map, in the form of transformers' attention functions.
 
     Args:
         module: not used.
@@ -316,7 +316,7 @@ class IdentityLinear(nn.Linear):
 
 
 class Pooler(nn.Module):
-    """What sequence classification reads: one more layer on the first attended token of a row, [CLS]."""
+    """One more layer on the first attended token of a row, [CLS], for sequence classification."""
 
     def __init__(self, config: DNABert2Config) -> None:
         super().__init__()
@@ -357,7 +357,7 @@ class Predictions(nn.Module):
 
 
 class Heads(nn.Module):
-    """The container that the hub's key names ask for."""
+    """The container for the hub's key names."""
 
     def __init__(self, config: DNABert2Config) -> None:
         super().__init__()
@@ -365,7 +365,7 @@ class Heads(nn.Module):
 
 
 class Encoding(NamedTuple):
-    """What the encoder makes of a batch.
+    """Output of the encoder for a batch.
 
     Args:
         last: (N, D) output of the last layer, or of the tokens alone that were asked for.

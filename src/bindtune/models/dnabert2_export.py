@@ -16,7 +16,7 @@ _CODE = {
     "AutoModelForMaskedLM": "bert_layers.BertForMaskedLM",
     "AutoModelForSequenceClassification": "bert_layers.BertForSequenceClassification",
 }
-# Keys of the hub's config.json that this package does not use, with the values they have there.
+# Keys of the hub's config.json that this package does not use, with their values there.
 _UNUSED = {
     "alibi_starting_size": 512,
     "classifier_dropout": None,

@@ -1,4 +1,4 @@
-"""What an encoder computes with its weights: the settings of its config.json, and the token id of each residue."""
+"""The settings that decide what an encoder computes: those of its config.json, and the token id of each residue."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ _WITHOUT_EFFECT = frozenset(
         "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",
     }
 )  # fmt: skip
-"""Of the initial weights, of training and of other models; equal weights give equal predictions whatever they are."""
+"""Settings of initial weights, training and other models; they do not change what equal weights predict."""
 
 
 def encoder_settings(checkpoint: str) -> dict[str, Any]:
-    """The settings that decide what equal weights predict, as values of JSON.
+    """The settings that decide the predictions of equal weights, as values of JSON.
 
-    They are those of the loaded configuration, so that a default counts as the value that it stands for. What
-    transformers notes in every config.json (its version, names, labels) is left out.
+    They come from the loaded configuration, so a missing setting counts as its default. Entries of transformers in
+    every config.json (its version, names, labels) are left out.
 
     Args:
         checkpoint: hub name or folder.
@@ -41,7 +41,7 @@ def encoder_settings(checkpoint: str) -> dict[str, Any]:
 
 
 def differing_settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """The settings that both name and that differ, in words.
+    """The settings of both that differ, in words.
 
     Examples:
         >>> differing_settings({"num_attention_heads": 4}, {"num_attention_heads": 2, "rope_theta": 1e4})

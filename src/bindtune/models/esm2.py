@@ -16,14 +16,14 @@ from bindtune.models.strict import ALL_INFO, check_complete
 
 _AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 _MAX_RESIDUES = 1022
-"""What ESM-2 was trained on; longer proteins are read in chunks."""
+"""Most residues of a protein in the training of ESM-2; longer proteins are read in chunks."""
 
 
 class Esm2ForMaskedLM(EsmForMaskedLM):
     """ESM-2 with the methods that `models.backbones.Encoder` asks for."""
 
     unused = ("esm.contact_head",)
-    """Parts that nothing here reads: frozen, and without adapters."""
+    """Parts without a use here: they are frozen and get no adapters."""
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Self:
@@ -62,7 +62,7 @@ class Esm2ForMaskedLM(EsmForMaskedLM):
         *,
         layer: int | None = None,
     ) -> Tensor:
-        """Hidden states (B, T, D), 0 at padding, the last ones without a layer; the positions follow from the ids."""
+        """Hidden states (B, T, D) of a layer, by default the last, 0 at padding; the positions follow from the ids."""
         real = sequence_ids >= 0
         output = self.esm(input_ids, attention_mask=real.long(), output_hidden_states=layer is not None)
         hidden: Tensor = output.last_hidden_state if layer is None else output.hidden_states[layer]
@@ -70,7 +70,7 @@ class Esm2ForMaskedLM(EsmForMaskedLM):
 
 
 class Esm2BatchPreparer:
-    """Turns proteins into ESM-2's tensors: ``<cls> residues <eos>`` a row, one protein each.
+    """Makes ESM-2's input tensors from proteins: each row is ``<cls> residues <eos>`` of one protein.
 
     Args:
         name: hub name or folder with the tokenizer.

@@ -1,4 +1,4 @@
-"""Weights that are not numbers, refused where they are loaded."""
+"""Refuse weights that hold nan or infinity when they are loaded."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the libraries that load models raise where a file is damaged, as one kind of error."""
+"""Turn the errors of model-loading libraries for damaged files into one kind of error."""
 
 import re
 import struct
@@ -19,16 +19,16 @@ DAMAGED = (
     OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError, AssertionError, ImportError,
     ArithmeticError, MemoryError, struct.error, BadZipFile, UnpicklingError, SafetensorError, StrictDataclassError,
 )  # fmt: skip
-"""What loading raises, depending on where a file is damaged."""
+"""Errors of loading, depending on the damaged part of a file."""
 
 
 @contextmanager
 def loading(source: Path | str, what: str) -> Iterator[None]:
-    """Make a CheckpointError that names the source of whatever loading raises.
+    """Turn any error of loading into a CheckpointError that names the source.
 
     Args:
         source: file, folder or hub name.
-        what: begins the message, such as "no tokenizer".
+        what: beginning of the message, such as "no tokenizer".
 
     Raises:
         CheckpointError: the block could not load.
@@ -58,7 +58,7 @@ def loading(source: Path | str, what: str) -> Iterator[None]:
 
 @contextmanager
 def tokenising(tokenizer: Any) -> Iterator[None]:
-    """Name the tokenizer in the error where its files make it fail on a sequence, such as a pattern without end.
+    """Name the tokenizer in the error if its files make it fail on a sequence, for example by a pattern without end.
 
     Args:
         tokenizer: of transformers, which knows where it came from.

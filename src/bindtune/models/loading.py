@@ -26,8 +26,8 @@ _POSITION_TABLES = ("position_embeddings", "embed_positions")
 def load_masked_lm(name: str, *, finite: bool = True) -> PreTrainedModel:
     """Load a masked language model in fp32; no code from the hub is run.
 
-    DNABERT-2 is recognised by its configuration, which in the hub's file names no model type, and takes the native
-    implementation. Everything else goes through `AutoModelForMaskedLM`.
+    DNABERT-2 is loaded by the native implementation. It is recognised by its configuration, because the hub's file
+    names no model type. `AutoModelForMaskedLM` loads all other models.
 
     Args:
         name: hub name or folder.
@@ -96,7 +96,8 @@ def empty_masked_lm(name: str) -> PreTrainedModel:
 def usable_positions(model: nn.Module) -> int | None:
     """The most tokens of a row; None where a model has no table of positions, as with ALiBi or rotary ones.
 
-    RoBERTa and its kin count from behind the padding's own position: they have `pad_token_id` + 1 fewer.
+    RoBERTa and similar models count
+    positions from after that of padding, so they have `pad_token_id` + 1 fewer.
     """
     tables = [
         part

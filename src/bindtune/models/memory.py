@@ -1,13 +1,14 @@
-"""Peak memory of a training step, from the shape of a model and of a batch: nothing is run and no weights are needed.
+"""Predict the peak memory of a training step from the shapes of a model and of a batch, without a run and without
+weights.
 
 The model may lie on any device; `torch.device("meta")` costs nothing. `activation_bytes.py` counts what its
 layers save.
 
-Time moves through a step like this: activations grow in the forward pass; in the backward pass they go layer by layer
-while gradients come; the peak is the worst moment of that. Optimiser state is there from the second step on.
+In the forward pass the activations grow. In the backward pass they are freed layer by layer, while gradients are made.
+The peak is the moment with most bytes. Optimiser state exists from the second step on.
 
-What is predicted are tensors. The heap of glibc, which CPU tensors come from, holds far more once it is in pieces,
-unless MALLOC_MMAP_THRESHOLD_ is set, so that large tensors are given back as soon as they are freed.
+Only tensors are predicted. On a CPU, the heap of glibc becomes fragmented and holds far more. With
+MALLOC_MMAP_THRESHOLD_ set, it returns large tensors to the system when they are freed.
 """
 
 from collections.abc import Sequence
@@ -28,11 +29,11 @@ class Memory:
         weights: parameters without the adapters'.
         adapters: of the adapters.
         casts: copies of weights in 16 bits, which autocast makes and the backward pass keeps.
-        gradients: those that are there at that moment.
+        gradients: gradients at that moment.
         optimiser: two moments of each trained parameter (AdamW).
         activations: what layers and heads keep for the backward pass.
         logits: scores of the masked-LM head, their logarithms, and hidden states and logits that the step returns.
-        working: what the computation of that moment needs beside.
+        working: work space of the computation at that moment.
     """
 
     weights: float
@@ -54,7 +55,7 @@ def predict_memory(model: nn.Module, batch: BatchShape, arithmetic: Arithmetic) 
     """Predict the peak of a training step; None for an encoder whose activations are not known here.
 
     Args:
-        model: what is trained, as `training.binding.model.assemble` makes it, or a DNABERT-2.
+        model: the trained model, from `training.binding.model.assemble`, or a DNABERT-2.
         batch: the batch.
         arithmetic: how the step is computed.
     """

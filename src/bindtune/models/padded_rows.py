@@ -1,6 +1,6 @@
 """Rows of sequences with their padding, for `torch.export`: no shape and no branch depends on the content of a batch.
 
-The same numbers as `packing.py` for more work: padding goes through every layer, and attention is dense with a mask.
+The results are those of `packing.py`, with more work: every layer computes padding, and attention is dense with a mask.
 """
 
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ class DensePlan:
 
 @dataclass(frozen=True)
 class PaddedRows:
-    """A batch as it is, with the methods of `Packing`.
+    """A padded batch, with the methods of `Packing`.
 
     Args:
         ids: (B, T) number of the sequence that a token belongs to, -1 at padding.

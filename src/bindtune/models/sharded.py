@@ -1,4 +1,4 @@
-"""Whole tensors beside a model that FSDP divided between processes: every process holds a part of each parameter."""
+"""Parts of whole tensors for a model that FSDP divided: every process holds a part of each parameter."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What native encoders share: loading that is strict both ways, and no argument that is lost."""
+"""Code of all native encoders: loading that is strict both ways, and errors for unknown arguments."""
 
 import logging
 import re
@@ -39,7 +39,7 @@ class StrictPreTrainedModel(PreTrainedModel):
     new_parts: ClassVar[tuple[str, ...]] = ()
 
     def post_init(self) -> None:
-        """As in transformers, but the keys that a submodel passes over are not passed over here."""
+        """As in transformers, but keys that a submodel ignores are not ignored here."""
         super().post_init()
         self._keys_to_ignore_on_load_unexpected = set(type(self)._keys_to_ignore_on_load_unexpected or ())
 
@@ -98,7 +98,7 @@ class StrictPreTrainedModel(PreTrainedModel):
 
 
 ALL_INFO: dict[str, Any] = {"output_loading_info": True, "ignore_mismatched_sizes": True}
-"""Options with which `from_pretrained` of transformers tells what does not fit, for `check_complete`."""
+"""Options with which `from_pretrained` of transformers reports keys that do not fit, for `check_complete`."""
 
 
 def check_complete(name: str, info: Mapping[str, Any]) -> None:
@@ -120,7 +120,7 @@ def check_complete(name: str, info: Mapping[str, Any]) -> None:
 def check_carried(
     carried: dict[str, Any], *, harmless: Collection[str] = (), advice: dict[str, str] | None = None
 ) -> None:
-    """Ignore arguments without effect, and refuse all others: a misspelt argument must not be lost in silence.
+    """Ignore arguments without effect, and refuse all others, so that a misspelt argument is noticed.
 
     Args:
         carried: arguments of `forward` that the model does not name.
@@ -141,7 +141,7 @@ def check_carried(
 
 @contextmanager
 def _table_held_back() -> Iterator[None]:
-    """Print what transformers says of keys after the block, unless it raises MisfitError, which says it in one line."""
+    """Print the messages of transformers about keys after the block, unless it raises MisfitError, which has them."""
     logger = logging.getLogger(PreTrainedModel.__module__)
     held: list[logging.LogRecord] = []
 
@@ -162,7 +162,7 @@ def _table_held_back() -> Iterator[None]:
 
 
 def _problems(model: StrictPreTrainedModel, info: dict[str, Any], *, resizes: bool) -> list[str]:
-    """What does not fit, one phrase each."""
+    """The keys that do not fit, one phrase for each."""
     misfits = {key for key, *_ in info["mismatched_keys"]}
     missing = info["missing_keys"] - misfits
     for part in model.new_parts:
