@@ -229,7 +229,7 @@ def merge(run: Annotated[Path, typer.Argument(help="Run folder in which all fold
 
 @app.command(name="check-lora")
 def check_lora(config: _Config = None, overrides: _Overrides = None) -> None:
-    """Check that adapters work: new ones change nothing, filled ones change the output, and they learn."""
+    """Check that adapters work: new adapters change nothing, filled ones change the output, and they learn."""
     from bindtune.config import load_binding
 
     with naming_init("train", nothing_given=config is None and not overrides):
@@ -310,8 +310,8 @@ def export(
 ) -> None:
     """Write a trained model to a folder of its own, with its card.
 
-    DNABERT-2 is written in the hub's layout, for code that loads the original; the encoder of a binding run with the
-    adapters of one fold merged, to load like the encoder it came from.
+    DNABERT-2 is written in the hub's layout, for code that loads the original. The encoder of a binding run gets the
+    adapters of one fold merged into its weights, and loads like the original encoder.
     """
     with large_imports():
         from bindtune.training.export import export_run
@@ -337,7 +337,7 @@ def push(
 ) -> None:
     """Upload a run or a model to the Hugging Face hub, with its card, notices and a manifest.
 
-    It uploads the files of a list: no states of optimisers, no logs, no names of proteins, no paths of this machine.
+    It uploads only listed kinds of files: no optimiser states, no logs, no names of proteins, no paths of this machine.
     The token comes from `hf auth login` or HF_TOKEN.
     """
     from bindtune.publishing.push import push

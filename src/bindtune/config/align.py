@@ -21,10 +21,10 @@ class AlignConfig(Settings):
     """Folder that keeps the databases that MMseqs2 makes of FASTA files, by their content. By default it is
     DATABASE.mmseqs, beside the file."""
     labels: tuple[Path, ...] = ()
-    """Label files, in 3-line FASTA. The table labelled_homologs.tsv then says which homologs are proteins of them: held
-    out where the file is named ..._test, for training otherwise."""
+    """Label files in 3-line FASTA. The table labelled_homologs.tsv then lists the homologs that are proteins of these
+    files. They count as held out if the file is named ..._test, and as training proteins otherwise."""
     iterations: Count = 2
-    """Searches of the database. Each further one searches with the profile of the homologs before."""
+    """Searches of the database. Each later search uses the profile of the homologs so far."""
     sensitivity: Annotated[float, Field(ge=1, le=9.5)] = 7.0
     """Sensitivity of MMseqs2: 1 is fast, 7.5 is very sensitive."""
     evalue: Annotated[float, Field(gt=0)] = 1e-3
@@ -34,7 +34,7 @@ class AlignConfig(Settings):
     max_sequences: Count = 10_000
     """Most homologs of a protein."""
     threads: Count | None = None
-    """Processor cores. By default all that this process may use."""
+    """Processor cores. By default all cores that this process may use."""
     batch_proteins: Count = 1000
     """Proteins that are searched at a time. A stopped command loses at most this many."""
 

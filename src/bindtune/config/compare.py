@@ -31,11 +31,11 @@ class ToolSettings(Settings):
 
     tool: list[str] = []
     """Predictions of another tool for the same proteins, as NAME=PATH. lmetalsite=FILE.csv and gpsite=FOLDER have
-    their own formats. Any other name stands for a table (CSV, TSV or Parquet) with the columns protein, position, ion
-    and probability, and where it has them residue and call."""
+    their own formats. Any other name is for a table (CSV, TSV or Parquet) with the columns protein, position, ion and
+    probability; the columns residue and call are optional."""
     tool_training: list[str] = []
     """Training proteins of a tool, as NAME=PATH: FASTA, with or without labels, or a list of names. Figures are then
-    also given for the proteins that are in nobody's training set."""
+    also given for the proteins that are in no training set."""
     position_base: Literal[0, 1] = 1
     """Number of the first residue in the tables of tools."""
 
@@ -49,14 +49,14 @@ class CompareConfig(ToolSettings, SiteSettings):
     """Runs that differ in their seed alone, as NAME=RUN,RUN,... The first arm is the reference. Three seeds or more
     give an interval."""
     out: Path = Path("compare.html")
-    """Page to write. Tables of the same name with the endings .csv and .json stand beside it."""
+    """Page to write. Tables with the same name and the endings .csv and .json are written beside it."""
     draws: Count = 500
-    """Bootstrap draws of proteins, or windows, for the intervals of two runs. Those of AUPRC need no draws."""
+    """Bootstrap draws of proteins or windows for the intervals of two runs. Intervals of AUPRC need no draws."""
     seed: Annotated[int, Field(ge=0)] = 1
     """Seed of the bootstrap draws."""
     audit_identity: Fraction | None = None
-    """With --tool-training: lowest share of equal residues of a protein that counts as one of the training set. By
-    default equal sequences do."""
+    """With --tool-training: least share of equal residues between a protein and a training protein that count as the
+    same. By default only equal sequences do."""
 
     @model_validator(mode="after")
     def _runs_or_arms(self) -> Self:

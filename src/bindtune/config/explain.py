@@ -14,37 +14,38 @@ class ExplainConfig(Settings):
     probe: Path
     """Folder of a finished probe."""
     fasta: Path | None = None
-    """Sequences to explain: FASTA; headers chrom:start-end(strand) give coordinates."""
+    """Sequences to explain: FASTA. Headers chrom:start-end(strand) give coordinates."""
     genome: Path | None = None
     """Genome for --regions: FASTA (plain, gzip or bgzip) or 2bit."""
     regions: Path | None = None
-    """Regions to explain: BED. A region of the minus strand is read along it."""
+    """Regions to explain: BED. Regions of the minus strand are read along that strand."""
     out: Path
-    """Folder to write. A command that was stopped goes on there."""
+    """Folder to write. A stopped command goes on from the files in it."""
     overwrite: bool = False
     """Replace another explanation in the folder."""
 
     method: Literal["mutate", "gradients"] = "mutate"
-    """mutate: try every single substitution; this works for every model. gradients: integrated gradients, for models
-    that have them; it needs the extra bindtune[explain]."""
+    """mutate: try every single substitution; this works for every model. gradients: integrated gradients, for networks
+    only; it needs the extra bindtune[explain]."""
     model: tuple[str, ...] = ()
-    """Model of the probe to explain; without it, all of them that the method works for. NAME=FOLDER names the folder
-    where the encoder of a model lies today."""
+    """Model of the probe to explain. By default all models that the method can explain. NAME=FOLDER gives the new
+    folder of a model's encoder that has moved."""
     dataset: str | None = None
-    """Data set that the models were trained on, where the probe has several."""
+    """Data set of the models, if the probe has several."""
     arm: str | None = None
-    """Kind of negatives that the models were trained with; the probe's first by default."""
+    """Kind of negatives in the training of the models. By default the probe's first."""
     steps: Count = 64
-    """With --method gradients: steps between the empty sequence and the real one; more where the sums need it."""
+    """With --method gradients: steps between the empty sequence and the real one. Sequences with a larger gap than
+    tolerance get more steps."""
     tolerance: Annotated[float, Field(gt=0)] = 0.01
-    """With --method gradients: greatest difference between the sum of a sequence's values and its logit less that of
-    the empty sequence, as a share of the latter difference, or of 1 where that is smaller."""
+    """With --method gradients: largest gap of a sequence. The sum of its values should be its logit less that of the
+    empty sequence. The gap between both is a share of this difference, or of 1 if the difference is smaller."""
     motifs: Annotated[int, Field(ge=0, le=50)] = 3
     """Motifs to look for in the highest stretches, for each model."""
     motif_length: Annotated[int, Field(ge=4, le=30)] = 8
     """Letters of a motif."""
     bigwig: bool = False
-    """Also write tracks as bigWig; it needs --regions and the extra bindtune[explain]."""
+    """Also write tracks as bigWig. It needs --regions and the extra bindtune[explain]."""
 
     @field_validator("model", mode="before", json_schema_input_type=str | list[str])
     @classmethod

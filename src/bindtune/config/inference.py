@@ -70,7 +70,7 @@ class InferenceConfig(EnsembleConfig):
     shard_residues: Count = 200_000
     """Residues between saved parts."""
     target: str | None = None
-    """Recall or precision that the calls are to reach on new proteins: recall=0.9 or precision=0.8. The threshold is
+    """Recall or precision that the calls should reach on new proteins: recall=0.9 or precision=0.8. The threshold is
     chosen on the out-of-fold residues of the run. By default the thresholds of the run are used."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """How often a threshold that is chosen for a target keeps it. It has no effect without target."""
@@ -128,7 +128,7 @@ class EvaluateConfig(InferenceConfig, ToolSettings, SiteSettings):
     draws: Count = 1000
     """Bootstrap draws of proteins for the intervals of every figure but AUPRC, whose interval needs no draws."""
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    """How often an interval is to hold the figure of all proteins like these."""
+    """How often an interval should hold the figure of all proteins like these."""
 
     @model_validator(mode="after")
     def _labels_are_of_the_ions(self) -> Self:
@@ -143,16 +143,16 @@ class ScanConfig(EnsembleConfig):
     fasta: Path
     """Proteins: FASTA, plain or gzipped."""
     protein: str | None = None
-    """Name of the protein to scan. It may be left out where the file holds one."""
+    """Name of the protein to scan. It is not needed if the file holds one protein."""
     positions: str | None = None
     """Residues to substitute, such as 90-120 or 94,96,119. They count from 1. By default all residues."""
     to: str = AMINO_ACIDS
-    """Residues to substitute by, one letter each. A gives an alanine scan."""
+    """Residues that replace the original ones, one letter each. A gives an alanine scan."""
     variants: Path | None = None
-    """File of variants instead, one in each line: A24G, or several substitutions joined with ':'."""
+    """File of variants instead of --positions and --to. A line is a variant: A24G, or substitutions joined with ':'."""
     sites: str | None = None
-    """Residues whose probabilities are followed, such as 94,96,119. By default those that the run's thresholds call,
-    and for an ion without a call its most probable residue."""
+    """Residues to follow, such as 94,96,119. By default the residues that the run's thresholds call; for an ion without
+    a called residue, its most probable residue."""
     tsv: bool = True
     """Write scan.tsv beside scan.parquet."""
     part_variants: Count = 1000

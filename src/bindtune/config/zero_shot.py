@@ -48,21 +48,21 @@ class EmbedConfig(_ZeroShotConfig):
     genome: Path | None = None
     """DNA instead of --fasta: genome, FASTA (plain, gzip or bgzip) or 2bit. It needs --regions."""
     regions: Path | None = None
-    """Regions of the genome (BED). Those on the minus strand are read along it."""
+    """Regions of the genome (BED). Regions of the minus strand are read along that strand."""
     out: Path
     """File to write: .safetensors or .parquet."""
     per: Literal["sequence", "residue", "token", "nucleotide"] = "sequence"
     """What gets a vector: each sequence, each residue of a protein, or each token or nucleotide of DNA."""
     pooling: Literal["mean", "cls", "max"] = "mean"
-    """What a sequence's vector is made of: the mean or the maximum over its residues or tokens, or the token before
-    them."""
+    """How the vector of a sequence is computed. mean, max: mean or maximum over its residues or tokens. cls: the token
+    before them."""
     layer: int | None = None
     """Layer whose hidden states are read, from 0 for the embeddings. Negative numbers count from the end. By default
     the last."""
     both_strands: bool = False
     """DNA: average with the reverse complement. Its nucleotides are mirrored."""
     stretch_tokens: Annotated[int, Field(ge=16)] = 2048
-    """DNA: most tokens of a row, where the model allows as many. Longer sequences are read in overlapping stretches."""
+    """DNA: most tokens of a row, if the model allows as many. Longer sequences are read in overlapping stretches."""
     overlap: Annotated[int, Field(ge=0)] = CHUNK_OVERLAP
     """Residues or tokens that neighbouring stretches of a long sequence share."""
     msa_dir: Path | None = None
@@ -137,7 +137,7 @@ class ScoreConfig(_ZeroShotConfig):
     reduction: Literal["mean", "none"] = "mean"
     """Proteins: mean: average over the contexts. none: one score for each context."""
     width: Annotated[int, Field(ge=64)] = 512
-    """DNA: nucleotides in which both alleles stand."""
+    """DNA: nucleotides of the stretch that holds either allele."""
     strand: Literal["+", "-", "both"] = "both"
     """DNA: the strand that is read. both: the mean of both strands."""
     genes: Path | None = None
@@ -147,16 +147,16 @@ class ScoreConfig(_ZeroShotConfig):
     """With --genes: features (column 3) that are genes."""
     effect: Path | None = None
     """DNA: folder of a finished probe. Scores are then changes of the binding logit. --model names a model of the
-    probe, or NAME=FOLDER where its encoder has moved. --width is that of the probe's windows by default."""
+    probe, as NAME=FOLDER if its encoder has moved. By default --width is that of the probe's windows."""
     dataset: str | None = None
-    """With --effect: data set that the model was trained on, where the probe has several."""
+    """With --effect: data set of the model, if the probe has several."""
     arm: str | None = None
-    """With --effect: kind of negatives that the model was trained with. By default the probe's first."""
+    """With --effect: kind of negatives in the training of the model. By default the probe's first."""
     phases: Annotated[int, Field(ge=1, le=32)] = 1
-    """DNA: average over this many starts of the stretch, each one nucleotide later, because tokens follow from the
+    """DNA: average over this many starts of the stretch, each one nucleotide later, because tokens depend on the
     start."""
     mismatches: Literal["refuse", "skip"] = "refuse"
-    """DNA: what happens with records whose REF is not what the genome has. skip: list them without a score."""
+    """DNA: what happens with records whose REF differs from the genome. refuse: stop. skip: give them no score."""
     info_field: str = "BINDTUNE"
     """With --out .vcf: name of the INFO field."""
     chromosome_names: Literal["exact", "match"] = "exact"

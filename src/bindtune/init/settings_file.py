@@ -16,8 +16,8 @@ _HEAD = """\
     bindtune {command} --config {command}.yaml
 
 A line such as #seed: 1 is a setting at its default. Remove the '#' to change it.
-FILL IN marks what you have to look at. Paths start at the folder in which the command runs.
-What stands on the command line wins over this file: {override}.
+FILL IN marks settings that you must check. Paths start at the folder in which the command runs.
+A setting on the command line wins over this file: {override}.
 An editor with a YAML language server completes and checks this file once you run
 `bindtune schema {command} --out {command}.schema.json` and make this the first line, without the brackets:
 [# yaml-language-server: $schema={command}.schema.json]

@@ -46,8 +46,8 @@ _PRETRAIN = Starter(
         "train_file": _fill_in("windows/train.parquet", "`bindtune windows --out windows` writes this one."),
         "validation_file": _fill_in("windows/validation.parquet", "Write null if there is none."),
         "output_dir": Choice(),
-        "use_adaptive_masking": Choice(True, "This is the point of bindtune; false gives the run to compare with."),
-        "fp16": Choice(True, "Write false on a CPU. bf16 does as well on an A100 or newer."),
+        "use_adaptive_masking": Choice(True, "Peaks are masked more often. Write false for the run to compare with."),
+        "fp16": Choice(True, "Write false on a CPU. On an A100 or newer, bf16 works too."),
     },
     "The defaults are those of the full run: DNABERT-2-117M on eCLIP windows, one A100.",
 )
@@ -108,8 +108,8 @@ _PROBE = Starter(
         "out": Choice("probe"),
         "min_enrichment": Choice(3, f"This is a log2 fold change over the input. {_ENCODE}"),
         "min_p_value": Choice(3, f"This is p < 0.001. {_ENCODE}"),
-        "leaks": Choice("drop", "Repeats of a genome lie on many chromosomes; fail only says so and stops."),
-        "seeds": Choice(3, "Fewer give no interval over seeds."),
+        "leaks": Choice("drop", "Repeats of a genome are on many chromosomes, so fail would stop the command."),
+        "seeds": Choice(3, "Fewer seeds give no interval over seeds."),
     },
     "The values that are set here are for eCLIP peaks of RNA-binding proteins in the human genome.",
 )
@@ -118,12 +118,10 @@ _SITES = Starter(
     {
         "structures": _fill_in(["pdb_files"], "This is a folder; or name files, or a text file that lists them."),
         "ions": _fill_in(["ZN", "CA", "MG", "MN", "LREE", "HREE"], "Each gets a label file."),
-        "ion_groups": Choice(DEFAULT, "Change the lists if your field draws the line elsewhere."),
+        "ion_groups": Choice(DEFAULT, "Change the lists if your field defines the groups differently."),
         "out": Choice("labels", "`bindtune train` reads labels from there with data.fasta_path: labels."),
-        "max_resolution": Choice(
-            3.0, "Waters and metals are hard to tell apart in worse maps. Write null to keep all."
-        ),
-        "errors": Choice("skip", "One broken file in thousands is then named and counted."),
+        "max_resolution": Choice(3.0, "In worse maps, waters and metals look alike. Write null to keep all."),
+        "errors": Choice("skip", "A broken file is then named and counted, and does not stop the command."),
     },
     "The values that are set here are for a folder of entries of the Protein Data Bank.",
 )

@@ -90,7 +90,7 @@ def add_lora(
         model.get_submodule(name).requires_grad_(False)  # with `bias` PEFT trains biases wherever they are
     for layer in adapted.modules():
         if isinstance(layer, LoraLinear):
-            # PEFT widens inputs to the adapter's fp32. Beside fp32 weights only autocast narrows inputs, and would again.
+            # PEFT widens inputs to the adapter's fp32. With fp32 weights, only autocast narrows them, and would again.
             layer.cast_input_dtype_enabled = layer.weight.dtype != torch.float32
             for name, module in layer.lora_dropout.items():
                 if isinstance(module, nn.Dropout):

@@ -1,1 +1,1 @@
-"""Training files from the files that labs have."""
+"""Make training files from files of peaks, structures and proteins."""

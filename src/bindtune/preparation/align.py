@@ -1,7 +1,7 @@
 """`bindtune align`: homologs of proteins in a database, an alignment for each protein.
 
-Proteins are searched some at a time. Each alignment is written whole or not at all, so a stopped command searches only
-for the proteins that have none yet.
+Proteins are searched some at a time. Each alignment is written completely or not at all, so a stopped command goes on
+with the proteins that have no alignment yet.
 """
 
 import json
@@ -34,14 +34,14 @@ from bindtune.yaml_json import read_json
 
 log = logging.getLogger(__name__)
 
-# Settings that alignments follow from, beside the database, whose hash is noted.
+# Settings that change alignments. The database is recorded by its hash.
 _BINDING = ("iterations", "sensitivity", "evalue", "coverage", "max_sequences")
 _MEMORY_SHARE = 0.7
 _MEGABYTE = 1 << 20
 
 
 def align(config: AlignConfig) -> str:
-    """Write the alignments that are missing and the tables of all, and say what was written.
+    """Write the missing alignments and the tables of all, and return a summary.
 
     Raises:
         InputError: a file is not what it should be, or an alignment in the folder is of another protein.
@@ -77,7 +77,7 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 def _check_manifest(config: AlignConfig, content: str) -> None:
-    """Note what alignments are made with, or compare it with what was noted.
+    """Write the manifest of the alignments, or compare it with an earlier one.
 
     Raises:
         ConfigError: the folder holds alignments that were made otherwise, or by another program.
@@ -112,7 +112,7 @@ def alignment_path(folder: Path, name: str) -> Path:
 
 
 def _search_all(config: AlignConfig, database: Path, *, total: int) -> int:
-    """Write the alignments that are missing; returns how many."""
+    """Write the missing alignments, and return their number."""
     searched = 0
     with progress("aligning", total, unit="proteins", log=log) as advance, writing(config.out):
         missing = _missing(config, advance)
@@ -153,7 +153,7 @@ def _search(config: AlignConfig, database: Path, batch: Sequence[Protein]) -> No
         threads = ("--threads", str(config.threads or usable_cores()), "-v", "1")
         _run("createdb", folder / "query.fa", query, "--dbtype", "1", "--shuffle", "0", "-v", "1")
         _run("search", query, database, hits, folder / "work", *_options(config), *threads)
-        # Every homolog stays: the choice among similar ones is made when contexts are drawn.
+        # Every homolog stays: contexts choose among similar ones later.
         _run("result2msa", query, database, hits, alignments, "--msa-format-mode", "5", "--filter-msa", "0", *threads)
         unpacked.mkdir()
         _run("unpackdb", alignments, unpacked, "--unpack-name-mode", "0", *threads)
@@ -176,7 +176,7 @@ def _options(config: AlignConfig) -> list[str]:
 
 
 def _write(config: AlignConfig, protein: Protein, result: Path) -> None:
-    """Write a protein's alignment: its own letters first, whatever MMseqs2 makes of them, then the homologs.
+    """Write a protein's alignment: first its own letters, even if MMseqs2 changes them, then the homologs.
 
     Raises:
         ConfigError: MMseqs2 made an alignment with other columns.
@@ -202,7 +202,7 @@ def _write(config: AlignConfig, protein: Protein, result: Path) -> None:
 
 
 def _finish(config: AlignConfig, labels: "LabelledProteins", *, database: Path, is_new: bool, searched: int) -> str:
-    """Count what all alignments hold, and say it."""
+    """Count the content of all alignments, and return it as text."""
     with HomologTables(config.out, labels) as tables:
         for protein in read_proteins(config.fasta):
             path = alignment_path(config.out, protein.name)

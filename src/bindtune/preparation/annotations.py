@@ -1,4 +1,4 @@
-"""BioLiP and UniProt as proteins and sites: read, counted, and added to the records."""
+"""Read BioLiP and UniProt, count their sites, and add them to the records."""
 
 import logging
 from collections import Counter, defaultdict
@@ -26,7 +26,7 @@ _SHOWN = 20
 
 
 class _Ion(NamedTuple):
-    """What is counted of an ion."""
+    """Counts of an ion."""
 
     element: str
     component: str
@@ -128,7 +128,7 @@ class BioLipReader:
 
 
 def _key(site: AnnotatedSite) -> tuple[str, ...]:
-    """What tells an ion from others."""
+    """The identity of an ion."""
     return site.structure, site.component, site.ligand_chain, site.ligand_number
 
 
@@ -206,7 +206,7 @@ class UniProtReader:
                 )  # fmt: skip
 
     def _kind(self, feature: Feature, *, where: str) -> str:
-        """What becomes of a feature."""
+        """The result of a feature."""
         named = ligand_elements(feature.ligand)
         unnamed = is_unnamed_metal(feature.ligand)
         every = {element for members in self._elements.values() for element in members}

@@ -1,4 +1,4 @@
-"""The numbers of a summary: what came in, what was kept, what was dropped and why. They add up."""
+"""The numbers of a summary: read, used and dropped records, with reasons. They add up."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from bindtune.io.window_files import METHODS, WindowColumns
 
 @dataclass
 class SplitCount:
-    """What was written for one split; peaks are counted once for each window they are listed in."""
+    """Counts of one split; a peak counts once for each window that lists it."""
 
     windows: int = 0
     windows_with_peaks: int = 0
@@ -35,10 +35,10 @@ class SplitCount:
 
 
 def covered_letters(columns: WindowColumns) -> int:
-    """Letters that lie in at least one peak of their window, overlapping peaks counted once."""
+    """Letters in at least one peak of their window; a letter in several peaks counts once."""
     if not len(columns.peak_start):
         return 0
-    # Every window gets a room of its own on one long line.
+    # Windows are placed one after the other on one long line.
     room = np.repeat(np.arange(len(columns)), columns.peak_count) * (int(columns.peak_end.max()) + 1)
     start, end = room + columns.peak_start, room + columns.peak_end
     covered_before = np.concatenate([[0], np.maximum.accumulate(end)[:-1]])
@@ -62,11 +62,11 @@ def summarise(
         peaks: rows of the peak files.
         regions: rows of the region file.
         layout: the windows that were laid.
-        listed: (P,) which of the peaks that were used are listed in a window that was written.
-        unlisted: how many of the others there are, by reason.
+        listed: (P,) whether a written window lists the used peak.
+        unlisted: numbers of the other used peaks, by reason.
         dropped: windows that were not written, by reason.
-        twins: windows that were written and have another's name, or another's sequence without its peaks.
-        splits: what was written.
+        twins: written windows with the name of another window, or with its sequence but without its peaks.
+        splits: counts of the written windows of each split.
     """
     written = sum(count.windows for count in splits.values())
     return {

@@ -1,4 +1,4 @@
-"""A database of proteins in the form of MMseqs2: made of a FASTA file once, and kept by its content."""
+"""A database of proteins for MMseqs2, made once from a FASTA file and named by the content of this file."""
 
 import json
 import re
@@ -22,14 +22,14 @@ LESS_MEMORY = "give it more, or lower --batch-proteins and --max-sequences"
 
 
 def homolog_database(source: Path, folder: Path | None) -> tuple[Path, str, bool]:
-    """The database of MMseqs2 that a path stands for; it is made where a FASTA file has none yet.
+    """The database of MMseqs2 for a path; it is made if a FASTA file has none yet.
 
     Args:
         source: a FASTA file, or a database of MMseqs2.
-        folder: keeps the databases that are made; by default a folder beside the file, named after it.
+        folder: folder of the databases; by default a folder beside the file, named after it.
 
     Returns:
-        Its path, the hash of what the proteins were read from, and whether it was made now.
+        Its path, the hash of the source, and whether it was made now.
 
     Raises:
         InputError: the file cannot be read or is no FASTA of proteins.
@@ -53,7 +53,7 @@ def homolog_database(source: Path, folder: Path | None) -> tuple[Path, str, bool
 
 
 def _check_proteins(source: Path) -> int:
-    """How many records a FASTA file holds; MMseqs2 would read one that is cut short or no FASTA without a word.
+    """The number of records of a FASTA file. MMseqs2 would read a broken FASTA file, or another file, without an error.
 
     Raises:
         InputError: a line stands before the first header, holds no residues, or the records are nucleotides.

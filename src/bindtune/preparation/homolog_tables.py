@@ -26,10 +26,10 @@ class LabelledProteins:
 
     Args:
         names: of all files, one after another.
-        roles: what each is for.
-        files: where each stands.
-        by_name: numbers of those with a name.
-        stretches: finds those that hold a stretch of residues.
+        roles: role of each: training or held out.
+        files: file of each.
+        by_name: indices of the proteins with a name.
+        stretches: finds the proteins that hold a stretch of residues.
     """
 
     names: tuple[str, ...]
@@ -40,7 +40,7 @@ class LabelledProteins:
 
     @classmethod
     def read(cls, paths: tuple[Path, ...]) -> "LabelledProteins":
-        """Read label files; the name of a file says what its proteins are for.
+        """Read label files; the name of a file gives the role of its proteins.
 
         Raises:
             InputError: a file is malformed.
@@ -58,10 +58,10 @@ class LabelledProteins:
         return cls(tuple(names), tuple(roles), tuple(files), by_name, StretchIndex(sequences))
 
     def matches(self, name: str, row: bytes) -> dict[int, str]:
-        """Numbers of the labelled proteins that a homolog is, and what is the same: its residues, or its name alone.
+        """Indices of the labelled proteins that a homolog is, and the reason: equal residues, or only the equal name.
 
         Args:
-            name: of the homolog.
+            name: name of the homolog.
             row: its residues.
         """
         same = dict.fromkeys(self.stretches.holders(row), "residues")
@@ -73,7 +73,7 @@ class HomologTables:
 
     Args:
         folder: of the alignments.
-        labels: proteins that are looked for among the homologs.
+        labels: proteins to look for among the homologs.
     """
 
     def __init__(self, folder: Path, labels: LabelledProteins) -> None:
@@ -100,7 +100,7 @@ class HomologTables:
         Args:
             protein: the protein.
             path: its alignment.
-            most: homologs that were allowed.
+            most: most homologs that the search allows.
         """
         homologs = identical = 0
         roles: dict[str, int] = {"training": 0, "held_out": 0}
@@ -122,7 +122,7 @@ class HomologTables:
         self._homologs.add(protein.name, len(protein.sequence), homologs, identical, training, held_out, path.name)
 
     def _matched_roles(self, protein: Protein, name: str, row: bytes) -> set[Role]:
-        """What the labelled proteins that a homolog is are for; the protein itself is none of its homologs."""
+        """The roles of the labelled proteins that a homolog is; the protein itself does not count as a homolog."""
         labels, matched = self._labels, set[Role]()
         if self._labelled is None:
             return matched

@@ -1,4 +1,4 @@
-"""The files of `bindtune windows` as regions, peaks and letters on one numbering of the chromosomes."""
+"""Read the files of `bindtune windows` as regions, peaks and letters, with one numbering of the chromosomes."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,15 +31,15 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Source:
-    """Where letters come from.
+    """The source of letters.
 
     Args:
         path: the genome or the region FASTA.
-        sizes: length of each chromosome; None where only regions are known.
+        sizes: length of each chromosome; None if only regions are known.
         names: its chromosomes.
-        regions: the regions as their file has them.
-        genome: None where the regions bring their own letters.
-        records: None where there is a genome.
+        regions: the regions, as in their file.
+        genome: None if the regions have their own letters.
+        records: None if there is a genome.
     """
 
     path: Path
@@ -114,7 +114,7 @@ def place_regions(source: Source, *, drop_missing: bool, tally: RowTally) -> tup
 
 
 def read_peaks(config: WindowsConfig, source: Source, *, tally: RowTally) -> Peaks:
-    """The peaks of all files that are strong enough and lie on known chromosomes, merged where that is asked for.
+    """The peaks of all files that are strong enough and lie on known chromosomes, merged on request.
 
     Raises:
         InputError: a file has no peaks, or none on a chromosome of the genome.

@@ -1,4 +1,4 @@
-"""Counts of ions: how many there are of each component, and why some do not count."""
+"""Count the ions of each component, and the ions that are dropped, with reasons."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from bindtune.data.protein.sites import Records
 
 
 class CountedIon(Protocol):
-    """What is counted of an ion."""
+    """Facts of an ion for the counts."""
 
     @property
     def element(self) -> str:
@@ -16,15 +16,15 @@ class CountedIon(Protocol):
 
     @property
     def component(self) -> str:
-        """Its code, or the name that the source has for it."""
+        """Its code, or its name in the source."""
 
     @property
     def dropped(self) -> str | None:
-        """Why it does not count."""
+        """Why it is dropped."""
 
 
 class IonCounts:
-    """Counts by the ions that were asked for.
+    """Counts by requested ion.
 
     Args:
         elements: of each of them.
@@ -36,7 +36,7 @@ class IonCounts:
         self._dropped: dict[str, Counter[str]] = {ion: Counter() for ion in elements}
 
     def add(self, ions: Iterable[CountedIon]) -> None:
-        """Count some ions; one that belongs to several names counts for each."""
+        """Count some ions; an ion with several names counts for each name."""
         for each in ions:
             for ion, members in self._elements.items():
                 if each.element in members:
@@ -45,7 +45,7 @@ class IonCounts:
                         self._dropped[ion][each.dropped] += 1
 
     def as_dict(self, records: Records) -> dict[str, Any]:
-        """By ion: its ions, those dropped by reason, chains and records that bind it, and their residues."""
+        """By ion: its ions, dropped ions by reason, chains and records that bind it, and their residues."""
         counted = {}
         for ion, components in self._components.items():
             own = records.of(ion)

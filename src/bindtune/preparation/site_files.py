@@ -20,7 +20,7 @@ FILE_COLUMNS = ("structure", "file", "status", "reason", "method", "resolution",
 
 
 class Table:
-    """A table with a header, tab-separated; names are written so that no spreadsheet runs them.
+    """A tab-separated table with a header; names are written so that no spreadsheet takes them for a formula.
 
     Args:
         stream: to write to.
@@ -67,10 +67,10 @@ class SiteTables:
 
 
 class SiteOutput(NamedTuple):
-    """What the readers of structures, BioLiP and UniProt fill.
+    """The output that the readers of structures, BioLiP and UniProt fill.
 
     Args:
-        elements: of each ion that was asked for.
+        elements: elements of each requested ion.
         records: proteins with their labels.
         tables: a row for each chain, site and file.
         ions: counts of ions.
@@ -88,7 +88,7 @@ def label_path(folder: Path, ion: str) -> Path:
 
 
 def write_proteins(path: Path, records: Records, ions: Sequence[str]) -> None:
-    """Write the sequences of all records that bind an ion, which alignments are made of."""
+    """Write the sequences of all records that bind an ion, for `bindtune align`."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for record in records.every():
             if any(ion in record.ions for ion in ions):

@@ -28,10 +28,10 @@ _PACKAGES = ("biotite", "numpy", "scipy")
 
 
 def make_sites(config: SitesConfig) -> str:
-    """Write the files, and say what was written.
+    """Write the files, and return a summary.
 
     Raises:
-        InputError: a file is not what it should be, or stands in the way.
+        InputError: a file is malformed, or an output exists.
         ConfigError: an ion is unknown, or another process writes into the folder.
     """
     named = [ion if ion in config.ion_groups else ion.upper() for ion in config.ions]
@@ -60,7 +60,7 @@ def _make_sites(config: SitesConfig, elements: Mapping[str, tuple[str, ...]]) ->
     sweep(out)
     records, ions = Records(), IonCounts(elements)
     with writing(out), ExitStack() as files:
-        # The first to be opened takes its name last: where the summary stands, the other files stand too.
+        # The file that is opened first gets its name last: if the summary exists, the other files exist too.
         summary_path = files.enter_context(atomic_path(out / COUNT_SUMMARY))
         reader = _reader(config)(config, SiteOutput(elements, records, SiteTables(out, files), ions))
         reader.read()
@@ -83,7 +83,7 @@ def _reader(config: SitesConfig) -> type[StructureReader] | type[BioLipReader] |
 
 
 def _inputs(config: SitesConfig) -> dict[str, Path]:
-    """Files of annotations; structures stand in a table of their own, with their hashes."""
+    """Files of annotations; structures have their own table with hashes."""
     named = {"biolip": config.biolip} if config.biolip is not None else {}
     return named | {f"uniprot {number}": path for number, path in enumerate(config.uniprot, start=1)}
 

@@ -1,4 +1,4 @@
-"""Write the windows of every split, keep what they share apart, and count."""
+"""Write the windows of every split, leave out shared sequences, and count."""
 
 import logging
 from collections import Counter
@@ -23,19 +23,19 @@ log = logging.getLogger(__name__)
 
 
 class SplitFiles:
-    """Writes the splits, training windows first, in one pass over the genome each.
+    """Write the splits, training windows first, with one pass over the genome for each.
 
-    Held-out windows are read once before, for their hashes: training windows are then compared with those as they pass,
-    and nothing has to be kept of them.
+    Held-out windows are read once before, for their hashes. Training windows are compared with these hashes and need
+    no memory themselves.
 
     Args:
         maker: makes the windows.
-        plan: which window belongs to which split.
+        plan: split of each window.
         regions: all regions.
         splits: numbers of the splits, the most important for training first.
         drop_shared: leave out held-out windows whose sequence or reverse complement an earlier split has.
         drop_repeated: leave out windows whose sequence was written before.
-        peaks: how many peaks there are.
+        peaks: number of peaks.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class SplitFiles:
 
         Args:
             files: holds the temporary files.
-            folder: where the files will be.
+            folder: folder of the files.
             format: of the files.
-            total: windows laid, for the progress.
+            total: number of windows, for the progress.
         """
         held_out = {split: self._keys_of(split) for split in self._splits[1:]}
         with progress("writing windows", total, unit="windows", log=log) as advance:
@@ -83,11 +83,11 @@ class SplitFiles:
                         writer.write(columns)
 
     def findings(self) -> Leaks:
-        """What the audit of the written windows found."""
+        """The result of the audit of the written windows."""
         return self._audit.findings()
 
     def twins(self) -> dict[str, int]:
-        """How many written windows have another's name, or another's sequence without its peaks."""
+        """Numbers of written windows with the name of another window, or with its sequence but without its peaks."""
         return self._twins.counts()
 
     def _keys_of(self, split: int) -> HeldOutKeys:

@@ -1,4 +1,4 @@
-"""Structures as chains and sites: files are found, read one by one, filtered and counted."""
+"""Read structures as chains and sites: find the files, read them one by one, filter and count."""
 
 import logging
 import re
@@ -30,16 +30,16 @@ _SHOWN = 20
 
 @dataclass
 class StructureCounts:
-    """What became of the files and chains.
+    """Counts of files and chains.
 
     Args:
-        files: that were found.
-        others: files of folders that are called otherwise.
-        failed: broken ones, with the problem; the first of them by name.
-        read: the others, before filters.
-        filtered: that a filter left out, by reason.
-        about: of those that stay, how many there are of each kind.
-        chains: what became of their protein chains.
+        files: number of structure files.
+        others: files of folders with other names.
+        failed: broken files, with the problem; the first of them by name.
+        read: files that could be read, before filters.
+        filtered: files that a filter left out, by reason.
+        about: numbers of used files of each kind.
+        chains: counts of their protein chains.
     """
 
     files: int = 0
@@ -80,13 +80,13 @@ class StructureCounts:
 
 
 def structure_files(sources: Sequence[Path]) -> tuple[list[Path], int]:
-    """The files of some sources, sorted by path, and how many others lie in the folders.
+    """The files of some sources, sorted by path, and the number of other files in the folders.
 
     Args:
         sources: structures, folders of them, or text files that list one path a line (from here, or from the list).
 
     Raises:
-        InputError: a source is not there, or there is no structure.
+        InputError: a source is missing, or holds no structure.
     """
     files: list[Path] = []
     others = 0
@@ -155,7 +155,7 @@ class StructureReader:
             content = None
             try:
                 name = _NOT_IN_NAMES.sub("_", entry_name(path) or path.name)
-                content = sha256(path)  # before it is read: a file that vanishes later has its hash
+                content = sha256(path)  # before it is read, so that a file that vanishes later has a hash
                 if first.setdefault(name, path) != path:
                     raise InputError(path, None, f"is the structure {name!r}, and so is {first[name]}")
                 entry = read_entry(path, assembly=self._assembly)
@@ -232,7 +232,7 @@ class StructureReader:
         return len(names)
 
     def _sites(self, entry: Entry, ions: Sequence[BoundIon]) -> dict[int, dict[str, Any]]:
-        """Polymer -> ion that was asked for -> (L,) residues that bind it."""
+        """Polymer -> requested ion -> (L,) residues that bind it."""
         sites: dict[int, dict[str, Any]] = {}
         for ion, members in self._elements.items():
             for bound in ions:

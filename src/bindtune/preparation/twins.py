@@ -1,4 +1,4 @@
-"""Windows that readers may take for one another: equal names, and equal sequences with and without peaks."""
+"""Windows that are easily confused: equal names, and equal sequences with and without peaks."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,10 @@ PEAKLESS_TWIN = "peakless_twin_of_a_window_with_peaks"
 
 
 class Twins:
-    """Counts them as windows are written, at 8 bytes a window.
+    """Count such windows while windows are written, with 8 bytes for each window.
 
-    Two isoforms of equal coordinates give windows of one name. A gene of a pseudoautosomal region lies on chrX and chrY
-    alike, and aligners leave its reads to chrX, so that the copy on chrY seems to have no peak.
+    Two isoforms with equal coordinates give windows with one name. A gene of a pseudoautosomal region is on chrX and on
+    chrY. Aligners map its reads to chrX only, so the copy on chrY seems to have no peak.
 
     Args:
         regions: all regions.
@@ -30,7 +30,7 @@ class Twins:
         self._with_peaks, self._peakless = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
 
     def add(self, windows: Windows, *, peak_count: NDArray[np.int64]) -> None:
-        """Count windows that were written, of which each has so many peaks (N,)."""
+        """Count written windows; `peaks` (N,) is the number of peaks of each."""
         self._with_peaks.append(windows.key[peak_count > 0])
         self._peakless.append(windows.key[peak_count == 0])
         region = self._alike[windows.placed.region]
@@ -40,7 +40,7 @@ class Twins:
             self._names.add(name)
 
     def counts(self) -> dict[str, int]:
-        """REPEATED_NAME: windows whose name an earlier one has; PEAKLESS_TWIN: windows as it says, on one strand."""
+        """Numbers of windows with the name of an earlier one (REPEATED_NAME), and of peakless twins on one strand."""
         peakless = np.concatenate(self._peakless)
         twins = np.isin(peakless, np.concatenate(self._with_peaks))
         return {REPEATED_NAME: self._count, PEAKLESS_TWIN: int(twins.sum())}

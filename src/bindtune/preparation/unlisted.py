@@ -1,4 +1,4 @@
-"""Peaks that came into no window, and why: one reason each."""
+"""Peaks that are in no window, with one reason for each."""
 
 import logging
 
@@ -20,20 +20,20 @@ REASONS = (
 )
 _PAST, _OUTSIDE, _OPPOSITE, _SMALL, _BETWEEN, _DROPPED = range(len(REASONS))
 _MANY = 0.1
-"""Share of the peaks beyond the ends of chromosomes from which on the assembly is doubted."""
+"""If a larger share of the peaks lies beyond the ends of chromosomes, there is a warning about the assembly."""
 
 log = logging.getLogger(__name__)
 
 
 def chromosome_ends(source: Source) -> NDArray[np.int64] | None:
-    """The length of each chromosome by its number; None where no genome is read."""
+    """The length of each chromosome by its number; None without a genome."""
     if source.sizes is None:
         return None
     return np.array([source.sizes[name] for name in source.names.genome_names], np.int64)
 
 
 def warn_of_another_assembly(peaks: Peaks, source: Source) -> None:
-    """Say aloud that many peaks reach beyond the ends of their chromosomes."""
+    """Warn that many peaks reach beyond the ends of their chromosomes."""
     ends = chromosome_ends(source)
     if ends is None or not len(peaks):
         return
@@ -57,15 +57,15 @@ def count_unlisted(
     min_overlap: int,
     same_strand: bool,
 ) -> dict[str, int]:
-    """How many peaks are listed in no window, by REASONS; reasons without a peak are left out.
+    """Numbers of peaks that no window lists, by REASONS; reasons without a peak are left out.
 
     Args:
         peaks: all peaks that were used.
-        listed: (P,) whether a window that was written lists it.
-        ends: length of each chromosome by its number, where that is known.
+        listed: (P,) whether a written window lists the peak.
+        ends: length of each chromosome by its number, if it is known.
         regions: all regions.
-        maker: made the windows.
-        min_overlap: nucleotides of a peak that a window must hold.
+        maker: the maker of the windows.
+        min_overlap: least nucleotides of a peak in a window.
         same_strand: peaks of the strand opposite to their region's do not count.
     """
     lost = peaks.take(~listed)

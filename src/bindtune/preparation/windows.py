@@ -43,10 +43,10 @@ def make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> str
         notify: gets a sentence about each slow step, and about files written beside the genome.
 
     Returns:
-        What was written, for the user.
+        A summary for the user.
 
     Raises:
-        InputError: a file is not what it should be, or stands in the way.
+        InputError: a file is malformed, or an output exists.
         ConfigError: the settings do not fit the files, or another process writes into the folder.
         CheckError: the audit found that splits share something; nothing was written.
     """
@@ -69,7 +69,7 @@ def _make_windows(config: WindowsConfig, *, notify: Callable[[str], None]) -> st
         fetch = _fetcher(source, regions=regions, rows=rows)
         maker = WindowMaker(regions=regions, layout=layout, index=index, fetch=fetch, rules=_rules(config))
         plan = _plan(config, source, regions=regions, maker=maker)
-        # The first to be opened takes its name last: where the summary stands, the other files stand too.
+        # The file that is opened first gets its name last: if the summary exists, the other files exist too.
         summary_path = files.enter_context(atomic_path(config.out / COUNT_SUMMARY))
         run = SplitFiles(
             maker,
@@ -117,14 +117,14 @@ def _old_files(folder: Path) -> list[Path]:
 
 
 def _wanted_splits(config: WindowsConfig) -> list[int]:
-    """Training first: what a later split shares with an earlier one is the later one's loss."""
+    """The splits, training first: a later split loses the windows that it shares with an earlier one."""
     test = config.test_fraction > 0 or config.test_chromosomes
     validation = config.validation_fraction > 0 or config.validation_chromosomes
     return [TRAIN, *([TEST] if test else []), *([VALIDATION] if validation else [])]
 
 
 def _fetcher(source: Source, *, regions: Regions, rows: NDArray[np.int64]) -> Callable[[int, int, int], bytes]:
-    """How to read [start, end) of a region."""
+    """The function that reads [start, end) of a region."""
     if source.records is not None:
         records = source.records
         return lambda region, start, end: records.fetch(int(rows[region]), start, end)
@@ -202,7 +202,7 @@ def _check_leaks(leaks: Leaks, *, config: WindowsConfig) -> None:
 
 
 def _warn_of_few_peaks(config: WindowsConfig, *, counts: Mapping[str, SplitCount]) -> None:
-    """Say aloud that a held-out split cannot tell how well peaks are learned, and what would help."""
+    """Warn that a held-out split has too few peaks to measure how well peaks are learned, and give advice."""
     for split, count in counts.items():
         doubt = few_peaks(Amount(count.windows, count.windows_with_peaks))
         if split == SPLITS[TRAIN] or not count.windows or doubt is None:

@@ -131,7 +131,7 @@ def test_pretraining_turns_adaptive_masking_and_fp16_on() -> None:
     assert (values.masking_mode, values.fp16) == ("adaptive", True)
     assert PretrainConfig.model_fields["use_adaptive_masking"].default is False
     text = settings_file("pretrain")
-    assert "# Write false on a CPU. bf16 does as well on an A100 or newer. The default is false.\nfp16: true\n" in text
+    assert "# Write false on a CPU. On an A100 or newer, bf16 works too. The default is false.\nfp16: true\n" in text
 
 
 def test_training_needs_no_extra() -> None:
