@@ -13,12 +13,15 @@ import datetime
 import importlib.metadata
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+from bindtune.host_limits import first_line
 from rows import README, Row, three_digits, write_table
 
 HERE = Path(__file__).parent
@@ -39,6 +42,7 @@ SCRIPTS: dict[str, list[str]] = {
     "report": [],
     "score_variants": ["--records", "1000000"],
     "scaling": ["--repeats", "2"],
+    "proteome": [],
     "limits": [],
     "start": [],
 }
@@ -61,9 +65,10 @@ def measure(script: str, *, data: Path | None) -> list[dict[str, Any]] | str:
 
 
 def stamp() -> dict[str, str]:
-    """When and with what a script was run."""
+    """When, on which processor and with what a script was run."""
     versions = {name: importlib.metadata.version(name) for name in ("bindtune", "torch", "transformers")}
-    return {"date": datetime.date.today().isoformat(), **versions}
+    processor = first_line(Path("/proc/cpuinfo"), "model name").partition(":")[2].strip()
+    return {"date": datetime.date.today().isoformat(), "processor": processor or platform.machine(), **versions}
 
 
 def tell(figures: dict[str, Any]) -> None:
@@ -78,7 +83,11 @@ def tell(figures: dict[str, Any]) -> None:
     dates = sorted({figures[name]["date"] for name in figures})
     torch = sorted({figures[name]["torch"] for name in figures})
     header = ["script", "what", "figure:", "compared with", "ratio:", "goal", "met"]
-    below = f"Measured {' to '.join(sorted({dates[0], dates[-1]}))} with torch {', '.join(torch)}."
+    processors: dict[str, list[str]] = {}
+    for name in (name for name in SCRIPTS if name in figures):
+        processors.setdefault(figures[name]["processor"], []).append(f"`{name}`")
+    machines = "; ".join(f"{processor}: {', '.join(names)}" for processor, names in processors.items())
+    below = f"Measured {' to '.join(sorted({dates[0], dates[-1]}))} with torch {', '.join(torch)}. {machines}."
     write_table(README, "figures", header, cells, below)
 
 
@@ -91,11 +100,14 @@ def main() -> None:
     figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
     failures = {}
     for script in SCRIPTS if arguments.only is None else arguments.only:
+        start = time.monotonic()
         rows = measure(script, data=arguments.data)
         if isinstance(rows, str):
             failures[script] = rows
             continue
-        figures[script] = stamp() | {"rows": rows}
+        minutes = round((time.monotonic() - start) / 60, 1)
+        print(f"== {script} took {minutes} minutes", flush=True)
+        figures[script] = stamp() | {"minutes": minutes, "rows": rows}
         FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     tell(figures)
     for script, why in failures.items():
