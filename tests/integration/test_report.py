@@ -64,7 +64,7 @@ def test_pretraining_shows_what_the_run_wrote(pretraining_run: Path, tmp_path: P
     counts = pq.read_table(pretraining_run / "eval_records.parquet")
     peaks, flanks = (int(np.sum(counts[f"{kind}_masked"].to_numpy())) for kind in ("peak", "flank"))
     assert peaks < 100 <= flanks
-    assert notices(page) == f"Evaluation figures of peaks rest on {peaks} masked tokens: too few to be relied on."
+    assert notices(page) == f"Evaluation figures of peaks come from only {peaks} masked tokens, so they are uncertain."
     assert f"of {peaks} masked tokens predicted right" in next(t.note for t in page.tiles if t.name == "Loss in peaks")
     settings = dict(table(page, "Every setting").rows)
     assert settings["use_adaptive_masking"] == "on"
@@ -143,7 +143,7 @@ def test_binding_thresholds_and_folds(binding: Path) -> None:
         "ZN", "mcc", "0.2500", sites, "0.690", "0.680", "0.720", "0.660", "0.710", "0.700",
     )  # fmt: skip
     assert table(page, "Threshold of each ion").rows[3][2] == "not defined"
-    assert [row[1] for row in table(page, "What each fold holds out").rows] == ["12"] * 5
+    assert [row[1] for row in table(page, "Held-out proteins of each fold").rows] == ["12"] * 5
     assert "lie in more than one fold" not in notices(page)
     assert dict(table(page, "The run's leak audit (audit.json)").rows)["pairs_compared"] == "1770"
 

@@ -88,7 +88,7 @@ def global_thresholds(scored: Mapping[str, ScoredResidues], *, method: Method, c
 
     Returns:
         Plain Python values; None where a figure is not defined. `f1` and its neighbours are those of the residues that
-        chose the threshold, which flatters them; `cross_fitted` has figures that do not.
+        chose the threshold, so they are too high; those in `cross_fitted` are not.
     """
     thresholds = {ion: ion_thresholds(residues, method) for ion, residues in scored.items()}
     return {"threshold_method": method, "computed_from": computed_from, "thresholds": thresholds}

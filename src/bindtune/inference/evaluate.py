@@ -107,7 +107,11 @@ def evaluate(settings: EvaluateConfig) -> str:
         if leaks.total and settings.leaks == "fail":
             raise CheckError(f"{sentence}; see {settings.out / AUDIT}; --leaks allow evaluates nevertheless")
         if leaks.total and processes.is_first:
-            log.warning("figures flatter where training has a test protein: %s; see %s", sentence, settings.out / AUDIT)
+            log.warning(
+                "test proteins that are training proteins make the figures too high: %s; see %s",
+                sentence,
+                settings.out / AUDIT,
+            )
         source = _source(proteins, {f"labels of {name}": path for name, path in files.items()})
         counts = run_job(settings, run, source, tsv=False, processes=processes)
         if not processes.is_first:

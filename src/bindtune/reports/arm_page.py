@@ -1,4 +1,4 @@
-"""Arms beside each other, as text for the terminal, as a page and as rows of a table."""
+"""Write a comparison of arms as text for the terminal, as a page and as rows of a table."""
 
 import math
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def write_arms(arms: Sequence[str], out: Path, *, seed: int = 1) -> str:
 
 
 def conclusion(row: ArmDifference, arms: Sequence[Arm]) -> str:
-    """What the interval of one difference supports, in words."""
+    """The conclusion that the interval of one difference supports, in words."""
     first = arms[0].name
     name = next(arm.name for arm in arms if arm.letter == row.arm)
     what, gap = f"{row.figure} of {row.pool}", row.difference
@@ -85,11 +85,11 @@ def _changes(comparison: ArmComparison) -> list[str]:
     for arm in comparison.arms[1:]:
         settings = comparison.changed[arm.letter]
         listed = ", ".join(f"{each.name} ({each.first} in {first}, {each.second} in {arm.name})" for each in settings)
-        many = f" in {len(settings)} settings, so no difference belongs to one of them" if len(settings) > 1 else ""
+        many = f" in {len(settings)} settings, so no single setting explains a difference" if len(settings) > 1 else ""
         sentences.append(
             f"{arm.name} differs from {first}{many}: {listed}."
             if settings
-            else f"{arm.name} differs from {first} in no setting that has a part in the figures."
+            else f"{arm.name} differs from {first} in no setting that can change the figures."
         )
     return sentences
 

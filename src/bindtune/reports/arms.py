@@ -1,4 +1,4 @@
-"""Arms: runs that differ in their seed alone, set beside the runs of another arm."""
+"""Compare arms. The runs of an arm differ only in their seed."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,8 +23,8 @@ class Arm(NamedTuple):
     """Runs of one kind of training.
 
     Args:
-        letter: what the arm goes by in tables.
-        name: what the user calls it.
+        letter: letter of the arm in tables.
+        name: the user's name of the arm.
         runs: by seed.
         seeds: of the runs.
     """
@@ -39,9 +39,9 @@ class ArmDifference(NamedTuple):
     """One figure of an arm beside that of the first arm.
 
     Args:
-        pool: what it is a figure of: an ion, a kind of masked tokens, or a model of a probe.
-        figure: its name.
-        against: what it is to be read with, such as the base rate.
+        pool: an ion, a kind of masked tokens, or a model of a probe.
+        figure: name of the figure.
+        against: a value to compare with, such as the base rate.
         arm: the arm's letter.
         values: of the arm's runs, by seed.
         reference_values: of the first arm's runs, by seed.
@@ -58,7 +58,7 @@ class ArmDifference(NamedTuple):
 
 
 class ArmComparison(NamedTuple):
-    """What the arms came to.
+    """The result of a comparison of arms.
 
     Args:
         kind: job of the runs.
@@ -67,7 +67,7 @@ class ArmComparison(NamedTuple):
         figures: of all runs, arm after arm.
         rows: one for each figure and arm.
         changed: settings that the first run of an arm differs in from that of the first arm, by letter.
-        doubts: what must be known before the figures are read.
+        doubts: warnings about the figures.
     """
 
     kind: Kind

@@ -1,4 +1,4 @@
-"""What charts of binding predictions show."""
+"""The content of charts of binding predictions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ class Call(NamedTuple):
         false_positive_rate: share of the other residues that are called.
         recall: share of the sites that are called.
         precision: share of the calls that are sites; nan without calls.
-        mark: how it is drawn, as arguments of `Line`.
+        mark: its style, as arguments of `Line`.
     """
 
     false_positive_rate: float
@@ -35,7 +35,7 @@ def curve_charts(ranking: Ranking, calls: Sequence[Call] = ()) -> tuple[LineChar
 
     Args:
         ranking: the residues, counted at every score.
-        calls: thresholds to mark; what is not defined is left out.
+        calls: thresholds to mark; undefined ones are left out.
     """
     sites, others = ranking.positives, ranking.negatives
     few = _thinned(ranking)
@@ -91,7 +91,7 @@ def _short_count(count: int) -> str:
 
 
 def _thinned(ranking: Ranking) -> Ranking:
-    """Points that are enough to draw a curve: spread over recall and over false alarms alike."""
+    """Enough points to draw a curve, spread over recall and over the false positive rate."""
     last = len(ranking.scores) - 1
     indices = [
         np.searchsorted(counts, np.linspace(0, counts[-1], _POINTS))

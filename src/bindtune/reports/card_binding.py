@@ -57,9 +57,9 @@ def write_fold_card(
     NOTICE goes beside it if the encoder's licence asks for one.
 
     Args:
-        run: the run folder; what it does not say yet is left out.
+        run: the run folder; missing facts are left out.
         fold: the fold.
-        epoch: that the weights are of.
+        epoch: epoch of the weights.
         config: the run's settings.
         encoder: model type of the encoder, one of `BACKBONES`.
         rows: of metrics.csv; those of the epoch are shown.
@@ -165,7 +165,7 @@ def _trains_heads_alone(config: Mapping[str, Any]) -> bool:
 
 
 def merged_card(run: Path, *, fold: int, epoch: int, base: str, encoder: str) -> str:
-    """The card of an encoder with a fold's adapters merged; what the run folder does not say is left out.
+    """The card of an encoder with a fold's adapters merged; facts that the run folder lacks are left out.
 
     Args:
         run: the run folder.
@@ -181,7 +181,7 @@ def merged_card(run: Path, *, fold: int, epoch: int, base: str, encoder: str) ->
 
 
 def encoder_of(run: Path) -> Backbone:
-    """The encoder, by the folds' files. Where they do not name one it is E1, whose licence asks for most."""
+    """The encoder, by the folds' files. If they name none, it is E1, which has the strictest licence."""
     for path in in_folds(run, f"{ADAPTERS}/{ADAPTER_CONFIG}"):
         mapping = (read_json(path) or {}).get("auto_mapping")
         if isinstance(mapping, dict) and mapping.get("base_model_class"):
@@ -312,8 +312,8 @@ def _limits(config: Mapping[str, Any]) -> tuple[str, ...]:
     limits = []
     if _training(config).get("ions"):
         limits.append(
-            "A residue that is not marked counts as not binding in every protein with labels of the ion: sites that "
-            "nobody has seen yet are learned as negatives."
+            "In proteins with labels of an ion, a residue without a mark counts as not binding. So unknown sites were "
+            "learned as negatives."
         )
         limits.append(grouping_sentence(config, code))
         limits += [sentence for sentence in [choice_sentence(config)] if sentence]

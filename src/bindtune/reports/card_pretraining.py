@@ -31,8 +31,8 @@ def pretraining_card(run: Path, *, model: Path | None = None, exported: bool = F
 
     Args:
         run: the run folder.
-        model: where the weights come from: the run folder, or a checkpoint in it.
-        exported: whether they stand in the hub's layout of DNABERT-2.
+        model: folder of the weights: the run folder, or a checkpoint in it.
+        exported: whether the weights have the hub's layout of DNABERT-2.
 
     Raises:
         InputError: a file of the run is damaged, or this is no run folder.
@@ -74,13 +74,13 @@ def pretraining_card(run: Path, *, model: Path | None = None, exported: bool = F
 
 
 class _Progress(NamedTuple):
-    """Where training stood.
+    """The progress of the training.
 
     Args:
-        step: of the weights; None where it is not recorded.
-        steps: that were trained.
-        planned: steps of the whole run.
-        evaluations: how many steps were evaluated in training.
+        step: step of the weights; None if it is not recorded.
+        steps: number of finished steps.
+        planned: number of steps of the whole run.
+        evaluations: number of evaluated steps.
         chosen: whether the step was chosen by its evaluation.
     """
 
@@ -109,7 +109,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _weights(progress: _Progress) -> str:
-    """Which step the weights are of."""
+    """The step of the weights."""
     if progress.step is None or progress.steps is None or progress.planned is None:
         return ""
     of = f"These are the weights after step {progress.step}"

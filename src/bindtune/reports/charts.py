@@ -67,11 +67,11 @@ class LineChart:
         y_label: name of the y axis.
         levels: horizontal lines below the curves.
         bands: shaded ranges below the curves.
-        y_range: limits of the y axis; None where the curves decide.
+        y_range: limits of the y axis; with None the curves decide.
         square: both axes go from 0 to 1, and one unit is as long on both.
         shares: the x axis goes from 0 to 1; else it counts.
         log: whether the y axis is logarithmic.
-        absence: text where there is nothing to draw.
+        absence: text of an empty chart.
     """
 
     curves: Sequence[Line]

@@ -1,4 +1,4 @@
-"""`bindtune compare`: runs beside each other, as a table for the terminal and as a page. Figures, and no verdict."""
+"""`bindtune compare`: compare runs, as a table for the terminal and as a page. It gives figures and no verdict."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +20,8 @@ from bindtune.reports.svg_charts import spans_svg
 
 _HEADS = ("figure", "run", "reference", "difference", "95 % interval", "p", "higher", "lower")
 _ONE_RUN = (
-    "Each run is one training run: the intervals tell how figures vary with the {unit} that are looked at, not how "
-    "they vary from one training seed to the next. --arm compares several seeds."
+    "Each run is one training run: the intervals cover other {unit} of the same kind, and not other training "
+    "seeds. --arm compares several seeds."
 )
 
 
@@ -90,17 +90,18 @@ def _table_row(row: Difference) -> dict[str, Any]:
 
 
 def _sentences(changed: dict[str, list[Setting]]) -> list[str]:
-    """What each run differs in from the reference."""
+    """The settings in which each run differs from the reference."""
     sentences = []
     for name, settings in changed.items():
         listed = ", ".join(f"{each.name} ({each.first} in A, {each.second} in {name})" for each in settings)
         if not settings:
-            sentences.append(f"{name} differs from A in no setting that has a part in the figures.")
+            sentences.append(f"{name} differs from A in no setting that can change the figures.")
         elif len(settings) == 1:
             sentences.append(f"{name} differs from A in one setting: {listed}.")
         else:
             sentences.append(
-                f"{name} differs from A in {len(settings)} settings, so no difference belongs to one of them: {listed}."
+                f"{name} differs from A in {len(settings)} settings, so no single setting explains a difference: "
+                f"{listed}."
             )
     return sentences
 
@@ -119,14 +120,14 @@ def _doubts(runs: Sequence[Run], comparison: Comparison) -> list[str]:
     return [*comparison.doubts, *version_doubts, _ONE_RUN.format(unit=comparison.unit)]
 
 
-_AUPRC_NOTE = " An AUPRC is not drawn: its interval is Student's t, from what each of the {unit} adds to it."
+_AUPRC_NOTE = " Intervals of AUPRC need no draws: they are Student's t, from the influence of each of the {unit}."
 
 
 _UNIT_NOTES = {
-    "windows": " Windows that overlap are no independent observations: where they do, intervals are too narrow.",
+    "windows": " Overlapping windows are not independent; with such windows, intervals are too narrow.",
     "groups of windows": " Intervals are widened, because a group also trains the models of the other folds.",
 }
-"""What is to be known of intervals, by the unit that is drawn."""
+"""Notes on the intervals, by the drawn unit."""
 
 
 def _has_auprc(comparison: Comparison) -> bool:
@@ -232,7 +233,7 @@ def _figures(comparison: Comparison, notes: Sequence[str]) -> Section:
 
 
 def _sites(comparison: Comparison) -> tuple[Section, ...]:
-    """Which sites each run and the reference find, at the thresholds of the runs."""
+    """The sites that each run and the reference find, at the thresholds of the runs."""
     if not comparison.sites:
         return ()
     text = Text(

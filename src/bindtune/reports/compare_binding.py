@@ -1,4 +1,4 @@
-"""Binding runs beside each other: out-of-fold predictions of the same residues in the same folds."""
+"""Compare binding runs: out-of-fold predictions of the same residues in the same folds."""
 
 import shlex
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class Residues(NamedTuple):
 
 
 def compare(runs: Sequence[Run], *, draws: int, seed: int, rules: SiteRules = STANDARD_RULES) -> Comparison:
-    """Set the figures of runs beside those of the first, ion by ion.
+    """Compare the figures of runs with those of the first run, ion by ion.
 
     Args:
         runs: the first is the reference.
@@ -92,7 +92,7 @@ def compare(runs: Sequence[Run], *, draws: int, seed: int, rules: SiteRules = ST
 
 
 def _sites(residues: Residues, threshold: float | None, linking: Linking) -> list[Site] | None:
-    """The sites at a threshold, which sees single precision as the run does; None without one."""
+    """The sites at a threshold; None without one. Probabilities have single precision, as in the run."""
     if threshold is None:
         return None
     called = residues.probability >= threshold
@@ -100,7 +100,7 @@ def _sites(residues: Residues, threshold: float | None, linking: Linking) -> lis
 
 
 def run_thresholds(run: Path) -> dict[str, float]:
-    """The threshold of each ion of a run that has one; none where its folds are not merged.
+    """The threshold of each ion of a run; none if its folds are not merged.
 
     Raises:
         InputError: the file of thresholds is damaged.

@@ -1,4 +1,4 @@
-"""Pretraining runs beside each other: losses of the same windows under the same masks."""
+"""Compare pretraining runs: losses of the same windows under the same masks."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _EVALUATION = (
 
 
 def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
-    """Set the losses of runs beside those of the first.
+    """Compare the losses of runs with those of the first run.
 
     Raises:
         InputError: a run is not finished, or has other data or evaluation masks than the first.

@@ -1,4 +1,4 @@
-"""Probes beside each other: out-of-fold scores of the same windows in the same folds."""
+"""Compare probes: out-of-fold scores of the same windows in the same folds."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -36,7 +36,7 @@ class Scores(NamedTuple):
 
 
 def compare(runs: Sequence[Run], *, draws: int, seed: int) -> Comparison:
-    """Set the figures of probes beside those of the first, model by model.
+    """Compare the figures of probes with those of the first probe, model by model.
 
     Raises:
         InputError: a probe is not finished, or has other windows than the first.

@@ -1,4 +1,4 @@
-"""A binding-site run beside other tools, on its out-of-fold predictions."""
+"""Compare the out-of-fold predictions of a binding-site run with other tools."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ _LEVEL = 0.95
 
 
 def compare_run_with_tools(run: Path, sources: ToolSources, out: Path, *, draws: int, seed: int) -> str:
-    """Set a run beside other tools on its out-of-fold predictions, and write the page and its tables.
+    """Compare the out-of-fold predictions of a run with other tools, and write the page and its tables.
 
     Args:
         run: folder of a binding-site run.

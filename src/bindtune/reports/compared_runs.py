@@ -1,4 +1,4 @@
-"""What is set beside each other: runs, the settings that they differ in, and one figure of two of them."""
+"""Compared runs, the settings in which they differ, and one figure of two runs."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,8 +38,8 @@ class Run(NamedTuple):
     """One of the runs.
 
     Args:
-        name: the letter it goes by.
-        folder: where it lies.
+        name: its letter.
+        folder: its folder.
         config: its settings.
         origin: its provenance.json.
     """
@@ -62,7 +62,7 @@ class Run(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A setting that differs, and its values as people write them."""
+    """A setting that differs, and its values as text."""
 
     name: str
     first: str
@@ -73,9 +73,9 @@ class Difference(NamedTuple):
     """One figure of a run beside that of the reference.
 
     Args:
-        pool: what it is a figure of: an ion, or a kind of masked tokens.
-        figure: its name.
-        against: what it is to be read with, by name: the base rate, or how many tokens.
+        pool: an ion, or a kind of masked tokens.
+        figure: name of the figure.
+        against: values to compare with, by name: the base rate, or the number of tokens.
         run: the run's letter.
         compared: the run's figure, the reference's, and the first less the second.
         test: protein by protein, or window by window.
@@ -90,16 +90,16 @@ class Difference(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What the runs of one job came to.
+    """The result of a comparison of runs of one job.
 
     Args:
-        unit: what was drawn and tested: proteins or windows.
+        unit: the drawn and tested unit: proteins or windows.
         heads: heads of the columns for `pool` and `against`.
         digits: of the figures.
         rows: the figures.
-        scope: what the figures are of.
-        about: (name, value of each run) of what else is to be known.
-        doubts: what must be known before the figures are read.
+        scope: a sentence about the data of the figures.
+        about: (name, value of each run) of further facts.
+        doubts: warnings about the figures.
         sites: who finds which site, by run and by ion; the run first, then the reference.
         site_definition: what a site is.
     """
@@ -119,13 +119,13 @@ class RunFigures(NamedTuple):
     """Figures of N runs of one job on the same data.
 
     Args:
-        values: N figures, by what they are figures of and by their name; nan where not defined.
-        against: what to read the figures with, such as the base rate, by what they are figures of.
+        values: N figures, by pool and name; nan if not defined.
+        against: values to compare with, such as the base rate, by pool.
         heads: heads of the columns for these two.
         digits: of the figures.
-        scope: what the figures are of.
-        held_fixed: what all runs share, so that an interval over seeds does not cover it.
-        doubts: what must be known before the figures are read.
+        scope: a sentence about the data of the figures.
+        held_fixed: data that all runs share, so that an interval over seeds does not cover other data.
+        doubts: warnings about the figures.
     """
 
     values: dict[tuple[str, str], list[float]]
@@ -142,7 +142,7 @@ MOST_RUNS = len(ascii_uppercase)
 
 
 def read_runs(folders: Sequence[Path], *, least: int = 2, most: int | None = MOST_RUNS) -> tuple[list[Run], Kind]:
-    """The runs, the reference first, and what kind of runs they are.
+    """The runs, the reference first, and their kind.
 
     Args:
         folders: of the runs.
@@ -174,7 +174,7 @@ def read_runs(folders: Sequence[Path], *, least: int = 2, most: int | None = MOS
 
 
 def same_inputs(reference: Run, run: Run, names: Iterable[str]) -> None:
-    """Refuse runs that were not given the same files.
+    """Refuse runs with different input files.
 
     Raises:
         InputError: a file differs, or is missing from one of the runs.
@@ -193,7 +193,7 @@ def same_inputs(reference: Run, run: Run, names: Iterable[str]) -> None:
 
 
 def differing_settings(reference: Run, later_run: Run) -> list[Setting]:
-    """The settings that two runs of one job differ in, without those that have no part in the figures."""
+    """The settings in which two runs of one job differ, without settings that do not change the figures."""
     if kind_of(reference.config) == "probe":
         return [each for each in _differences(reference.config, later_run.config) if each.name not in PROBE_APART]
     binding = is_binding(reference.config)
@@ -214,7 +214,7 @@ def differing_settings(reference: Run, later_run: Run) -> list[Setting]:
 
 
 def _other_files(reference: Run, run: Run, listed: set[str], *, model: str) -> Iterator[Setting]:
-    """Settings that name the same file or model in both runs, whose content is not the same."""
+    """Settings that name the same file or model in both runs, if its content differs."""
     first, second = reference.input_hashes(), run.input_hashes()
     for name in sorted(first.keys() & second.keys()):
         setting = model if name.startswith("base ") else _FILES.get(name)

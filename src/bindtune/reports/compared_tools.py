@@ -1,4 +1,4 @@
-"""Predictions of other tools paired with those of a run, on the residues that both predict."""
+"""Pair the predictions of other tools with those of a run, on the residues that both predict."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class ToolSources:
 
 @dataclass(frozen=True)
 class ToolInputs:
-    """What the files of tools hold.
+    """The content of the files of tools.
 
     Args:
         tools: predictions of each tool, with its training proteins or None.
@@ -56,12 +56,12 @@ class ToolInputs:
 
 @dataclass(frozen=True)
 class ToolComparison:
-    """What came out for one tool.
+    """The comparison with one tool.
 
     Args:
         predictions: of the tool.
         rows: figures of all proteins and of those in nobody's training set.
-        counts: sentences on what was paired and what was left out.
+        counts: sentences about paired and left-out proteins.
         sites: by ion, who finds which site: the run first. Ions without calls of both are left out.
         definition: of a site.
     """
@@ -145,7 +145,7 @@ def compare_tools(
     thresholds: Mapping[str, float],
     **options: Any,
 ) -> list[ToolComparison]:
-    """Set a run beside other tools on the residues that both predict.
+    """Compare a run with other tools on the residues that both predict.
 
     Args:
         residues: labelled residues of the run, by ion.
@@ -181,7 +181,7 @@ def _not_in(seen: Collection[str], names: NDArray[np.str_]) -> NDArray[np.bool_]
 def _paired(
     predictions: ToolPredictions, residues: Mapping[str, Residues], seen: Seen | None
 ) -> tuple[list[str], dict[str, Residues]]:
-    """What was paired and left out, in words, and the residues that both predict."""
+    """Paired and left-out proteins in words, and the residues that both predict."""
     paired, counts = {}, list[str]()
     for ion, all_residues in residues.items():
         own = predictions.proteins(ion)
@@ -225,12 +225,12 @@ def _sites(
 
 
 def tool_scores(predictions: ToolPredictions, ion: str, residues: Residues) -> NDArray[np.float32]:
-    """What a tool predicts for residues (R,) of proteins that it has."""
+    """The predictions of a tool for residues (R,) of its proteins."""
     return _looked_up(predictions.probability, ion, residues, np.float32)
 
 
 def tool_calls(predictions: ToolPredictions, ion: str, residues: Residues) -> NDArray[np.bool_] | None:
-    """Which residues (R,) a tool calls; None where it does not say so for each of them."""
+    """Which residues (R,) a tool calls; None if it has no call for some of them."""
     names = set(residues.protein.tolist())
     if any((name, ion) not in predictions.call for name in names):
         return None

@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 
 
 def table_files(page: Path) -> tuple[Path, Path]:
-    """The CSV and the JSON file beside a page, which are looked at before anything is computed.
+    """The CSV and the JSON file beside a page, checked before anything is computed.
 
     Raises:
         ConfigError: the page has the name of one of them.
@@ -35,7 +35,7 @@ def write_tables(files: tuple[Path, Path], rows: Sequence[Row], about: Mapping[s
     Args:
         files: of `table_files`.
         rows: text, numbers, lists of numbers; nan and None are empty cells, and null in JSON.
-        about: what the JSON document says beside its `rows`.
+        about: entries of the JSON document besides `rows`.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

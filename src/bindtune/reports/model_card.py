@@ -1,7 +1,7 @@
 """A model card: the README.md beside a model, with the hub's YAML header, made from the files of its run.
 
-What comes from users (names, paths, settings) stands in code spans, where Markdown and HTML mean nothing, or in the
-header as PyYAML quotes it. Files are named without their folders, which may tell more than somebody wants to publish.
+Texts of users (names, paths, settings) are in code spans, where Markdown and HTML have no effect, or in the header,
+where PyYAML quotes them. Files are named without their folders, because folders may be private.
 """
 
 import re
@@ -39,11 +39,11 @@ class Card:
         about: paragraphs on what it is and how it was made.
         loading: how it is loaded.
         inputs: (what, file, SHA-256) of what it was trained on.
-        settings: (name, value) of those that say most.
+        settings: (name, value) of the most important settings.
         figures: rows of the table of figures; the first cell is plain, the others are numbers.
         figure_heads: its heads.
-        figure_note: what the figures are of.
-        limits: what not to expect.
+        figure_note: a sentence about the data of the figures.
+        limits: sentences about the limits of the model.
         terms: the licence.
     """
 
@@ -66,7 +66,7 @@ class Card:
 
     @property
     def notice(self) -> str:
-        """What must be passed on."""
+        """The terms that must be passed on."""
         return self.terms.notice
 
 
@@ -88,7 +88,7 @@ def _template() -> Template:
 
 
 def code(value: object) -> str:
-    """Text as a code span of one line, whatever is in it; a dash where there is none."""
+    """Any text as a code span of one line; a dash for an empty text."""
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split())
     if not text:
         return "-"
@@ -97,7 +97,7 @@ def code(value: object) -> str:
 
 
 def base_name(checkpoint: object, inputs: dict[str, Any]) -> str | None:
-    """The hub name of a base model; None where it was a folder, whose name nobody else could load.
+    """The hub name of a base model; None for a folder, which nobody else could load.
 
     Args:
         checkpoint: what the settings say.
@@ -128,14 +128,14 @@ def base_words(checkpoint: object, base: str | None) -> str:
 
 
 def input_rows(inputs: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:
-    """What it was trained on, files without their folders."""
+    """Its training inputs; files without their folders."""
     return tuple(
         (name, Path(str(_get(each, "path"))).name, str(_get(each, "sha256") or "-")) for name, each in inputs.items()
     )
 
 
 def inputs_of(origin: dict[str, Any]) -> dict[str, Any]:
-    """Input files of a provenance.json; none where it is missing or odd."""
+    """Input files of a provenance.json; none if it is missing or malformed."""
     inputs = origin.get("inputs")
     return inputs if isinstance(inputs, dict) else {}
 

@@ -1,8 +1,9 @@
-"""Mol* (https://molstar.org, MIT licence), the viewer of structures, as the package molstar-cli carries it.
+"""Mol* (https://molstar.org, MIT licence), the viewer of structures, from the package molstar-cli.
 
 The page holds the viewer's script packed, and unpacks it when a reader opens a structure. The script runs in a scope of
 its own (`templates/viewer_scope.js`), where it can neither make code of text nor compile WebAssembly. The page's policy
-forbids both. Only its export of films needs them, which nothing here uses.
+forbids both. Only its export of films
+needs them, and pages do not use it.
 """
 
 import base64

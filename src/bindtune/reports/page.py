@@ -25,7 +25,7 @@ from bindtune.runs.writing import write_text
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure that is seen first, with its name and what it is to be compared with."""
+    """One of the first figures of a page, with its name and values to compare with."""
 
     name: str
     value: str
@@ -41,7 +41,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something that must not be overlooked: a piece that is missing, a doubt."""
+    """A warning, for example about a missing file."""
 
     text: str
 
@@ -58,7 +58,7 @@ class Table:
     """A table. The first column names its row.
 
     Args:
-        caption: what it shows.
+        caption: its title.
         columns: column heads.
         rows: one cell a column.
         numeric: columns (by index) that hold numbers and are set flush right.
@@ -79,10 +79,10 @@ class Chart:
     """A drawing made by `charts.py`.
 
     Args:
-        title: what it shows.
+        title: its title.
         svg: the drawing.
-        described: the same in words, for those who cannot see it.
-        note: how to read it.
+        described: the same in words, for readers who cannot see it.
+        note: a sentence about how to read it.
     """
 
     title: str
@@ -101,7 +101,7 @@ class Charts:
 
 @dataclass(frozen=True)
 class Bar:
-    """One residue, or the highest of several neighbours: where it stands and how high, as shares of the drawing."""
+    """One residue, or the highest of several neighbours: its position and height, as shares of the drawing."""
 
     left: float
     width: float
@@ -111,7 +111,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Mark:
-    """A place in a list of residues: its name, and what became of it (hit, missed or false)."""
+    """An entry in a list of residues: its name, and its kind (hit, missed or false)."""
 
     name: str
     probability: str
@@ -124,8 +124,8 @@ class Track:
 
     Args:
         title: protein and ion.
-        note: why it is shown, and its figures.
-        described: the same in words, for those who cannot see it.
+        note: the reason why it is shown, and its figures.
+        described: the same in words, for readers who cannot see it.
         bars: probabilities.
         sites: places of true sites.
         calls: places that are called.
@@ -157,10 +157,10 @@ class Collapsed:
 
 @dataclass(frozen=True)
 class ProteinBrowser:
-    """A table of all proteins, and the part of the one that is opened.
+    """A table of all proteins, and the section of the opened protein.
 
     Args:
-        data: what `templates/proteins.js` reads; `protein_browser.py` makes it and says what stands in it.
+        data: data for `templates/proteins.js`; `protein_browser.py` makes and describes it.
         proteins: of the run.
         rows: proteins in the table.
         with_residues: proteins whose residues the page holds.
@@ -177,7 +177,7 @@ class ProteinBrowser:
 
     @property
     def viewer(self) -> Viewer | None:
-        """What draws structures."""
+        """The viewer of structures."""
         return None if self.structures is None else self.structures.viewer
 
 
@@ -208,7 +208,7 @@ class Section:
     Args:
         key: its anchor; letters and hyphens.
         title: its heading.
-        blocks: what stands in it.
+        blocks: its blocks.
     """
 
     key: str
@@ -222,11 +222,11 @@ class Page:
 
     Args:
         title: heading and title.
-        kind: what the page is of, above the heading, such as "report of a binding-site run".
-        lead: what was run, in a sentence or two.
+        kind: kind of the page, above the heading, such as "report of a binding-site run".
+        lead: one or two sentences about the run.
         facts: (name, value) pairs below the heading.
-        tiles: the figures that matter most.
-        notices: what must be known before the rest is read.
+        tiles: the most important figures.
+        notices: warnings at the top.
         sections: the rest.
         footer: who made the page.
     """
@@ -277,7 +277,7 @@ def _blocks(page: Page) -> Iterator[Block]:
 
 
 def _script(page: Page) -> str:
-    """The page's own scripts: those that its blocks need."""
+    """The scripts that the blocks of the page need."""
     kinds = {type(block) for block in _blocks(page)}
     names = dict.fromkeys(name for kind, scripts in _SCRIPTS.items() if kind in kinds for name in scripts)
     folder = files("bindtune.reports") / "templates"
@@ -302,5 +302,5 @@ def _data(values: Mapping[str, Any]) -> Markup:
 
 
 def write(page: Page, path: Path) -> None:
-    """Write the page, whole or not at all."""
+    """Write the page completely or not at all."""
     write_text(path, render(page))

@@ -30,7 +30,7 @@ def folder_figure(charts: Sequence[LineChart], title: str) -> Figure:
     figure = Figure(figsize=(wide, high))
     figure.subplots_adjust(0.8 / wide, below / high, 1 - 0.15 / wide, 1 - 0.5 / high, wspace=0.25)  # margins in inches
     figure.suptitle(title, fontsize=12, fontweight="bold")
-    # Where curves of several charts may run anywhere, the legend stands below and hides none.
+    # Curves of several charts may be anywhere, so the legend is below and hides none.
     legend: dict[str, Any] = {"fontsize": 9, "framealpha": 0.9, "edgecolor": "#CCCCCC"}
     if several:
         legend = {"fontsize": 9, "loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 2, "frameon": False}
@@ -47,7 +47,7 @@ def folder_figure(charts: Sequence[LineChart], title: str) -> Figure:
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Write a figure at 150 dots an inch, whole or not at all."""
+    """Write a figure at 150 dots per inch, completely or not at all."""
     figure.set_dpi(_DPI)
     with atomic_path(path) as temporary:
         canvas: Any = FigureCanvasAgg(figure)  # Any: matplotlib leaves the method without types

@@ -46,14 +46,14 @@ def protein_browser(
     *,
     labelled: bool = True,
 ) -> ProteinBrowser:
-    """Pack the proteins of a run; what a page has no room for is left out and counted.
+    """Pack the proteins of a run; proteins without room in the page are left out and counted.
 
     Args:
         predictions: out of fold.
         scores: average precision by ion and number of the protein, as `average_precisions` has it; the ions that are
             shown, in this order.
         thresholds: by ion; nan or missing where nothing is called.
-        structures: by name of the protein.
+        structures: structures, by name of the protein.
         labelled: whether labels are known; a prediction has none.
 
     Raises:

@@ -6,9 +6,9 @@ from bindtune.runs.out_of_fold import OutOfFold
 
 
 def average_precisions(rows: OutOfFold) -> dict[int, float]:
-    """Average precision within each protein that has sites; 1 where all of its residues are sites.
+    """Average precision within each protein that has sites; 1 if all of its residues are sites.
 
-    Rounded, because how a sum is ordered must not decide which protein is shown.
+    It is rounded, so that the order of a sum does not decide which protein is shown.
 
     Args:
         rows: of one ion.

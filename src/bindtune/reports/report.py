@@ -28,7 +28,7 @@ _BUILDERS = {
 def write_report(run: Path, out: Path | None = None, structures: Path | None = None) -> Path:
     """Write the report of a pretraining run, a binding run, a probe, a scan, an explanation or a prediction.
 
-    A run that is still going on, or that lacks a piece, gets a report that says so.
+    The report of an unfinished run, or of a run with missing files, says so.
 
     Args:
         run: the run folder.
@@ -46,13 +46,13 @@ def write_report(run: Path, out: Path | None = None, structures: Path | None = N
     build = _builder(run, structures)
     target = out or run / REPORT
     page_file = output_file(target)
-    # A run folder may come from elsewhere: a link of its own is replaced, one that the user names is followed.
+    # A run folder may come from somebody else: a link in it is replaced, a link that the user names is followed.
     page.write(build(), target if out is None else page_file)
     return target
 
 
 def _builder(run: Path, structures: Path | None) -> Callable[[], page.Page]:
-    """What makes the page of a folder."""
+    """The function that makes the page of a folder."""
     if report_prediction.is_prediction(run) and not (run / CONFIG).is_file():
         return lambda: report_prediction.build(run, structures)
     config = run_config(run)
@@ -65,7 +65,7 @@ def _builder(run: Path, structures: Path | None) -> Callable[[], page.Page]:
 
 
 def next_words(run: Path) -> tuple[object, ...]:
-    """The command that uses the folder of a report; nothing where its kind has none."""
+    """The command that uses the folder of a report; empty if there is none."""
     if not (run / CONFIG).is_file():
         return ()
     kind = kind_of(run_config(run))

@@ -23,7 +23,7 @@ from bindtune.yaml_json import checked_number
 
 
 def build(run: Path, config: dict[str, Any], structures: Path | None = None) -> Page:
-    """The page of a binding run, whether all of its folds are done or not.
+    """The page of a binding run; some of its folds may be missing.
 
     Args:
         run: the run folder.
@@ -52,7 +52,7 @@ def build(run: Path, config: dict[str, Any], structures: Path | None = None) -> 
         *calls_section(predictions, ions, thresholds),
         examples_section(predictions, ions, thresholds, structures),
     )
-    if not ions:  # a language model of proteins has no sites to speak of
+    if not ions:  # a language model of proteins has no sites
         sites_sections = ()
     return Page(
         title=run.resolve().name,
@@ -87,7 +87,7 @@ def _ions(run: Path, training: dict[str, Any], predictions: OutOfFold | None) ->
 
 
 def _planned(run: Path, training: dict[str, Any]) -> int:
-    """Folds that are to be scored; none where no ion is learned."""
+    """Folds to score; none if no ion is learned."""
     if not training.get("ions"):
         return 0
     return int(checked_number(run / CONFIG, "training.num_folds", training.get("num_folds"), low=1, high=1000))
@@ -169,7 +169,7 @@ def _thresholds_section(chosen: dict[str, dict[str, Any]], ions: tuple[str, ...]
     text = Text(
         "A residue is called where its probability reaches the ion's threshold. The figures are cross-fitted: for each "
         "fold the threshold is chosen on the other folds. The last two columns score a threshold on the data that "
-        "chose it, as is often done; they flatter."
+        "chose it, as is often done, so they are too high."
     )
     table = Table("Threshold of each ion", heads, tuple(rows), numeric=frozenset(range(2, 10)))
     return Section("thresholds", "Thresholds", (text, table))

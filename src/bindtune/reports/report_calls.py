@@ -1,4 +1,4 @@
-"""What the calls of a binding run come to: sites found, and thresholds that keep a target."""
+"""Sites that the calls of a binding run find, and thresholds that keep a target."""
 
 import math
 from collections.abc import Mapping

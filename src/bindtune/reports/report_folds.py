@@ -1,4 +1,4 @@
-"""The partition of proteins, checked again from the files: who was held out when, and whether groups were split."""
+"""The partition of proteins, checked again from the files: the held-out proteins of each fold, and split groups."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ _LONGEST = 600  # letters of a warning
 
 
 class Partition(NamedTuple):
-    """What a run folder says of its folds.
+    """The folds of a run folder.
 
     Args:
-        rows: of folds.csv; None where it is missing.
-        audit: what audit.json holds; None where it is missing.
-        doubts: sentences about leaks, which stand at the top of the page.
+        rows: rows of folds.csv; None if it is missing.
+        audit: content of audit.json; None if it is missing.
+        doubts: sentences about leaks, for the top of the page.
     """
 
     rows: list[dict[str, str]] | None
@@ -58,8 +58,8 @@ def folds_section(
         if not _doubts(rows, predictions):
             groups = len({row["group"] for row in rows})
             checks = (
-                f"Checked again for this page: none of {groups} groups lies in two folds, no protein stands twice, and "
-                "every prediction comes from the fold that held its protein out."
+                f"Checked again for this page: none of {groups} groups lies in two folds, no protein is listed twice, "
+                "and every prediction comes from the fold that held its protein out."
             )
             blocks.append(Text(checks))
     if doubts:
@@ -80,7 +80,9 @@ def _sizes(rows: list[dict[str, str]], predictions: OutOfFold | None, ions: tupl
         sizes.append((fold, str(len(here)), str(len({row["group"] for row in here})), *sites))
     heads = ("Fold", "Proteins", "Groups", *(f"{ion} sites" for ion in ions))
     note = "Sites are counted in the predictions; a dash stands for a fold that has none yet."
-    return Table("What each fold holds out", heads, tuple(sizes), numeric=frozenset(range(1, len(heads))), note=note)
+    return Table(
+        "Held-out proteins of each fold", heads, tuple(sizes), numeric=frozenset(range(1, len(heads))), note=note
+    )
 
 
 def _sites(predictions: OutOfFold | None, ion: str, fold: str) -> str:
@@ -102,14 +104,14 @@ def _doubts(rows: list[dict[str, str]], predictions: OutOfFold | None) -> list[s
     strangers = [] if predictions is None else _misplaced(rows, predictions)
     sentences = {
         f"{len(split)} groups lie in more than one fold, so the figures leak: {_some(split)}.": split,
-        f"{len(repeated)} proteins stand in folds.csv more than once: {_some(repeated)}.": repeated,
+        f"{len(repeated)} proteins are in folds.csv more than once: {_some(repeated)}.": repeated,
         f"Predictions do not fit folds.csv for {len(strangers)} proteins: {_some(strangers)}.": strangers,
     }
     return [sentence for sentence, names in sentences.items() if names]
 
 
 def _audit_doubts(audit: dict[str, Any]) -> list[str]:
-    """The warnings of the run's own audit, which name proteins on both sides; or how many pairs it counted."""
+    """The warnings of the run's own audit, which name shared proteins; or the number of pairs that it counted."""
     warnings = audit.get("warnings")
     if isinstance(warnings, list) and warnings:
         return [f"The run's audit: {str(warning)[:_LONGEST]}." for warning in warnings]

@@ -24,7 +24,7 @@ from bindtune.runs.reading import as_number
 _BINS = 10
 _FEWEST = 20  # residues in a bin of the calibration chart
 FEW = 100
-"""Figures that rest on fewer sites or residues carry a warning."""
+"""Figures from fewer sites or residues have a warning."""
 
 
 Range = tuple[float, float]
@@ -58,8 +58,8 @@ def figures(
     Args:
         rows: R residues.
         scores: (R,) of the composition baseline.
-        threshold: of the calls; nan where there is none.
-        written: the baseline's AUPRC and the interval, where the run has computed them; None computes them.
+        threshold: threshold of the calls; nan without one.
+        written: the baseline's AUPRC and the interval from the run; None computes them.
     """
     if written is None:
         groups = rows.residue.astype(np.int64) * (int(rows.fold.max(initial=0)) + 1) + rows.fold
@@ -76,7 +76,7 @@ def figures(
 
 
 class IonResults(NamedTuple):
-    """Figures of one ion over all folds and in each; None and empty where no site has a prediction."""
+    """Figures of one ion over all folds and in each fold; None and empty if no site has a prediction."""
 
     whole: IonFigures | None
     by_fold: dict[int, IonFigures]
@@ -88,10 +88,10 @@ def ion_results(
     """Score every ion.
 
     Args:
-        predictions: all that there are, or None.
-        ions: what to show, in this order.
+        predictions: all out-of-fold predictions, or None.
+        ions: ions to show, in this order.
         thresholds: by ion.
-        summary: what the run wrote about an ion over all folds, by ion; an ion without it is computed anew.
+        summary: the run's own figures over all folds, by ion; they are computed for an ion without them.
     """
     results: dict[str, IonResults] = {}
     if predictions is None:
@@ -151,16 +151,15 @@ def results_section(results: dict[str, IonResults], config: Mapping[str, Any]) -
 
 
 _READ = (
-    "Every figure is of predictions for proteins that the model did not train on. AUPRC, the average precision, is to "
-    "be read against two others: the base rate, which a random order would get, and the composition baseline, which "
-    "knows nothing but how often each amino acid binds in the other folds. HRA is the area under the precision-recall "
-    "curve over recall 0.7 to 1, divided by 0.3. The unit of an interval is the protein, since residues of one protein "
-    "are not independent."
+    "All predictions are for proteins that the model did not train on. Compare the AUPRC (average precision) with two "
+    "other figures. The base rate is the AUPRC of a random order. The composition baseline knows only how often each "
+    "amino acid binds in the other folds. HRA is the area under the precision-recall curve over recall 0.7 to 1, "
+    "divided by 0.3. The unit of an interval is the protein, because residues of one protein are not independent."
 )
 
 
 def _as_written(summary: Any) -> tuple[float, Range] | None:
-    """The baseline and the interval that summary.yaml has, so that a figure is the same in both; None without them."""
+    """The baseline and the interval of summary.yaml, so that page and summary agree; None without them."""
     auprc, baseline = (_nested(summary, *path) for path in (("auprc",), ("baseline", "auprc", "value")))
     low, high = (as_number(_nested(auprc, end)) for end in ("low", "high"))
     if math.isnan(low) or math.isnan(high) or math.isnan(as_number(baseline)):
@@ -196,10 +195,9 @@ def curves_section(predictions: OutOfFold | None, ions: tuple[str, ...], thresho
     dot = "" if all(math.isnan(thresholds.get(ion, math.nan)) for ion in ions) else " The dot is the run's threshold."
     blocks: list[Block] = [
         Text(
-            f"Over all out-of-fold predictions of an ion.{dot} Dashed lines are what a random order would get. "
-            "Calibration compares predicted probabilities with how often such residues do bind: on the diagonal they "
-            "can be taken at their word, below it they are too high. The number at a point is how many residues it "
-            "stands for."
+            f"Over all out-of-fold predictions of an ion.{dot} Dashed lines are a random order. Calibration compares "
+            "predicted probabilities with the share of such residues that bind. On the diagonal they are right, below "
+            "it they are too high. The number at a point is its number of residues."
         )
     ]
     bins: list[tuple[str, ...]] = []

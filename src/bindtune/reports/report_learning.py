@@ -1,4 +1,4 @@
-"""Learning curves of a binding run: losses, and what validation said, by fold and epoch."""
+"""Learning curves of a binding run: losses and validation figures, by fold and epoch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ Row = dict[str, str]
 
 
 def read_metrics(run: Path) -> list[Row]:
-    """Rows of metrics.csv, or of the histories of the folds where it is not written yet.
+    """Rows of metrics.csv; if it is not written yet, rows of the histories of the folds.
 
     Raises:
         InputError: a file is damaged.
@@ -37,11 +37,11 @@ def read_metrics(run: Path) -> list[Row]:
 
 
 def learning_section(rows: Sequence[Row], ions: tuple[str, ...], config: Mapping[str, Any]) -> Section:
-    """Losses and validation figures against epochs, one line a fold.
+    """Losses and validation figures against epochs, one line for each fold.
 
     Args:
-        rows: of metrics.csv.
-        ions: what to show, in this order.
+        rows: rows of metrics.csv.
+        ions: ions to show, in this order.
         config: the run's settings.
     """
     if not rows:
@@ -119,6 +119,6 @@ def _best_epochs(rows: Sequence[Row], config: Mapping[str, Any]) -> Block:
         hra, auprc = (number(as_number(row.get(name))) for name in ("hra", "auprc"))
         cells.append((str(fold), str(last_epoch(rows, fold)), str(best), hra, auprc))
     heads = ("Fold", "Epochs", "Best epoch", "HRA there, mean over ions", "AUPRC there, mean over ions")
-    note = "These epochs were chosen for these figures, which flatters them"
-    note += "." if inner else "; the out-of-fold figures share that choice, since the held-out fold made it."
+    note = "The figures chose these epochs, so they are slightly too high"
+    note += "." if inner else ", and so are the out-of-fold figures, because the held-out fold made the choice."
     return Table("The epoch that each fold keeps", heads, tuple(cells), numeric=frozenset(range(1, 5)), note=note)

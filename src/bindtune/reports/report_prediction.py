@@ -1,4 +1,4 @@
-"""The report of a prediction: every protein with its probabilities and calls, and its structure where one is known."""
+"""The report of a prediction: every protein with its probabilities and calls, and its structure if one is known."""
 
 import math
 from collections.abc import Mapping
@@ -34,10 +34,10 @@ def build(folder: Path, structures: Path | None = None) -> Page:
 
     Args:
         folder: of `bindtune predict` or `bindtune evaluate`.
-        structures: a structure file or a folder of them; those that `bindtune predict` wrote where it is left out.
+        structures: a structure file or a folder of them; by default those that `bindtune predict` wrote.
 
     Raises:
-        InputError: a file in the folder is damaged, or a structure is.
+        InputError: a file in the folder or a structure is damaged.
     """
     origin = provenance(folder)
     summary = read_json(folder / COUNT_SUMMARY) or {}

@@ -1,4 +1,4 @@
-"""The report of a pretraining run: losses in peaks and flanks, realised masking rates, relaxed sequences, padding."""
+"""The report of a pretraining run: losses in peaks and flanks, actual masking rates, relaxed sequences, padding."""
 
 import math
 from pathlib import Path
@@ -117,23 +117,23 @@ def _steps(state: dict[str, Any]) -> str:
 
 
 def _masked_counts(records: RecordLosses | None) -> dict[str, int]:
-    """Masked tokens of an evaluation: all, in peaks and in flanks; empty where the run has recorded none."""
+    """Masked tokens of an evaluation: all, in peaks and in flanks; empty if the run has no record of them."""
     if records is None:
         return {}
     return dict(zip(RECORD_KINDS, records.masked.sum(axis=0).tolist(), strict=True))
 
 
 def _counted(counts: dict[str, int]) -> str:
-    """How many masked tokens the figures of an evaluation rest on; empty where the run has not recorded it."""
+    """The number of masked tokens of an evaluation, as text; empty if the run has no record of it."""
     regions = {"": "in all", "peak_": "in peaks", "flank_": "in flanks"}
     parts = [f"{counts[kind]:,} {name}" for kind, name in regions.items() if kind in counts]
     return f" Masked tokens of an evaluation: {', '.join(parts)}." if parts else ""
 
 
 def _few_tokens(counts: dict[str, int]) -> tuple[str, ...]:
-    """A warning for each figure that rests on few masked tokens."""
+    """A warning for each figure from few masked tokens."""
     return tuple(
-        f"Evaluation figures of {name} rest on {counts[kind]:,} masked tokens: too few to be relied on."
+        f"Evaluation figures of {name} come from only {counts[kind]:,} masked tokens, so they are uncertain."
         for kind, (name, _) in _KINDS.items()
         if kind in counts and counts[kind] < _FEW
     )
@@ -148,7 +148,7 @@ def _tiles(
     tiles = []
     if "eval_loss" in source:
         loss = as_number(source["eval_loss"])
-        # Where not every evaluation has a checkpoint, the model that is kept may not be the best that was seen.
+        # If some evaluations have no checkpoint, the kept model may not be the best evaluated one.
         lowest = math.isclose(loss, as_number(best.get("eval_loss", loss)), rel_tol=1e-5)
         checkpoint = f"lowest, at step {best.get('step', UNDEFINED)}" if lowest else "lowest of the checkpoints"
         checkpoint = (
@@ -185,7 +185,7 @@ def _notices(run: Path, state: dict[str, Any], results: dict[str, Any], config: 
     notices = []
     if not state:
         notices.append(
-            "The run has written no checkpoint yet: there are no losses to show. Settings and inputs stand below."
+            "The run has written no checkpoint yet: there are no losses to show. Settings and inputs are below."
         )
     elif not results:
         notices.append(

@@ -98,9 +98,9 @@ def _conclusions(summary: dict[str, Any]) -> Section:
     easy = _dict(summary, "arms")
     for dataset, arms in _dict(summary, "conclusions").items():
         for arm, sentences in _dict(arms).items():
-            about = str(easy.get(arm, "The negatives that were given."))
+            about = str(easy.get(arm, "The negatives that the user gave."))
             table = tuple((str(sentence),) for sentence in sentences) if isinstance(sentences, list) else ()
-            blocks.append(Table(f"{dataset}, arm {arm}", ("What the interval supports",), table, note=about))
+            blocks.append(Table(f"{dataset}, arm {arm}", ("Conclusion",), table, note=about))
     return Section("conclusions", "Conclusions", tuple(blocks) or (Text("No models are compared."),))
 
 
@@ -148,7 +148,7 @@ def _seeds(rows: Rows) -> list[Block]:
     if not own:
         return []
     cells = tuple((row["model"], row["figure"].removesuffix("_over_seeds").upper(), _interval(row)) for row in own)
-    note = "Intervals are Student's t; fewer than three seeds give none."
+    note = "Intervals are Student's t; with fewer than three seeds there is none."
     return [Table("Mean over seeds", ("Model", "Figure", "Mean"), cells, numeric=frozenset({2}), note=note)]
 
 
@@ -182,8 +182,8 @@ def _windows(summary: dict[str, Any]) -> Section:
     if not counts:
         return Section("windows", "Windows", (Notice("The counts of windows are missing."),))
     table = Table(
-        "What became of peaks and windows", ("Count", "Value"), tuple(flatten(counts)), code=frozenset({0}),
-        note="All windows stand in windows.parquet.",
+        "Used and dropped peaks and windows", ("Count", "Value"), tuple(flatten(counts)), code=frozenset({0}),
+        note="All windows are in windows.parquet.",
     )  # fmt: skip
     return Section("windows", "Windows and arms", (table,))
 

@@ -17,12 +17,12 @@ FOOTER = (
 
 
 def provenance(run: Path) -> dict[str, Any]:
-    """What provenance.json holds; empty where there is none."""
+    """Content of provenance.json; empty if it is missing."""
     return read_json(run / PROVENANCE) or {}
 
 
 def inputs_section(origin: dict[str, Any], first: tuple[Block, ...] = ()) -> Section:
-    """What the run was given: files with hashes, versions, the command."""
+    """Inputs of the run: files with hashes, versions, the command."""
     if not origin:
         return Section("inputs", "Inputs and versions", (*first, Notice("provenance.json is missing from the run.")))
     blocks: list[Block] = list(first)
@@ -58,7 +58,7 @@ def version(origin: dict[str, Any]) -> str:
 
 
 def _command(words: Any) -> str:
-    """The command as a shell takes it."""
+    """The command, quoted for a shell."""
     return shlex.join(map(str, words)) if isinstance(words, list) and words else "not recorded"
 
 

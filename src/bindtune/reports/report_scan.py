@@ -1,4 +1,4 @@
-"""The report of a scan: heat maps of substitutions, and those that change a site most."""
+"""The report of a scan: heat maps of substitutions, and the substitutions that change a site most."""
 
 import heapq
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class _IonChanges:
         largest: by 0-based position and amino acid, the change of the site that changes most.
         letters: the protein's residue at each position.
         strongest: (size of the change, row number, cells) of the strongest rows.
-        rows: that were read.
+        rows: number of rows read.
     """
 
     largest: dict[tuple[int, str], float] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class _IonChanges:
     rows: int = 0
 
     def add(self, row: dict[str, Any]) -> None:
-        """Take in a row of the table."""
+        """Add a row of the table."""
         self.rows += 1
         change = float(row["change"])
         cells = (

@@ -1,4 +1,4 @@
-"""Proteins with their sites drawn along the sequence, chosen by rank so that none is picked for its looks."""
+"""Proteins with their sites drawn along the sequence. Their rank chooses them, so that no example is hand-picked."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,11 +25,12 @@ KINDS = np.array(["quiet", "false", "missed", "hit"])
 def examples_section(
     predictions: OutOfFold | None, ions: tuple[str, ...], thresholds: dict[str, float], structures: Path | None = None
 ) -> Section:
-    """All proteins as a table; the typical protein of each ion drawn, and folded away an easy and a hard one.
+    """All proteins as a table, drawings of the typical protein of each ion, and, in a closed block, of an easy and a
+    hard one.
 
     Args:
-        predictions: out of fold; None where there are none yet.
-        ions: that are shown.
+        predictions: out-of-fold predictions; None if there are none yet.
+        ions: ions to show.
         thresholds: by ion.
         structures: a structure file or a folder of them.
 
@@ -74,7 +75,7 @@ def examples_section(
 
 
 def _ranked(names: Sequence[str], scores: Mapping[int, float]) -> list[int]:
-    """Proteins with sites, from the lowest average precision to the highest; proteins that are all site come last."""
+    """Proteins with sites, from the lowest average precision to the highest; proteins with only sites come last."""
     return sorted(scores, key=lambda number: (scores[number], names[number]))
 
 
@@ -85,7 +86,7 @@ def track(rows: OutOfFold, *, ion: str, threshold: float, why: str) -> Track:
         rows: its residues for one ion, sorted by position.
         ion: the ion's name.
         threshold: a residue is called from this probability on; nan where there is none, and nothing is called.
-        why: what the protein is an example of.
+        why: the reason why the protein is an example.
     """
     name, length = rows.proteins[rows.protein[0]], int(rows.position[-1])
     true, called = rows.label == 1, rows.probability >= threshold
@@ -123,12 +124,12 @@ def track(rows: OutOfFold, *, ion: str, threshold: float, why: str) -> Track:
 
 
 def _foremost(true: NDArray[np.bool_], probability: NDArray[np.floating]) -> list[int]:
-    """Which marks are shown where there are too many: true sites first, then the likeliest; in their own order."""
+    """The marks to show if there are too many: true sites first, then the most probable; in sequence order."""
     return sorted(np.lexsort((-probability, ~true))[:_MOST_MARKS].tolist())
 
 
 def _bars(rows: OutOfFold, outcome: NDArray[np.int64], length: int) -> tuple[Bar, ...]:
-    """One bar a residue, or in long proteins one for several: the highest of them."""
+    """One bar for each residue; in long proteins one bar for the highest of several residues."""
     bar_count = min(length, _MOST_BARS)
     bar = (rows.position.astype(np.int64) - 1) * bar_count // length
     height, kind = np.zeros(bar_count), np.zeros(bar_count, int)

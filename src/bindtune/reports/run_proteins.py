@@ -13,7 +13,7 @@ _UNKNOWN_LETTER = b"X"
 
 
 def run_proteins(table: OutOfFold, run: Path) -> Proteins:
-    """The proteins of a run, with X for residues that stand in no row.
+    """The proteins of a run, with X for residues without a row.
 
     Args:
         table: the out-of-fold predictions of the run.

@@ -1,4 +1,4 @@
-"""Settings of a run as people read them: which took effect, how a value is written, and sentences that follow."""
+"""Settings of a run as text: settings with an effect, values as text, and sentences about settings."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -60,13 +60,13 @@ def masking_words(config: Config) -> str:
 
 
 def masking_goals(config: Config) -> tuple[str, str]:
-    """What a pretraining run wanted to mask in peaks and in flanks."""
+    """The targets of masking in peaks and in flanks of a pretraining run."""
     in_peaks, in_flanks = STRATEGIES[masking_mode(config)].goals
     return _with_rates(in_peaks, config), _with_rates(in_flanks, config)
 
 
 def _with_rates(text: str, config: Config) -> str:
-    """A text of a masking strategy with the run's rates in place of its fields."""
+    """A text of a masking strategy, with the run's rates in its fields."""
     target, lo, hi, floor = _masking_rates(config)
     return text.format(
         target=exact_percent(target),
@@ -84,7 +84,7 @@ def _masking_rates(config: Config) -> tuple[float, float, float, float]:
 
 
 def evaluates_while_training(config: Config) -> bool:
-    """Whether a pretraining run looks at validation windows before its end."""
+    """Whether a pretraining run evaluates before its end."""
     return config.get("validation_file") is not None and config.get("eval_strategy") != "no"
 
 
@@ -120,7 +120,7 @@ def _of_binding(config: Config) -> Iterator[str]:
 
 
 def chooses_epoch(config: Config) -> bool:
-    """Whether a binding run keeps one of several epochs."""
+    """Whether a binding run chooses one of several epochs."""
     return as_number(section(config, "training").get("epochs")) != 1
 
 
@@ -130,7 +130,7 @@ def stops_early(config: Config) -> bool:
 
 
 def trains_encoder(config: Config) -> bool:
-    """Whether a binding run trains the encoder's own weights, and not adapters or heads beside it alone."""
+    """Whether a binding run trains the encoder's own weights, and not only adapters or heads."""
     return not config.get("lora") and not section(config, "model").get("freeze_backbone")
 
 
@@ -141,7 +141,7 @@ def trains_mlm_head(config: Config) -> bool:
 
 
 def training_words(config: Mapping[str, Any]) -> str:
-    """What a run did to its encoder."""
+    """The training of the encoder, in words."""
     head = trains_mlm_head(config)
     if config.get("lora"):
         return "adapted with LoRA, its masked-LM head trained too," if head else "adapted with LoRA"
@@ -153,7 +153,7 @@ def training_words(config: Mapping[str, Any]) -> str:
 
 
 def grouping_sentence(config: Config, quoted: Callable[[str], str] = str) -> str:
-    """What proteins on both sides of a fold may have in common.
+    """A sentence about the similarity of training and held-out proteins.
 
     Args:
         config: of a binding run.
@@ -163,19 +163,19 @@ def grouping_sentence(config: Config, quoted: Callable[[str], str] = str) -> str
     clusters = Path(str(data["clusters"])).name if data.get("clusters") else ""
     if data.get("folds") is not None:
         return (
-            f"The folds are those of a table, {quoted(Path(str(data['folds'])).name)}: similar proteins may stand on "
-            "both sides; those that were looked for are listed in the run's audit.json."
+            f"The folds come from a table, {quoted(Path(str(data['folds'])).name)}. Similar proteins may be in "
+            "different folds; the run's audit.json lists those that the audit looked for."
         )
     if clusters == "identical":
         return (
-            "Only identical sequences were kept in one fold: similar proteins may stand on both sides, and figures "
-            "for proteins unlike all of these may be lower."
+            "Only identical sequences were kept in one fold. Similar proteins may be in different folds, so figures "
+            "for new kinds of proteins may be lower."
         )
     if not clusters:
-        return "The settings do not say which proteins were kept in one fold: similar ones may stand on both sides."
+        return "The settings do not say which proteins were kept in one fold: similar ones may be in different folds."
     return (
-        f"Proteins were kept in one fold by {quoted(clusters)}; what stands on both sides nevertheless is listed in "
-        "the run's audit.json."
+        f"Proteins were kept in one fold by {quoted(clusters)}. The run's audit.json lists similar proteins that are "
+        "in different folds nevertheless."
     )
 
 
@@ -188,13 +188,13 @@ def choice_sentence(config: Config) -> str:
 
 
 def judged_by(config: Config) -> Metric:
-    """What the epochs of a binding run are judged by: without ions there is the loss alone."""
+    """The figure that chooses the epoch of a binding run; without ions it is the loss."""
     training = section(config, "training")
     return metric_of(training) if training.get("ions") else "loss"
 
 
 def kept_epoch_sentences(config: Config) -> str:
-    """Which epoch a fold keeps, and on which proteins it was judged."""
+    """A sentence about the chosen epoch and the proteins that chose it."""
     training = section(config, "training")
     inner = as_number(training.get("inner_validation_fraction")) > 0
     held = "a part of the training proteins" if inner else "the fold's held-out proteins"
@@ -208,7 +208,7 @@ def kept_epoch_sentences(config: Config) -> str:
 
 
 def weights_words(config: Config) -> str:
-    """What a binding run saved of its model."""
+    """The saved weights of a binding run, in words."""
     if config.get("lora"):
         return "adapters"
     return "weights" if trains_encoder(config) or trains_mlm_head(config) else "heads"
@@ -233,7 +233,7 @@ def flatten(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]
 
 
 def shown(value: Any) -> str:
-    """A setting as people write it."""
+    """A setting as text."""
     if value is None or value == {} or value == []:
         return UNDEFINED
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Sites that are found, missed and invented, as tables and sentences of pages."""
+"""Tables and sentences about sites that are found, missed and invented."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from bindtune.reports.page import Table
 
 
 def pair_text(pair: SitePair, names: tuple[str, str]) -> str:
-    """Who finds which sites, in words.
+    """The sites that two sets of calls find, in words.
 
     Example:
         >>> pair_text(SitePair(5, 2, 1, 3, 4, 0), ("A", "B"))
@@ -23,7 +23,7 @@ def pair_text(pair: SitePair, names: tuple[str, str]) -> str:
 
 
 def pair_table(pairs: Mapping[str, SitePair], names: tuple[str, str], note: str) -> Table:
-    """Who finds which sites, ion by ion.
+    """The sites that two sets of calls find, ion by ion.
 
     Args:
         pairs: by ion.

@@ -1,4 +1,4 @@
-"""Structures of a page: atoms of each protein's chain, packed, as many as the page has room for.
+"""Structures of a page: packed atoms of each protein's chain, as many as the page has room for.
 
 Functions import the readers of structures, because biotite takes half a second and most pages have no structure.
 """
@@ -18,13 +18,13 @@ from bindtune.errors import InputError
 from bindtune.reports.molstar import Viewer, installed_viewer
 
 MOST_BYTES = 1_000_000
-"""Of all structures of a page, packed."""
+"""Most bytes of all packed structures of a page."""
 _STEPS = 10  # colours between 0 and 1
 
 
 @dataclass(frozen=True)
 class ProteinStructure:
-    """The structure file of a protein; `chain` is None where the chain most like the protein is looked for."""
+    """The structure file of a protein; with `chain` None, the chain most similar to the protein is taken."""
 
     path: Path
     chain: str | None = None
@@ -52,10 +52,10 @@ class StructureViews:
     """Structures of a page.
 
     Args:
-        data: what `templates/structure.js` reads.
-        count: structures that the page holds.
-        left_out: that it has no room for.
-        viewer: None where it is not installed.
+        data: data for `templates/structure.js`.
+        count: number of structures in the page.
+        left_out: number of structures without room in the page.
+        viewer: None if it is not installed.
     """
 
     data: Mapping[str, Any]
@@ -72,7 +72,7 @@ class StructureViews:
 def find_structures(source: Path, names: Sequence[str]) -> dict[str, ProteinStructure]:
     """The structures of a file or folder by protein.
 
-    A file is called as its protein, or as the entry of the protein's chain: 1abc.cif for 1abc_A.
+    A file has the name of its protein, or of the entry of the protein's chain: 1abc.cif for 1abc_A.
 
     Raises:
         InputError: there is no structure, or none of the proteins has one.
@@ -112,7 +112,7 @@ def structure_views(
     for protein in proteins:
         if protein.name not in structures:
             continue
-        if left_out:  # the first that has no room ends it, so that a reader can tell which are shown
+        if left_out:  # no structure follows the first one without room, so that a reader knows which are shown
             left_out += 1
             continue
         entry = _entry(protein, structures[protein.name])

@@ -1,4 +1,4 @@
-"""A run beside other tools on the same proteins, as text for the terminal, as a page and as tables."""
+"""Write the comparison of a run with other tools as text for the terminal, as a page and as tables."""
 
 import math
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def write_tool_page(
         comparisons: one for each tool.
         page_file: the page.
         tables: CSV and JSON file.
-        scope: what the run's figures are of.
+        scope: a sentence about the data of the run's figures.
         level: of the intervals.
     """
     notes = _notes(comparisons, level)
@@ -107,7 +107,7 @@ def _section(number: int, comparison: ToolComparison, notes: Sequence[str]) -> S
 
 
 def no_calls(name: str) -> str:
-    """Why no sites are counted."""
+    """The reason why no sites are counted."""
     return f"Sites are not counted: {name} has no calls (a column call), or the run has no threshold."
 
 

@@ -19,7 +19,7 @@ _ROWS_OF_A_BATCH = 1000
 
 
 def windows_section(records: RecordLosses | None, config: Mapping[str, Any]) -> tuple[Section, ...]:
-    """Every window of the evaluation that a finished run ends with; nothing where there was none."""
+    """Every window of the last evaluation of a finished run; empty without an evaluation."""
     if records is None or not len(records.record):
         return ()
     file = config.get("validation_file")
@@ -32,7 +32,7 @@ def windows_section(records: RecordLosses | None, config: Mapping[str, Any]) -> 
 
 
 def window_browser(records: RecordLosses, windows: Path | None) -> WindowBrowser:
-    """Pack the windows of an evaluation; what a page has no room for is left out and counted.
+    """Pack the windows of an evaluation; windows without room in the page are left out and counted.
 
     Args:
         records: of the evaluation.
@@ -54,7 +54,7 @@ def window_browser(records: RecordLosses, windows: Path | None) -> WindowBrowser
 
 
 def window_names(path: Path, records: set[int]) -> dict[int, str]:
-    """The names of windows by their hash; none where the file is gone, is no Parquet file or holds other windows.
+    """The names of windows by their hash; none if the file is missing, is no Parquet file or holds other windows.
 
     Args:
         path: the file of windows.

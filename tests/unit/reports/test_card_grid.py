@@ -270,7 +270,7 @@ def test_a_number_that_is_not_known_is_not_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ({"folds": "my/folds.csv", "clusters": "kmer"}, "The folds are those of a table, `folds.csv`"),
+        ({"folds": "my/folds.csv", "clusters": "kmer"}, "The folds come from a table, `folds.csv`"),
         ({"clusters": "kmer"}, "kept in one fold by `kmer`"),
         ({"clusters": "g/groups.csv"}, "kept in one fold by `groups.csv`"),
         ({}, "Only identical sequences were kept in one fold"),
@@ -281,5 +281,5 @@ def test_folds(data: dict[str, Any], words: str) -> None:
     config = binding_config(first, **data)
     assert config is not None
     card = fold_card({}, fold=1, epoch=1, config=config, encoder="E1", rows=[])
-    limits = [line for line in card.splitlines() if "fold by" in line or "folds are" in line or "kept in one" in line]
+    limits = [line for line in card.splitlines() if "fold by" in line or "folds come from" in line or "kept in one" in line]
     assert [words in line for line in limits] == [True]

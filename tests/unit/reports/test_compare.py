@@ -111,7 +111,7 @@ class TestPretraining:
     def test_a_run_beside_its_copy_differs_by_nothing(self, pretraining: Callable[..., Path], tmp_path: Path) -> None:
         losses = windows(30, gain=0.1)
         text = compare_runs([pretraining("a", losses), pretraining("b", losses)], tmp_path / "c.html")
-        assert "B differs from A in no setting that has a part in the figures." in text
+        assert "B differs from A in no setting that can change the figures." in text
         for line in re.findall(r"^(?:all|peaks|flanks) .*$", text, re.MULTILINE):
             assert re.search(r"\+0\.0000 +\+0\.0000 to \+0\.0000 +1 +0 of \d+ +0$", line), line
 
@@ -134,8 +134,8 @@ class TestPretraining:
         text = compare_runs(folders, tmp_path / "out" / "c.html")
         assert "B differs from A in one setting: masking (adaptive in A, peak-only in B)." in text
         message = (
-            "C differs from A in 2 settings, so no difference belongs to one of them: masking (adaptive in A, uniform "
-            "in C), learning_rate (3e-05 in A, 0.001 in C)."
+            "C differs from A in 2 settings, so no single setting explains a difference: masking (adaptive in A, "
+            "uniform in C), learning_rate (3e-05 in A, 0.001 in C)."
         )
         assert message in text
         assert "not seen the same tokens: A 80, B 80, C 60." in text

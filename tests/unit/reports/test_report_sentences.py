@@ -44,7 +44,7 @@ def test_sentences_follow_from_the_settings(data: dict[str, str]) -> None:
         assert "never scored" not in folds
         assert "near relative" not in folds
         assert ("Only identical sequences were kept in one fold" in folds) == (data.get("clusters") == "identical")
-        assert ("The folds are those of a table, folds.csv" in folds) == ("folds" in data)
+        assert ("The folds come from a table, folds.csv" in folds) == ("folds" in data)
         assert ("kept in one fold by kmer" in folds) == (data.get("clusters") == "kmer")
         assert ("kept in one fold by groups.csv" in folds) == (data.get("clusters") == "g/groups.csv")
         assert ("do not say which" in folds) == (not data)
