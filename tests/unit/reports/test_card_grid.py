@@ -281,5 +281,6 @@ def test_folds(data: dict[str, Any], words: str) -> None:
     config = binding_config(first, **data)
     assert config is not None
     card = fold_card({}, fold=1, epoch=1, config=config, encoder="E1", rows=[])
-    limits = [line for line in card.splitlines() if "fold by" in line or "folds come from" in line or "kept in one" in line]
+    beginnings = ("fold by", "folds come from", "kept in one")
+    limits = [line for line in card.splitlines() if any(each in line for each in beginnings)]
     assert [words in line for line in limits] == [True]
