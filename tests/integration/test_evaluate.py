@@ -151,7 +151,7 @@ def test_training_proteins_in_the_test_set(
     caplog.clear()
     assert run(*options) == 0
     assert "1 of 12 test proteins have the sequence of a training protein: other_name\n" in capsys.readouterr().out
-    (warned,) = (one for one in caplog.records if "flatter" in one.getMessage())
+    (warned,) = (one for one in caplog.records if "make the figures too high" in one.getMessage())
     assert warned.levelname == "WARNING" and "training protein: other_name; see" in warned.getMessage()
     assert yaml.safe_load(Path("out/summary.yaml").read_text())["leaks"]["identical_pairs"] == 1
     assert run(*options[:-1], "other", "--audit-identity", 0.5) == 0

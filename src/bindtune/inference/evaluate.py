@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from bindtune.data.protein.alignments import AlignmentCounts
 from bindtune.data.protein.input_files import label_files, label_sources
 from bindtune.data.protein.protein_leaks import TEST, ProteinLeaks, audit_test_set, shortened
 from bindtune.data.protein.proteins import Proteins, load_proteins
-from bindtune.errors import CheckError, ConfigError, InputError
+from bindtune.errors import CheckError, ConfigError
 from bindtune.evaluation import baseline
 from bindtune.evaluation.figure_text import exact_percent
 from bindtune.evaluation.test_set import LabelledResidues, figures_table, score_test_set
@@ -30,15 +30,13 @@ from bindtune.inference.ranks import launched
 from bindtune.inference.site_results import site_results
 from bindtune.inference.tool_results import beside_tools, tested_tools
 from bindtune.inference.trained_run import TrainedRun, read_run
+from bindtune.inference.training_proteins import training_proteins
 from bindtune.io.labels import UNKNOWN
-from bindtune.io.text import LONGEST_LINE
 from bindtune.reports.binding_figures import calibration_figure, threshold_figure
 from bindtune.reports.compared_tools import read_tools
 from bindtune.reports.png_charts import save_png
 from bindtune.runs.names import (
     AUDIT,
-    FOLDS,
-    OUT_OF_FOLD,
     PLOTS,
     PREDICTIONS,
     SUMMARY,
@@ -47,9 +45,7 @@ from bindtune.runs.names import (
     calibration_plot,
     threshold_plot,
 )
-from bindtune.runs.out_of_fold import read_table
 from bindtune.runs.prediction_table import read_predictions
-from bindtune.runs.reading import read_csv
 from bindtune.runs.writing import atomic_stream, write_text
 from bindtune.yaml_json import write_document
 
@@ -57,9 +53,6 @@ log = logging.getLogger(__name__)
 
 ANY_HEAD = "any head"
 """The row of the highest probability of all heads; no ion has a name with a blank."""
-_MOST_DIGITS = 9
-_MOST_LETTERS = 1 << 28
-"""Residues of all training proteins; a damaged table may have large positions."""
 
 
 class _Scored(NamedTuple):
@@ -97,7 +90,7 @@ def evaluate(settings: EvaluateConfig) -> str:
         files, proteins = _transferred(settings, run, settings.transfer)
     inputs = read_tools(sources, proteins, run.ions)  # before anything is computed
     with launched() as processes, claimed(settings.out, processes):
-        learned, odds = _training_residues(run, proteins)
+        learned, odds = training_proteins(run, proteins)
         leaks = audit_test_set(learned, proteins, identity=settings.audit_identity)
         sentence = _sentence(leaks, settings.audit_identity)
         if processes.is_first:
@@ -191,73 +184,6 @@ def _source(proteins: Proteins, files: dict[str, Path]) -> ProteinSource:
     return ProteinSource(
         named, hashlib.sha256(text.encode()).hexdigest(), len(proteins), int(proteins.residues().sum()), files
     )
-
-
-def _training_residues(run: TrainedRun, test: Proteins) -> tuple[Proteins, dict[str, NDArray[np.float64]]]:
-    """The training proteins, rebuilt from the out-of-fold table, and the composition baseline of each ion.
-
-    The table has no residues with unknown labels. They are taken from a test protein that agrees with all other
-    residues; without such a protein they are X.
-    """
-    table = read_table(run.folder / OUT_OF_FOLD)
-    names, ions = table["protein"].to_numpy(), table["ion"].to_numpy()
-    letters, labels = table["residue"].to_numpy().astype(np.str_), table["label"].to_numpy()
-    positions = table["position"].to_numpy()
-    odds = {}
-    for ion in run.ions:
-        own = ions == ion
-        text = "".join(letters[own])
-        odds[ion] = baseline.fit([text], [labels[own][:, None]]) if text else np.zeros((128, 1))
-    order = np.argsort(names, kind="stable")
-    names, positions, letters = names[order], positions[order], letters[order]
-    breaks = np.flatnonzero(names[1:] != names[:-1]) + 1
-    lengths, by_length = _lengths(run.folder), _by_length(test)
-    starts = np.append(0, breaks)
-    if len(names) and int(np.maximum.reduceat(positions, starts).sum()) > _MOST_LETTERS:
-        problem = f"the positions of {len(starts)} proteins are too large, expected {_MOST_LETTERS:,} residues at most"
-        raise InputError(run.folder / OUT_OF_FOLD, None, problem)
-    sequences = {
-        str(names[start]): _sequence(
-            letters[start:end], positions[start:end] - 1, length=lengths.get(str(names[start]), 0), candidates=by_length
-        )
-        for start, end in zip(starts, [*breaks, len(names)], strict=True)
-        if end > start
-    }
-    blank = tuple(np.full((len(sequence), 0), UNKNOWN, np.int8) for sequence in sequences.values())
-    return Proteins(tuple(sequences), tuple(sequences.values()), (), blank), odds
-
-
-def _lengths(run: Path) -> dict[str, int]:
-    """Number of residues of each protein, if the run's folds.csv has it."""
-    rows = read_csv(run / FOLDS, ("protein", "fold")) or []
-    counts = {row["protein"]: row["residues"] for row in rows if row.get("residues")}
-    for name, count in counts.items():
-        if not (count.isdecimal() and len(count) <= _MOST_DIGITS and 0 < int(count) <= LONGEST_LINE):
-            raise InputError(run / FOLDS, None, f"{name!r}: expected a number of residues, found {count[:40]!r}")
-    return {name: int(count) for name, count in counts.items()}
-
-
-def _by_length(proteins: Proteins) -> dict[int, list[NDArray[np.str_]]]:
-    letters: dict[int, list[NDArray[np.str_]]] = {}
-    for sequence in dict.fromkeys(proteins.sequences):
-        letters.setdefault(len(sequence), []).append(np.array(list(sequence)))
-    return letters
-
-
-def _sequence(
-    letters: NDArray[np.str_],
-    places: NDArray[np.int64],
-    *,
-    length: int,
-    candidates: Mapping[int, Sequence[NDArray[np.str_]]],
-) -> str:
-    """A protein from some of its residues (R,) and their positions (R,); see `_training_residues`."""
-    own = np.full(max(length, int(places.max()) + 1), "X")
-    own[places] = letters
-    if len(np.unique(places)) < len(own):
-        same = (each for each in candidates.get(len(own), ()) if np.array_equal(each[places], letters))
-        own = next(same, own)
-    return "".join(own)
 
 
 def _sentence(leaks: ProteinLeaks, identity: float | None) -> str:

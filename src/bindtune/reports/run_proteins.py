@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from bindtune.data.protein.folds import read_lengths
 from bindtune.data.protein.proteins import Proteins
 from bindtune.runs.names import FOLDS
 from bindtune.runs.out_of_fold import OutOfFold
-from bindtune.runs.reading import read_csv
 
 _UNKNOWN_LETTER = b"X"
 
@@ -17,10 +17,12 @@ def run_proteins(table: OutOfFold, run: Path) -> Proteins:
 
     Args:
         table: the out-of-fold predictions of the run.
-        run: its folder, whose folds.csv may say how long the proteins are.
+        run: its folder; the folds.csv of newer runs has the lengths of the proteins.
+
+    Raises:
+        InputError: folds.csv is damaged.
     """
-    lengths = {row["protein"]: int(row["residues"]) for row in read_csv(run / FOLDS, ("protein",)) or []
-               if row.get("residues", "").isdecimal()}  # fmt: skip
+    lengths = read_lengths(run / FOLDS)
     last = np.zeros(len(table.proteins), np.int64)
     np.maximum.at(last, table.protein, table.position)
     sequences = [np.full(max(int(end), lengths.get(name, 0)), _UNKNOWN_LETTER)

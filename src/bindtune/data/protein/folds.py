@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from bindtune.data.keyed_random import digest, fractions
 from bindtune.data.protein.proteins import Proteins
-from bindtune.errors import ConfigError, Problems
-from bindtune.io.text import numbered_lines
+from bindtune.errors import ConfigError, InputError, Problems
+from bindtune.io.text import LONGEST_LINE, numbered_lines
 from bindtune.runs.cells import name_cell, read_cell
+from bindtune.runs.reading import read_csv
 from bindtune.runs.writing import write_text
 
 Floats = NDArray[np.float64]
@@ -169,6 +170,20 @@ def read_folds(path: Path, *, names: Sequence[str]) -> Ints:
         problems.add(None, f"the proteins lie in the folds {numbers}, expected 1, 2 and so on without a gap")
     problems.raise_any()
     return folds
+
+
+def read_lengths(path: Path) -> dict[str, int]:
+    """Number of residues of each protein in the folds.csv of a run; empty if the file or the column is missing.
+
+    Raises:
+        InputError: the table is damaged, or a length is no possible number of residues.
+    """
+    rows = read_csv(path, ("protein", "fold")) or []
+    texts = {row["protein"]: row["residues"] for row in rows if row.get("residues")}
+    for name, text in texts.items():
+        if not (text.isdecimal() and len(text) <= _MOST_DIGITS and 0 < int(text) <= LONGEST_LINE):
+            raise InputError(path, None, f"{name!r}: expected a number of residues, found {text[:40]!r}")
+    return {name: int(text) for name, text in texts.items()}
 
 
 def write_folds(path: Path, proteins: Proteins, *, folds: Ints, groups: Ints) -> None:

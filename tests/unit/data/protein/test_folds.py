@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bindtune.data.protein.folds import FoldCounts, assign_folds, count_folds, inner_validation, read_folds, write_folds
+from bindtune.data.protein.folds import (
+    FoldCounts,
+    assign_folds,
+    count_folds,
+    inner_validation,
+    read_folds,
+    read_lengths,
+    write_folds,
+)
 from bindtune.data.protein.input_files import label_files
 from bindtune.data.protein.proteins import UNKNOWN, Proteins, load_proteins
 from bindtune.errors import ConfigError, InputError
@@ -174,3 +182,20 @@ def test_real_ions_are_spread_evenly(shared: Path) -> None:
     positives = np.array(counts.positives)
     assert positives.sum(axis=0).tolist() == [8442, 6317, 2556, 7727]
     assert (positives.max(axis=0) / positives.min(axis=0) < 1.05).all()
+
+
+def test_lengths_are_read_with_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "folds.csv"
+    assert read_lengths(path) == {}
+    path.write_text("protein,fold\na,1\n")
+    assert read_lengths(path) == {}
+    path.write_text("protein,fold,residues\na,1,87\n'=b,2,9\nc,1,\n")
+    assert read_lengths(path) == {"a": 87, "=b": 9}
+
+
+@pytest.mark.parametrize("length", ["0", "-3", "8.5", "many", "99999999999"])
+def test_a_length_that_no_protein_has_is_refused(tmp_path: Path, length: str) -> None:
+    path = tmp_path / "folds.csv"
+    path.write_text(f"protein,fold,residues\na,1,{length}\n")
+    with pytest.raises(InputError, match=rf"folds\.csv: 'a': expected a number of residues, found '{length}'"):
+        read_lengths(path)
