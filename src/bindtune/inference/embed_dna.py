@@ -1,6 +1,6 @@
 """Vectors of DNA from a masked language model: one for each sequence, token or nucleotide."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple
@@ -21,8 +21,6 @@ from bindtune.probing.encoders import Encoder
 Per = Literal["sequence", "token", "nucleotide"]
 Floats = NDArray[np.float32]
 _MANY_TOKENS = 1 << 30
-_BLOCK_LETTERS = 1 << 16
-"""Most letters of the sequences whose vectors are in memory at the same time; one longer sequence is always allowed."""
 
 
 class NamedDna(NamedTuple):
@@ -198,20 +196,6 @@ class _Row:
 
     def stretch(self, chunk: Chunk) -> list[int]:
         return [*self.before, *self.ids[chunk.start : chunk.end].tolist(), *self.behind]
-
-
-def blocks(sequences: Iterable[NamedDna]) -> Iterator[list[NamedDna]]:
-    """Some sequences at a time."""
-    block: list[NamedDna] = []
-    letters = 0
-    for sequence in sequences:
-        if block and letters + len(sequence.letters) > _BLOCK_LETTERS:
-            yield block
-            block, letters = [], 0
-        block.append(sequence)
-        letters += len(sequence.letters)
-    if block:
-        yield block
 
 
 def add_vectors(file: EmbeddingFile, embedder: DnaEmbedder, block: Sequence[NamedDna], *, per: Per) -> int:

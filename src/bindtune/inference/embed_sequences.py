@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.config import EmbedConfig
+from bindtune.data.blocks import blocks
 from bindtune.data.dna.chromosomes import ChromosomeNames, read_aliases
 from bindtune.data.dna.peak_files import chromosome_numbers, chromosomes_of
 from bindtune.errors import ConfigError, InputError
-from bindtune.inference.embed_dna import DnaEmbedder, NamedDna, add_vectors, blocks
+from bindtune.inference.embed_dna import DnaEmbedder, NamedDna, add_vectors
 from bindtune.inference.embedding_files import SPANS, embedding_file
 from bindtune.inference.ranks import choose_device
 from bindtune.io.bed import read_bed
@@ -25,6 +26,8 @@ from bindtune.progress import progress
 
 log = logging.getLogger(__name__)
 
+_BLOCK_LETTERS = 1 << 16
+"""Most letters of the sequences whose vectors are in memory at the same time; one longer sequence is always allowed."""
 _ABOUT_NUCLEOTIDES = "each nucleotide has the vector of its token, so the nucleotides of a token have equal vectors"
 
 
@@ -76,7 +79,7 @@ def embed_dna(settings: EmbedConfig, *, notify: Callable[[str], None] = lambda t
             embedding_file(settings.out, named="sequence", metadata=about) as file,
             progress("embedding", source.total, unit="sequences", log=log) as advance,
         ):
-            for block in blocks(source.sequences):
+            for block in blocks(source.sequences, lambda sequence: len(sequence.letters), most=_BLOCK_LETTERS):
                 vectors += add_vectors(file, embedder, block, per=per)
                 count += len(block)
                 advance(len(block))

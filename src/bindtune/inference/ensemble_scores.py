@@ -3,7 +3,7 @@
 Shapes: R residues of all proteins, one after the other; K ions; M members, a fold and a context each.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -78,22 +78,6 @@ class _Row(NamedTuple):
     chunk: Chunk
     context: int
     cost: int
-
-
-def cut_shards(
-    proteins: Iterable[NamedSequence], *, most_proteins: int, most_residues: int
-) -> Iterator[list[NamedSequence]]:
-    """Cut a stream of proteins into shards of bounded size; a shard holds at least one protein."""
-    shard: list[NamedSequence] = []
-    residues = 0
-    for protein in proteins:
-        if shard and (len(shard) == most_proteins or residues + len(protein.sequence) > most_residues):
-            yield shard
-            shard, residues = [], 0
-        shard.append(protein)
-        residues += len(protein.sequence)
-    if shard:
-        yield shard
 
 
 @torch.no_grad()

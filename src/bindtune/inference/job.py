@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from bindtune.config import InferenceConfig
+from bindtune.data.blocks import blocks
 from bindtune.data.protein.alignments import AlignmentCounts
 from bindtune.data.protein.protein_rows import RowSpec, count_aligned
 from bindtune.errors import ConfigError, InputError
 from bindtune.evaluation.calibration import calibrate
-from bindtune.inference.ensemble_scores import NamedSequence, PredictionSpec, cut_shards, predict_shard
+from bindtune.inference.ensemble_scores import NamedSequence, PredictionSpec, predict_shard
 from bindtune.inference.job_inputs import (
     JobModels,
     ProteinSource,
@@ -182,7 +183,12 @@ def _compare(path: Path, manifest: dict[str, Any]) -> PredictionCounts | None:
 
 
 def _cut(settings: InferenceConfig, source: ProteinSource) -> Iterator[list[NamedSequence]]:
-    return cut_shards(source.proteins(), most_proteins=settings.shard_proteins, most_residues=settings.shard_residues)
+    return blocks(
+        source.proteins(),
+        lambda protein: len(protein.sequence),
+        most=settings.shard_residues,
+        count=settings.shard_proteins,
+    )
 
 
 def _shards(settings: InferenceConfig, source: ProteinSource) -> Iterator[tuple[Path, list[NamedSequence]]]:

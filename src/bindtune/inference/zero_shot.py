@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from bindtune.config import EmbedConfig, ScoreConfig
+from bindtune.data.blocks import blocks
 from bindtune.data.keyed_random import digest
 from bindtune.data.protein.alignments import AlignmentCounts, count_homologs
 from bindtune.data.protein.contexts import (
@@ -91,7 +92,8 @@ def _embed_proteins(settings: EmbedConfig, fasta: Path, per: Per) -> str:
         embedding_file(settings.out, named="protein", metadata=about) as file,
         progress("embedding", len(proteins), unit="proteins", log=log) as advance,
     ):
-        for block in _blocks(proteins):
+        for named in blocks(proteins.items(), lambda pair: len(pair[1]), most=_BLOCK_RESIDUES):
+            block = dict(named)
             embeddings = embed_proteins(
                 model, block, contexts=contexts, per=per, max_batch_tokens=settings.max_batch_tokens,
                 preparer=preparer, pooling=settings.pooling, layer=layer, overlap=settings.overlap,
@@ -103,20 +105,6 @@ def _embed_proteins(settings: EmbedConfig, fasta: Path, per: Per) -> str:
     if cut:
         summary += f"\n{cut} proteins of more than {preparer.max_residues} residues were read in overlapping stretches"
     return summary if settings.msa_dir is None else f"{summary}\n{aligned}"
-
-
-def _blocks(proteins: dict[str, str]) -> Iterator[dict[str, str]]:
-    """Some proteins at a time."""
-    block: dict[str, str] = {}
-    residues = 0
-    for name, sequence in proteins.items():
-        if block and residues + len(sequence) > _BLOCK_RESIDUES:
-            yield block
-            block, residues = {}, 0
-        block[name] = sequence
-        residues += len(sequence)
-    if block:
-        yield block
 
 
 def protein_layer(settings: EmbedConfig, model: Any) -> int | None:

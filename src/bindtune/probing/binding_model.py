@@ -1,6 +1,6 @@
 """A model that a probe has trained, as a function: sequences -> binding logits."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bindtune.config import ProbeConfig, load
+from bindtune.data.blocks import blocks
 from bindtune.data.dna.composition import composition, letter_codes, word_counts
 from bindtune.errors import ConfigError, InputError
 from bindtune.probing import networks
@@ -132,23 +133,11 @@ class BindingModel:
         for fold in np.unique(rows_fold).tolist():
             rows = np.flatnonzero(rows_fold == fold)
             used = self.folds if fold == NEW else (fold,)
-            for block in blocks([len(sequences[row]) for row in rows.tolist()]):
-                own = [sequences[row] for row in rows[block].tolist()]
+            for block in blocks(rows.tolist(), lambda row: len(sequences[row]), most=_BLOCK_LETTERS):
+                own = [sequences[row] for row in block]
                 values = [scorer.logits(own, used).mean(axis=0) for scorer in self.scorers]
-                logits[rows[block]] = np.mean(values, axis=0)
+                logits[block] = np.mean(values, axis=0)
         return logits
-
-
-def blocks(lengths: Sequence[int]) -> Iterator[slice]:
-    """Slices of neighbouring sequences with a bounded number of letters."""
-    first, letters = 0, 0
-    for row, length in enumerate(lengths):
-        if row > first and letters + length > _BLOCK_LETTERS:
-            yield slice(first, row)
-            first, letters = row, 0
-        letters += length
-    if first < len(lengths):
-        yield slice(first, len(lengths))
 
 
 def binding_model(

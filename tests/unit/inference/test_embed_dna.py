@@ -11,7 +11,7 @@ from transformers import BertConfig, BertModel
 import tiny_dnabert2
 from bindtune import DNABert2Model
 from bindtune.errors import ConfigError
-from bindtune.inference.embed_dna import DnaEmbedder, NamedDna, blocks
+from bindtune.inference.embed_dna import DnaEmbedder
 from bindtune.io.genome import reverse_complement
 from bindtune.probing.encoders import Encoder
 
@@ -105,11 +105,3 @@ def test_a_table_of_positions_limits_the_stretch(tokenizer: Any) -> None:
     assert len(tokens.vectors) == len(tokens.ids) > 100
     with pytest.raises(ConfigError, match=r"bert has layers 0 .* to 1, and no layer 2"):
         embedder(Encoder("bert", model, tokenizer, ""), layer=2).token_vectors(["ACGT"])
-
-
-def test_blocks_hold_some_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bindtune.inference import embed_dna
-
-    monkeypatch.setattr(embed_dna, "_BLOCK_LETTERS", 45)
-    names = [[each.name for each in block] for block in blocks(NamedDna(str(n), s) for n, s in enumerate(SEQUENCES))]
-    assert names == [["0", "1"], ["2"], ["3"], ["4"], ["5"]]

@@ -19,7 +19,7 @@ from bindtune.data.protein.alignments import Alignments
 from bindtune.data.protein.protein_rows import RowSpec
 from bindtune.errors import BindtuneError
 from bindtune.inference.checkpoints import Ensemble, load_ensemble_models
-from bindtune.inference.ensemble_scores import NamedSequence, PredictionSpec, Scores, cut_shards, predict_shard
+from bindtune.inference.ensemble_scores import NamedSequence, PredictionSpec, Scores, predict_shard
 
 ROWS = RowSpec(max_residues=1020, max_tokens=400, frame=4, context=context_spec(max_num_samples=3), overlap=10)
 SPEC = PredictionSpec(
@@ -161,12 +161,3 @@ def test_progress_counts_residues_of_all_models(ensemble: Ensemble, proteins: li
     lines: list[int] = []
     predict(proteins, ensemble, progress=lines.append)
     assert sum(lines) == 3 * sum(len(protein.sequence) for protein in proteins)
-
-
-@pytest.mark.parametrize(("most_proteins", "most_residues"), [(1, 1000), (3, 1000), (100, 130), (100, 1)])
-def test_shards_hold_everything_in_order(proteins: list[NamedSequence], most_proteins: int, most_residues: int) -> None:
-    shards = list(cut_shards(proteins, most_proteins=most_proteins, most_residues=most_residues))
-    assert [protein for shard in shards for protein in shard] == proteins
-    for shard in shards:
-        assert len(shard) <= most_proteins
-        assert len(shard) == 1 or sum(len(protein.sequence) for protein in shard) <= most_residues
