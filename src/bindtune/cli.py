@@ -363,7 +363,7 @@ def verify(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="Run folder of `bindtune pretrain` or `bindtune train`.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run, a probe, an explanation, a scan or a prediction.")],
     out: Annotated[Path | None, typer.Option(help="File to write. By default RUN/report.html.")] = None,
     structure: Annotated[
         Path | None, typer.Option(help="Structure file, or folder of structures with the proteins' names, to show.")

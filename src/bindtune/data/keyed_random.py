@@ -1,4 +1,4 @@
-"""Random numbers that are functions of a key and a counter, so that nothing drawn depends on what was drawn before.
+"""Random numbers as functions of a key and a counter, so that no draw depends on earlier draws.
 
 The generator is SplitMix64 (Steele, Lea and Flood 2014, doi 10.1145/2660193.2660195) read at chosen counters.
 """

@@ -1,4 +1,4 @@
-"""Which tokens a masked language model is asked for: rates, exact counts, positions, replacements.
+"""Choose the masked tokens of a masked language model: rates, exact counts, positions, replacements.
 
 Pure functions on arrays. Every random number is a function of a record's key and a counter, so that a mask depends on
 (seed, epoch, record) and on nothing else: not on the batch, the worker, the rank or what was drawn before.

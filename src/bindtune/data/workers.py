@@ -1,4 +1,4 @@
-"""How processes that read for a training process begin and end, what they do with signals, and how batches travel."""
+"""Start and end processes that prepare batches for a training process, handle signals, and send their batches."""
 
 import atexit
 import multiprocessing

@@ -1,1 +1,1 @@
-"""Metrics, thresholds, plots and reports: no models."""
+"""Figures from labels and probabilities: metrics, thresholds, intervals, calibration. No models, no pages."""

@@ -1,4 +1,4 @@
-"""How sure an AUPRC is: studentised intervals from what each protein adds to it, without draws.
+"""Studentised intervals of an AUPRC, from the influence of each protein, without draws.
 
 Percentiles of bootstrap draws cover an AUPRC too seldom when few proteins have sites, and so does BCa
 (`benchmarks/interval_coverage.py` states all three). Here the standard error comes from the influence of each protein,

@@ -1,4 +1,4 @@
-"""What the letter of a residue alone says about binding: the figure any model has to beat."""
+"""The composition baseline: it predicts binding from the letter of a residue alone. A model must be better."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,8 @@ def fit(sequences: Sequence[str], labels: Sequence[Labels], *, pseudocount: floa
     Args:
         sequences: N sequences of ASCII letters.
         labels: N of (L, K): 1 binds, 0 does not, anything below is not known and not counted.
-        pseudocount: residues that each letter is given beforehand, which bind as often as residues do on the whole; a
-            letter that was never met keeps the odds of the whole.
+        pseudocount: additional residues of each letter, which bind as often as all residues; a letter without residues
+            gets the odds of all residues.
 
     Returns:
         (128, K), by the number of the letter in ASCII.

@@ -1,7 +1,7 @@
-"""Sites: residues of one ion that lie together, and which sites calls find, miss and invent.
+"""Sites: linked residues of one ion, and the sites that calls find, miss and invent.
 
-Residues of a protein are linked into sites by distance where their coordinates are known, and otherwise by how far they
-stand apart in the sequence. A site of the labels is found if at least half of its residues are called. A site of the
+Residues of a protein are linked into sites by their distance in space if their coordinates are known, and otherwise by
+their distance in the sequence. A site of the labels is found if at least half of its residues are called. A site of the
 calls is invented if none of its residues is labelled.
 """
 
@@ -20,14 +20,14 @@ Kind = Literal["found", "missed", "invented"]
 
 
 class Site(NamedTuple):
-    """A site of the labels, or one of the calls that has no labelled residue.
+    """A site of the labels, or a site of the calls without a labelled residue.
 
     Args:
         protein: its name.
         kind: found or missed, or invented.
         positions: of its residues, from 1.
         called: number of its residues that are called.
-        by: what its residues were linked by: structure or sequence.
+        by: how its residues were linked: structure or sequence.
     """
 
     protein: str
@@ -60,7 +60,7 @@ class SiteCounts(NamedTuple):
 
 
 class SitePair(NamedTuple):
-    """Sites of the labels by who finds them, and what each invents.
+    """Sites of the labels by the calls that find them, and invented sites of both calls.
 
     Args:
         both: found by both.
@@ -154,13 +154,13 @@ def _sites(name: str, binding: Ints, calls: Ints, *, gap: int, contacts: Contact
 
 
 def count_sites(sites: Sequence[Site]) -> SiteCounts:
-    """How many sites there are of each kind."""
+    """The number of sites of each kind."""
     found, missed, invented = (sum(site.kind == kind for site in sites) for kind in ("found", "missed", "invented"))
     return SiteCounts(found + missed, found, missed, invented, sum(site.by == "structure" for site in sites))
 
 
 def pair_sites(first: Sequence[Site], second: Sequence[Site]) -> SitePair:
-    """Who finds which site of the labels.
+    """Compare the sites of the labels that two sets of calls find.
 
     Args:
         first: sites by the calls of the first.
@@ -180,7 +180,7 @@ def pair_sites(first: Sequence[Site], second: Sequence[Site]) -> SitePair:
 
 
 def definition(linking: Linking) -> str:
-    """How residues are linked into sites, and what counts as found, in words."""
+    """The definition of a site and of its kinds, in words."""
     by = f"residues at most {linking.gap} positions apart in the sequence"
     if linking.contacts:
         by = (

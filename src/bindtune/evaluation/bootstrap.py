@@ -1,8 +1,8 @@
-"""How sure a figure is: intervals by protein or window, and paired differences.
+"""Bootstrap intervals of figures and of paired differences, by protein or window.
 
-Residues of one protein are no independent observations: what is drawn with replacement are proteins, each with all its
-residues. So are the masked tokens of a window. An AUPRC is not drawn: its intervals are those of `auprc_interval.py`,
-which cover better.
+Residues of one protein are not independent observations, so whole proteins are drawn with replacement. Masked tokens of
+one window are not independent either, so whole windows are drawn. An AUPRC needs no draws: `auprc_interval.py` gives
+its intervals, which have a better coverage.
 """
 
 import math
@@ -23,7 +23,7 @@ from bindtune.evaluation.ranking import (
     sort,
 )
 
-_TOGETHER = 32  # draws: what is counted for them fits into a processor's cache
+_TOGETHER = 32  # draws whose counts fit into a processor's cache
 Statistic = Literal["auprc", "auroc", "hra", "hra_raw", "f1", "mcc", "precision", "recall"]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -32,7 +32,7 @@ Weighted = Callable[[Ints], Floats]
 
 
 class Interval(NamedTuple):
-    """A figure and where it lies for most choices of proteins.
+    """A figure with its interval by protein.
 
     Args:
         value: of the residues as they are; nan where not defined.

@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: fitted on out-of-fold residues, kept as plain values, applied to new ones."""
+"""Calibration of probabilities: fit it on out-of-fold residues, save it as plain values, apply it to new residues."""
 
 import math
 from collections.abc import Mapping
@@ -34,11 +34,11 @@ class Reliability(NamedTuple):
 def fit_calibration(
     labels: ArrayLike, probabilities: ArrayLike, method: CalibrationMethod = "isotonic"
 ) -> dict[str, Any] | None:
-    """Fit what `calibrate` applies.
+    """Fit a calibration for `calibrate`.
 
-    A temperature divides the logits: the order of residues stays, and so does 0.5, so that a model that was trained
-    with weights on the positives stays too sure of them. Isotonic regression finds any rising curve; it makes
-    neighbours equal, which costs a little AUPRC.
+    A temperature divides the logits. The order of residues and the probability 0.5 stay, so a model that was trained
+    with weighted positives keeps too high probabilities for them. Isotonic regression finds any rising curve. It makes
+    neighbouring probabilities equal, which lowers the AUPRC a little.
 
     Args:
         labels: (R,), 1 binds, 0 does not.
@@ -69,7 +69,7 @@ def fit_calibration(
 
 
 def calibrate(calibration: Mapping[str, Any], probabilities: ArrayLike) -> Floats:
-    """Apply what `fit_calibration` found to new probabilities of any shape.
+    """Apply a calibration of `fit_calibration` to new probabilities of any shape.
 
     Raises:
         ValueError: the calibration is of an unknown method.
@@ -87,7 +87,7 @@ def cross_calibrated(
 ) -> Floats | None:
     """Probabilities (R,), each fold's calibrated with a fit on the other folds; None where a fit is not defined.
 
-    This is what a calibration is judged on: one that is fitted and judged on the same residues looks right always.
+    Use these to test a calibration: on the residues of its own fit, every calibration looks right.
     """
     truth, values, numbers = np.asarray(labels), np.asarray(probabilities, np.float64), np.asarray(folds)
     calibrated = np.empty(len(values))
@@ -119,7 +119,7 @@ def reliability(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 15) 
 def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 15) -> float:
     """Mean distance of a bin's probability from its share of binding residues, bins weighted by residues.
 
-    Where few residues bind, nearly all lie in the first bin: the error is small for any model that says "rarely".
+    If few residues bind, nearly all lie in the first bin. The error is then small for any model with low probabilities.
     """
     each_bin = reliability(labels, probabilities, bins=bins)
     if not len(each_bin.residues):

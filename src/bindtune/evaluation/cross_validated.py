@@ -1,4 +1,4 @@
-"""How sure a figure of out-of-fold scores is, where the models were trained on the same groups.
+"""Intervals of figures of out-of-fold scores, when the models were trained on the same groups.
 
 An interval that only draws the tested groups is too narrow here. A label also trains the models that score other folds,
 so it counts twice: with random labels the variance is about twice what the draws show, however many windows there are.
@@ -20,7 +20,7 @@ from bindtune.evaluation.bootstrap import Compared, Interval, drawn_areas, paire
 Floats = NDArray[np.float64]
 _LEVEL = 0.95
 _EDGE = 1e-12
-"""How near an area comes to 0 and 1 before its logit is taken."""
+"""Least distance of an area from 0 and 1 for its logit."""
 
 
 def widening(folds: int) -> float:

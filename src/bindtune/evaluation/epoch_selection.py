@@ -1,4 +1,4 @@
-"""Which epoch of a fold is kept: by what it is chosen, and what a later one has beyond it."""
+"""Choose the best epoch of a fold, and notice later epochs with a clearly better AUPRC."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,8 @@ _CLEAR, _CLEAR_SHARE = 0.01, 0.05
 
 
 def score_of(mean: Mapping[str, Any], metric: Metric) -> float:
-    """What an epoch is judged by, higher is better: the mean figure; where no ion has one, and for loss, less the loss.
+    """The score of an epoch, higher is better: the mean figure, or the negative loss for loss and if no ion has the
+    figure.
 
     Args:
         mean: the epoch's row of means over the ions, in validation.
@@ -23,7 +24,7 @@ def score_of(mean: Mapping[str, Any], metric: Metric) -> float:
 
 
 def is_better(score: float, best: float, *, min_delta: float) -> bool:
-    """Whether an epoch replaces the best one so far; where there is nothing to judge by, the last epoch is taken.
+    """Whether an epoch replaces the best one so far; without a score, the last epoch is taken.
 
     >>> is_better(0.31, 0.30, min_delta=0.0), is_better(0.31, 0.30, min_delta=0.02), is_better(0.3, 0.3, min_delta=0.0)
     (True, False, False)
@@ -32,7 +33,7 @@ def is_better(score: float, best: float, *, min_delta: float) -> bool:
 
 
 def kept_epoch(means: Sequence[Mapping[str, Any]], metric: Metric, *, min_delta: float) -> int:
-    """The number of the epoch that a fold keeps; 0 where none is done.
+    """The number of the best epoch of a fold; 0 if no epoch is done.
 
     Args:
         means: the rows of means in validation, one an epoch, in their order.
@@ -48,7 +49,7 @@ def kept_epoch(means: Sequence[Mapping[str, Any]], metric: Metric, *, min_delta:
 
 
 def metric_of(config: Mapping[str, Any]) -> Metric:
-    """What the `training` settings of a run name; hra in those of a run that is older than the setting."""
+    """The metric in the `training` settings of a run; hra for runs that are older than the setting."""
     return next((name for name in NAMES if name == config.get("selection_metric")), "hra")
 
 

@@ -1,11 +1,11 @@
-"""Figures as people read them; a dash where there is no value."""
+"""Figures as text; a dash for an undefined value."""
 
 import math
 from collections.abc import Sequence
 from decimal import Decimal
 
 UNDEFINED = "\u2013"
-"""Stands where there is no value."""
+"""The text of an undefined value."""
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -1,7 +1,7 @@
 """Thresholds with a guarantee: recall or precision reaches a target with a stated confidence, by protein.
 
 Pooled recall and precision are ratios over residues, so they are no means of proteins. Each is at least the target r
-where the mean of hits - r * (positives, or calls) over proteins is at least 0. This mean is tested at each threshold
+if the mean of hits - r * (positives, or calls) over proteins is at least 0. This mean is tested at each threshold
 with a betting martingale (Waudby-Smith and Ramdas, doi 10.1093/jrsssb/qkad009), which holds for any number of proteins
 and needs no normal distribution. Thresholds are tested in a fixed order (Learn then Test, Angelopoulos et al., arXiv
 2110.01052): recall from the lowest threshold up, precision from five starts down, each with a fifth of the error.
@@ -32,7 +32,7 @@ _SEED = 1
 
 
 class Target(NamedTuple):
-    """What calls are to reach.
+    """The target of calls.
 
     Args:
         figure: recall or precision, of the residues of all proteins together.
@@ -57,8 +57,8 @@ class Guarantee(NamedTuple):
         recall: of the same proteins at the threshold; nan without a threshold.
         precision: as `recall`.
         best: without a threshold, the highest target of 0.01, 0.02, ... that some threshold keeps with the same
-            confidence, or 0 for none; nan where there is a threshold.
-        proteins: that the test rests on: those with positives for recall, all for precision.
+            confidence, or 0 for none; nan with a threshold.
+        proteins: number of proteins in the test: proteins with positives for recall, all for precision.
         positives: residues that bind.
     """
 
@@ -76,7 +76,7 @@ class Guarantee(NamedTuple):
         return not math.isnan(self.threshold)
 
     def as_text(self) -> str:
-        """The threshold in words, or what can be reached instead."""
+        """The threshold in words, or the highest target that can be kept."""
         figure, confidence = self.target.figure, f"{100 * self.target.confidence:g} % confidence"
         rest = f"out of fold, {self.positives:,} binding residues of {self.proteins:,} proteins"
         if self.is_reached:
@@ -223,9 +223,9 @@ def _threshold_step(counts: _Counts, target: Target) -> int | None:
 
 
 def _rejected(excess: Floats, most_lost: Floats, error: float) -> NDArray[np.bool_]:
-    """Whether a mean (P, T) of at most 0 is refused at each threshold, by what a bettor wins.
+    """Whether a mean (P, T) of at most 0 is refused at each threshold, by a betting martingale.
 
-    A bettor who stakes a share on each protein gains nothing on average where the mean is 0 or less. So the capital
+    A bettor who stakes a share on each protein gains nothing on average if the mean is 0 or less. So the capital
     grows to 1 / error with a probability of at most `error` (Ville).
 
     Args:

@@ -1,4 +1,4 @@
-"""How well scores find the binding residues of one ion: over all thresholds, and at one."""
+"""Figures of scores for the binding residues of one ion: over all thresholds, and at one threshold."""
 
 from typing import NamedTuple
 
@@ -97,7 +97,7 @@ def residue_metrics(labels: ArrayLike, probabilities: ArrayLike, *, threshold: f
 
 
 def call_figures(labels: ArrayLike, calls: ArrayLike) -> CallFigures:
-    """Figures of calls (R,) that were made somewhere else, as with a threshold of its own for each fold."""
+    """Figures of given calls (R,), for example with a different threshold for each fold."""
     positive, values = checked(labels, calls)
     called = values > 0
     hits, alarms = int((called & positive).sum()), int((called & ~positive).sum())

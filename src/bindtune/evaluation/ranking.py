@@ -1,4 +1,4 @@
-"""Residues sorted by score and counted from the top: what every curve, area and threshold is computed from."""
+"""Sort residues by score and count them from the top. All curves, areas and thresholds come from these counts."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ MOST_HIGH_RECALL_AREA = 0.3
 
 
 class Ranking(NamedTuple):
-    """What is called at each distinct score; U distinct scores, highest first.
+    """Counts of calls at each distinct score; U distinct scores, highest first.
 
     Args:
         scores: (U,), descending.

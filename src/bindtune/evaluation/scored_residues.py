@@ -1,4 +1,4 @@
-"""Scored residues of one ion, as columns; a table of several ions taken apart."""
+"""Scored residues of one ion, as columns, and the division of a table by ion."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ def by_ion(
     """Columns of an out-of-fold table, taken apart by ion; an ion without rows has empty columns.
 
     Args:
-        ions: the ions wanted, in the order wanted.
+        ions: the requested ions, in this order.
         protein: column of the table, as are the others; all of one length.
         ion: name of the ion of each row.
         label: 1 binds, 0 does not.

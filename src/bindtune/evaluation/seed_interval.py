@@ -1,4 +1,4 @@
-"""How sure a difference of two arms is, from the figures of several training seeds in each arm.
+"""Intervals of a difference of two arms, from the figures of several training seeds in each arm.
 
 Seeds are nested in arms. Fewer than three seeds of an arm give no interval, 3 to 9 Student's t, from 10 on a bootstrap
 of seeds.

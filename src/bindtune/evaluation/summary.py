@@ -1,4 +1,4 @@
-"""What a cross-validation came to: figures of each ion with the base rate and the baseline beside them."""
+"""The summary of a cross-validation: figures of each ion with the base rate and the baseline beside them."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +43,7 @@ _IN_SHARES = ("value", "low", "high", *_SHARES)
 
 
 def read_summary(path: Path) -> dict[str, dict[str, Any]]:
-    """What a run wrote of `out_of_fold_summary` into summary.yaml; empty where the file is missing.
+    """The `out_of_fold_summary` in a run's summary.yaml; empty if the file is missing.
 
     Raises:
         InputError: the file is damaged, or a figure is no number, or one that it cannot be.

@@ -1,4 +1,4 @@
-"""The probability from which a residue is called, chosen on out-of-fold predictions and judged by cross-fitting."""
+"""Choose the threshold from which a residue is called, on out-of-fold predictions, and test it by cross-fitting."""
 
 import math
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ def choose_threshold(labels: ArrayLike, probabilities: ArrayLike, method: Method
 
 
 def cross_fitted(labels: ArrayLike, probabilities: ArrayLike, folds: ArrayLike, method: Method) -> dict[str, float]:
-    """F1, MCC, precision and recall of calls whose threshold never saw the fold it was used on.
+    """F1, MCC, precision and recall of calls; the threshold of a fold is chosen without this fold.
 
     Each fold's threshold is chosen on the other folds; the figures are those of all folds' calls together.
 

@@ -58,7 +58,7 @@ class ToolRow(NamedTuple):
 
 
 def conclusion(row: ToolRow) -> str:
-    """What the interval of a difference supports, in words."""
+    """The conclusion that the interval of a difference supports, in words."""
     gap = row.compared.difference
     what = f"{row.figure} of {row.ion}, {row.subset}"
     if math.isnan(gap.value):

@@ -1,4 +1,4 @@
-"""Biological assemblies: which chains are moved how, from mmCIF's categories and PDB's REMARK 350."""
+"""Biological assemblies: the moved copies of chains, from mmCIF's categories and PDB's REMARK 350."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,5 @@
-"""What the Chemical Component Dictionary of the PDB says: which components are metal ions, which letter a residue has.
+"""Facts of the Chemical Component Dictionary of the PDB: the components that are metal ions, and the letters of
+residues.
 
 The dictionary comes with biotite (https://www.wwpdb.org/data/ccd).
 """

@@ -1,4 +1,4 @@
-"""Files of structures: what they are called, and which reader their content asks for."""
+"""Files of structures: their names, and the reader for their content."""
 
 import re
 import struct

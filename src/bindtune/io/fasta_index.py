@@ -1,4 +1,4 @@
-"""Whether a .fai index belongs to its FASTA: what it says of names, lengths and lines is compared with the letters.
+"""Check that a .fai index belongs to its FASTA: compare its names, lengths and lines with the letters.
 
 Format: https://www.htslib.org/doc/faidx.html. An index that is out of date and trusted gives wrong letters without an
 error.

@@ -1,4 +1,4 @@
-"""Stretches of chromosomes as columns: what BED, narrowPeak, GTF and FASTA headers all become."""
+"""Stretches of chromosomes as columns; BED, narrowPeak, GTF and FASTA headers are read into them."""
 
 from array import array
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Where residues with coordinates stand in the whole sequence of their chain, if the file does not number them."""
+"""Find the positions of residues with coordinates in the sequence of their chain, if the file does not number them."""
 
 import re
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""JSON that is read record by record, with bounds on what a record may hold."""
+"""Read JSON record by record, with bounds on the content of a record."""
 
 import re
 from typing import IO

@@ -1,4 +1,4 @@
-"""Protein structures: numbers for residues into the B-factors of PDB and mmCIF files.
+"""Read protein structures, and write numbers of residues as B-factors of PDB and mmCIF files.
 
 A residue is named as the files' authors did: chain, number, insertion code. Only atoms of amino acids have to be sound;
 what a file says about waters, ions and ligands is copied as it is.

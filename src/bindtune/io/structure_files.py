@@ -1,4 +1,4 @@
-"""Structures of proteins: the files of a folder, and the chain that is a protein's."""
+"""Find the structure files of proteins in a folder, and the chain of a protein in a structure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

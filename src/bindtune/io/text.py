@@ -1,4 +1,4 @@
-"""Lines of plain or gzipped text, numbered, with every way of not being readable said in one line."""
+"""Read numbered lines of plain or gzipped text; every error is one line."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""The files of a run that are published: those of a list, a card, notices, a manifest; without paths of this machine.
+"""Collect the published files of a run: listed files, a card, notices and a manifest, without paths of this machine.
 
 Never published are optimiser states, logs, checkpoints beside the model, and tables that name proteins or windows.
 """

@@ -1,4 +1,4 @@
-"""What is private: folders of this machine are removed from published files, and a secret stops the upload."""
+"""Remove folders of this machine from published files, and stop the upload if a file holds a secret."""
 
 import re
 from pathlib import Path, PurePosixPath

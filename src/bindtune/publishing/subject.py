@@ -1,4 +1,4 @@
-"""A model as `bindtune verify` sees it: loaded as training and prediction load it, with its tokens and outputs."""
+"""The model that `bindtune verify` checks, loaded as in training and prediction, with its tokens and outputs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

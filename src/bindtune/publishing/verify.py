@@ -1,4 +1,4 @@
-"""`bindtune verify`: whether a model is the released one, and whether it computes here as it does elsewhere.
+"""`bindtune verify`: check that a model is a released one, and that it computes the expected outputs here.
 
 A released model is compared with hashes and with outputs of the official code; any model is tried against itself.
 """

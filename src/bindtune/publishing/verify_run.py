@@ -1,4 +1,4 @@
-"""A run of `bindtune train`, tried: every fold loads on its encoder, its adapters count, and it predicts."""
+"""Check a run of `bindtune train`: every fold loads on its encoder, its adapters have an effect, and it predicts."""
 
 from collections.abc import Iterator
 from pathlib import Path

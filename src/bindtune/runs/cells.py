@@ -1,4 +1,4 @@
-"""Names as cells of tables: spreadsheets run what begins like a formula, so such a name gets an apostrophe in front.
+"""Names as cells of tables. A spreadsheet runs a name that begins like a formula, so such a name gets an apostrophe.
 
 Spreadsheets show the name without it. `read_cell` takes it off, so that a table of bindtune's own reads back the same.
 Numbers are no names: a negative number stays a number.
@@ -12,7 +12,8 @@ _PARTS_FIELDS = re.compile(r"[\"\t\r\n]")
 
 
 def name_cell(name: str) -> str:
-    """A name as the cell of a table that a spreadsheet may open (https://owasp.org/www-community/attacks/CSV_Injection).
+    """A name as the cell of a table that a spreadsheet may open
+    (https://owasp.org/www-community/attacks/CSV_Injection).
 
     Example:
         >>> [name_cell(name) for name in ("P00918", "=1+1", "'=1+1", "-5")]

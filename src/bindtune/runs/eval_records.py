@@ -1,4 +1,4 @@
-"""`eval_records.parquet` of a pretraining run: the losses of each evaluated window, which runs are compared by."""
+"""`eval_records.parquet` of a pretraining run: the losses of each evaluated window, for comparisons of runs."""
 
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""What kind of run a folder holds, which is looked at before anything else of it is read."""
+"""Recognise the kind of run in a folder. Commands do this before they read anything else of it."""
 
 from pathlib import Path
 from typing import Any, Literal

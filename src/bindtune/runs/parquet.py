@@ -1,4 +1,4 @@
-"""Parquet tables, read within bounds: a small file may say that it holds any number of rows, or the same text in each.
+"""Read Parquet tables within bounds, because a small file can hold any number of rows, or the same text in each.
 
 A table of a run has a probability or a loss in each row, which no encoding packs into less than some bytes. So what is
 unpacked is compared with the size of the file.

@@ -1,4 +1,4 @@
-"""What a run was made of: versions, the command, and the hash of each input file."""
+"""The provenance of a run: versions, the command, and the hash of each input file."""
 
 import hashlib
 import os

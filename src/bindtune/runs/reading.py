@@ -1,4 +1,4 @@
-"""Reading what a run left in its folder, for reports: a file may be missing, but a damaged one is named and refused."""
+"""Read the files of a run folder for reports: a file may be missing, but a damaged file is an error."""
 
 import csv
 import math

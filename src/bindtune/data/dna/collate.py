@@ -1,4 +1,4 @@
-"""Records with token ids become padded, masked batches."""
+"""Make padded, masked batches from records with token ids."""
 
 import os
 from collections.abc import Mapping, Sequence

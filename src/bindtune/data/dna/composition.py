@@ -1,4 +1,4 @@
-"""Letters, pairs of letters and longer words of DNA sequences, counted for many sequences at once."""
+"""Count letters, pairs of letters and longer words of many DNA sequences at once."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Windows that are not bound: drawn where no peak is near, and matched with bound ones.
+"""Draw unbound windows far from peaks, and match them with bound windows.
 
 All draws follow from a key, so the same input gives the same windows.
 """

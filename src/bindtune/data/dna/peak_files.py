@@ -1,4 +1,4 @@
-"""Peak files on the numbering of a genome's chromosomes: which peaks count, and what became of the others."""
+"""Read peak files with the numbering of a genome's chromosomes, choose the peaks that count, and count the others."""
 
 from collections import Counter
 from collections.abc import Mapping

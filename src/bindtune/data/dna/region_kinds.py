@@ -1,4 +1,4 @@
-"""Which kind of region a place lies in: an exon, an intron, a UTR, or none of these, on either strand."""
+"""The kind of region at a position: an exon, an intron, a UTR, or none of these, on either strand."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

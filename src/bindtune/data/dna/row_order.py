@@ -1,4 +1,4 @@
-"""The order in which rows are read, and the keys that their masks come from."""
+"""The order in which rows are read, and the keys of their masks."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

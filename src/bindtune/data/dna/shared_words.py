@@ -1,4 +1,4 @@
-"""Which DNA sequences share long words or are similar, on either strand, among hundreds of thousands of short ones."""
+"""Find short DNA sequences that share long words or are similar, on either strand, among hundreds of thousands."""
 
 from collections.abc import Iterator, Sequence
 

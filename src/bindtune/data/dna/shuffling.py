@@ -1,4 +1,4 @@
-"""Random sequences with the letters and the pairs of neighbouring letters of a given one.
+"""Shuffle sequences; the shuffled ones have the same letters and the same pairs of neighbouring letters.
 
 Method: Altschul and Erickson, Mol Biol Evol 2(6), 526-538 (1985), doi 10.1093/oxfordjournals.molbev.a040370. A sequence
 is a walk over its letters. Every walk that uses the same steps ends at the same letter, and is drawn with equal chance.

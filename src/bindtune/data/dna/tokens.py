@@ -1,4 +1,4 @@
-"""Tokenizers: loading one, and the ids and positions of the tokens that it makes of sequences."""
+"""Load a tokenizer, and get the ids and the positions of the tokens of sequences."""
 
 import json
 from typing import Any

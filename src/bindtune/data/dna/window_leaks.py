@@ -1,4 +1,4 @@
-"""Windows of one split that another split has too: found by hashes and merged stretches, never by keeping sequences."""
+"""Find windows that two splits share, by hashes and merged stretches, without keeping sequences in memory."""
 
 from collections import defaultdict
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where windows lie in regions, without their sequences: tiled, or for long regions sampled around peaks."""
+"""Positions of windows in regions, without their sequences: tiled, or for long regions sampled around peaks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

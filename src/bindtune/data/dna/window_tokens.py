@@ -1,4 +1,4 @@
-"""Windows become rows of token ids and token spans of their peaks, cached on disk and memory-mapped.
+"""Make rows of token ids and token spans of peaks from windows, cached on disk and memory-mapped.
 
 A batch is tokenised without a loop over its tokens.
 """

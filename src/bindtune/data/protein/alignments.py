@@ -1,4 +1,4 @@
-"""Alignments of many proteins: read once, checked against their protein, kept in a folder for every later draw."""
+"""Read the alignments of many proteins once, compare them with their protein, and keep them for later draws."""
 
 import hashlib
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""Groups of proteins that must not be split: identical sequences always, homologous ones as asked for."""
+"""Groups of proteins that must not be split: identical sequences always, homologous ones on request."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""Where the labels of each ion and the alignment of each protein lie: paths with {ION}, folders, names of files."""
+"""Find the label file of each ion and the alignment of each protein: paths with {ION}, folders, names of files."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""MMseqs2 (Steinegger and Söding 2017, doi 10.1038/nbt.3988): where the program is, and how its commands are run."""
+"""Find the program MMseqs2 (Steinegger and Söding 2017, doi 10.1038/nbt.3988), and run its commands."""
 
 import importlib.util
 import os

@@ -1,4 +1,4 @@
-"""How alike the rows of an alignment are: to its first row, and how many near neighbours each has.
+"""The similarity of each row of an alignment to the first row, and its number of near neighbours.
 
 Row j is a near neighbour of row i where the columns in which both have the same letter are at least some share of the
 letters of j. Pairs are compared in two steps. A matrix product of random signs dismisses most pairs: each letter of a

@@ -1,4 +1,4 @@
-"""Which residues of a protein are close in space, from a structure of it."""
+"""Find the residues of a protein that are close in space, from its structure."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which proteins of a comparison stand in somebody's training set, or are similar to one that does."""
+"""Find proteins of a comparison that are in a training set, or similar to one of its proteins."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple

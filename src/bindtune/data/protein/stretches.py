@@ -1,4 +1,4 @@
-"""Which proteins hold a stretch of residues, letter by letter: an index of their words."""
+"""An index that finds the proteins with a given stretch of residues, letter by letter."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""What a pretraining run says while it trains: one line for each log step, and a bar on a terminal."""
+"""Messages of a pretraining run while it trains: one line for each log step, and a bar on a terminal."""
 
 import logging
 import sys
