@@ -31,6 +31,7 @@ from bindtune.reports.report import write_report
 
 LETTERS = "ACGT"
 CHROMOSOMES, LENGTH = 5, 40_000
+WIDTH, FOLDS = 51, 3  # less to train on than with 101 letters and five folds
 
 
 def dna(length: int, drawn: random.Random) -> str:
@@ -70,7 +71,8 @@ def genome(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(genome: Path, out: Path, **changes: Any) -> ProbeConfig:
     values: dict[str, Any] = {
         "peaks": [f"{name}={genome / name}.bed" for name in "AB"], "genome": str(genome / "g.fa"),
-        "genes": str(genome / "genes.gtf"), "out": str(out), "folds": 5, "draws": 50, "distance": 100,
+        "genes": str(genome / "genes.gtf"), "out": str(out), "width": WIDTH, "folds": FOLDS, "draws": 50,
+        "distance": 100,
     }  # fmt: skip
     return build(ProbeConfig, {name: value for name, value in (values | changes).items() if value is not None})
 
@@ -117,7 +119,7 @@ def test_windows_are_those_of_the_genome(done: tuple[Path, str], genome: Path) -
             assert row["arm"] == "shuffled" and not row["label"]
             continue
         text = letters[row["chrom"]][row["start"] : row["end"]]
-        assert len(text) == 101
+        assert len(text) == WIDTH
         assert row["sequence"] == (text if row["strand"] == "+" else reverse_complement(text.encode()).decode())
         assert row["window"] == f"{row['chrom']}:{row['start']}-{row['end']}({row['strand']})"
 
@@ -126,7 +128,7 @@ def test_positives_are_centred_and_counts_add_up(done: tuple[Path, str], genome:
     lines = [line.split("\t") for line in (genome / "A.bed").read_text().splitlines()]
     middles = {(line[0], (int(line[1]) + int(line[2])) // 2) for line in lines}
     labels = {
-        (row["chrom"], row["start"] + 50)
+        (row["chrom"], row["start"] + WIDTH // 2)
         for row in rows(done[0])
         if row["dataset"] == "A" and row["arm"] == "shuffled" and row["label"]
     }
@@ -177,7 +179,7 @@ def test_each_chromosome_is_in_one_fold_and_negatives_come_once(done: tuple[Path
         assert key not in seen
         seen.add(key)
     assert all(len(fold_set) == 1 for fold_set in folds.values())
-    assert set.union(*folds.values()) == {1, 2, 3, 4, 5}
+    assert set.union(*folds.values()) == set(range(1, FOLDS + 1))
 
 
 def test_the_motif_is_found_and_composition_does_not_find_it(done: tuple[Path, str]) -> None:
@@ -194,11 +196,12 @@ def test_4_mer_agrees_with_scikit_learn(done: tuple[Path, str]) -> None:
     ).to_pydict()
     words = [a + b + c + d for a in LETTERS for b in LETTERS for c in LETTERS for d in LETTERS]
     features = np.array(
-        [[sum(text.startswith(word, at) for at in range(98)) for word in words] for text in table["sequence"]], float
+        [[sum(text.startswith(word, at) for at in range(WIDTH - 3)) for word in words] for text in table["sequence"]],
+        float,
     )
     labels, folds = np.array(table["label"]), np.array(table["fold"])
     scores = np.zeros(len(labels))
-    for fold in range(1, 6):
+    for fold in range(1, FOLDS + 1):
         train = folds != fold
         strength = best_strength(features[train], labels[train], folds[train])
         assert strength in STRENGTHS
@@ -276,6 +279,7 @@ def test_summits_are_centres(genome: Path, tmp_path: Path) -> None:
     ]
     (tmp_path / "s.narrowPeak").write_text("\n".join(lines) + "\n")
     values: dict[str, Any] = {"peaks": [f"S={tmp_path}/s.narrowPeak"], "arms": ["shuffled"], "draws": 1, "folds": 2}
+    values["width"] = None  # 101
     probe(settings(genome, tmp_path / "out", **values), notify=quiet)
     middle = {row["start"] + 50 for row in rows(tmp_path / "out") if row["label"]}
     assert middle == {5250, 9100}  # of two joined peaks the stronger one's summit
@@ -432,6 +436,8 @@ def test_a_killed_probe_goes_on_and_gives_the_same_files(
             "20",
             "--distance",
             "100",
+            "--width",
+            str(WIDTH),
         ]
         return [*words, "--folds", "3", "--arms", "gc-region", "--arms", "shuffled", "--seeds", "2", "--out", str(out)]
 
