@@ -236,6 +236,15 @@ def test_a_model_of_proteins_is_refused_before_windows_are_made(random_labels: d
     assert not (tmp_path / "out" / "windows.parquet").exists()
 
 
+def test_a_layer_that_is_not_there_is_refused_before_windows_are_made(
+    random_labels: dict[str, str], tiny_model: Path, tmp_path: Path
+) -> None:
+    values: dict[str, Any] = {"model": [f"tiny={tiny_model}"], "layer": -4, "out": str(tmp_path / "out")}
+    with pytest.raises(ConfigError, match=r"^tiny has layers 0 \(the embeddings\) to 2, and no layer -4$"):
+        probe(build(ProbeConfig, random_labels | values), notify=quiet)
+    assert not (tmp_path / "out" / "windows.parquet").exists()
+
+
 def test_a_folder_of_something_else_is_refused(genome: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"is not empty and holds no probe: it has notes.txt"):

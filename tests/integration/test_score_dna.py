@@ -52,10 +52,11 @@ RECORDS = (
     + record(352, alt="]chr2:9]A")
     + record(4, ref="t", alt="C", chrom="chr2")
     + record(9, ref="A", chrom="chrX")
-    + record(0, ref="N", alt="<DUP>")
+    + record(0, ref="N", alt="A,<DUP>")
+    + record(360, ref="N", alt="<DEL>,*,C")
 )
 REASONS = {
-    "spanning_deletion": 1, "symbolic": 1, "no_alternative": 1, "change_over_20_nt": 1, "ambiguous_letters": 1,
+    "spanning_deletion": 2, "symbolic": 3, "no_alternative": 1, "change_over_20_nt": 1, "ambiguous_letters": 2,
     "same_as_reference": 1, "breakend": 1, "chromosome_not_in_genome": 1, "telomere": 1,
 }  # fmt: skip
 
@@ -89,7 +90,7 @@ def test_a_vcf_is_scored_and_what_is_not_is_listed(
 ) -> None:
     Path("v.vcf").write_text(HEADER + RECORDS)
     assert score("--vcf", "v.vcf", "--genome", "g.fa", "--out", "s.tsv") == 0
-    assert "7 of 16 alleles of 12 records scored: s.tsv" in capsys.readouterr().out
+    assert "7 of 20 alleles of 13 records scored: s.tsv" in capsys.readouterr().out
     rows = table("s.tsv")
     assert list(rows[0]) == SCORED
     assert [(row["chrom"], row["pos"]) for row in rows] == [

@@ -24,6 +24,8 @@ from bindtune.io.vcf import VariantRecord, read_vcf, unwritten
 
 MOST_CHANGED = 20
 """Most nucleotides that a scored variant may change."""
+_AMBIGUOUS = "ambiguous_letters"
+_TELOMERE = "telomere"
 OVER_LIMIT = f"change_over_{MOST_CHANGED}_nt"
 _SHOWN = 30
 _DNA = frozenset("ACGT")
@@ -131,7 +133,8 @@ class VariantSource:
         reason = self._record_problem(record, name)
         ref = _upper(record.ref)
         for alt in record.alts:
-            problem = reason or unwritten(alt) or ""
+            marked = unwritten(alt) if reason in ("", _AMBIGUOUS, _TELOMERE) else None  # says more than an N in REF
+            problem = marked or reason
             change = None
             if not problem:
                 change = trim(record.position, ref, _upper(alt))
@@ -166,10 +169,10 @@ class VariantSource:
         if not name:
             return NOT_IN_GENOME
         if record.position == 0:
-            return "telomere"
+            return _TELOMERE
         ref = _upper(record.ref)
         if not _DNA.issuperset(ref):
-            return "ambiguous_letters"
+            return _AMBIGUOUS
         start, end = record.position - 1, record.position - 1 + len(ref)
         size = self.letters.sizes[name]
         letters = "" if start >= size else self.letters.fetch(name, start=start, end=min(end, size)).decode("ascii")
@@ -191,7 +194,7 @@ def _upper(letters: str) -> str:
 
 def _change_problem(change: Change, ref: str, alt: str) -> str:
     if not _DNA.issuperset(alt):
-        return "ambiguous_letters"
+        return _AMBIGUOUS
     if ref == alt:
         return "same_as_reference"
     return OVER_LIMIT if change.size > MOST_CHANGED else ""

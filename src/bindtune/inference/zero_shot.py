@@ -35,6 +35,7 @@ from bindtune.io.proteins import read_proteins
 from bindtune.io.variant_table import read_substitutions
 from bindtune.models.backbones import BatchPreparer, load_backbone
 from bindtune.models.base_files import check_reachable
+from bindtune.models.loading import layer_number, layers_of
 from bindtune.outputs import output_file
 from bindtune.progress import progress
 from bindtune.runs.writing import sweep, write_text
@@ -113,12 +114,7 @@ def protein_layer(settings: EmbedConfig, model: Any) -> int | None:
     Raises:
         ConfigError: there is no such layer.
     """
-    count, layer = int(model.config.num_hidden_layers), settings.layer
-    if layer is None or layer in (count, -1):
-        return None
-    if not -count - 1 <= layer <= count:
-        raise ConfigError(f"{settings.model} has layers 0 (the embeddings) to {count}, and no layer {layer}")
-    return layer if layer >= 0 else count + 1 + layer
+    return layer_number(settings.model, layers_of(model), settings.layer)
 
 
 def _contexts(settings: EmbedConfig, proteins: dict[str, str]) -> tuple[dict[str, list[str]], AlignmentCounts]:

@@ -134,19 +134,25 @@ def _record(path: Path, line: int, text: str) -> VariantRecord:
 
 
 def check_info_name(path: Path, name: str) -> None:
-    """Refuse an INFO field that a VCF already has.
+    """Refuse an INFO field that a VCF already has, in its header or in a record alone.
 
     Raises:
-        InputError: it has.
+        InputError: it has; the first line is named.
     """
     if not _FIELD_NAME.fullmatch(name):
         raise InputError(path, None, f"'{name}' is no name of an INFO field, expected letters, digits, '_' and '.'")
     for line, text in _lines(path):
-        if not text.startswith("##"):
-            return
-        field = _INFO_NAME.match(text)
-        if field and field[1] == name:
+        if text.startswith("##"):
+            field = _INFO_NAME.match(text)
+            present = field is not None and field[1] == name
+        else:
+            present = name in text and not text.startswith("#") and name in _info_names(text)
+        if present:
             raise InputError(path, line, f"has an INFO field {name} already: choose another name with --info-field")
+
+
+def _info_names(record: str) -> set[str]:
+    return {field.partition("=")[0] for field in record.split("\t", 8)[7].split(";")}
 
 
 class _Target(Protocol):
@@ -175,7 +181,7 @@ def annotate(path: Path, target: _Target, *, name: str, description: str, values
             numbers = next(values)
             entry = f"{name}={','.join(numbers)}"
             info = columns[7]
-            columns[7] = entry if info in (".", "") else f"{info};{entry}"
+            columns[7] = entry if info in (".", "") else f"{info.removesuffix(';')};{entry}"
             target.write(("\t".join(columns) + "\n").encode())
 
 

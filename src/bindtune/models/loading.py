@@ -12,6 +12,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from bindtune.errors import ConfigError
 from bindtune.models.base_files import check_reachable
 from bindtune.models.dnabert2 import DNABert2Config, DNABert2ForMaskedLM
 from bindtune.models.dnabert2_classifiers import DNABert2ForSequenceClassification
@@ -91,6 +92,33 @@ def empty_masked_lm(name: str) -> PreTrainedModel:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         with torch.device("meta"):
             return AutoModelForMaskedLM.from_config(config, trust_remote_code=False)
+
+
+def layers_of(model: nn.Module) -> int:
+    """How many layers an encoder has."""
+    return int(model.config.num_hidden_layers)  # type: ignore[union-attr,arg-type]
+
+
+def layer_number(name: str, count: int, layer: int | None) -> int | None:
+    """The layer whose hidden states are wanted, from 0 for the embeddings; None for the last.
+
+    Args:
+        name: of the model, for the message.
+        count: how many layers it has.
+        layer: as the user says it: below 0 from the end, or None for the last.
+
+    Raises:
+        ConfigError: there is no such layer.
+
+    Examples:
+        >>> [layer_number("base", 12, layer) for layer in (0, -2, 12, None)]
+        [0, 11, None, None]
+    """
+    if layer is None or layer in (count, -1):
+        return None
+    if not -count - 1 <= layer <= count:
+        raise ConfigError(f"{name} has layers 0 (the embeddings) to {count}, and no layer {layer}")
+    return layer if layer >= 0 else count + 1 + layer
 
 
 def usable_positions(model: nn.Module) -> int | None:

@@ -14,9 +14,9 @@ from torch.nn.utils.rnn import pad_sequence
 from bindtune.data.dna.tokens import encode, spelled_for
 from bindtune.errors import BindtuneError, ConfigError
 from bindtune.io.genome import reverse_complement
-from bindtune.models.loading import usable_positions
+from bindtune.models.loading import layer_number, layers_of, usable_positions
 from bindtune.probing.array_files import read_array
-from bindtune.probing.encoders import Encoder, layers_of
+from bindtune.probing.encoders import Encoder
 from bindtune.runs.writing import atomic_stream
 
 Ints = NDArray[np.int64]
@@ -155,12 +155,7 @@ def embed(
 
 def depth_of(encoder: Encoder, layer: int | None) -> int | None:
     """The layer from 0, or None for the last."""
-    count = layers_of(encoder.model)
-    if layer is None or layer in (count, -1):
-        return None
-    if not -count - 1 <= layer <= count:
-        raise ConfigError(f"{encoder.name} has layers 0 (the embeddings) to {count}, and no layer {layer}")
-    return layer if layer >= 0 else count + 1 + layer
+    return layer_number(encoder.name, layers_of(encoder.model), layer)
 
 
 def tokenise(encoder: Encoder, sequences: Sequence[str]) -> tuple[list[list[int]], list[NDArray[np.bool_]]]:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from bindtune.data.dna.tokens import load_tokenizer, tokenizer_identity
 from bindtune.errors import CheckpointError
 from bindtune.models.backbones import E1, read_config, recognise
-from bindtune.models.loading import empty_masked_lm, load_masked_lm
+from bindtune.models.loading import empty_masked_lm, layer_number, layers_of, load_masked_lm
 
 _AMINO_ACIDS = frozenset("ACDEFGHIKLMNPQRSTVWY")
 _BF16 = "-bf16"
@@ -92,6 +92,22 @@ def without_precision(identity: str) -> str:
     return identity.removesuffix(_BF16)
 
 
+def check_probed(name: str, path: str, *, layer: int | None) -> None:
+    """Refuse a model that cannot be probed; no weights are loaded.
+
+    Args:
+        name: what the user calls it.
+        path: hub name or folder.
+        layer: whose hidden states are wanted.
+
+    Raises:
+        CheckpointError: there is no such model, or it reads proteins.
+        ConfigError: it has no such layer.
+    """
+    architecture_of(path)
+    layer_number(name, layers_of(empty_masked_lm(path)), layer)
+
+
 def architecture_of(path: str) -> str:
     """Hash of a model's settings and tokenizer; no weights are loaded.
 
@@ -124,8 +140,3 @@ def _identity(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str
 
 def _bytes(value: Tensor) -> bytes:
     return np.ascontiguousarray(value.detach().float().cpu().numpy()).tobytes()
-
-
-def layers_of(model: nn.Module) -> int:
-    """How many layers an encoder has."""
-    return int(model.config.num_hidden_layers)  # type: ignore[union-attr,arg-type]

@@ -23,12 +23,15 @@ _POOLER = "pooler"
 def _without_load_report() -> Iterator[None]:
     """Silence the message of transformers, for every fold, that the head is new."""
     logger = logging.getLogger("transformers.modeling_utils")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+
+    def nothing(record: logging.LogRecord) -> bool:
+        return False
+
+    logger.addFilter(nothing)  # not its level: transformers lists the layers of no tensor parallelism at any level set
     try:
         yield
     finally:
-        logger.setLevel(before)
+        logger.removeFilter(nothing)
 
 
 class TunedClassifier(nn.Module):

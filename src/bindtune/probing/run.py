@@ -23,7 +23,7 @@ from bindtune.outputs import output_folder
 from bindtune.probing import run_folder as files
 from bindtune.probing.arms import ARMS
 from bindtune.probing.contestants import ArmData, Contestant, contestants
-from bindtune.probing.encoders import architecture_of
+from bindtune.probing.encoders import check_probed
 from bindtune.probing.figures import (
     AREAS,
     DIFFERENCE,
@@ -94,8 +94,8 @@ def probe(config: ProbeConfig, *, notify: Callable[[str], None]) -> str:
             files.clear(folder)
         origin = provenance(_inputs(config), _PACKAGES)
         files.refuse_others(folder, config, origin)
-        for model in config.models.values():  # before windows are made, which takes long with a genome
-            architecture_of(model)
+        for name, model in config.models.items():  # before windows are made, which takes long with a genome
+            check_probed(name, model, layer=config.layer)
         table, counts, leaks = _windows(folder, config, origin, notify=notify)
         sequences = list(dict.fromkeys(table["sequence"].to_pylist()))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -47,6 +47,17 @@ def test_a_copy_has_a_number_for_each_allele(tmp_path: Path) -> None:
         check_info_name(path, "a b")
 
 
+def test_an_info_field_of_a_record_alone_is_seen(tmp_path: Path) -> None:
+    path, target = tmp_path / "v.vcf", io.BytesIO()
+    path.write_text(f"{HEADER}{COLUMNS}\nchr1\t5\tS\tA\tC\t.\tS\tTS=1;US;\nchr1\t9\tS\tA\tC\t.\tS\tT=S;U\n")
+    for name, line in (("TS", 4), ("US", 4), ("U", 5)):
+        with pytest.raises(InputError, match=rf"v\.vcf:{line}: has an INFO field {name} already"):
+            check_info_name(path, name)
+    check_info_name(path, "S")
+    annotate(path, target, name="S", description="", values=iter([["1"], ["2"]]))
+    assert [row.split(b"\t")[7] for row in target.getvalue().splitlines()[4:]] == [b"TS=1;US;S=1", b"T=S;U;S=2"]
+
+
 @pytest.mark.parametrize("size", [0, 10, 70_000, 300_000])
 def test_bgzip_is_blocks_of_gzip(size: int) -> None:
     content, target = bytes(n * n % 251 for n in range(size)), io.BytesIO()

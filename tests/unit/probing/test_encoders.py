@@ -1,5 +1,6 @@
 """Vectors are those of a plain loop; heads and adapters learn; what is kept on disk is found by content."""
 
+import logging
 import random
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 import tiny_dnabert2
 from bindtune.errors import ConfigError
 from bindtune.io.genome import reverse_complement
+from bindtune.models.loading import load_classifier
 from bindtune.probing import networks
 from bindtune.probing.embeddings import SHARD, Embeddings, embed, similar_lengths
 from bindtune.probing.encoders import Encoder, architecture_of, load_encoder, random_encoder
@@ -84,6 +86,21 @@ def test_vectors_in_bf16_are_near_those_in_fp32(encoder: Encoder, folder: Path, 
 def test_a_layer_that_is_not_there_is_refused(encoder: Encoder) -> None:
     with pytest.raises(ConfigError, match=r"tiny has layers 0 \(the embeddings\) to 2, and no layer 3"):
         embed(encoder, WINDOWS, layer=3, pooling="mean", batch_tokens=64)
+
+
+def test_a_new_head_is_no_news(folder: Path) -> None:
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.getLogger("transformers")
+    logger.addHandler(handler)
+    try:
+        TunedClassifier(str(folder), rank=2, random_weights=False)
+        assert not records  # neither what is new, nor what tensor parallelism does not divide
+        load_classifier(str(folder))
+        assert records
+    finally:
+        logger.removeHandler(handler)
 
 
 def test_vectors_are_kept_by_content(encoder: Encoder, tmp_path: Path) -> None:
