@@ -358,7 +358,12 @@ def probed(
     """Two probes of windows with random labels, which differ in their pooling."""
     folder = tmp_path_factory.mktemp("random-labels")
     for pooling in ("mean", "max"):
-        values: dict[str, Any] = {"model": [f"tiny={tiny_model}"], "out": str(folder / pooling), "draws": 300}
+        values: dict[str, Any] = {
+            "model": [f"tiny={tiny_model}"],
+            "out": str(folder / pooling),
+            "draws": 300,
+            "folds": 3,
+        }
         probe(build(ProbeConfig, random_labels | values | {"pooling": pooling}), notify=quiet)
     return folder / "mean", folder / "max"
 

@@ -29,7 +29,7 @@ def test_the_cnn_reads_the_motif_of_pum2(shared: Path, tmp_path: Path, capsys: p
         for name in ("positives", "negatives")
     }
     folder, out = tmp_path / "probe", tmp_path / "out"
-    probe(build(ProbeConfig, files | {"out": str(folder), "draws": 1}), notify=lambda text: None)
+    probe(build(ProbeConfig, files | {"out": str(folder), "folds": 4, "draws": 1}), notify=lambda text: None)
     some = first_records(tmp_path / "positives.fa", EXPLAINED, tmp_path / "some.fa")
     settings = {"probe": str(folder), "fasta": str(some), "out": str(out), "model": ["cnn"]}
     text = explain(build(ExplainConfig, settings), notify=lambda text: None)
