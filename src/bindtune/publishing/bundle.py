@@ -79,7 +79,7 @@ _CLEANED = (MODEL_CONFIG, ADAPTER_CONFIG, TOKENIZER_CONFIG, CONFIG, PROVENANCE)
 
 @dataclass(frozen=True)
 class Bundle:
-    """What is published.
+    """The published files.
 
     Args:
         kind: what it is, for people.
@@ -106,7 +106,7 @@ def measure(content: Path | bytes) -> tuple[int, str]:
 
 
 def collect(source: Path, *, repo: str = "", base_model: str | None = None) -> Bundle:
-    """Gather the files that are published of a run, a checkpoint or an exported model.
+    """Gather the published files of a run, a checkpoint or an exported model.
 
     Args:
         source: run folder of `bindtune pretrain` or `bindtune train`, a checkpoint, or a folder of `bindtune export`.
@@ -141,7 +141,7 @@ def collect(source: Path, *, repo: str = "", base_model: str | None = None) -> B
 
 
 def _card(text: str, repo: str) -> bytes:
-    """A card whose commands name the repository instead of a folder; a name without its owner says too little."""
+    """A card whose commands name the repository, with its owner, instead of a folder."""
     if "/" in repo:
         text = text.replace('"FOLDER"', f'"{repo}"')
         predict = "bindtune predict --run FOLDER"
@@ -216,7 +216,7 @@ def _bundle(kind: str, source: Path, files: dict[str, Path | bytes], base: str |
 
 
 def _listed(folder: Path, patterns: Iterable[str], *, run: Path | None = None) -> list[Path]:
-    """The files of a folder that are on the list.
+    """The listed files of a folder.
 
     Raises:
         ConfigError: one is, through a symbolic link, a file outside `run`, by default of `folder`.
@@ -281,7 +281,7 @@ def _settings(run: Path, base: str | None, *, section: str | None, key: str) -> 
 
 
 def _cleaned(path: Path, base: str | None) -> Path | bytes:
-    """A file as it is, or, where it holds folders of this machine, its content without them."""
+    """A file, or its content without folders of this machine if it holds any."""
     if path.name not in _CLEANED:
         return path
     content = read_json(path)
@@ -309,7 +309,7 @@ def _write(folder: Path, files: Mapping[str, Path | bytes]) -> None:
 
 
 def _refuse_private(bundle: Bundle, source: Path) -> None:
-    """Look once more at all that people read, and at the heads.
+    """Check all texts and the heads once more.
 
     Raises:
         ConfigError: a file holds a secret or a folder of this machine.

@@ -1,6 +1,6 @@
 """`bindtune push`: upload a run, a checkpoint or an exported model to a hub, in one commit.
 
-A commit is there whole or not at all. What was uploaded before an interruption is not sent again.
+A commit is complete or missing. After an interruption, uploaded files are not sent again.
 """
 
 import hashlib
@@ -132,7 +132,7 @@ def _hub_errors(repo: str) -> Iterator[None]:
     """Report a refusal of the hub, or a fault on the way to it, in one line.
 
     Raises:
-        ConfigError: something did.
+        ConfigError: the hub refused, or there was a fault.
     """
     try:
         yield

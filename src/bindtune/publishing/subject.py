@@ -26,14 +26,14 @@ class Subject(ABC):
     """
 
     sequences: tuple[str, ...]
-    """Inputs of different lengths, where no release says which."""
+    """Inputs of different lengths, for models without a release."""
     model: Any
     vocabulary: int
     """Tokens that its tokeniser makes."""
 
     @abstractmethod
     def tokens(self, sequences: Sequence[str]) -> tuple[dict[str, Tensor], Tensor]:
-        """A batch, and where it is not padding (B, T)."""
+        """A batch, and its mask (B, T), 0 at padding."""
 
     @abstractmethod
     def run(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -41,7 +41,7 @@ class Subject(ABC):
 
     @abstractmethod
     def read(self, folder: Path) -> Any:
-        """The model that `folder` holds, loaded as this one was."""
+        """The model in `folder`, loaded in the same way."""
 
     @property
     def architecture(self) -> tuple[str, int, int, int]:

@@ -24,9 +24,9 @@ from bindtune.runs.writing import writing
 _HALF, _SINGLE = 2.0**-8, 2.0**-24
 """The largest relative error of one rounding: bfloat16 has 8 bits of significand, fp32 24."""
 _ROUNDINGS = 8
-"""Of a layer: its two branches, each at the input, the weights, the product and the sum with the residual."""
+"""Roundings of a layer: in both branches, at the input, the weights, the product and the sum with the residual."""
 _EXTREME = 5
-"""The largest of some thousand normal errors lies four standard deviations out; one more is room."""
+"""The largest of some thousand normal errors is at about four standard deviations; one more is a margin."""
 
 
 def verify(
@@ -37,7 +37,7 @@ def verify(
     releases: Sequence[Release] | None = None,
     notify: Callable[[str], None],
 ) -> bool:
-    """Load a model, make every check there is for it, and say whether none failed.
+    """Load a model, run all its checks, and return whether all passed.
 
     Args:
         name: hub name, folder of a model, or run folder of `bindtune train`.
@@ -153,7 +153,7 @@ def compare(subject: Subject, release: Release) -> Iterator[Check]:
 
 
 def _nothing_to_compare(subject: Subject, like: Release | None) -> str:
-    """What to say of a model that no release is expected of."""
+    """The message for a model without an expected release."""
     text = "not a release that is known here, by name or by the hash of its weights: there is nothing to compare with"
     if like is None or subject.ids(like.sequences) != [list(row) for row in like.input_ids]:
         return text
@@ -166,7 +166,7 @@ def _nothing_to_compare(subject: Subject, like: Release | None) -> str:
 
 
 def _own_checks(subject: Subject) -> Iterator[Check]:
-    """What any model must do."""
+    """Checks for every model."""
     tensors = {**dict(subject.model.named_parameters()), **dict(subject.model.named_buffers())}
     broken = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     yield Check("weights", not broken, f"{len(tensors)} tensors, not finite: {', '.join(broken[:5]) or 'none'}")
