@@ -10,6 +10,16 @@ _ENTRY = ([("A", "MMCK"), ("B", "H")], 8, 1, 0)
 _LINE = b"ATOM      1  CA  ALA A   1       1.000   2.000   3.000  1.00  0.00           C  \n"
 _ALANINE = ([("A", "A")], 1, 1, 0)
 _POLYMER = b"loop_\n_entity_poly_seq.entity_id\n_entity_poly_seq.num\n_entity_poly_seq.mon_id\n"
+_WHOLE = b"".join(b"1 %d %s\n" % row for row in enumerate((b"MET", b"MSE", b"CYS", b"LYS"), start=1))
+_COLUMNS = b"group_PDB type_symbol label_comp_id label_asym_id label_entity_id label_seq_id Cartn_x"
+_UNIT = b"data_x\nloop_\n" + b"".join(b"_atom_site.%s\n" % name for name in (*_COLUMNS.split(), b"Cartn_y", b"Cartn_z"))
+_OPERATIONS = (
+    b"_pdbx_struct_assembly_gen.assembly_id 1\n_pdbx_struct_assembly_gen.oper_expression (X0)(1-3)(1,2)\n"
+    b"_pdbx_struct_assembly_gen.asym_id_list A\nloop_\n_pdbx_struct_oper_list.id\n"
+    + b"".join(b"_pdbx_struct_oper_list.matrix[%d][%d]\n" % (row, column) for row in (1, 2, 3) for column in (1, 2, 3))
+    + b"".join(b"_pdbx_struct_oper_list.vector[%d]\n" % row for row in (1, 2, 3))
+    + b"".join(b"%s 1 0 0 0 1 0 0 0 1 0 0 %d\n" % (name, at) for at, name in enumerate((b"X0", b"1", b"2", b"3")))
+)
 _SEQUENCE = b"SEQRES   1 A    4  GLY ALA HIS MSE\n"
 _REMARK = b"".join(
     b"REMARK 350   BIOMT%d   %d %s        0.00000\n" % (row, copy, values)
@@ -54,6 +64,32 @@ CASES = [
             "an assembly of another number": (_ASSEMBLY.replace(b": 1\n", b": 7\n") + _LINE, _ALANINE),
             "hydrogen alone": (_LINE.replace(b" C  \n", b" H  \n").replace(b" CA ", b" H  "), ([("A", "A")], 0, 1, 0)),
             "mmCIF by another name": (cif(), _ENTRY),
+            "text after the end": (_LINE + b"END\nsome words\n", _ALANINE),
+            "a model without an end": (
+                b"MODEL        1\n" + _LINE + b"MODEL        2\n" + _LINE,
+                ([("A", "A")], 1, 2, 0),
+            ),
+            "two residues at one place": (
+                _LINE.replace(b" CA  ALA", b" CA AALA") + _LINE.replace(b" CA  ALA", b" CA BSER"),
+                ([("A", "A")], 2, 1, 0),
+            ),
+            "amino acids of the other hand": (
+                b"SEQRES   1 A    3  DAL DHI GLY\n" + _LINE.replace(b"ATOM  ", b"HETATM").replace(b"ALA", b"DAL"),
+                ([("A", "AHG")], 1, 1, 0),
+            ),
+            "modified residues": (
+                b"SEQRES   1 A   10  MSE SEP CSO KCX PTR TPO UNK SEC PYL CRO\n" + _LINE.replace(b"ALA", b"MSE"),
+                ([("A", "MSCKYTXUOX")], 1, 1, 0),
+            ),
+            "numbers above 9999": (
+                _LINE.replace(b"A   1 ", b"A9999 ") + _LINE.replace(b"A   1 ", b"AA000 "),
+                ([("A", "AA")], 2, 1, 0),
+            ),
+            "no name of the chain": (_LINE.replace(b" A   1", b"     1"), ([("", "A")], 1, 1, 0)),
+            "more water than protein": (
+                _LINE + b"".join(_LINE.replace(b"ALA A   1", b"HOH A %3d" % number) for number in range(2, 9)),
+                ([("A", "A")], 8, 1, 0),
+            ),
         },
     ),
     *refused(
@@ -70,6 +106,10 @@ CASES = [
                 _ASSEMBLY.replace(b"1.000000", b"3.000000") + _LINE,
                 ": no structure: an operation of the assembly is no rotation",
             ),
+            "two structures": (
+                _LINE + b"END\n" + _LINE,
+                ": no structure: line 3 is an atom after END in line 2, expected one structure in a file",
+            ),
             "no atom": (b"HEADER\nEND\n", ": no structure: there is no atom, expected mmCIF, BinaryCIF or PDB format"),
         },
     ),
@@ -79,6 +119,31 @@ CASES = [
         "entry in mmCIF",
         {
             "negative numbers without a sequence": (cif().replace(b" XA 1 3 ", b" XA 1 -3 "), _ENTRY),
+            "no entity": (
+                (cif() + _POLYMER + _WHOLE).replace(b" XA 1 ", b" XA ? ").replace(b" XB 1 ", b" XB ? "),
+                _ENTRY,
+            ),
+            "an ion that has the unit of the protein": (
+                _UNIT + b"ATOM N HIS A 1 1 2.0 0 0\nHETATM ZN ZN A 2 . 4.0 0 0\n" + _POLYMER + b"1 1 HIS\n1 2 ALA\n",
+                ([("A", "HA")], 2, 1, 0),
+            ),
+            "two residues at one place": (
+                _UNIT
+                + b"ATOM N HIS A 1 1 2.0 0 0\nATOM O SER A 1 1 2.0 0 0\n"
+                + _POLYMER
+                + b"1 1 HIS\n1 1 SER\n1 2 ALA\n",
+                ([("A", "HA")], 2, 1, 0),
+            ),
+            "an empty loop": (cif() + b"loop_\n_exptl_crystal.id\n_exptl_crystal.colour\n#\n", _ENTRY),
+            "a dictionary beside it": (cif() + b"data_LIG\n_chem_comp.id LIG\n", _ENTRY),
+            "a text of several lines": (
+                cif().replace(b"_entry.id 1ABC\n", b"_entry.id\n;data_y loop_\n_atom_site.id 1\n;\n"),
+                _ENTRY,
+            ),
+            "a longer assembly": (
+                _UNIT + b"ATOM N HIS A 1 1 2.0 0 0\n" + _OPERATIONS,
+                ([("A", "H")], 1, 1, 6),
+            ),
             "no author's chain": (
                 re.sub(rb" A (\w+) 1$", rb" ? \1 1", cif(), flags=re.MULTILINE),
                 ([("XA", "MMCK"), ("B", "H")], 8, 1, 0),
@@ -97,9 +162,23 @@ CASES = [
                 cif() + _POLYMER + b"".join(b"1 %d TRP\n" % number for number in range(1, 9)),
                 ": no structure: label_seq_id names other residues than entity_poly_seq",
             ),
+            "two structures": (
+                cif() + cif().replace(b"data_1ABC", b"data_2ABC"),
+                ": no structure: the data blocks 1ABC and 2ABC have atoms, expected one structure in a file",
+            ),
+            "an operation that is not listed": (
+                _UNIT + b"ATOM N HIS A 1 1 2.0 0 0\n" + _OPERATIONS.replace(b"(1,2)", b"(1,7)"),
+                ": no structure: assembly 1 names the operation '7', which is not listed",
+            ),
+            "a sequence with a gap in its letters": (
+                cif() + b"_entity_poly.entity_id 1\n_entity_poly.type polypeptide(L)\n"
+                b"_entity_poly.pdbx_seq_one_letter_code 'MM-K'\n",
+                ": no structure: entity_poly has the sequence of entity '1' with '-' in it",
+            ),
+            "words after the last atom": (_UNIT + b"ATOM N HIS A 1 1 2.0 0 0\nsome words\n", ": no structure: "),
             "no atoms": (b"data_x\n_entry.id x\n", ": no structure: there is no atom_site"),
             "a row that is cut": (cif()[: cif().index(b"CYS")], ": no structure: "),
-            "no coordinates": (cif().replace(b"Cartn_x", b"Cartn_q"), ": no structure: "),
+            "no coordinates": (cif().replace(b"Cartn_x", b"Cartn_q"), ": no structure: there is no column Cartn_x"),
             "a coordinate that is no number": (cif().replace(b" 1.5 2.0", b" nan 2.0", 1), ": no structure: Cartn_x"),
             "a place behind the sequence": (
                 cif() + _POLYMER + b"1 1 MET\n",
@@ -149,7 +228,17 @@ CASES = [
             "empty": (b"", ":1: expected UniProt's flat text"),
             "cut": (UNIPROT_TEXT[:-3], ":1: the entry has no end"),
             "a metal as it was before 2022": (UNIPROT_TEXT.replace(b"BINDING", b"METAL  "), ":3: METAL features"),
+            "a feature that ends nowhere": (UNIPROT_TEXT.replace(b"   3\n", b"   3..\n"), ":3: expected a position"),
             "a place of 5000 digits": (UNIPROT_TEXT.replace(b"   3\n", b"   " + b"3" * 5000 + b"\n"), ":3: "),
+        },
+    ),
+    *read(
+        "UniProt table",
+        {
+            "as a spreadsheet writes it": (
+                b'"Entry"\t"Binding site"\tSequence\nP1\t"BINDING 3; /ligand=""Zn(2+)"""\t"MKHD"\n',
+                _UNIPROT,
+            )
         },
     ),
     *refused(

@@ -300,27 +300,30 @@ def test_labels_from_uniprot(
 ) -> None:
     cell = (
         'BINDING 3; /ligand="Zn(2+)"; /ligand_label="1"; BINDING 5..6; /ligand="Zn(2+)"; /ligand_label="1"; '
-        'BINDING 7; /ligand="Zn(2+) or Ca(2+)"; BINDING 9; /ligand="a divalent metal cation"; BINDING ?; '
+        'BINDING 7; /ligand="Zn(2+) or Ca(2+)"; BINDING 9; /ligand="a divalent metal cation"; BINDING ?10; '
         '/ligand="Zn(2+)"; BINDING P1-2:4; /ligand="Ca(2+)"; BINDING 8; /ligand="ATP"; BINDING 8; /ligand="Na(+)"'
     )
     (tmp_path / "u.tsv").write_text(
-        f'Entry\tSequence\tBinding site\nP1\tMKHDHCHHEEDD\t{cell}\nP2\tMK\t\nP3\tMEDK\tBINDING 2; /ligand="Nd(3+)"\n'
+        f"Entry\tSequence\tBinding site\nP1\tMKHDHCHHEEDD\t{cell}\nP2\tMK\t\n"
+        'P3\tMEDK\tBINDING 2; /ligand="Nd(3+)"; BINDING ?; /ligand="Ce(3+)"; BINDING 3; /ligand="Zn(2+)"\n'
     )
     assert run("sites", "--uniprot", "u.tsv", "--ions", "ZN,CA,REE", "--out", "out") == 0
     out = tmp_path / "out"
-    assert (out / "ZN_train.fa").read_text() == ">P1\nMKHDHCHHEEDD\n00101110?000\n"
+    assert (out / "ZN_train.fa").read_text() == ">P1\nMKHDHCHHEEDD\n00101110??00\n>P3\nMEDK\n0010\n"
     assert (out / "CA_train.fa").read_text() == ">P1\nMKHDHCHHEEDD\n00000010?000\n"
-    assert (out / "REE_train.fa").read_text() == ">P3\nMEDK\n0100\n"
+    assert (out / "REE_train.fa").read_text() == ">P3\nMEDK\n?1??\n"
+    rare = json.loads((out / "summary.json").read_text())["ions"]["REE"]
+    assert rare["residues"] == {"all": 4, "binding": 1, "not_binding": 0, "unknown": 3}
     summary = json.loads((out / "summary.json").read_text())
     assert summary["entries"] == {"read": 3, "without_these_ions": 1, "used": 2}
     features = summary["features"]
-    assert features["read"] == sum(count for kind, count in features.items() if kind != "read") == 9
+    assert features["read"] == sum(count for kind, count in features.items() if kind != "read") == 11
     assert (features["used"], features["position that is not exact"], features["feature of another isoform"]) == (
-        4,
-        1,
+        5,
+        2,
         1,
     )
-    assert "u.tsv:2: left out: position that is not exact, Zn(2+)" in caplog.text
+    assert "u.tsv:2: labels are unknown: position that is not exact, Zn(2+)" in caplog.text
     (tmp_path / "again.tsv").write_text((tmp_path / "u.tsv").read_text())
     both = ("--uniprot", "u.tsv", "--uniprot", "again.tsv")
     assert run("sites", *both, "--ions", "ZN", "--out", "other") == 2

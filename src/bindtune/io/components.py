@@ -88,6 +88,17 @@ def is_amino_acid(code: str) -> bool:
 
 
 @cache
+def is_nucleotide(code: str) -> bool:
+    """Whether a component is a residue of DNA or RNA.
+
+    >>> is_nucleotide("DA"), is_nucleotide("PSU"), is_nucleotide("HOH"), is_nucleotide("ALA")
+    (True, True, False, False)
+    """
+    kind = _entries().get(code, ("", "", ""))[0].upper()
+    return "DNA" in kind or "RNA" in kind
+
+
+@cache
 def residue_letter(code: str) -> str:
     """One-letter code of a residue; that of its parent where it is modified, X where it has none or several.
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.io.assemblies import cif_copies
-from bindtune.io.components import has_parent, is_amino_acid, residue_code, residue_letter
+from bindtune.io.components import has_parent, is_amino_acid, is_nucleotide, residue_code, residue_letter
+from bindtune.io.elements import atom_elements
 from bindtune.io.entries import Atoms, Entry, Ints, Polymer, Text
 from bindtune.io.residue_positions import place_residues
 
@@ -18,20 +19,22 @@ _MOST_RESIDUES = 1_000_000
 _PEPTIDE = re.compile(r"peptide(?! nucleic)", re.IGNORECASE)
 _RESOLUTIONS = (("refine", "ls_d_res_high"), ("em_3d_reconstruction", "resolution"), ("reflns", "d_resolution_high"))
 _ONE_LETTER = ("pdbx_seq_one_letter_code", "pdbx_seq_one_letter_code_can")
-_LETTERS = re.compile(r"\(([^()]+)\)|([A-Za-z])")
+_LETTERS = re.compile(r"\s*(?:\(([^()]+)\)|([A-Za-z]))")
 _CARTESIAN = ("Cartn_x", "Cartn_y", "Cartn_z")
 
 
 def atom_block(content: Any) -> Any:
-    """The first data block with atoms; dictionaries of ligands may stand beside it.
+    """The data block with atoms; dictionaries of ligands may stand beside it.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or there are several.
     """
-    for name in content:
-        if "atom_site" in content[name]:
-            return content[name]
-    raise ValueError("there is no atom_site")
+    blocks = [name for name in content if "atom_site" in content[name]]
+    if not blocks:
+        raise ValueError("there is no atom_site")
+    if len(blocks) > 1:
+        raise ValueError(f"the data blocks {blocks[0]} and {blocks[1]} have atoms, expected one structure in a file")
+    return content[blocks[0]]
 
 
 def cif_entry(name: str, block: Any, *, assembly: str | None) -> Entry:
@@ -61,15 +64,16 @@ def cif_entry(name: str, block: Any, *, assembly: str | None) -> Entry:
     number = _text(sites, "auth_seq_id", count, absent="")[first]
     number = np.where(number == "", sequence, number)
     number = np.char.add(number, _text(sites, "pdbx_PDB_ins_code", count, absent="")[first])
-    element = np.char.upper(_text(sites, "type_symbol", count)[first])
+    atom_name = _text(sites, "label_atom_id", count, absent="")[first]
+    element = atom_elements(_text(sites, "type_symbol", count, absent="")[first], atom_name, component)
     is_atom = _text(sites, "group_PDB", count, absent="ATOM")[first] == "ATOM"
     residues = _Residues(unit, entity, component, number, is_atom, _positions(sequence))
     polymers, polymer, position = _polymers(block, residues, chain)
     keys = np.char.add(np.char.add(unit, "|"), number)
     atoms = Atoms(
-        xyz=np.stack([_numbers(sites, name, count)[first] for name in _CARTESIAN], axis=-1),
+        xyz=np.stack([_numbers(sites, axis, count)[first] for axis in _CARTESIAN], axis=-1),
         element=element,
-        name=_text(sites, "label_atom_id", count, absent="")[first],
+        name=atom_name,
         component=component,
         alternate=_text(sites, "label_alt_id", count, absent="")[first],
         occupancy=_numbers(sites, "occupancy", count, absent=1.0)[first],
@@ -95,26 +99,31 @@ def _text(category: Any, name: str, count: int, *, absent: str | None = None) ->
     """A column as text, "" where a value is missing.
 
     Raises:
-        KeyError: there is no such column, and it may not be absent.
-        ValueError: it has another length than the others.
+        ValueError: there is no such column, and it may not be absent; or it has another length than the others.
     """
     if name not in category and absent is not None:
         return np.full(count, absent)
-    values: Text = np.asarray(category[name].as_array(str))
-    if len(values) != count:
-        raise ValueError(f"{name} has {len(values)} values for {count} rows")
+    values: Text = np.asarray(_column(category, name, count).as_array(str))
     return np.where(np.isin(values, _NOTHING), "", values)
 
 
 def _numbers(category: Any, name: str, count: int, *, absent: float | None = None) -> Any:
     if name not in category and absent is not None:
         return np.full(count, absent)
-    values = np.asarray(category[name].as_array(float, masked_value=np.nan if absent is None else absent))
-    if len(values) != count:
-        raise ValueError(f"{name} has {len(values)} values for {count} rows")
+    column = _column(category, name, count)
+    values = np.asarray(column.as_array(float, masked_value=np.nan if absent is None else absent))
     if not np.isfinite(values).all() or (len(values) and abs(values).max() > 1e6):
         raise ValueError(f"{name} holds a value that is no coordinate or occupancy")
     return values.astype(np.float64)
+
+
+def _column(category: Any, name: str, count: int) -> Any:
+    if name not in category:
+        raise ValueError(f"there is no column {name}")
+    column = category[name]
+    if len(column) != count:
+        raise ValueError(f"{name} has {len(column)} values for {count} rows")
+    return column
 
 
 def _positions(sequence: Text) -> Ints:
@@ -158,7 +167,7 @@ def _polymers(block: Any, atoms: _Residues, chain: Text) -> tuple[tuple[Polymer,
     """The chains of amino acids; for each atom, its chain's index and its position in the sequence."""
     sequences = _sequences(block)
     proteins = _protein_entities(block, sequences)
-    entity_of = dict(zip(atoms.unit.tolist(), atoms.entity.tolist(), strict=True))
+    entity_of = _unit_entities(block, atoms, proteins)
     author_of = dict(zip(atoms.unit.tolist(), chain.tolist(), strict=True))
     units = list(dict.fromkeys(atoms.unit.tolist()))
     for label, author in _all_units(block, proteins, entity_of):
@@ -167,12 +176,14 @@ def _polymers(block: Any, atoms: _Residues, chain: Text) -> tuple[tuple[Polymer,
     polymers: list[Polymer] = []
     polymer, position = np.full((2, len(atoms.unit)), -1, np.int64)
     for label in units:
-        own = np.flatnonzero(atoms.unit == label)
+        entity = entity_of[label]
+        own = np.flatnonzero((atoms.unit == label) & np.isin(atoms.entity, ["", entity]))
         residues = atoms.take(own)
-        if entity_of.get(label, "") in proteins:
-            codes = sequences[entity_of[label]]
+        from_atoms = not sequences or not entity
+        if entity in proteins:
+            codes = sequences[entity]
             places = _listed_places(residues, codes)
-        elif not sequences:
+        elif from_atoms:
             codes, places = _places_from_atoms(residues)
         else:
             continue
@@ -181,8 +192,24 @@ def _polymers(block: Any, atoms: _Residues, chain: Text) -> tuple[tuple[Polymer,
         position[own] = places
         polymer[own[places >= 0]] = len(polymers)
         letters = "".join(map(residue_letter, codes))
-        polymers.append(Polymer(author_of[label], letters, from_atoms=not sequences))
+        polymers.append(Polymer(author_of[label], letters, from_atoms=from_atoms))
     return tuple(polymers), polymer, position
+
+
+def _unit_entities(block: Any, atoms: _Residues, proteins: frozenset[str]) -> dict[str, str]:
+    """The entity of each unit, "" if the file does not say it.
+
+    Some programs name an ion's unit after the protein beside it. Then the protein is the entity of the unit.
+    """
+    listed: dict[str, str] = {}
+    if "struct_asym" in block and {"id", "entity_id"} <= set(block["struct_asym"]):
+        labels, entities = (block["struct_asym"][name].as_array(str).tolist() for name in ("id", "entity_id"))
+        listed = dict(zip(labels, entities, strict=True))
+    entity_of: dict[str, str] = {}
+    for label, entity in dict.fromkeys(zip(atoms.unit.tolist(), atoms.entity.tolist(), strict=True)):
+        if entity_of.get(label, "") == "" or (entity_of[label] not in proteins and entity in proteins):
+            entity_of[label] = entity
+    return {label: entity or listed.get(label, "") for label, entity in entity_of.items()}
 
 
 def _listed_places(atoms: _Residues, codes: list[str]) -> Ints:
@@ -213,7 +240,8 @@ def _places_from_atoms(atoms: _Residues) -> tuple[list[str], Ints]:
     """The residues with coordinates as a sequence, and (A,) positions of the atoms in it."""
     inside = atoms.without_ligands()
     position = np.full(len(inside), -1, np.int64)
-    if 2 * inside.sum() <= (atoms.is_atom | inside).sum():
+    nucleotides = sum(is_nucleotide(code) for code in atoms.component.tolist())
+    if inside.sum() <= nucleotides:
         return [], position
     own, position[inside] = _in_file_order(atoms.number[inside])
     if len(own) > _MOST_RESIDUES:
@@ -246,6 +274,8 @@ def _from_letters(block: Any) -> dict[str, list[str]]:
     for name, kind, *texts in zip(names, kinds, *columns, strict=True):
         text = next((each for each in texts if each not in _NOTHING), "")
         if text and _PEPTIDE.search(kind):
+            if odd := _LETTERS.sub("", text).strip():
+                raise ValueError(f"entity_poly has the sequence of entity {name!r} with {odd[:20]!r} in it")
             sequences[name] = [code or residue_code(letter) for code, letter in _LETTERS.findall(text)]
             if len(sequences[name]) > _MOST_RESIDUES:
                 raise ValueError(f"entity_poly has a sequence of more than {_MOST_RESIDUES:,} residues")

@@ -14,7 +14,8 @@ from biotite.structure.io.pdb import PDBFile
 from numpy.typing import NDArray
 
 from bindtune.io.assemblies import pdb_copies
-from bindtune.io.components import UNKNOWN_LETTER, element_of_ion, has_parent, is_amino_acid, residue_letter
+from bindtune.io.components import UNKNOWN_LETTER, has_parent, is_amino_acid, is_nucleotide, residue_letter
+from bindtune.io.elements import atom_elements
 from bindtune.io.entries import Atoms, Entry, Ints, Polymer, Text
 from bindtune.io.residue_positions import place_residues
 
@@ -22,6 +23,8 @@ _ATOMS = ("ATOM  ", "HETATM")
 _RESOLUTION = re.compile(r"REMARK   2 RESOLUTION\. +([0-9.]+) +ANGSTROM")
 _RESIDUE_NUMBER = re.compile(r"-?[0-9]+|[A-Z][A-Z0-9]{3}|[a-z][a-z0-9]{3}")
 """Numbers above 9999 are in hybrid-36: https://cci.lbl.gov/hybrid_36/."""
+_DECIMALS = 3
+"""Of coordinates. biotite keeps them with 32 bits, which moves some contacts at the cutoff to its other side."""
 
 
 class _Residue(NamedTuple):
@@ -45,18 +48,23 @@ def pdb_entry(name: str, lines: Sequence[str], *, assembly: str | None) -> Entry
         biotite.file.InvalidFileError: there is no atom.
     """
     models = sum(line.startswith("MODEL ") for line in lines)
-    parsed, polymeric = _atoms(lines)
+    first_model = _first_model(lines)
+    parsed, polymeric = _atoms(first_model)
     chain = np.asarray(parsed.chain_id)
     number = np.char.add(parsed.res_id.astype(str), np.asarray(parsed.ins_code))
     component = np.asarray(parsed.res_name)
-    residue = np.cumsum(np.append(True, (chain[1:] != chain[:-1]) | (number[1:] != number[:-1]))) - 1
     modified = _modified(lines)
     polymers, polymer, position = _polymers(
         _sequences(lines), chain=chain, number=number, component=component, polymeric=polymeric, modified=modified
     )
-    element = np.char.upper(np.asarray(parsed.element))
+    # Alternate ions of two elements may have one number, and are two ions; two residues at one place are one residue.
+    kind = np.where(polymer < 0, component, "")
+    changes = (chain[1:] != chain[:-1]) | (number[1:] != number[:-1]) | (kind[1:] != kind[:-1])
+    residue = np.cumsum(np.append(True, changes)) - 1
+    symbols = np.array([line[76:78].strip() for line in first_model if line.startswith(_ATOMS)], dtype=np.str_)
+    element = atom_elements(symbols, np.asarray(parsed.atom_name), component)
     atoms = Atoms(
-        xyz=np.asarray(parsed.coord, np.float64),
+        xyz=np.asarray(parsed.coord, np.float64).round(_DECIMALS),
         element=element,
         name=np.asarray(parsed.atom_name),
         component=component,
@@ -114,8 +122,27 @@ def pdb_assembly(name: str, lines: Sequence[str]) -> Entry:
     return replace(copies[0], polymers=tuple(polymer for copy in copies for polymer in copy.polymers), atoms=atoms)
 
 
+def _first_model(lines: Sequence[str]) -> Sequence[str]:
+    """The lines up to the end of the first model.
+
+    Raises:
+        ValueError: atoms follow the end of the file.
+    """
+    begun = ended = 0
+    for number, line in enumerate(lines, start=1):
+        if line.startswith("ENDMDL") or (begun and line.startswith("MODEL ")):
+            return lines[: number - 1]
+        if line.startswith("MODEL "):
+            begun = number
+        elif line.rstrip() == "END":
+            ended = ended or number
+        elif ended and line.startswith(_ATOMS):
+            raise ValueError(f"line {number} is an atom after END in line {ended}, expected one structure in a file")
+    return lines
+
+
 def _atoms(lines: Sequence[str]) -> tuple[Any, NDArray[np.bool_]]:
-    """The atoms of the first model, read by biotite, and a mask of those before the end (TER) of their chain."""
+    """The atoms of a model, read by biotite, and a mask of those before the end (TER) of their chain."""
     file = PDBFile.read(io.StringIO("\n".join(map(_completed, lines))))
     with warnings.catch_warnings():
         # biotite warns when it takes the element from the atom's name, which is right here.
@@ -123,8 +150,7 @@ def _atoms(lines: Sequence[str]) -> tuple[Any, NDArray[np.bool_]]:
         parsed = file.get_structure(model=1, altloc="all", extra_fields=["occupancy"])
     if not np.isfinite(parsed.coord).all():
         raise ValueError("a coordinate is not finite")
-    end = next((number for number, line in enumerate(lines) if line.startswith("ENDMDL")), len(lines))
-    polymeric = _before_end(lines[:end])
+    polymeric = _before_end(lines)
     if len(polymeric) != len(parsed):
         raise ValueError(f"expected {len(polymeric)} atoms in the first model, found {len(parsed)}")
     return parsed, polymeric
@@ -165,9 +191,7 @@ def _is_modified(code: str) -> bool:
 
 
 def _completed(line: str) -> str:
-    """Add to an atom's line what programs leave out: occupancy, B-factor, and the element of an ion.
-
-    biotite guesses elements from names of atoms, and would read calcium, cadmium and copper as carbon.
+    """Add to an atom's line what programs leave out: occupancy and B-factor.
 
     Raises:
         ValueError: the residue number is malformed; biotite would read it as hybrid-36.
@@ -179,13 +203,7 @@ def _completed(line: str) -> str:
     occupancy, factor = (
         text if text.strip() else f"{value:6.2f}" for text, value in ((line[54:60], 1), (line[60:66], 0))
     )
-    return f"{line[:54]:54}{occupancy:>6}{factor:>6}{line[66:76]:10}{_element(line):>2}{line[78:]}"
-
-
-def _element(line: str) -> str:
-    named = line[76:78].strip()
-    metal = "" if named else element_of_ion(line[17:20].strip())
-    return metal if metal and line[12:16].strip().upper().startswith(metal) else named
+    return f"{line[:54]:54}{occupancy:>6}{factor:>6}{line[66:]}"
 
 
 def _sequences(lines: Sequence[str]) -> dict[str, list[str]]:
@@ -229,10 +247,13 @@ def _polymers(
         inside = (chain == name) & polymeric
         residues = _residues(np.flatnonzero(inside), number, component)
         listed = codes if codes is not None else [residue.code for residue in residues]
-        if 2 * sum(code in modified or is_amino_acid(code) for code in listed) <= len(listed):
+        amino_acids = {code for code in listed if code in modified or is_amino_acid(code)}
+        if sum(code in amino_acids for code in listed) <= sum(map(is_nucleotide, listed)):
             continue
+        # A chain without TER holds its ligands and water too.
+        possible = amino_acids | set(codes or ())
+        residues = [each for each in residues if each.code in possible or is_amino_acid(each.code)]
         if codes is None:
-            residues = [each for each in residues if each.code in modified or is_amino_acid(each.code)]
             listed, indices = [each.code for each in residues], np.arange(len(residues))
         else:
             indices = place_residues(codes, [each.code for each in residues], [each.number for each in residues])

@@ -23,7 +23,7 @@ _BETWEEN = re.compile(r"\s*(?:,|;|/|\bor\b|\band\b)\s*")
 _ANY_METAL = re.compile(
     r"\b(?:metal|divalent|monovalent|trivalent|lanthanide|rare.earth)\b.*\b(?:cations?|ions?)\b", re.IGNORECASE
 )
-_LOCATION = re.compile(r"(?:([A-Z0-9]+-[0-9]+):)?([<>?]?[0-9]{0,7})(?:\.\.([<>?]?[0-9]{0,7}))?")
+_LOCATION = re.compile(r"(?:([A-Z0-9]+-[0-9]+):)?(\?|[<>?]?[0-9]{1,7})(?:\.\.(\?|[<>?]?[0-9]{1,7}))?")
 _CELL = re.compile(r'\s*(?:BINDING\s+([^;\s]+)|/([a-z_]+)="((?:[^"]|"")*)")\s*;?')
 _BOM = b"\xef\xbb\xbf"
 _LEVELS = {"": 0, "item": 1, "results.item": 2}
@@ -39,21 +39,35 @@ class Feature(NamedTuple):
 
     Args:
         line: 1-based line, or number of the entry in JSON.
-        start: first residue, from 1; None if the entry gives no exact position.
-        end: last residue, or None.
+        start: first residue, from 1.
+        end: last residue.
         isoform: isoform of the positions, or "" for the sequence of the entry.
         ligand: name of the ligand, such as Zn(2+).
         part: part of the ligand, such as Fe of a heme, or "".
         label: number of the ion if there are several, or "".
+        exact: whether all residues from start to end bind; otherwise the site lies somewhere among them.
     """
 
     line: int
-    start: int | None
-    end: int | None
+    start: int
+    end: int
     isoform: str
     ligand: str
     part: str
     label: str
+    exact: bool = True
+
+
+class _Position(NamedTuple):
+    """A position of a feature: `<5`, `>5`, `?5` or `?` are not exact.
+
+    Args:
+        value: from 1, or None.
+        modifier: `<`, `>`, `?` or "".
+    """
+
+    value: int | None
+    modifier: str
 
 
 class UniProtEntry(NamedTuple):
@@ -111,7 +125,7 @@ def read_uniprot(path: Path) -> Iterator[UniProtEntry]:
         entries = _json(path)
     elif first.startswith("ID   "):
         entries = _flat(path)
-    elif "\t" in first and "Entry" in first.split("\t"):
+    elif "\t" in first and "Entry" in _cells(first):
         entries = _tsv(path)
     else:
         expected = "expected UniProt's flat text, JSON, or a table with the column Entry"
@@ -169,8 +183,9 @@ class _Draft:
 
     def entry(self, path: Path) -> UniProtEntry:
         """The finished entry."""
-        features = [_feature(path, line, where, named) for line, where, named in self.features]
-        return _entry(path, self.line, self.accession, "".join(self.letters), features)
+        sequence = "".join(self.letters)
+        features = [_feature(path, line, where, named, len(sequence)) for line, where, named in self.features]
+        return _entry(path, self.line, self.accession, sequence, features)
 
 
 def _flat(path: Path) -> Iterator[UniProtEntry]:
@@ -198,7 +213,7 @@ def _tsv(path: Path) -> Iterator[UniProtEntry]:
     for number, line in numbered_lines(path):
         if not line.strip():
             continue
-        cells = line.split("\t")
+        cells = _cells(line)
         if columns is None:
             if _OLD_COLUMN in cells:
                 raise InputError(path, number, f"column {_OLD_COLUMN}: {_OLD}")
@@ -209,11 +224,19 @@ def _tsv(path: Path) -> Iterator[UniProtEntry]:
             continue
         if len(cells) != width:
             raise InputError(path, number, f"expected {width} columns, found {len(cells)}")
-        accession, sequence, features = (cells[columns[name]].strip() for name in _COLUMNS)
-        yield _entry(path, number, accession, sequence, _cell_features(path, number, features))
+        accession, sequence, cell = (cells[columns[name]].strip() for name in _COLUMNS)
+        yield _entry(path, number, accession, sequence, _cell_features(path, number, cell, len(sequence)))
 
 
-def _cell_features(path: Path, line: int, cell: str) -> list[Feature]:
+def _cells(line: str) -> list[str]:
+    """The cells of a line; a spreadsheet writes quotes around a cell that holds quotes, and doubles these."""
+    return [
+        cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell
+        for cell in line.split("\t")
+    ]
+
+
+def _cell_features(path: Path, line: int, cell: str, length: int) -> list[Feature]:
     features: list[tuple[str, dict[str, str]]] = []
     position = 0
     while position < len(cell):
@@ -227,7 +250,7 @@ def _cell_features(path: Path, line: int, cell: str) -> list[Feature]:
         else:
             features[-1][1].setdefault(match[2], match[3])
         position = match.end()
-    return [_feature(path, line, where, qualifiers) for where, qualifiers in features]
+    return [_feature(path, line, where, qualifiers, length) for where, qualifiers in features]
 
 
 def _json(path: Path) -> Iterator[UniProtEntry]:
@@ -265,8 +288,8 @@ def _json_entry(path: Path, number: int, content: Any) -> UniProtEntry:
     try:
         sites = [each for each in content.get("features", ()) if each["type"] in ("Binding site", "Metal binding")]
         old = any(each["type"] == "Metal binding" for each in sites)
-        features = [] if old else [_json_feature(number, each) for each in sites]
         accession, sequence = str(content["primaryAccession"]), str(content["sequence"]["value"])
+        features = [] if old else [_json_feature(number, each, len(sequence)) for each in sites]
     except (LookupError, TypeError, AttributeError) as error:
         problem = f"is no entry of UniProt: {library_text(error)}"
         raise InputError(path, number, problem, unit="record") from error
@@ -275,38 +298,52 @@ def _json_entry(path: Path, number: int, content: Any) -> UniProtEntry:
     return _entry(path, number, accession, sequence, features, unit="record")
 
 
-def _json_feature(number: int, feature: Any) -> Feature:
+def _json_feature(number: int, feature: Any, length: int) -> Feature:
     location, ligand = feature["location"], feature.get("ligand", {})
-    start, end = (_json_position(location[side]) for side in ("start", "end"))
+    start = _json_position(location["start"], outside="<")
+    end = _json_position(location["end"], outside=">")
     isoform, part = str(location.get("sequence") or ""), str(feature.get("ligandPart", {}).get("name", ""))
-    return Feature(number, start, end, isoform, str(ligand.get("name", "")), part, str(ligand.get("label", "")))
+    name, label = str(ligand.get("name", "")), str(ligand.get("label", ""))
+    return Feature(number, *_stretch(start, end, length), isoform, name, part, label, _is_exact(start, end))
 
 
-def _json_position(position: Mapping[str, Any]) -> int | None:
+def _json_position(position: Mapping[str, Any], *, outside: str) -> _Position:
     value = position.get("value")
-    exact = position.get("modifier", "EXACT") == "EXACT" and isinstance(value, int) and not isinstance(value, bool)
-    return value if exact else None
+    modifier = position.get("modifier", "EXACT")
+    symbol = "" if modifier == "EXACT" else outside if modifier == "OUTSIDE" else "?"
+    return _Position(value if isinstance(value, int) and not isinstance(value, bool) else None, symbol)
 
 
-def _feature(path: Path, line: int, location: str, qualifiers: Mapping[str, str]) -> Feature:
+def _is_exact(start: _Position, end: _Position) -> bool:
+    return None not in (start.value, end.value) and not (start.modifier or end.modifier)
+
+
+def _stretch(start: _Position, end: _Position, length: int) -> tuple[int, int]:
+    """First and last residue of a feature; where a position is open or missing, the end of the sequence."""
+    first = 1 if start.value is None or start.modifier == "<" else start.value
+    return first, length if end.value is None or end.modifier == ">" else end.value
+
+
+def _feature(path: Path, line: int, location: str, qualifiers: Mapping[str, str], length: int) -> Feature:
     match = _LOCATION.fullmatch(location)
-    if match is None or not (match[2] or match[3]):
+    if match is None:
         raise InputError(path, line, f"expected a position such as 94 or 94..97, found {location[:40]!r}")
     start = _position(match[2])
     end = start if match[3] is None else _position(match[3])
     return Feature(
         line,
-        start,
-        end,
+        *_stretch(start, end, length),
         match[1] or "",
         qualifiers.get("ligand", ""),
         qualifiers.get("ligand_part", ""),
         qualifiers.get("ligand_label", ""),
+        _is_exact(start, end),
     )
 
 
-def _position(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
+def _position(text: str) -> _Position:
+    digits = text.lstrip("<>?")
+    return _Position(int(digits) if digits else None, text[:1] if not text[:1].isdecimal() else "")
 
 
 def _entry(
@@ -324,7 +361,7 @@ def _entry(
         raise InputError(path, line, f"{accession}: expected a sequence of letters, found {letters[:40]!r}", unit=unit)
     entry = UniProtEntry(line, accession, letters, tuple(features))
     for each in entry.features:
-        if each.start is None or each.end is None or each.isoform:
+        if each.isoform:
             continue
         if not 1 <= each.start <= each.end <= len(letters):
             where = f"{each.start}..{each.end}"

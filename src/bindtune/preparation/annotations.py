@@ -135,7 +135,7 @@ def _key(site: AnnotatedSite) -> tuple[str, ...]:
 class UniProtReader:
     """Reads UniProt entries into records and tables; arguments as those of `BioLipReader`.
 
-    A residue that binds a metal of a kind that the entry does not name is unknown, not negative.
+    A residue is unknown, not negative, where the entry does not say exactly which residues bind, or which metal.
     """
 
     def __init__(self, config: SitesConfig, output: SiteOutput) -> None:
@@ -163,20 +163,21 @@ class UniProtReader:
 
     def _add(self, entry: UniProtEntry, *, where: str) -> None:
         masks: dict[str, NDArray[np.bool_]] = {}
-        observed = np.ones(len(entry.sequence), bool)
+        uncertain: dict[str, NDArray[np.bool_]] = {}
         rows: list[tuple[str, Feature]] = []
         for feature in entry.features:
             kind = self._kind(feature, where=where)
             self._features[kind] += 1
-            if kind not in (_USED, _UNNAMED):
+            if kind not in (_USED, _UNNAMED, _NO_PLACE):
                 continue
-            stretch = slice((feature.start or 1) - 1, feature.end)
-            if kind != _USED:
-                observed[stretch] = False
-                continue
+            named = set(ligand_elements(feature.ligand))
             for ion, members in self._elements.items():
-                if set(ligand_elements(feature.ligand)) & set(members):
-                    masks.setdefault(ion, np.zeros(len(entry.sequence), bool))[stretch] = True
+                if named and not named & set(members):
+                    continue
+                labels = masks if kind == _USED else uncertain
+                mask = labels.setdefault(ion, np.zeros(len(entry.sequence), bool))
+                mask[feature.start - 1 : feature.end] = True
+                if kind == _USED:
                     rows.append((ion, feature))
         bound = dict.fromkeys(
             (element, feature.ligand, feature.label)
@@ -185,20 +186,21 @@ class UniProtReader:
         )
         self._ions.add(_Ion(element, ligand, None) for element, ligand, _ in bound)
         if masks:
-            self._write(entry, masks, observed, rows)
+            self._write(entry, masks, uncertain, rows)
 
     def _write(
         self,
         entry: UniProtEntry,
         masks: Mapping[str, NDArray[np.bool_]],
-        observed: NDArray[np.bool_],
+        uncertain: Mapping[str, NDArray[np.bool_]],
         rows: Sequence[tuple[str, Feature]],
     ) -> None:
         self._used += 1
-        record = self._records.add(entry.accession, entry.sequence, observed, masks)
-        self._tables.chains.add(record, entry.accession, None, len(observed), int(observed.sum()), " ".join(masks))
+        length = len(entry.sequence)
+        record = self._records.add(entry.accession, entry.sequence, np.ones(length, bool), masks, uncertain)
+        self._tables.chains.add(record, entry.accession, None, length, length, " ".join(masks))
         for ion, feature in rows:
-            for position in range(feature.start or 1, (feature.end or 0) + 1):
+            for position in range(feature.start, feature.end + 1):
                 letter = entry.sequence[position - 1]
                 self._tables.sites.add(
                     entry.accession, None, ion, feature.ligand, feature.label, letter, None, position, None, None, None,
@@ -214,10 +216,11 @@ class UniProtReader:
             return "other ligand"
         if named and not set(named) & every:
             return "other metal"
-        reason = _ISOFORM if feature.isoform else _NO_PLACE if None in (feature.start, feature.end) else None
+        reason = _ISOFORM if feature.isoform else None if feature.exact else _NO_PLACE
         if reason is not None:
             if self._features[reason] < _SHOWN:
-                log.warning("%s:%d: left out: %s, %s", where, feature.line, reason, feature.ligand)
+                done = "left out" if feature.isoform else "labels are unknown"
+                log.warning("%s:%d: %s: %s, %s", where, feature.line, done, reason, feature.ligand)
             return reason
         return _USED if named else _UNNAMED
 

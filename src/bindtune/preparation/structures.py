@@ -1,6 +1,7 @@
 """Read structures as chains and sites: find the files, read them one by one, filter and count."""
 
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,8 +55,8 @@ class StructureCounts:
     def as_dict(self) -> dict[str, Any]:
         """The counts as JSON takes them."""
         names = (
-            "without_protein", "with_alternate_locations", "with_several_models", "with_assembly", "without_assembly",
-            "read_by_gemmi",
+            "without_protein", "with_alternate_locations", "with_several_residues_at_one_place", "with_several_models",
+            "with_assembly", "without_assembly", "read_by_gemmi",
         )  # fmt: skip
         kinds = ("without_coordinates", "without_known_residue", "used")
         return {
@@ -92,7 +93,7 @@ def structure_files(sources: Sequence[Path]) -> tuple[list[Path], int]:
     others = 0
     for source in sources:
         if source.is_dir():
-            inside = [path for path in sorted(source.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+            inside = sorted(_inside(source))
             named = [path for path in inside if entry_name(path) is not None]
             files += named
             others += len(inside) - len(named)
@@ -105,6 +106,22 @@ def structure_files(sources: Sequence[Path]) -> tuple[list[Path], int]:
     if not files:
         raise InputError(sources[0], None, "holds no structure, expected names that end in .cif, .bcif, .pdb or .ent")
     return list(dict.fromkeys(files)), others
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    """The files of a folder and its subfolders, those behind links included; hidden ones are left out.
+
+    Broken links are among them, because the user must know of a structure that is missing.
+    """
+    visited = set[Path]()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        here = Path(root).resolve()
+        if here in visited:  # a link that leads back, or a second link
+            folders.clear()
+            continue
+        visited.add(here)
+        paths = (Path(root, name) for name in names if not name.startswith("."))
+        yield from (path for path in paths if path.is_file() or path.is_symlink())
 
 
 def _listed(source: Path) -> Iterator[Path]:
@@ -207,6 +224,7 @@ class StructureReader:
         about = self._counts.about
         about["without_protein"] += not entry.polymers
         about["with_alternate_locations"] += bool((entry.atoms.alternate != "").any())
+        about["with_several_residues_at_one_place"] += _is_heterogeneous(entry)
         about["with_several_models"] += entry.models > 1
         about["read_by_gemmi"] += entry.reader == "gemmi"
         if self._assembly is not None:
@@ -258,6 +276,15 @@ class StructureReader:
                     )  # fmt: skip
 
 
+def _is_heterogeneous(entry: Entry) -> bool:
+    """Whether residues of several kinds stand at one place of a sequence."""
+    atoms = entry.atoms
+    inside = atoms.polymer >= 0
+    columns = (atoms.polymer[inside].tolist(), atoms.position[inside].tolist(), atoms.component[inside].tolist())
+    kinds = set(zip(*columns, strict=True))
+    return len(kinds) > len({kind[:2] for kind in kinds})
+
+
 def _structure_lines(counts: Mapping[str, Any]) -> list[str]:
     structures, chains = counts["structures"], counts["chains"]
     lines = [
@@ -277,5 +304,10 @@ def _structure_lines(counts: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"{structures['with_alternate_locations']} structures have alternate locations: the one with the highest "
             "occupancy of each residue was taken"
+        )
+    if structures["with_several_residues_at_one_place"]:
+        lines.append(
+            f"{structures['with_several_residues_at_one_place']} structures have several residues at one place: the "
+            "sequence has the first"
         )
     return lines

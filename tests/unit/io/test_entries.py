@@ -91,8 +91,10 @@ def test_the_whole_sequence_is_that_of_seqres(shared: Path) -> None:
     assert not np.isin(entry.atoms.element, ["H", "D"]).any()
 
 
-def atom(name: str, component: str, number: int, *, record: str = "ATOM", element: str = "C", x: float = 0) -> str:
-    values = f"{x:8.3f}{0:8.3f}{0:8.3f}{1:6.2f}{0:6.2f}{element:>12}"
+def atom(
+    name: str, component: str, number: int, *, record: str = "ATOM", element: str = "C", x: float = 0, y: float = 0
+) -> str:
+    values = f"{x:8.3f}{y:8.3f}{0:8.3f}{1:6.2f}{0:6.2f}{element:>12}"
     return f"{record:<6}{1:5} {name:<4} {component:>3} A{number:4}    {values}\n"
 
 
@@ -122,6 +124,58 @@ def test_an_ion_has_its_element_without_a_column_for_it(tmp_path: Path) -> None:
     text += "".join(atom(name, code, 9, record="HETATM", element="") for name, code, _ in ions)
     (tmp_path / "a.pdb").write_text(text)
     assert [element for _, element, _ in places(tmp_path / "a.pdb")] == ["C", *(element for *_, element in ions)]
+
+
+@pytest.mark.parametrize("symbol", ["Zn", "ZN", "Zn2+", "ZN+2", "?", "."])
+def test_a_symbol_may_have_a_charge_or_be_missing(tmp_path: Path, symbol: str) -> None:
+    text = cif().decode().replace("HETATM 7 Z ", f"HETATM 7 {symbol} ").replace("ATOM 1 N N", "ATOM 1 N1+ N")
+    (tmp_path / "a.cif").write_text(text)
+    elements = read_entry(tmp_path / "a.cif").atoms.element.tolist()
+    assert (elements[0], elements[1], elements[6]) == ("N", "C", "ZN")
+
+
+def test_an_entry_number_in_the_place_of_elements_is_none(tmp_path: Path) -> None:
+    """Files of the 1990s have the entry and the number of the line in columns 73-80."""
+    lines = [
+        atom(" CA", "HIS", 1),
+        atom(" DE2", "HIS", 1),
+        atom("1HB ", "HIS", 1),
+        atom("ZN", "ZN", 9, record="HETATM"),
+    ]
+    (tmp_path / "a.pdb").write_text("".join(f"{line[:72]}1ABC{n:4}\n" for n, line in enumerate(lines, 123)))
+    assert [element for _, element, _ in places(tmp_path / "a.pdb")] == ["C", "ZN"]  # without hydrogen and deuterium
+
+
+def test_a_distance_at_the_cutoff_is_that_of_the_file(tmp_path: Path) -> None:
+    """Coordinates of 32 bits would put some of these ions beyond 3 angstroms."""
+    generator, rule = np.random.default_rng(1), ContactRule(cutoff=3.0, min_residues=1, min_occupancy=0)
+    starts = (generator.integers(400_000, 499_000, 200) / 1000).tolist()
+    text = "".join(atom(" CA", "ALA", 1 + n, x=x) for n, x in enumerate(starts)) + "TER\n"
+    for number, x in enumerate(starts, start=1):
+        text += atom("ZN", "ZN", number, record="HETATM", element="ZN", x=x + 1.8, y=2.4)
+    (tmp_path / "a.pdb").write_text(text)
+    bound = bound_ions(read_entry(tmp_path / "a.pdb"), elements={"ZN": "ZN"}, rule=rule)
+    assert all(ion.number in {contact.number for contact in ion.contacts} for ion in bound) and len(bound) == 200
+
+
+def test_water_and_ions_as_atom_records_are_no_residues(tmp_path: Path) -> None:
+    """Programs of molecular dynamics write all atoms so, without the ends of chains."""
+    protein = atom(" NE2", "HIS", 1, element="N") + atom(" CA", "ALA", 2)
+    solvent = atom("ZN", "ZN", 3, element="ZN") + "".join(atom(" O", "HOH", n, element="O") for n in range(4, 30))
+    for name, sequence in (("a", ""), ("b", "SEQRES   1 A    3  HIS ALA GLY\n")):
+        (tmp_path / f"{name}.pdb").write_text(sequence + protein + solvent)
+        entry = read_entry(tmp_path / f"{name}.pdb")
+        assert [polymer.letters for polymer in entry.polymers] == ["HAG" if sequence else "HA"]
+        assert entry.atoms.position.tolist() == [0, 1, *[-1] * 27]
+
+
+def test_two_ions_of_one_number_are_two(tmp_path: Path) -> None:
+    ions = [atom(name, name, 9, record="HETATM", element=name, x=x) for name, x in (("ZN", 2), ("CD", 2.1))]
+    alternates = "".join(f"{ion[:16]}{letter}{ion[17:]}" for ion, letter in zip(ions, "AB", strict=True))
+    (tmp_path / "a.pdb").write_text(atom(" NE2", "HIS", 1, element="N") + "TER\n" + alternates)
+    rule = ContactRule(cutoff=3.0, min_residues=1, min_occupancy=0)
+    bound = bound_ions(read_entry(tmp_path / "a.pdb"), elements={"ZN": "ZN", "CD": "CD"}, rule=rule)
+    assert [(ion.component, len(ion.contacts)) for ion in bound] == [("ZN", 1), ("CD", 1)]
 
 
 def test_names_of_force_fields_are_residues(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ TABLE = f"Entry\tReviewed\tBinding site\tSequence\nP00001\treviewed\t{CELL}\tMKH
 
 def _site(start: Any, end: Any, ligand: str, *, part: str = "", label: str = "", isoform: str = "") -> dict[str, Any]:
     def position(value: Any) -> dict[str, Any]:
+        if isinstance(value, tuple):
+            return {"modifier": value[0], "value": value[1]}
         return {"value": value, "modifier": "EXACT"} if isinstance(value, int) else {"modifier": value}
 
     site: dict[str, Any] = {
@@ -67,17 +69,17 @@ ENTRY = {
         {"type": "Chain", "location": {"start": {"value": 1}, "end": {"value": 12}}},
         _site(3, 3, "Zn(2+)", label="1"), _site(5, 7, "Mg(2+) or Mn(2+)"), _site("UNKNOWN", "UNKNOWN", "Ca(2+)"),
         _site(4, 4, "Zn(2+)", isoform="P00001-2"), _site(8, 8, "heme b", part="Fe"),
-        _site("OUTSIDE", "UNSURE", "a divalent metal cation"),
+        _site(("OUTSIDE", 9), ("UNSURE", 10), "a divalent metal cation"),
     ],
     "sequence": {"value": "MKHDHCHHEEDD", "length": 12},
 }  # fmt: skip
 FEATURES = [
-    (3, 3, "", "Zn(2+)", "", "1"),
-    (5, 7, "", "Mg(2+) or Mn(2+)", "", ""),
-    (None, None, "", "Ca(2+)", "", ""),
-    (4, 4, "P00001-2", "Zn(2+)", "", ""),
-    (8, 8, "", "heme b", "Fe", ""),
-    (None, None, "", "a divalent metal cation", "", ""),
+    (3, 3, "", "Zn(2+)", "", "1", True),
+    (5, 7, "", "Mg(2+) or Mn(2+)", "", "", True),
+    (1, 12, "", "Ca(2+)", "", "", False),
+    (4, 4, "P00001-2", "Zn(2+)", "", "", True),
+    (8, 8, "", "heme b", "Fe", "", True),
+    (1, 10, "", "a divalent metal cation", "", "", False),
 ]
 
 
@@ -93,6 +95,25 @@ def test_formats_say_the_same(tmp_path: Path, content: str, packed: bool) -> Non
     entry = next(read_uniprot(path))
     assert (entry.accession, entry.sequence) == ("P00001", "MKHDHCHHEEDD")
     assert [Feature(*feature)[1:] for feature in entry.features] == FEATURES
+
+
+@pytest.mark.parametrize(
+    ("location", "start", "end"),
+    [("<5", 1, 5), (">5", 5, 12), ("?5", 5, 5), ("?", 1, 12), ("?..5", 1, 5), ("5..?", 5, 12), ("<3..>5", 1, 12),
+     ("3..>5", 3, 12), ("?3..?5", 3, 5)],
+)  # fmt: skip
+def test_a_place_that_is_not_exact_is_a_stretch(tmp_path: Path, location: str, start: int, end: int) -> None:
+    (tmp_path / "e.txt").write_text(FLAT.replace("BINDING         3\n", f"BINDING         {location}\n"))
+    feature = next(read_uniprot(tmp_path / "e.txt")).features[0]
+    assert (feature.start, feature.end, feature.exact) == (start, end, False)
+
+
+def test_a_table_that_a_spreadsheet_saved(tmp_path: Path) -> None:
+    rows = [line.split("\t") for line in TABLE.splitlines()]
+    quoted = ["\t".join(f'"{cell.replace(chr(34), chr(34) * 2)}"' for cell in reversed(row)) for row in rows]
+    (tmp_path / "e.tsv").write_text("\r\n".join(quoted) + "\r\n")
+    (tmp_path / "plain.tsv").write_text(TABLE)
+    assert list(read_uniprot(tmp_path / "e.tsv")) == list(read_uniprot(tmp_path / "plain.tsv"))
 
 
 def test_a_quote_within_a_note_is_doubled(tmp_path: Path) -> None:
@@ -137,6 +158,8 @@ def test_metals_without_a_name() -> None:
         (FLAT.replace("//\n", "") + FLAT, ":26: the entry that begins in line 1 has no end"),
         (FLAT.replace("FT   BINDING         3", "FT   BINDING         33"), ":6: P00001: the feature 33..33 does not"),
         (FLAT.replace("FT   BINDING         3", "FT   BINDING         x"), ":6: expected a position such as 94 or"),
+        (FLAT.replace("FT   BINDING         3", "FT   BINDING         3.."), ":6: expected a position such as 94 or"),
+        (FLAT.replace("FT   BINDING         3", "FT   BINDING         ?33"), ":6: P00001: the feature 33..33 does not"),
         (FLAT.replace("FT   BINDING         3", "FT   METAL           3"), ":6: METAL features are of releases before"),
         (FLAT.replace("     MKHDHCHHEE DD\n", ""), ":1: P00001: expected a sequence of letters, found ''"),
         (FLAT.replace("AC   P00001; Q00001;\n", ""), ":1: expected an accession, found ''"),

@@ -3,7 +3,7 @@
 The deposited atoms are indexed once. Each ion is moved into the frame of every copy of the assembly.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,6 +26,8 @@ _EXTRA = 0.5
 _DONORS = frozenset(("N", "O", "S", "SE", "F", "CL", "BR", "I"))
 _BATCH = 4096
 _LARGEST_RADIUS = 3.6
+_SAME_PLACE = 0.5
+"""Angstroms between copies of one atom, such as a water on an axis of symmetry, that are one atom."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +109,7 @@ def bound_ions(entry: Entry, *, elements: Mapping[str, str], rule: ContactRule) 
     present = located & (atoms.occupancy >= rule.min_occupancy)
     surroundings = atoms.take(present & ~np.isin(atoms.element, list(METALS)))
     has_protein = bool((atoms.polymer >= 0).any())
-    search = _Search(surroundings, rule) if len(surroundings) else None
+    search = _Search(surroundings, rule, entry.copies) if len(surroundings) else None
     bound: list[BoundIon] = []
     for atom, element in ions:
         reason = None
@@ -122,9 +124,7 @@ def bound_ions(entry: Entry, *, elements: Mapping[str, str], rule: ContactRule) 
         contacts: tuple[Contact, ...] = ()
         coordination = 0
         if reason is None and search is not None:
-            contacts, coordination, held = search.around(
-                atoms.xyz[atom], str(atoms.unit[atom]), element, copies=entry.copies
-            )
+            contacts, coordination, held = search.around(atoms.xyz[atom], str(atoms.unit[atom]), element)
             if not held:
                 reason, contacts = FEW_RESIDUES, ()
         bound.append(
@@ -139,7 +139,7 @@ def bound_ions(entry: Entry, *, elements: Mapping[str, str], rule: ContactRule) 
 def chosen_locations(atoms: Atoms) -> NDArray[np.bool_]:
     """(A,) mask of the atoms to use: of alternate locations, each residue keeps the one with the highest occupancy.
 
-    The sum over the residue's atoms decides, then the first letter. Atoms without a letter are always used.
+    The mean of the location's atoms decides, then the first letter. Atoms without a letter are always used.
     """
     lettered = atoms.alternate != ""
     chosen: NDArray[np.bool_] = ~lettered
@@ -149,11 +149,11 @@ def chosen_locations(atoms: Atoms) -> NDArray[np.bool_]:
         np.char.add(np.char.add(atoms.residue[lettered].astype(str), "|"), atoms.alternate[lettered]),
         return_inverse=True,
     )
-    sums = np.bincount(group, weights=atoms.occupancy[lettered], minlength=len(keys))
+    means = np.bincount(group, weights=atoms.occupancy[lettered], minlength=len(keys)) / np.bincount(group)
     best: dict[str, tuple[float, str]] = {}
-    for key, total in zip(keys.tolist(), sums.tolist(), strict=True):
+    for key, mean in zip(keys.tolist(), means.tolist(), strict=True):
         residue, _, letter = key.partition("|")
-        rank = (-round(total, 6), letter)
+        rank = (-round(mean, 6), letter)
         best[residue] = min(best.get(residue, rank), rank)
     best_keys = {f"{residue}|{letter}" for residue, (_, letter) in best.items()}
     chosen[lettered] = np.array([key in best_keys for key in keys.tolist()])[group]
@@ -190,31 +190,41 @@ class _Search:
     Args:
         atoms: heavy atoms, one alternate location each.
         rule: which atoms are contacts.
+        copies: of the assembly.
     """
 
-    def __init__(self, atoms: Atoms, rule: ContactRule) -> None:
-        self._atoms, self._rule = atoms, rule
+    def __init__(self, atoms: Atoms, rule: ContactRule, copies: Sequence[Copy]) -> None:
+        self._atoms, self._rule, self._copies = atoms, rule, copies
         self._tree = cKDTree(atoms.xyz)
+        self._centre = atoms.xyz.mean(axis=0)
+        self._extent = float(np.linalg.norm(atoms.xyz - self._centre, axis=1).max())
+        self._rotations = np.array([copy.rotation for copy in copies]).reshape(-1, 3, 3)
+        self._shifts = np.array([copy.shift for copy in copies]).reshape(-1, 3)
+        self._copy_tree = cKDTree(self._rotations @ self._centre + self._shifts) if copies else None
         self._donor = np.isin(atoms.element, list(_DONORS))
         self._radii = np.zeros(len(atoms))
         if rule.cutoff is None:
             radii = {element: _radius(element) for element in np.unique(atoms.element).tolist()}
             self._radii = np.array([radii[element] for element in atoms.element.tolist()])
 
-    def around(
-        self, xyz: NDArray[np.float64], unit: str, element: str, *, copies: tuple[Copy, ...]
-    ) -> tuple[tuple[Contact, ...], int, bool]:
+    def around(self, xyz: NDArray[np.float64], unit: str, element: str) -> tuple[tuple[Contact, ...], int, bool]:
         """Contacts of an ion in all its surroundings, its coordination, and whether any surroundings hold it."""
         nearest: dict[tuple[int, int], Contact] = {}
         coordination, held = 0, False
-        for points, frames in _surroundings(xyz, unit, copies):
+        for points, frames in self._surroundings(xyz, unit, reach=self._reach(element)):
             residues: set[tuple[int, int, int]] = set()
+            places: dict[int, list[NDArray[np.float64]]] = {}
             donors = 0
             for frame, near, distances in self._near(points, element):
-                inside = frames[frame]
+                inside = None if frames is None else frames[frame].units
+                rotation = np.eye(3) if frames is None else frames[frame].rotation
                 for atom, distance in zip(near, distances, strict=True):
                     if inside is not None and str(self._atoms.unit[atom]) not in inside:
                         continue
+                    offset = rotation @ (self._atoms.xyz[atom] - points[frame])
+                    if any(abs(offset - before).max() < _SAME_PLACE for before in places.get(atom, ())):
+                        continue
+                    places.setdefault(atom, []).append(offset)
                     donors += bool(self._donor[atom])
                     polymer, position = int(self._atoms.polymer[atom]), int(self._atoms.position[atom])
                     if polymer < 0:
@@ -228,10 +238,29 @@ class _Search:
             coordination = max(coordination, donors)
         return tuple(nearest[key] for key in sorted(nearest)), coordination, held
 
+    def _surroundings(
+        self, xyz: NDArray[np.float64], unit: str, *, reach: float
+    ) -> Iterator[tuple[NDArray[np.float64], list[Copy] | None]]:
+        """Positions of the ion in the frames of the copies around it, and these copies; None for all as deposited.
+
+        The deposited coordinates come first, then each copy of the ion.
+        """
+        yield xyz[None], None
+        for copy in self._copies:
+            if self._copy_tree is not None and unit in copy.units:
+                moved = copy.rotation @ xyz + copy.shift
+                # An operation may stretch distances by up to 1 %, as its matrix is written with few digits.
+                near = sorted(self._copy_tree.query_ball_point(moved, 1.02 * self._extent + reach))
+                points = np.einsum("cji,cj->ci", self._rotations[near], moved - self._shifts[near])
+                yield points, [self._copies[index] for index in near]
+
+    def _reach(self, element: str) -> float:
+        """Angstroms from an ion within which all of its contacts lie."""
+        return self._rule.cutoff or _radius(element) + _LARGEST_RADIUS + _EXTRA
+
     def _near(self, points: NDArray[np.float64], element: str) -> Iterator[tuple[int, list[int], list[float]]]:
         """For each point, the atoms near it and their distances."""
-        radius = 0.0 if self._rule.cutoff is not None else _radius(element)
-        reach = self._rule.cutoff if self._rule.cutoff is not None else radius + _LARGEST_RADIUS + _EXTRA
+        reach = self._reach(element)
         for start in range(0, len(points), _BATCH):
             batch = points[start : start + _BATCH]
             for number, near in enumerate(self._tree.query_ball_point(batch, reach + 1e-3)):
@@ -239,7 +268,7 @@ class _Search:
                     continue
                 atoms = np.array(sorted(near))
                 distances = np.linalg.norm(self._atoms.xyz[atoms] - batch[number], axis=1)
-                limit = reach if self._rule.cutoff is not None else radius + self._radii[atoms] + _EXTRA
+                limit = self._rule.cutoff or _radius(element) + self._radii[atoms] + _EXTRA
                 close = distances <= limit + 1e-6
                 yield start + number, atoms[close].tolist(), distances[close].tolist()
 
@@ -249,23 +278,6 @@ class _Search:
             int(atoms.polymer[atom]), int(atoms.position[atom]), str(atoms.number[atom]), str(atoms.name[atom]),
             float(distance), float(atoms.occupancy[atom]),
         )  # fmt: skip
-
-
-def _surroundings(
-    xyz: NDArray[np.float64], unit: str, copies: tuple[Copy, ...]
-) -> Iterator[tuple[NDArray[np.float64], list[frozenset[str] | None]]]:
-    """Positions of the ion in the frame of each copy, and the units of the copy; None means all units.
-
-    The deposited coordinates come first, then each copy of the ion.
-    """
-    yield xyz[None], [None]
-    rotations = np.array([copy.rotation for copy in copies]).reshape(-1, 3, 3)
-    shifts = np.array([copy.shift for copy in copies]).reshape(-1, 3)
-    frames: list[frozenset[str] | None] = [copy.units for copy in copies]
-    for copy in copies:
-        if unit in copy.units:
-            moved = copy.rotation @ xyz + copy.shift
-            yield np.einsum("cji,cj->ci", rotations, moved - shifts), frames
 
 
 def _radius(element: str) -> float:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,7 @@ class Record:
         shown: (L,) chains that show the residue.
         chains: number of chains.
         ions: counts of each ion that any of the chains binds.
+        uncertain: ion -> (L,) residues of which no one knows whether they bind it.
     """
 
     name: str
@@ -70,21 +72,27 @@ class Record:
     shown: NDArray[np.int32]
     chains: int = 0
     ions: dict[str, _IonCounts] = field(default_factory=dict)
+    uncertain: dict[str, Mask] = field(default_factory=dict)
 
     def labels(self, ion: str, *, unknown: str) -> str:
-        """L labels: 1 if any chain binds, `unknown` if no chain has coordinates, else 0."""
+        """L labels: 1 if any chain binds, `unknown` if no chain has coordinates or it is uncertain, else 0."""
         binds = self.ions[ion].binding > 0
-        return "".join(np.where(binds, "1", np.where(self.shown > 0, "0", unknown)).tolist())
+        return "".join(np.where(binds, "1", np.where(self._observed(ion), "0", unknown)).tolist())
+
+    def _observed(self, ion: str) -> Mask:
+        """(L,) residues that some chain shows, and of which no chain is uncertain."""
+        observed: Mask = self.shown > 0
+        return observed & ~self.uncertain[ion] if ion in self.uncertain else observed
 
     def counts(self, ion: str) -> dict[str, int]:
         """Numbers of residues that bind, that do not, that are unknown, and on which chains that show it disagree."""
         own = self.ions[ion]
-        binds, observed = own.binding > 0, self.shown > 0
+        binds, observed = own.binding > 0, self._observed(ion)
         return {
             "binding": int(binds.sum()),
             "not_binding": int((~binds & observed).sum()),
             "unknown": int((~binds & ~observed).sum()),
-            "disagreeing": int((binds & (own.binding < self.shown)).sum()),
+            "disagreeing": int((binds & observed & (own.binding < self.shown)).sum()),
         }
 
 
@@ -98,7 +106,14 @@ class Records:
     def __len__(self) -> int:
         return len(self._by_sequence)
 
-    def add(self, name: str, sequence: str, observed: Mask, sites: Mapping[str, Mask]) -> str:
+    def add(
+        self,
+        name: str,
+        sequence: str,
+        observed: Mask,
+        sites: Mapping[str, Mask],
+        uncertain: Mapping[str, Mask] = MappingProxyType({}),
+    ) -> str:
         """Add a chain, and return the name of its record.
 
         Args:
@@ -106,10 +121,9 @@ class Records:
             sequence: L letters.
             observed: (L,) residues with coordinates.
             sites: ion -> (L,) residues that bind it; ions that the chain does not bind are left out.
+            uncertain: ion -> (L,) residues that may bind it.
         """
-        self._names[name] += 1
-        if self._names[name] > 1:
-            name = f"{name}.{self._names[name]}"
+        name = self._unused(name)
         record = self._by_sequence.get(sequence)
         if record is None:
             record = self._by_sequence[sequence] = Record(name, sequence, np.zeros(len(sequence), np.int32))
@@ -121,7 +135,18 @@ class Records:
             own = record.ions[ion]
             own.binding += binds
             own.chains += 1
+        for ion, residues in uncertain.items():
+            record.uncertain[ion] = record.uncertain.get(ion, False) | residues
         return record.name
+
+    def _unused(self, name: str) -> str:
+        """The name, or the first of name.2, name.3, ... that no chain has."""
+        unused = name
+        while unused in self._names:
+            self._names[name] += 1
+            unused = f"{name}.{self._names[name]}"
+        self._names[unused] = 1
+        return unused
 
     def of(self, ion: str) -> list[Record]:
         """The records that bind an ion."""

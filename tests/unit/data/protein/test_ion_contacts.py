@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bindtune.data.protein import ion_contacts
 from bindtune.data.protein.ion_contacts import (
     FEW_RESIDUES,
     LOW_OCCUPANCY,
@@ -108,6 +109,14 @@ def test_the_alternate_location_with_most_occupancy_counts() -> None:
     assert residues(bound[0]) == [(0, 2), (0, 3)]
 
 
+def test_a_location_with_more_atoms_has_no_more_occupancy() -> None:
+    """Serine with 0.6 and histidine with 0.4 at one place."""
+    histidine = [(9.0 + n, "C", "HIS", "A", 1, 0, "B", 0.4) for n in range(9)]
+    structure = entry(ION, (2.0, "O", "SER", "A", 1, 0, "A", 0.6), *histidine, (2.0, "O", "ASP", "A", 2, 1))
+    (bound,) = bound_ions(structure, elements=ZINC, rule=RULE)
+    assert residues(bound) == [(0, 0), (0, 1)]
+
+
 def _copy(shift: float, units: str, *, turned: bool = False) -> Copy:
     rotation = np.diag([-1.0, -1.0, 1.0]) if turned else np.eye(3)
     return Copy(rotation, np.array([shift, 0, 0]), frozenset(units))
@@ -130,6 +139,31 @@ def test_an_ion_on_an_axis_is_held_by_the_same_residue_twice() -> None:
     copies = (_copy(0, "AZ"), _copy(0, "AZ", turned=True))
     (bound,) = bound_ions(entry(*rows, copies=copies), elements=ZINC, rule=RULE)
     assert (residues(bound), bound.coordination, bound.dropped) == ([(0, 0)], 2, None)
+
+
+def test_a_water_on_the_axis_is_one_donor() -> None:
+    rows = [ION, (2.0, "N", "HIS", "A", 1, 0), (0.1, "O", "HOH", "A", 2, None)]
+    copies = (_copy(0, "AZ"), _copy(0, "AZ", turned=True), _copy(0, "AZ"))  # one copy is listed twice
+    (bound,) = bound_ions(entry(*rows, copies=copies), elements=ZINC, rule=RULE)
+    assert (residues(bound), bound.coordination) == ([(0, 0)], 3)
+    three = ContactRule(cutoff=3.0, min_residues=3, min_occupancy=0)
+    assert bound_ions(entry(*rows, copies=copies), elements=ZINC, rule=three)[0].dropped == FEW_RESIDUES
+
+
+def test_a_large_assembly_is_searched_near_its_ions(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [ION, (2.0, "N", "HIS", "A", 1, 0), (-48.0, "O", "ASP", "B", 2, 4)]
+    copies = tuple(_copy(50.0 * number, "ABZ") for number in range(300))
+    points = []
+    near = ion_contacts._Search._near
+
+    def counted(search: Any, where: Any, element: str) -> Any:
+        points.append(len(where))
+        return near(search, where, element)
+
+    monkeypatch.setattr(ion_contacts._Search, "_near", counted)
+    (bound,) = bound_ions(entry(*rows, copies=copies), elements=ZINC, rule=RULE)
+    assert residues(bound) == [(0, 0), (1, 4)]
+    assert len(points) == 301 and max(points) <= 4
 
 
 @pytest.mark.parametrize("seed", range(5))

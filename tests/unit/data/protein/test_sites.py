@@ -32,6 +32,23 @@ def test_a_name_that_comes_again_gets_a_number() -> None:
     records = Records()
     names = [records.add("x_A", sequence, mask("1"), {}) for sequence in ("M", "K", "H")]
     assert names == ["x_A", "x_A.2", "x_A.3"]
+    # A chain may be called so.
+    assert [records.add(name, letters, mask("1"), {}) for name, letters in (("x_A.2", "W"), ("x_A.4", "Y"))] == [
+        "x_A.2.2",
+        "x_A.4",
+    ]
+    assert records.add("x_A", "F", mask("1"), {}) == "x_A.5"
+
+
+def test_what_no_one_is_certain_of_is_unknown() -> None:
+    records = Records()
+    shown = mask("11111")
+    records.add("P1", "MKHHC", shown, {"ZN": mask("00100"), "CA": mask("00001")}, {"ZN": mask("01110")})
+    records.add("P2", "MKHHC", shown, {"ZN": mask("01000")})  # it does not take the doubt away, but a site does
+    (record,) = records.of("ZN")
+    assert (record.labels("ZN", unknown="?"), record.labels("CA", unknown="?")) == ("011?0", "00001")
+    assert record.counts("ZN") == {"binding": 2, "not_binding": 2, "unknown": 1, "disagreeing": 0}
+    assert record.counts("CA") == {"binding": 1, "not_binding": 4, "unknown": 0, "disagreeing": 1}
 
 
 def test_groups() -> None:
