@@ -188,3 +188,16 @@ def test_rows_of_public_alignments_are_found_again(run: Run, shared: Path, tmp_p
     names = {name: {row.name for row in read_a3m(tmp_path / "out" / f"{name}.a3m")} for name in near}
     again = sum(len(rows & names[name]) for name, rows in near.items())
     assert again >= 0.99 * sum(map(len, near.values()))
+
+
+def test_proteins_of_few_kinds_of_residues_find_homologs_without_masks(run: Run, tmp_path: Path) -> None:
+    drawn = random.Random(1)
+    whole = "".join(drawn.choices("HA", k=150))
+    rows = ["".join(drawn.choice(LETTERS) if drawn.random() < 0.15 else one for one in whole) for _ in range(6)]
+    (tmp_path / "proteins.fa").write_text(f">few\n{whole}\n")
+    (tmp_path / "database.fa").write_text("".join(f">h{n}\n{row}\n" for n, row in enumerate(rows)))
+    counts = []
+    for folder, options in (("masked", ()), ("whole", ("--no-mask",))):
+        assert run("align", "--fasta", "proteins.fa", "--database", "database.fa", "--out", folder, *options) == 0
+        counts.append(int(table(tmp_path / folder / "homologs.tsv")[0]["homologs"]))
+    assert counts[0] == 0 and counts[1] >= 4

@@ -31,6 +31,9 @@ class AlignConfig(Settings):
     """Highest E-value of a homolog."""
     coverage: Fraction = 0.0
     """Least share of the protein's residues that a homolog covers."""
+    mask: bool = True
+    """Mask stretches of few kinds of residues in the database, and correct scores for the composition of stretches.
+    Without the mask, proteins with long stretches of few kinds of residues find more homologs, and more chance hits."""
     max_sequences: Count = 10_000
     """Most homologs of a protein."""
     threads: Count | None = None

@@ -35,7 +35,7 @@ from bindtune.yaml_json import read_json
 log = logging.getLogger(__name__)
 
 # Settings that change alignments. The database is recorded by its hash.
-_BINDING = ("iterations", "sensitivity", "evalue", "coverage", "max_sequences")
+_BINDING = ("iterations", "sensitivity", "evalue", "coverage", "mask", "max_sequences")
 _MEMORY_SHARE = 0.7
 _MEGABYTE = 1 << 20
 
@@ -169,6 +169,7 @@ def _options(config: AlignConfig) -> list[str]:
     options = ["-a", "1", "-s", f"{config.sensitivity:g}", "-e", f"{config.evalue:g}"]
     options += ["--num-iterations", str(config.iterations), "--max-seqs", str(config.max_sequences)]
     options += ["-c", f"{config.coverage:g}", "--cov-mode", "2"]  # coverage of the query
+    options += ["--mask", str(int(config.mask)), "--comp-bias-corr", str(int(config.mask))]
     memory = host_memory()
     if memory:
         options += ["--split-memory-limit", f"{max(int(memory * _MEMORY_SHARE) // _MEGABYTE, 1)}M"]
