@@ -25,6 +25,8 @@ from bindtune.runs.writing import atomic_stream, make_folder
 Floats = NDArray[np.float32]
 _ROW_GROUP_VALUES = 1 << 24
 """Numbers in memory before they are written."""
+_ROW_GROUP_SEQUENCES = 8192
+"""Sequences that are held before they are written. A small table takes about 5 KB more than its numbers."""
 SPANS = "/spans"
 """End of the name of the tensor with the positions of tokens."""
 _LONGEST_HEADER = 100_000_000
@@ -144,7 +146,7 @@ class _Table:
             )
         )
         self._values += rows.size
-        if self._values >= _ROW_GROUP_VALUES:
+        if self._values >= _ROW_GROUP_VALUES or len(self._waiting) >= _ROW_GROUP_SEQUENCES:
             self._write()
 
     def _write(self) -> None:

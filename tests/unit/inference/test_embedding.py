@@ -121,3 +121,15 @@ def test_more_tensors_than_a_header_holds_are_refused(tmp_path: Path, monkeypatc
         for number in range(20):
             file.add(f"r{number:03}", np.zeros(2, np.float32), {})
     assert not list(tmp_path.iterdir())
+
+
+def test_many_short_rows_do_not_wait_for_a_full_row_group(tmp_path: Path) -> None:
+    path, rows = tmp_path / "e.parquet", 17_000
+    with embedding_file(path, named="sequence", metadata={}) as file:
+        for row in range(rows):
+            file.add(f"s{row}", np.array([row, -row], np.float32), {})
+    held = pq.ParquetFile(path).metadata
+    assert [held.row_group(group).num_rows for group in range(held.num_row_groups)] == [8192, 8192, 616]
+    table = pq.read_table(path)
+    assert table["sequence"].to_pylist() == [f"s{row}" for row in range(rows)]
+    assert table["embedding"].to_pylist() == [[row, -row] for row in range(rows)]
