@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bindtune import __version__, exit_codes
+from bindtune import __version__, exit_codes, next_commands
 from bindtune.config import (
     AlignConfig,
     CompareConfig,
@@ -33,7 +33,7 @@ from bindtune.errors import ConfigError
 from bindtune.imports import large_imports
 from bindtune.init.files import KINDS, write_files
 from bindtune.options import naming_init, with_options, with_settings
-from bindtune.runs.names import CONFIG, OUT_OF_FOLD
+from bindtune.runs.names import CONFIG
 from bindtune.terminal import log_to_terminal, name_next, say
 
 # Options may be written --like-this or, as the original scripts had them, --like_this.
@@ -72,10 +72,7 @@ def init(
     paths = write_files(kind, out)
     for path in paths:
         say(f"wrote {path}")
-    if kind in ("pretrain", "train"):
-        name_next("doctor", paths[0])
-    elif kind in COMMANDS:
-        name_next(kind, "--config", paths[0])
+    name_next(next_commands.after_init(kind, paths))
 
 
 @app.command()
@@ -100,6 +97,7 @@ def schema(
     else:
         write_text(output_file(out), text)
         say(f"wrote {out}")
+        name_next(next_commands.after_schema(command, list(KINDS)))
 
 
 @app.command()
@@ -109,9 +107,7 @@ def windows(settings: WindowsConfig) -> None:
     from bindtune.preparation.windows import make_windows
 
     say(make_windows(settings, notify=say))
-    validation = settings.out / f"validation.{settings.format}"
-    evaluated = ("--validation_file", validation) if validation.is_file() else ()
-    name_next("pretrain", "--train_file", settings.out / f"train.{settings.format}", *evaluated, "--output_dir", "RUN")
+    name_next(next_commands.after_windows(settings))
 
 
 @app.command()
@@ -121,7 +117,7 @@ def sites(settings: SitesConfig) -> None:
     from bindtune.preparation.sites import make_sites
 
     say(make_sites(settings))
-    name_next("train", "--config", "train.yaml", f"data.fasta_path={settings.out}/{{ION}}_train.fa")
+    name_next(next_commands.after_sites(settings))
 
 
 @app.command()
@@ -131,7 +127,7 @@ def align(settings: AlignConfig) -> None:
     from bindtune.preparation.align import align
 
     say(align(settings))
-    name_next("train", "--config", "train.yaml", f"data.msa_dir={settings.out}")
+    name_next(next_commands.after_align(settings))
 
 
 @app.command()
@@ -150,7 +146,7 @@ def pretrain(config: Path | None, options: dict[str, Any]) -> None:
         settings = find_pretraining_files(settings, run)
     for name, value in pretrain(settings).items():
         say(f"{name}\t{value:.6g}")
-    name_next("report", settings.output_dir)
+    name_next(next_commands.after_pretrain(settings))
 
 
 @app.command()
@@ -161,7 +157,7 @@ def probe(settings: ProbeConfig) -> None:
         from bindtune.probing.run import probe
 
     say(probe(settings, notify=say))
-    name_next("explain", settings.out, "--fasta", "SEQUENCES.fa", "--out", "explained")
+    name_next(next_commands.after_probe(settings.out))
 
 
 @app.command()
@@ -172,8 +168,7 @@ def explain(settings: ExplainConfig) -> None:
         from bindtune.probing.explain import explain
 
     say(explain(settings, notify=say))
-    files = ("--vcf", "VARIANTS.vcf", "--genome", "GENOME.fa", "--out", "effects.tsv")
-    name_next("score", "--effect", settings.probe, *files)
+    name_next(next_commands.after_explain(settings))
 
 
 _Config = Annotated[Path | None, typer.Option("--config", metavar="PATH", help="YAML file of settings.")]
@@ -213,8 +208,7 @@ def train(
         from bindtune.training.binding.run import cross_validate
 
     say(cross_validate(settings, fold=fold, resume=run))
-    folder = settings.training.output_dir
-    name_next("report" if (folder / OUT_OF_FOLD).is_file() else "merge", folder)
+    name_next(next_commands.after_train(settings.training.output_dir))
 
 
 @app.command()
@@ -224,7 +218,7 @@ def merge(run: Annotated[Path, typer.Argument(help="Run folder in which all fold
         from bindtune.training.binding.merge import merge_folds
 
     say(merge_folds(run))
-    name_next("report", run)
+    name_next(next_commands.after_train(run))
 
 
 @app.command(name="check-lora")
@@ -238,8 +232,7 @@ def check_lora(config: _Config = None, overrides: _Overrides = None) -> None:
         from bindtune.training.binding.model import check_adapters
 
     say(check_adapters(settings))
-    if config is not None:
-        name_next("train", "--config", config)
+    name_next(next_commands.after_check_lora(config, overrides or []))
 
 
 @app.command()
@@ -250,9 +243,7 @@ def predict(settings: PredictConfig) -> None:
         from bindtune.inference.predict import predict
 
     say(predict(settings))
-    if settings.shard is None:
-        name_next("report", settings.out)
-        name_next("scan", "--run", settings.run, "--fasta", settings.fasta, "--protein", "ID", "--out", "scan")
+    name_next(next_commands.after_predict(settings))
 
 
 @app.command()
@@ -263,7 +254,7 @@ def evaluate(settings: EvaluateConfig) -> None:
         from bindtune.inference.evaluate import evaluate
 
     say(evaluate(settings))
-    name_next("report", settings.out)
+    name_next(next_commands.after_evaluate(settings))
 
 
 @app.command()
@@ -274,6 +265,7 @@ def scan(settings: ScanConfig) -> None:
         from bindtune.inference.scan import scan
 
     say(scan(settings))
+    name_next(next_commands.after_scan(settings))
 
 
 @app.command()
@@ -284,6 +276,7 @@ def embed(settings: EmbedConfig) -> None:
         from bindtune.inference.zero_shot import embed
 
     say(embed(settings, notify=say))
+    name_next(next_commands.after_embed(settings))
 
 
 @app.command()
@@ -294,6 +287,7 @@ def score(settings: ScoreConfig) -> None:
         from bindtune.inference.zero_shot import score
 
     say(score(settings, notify=say))
+    name_next(next_commands.after_score(settings))
 
 
 _BaseModel = Annotated[
@@ -317,7 +311,8 @@ def export(
         from bindtune.training.export import export_run
 
     export_run(model, out, base_model=base_model)
-    name_next("verify", out)
+    say(f"model: {out}")
+    name_next(next_commands.after_export(out))
 
 
 @app.command()
@@ -344,8 +339,9 @@ def push(
 
     push(run, repo, private=private, revision=revision, commit_message=commit_message, base_model=base_model,
          overwrite=overwrite, dry_run=dry_run, notify=say)  # fmt: skip
-    if not dry_run:
-        name_next("verify", repo)
+    options = {"--private": private, "--revision": revision, "--commit-message": commit_message,
+               "--base-model": base_model, "--overwrite": overwrite}  # fmt: skip
+    name_next(next_commands.after_push(run, repo, dry_run=dry_run, options=options))
 
 
 @app.command()
@@ -358,7 +354,9 @@ def verify(
     with large_imports():
         from bindtune.publishing.verify import verify
 
-    raise typer.Exit(0 if verify(model, release=release, base_model=base_model, notify=say) else 1)
+    if not verify(model, release=release, base_model=base_model, notify=say):
+        raise typer.Exit(1)
+    name_next(next_commands.after_verify(model))
 
 
 @app.command()
@@ -370,11 +368,10 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a run or a prediction: one HTML page that needs no network."""
-    from bindtune.reports.report import next_words, write_report
+    from bindtune.reports.report import write_report
 
     say(str(write_report(run, out, structure)))
-    if words := next_words(run):
-        name_next(*words)
+    name_next(next_commands.after_report(run))
 
 
 @app.command()
@@ -403,6 +400,7 @@ def compare(settings: CompareConfig) -> None:
 
         say(compare_runs(settings.runs, settings.out, draws=settings.draws, seed=settings.seed, rules=rules))
     say(f"page: {settings.out}")
+    name_next(next_commands.after_compare(settings))
 
 
 @app.command()
@@ -418,7 +416,9 @@ def doctor(
 
     findings = diagnose(config, overrides or [], job=job)
     say(as_json(findings) if json else as_text(findings))
-    raise typer.Exit(0 if passes(findings) else 1)
+    if not passes(findings):
+        raise typer.Exit(1)
+    name_next(next_commands.after_doctor(config, overrides or [], job))
 
 
 @app.command()
@@ -432,9 +432,12 @@ def smoke(
     Pretraining: 20 adaptive steps, 20 standard ones, the masking rates. Binding sites: adapters of a small E1, two
     folds that are trained and joined, merged weights, predictions.
     """
-    from bindtune.demo.smoke import run_smoke
+    with large_imports():
+        from bindtune.demo.smoke import run_smoke
 
-    raise typer.Exit(0 if run_smoke(train_file, model_name_or_path, out=out, notify=say) else 1)
+    if not run_smoke(train_file, model_name_or_path, out=out, notify=say):
+        raise typer.Exit(1)
+    name_next(next_commands.after_smoke())
 
 
 @app.command()
@@ -445,9 +448,11 @@ def demo(
     ] = False,
 ) -> None:
     """Run both jobs on generated data: pretraining and a probe of it, binding sites cross-validated, reports."""
-    from bindtune.demo.run import run_demo
+    with large_imports():
+        from bindtune.demo.run import run_demo
 
     run_demo(out, small=small, notify=say)
+    name_next(next_commands.after_demo(out))
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
-"""Importing the large libraries faster, and only where they have room."""
+"""Importing the large libraries: faster, only where they have room, and without their bars."""
 
 import gc
 import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +15,7 @@ ADDRESS_SPACE = 5 << 28
 
 @contextmanager
 def large_imports() -> Iterator[None]:
-    """Import without garbage collections, and leave what was imported out of later ones.
+    """Import without garbage collections, leave what was imported out of later ones, and hide bars of transformers.
 
     torch, transformers and PEFT make a million objects that stay. Looking through them takes an eighth of the time of
     their import, and half a second at the end of each fold.
@@ -44,3 +45,16 @@ def large_imports() -> Iterator[None]:
         gc.freeze()
         if enabled:
             gc.enable()
+    if "transformers" in sys.modules:
+        _hide_bars_of_transformers()
+
+
+def _hide_bars_of_transformers() -> None:
+    """Show no bar for each file of weights that is read or written; downloads keep theirs."""
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
+    from transformers.utils.logging import disable_progress_bar
+
+    downloads_are_shown = not are_progress_bars_disabled()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    if downloads_are_shown:
+        enable_progress_bars()

@@ -4,6 +4,7 @@ import logging
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 
 import typer
 
@@ -29,7 +30,8 @@ def say(text: str) -> None:
         typer.echo(printable(text))
 
 
-def name_next(*words: object) -> None:
-    """Print on standard error the command that goes on from here; of several processes only the first prints it."""
+def name_next(commands: Sequence[Sequence[object]]) -> None:
+    """Print on standard error the commands that go on from here; of several processes only the first prints them."""
     if os.environ.get("RANK", "0") == "0":
-        typer.echo(printable(f"next: bindtune {shlex.join(map(str, words))}"), err=True)
+        for words in commands:
+            typer.echo(printable(f"next: bindtune {shlex.join(map(str, words))}"), err=True)

@@ -191,7 +191,7 @@ def test_the_next_command_is_named(
         assert call(monkeypatch, "windows", *words, "--out", "a b", "--stride", "256", *options) == 0
         train = "train.jsonl" if options else "train.parquet"
         last = capsys.readouterr().err.splitlines()[-1]
-        assert last == f"next: bindtune pretrain --train_file 'a b/{train}' {expected}--output_dir RUN"
+        assert last == f"next: bindtune pretrain --train_file 'a b/{train}' {expected}--output_dir run"
     monkeypatch.setenv("RANK", "1")
     assert call(monkeypatch, "windows", *words, "--out", "a b", "--overwrite") == 0
     assert "next:" not in capsys.readouterr().err
@@ -204,8 +204,8 @@ def test_init_names_the_command_that_takes_the_file(
     kind: str, command: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, "init", kind, "--out", str(tmp_path)) == 0
-    expected = [] if command is None else [f"next: bindtune {command} {tmp_path / kind}.yaml"]
-    assert capsys.readouterr().err.splitlines() == expected
+    words = f"init train --out {tmp_path}" if command is None else f"{command} {tmp_path / kind}.yaml"
+    assert capsys.readouterr().err.splitlines() == [f"next: bindtune {words}"]
 
 
 def test_init_writes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

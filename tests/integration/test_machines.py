@@ -76,6 +76,8 @@ def test_every_command_on_network_disks_and_in_the_c_locale(warm_python: Path, i
         said = run_all(warm_python, inputs, tmp_path / disk, disk=disk)
         assert results(tmp_path / disk) == expected
         parts = [(part.split()[0], part) for part in said.split("== ")[1:]]
+        unfinished = [name for name, part in parts if not part.splitlines()[-1].startswith("next: bindtune ")]
+        assert unfinished == []
         warnings = [(name, part.count("no file locks (No locks available)")) for name, part in parts]
         assert warnings == [(name, int(disk == "none" and name not in _LOCK_FREE)) for name, _ in parts]
         assert not list((tmp_path / disk).rglob("*.part"))

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers.utils.logging import disable_progress_bar
 
 from bindtune import __version__
 from bindtune.config import ExplainConfig, dump
@@ -86,7 +85,6 @@ def explain(config: ExplainConfig, *, notify: Callable[[str], None]) -> str:
         InputError: the folder is no finished probe, it lacks heads, or a file of sequences is not what it should be.
         ConfigError: a model has no gradients, an extra is missing, or the folder holds something else.
     """
-    disable_progress_bar()  # type: ignore[no-untyped-call]
     if config.method == "gradients":
         require_captum()
     if config.bigwig:

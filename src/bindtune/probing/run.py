@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from transformers.utils.logging import disable_progress_bar
 
 from bindtune import __version__
 from bindtune.config import ProbeConfig, dump
@@ -84,7 +83,6 @@ def probe(config: ProbeConfig, *, notify: Callable[[str], None]) -> str:
         ConfigError: the settings do not fit the files, or the folder holds another probe.
         CheckError: folds leak.
     """
-    disable_progress_bar()  # type: ignore[no-untyped-call]
     folder = output_folder(config.out)
     with only_writer(folder), writing(folder):
         for swept in (folder, *(folder / name for name in (SCORES, PROBE_HEADS, EMBEDDING_CACHE, PROBE_UNFINISHED))):

@@ -62,15 +62,3 @@ def _builder(run: Path, structures: Path | None) -> Callable[[], page.Page]:
     if structures is not None:
         raise ConfigError(f"structure: {run} is {kind_in_words(kind)}, which has no proteins to show")
     return lambda: _BUILDERS[kind](run, config)
-
-
-def next_words(run: Path) -> tuple[object, ...]:
-    """The command that uses the folder of a report; empty if there is none."""
-    if not (run / CONFIG).is_file():
-        return ()
-    kind = kind_of(run_config(run))
-    if kind == "pretraining":
-        return "export", run, "--out", "model"
-    if kind == "binding":
-        return "predict", "--run", run, "--fasta", "PROTEINS.fa", "--out", "predictions"
-    return ()

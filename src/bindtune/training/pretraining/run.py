@@ -9,7 +9,6 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.integrations import TensorBoardCallback  # type: ignore[attr-defined]
-from transformers.utils.logging import disable_progress_bar
 
 from bindtune.config import PretrainConfig
 from bindtune.data.dna.collate import EclipAdaptiveMLMCollator
@@ -50,7 +49,6 @@ def pretrain(config: PretrainConfig) -> dict[str, float]:
         CheckpointError: the model, its tokenizer or the checkpoint to resume from cannot be loaded.
         Interrupted: SIGTERM or SIGHUP came; a checkpoint holds the state.
     """
-    disable_progress_bar()  # type: ignore[no-untyped-call]
     check_rates(config)
     sharding.check_launcher(precision=config.precision)
     sharding.check_gpus()
