@@ -202,6 +202,7 @@ def main() -> None:
     add_json_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(2)
+    torch.set_flush_denormal(True)  # as every command does
     model = build()
     if arguments.side:
         sides(arguments.only, model)[arguments.side]()

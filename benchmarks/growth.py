@@ -159,6 +159,7 @@ def main() -> None:
     add_json_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(2)
+    torch.set_flush_denormal(True)  # as every command does
     if arguments.point:
         kind, size = arguments.point
         with tempfile.TemporaryDirectory(prefix="bindtune-growth-") as folder:

@@ -136,6 +136,7 @@ def main() -> None:
     add_json_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    torch.set_flush_denormal(True)  # as every command does
     torch.manual_seed(0)
     model: nn.Module = DNABert2ForMaskedLM(DNABert2Config()).train()
     ids = batch_of_windows(args.windows, args.tokenizer, args.batch)

@@ -40,3 +40,16 @@ def test_a_limit_of_address_space_that_is_too_low_is_refused(
     fault = r"^out of memory: this process may use 0\.68 GiB of address space, .* needs 1\.25 GiB; raise the limit"
     with pytest.raises(OutOfMemoryError, match=fault) if refused else nullcontext(), large_imports():
         pass
+
+
+def test_numbers_too_small_for_full_precision_count_as_zero_where_torch_was_imported() -> None:
+    import torch
+
+    try:
+        assert (torch.tensor(1e-30) * 1e-10).item() > 0
+        with large_imports():
+            pass
+        assert (torch.tensor(1e-30) * 1e-10).item() == 0
+        assert (torch.tensor(1e-30) * 1e-7).item() > 0
+    finally:
+        torch.set_flush_denormal(False)
