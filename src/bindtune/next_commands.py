@@ -173,8 +173,8 @@ def after_push(run: Path, repo: str, *, dry_run: bool, options: Mapping[str, str
     """A check of what the hub has now; after a trial, the upload with the same options."""
     if not dry_run:
         return [("verify", repo)]
-    given = [(name, value) for name, value in options.items() if value]
-    words = [word for name, value in given for word in ((name,) if value is True else (name, value))]
+    pairs = [(name, value) for name, value in options.items() if value]
+    words = [word for name, value in pairs for word in ((name,) if value is True else (name, value))]
     return [("push", run, "--repo", repo, *words)]
 
 
