@@ -18,7 +18,7 @@ import torch
 
 from bindtune.config import BindingConfig, build
 from bindtune.data.protein.proteins import Proteins, load_proteins
-from bindtune.evaluation import baseline
+from bindtune.evaluation import residue_baseline
 from bindtune.evaluation.bootstrap import interval
 from bindtune.io.labels import read_labels
 from bindtune.models.binding_checkpoint import restore_best
@@ -120,8 +120,8 @@ def main() -> None:
     scores = np.concatenate([each[:, IONS.index(args.ion)] for each in logits])
     names = np.repeat(test.names, test.residues())
     train = load_proteins({args.ion: work / f"{args.ion}.fa"}, ions=[args.ion], groups={})
-    odds = baseline.fit(train.sequences, train.labels)
-    letters = np.concatenate([baseline.score(odds, sequence)[:, 0] for sequence in test.sequences])
+    odds = residue_baseline.fit(train.sequences, train.labels)
+    letters = np.concatenate([residue_baseline.score(odds, sequence)[:, 0] for sequence in test.sequences])
     area = interval("auprc", labels, scores, names, draws=500, seed=0)
     floor = interval("auprc", labels, letters, names, draws=500, seed=0)
     print(

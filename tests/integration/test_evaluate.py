@@ -15,7 +15,7 @@ import pytest
 import yaml
 from sklearn import metrics
 
-from bindtune.evaluation import baseline
+from bindtune.evaluation import residue_baseline
 
 Run = Callable[..., int]
 
@@ -91,8 +91,8 @@ def test_figures_are_those_of_the_arrays(
     # The baseline was fitted on the out-of-fold residues of the run.
     oof = pq.read_table(binding_run / "oof.parquet").to_pandas()
     own = oof[oof.ion == "MN"]
-    odds = baseline.fit(["".join(own.residue)], [own.label.to_numpy(np.int8)[:, None]])
-    scores = baseline.score(odds, "".join(lines[1::3]))[:, 0]
+    odds = residue_baseline.fit(["".join(own.residue)], [own.label.to_numpy(np.int8)[:, None]])
+    scores = residue_baseline.score(odds, "".join(lines[1::3]))[:, 0]
     summary = yaml.safe_load((out / "summary.yaml").read_text())
     ions, overall = summary["ions"], summary["overall"]
     reached = metrics.average_precision_score(arrays["MN_labels"], scores)

@@ -19,7 +19,7 @@ from bindtune.data.protein.input_files import label_files, label_sources
 from bindtune.data.protein.protein_leaks import TEST, ProteinLeaks, audit_test_set, shortened
 from bindtune.data.protein.proteins import Proteins, load_proteins
 from bindtune.errors import CheckError, ConfigError
-from bindtune.evaluation import baseline
+from bindtune.evaluation import residue_baseline
 from bindtune.evaluation.figure_text import exact_percent
 from bindtune.evaluation.test_set import LabelledResidues, figures_table, score_test_set
 from bindtune.evaluation.tool_comparison import Residues
@@ -207,7 +207,7 @@ def _score_residues(
         labels = proteins.labels[proteins.index(predicted.protein)][:, ions.index(predicted.ion)]
         labelled = np.flatnonzero(labels != UNKNOWN)
         if len(labelled):
-            scores = baseline.score(odds[predicted.ion], predicted.sequence)[labelled, 0]
+            scores = residue_baseline.score(odds[predicted.ion], predicted.sequence)[labelled, 0]
             named = np.full(len(labelled), predicted.protein)
             values = (labels[labelled], predicted.probability[labelled], scores, predicted.spread[labelled])
             parts[predicted.ion].append((named, labelled, *values))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from bindtune.data.protein.folds import read_lengths
 from bindtune.data.protein.proteins import Proteins
 from bindtune.errors import InputError
-from bindtune.evaluation import baseline
+from bindtune.evaluation import residue_baseline
 from bindtune.inference.trained_run import TrainedRun
 from bindtune.io.labels import UNKNOWN
 from bindtune.runs.names import FOLDS, OUT_OF_FOLD
@@ -42,7 +42,7 @@ def training_proteins(run: TrainedRun, test: Proteins) -> tuple[Proteins, dict[s
     for ion in run.ions:
         own = ions == ion
         text = "".join(letters[own])
-        odds[ion] = baseline.fit([text], [labels[own][:, None]]) if text else np.zeros((128, 1))
+        odds[ion] = residue_baseline.fit([text], [labels[own][:, None]]) if text else np.zeros((128, 1))
     order = np.argsort(names, kind="stable")
     names, positions, letters = names[order], positions[order], letters[order]
     breaks = np.flatnonzero(names[1:] != names[:-1]) + 1

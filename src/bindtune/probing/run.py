@@ -20,7 +20,6 @@ from bindtune.evaluation.ranking import area_under_roc, average_precision, sort
 from bindtune.models.base_files import base_files
 from bindtune.outputs import output_folder
 from bindtune.probing import run_folder as files
-from bindtune.probing.arms import ARMS
 from bindtune.probing.contestants import ArmData, Contestant, contestants
 from bindtune.probing.encoders import check_probed
 from bindtune.probing.figures import (
@@ -33,6 +32,7 @@ from bindtune.probing.figures import (
     over_seeds,
 )
 from bindtune.probing.heads import Heads, heads_path, scores_path, write_heads
+from bindtune.probing.negative_arms import ARMS
 from bindtune.probing.window_rows import arms_of, rows_of
 from bindtune.probing.windows import LeakError, make_windows
 from bindtune.progress import tracked

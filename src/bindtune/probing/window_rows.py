@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bindtune.data.dna.negatives import Sites
 from bindtune.errors import ConfigError
 from bindtune.io.intervals import STRAND_LETTERS
-from bindtune.probing.arms import Choice
+from bindtune.probing.negative_arms import Choice
 from bindtune.probing.positives import Positives
 
 Ints = NDArray[np.int64]

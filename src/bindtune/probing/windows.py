@@ -21,9 +21,9 @@ from bindtune.errors import CheckError, ConfigError
 from bindtune.io.bed import read_bed
 from bindtune.io.genes import read_features
 from bindtune.io.intervals import STRAND_LETTERS, Intervals
-from bindtune.probing.arms import ARMS, GIVEN, Choice, Surroundings, kinds_of, shuffle_all
 from bindtune.probing.grouping import Territories, make_territories, place_groups
 from bindtune.probing.leak_check import Leaks, check_leaks
+from bindtune.probing.negative_arms import ARMS, GIVEN, Choice, Surroundings, kinds_of, shuffle_all
 from bindtune.probing.positives import GivenWindows, Positives, positives_of, read_given
 from bindtune.probing.sources import Letters, open_letters
 from bindtune.probing.window_rows import (

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bindtune.evaluation import bootstrap
-from bindtune.evaluation.baseline import out_of_fold_residues
 from bindtune.evaluation.calibration import Reliability, reliability
 from bindtune.evaluation.figure_text import UNDEFINED, interval, number, percent
 from bindtune.evaluation.metrics import ResidueMetrics, residue_metrics
 from bindtune.evaluation.ranking import average_precision, rank_groups, sort
+from bindtune.evaluation.residue_baseline import out_of_fold_residues
 from bindtune.reports.binding_charts import Call, calibration_chart, curve_charts
 from bindtune.reports.charts import ORANGE
 from bindtune.reports.page import Block, Chart, Charts, Collapsed, Notice, Section, Table, Text

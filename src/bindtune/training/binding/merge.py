@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bindtune.config import BindingConfig, load_binding
 from bindtune.data.protein.alignments import AlignmentCounts
 from bindtune.errors import InputError
-from bindtune.evaluation.baseline import out_of_fold_residues
+from bindtune.evaluation.residue_baseline import out_of_fold_residues
 from bindtune.evaluation.scored_residues import ScoredResidues, by_ion
 from bindtune.evaluation.summary import out_of_fold_summary, summary_table
 from bindtune.evaluation.thresholds import METHODS, global_thresholds

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bindtune.evaluation.baseline import fit, out_of_fold_baseline, out_of_fold_residues, score
+from bindtune.evaluation.residue_baseline import fit, out_of_fold_baseline, out_of_fold_residues, score
 
 
 def column(*labels: int) -> np.ndarray:
