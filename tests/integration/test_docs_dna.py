@@ -86,6 +86,7 @@ def test_every_reason_is_documented() -> None:
     text = (PAGES / "variants.md").read_text()
     sources = "".join(Path(str(module.__file__)).read_text() for module in (variant_source, vcf))
     returned = set(re.findall(r'return "([a-z_]{3,})"', sources)) - {"ascii"}
-    reasons = returned | {NOT_IN_GENOME, variant_source.OVER_LIMIT, variant_scores.UNKNOWN_NEARBY}
+    named = {variant_source.OVER_LIMIT, variant_source.AMBIGUOUS, variant_source.TELOMERE}
+    reasons = returned | named | {NOT_IN_GENOME, variant_scores.UNKNOWN_NEARBY}
     assert len(reasons) >= 11
     assert {reason for reason in reasons if f"`{reason}`" not in text} == set()

@@ -24,8 +24,8 @@ from bindtune.io.vcf import VariantRecord, read_vcf, unwritten
 
 MOST_CHANGED = 20
 """Most nucleotides that a scored variant may change."""
-_AMBIGUOUS = "ambiguous_letters"
-_TELOMERE = "telomere"
+AMBIGUOUS = "ambiguous_letters"
+TELOMERE = "telomere"
 OVER_LIMIT = f"change_over_{MOST_CHANGED}_nt"
 _SHOWN = 30
 _DNA = frozenset("ACGT")
@@ -133,7 +133,7 @@ class VariantSource:
         reason = self._record_problem(record, name)
         ref = _upper(record.ref)
         for alt in record.alts:
-            marked = unwritten(alt) if reason in ("", _AMBIGUOUS, _TELOMERE) else None  # says more than an N in REF
+            marked = unwritten(alt) if reason in ("", AMBIGUOUS, TELOMERE) else None  # says more than an N in REF
             problem = marked or reason
             change = None
             if not problem:
@@ -169,10 +169,10 @@ class VariantSource:
         if not name:
             return NOT_IN_GENOME
         if record.position == 0:
-            return _TELOMERE
+            return TELOMERE
         ref = _upper(record.ref)
         if not _DNA.issuperset(ref):
-            return _AMBIGUOUS
+            return AMBIGUOUS
         start, end = record.position - 1, record.position - 1 + len(ref)
         size = self.letters.sizes[name]
         letters = "" if start >= size else self.letters.fetch(name, start=start, end=min(end, size)).decode("ascii")
@@ -194,7 +194,7 @@ def _upper(letters: str) -> str:
 
 def _change_problem(change: Change, ref: str, alt: str) -> str:
     if not _DNA.issuperset(alt):
-        return _AMBIGUOUS
+        return AMBIGUOUS
     if ref == alt:
         return "same_as_reference"
     return OVER_LIMIT if change.size > MOST_CHANGED else ""
