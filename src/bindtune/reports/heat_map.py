@@ -1,5 +1,6 @@
 """Heat maps of substitutions: residues of a protein from left to right, amino acids from top to bottom."""
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ _LOSS, _GAIN = "var(--s2)", "var(--s1)"
 
 
 def heat_map_svg(changes: NDArray[np.float64], letters: str, *, first: int, largest: float) -> Markup:
-    """Draw the changes of a stretch: orange where a probability falls, blue where it rises.
+    """Draw the changes of a stretch: orange where a probability falls, blue where it rises; its values stand beside it.
 
     Args:
         changes: (L, 20) by residue and amino acid of `AMINO_ACIDS`; nan where nothing was computed.
@@ -30,7 +31,7 @@ def heat_map_svg(changes: NDArray[np.float64], letters: str, *, first: int, larg
         (Markup('<svg '), 1)
     """
     width, height = _LEFT + COLUMNS * _CELL, _TOP + len(AMINO_ACIDS) * _CELL + _BOTTOM
-    parts = [f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" font-size="8">']
+    parts = [f'<svg class="heat-map" viewBox="0 0 {width} {height}" width="{width}" height="{height}">']
     parts += [_text(_LEFT - 8, _TOP + row * _CELL + 8, letter) for row, letter in enumerate(AMINO_ACIDS)]
     for column, letter in enumerate(letters):
         parts.append(_text(_LEFT + column * _CELL + _CELL // 2, _TOP - 4, letter))
@@ -42,7 +43,15 @@ def heat_map_svg(changes: NDArray[np.float64], letters: str, *, first: int, larg
     parts += _dots(
         [(column, AMINO_ACIDS.index(letter)) for column, letter in enumerate(letters) if letter in AMINO_ACIDS]
     )
-    return Markup("".join([*parts, "</svg>"]))  # noqa: S704 (numbers, and letters A-Z)
+    return Markup("".join([*parts, "</svg>", _values(changes, letters, first)]))  # noqa: S704 (numbers, and letters A-Z)
+
+
+def _values(changes: NDArray[np.float64], letters: str, first: int) -> str:
+    """The drawing's values for `templates/charts.js`; null where nothing was computed."""
+    columns = [[None if np.isnan(change) else round(change, 4) for change in column] for column in changes.tolist()]
+    layout = {"left": _LEFT, "top": _TOP, "cell": _CELL, "first": first}
+    values = layout | {"letters": letters, "substitutions": AMINO_ACIDS, "changes": columns}
+    return f'<script type="application/json">{json.dumps(values, separators=(",", ":"))}</script>'
 
 
 def _shaded(changes: NDArray[np.float64], largest: float) -> list[str]:

@@ -1,5 +1,6 @@
 """Heat maps: a shade for each size of a change, and nothing where nothing changed."""
 
+import json
 import re
 
 import numpy as np
@@ -19,3 +20,12 @@ def test_cells_stand_where_their_substitution_is() -> None:
     assert "role=" not in drawing  # what stands around it in the page has role and text
     assert drawing.count("<circle") == 2  # M and K; the residue between was not scanned
     assert ">9</text>" in drawing and ">10</text>" in drawing and ">11</text>" not in drawing
+
+
+def test_values_stand_beside_the_drawing() -> None:
+    changes = np.full((2, 20), np.nan)
+    changes[1, AMINO_ACIDS.index("W")] = -0.12344
+    values = json.loads(str(heat_map_svg(changes, "MK", first=9, largest=0.8)).partition('json">')[2][:-9])
+    assert values["changes"][1][values["substitutions"].index("W")] == -0.1234
+    assert sum(change is not None for column in values["changes"] for change in column) == 1
+    assert (values["first"], values["letters"]) == (9, "MK")

@@ -1,34 +1,111 @@
-// Charts: values under the pointer, zoom, and files. The drawing stands in the page; its data attributes say where the plot
-// lies (box: left top right bottom) and which values its edges have (limits: x low, x high, y low, y high).
+// Charts: values under the pointer, zoom, and files. The drawing stands in the page, and its values beside it as JSON.
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
 
-class PlotChart {
+/** A drawing with a tip under the pointer, and buttons that save it. */
+class Drawing {
   constructor(figure) {
     this.figure = figure;
     this.drawing = figure.querySelector(".drawing");
     this.svg = figure.querySelector("svg");
     this.values = JSON.parse(this.drawing.querySelector("script").textContent);
+    this.title = figure.querySelector("figcaption").textContent;
+    this.tip = element("div", "tip");
+    this.tip.hidden = true;
+    this.drawing.append(this.tip);
+  }
+
+  /** Place of the pointer in units of the drawing. */
+  pointer(event) {
+    const box = this.svg.getBoundingClientRect();
+    const scale = this.svg.viewBox.baseVal.width / box.width;
+    return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+  }
+
+  /** Show a name and a text below a place of the drawing. */
+  showTip(name, text, [x, y]) {
+    const { width, height } = this.svg.viewBox.baseVal;
+    this.tip.replaceChildren(element("b", "", name), element("span", "", text));
+    this.tip.hidden = false;
+    this.tip.style.left = `${Math.min(62, (100 * x) / width)}%`;
+    this.tip.style.top = `${(100 * (y + 12)) / height}%`;
+  }
+
+  hideTip() {
+    this.tip.hidden = true;
+  }
+
+  /** A row of buttons below the drawing: those given, and those that save it. */
+  addButtons(...first) {
+    const title = this.title;
+    const bar = element("div", "tools");
+    bar.append(
+      ...first,
+      button("SVG", () => saveFile(title + ".svg", this.standalone(), "image/svg+xml"), `Save as SVG: ${title}`),
+      button("PNG", () => this.savePng(), `Save as PNG: ${title}`),
+      button("CSV", () => saveFile(title + ".csv", csvText(this.rows()), "text/csv"), `Save the values as CSV: ${title}`),
+    );
+    this.figure.append(bar);
+  }
+
+  /** The drawing as a file of its own: colours in place of the page's variables, a title and a text. */
+  standalone() {
+    const copy = this.svg.cloneNode(true);
+    const page = getComputedStyle(document.documentElement);
+    const colour = (text) => text.replace(/var\((--[a-z0-9-]+)\)/g, (_, name) => page.getPropertyValue(name).trim());
+    for (const node of copy.querySelectorAll("*")) {
+      for (const attribute of node.attributes) attribute.value = colour(attribute.value);
+    }
+    const style = svgNode("style", {}, colour(
+      "text { font: 12px sans-serif; fill: var(--soft); } .point-note { font-size: 10.5px; } .grid path { stroke: var(--grid); }" +
+      " .heat-map text { font-size: 8px; } .frame-line { fill: none; stroke: var(--soft); } .zoomed .point-note, .mark-point, .zoom-frame { display: none; }"));
+    const { width, height } = this.svg.viewBox.baseVal;
+    const ground = svgNode("rect", { width, height, fill: page.getPropertyValue("--paper").trim() });
+    const text = this.drawing.getAttribute("aria-label") || this.title;
+    copy.prepend(svgNode("title", {}, this.title), svgNode("desc", {}, text), style, ground);
+    copy.setAttribute("width", width);
+    copy.setAttribute("height", height);
+    copy.setAttribute("role", "img");
+    return new XMLSerializer().serializeToString(copy);
+  }
+
+  savePng() {
+    const { width, height } = this.svg.viewBox.baseVal;
+    const image = new Image();
+    image.onload = () => {
+      const canvas = document.createElement("canvas");
+      canvas.width = width * 3;
+      canvas.height = height * 3;
+      canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+      canvas.toBlob((blob) => saveFile(this.title + ".png", blob, "image/png"));
+    };
+    image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(this.standalone());
+  }
+}
+
+/**
+ * Curves, points or spans. Data attributes of the drawing say where the plot lies (box: left top right bottom) and which
+ * values its edges have (limits: x low, x high, y low, y high).
+ */
+class PlotChart extends Drawing {
+  constructor(figure) {
+    super(figure);
     [this.left, this.top, this.right, this.bottom] = this.svg.dataset.box.split(" ").map(Number);
     this.whole = this.svg.dataset.limits.split(" ").map(Number);
     this.limits = [...this.whole];
     this.curves = this.svg.querySelector(".curves");
     this.grid = this.svg.querySelector(".grid");
     this.firstGrid = [...this.grid.childNodes].map((node) => node.cloneNode(true));
-    this.tip = element("div", "tip");
-    this.tip.hidden = true;
-    this.mark = document.createElementNS(SVG, "circle");
-    this.mark.setAttribute("r", "5");
-    this.mark.setAttribute("class", "mark-point");
-    this.mark.style.display = "none";
-    this.frame = document.createElementNS(SVG, "rect");
-    this.frame.setAttribute("class", "zoom-frame");
-    this.frame.style.display = "none";
+    this.mark = svgNode("circle", { r: "5", class: "mark-point", style: "display: none" });
+    this.frame = svgNode("rect", { class: "zoom-frame", style: "display: none" });
     this.svg.append(this.mark, this.frame);
-    this.drawing.append(this.tip);
     this.addPointer();
-    this.addButtons();
+    this.addButtons(
+      button("+", () => this.zoomBy(0.5), `Zoom in: ${this.title}`),
+      button("\u2212", () => this.zoomBy(2), `Zoom out: ${this.title}`),
+      button("Whole", () => this.zoom(this.whole), `Show the whole chart: ${this.title}`),
+    );
   }
 
   /** Place of a value in the drawing. */
@@ -49,12 +126,9 @@ class PlotChart {
     ];
   }
 
-  /** Place of the pointer in units of the drawing, inside the plot. */
+  /** Place of the pointer, inside the plot. */
   pointer(event) {
-    const box = this.svg.getBoundingClientRect();
-    const scale = this.svg.viewBox.baseVal.width / box.width;
-    const x = (event.clientX - box.left) * scale;
-    const y = (event.clientY - box.top) * scale;
+    const [x, y] = super.pointer(event);
     return [Math.min(this.right, Math.max(this.left, x)), Math.min(this.bottom, Math.max(this.top, y))];
   }
 
@@ -115,18 +189,14 @@ class PlotChart {
     if (this.values.y) parts.push(`${this.values.y}: ${number(curve.y[index])}`);
     if (curve.ends) parts.push(`interval ${curve.ends.map(number).join(" to ")}`);
     if (curve.notes && curve.notes[index]) parts.push(curve.notes[index]);
-    this.tip.replaceChildren(element("b", "", curve.name), element("span", "", parts.join(", ")));
-    this.tip.hidden = false;
-    const width = this.svg.viewBox.baseVal.width;
-    this.tip.style.left = `${Math.min(62, (100 * best.place[0]) / width)}%`;
-    this.tip.style.top = `${(100 * (best.place[1] + 12)) / this.svg.viewBox.baseVal.height}%`;
+    this.showTip(curve.name, parts.join(", "), best.place);
     this.mark.style.display = "";
     this.mark.setAttribute("cx", best.place[0]);
     this.mark.setAttribute("cy", best.place[1]);
   }
 
   hideTip() {
-    this.tip.hidden = true;
+    super.hideTip();
     this.mark.style.display = "none";
   }
 
@@ -174,63 +244,52 @@ class PlotChart {
     this.zoom(outside ? this.whole : next);
   }
 
-  addButtons() {
-    const title = this.figure.querySelector("figcaption").textContent;
-    const bar = element("div", "tools");
-    bar.append(
-      button("+", () => this.zoomBy(0.5), `Zoom in: ${title}`),
-      button("\u2212", () => this.zoomBy(2), `Zoom out: ${title}`),
-      button("Whole", () => this.zoom(this.whole), `Show the whole chart: ${title}`),
-      button("SVG", () => saveFile(title + ".svg", this.standalone(title), "image/svg+xml"), `Save as SVG: ${title}`),
-      button("PNG", () => this.savePng(title), `Save as PNG: ${title}`),
-      button("CSV", () => saveFile(title + ".csv", this.csv(), "text/csv"), `Save the values as CSV: ${title}`),
-    );
-    this.figure.append(bar);
-  }
-
-  csv() {
+  /** The values as rows of a table. */
+  rows() {
     const { x, y, curves } = this.values;
     const hasNotes = curves.some((curve) => curve.notes);
     const hasEnds = curves.some((curve) => curve.ends);
-    if (hasEnds) return csvText([["name", x, "low", "high"], ...curves.map((curve) => [curve.name, curve.x[0], ...curve.ends])]);
+    if (hasEnds) return [["name", x, "low", "high"], ...curves.map((curve) => [curve.name, curve.x[0], ...curve.ends])];
     const rows = [["curve", x, y, ...(hasNotes ? ["note"] : [])]];
     for (const curve of curves) {
       curve.x.forEach((value, index) =>
         rows.push([curve.name, value, curve.y[index], ...(hasNotes ? [(curve.notes || [])[index]] : [])]));
     }
-    return csvText(rows);
+    return rows;
+  }
+}
+
+/** Changes by residue and substitution: the values lay out the cells from the left and top edge, all of one size. */
+class HeatMap extends Drawing {
+  constructor(figure) {
+    super(figure);
+    this.svg.addEventListener("pointermove", (event) => this.showCell(this.pointer(event)));
+    this.svg.addEventListener("pointerleave", () => this.hideTip());
+    this.addButtons();
   }
 
-  /** The drawing as a file of its own: colours in place of the page's variables, a title and a text. */
-  standalone(title) {
-    const copy = this.svg.cloneNode(true);
-    const page = getComputedStyle(document.documentElement);
-    const colour = (text) => text.replace(/var\((--[a-z0-9-]+)\)/g, (_, name) => page.getPropertyValue(name).trim());
-    for (const node of copy.querySelectorAll("[style]")) node.setAttribute("style", colour(node.getAttribute("style")));
-    const style = svgNode("style", {}, colour(
-      "text { font: 12px sans-serif; fill: var(--soft); } .point-note { font-size: 10.5px; } .grid path { stroke: var(--grid); }" +
-      " .frame-line { fill: none; stroke: var(--soft); } .zoomed .point-note, .mark-point, .zoom-frame { display: none; }"));
-    const { width, height } = this.svg.viewBox.baseVal;
-    const ground = svgNode("rect", { width, height, fill: page.getPropertyValue("--paper").trim() });
-    const text = this.drawing.getAttribute("aria-label") || title;
-    copy.prepend(svgNode("title", {}, title), svgNode("desc", {}, text), style, ground);
-    copy.setAttribute("width", width);
-    copy.setAttribute("height", height);
-    copy.setAttribute("role", "img");
-    return new XMLSerializer().serializeToString(copy);
+  showCell([x, y]) {
+    const { left, top, cell, first, letters, substitutions, changes } = this.values;
+    const column = Math.floor((x - left) / cell);
+    const row = Math.floor((y - top) / cell);
+    const residue = letters[column];
+    const substitution = substitutions[row];
+    if (!residue || !substitution) return this.hideTip();
+    const place = [left + (column + 0.5) * cell, top + (row + 0.5) * cell];
+    const change = changes[column][row];
+    if (change !== null) {
+      const number = (change < 0 ? "\u2212" : "+") + Math.abs(change).toFixed(4);
+      this.showTip(`${residue}${first + column}${substitution}`, `change of the probability: ${number}`, place);
+    } else if (residue === substitution) this.showTip(`${residue}${first + column}`, "the protein's own residue", place);
+    else this.hideTip();
   }
 
-  savePng(title) {
-    const { width, height } = this.svg.viewBox.baseVal;
-    const image = new Image();
-    image.onload = () => {
-      const canvas = document.createElement("canvas");
-      canvas.width = width * 3;
-      canvas.height = height * 3;
-      canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-      canvas.toBlob((blob) => saveFile(title + ".png", blob, "image/png"));
-    };
-    image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(this.standalone(title));
+  /** The values as rows of a table. */
+  rows() {
+    const { first, letters, substitutions, changes } = this.values;
+    const cells = changes.flatMap((column, index) =>
+      column.map((change, row) => [first + index, letters[index], substitutions[row], change]));
+    return [["position", "residue", "substitution", "change"], ...cells.filter((cell) => cell[3] !== null)];
   }
 }
 
@@ -255,4 +314,7 @@ function roundValues(low, high) {
   return values;
 }
 
-for (const figure of document.querySelectorAll("figure.chart")) new PlotChart(figure);
+for (const figure of document.querySelectorAll("figure.chart")) {
+  if (figure.querySelector("svg.heat-map")) new HeatMap(figure);
+  else new PlotChart(figure);
+}
