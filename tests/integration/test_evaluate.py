@@ -1,6 +1,7 @@
 """`bindtune evaluate`: the figures are those of the arrays, thresholds and baselines those of the run."""
 
 import csv
+import hashlib
 import json
 import random
 import shutil
@@ -289,6 +290,11 @@ def test_other_tools_stand_beside_the_run(
     assert row["tool_value"] == 1 and row["run"] == pytest.approx(figures["auprc"])
     assert "AUPRC of ZN, all proteins is lower with the run than with LMetalSite" in printed
     assert row["conclusion"] in Path("out/tools.html").read_text() and Path("out/tools.csv").is_file()
+    inputs = json.loads(Path("out/tools.json").read_text())["provenance"]["inputs"]
+    for name, path in (("predictions of LMetalSite", "l.csv"), ("training proteins of LMetalSite", "learned.txt"),
+                       ("test predictions", "out/predictions.parquet")):  # fmt: skip
+        expected = {"path": str(tmp_path / path), "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+        assert inputs[name] == expected
     sites = list(csv.DictReader(Path("out/test_sites.csv").read_text().splitlines()))
     counts = yaml.safe_load(Path("out/summary.yaml").read_text())["sites"]["ZN"]
     assert sum(site["site"] == "found" for site in sites) == counts["found"]

@@ -10,7 +10,7 @@ from bindtune.io.training_proteins import TrainingProteins
 from bindtune.reports.compared_tools import ToolInputs, ToolSources, compare_tools, tool_sources
 from bindtune.reports.comparison_tables import table_files
 from bindtune.reports.tool_page import write_tool_page
-from bindtune.runs.names import TOOL_PAGE
+from bindtune.runs.names import PREDICTIONS, TOOL_PAGE
 
 
 def tested_tools(settings: EvaluateConfig) -> ToolSources:
@@ -60,4 +60,6 @@ def beside_tools(
     options = {"draws": settings.draws, "seed": settings.seed, "level": settings.level}
     comparisons = compare_tools(residues, proteins, inputs, learned=training, thresholds=run.thresholds, **options)
     scope = f"Test proteins of {settings.fasta}, predicted by {settings.run}."
-    return ["", write_tool_page(comparisons, page_file, table_files(page_file), scope=scope, level=settings.level)]
+    tables = table_files(page_file)
+    files = {"test predictions": settings.out / PREDICTIONS, **inputs.files}
+    return ["", write_tool_page(comparisons, page_file, tables, inputs=files, scope=scope, level=settings.level)]

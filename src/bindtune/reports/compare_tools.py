@@ -49,7 +49,8 @@ def compare_run_with_tools(run: Path, sources: ToolSources, out: Path, *, draws:
         f"Out-of-fold predictions of {run}: no protein was in the training set of the model that predicts it. A random "
         "order of residues has the base rate as its AUPRC."
     )
-    return write_tool_page(comparisons, page_file, tables, scope=scope, level=_LEVEL)
+    files = {"out-of-fold predictions": run / OUT_OF_FOLD, **inputs.files}
+    return write_tool_page(comparisons, page_file, tables, inputs=files, scope=scope, level=_LEVEL)
 
 
 def _residues(table: OutOfFold, ion: str) -> Residues:

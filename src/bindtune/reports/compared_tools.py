@@ -47,11 +47,13 @@ class ToolInputs:
         tools: predictions of each tool, with its training proteins or None.
         linking: how residues are linked into sites.
         identity: as in `ToolSources`.
+        files: that were read, by what they hold.
     """
 
     tools: tuple[tuple[ToolPredictions, TrainingProteins | None], ...]
     linking: Linking
     identity: float | None
+    files: Mapping[str, Path]
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,11 @@ def read_tools(sources: ToolSources, proteins: Proteins, ions: Sequence[str]) ->
             name, path, proteins=sequences, ions=ions, position_base=sources.position_base
         )
         tools.append((predictions, training))
-    return ToolInputs(tuple(tools), linking, sources.identity)
+    files = {f"predictions of {name}": path for name, path in sources.predictions.items()}
+    files |= {f"training proteins of {name}": path for name, path in sources.training.items()}
+    if sources.rules.structures is not None:
+        files["structures"] = sources.rules.structures
+    return ToolInputs(tuple(tools), linking, sources.identity, files)
 
 
 def compare_tools(

@@ -1,7 +1,7 @@
 """Write the comparison of a run with other tools as text for the terminal, as a page and as tables."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,23 @@ from bindtune.reports.charts import Span
 from bindtune.reports.compared_tools import ToolComparison
 from bindtune.reports.comparison_tables import write_tables
 from bindtune.reports.page import Chart, Charts, Page, Section, Table, Text
+from bindtune.reports.report_run import inputs_section
 from bindtune.reports.site_tables import pair_table, pair_text
 from bindtune.reports.svg_charts import spans_svg
+from bindtune.runs.provenance import provenance
 
+_PACKAGES = ("numpy",)
 _HEADS = ("ion", "proteins of", "number", "positives", "base rate", "figure", "run", "tool", "difference", "interval")
 
 
 def write_tool_page(
-    comparisons: Sequence[ToolComparison], page_file: Path, tables: tuple[Path, Path], *, scope: str, level: float
+    comparisons: Sequence[ToolComparison],
+    page_file: Path,
+    tables: tuple[Path, Path],
+    *,
+    inputs: Mapping[str, Path],
+    scope: str,
+    level: float,
 ) -> str:
     """Write the page and the tables, and return the same as text.
 
@@ -28,15 +37,18 @@ def write_tool_page(
         comparisons: one for each tool.
         page_file: the page.
         tables: CSV and JSON file.
+        inputs: files that were compared, by what they hold; page and JSON file have their hashes.
         scope: a sentence about the data of the run's figures.
         level: of the intervals.
     """
     notes = _notes(comparisons, level)
-    page.write(_page(comparisons, scope=scope, notes=notes), page_file)
+    origin = provenance(inputs, _PACKAGES)
+    page.write(_page(comparisons, scope=scope, notes=notes, origin=origin), page_file)
     counts = {each.predictions.name: each.counts for each in comparisons}
     rows = [_table_row(row) for each in comparisons for row in each.rows]
     sites = {each.predictions.name: {ion: pair._asdict() for ion, pair in each.sites.items()} for each in comparisons}
-    write_tables(tables, rows, {"scope": scope, "notes": notes, "counts": counts, "sites": sites})
+    about = {"scope": scope, "notes": notes, "counts": counts, "sites": sites, "provenance": origin}
+    write_tables(tables, rows, about)
     lines = [scope]
     for each in comparisons:
         lines += [
@@ -73,14 +85,17 @@ def _cells(row: ToolRow) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _page(comparisons: Sequence[ToolComparison], *, scope: str, notes: Sequence[str]) -> Page:
+def _page(comparisons: Sequence[ToolComparison], *, scope: str, notes: Sequence[str], origin: dict[str, Any]) -> Page:
     return Page(
         title="A run and other tools on the same proteins",
         kind="comparison",
         lead=scope,
         facts=tuple((each.predictions.name, str(each.predictions.path)) for each in comparisons),
         notices=(),
-        sections=tuple(_section(number_, each, notes) for number_, each in enumerate(comparisons, start=1)),
+        sections=(
+            *(_section(number_, each, notes) for number_, each in enumerate(comparisons, start=1)),
+            inputs_section(origin),
+        ),
         footer=f"Made by bindtune {__version__}. This page is one file and loads nothing from elsewhere.",
     )
 

@@ -46,20 +46,31 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def _folder_sha256(folder: Path) -> str:
+    """Hash of the names and the hashes of the files in a folder.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return hashlib.sha256("".join(f"{path.name}\t{sha256(path)}\n" for path in files).encode()).hexdigest()
+
+
 def provenance(inputs: Mapping[str, Path], packages: Sequence[str]) -> dict[str, Any]:
     """What a run was made of: versions, the command, and the absolute path and the hash of each input file.
 
     Args:
-        inputs: input files by the setting that names them.
+        inputs: input files by the setting that names them. Of a folder, the names and contents of its files count.
         packages: distributions whose versions matter.
     """
+    hashes = {name: (_folder_sha256 if path.is_dir() else sha256)(path) for name, path in inputs.items()}
     return {
         "command": sys.argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: version(name) for name in ("bindtune", *packages)},
-        "inputs": {name: {"path": str(path.absolute()), "sha256": sha256(path)} for name, path in inputs.items()},
+        "inputs": {name: {"path": str(path.absolute()), "sha256": hashes[name]} for name, path in inputs.items()},
     }
 
 

@@ -1,6 +1,7 @@
 """Runs beside each other: figures against loops, scikit-learn and scipy; what differs is said or refused."""
 
 import csv
+import hashlib
 import inspect
 import json
 import re
@@ -504,7 +505,15 @@ class TestTools:
         assert f"ZN: {pair_text(pair_sites(ones, others), ('the run', 'other'))}" in text
         row = table["all proteins", "AUPRC"]
         assert f"AUPRC of ZN, all proteins is higher with the run than with other: {row['difference']:+.3f}" in text
-        assert row["conclusion"] in text and "AUPRC of ZN, all proteins is higher" in (tmp_path / "c.html").read_text()
+        page_text = (tmp_path / "c.html").read_text()
+        assert row["conclusion"] in text and "AUPRC of ZN, all proteins is higher" in page_text
+        inputs = json.loads((tmp_path / "c.json").read_text())["provenance"]["inputs"]
+        files = {"out-of-fold predictions": folder / "oof.parquet", "predictions of other": tmp_path / "t.csv",
+                 "training proteins of other": tmp_path / "train.txt"}  # fmt: skip
+        assert {name: Path(each["path"]) for name, each in inputs.items()} == files
+        for name, path in files.items():
+            assert inputs[name]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+            assert inputs[name]["sha256"] in page_text
 
     def test_similar_training_proteins_count_as_seen(self, run: tuple[Path, Any], tmp_path: Path) -> None:
         folder, own = run

@@ -27,6 +27,20 @@ def test_provenance_is_json_with_versions_and_hashes(tmp_path: Path) -> None:
     assert {"command", "started", "python", "platform"} < set(findings)
 
 
+def test_a_folder_is_known_by_the_names_and_contents_of_its_files(tmp_path: Path) -> None:
+    def of_folder() -> object:
+        return provenance({"predictions of gpsite": tmp_path}, ())["inputs"]["predictions of gpsite"]["sha256"]
+
+    for name in ("b", "a"):
+        (tmp_path / name).write_text(name)
+    lines = "".join(f"{name}\t{hashlib.sha256(name.encode()).hexdigest()}\n" for name in ("a", "b"))
+    assert of_folder() == hashlib.sha256(lines.encode()).hexdigest()
+    (tmp_path / "b").write_text("c")
+    changed = of_folder()
+    (tmp_path / "b").rename(tmp_path / "c")
+    assert of_folder() != changed != hashlib.sha256(lines.encode()).hexdigest()
+
+
 def test_other_inputs_are_named(tmp_path: Path) -> None:
     signed = tmp_path / "provenance.json"
     signed.write_text(json.dumps({"inputs": {"a": {"sha256": "1"}, "b": {"sha256": "2"}}}))
