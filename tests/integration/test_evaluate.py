@@ -289,6 +289,7 @@ def test_other_tools_stand_beside_the_run(
     figures = yaml.safe_load(Path("out/summary.yaml").read_text())["ions"]["ZN"]
     assert row["tool_value"] == 1 and row["run"] == pytest.approx(figures["auprc"])
     assert "AUPRC of ZN, all proteins is lower with the run than with LMetalSite" in printed
+    assert "Intervals from fewer than 30 proteins are often too narrow: ZN (10)." in printed
     assert row["conclusion"] in Path("out/tools.html").read_text() and Path("out/tools.csv").is_file()
     inputs = json.loads(Path("out/tools.json").read_text())["provenance"]["inputs"]
     for name, path in (("predictions of LMetalSite", "l.csv"), ("training proteins of LMetalSite", "learned.txt"),

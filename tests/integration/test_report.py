@@ -132,6 +132,18 @@ def test_binding_figures_are_those_of_the_predictions(binding: Path) -> None:
     assert low < float(whole["CA"][1].split()[0]) < high
     assert float(whole["CA"][3]) > label[ion == "CA"].mean()  # sites of the generated run prefer some letters
     assert set(whole["LREE"][1:]) == {"\u2013"}
+    counts = {name: len(set(rows["protein"].to_numpy()[ion == name])) for name in ("ZN", "CA", "MG")}
+    assert min(counts.values()) >= 30 and "fewer than 30 proteins" not in notices(page)
+    assert "Intervals from fewer than 30 proteins are often too narrow." in table(page, "Each ion and fold").note
+
+
+def test_intervals_from_few_proteins_have_a_warning(write_binding_run: Writer, tmp_path: Path) -> None:
+    run = write_binding_run(tmp_path / "run", proteins=40)
+    page = report_binding.build(run, config(run))
+    rows = pq.read_table(run / "oof.parquet").to_pandas()
+    counts = {name: rows[rows.ion == name].protein.nunique() for name in ("ZN", "CA", "MG")}
+    few = ", ".join(f"{name} ({count})" for name, count in counts.items() if count < 30)
+    assert few and f"Intervals from fewer than 30 proteins are often too narrow: {few}." in notices(page)
     assert "LREE: not defined" in notices(page)
 
 

@@ -1,11 +1,29 @@
 """Figures as text; a dash for an undefined value."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 UNDEFINED = "\u2013"
 """The text of an undefined value."""
+
+
+FEW_PROTEINS = 30
+"""Intervals from fewer proteins have a warning: `benchmarks/figure_coverage.py` shows how narrow they are."""
+
+
+def few_proteins(proteins: Mapping[str, int]) -> list[str]:
+    """A warning about intervals that rest on few proteins, or nothing.
+
+    Args:
+        proteins: number of proteins behind the intervals, by ion.
+
+    Examples:
+        >>> few_proteins({"ZN": 12, "CA": 30})
+        ['Intervals from fewer than 30 proteins are often too narrow: ZN (12).']
+    """
+    few = [f"{ion} ({count})" for ion, count in proteins.items() if 0 < count < FEW_PROTEINS]
+    return [f"Intervals from fewer than {FEW_PROTEINS} proteins are often too narrow: {', '.join(few)}."] if few else []
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from bindtune.errors import InputError
 from bindtune.evaluation.bootstrap import Compared, Interval, interval, paired_interval, protein_codes
-from bindtune.evaluation.figure_text import aligned, exact_percent
+from bindtune.evaluation.figure_text import aligned, exact_percent, few_proteins
 from bindtune.evaluation.ranking import (
     MOST_HIGH_RECALL_AREA,
     area_under_roc,
@@ -117,6 +117,7 @@ def summary_table(summary: Mapping[str, Mapping[str, Any]]) -> str:
         *[f"interval: {level}, studentised, of AUPRC by protein" for level in levels[:1]],
         "baseline: AUPRC of the residue's letter alone; a random order has the base rate",
         "* threshold of a fold chosen on the other folds; -: not defined",
+        *few_proteins({ion: entry["proteins"] for ion, entry in summary.items()}),
     ]
     return "\n".join([*lines, *notes])
 

@@ -20,8 +20,8 @@ from bindtune.data.protein.protein_leaks import TEST, ProteinLeaks, audit_test_s
 from bindtune.data.protein.proteins import Proteins, load_proteins
 from bindtune.errors import CheckError, ConfigError
 from bindtune.evaluation import residue_baseline
-from bindtune.evaluation.figure_text import exact_percent
-from bindtune.evaluation.test_set import LabelledResidues, figures_table, score_test_set
+from bindtune.evaluation.figure_text import exact_percent, few_proteins
+from bindtune.evaluation.test_set import MEAN, LabelledResidues, figures_table, score_test_set
 from bindtune.evaluation.tool_comparison import Residues
 from bindtune.inference.ensemble_scores import NamedSequence
 from bindtune.inference.job import claimed, run_job
@@ -262,6 +262,7 @@ def _report(
         "baseline: AUPRC of the residue's letter alone, fitted on training proteins; a random order has the base rate",
         "F1 and MCC: at the threshold that was chosen on the out-of-fold residues of the run; -: not defined",
         *_target_lines(run, figures),
+        *few_proteins({ion: entry["proteins"] for ion, entry in figures.items() if ion != MEAN}),
     ]
     if settings.transfer is not None:
         title = f"sites of {settings.transfer}, which the run was not trained on, as its heads find them"

@@ -13,6 +13,7 @@ from bindtune.data.protein.site_rules import STANDARD_RULES, SiteRules
 from bindtune.errors import InputError
 from bindtune.evaluation.binding_sites import Site, SitePair, definition, find_sites, pair_sites
 from bindtune.evaluation.bootstrap import paired_interval
+from bindtune.evaluation.figure_text import few_proteins
 from bindtune.evaluation.ranking import AREAS, sort
 from bindtune.evaluation.thresholds import read_thresholds
 from bindtune.evaluation.wilcoxon import wilcoxon_by_protein
@@ -64,9 +65,10 @@ def compare(runs: Sequence[Run], *, draws: int, seed: int, rules: SiteRules = ST
     proteins = run_proteins(tables[0], reference.folder)
     linking = read_linking(rules, dict(zip(proteins.names, proteins.sequences, strict=True)))
     thresholds = {run.name: run_thresholds(run.folder) for run in runs}
-    rows, sites = list[Difference](), dict[str, dict[str, SitePair]]()
+    rows, sites, counts = list[Difference](), dict[str, dict[str, SitePair]](), dict[str, int]()
     for ion in ions:
         base = _sorted(tables[0], ion)
+        counts[ion] = len(np.unique(base.protein))
         base_sites = _sites(base, thresholds[reference.name].get(ion), linking)
         for run, table in zip(others, tables[1:], strict=True):
             residues = _sorted(table, ion)
@@ -85,7 +87,7 @@ def compare(runs: Sequence[Run], *, draws: int, seed: int, rules: SiteRules = ST
         scope="Out-of-fold predictions of the same labelled residues, each protein held out in the same fold in all "
         "runs. A random order of residues has the base rate as its AUPRC.",
         about=(("folds", tuple(str(len(np.unique(table.fold))) for table in tables)),),
-        doubts=(*doubts,),
+        doubts=(*doubts, *few_proteins(counts)),
         sites=sites,
         site_definition=definition(linking),
     )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bindtune.evaluation import bootstrap
 from bindtune.evaluation.calibration import Reliability, reliability
-from bindtune.evaluation.figure_text import UNDEFINED, interval, number, percent
+from bindtune.evaluation.figure_text import FEW_PROTEINS, UNDEFINED, few_proteins, interval, number, percent
 from bindtune.evaluation.metrics import ResidueMetrics, residue_metrics
 from bindtune.evaluation.ranking import average_precision, rank_groups, sort
 from bindtune.evaluation.residue_baseline import out_of_fold_residues
@@ -138,14 +138,19 @@ def results_section(results: dict[str, IonResults], config: Mapping[str, Any]) -
     ]
     if few:
         blocks.append(Notice(f"Figures that rest on fewer than {FEW} sites are uncertain: {', '.join(few)}."))
+    blocks += [Notice(text) for text in few_proteins({ion: each.proteins for ion, each in scored.items()})]
     if below:
         sentence = f"{', '.join(below)} {'is' if len(below) == 1 else 'are'} below the composition baseline"
         blocks.append(Notice(f"{sentence}: the amino acid alone says more than the model."))
     heads = ("AUPRC (95 % interval)", "Base rate", "Composition AUPRC", "AUROC", "HRA", "Proteins", "Sites")
     blocks.append(Table("Each ion, all folds", ("Ion", *heads), tuple(whole), numeric=frozenset(range(1, 8))))
     if by_fold:
-        table = Table("Each ion and fold", ("Ion", "Fold", *heads), tuple(by_fold), numeric=frozenset(range(1, 9)),
-                      note="A fold without sites of an ion has no figures for it: a dash.")  # fmt: skip
+        note = "A fold without sites of an ion has no figures for it: a dash."
+        if any(each.proteins < FEW_PROTEINS for result in results.values() for each in result.by_fold.values()):
+            note += f" Intervals from fewer than {FEW_PROTEINS} proteins are often too narrow."
+        table = Table(
+            "Each ion and fold", ("Ion", "Fold", *heads), tuple(by_fold), numeric=frozenset(range(1, 9)), note=note
+        )
         blocks.append(table)
     return Section("results", "Results by ion", tuple(blocks))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bindtune import __version__
-from bindtune.evaluation.figure_text import aligned, exact_percent, number
+from bindtune.evaluation.figure_text import aligned, exact_percent, few_proteins, number
 from bindtune.evaluation.tool_comparison import ToolRow, conclusion
 from bindtune.reports import page
 from bindtune.reports.charts import Span
@@ -47,7 +47,13 @@ def write_tool_page(
     counts = {each.predictions.name: each.counts for each in comparisons}
     rows = [_table_row(row) for each in comparisons for row in each.rows]
     sites = {each.predictions.name: {ion: pair._asdict() for ion, pair in each.sites.items()} for each in comparisons}
-    about = {"scope": scope, "notes": notes, "counts": counts, "sites": sites, "provenance": origin}
+    about = {
+        "scope": scope,
+        "notes": [*notes, *_few(comparisons)],
+        "counts": counts,
+        "sites": sites,
+        "provenance": origin,
+    }
     write_tables(tables, rows, about)
     lines = [scope]
     for each in comparisons:
@@ -60,7 +66,17 @@ def write_tool_page(
         lines += [conclusion(row) for row in each.rows]
         lines += [f"{ion}: {pair_text(pair, ('the run', each.predictions.name))}" for ion, pair in each.sites.items()]
         lines += [each.definition] if each.sites else [no_calls(each.predictions.name)]
-    return "\n".join([*lines, "", *notes])
+    return "\n".join([*lines, "", *notes, *_few(comparisons)])
+
+
+def _few(comparisons: Sequence[ToolComparison]) -> list[str]:
+    """A warning about intervals that rest on few proteins."""
+    names = [each.predictions.name for each in comparisons]
+    return few_proteins({
+        f"{row.ion}{f' with {name}' if len(names) > 1 else ''}, {row.subset}": row.proteins
+        for name, each in zip(names, comparisons, strict=True)
+        for row in each.rows
+    })  # fmt: skip
 
 
 def _notes(comparisons: Sequence[ToolComparison], level: float) -> list[str]:
@@ -91,7 +107,7 @@ def _page(comparisons: Sequence[ToolComparison], *, scope: str, notes: Sequence[
         kind="comparison",
         lead=scope,
         facts=tuple((each.predictions.name, str(each.predictions.path)) for each in comparisons),
-        notices=(),
+        notices=(*_few(comparisons),),
         sections=(
             *(_section(number_, each, notes) for number_, each in enumerate(comparisons, start=1)),
             inputs_section(origin),

@@ -276,7 +276,10 @@ class TestBinding:
         runs, _ = read_runs([binding("a", rows(signal=1.0)), alone])
         comparison = compare_binding.compare(runs, draws=10, seed=1)
         assert {row.pool for row in comparison.rows} == {"ZN"}
-        assert comparison.doubts == ("A also has CA, which not all runs have.",)
+        assert comparison.doubts == (
+            "A also has CA, which not all runs have.",
+            "Intervals from fewer than 30 proteins are often too narrow: ZN (24).",
+        )
         assert differing_settings(*runs)[0] == ("training.ions", "ZN, CA", "ZN")
 
     def test_other_data_folds_or_residues_are_refused(self, binding: Callable[..., Path], tmp_path: Path) -> None:
@@ -507,6 +510,9 @@ class TestTools:
         assert f"AUPRC of ZN, all proteins is higher with the run than with other: {row['difference']:+.3f}" in text
         page_text = (tmp_path / "c.html").read_text()
         assert row["conclusion"] in text and "AUPRC of ZN, all proteins is higher" in page_text
+        few = f"ZN, all proteins (22), ZN, in nobody's training set ({unseen.protein.nunique()})"
+        assert f"Intervals from fewer than 30 proteins are often too narrow: {few}." in text
+        assert "Intervals from fewer than 30 proteins are often too narrow: ZN, all proteins (22)" in page_text
         inputs = json.loads((tmp_path / "c.json").read_text())["provenance"]["inputs"]
         files = {"out-of-fold predictions": folder / "oof.parquet", "predictions of other": tmp_path / "t.csv",
                  "training proteins of other": tmp_path / "train.txt"}  # fmt: skip
