@@ -1,6 +1,7 @@
 """Make the pictures of reports that the documentation shows, from report pages or run folders.
 
-    python docs/screenshots.py pretraining=RUN binding=RUN probe=RUN compare=PAGE prediction=FOLDER scan=FOLDER
+    python docs/screenshots.py pretraining=RUN binding=RUN probe=RUN compare=PAGE compare-arms=PAGE compare-tools=PAGE
+        prediction=FOLDER scan=FOLDER
         explanation=FOLDER [--out docs/images]
 
 For each name: NAME.png at desktop width, NAME-phone.png at phone width and NAME-dark.png, as report-NAME*.png. Of a
