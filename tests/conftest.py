@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,13 @@ settings.register_profile("bindtune", deadline=None)
 settings.load_profile("bindtune")
 
 SHARED = Path(os.environ.get("BINDTUNE_REFERENCE", Path(__file__).parents[1].parent / "shared"))
+
+
+@pytest.fixture(autouse=True)
+def full_precision() -> None:
+    """Undo what a command in this process did before: numbers too small for full precision are numbers again."""
+    if torch := sys.modules.get("torch"):
+        torch.set_flush_denormal(False)
 
 
 def pytest_collection_finish() -> None:
