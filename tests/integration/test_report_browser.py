@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from matplotlib.image import imread
 from tests.prediction_folder import SEQUENCE, write_prediction_folder
 
 from bindtune.reports.report import write_report
@@ -328,6 +329,9 @@ def test_a_structure_and_its_sequence_choose_residues_both_ways(browser: Any, pa
         number = int(scene.get_attribute("data-residue"))
         assert status.inner_text().startswith(f"{SEQUENCE[number - 1]}{number}: probability")
         assert tab.locator(".sequence .chosen").get_attribute("data-place") == str(number - 1)
+        for scheme, ground in (("dark", (18, 24, 22)), ("light", (255, 255, 255))):
+            tab.emulate_media(color_scheme=scheme)
+            assert any(corner(tab, scene) == ground for _ in range(20))
         scenes = {}
         for ion in ("ZN", "CA"):
             tab.locator(".controls").get_by_label("Ion").select_option(label=ion)
@@ -341,6 +345,13 @@ def test_a_structure_and_its_sequence_choose_residues_both_ways(browser: Any, pa
         assert [url for url in seen["requests"] if not url.startswith(("file://", "data:", "blob:"))] == []
     finally:
         tab.close()
+
+
+def corner(tab: Any, scene: Any) -> tuple[int, int, int]:
+    """The colour of a drawing near its upper left corner, a quarter of a second later."""
+    tab.wait_for_timeout(250)
+    red, green, blue = imread(io.BytesIO(scene.screenshot()))[12, 12, :3] * 255
+    return round(red), round(green), round(blue)
 
 
 def positions_of_sticks(scene: dict[str, Any]) -> set[int]:

@@ -77,7 +77,8 @@ class StructureView {
     if (!this.viewer) await this.start();
     const keepCamera = this.drawn === entry.index;
     const options = { replaceExisting: true, keepCamera, sanityChecks: false };
-    await this.viewer.loadMvsData(JSON.stringify(this.scene()), "mvsj", options);
+    const paper = getComputedStyle(document.documentElement).getPropertyValue("--paper").trim();
+    await this.viewer.loadMvsData(JSON.stringify(this.scene(paper)), "mvsj", options);
     this.drawn = entry.index;
     this.host.dataset.drawn = entry.name;
   }
@@ -92,6 +93,7 @@ class StructureView {
       "viewportShowSelectionMode", "viewportShowAnimation", "viewportShowTrajectoryControls", "viewportShowReset",
       "viewportShowScreenshotControls", "viewportShowToggleFullscreen"];
     this.viewer = await globalThis.molstar.Viewer.create(this.host, Object.fromEntries(hidden.map((name) => [name, false])));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
     const { StructureElement, StructureProperties } = globalThis.molstar.lib.structure;
     this.viewer.plugin.behaviors.interaction.click.subscribe(({ current }) => {
       if (!StructureElement.Loci.is(current.loci) || StructureElement.Loci.isEmpty(current.loci)) return;
@@ -113,8 +115,8 @@ class StructureView {
     this.viewer.structureInteractivity({ elements, action: ["select", "focus"] });
   }
 
-  /** The scene, in MolViewSpec. */
-  scene() {
+  /** The scene, in MolViewSpec, on a ground of a colour; without one, the program that opens it chooses. */
+  scene(ground) {
     const { chain, others, colours } = this.data;
     const selector = (position) => ({ auth_asym_id: chain, auth_seq_id: position });
     const byColour = new Map();
@@ -137,6 +139,7 @@ class StructureView {
     const url = `data:text/plain;base64,${btoa(this.entry.atoms)}`;
     const model = node("structure", { type: "model" }, parts);
     const root = node("download", { url }, [node("parse", { format: "pdb" }, [model])]);
-    return { metadata: { version: "1", title: this.entry.name }, root: { kind: "root", children: [root] } };
+    const canvas = ground ? [node("canvas", { background_color: ground })] : [];
+    return { metadata: { version: "1", title: this.entry.name }, root: { kind: "root", children: [root, ...canvas] } };
   }
 }
