@@ -33,9 +33,9 @@ def atom_elements(symbols: Text, names: Text, components: Text) -> Text:
     odd = ~np.isin(elements, list(_KNOWN))
     if odd.any():
         cases = list(zip(elements[odd].tolist(), names[odd].tolist(), components[odd].tolist(), strict=True))
-        found = {case: _element(*case) for case in set(cases)}
+        element_of = {case: _element(*case) for case in set(cases)}
         elements = elements.astype(object)
-        elements[odd] = [found[case] for case in cases]
+        elements[odd] = [element_of[case] for case in cases]
     return elements.astype(str)
 
 
