@@ -129,7 +129,8 @@ def _scan(run: Path, fasta: Path, msa_dir: str | None) -> list[Words]:
 def after_scan(settings: ScanConfig) -> list[Words]:
     """Scores of the same variants by the encoder alone, or predictions for all proteins of the file."""
     aligned = ("--msa-dir", settings.msa_dir) if settings.msa_dir else ()
-    if settings.variants is None or settings.protein is not None:
+    is_moved = not (settings.run / CONFIG).is_file()  # the report of a scan may be written on another machine
+    if settings.variants is None or settings.protein is not None or is_moved:
         return [("predict", "--run", settings.run, *aligned, "--fasta", settings.fasta, "--out", "predictions")]
     encoder = settings.base_model or run_config(settings.run)["model"]["checkpoint"]
     files = ("--parent", settings.fasta, "--variants", settings.variants, "--out", "scores.tsv")

@@ -79,6 +79,10 @@ def test_variants_of_a_scan_are_scored_by_the_encoder(tmp_path: Path) -> None:
     assert shown(next_commands.after_scan(build(ScanConfig, {**settings, "variants": "v.txt"}))) == [
         "score --model my/encoder --parent a.fa --variants v.txt --out scores.tsv"
     ]
+    moved = build(ScanConfig, {"run": tmp_path / "moved", "fasta": "p.fa", "variants": "v.txt", "out": "s"})
+    assert shown(next_commands.after_scan(moved)) == [
+        f"predict --run {tmp_path / 'moved'} --fasta p.fa --out predictions"
+    ]
 
 
 def test_dna_leads_to_a_probe() -> None:
