@@ -19,7 +19,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, MaskedLMOu
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from bindtune.models.config_numbers import refuse_odd_numbers
-from bindtune.models.fused import dropout, gated_gelu, spread_rows
+from bindtune.models.fused import add_residual, dropout, gated_gelu, spread_rows
 from bindtune.models.strict import StrictPreTrainedModel, check_carried
 from bindtune.models.token_loss import IGNORED, labels_at, token_loss
 
@@ -251,7 +251,7 @@ class AddAndNorm(nn.Module):
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         """Map (N, D) and (N, D) to (N, D)."""
-        return self.LayerNorm(dropout(self.dense(x), self.p, self.training) + residual)
+        return self.LayerNorm(add_residual(dropout(self.dense(x), self.p, self.training), residual))
 
 
 class Attention(nn.Module):
@@ -276,7 +276,7 @@ class GatedMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, D) to (N, D)."""
         hidden = gated_gelu(self.gated_layers(x))  # (N, F)
-        return self.layernorm(self.wo(dropout(hidden, self.p, self.training)) + x)
+        return self.layernorm(add_residual(self.wo(dropout(hidden, self.p, self.training)), x))
 
 
 class Layer(GradientCheckpointingLayer):

@@ -24,7 +24,15 @@ from bindtune.errors import CheckpointError, ConfigError
 from bindtune.models.attention import attend, attend_after_context
 from bindtune.models.config_numbers import refuse_odd_numbers
 from bindtune.models.e1_tokens import BOS, EOS, PAD, complete_ids, last_sequence_mask
-from bindtune.models.fused import Angles, clip_rotate, gated_silu, recomputed_product, rms_norm, rotary_angles
+from bindtune.models.fused import (
+    Angles,
+    add_residual,
+    clip_rotate,
+    gated_silu,
+    recomputed_product,
+    rms_norm,
+    rotary_angles,
+)
 from bindtune.models.packing import Packing, View, pack
 from bindtune.models.padded_rows import DensePlan, PaddedRows, padded_rows
 from bindtune.models.strict import StrictPreTrainedModel, check_carried
@@ -287,7 +295,7 @@ class E1NormAttentionNorm(nn.Module):
     def forward(self, hidden: Tensor, view: View) -> tuple[Tensor, Tensor]:
         """Map (N, D) to the residual and its norm, (N, D) each, or (M, D) where only some tokens go on."""
         attended = self.self_attn(self.input_layernorm(hidden), view)
-        hidden = (hidden if view.only is None else hidden[view.only]) + attended
+        hidden = add_residual(attended, hidden if view.only is None else hidden[view.only])
         return hidden, self.post_attention_layernorm(hidden)
 
 
@@ -348,7 +356,8 @@ class E1Layer(GradientCheckpointingLayer):
         # Under checkpointing the layer is computed again anyway, and must not hold on to tensors of its first pass.
         checkpointed = self.gradient_checkpointing and self.training
         # What is traced has no memory addresses, which saving goes by.
-        return hidden + self.ffn(normed, saving=not (checkpointed or torch.compiler.is_compiling()))
+        saving = not (checkpointed or torch.compiler.is_compiling())
+        return add_residual(self.ffn(normed, saving=saving), hidden)
 
 
 # ---------------- encoder

@@ -7,7 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bindtune.models.fused import clip_rotate, gated_silu, recomputed_product, rms_norm, rotary_angles, spread_rows
+from bindtune.models.fused import (
+    add_residual,
+    clip_rotate,
+    gated_silu,
+    recomputed_product,
+    rms_norm,
+    rotary_angles,
+    spread_rows,
+)
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -53,6 +61,32 @@ def test_gated_silu() -> None:
     gate, value = normal(5, 8), normal(5, 8, seed=1)
     torch.testing.assert_close(gated_silu(gate, value), F.silu(gate) * value)
     assert torch.autograd.gradcheck(gated_silu, (gate, value))
+
+
+@pytest.mark.parametrize("rotating", [False, True])
+@pytest.mark.parametrize("clip", [None, 0.8])
+def test_without_gradients_the_first_input_becomes_the_result(clip: float | None, rotating: bool) -> None:
+    angles = rotary_angles(torch.arange(5), theta=100.0, head_size=8, dtype=torch.float64) if rotating else None
+    for function, shape in (
+        (lambda x: clip_rotate(x, angles, clip), (5, 2, 8)),
+        (lambda x: gated_silu(x, normal(5, 8, seed=1).detach()), (5, 8)),
+        (lambda x: add_residual(x, normal(5, 8, seed=1).detach()), (5, 8)),
+    ):
+        x = normal(*shape)
+        kept, plain = function(x), x.detach().clone()
+        assert kept.requires_grad
+        assert torch.equal(x, plain)
+        result = function(plain)
+        assert torch.equal(result, kept)
+        assert result.data_ptr() == plain.data_ptr()
+
+
+def test_a_residual_of_a_wider_type_decides_the_type_of_the_sum() -> None:
+    update, residual = torch.full((2, 3), 1 / 256, dtype=torch.bfloat16), torch.ones(2, 3)
+    total = add_residual(update, residual)
+    assert total.dtype == torch.float32
+    assert torch.equal(total, torch.full((2, 3), 1 + 1 / 256))
+    assert torch.equal(residual, torch.ones(2, 3))
 
 
 def test_the_product_is_not_kept_and_gradients_are_equal() -> None:
