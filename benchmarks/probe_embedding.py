@@ -1,6 +1,6 @@
 """Windows embedded a second by the probe, beside plain loops over `model(**tokenizer(...))`.
 
-    python benchmarks/probe_embedding.py [WINDOWS] [REPEATS] [LAYERS]
+    python benchmarks/probe_embedding.py [--windows 128] [--repeats 3] [--layers 12]
 
 A random model of DNABERT-2-117M's shape (its 12 layers, or fewer, for ratios on a slow machine), a BPE tokenizer of
 4096 words that is trained on random DNA, windows of 101 nt, both strands of each in every case, on as many threads as
@@ -12,8 +12,8 @@ on it, as the hub's code does; BERT of transformers has the same shape and compu
 kinds of negatives has six rows for each positive, of which four differ. A loop over its table embeds all six.
 """
 
+import argparse
 import random
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -29,9 +29,12 @@ from bindtune.io.genome import reverse_complement
 from bindtune.models.dnabert2 import DNABert2Model
 from bindtune.probing.embeddings import embed
 from bindtune.probing.encoders import Encoder
+from rows import Row, add_json_option, write_rows
 
 SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
 WIDTH, WORDS = 101, 4096
+GOAL = "at least 3"
+PADDED = ("loop, padded to the longest", "loop, padded to 128", "loop, padded to 512")
 
 
 def dna(count: int, length: int, drawn: random.Random) -> list[str]:
@@ -81,7 +84,13 @@ def operations(model: nn.Module) -> int:
 
 def main() -> None:
     """Measure all of them in turn; the best of the repeats counts."""
-    count, repeats, layers = (int(word) for word in [*sys.argv[1:], *("128", "3", "12")[len(sys.argv) - 1 :]])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--windows", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--layers", type=int, default=12)
+    add_json_option(parser)
+    chosen = parser.parse_args()
+    count, repeats, layers = chosen.windows, chosen.repeats, chosen.layers
     windows, tokenizer = dna(count, WIDTH, random.Random(1)), trained_tokenizer()
     torch.manual_seed(1)
     model = DNABert2Model(DNABert2Config(num_hidden_layers=layers)).eval()
@@ -125,6 +134,15 @@ def main() -> None:
             f"{1.5 * seconds / halved:5.2f}",
             flush=True,
         )
+    rows = []
+    for probe in ("probe", "probe --bf16"):
+        name, rate = f"{probe}: windows of {WIDTH} nt, both strands, 117M", count / best[probe]
+        rows += [
+            Row(name, rate, "windows/s", case, seconds / best[probe], GOAL if case in PADDED else "")
+            for case, seconds in best.items()
+            if not case.startswith("probe")
+        ]
+    write_rows(chosen.json, rows)
 
 
 def product_rate(kind: torch.dtype) -> float:

@@ -1,6 +1,6 @@
 """Run the benchmarks one after another and write the table of figures in benchmarks/README.md.
 
-    python benchmarks/run.py --data ../shared/data/metal_ions            everything: about three hours on two cores
+    python benchmarks/run.py --data ../shared/data                       everything: about three hours on two cores
     python benchmarks/run.py --only collate neighbours                   these; the other rows stay as they were
 
 Each script runs in a process of its own and says its figures with `--json`. They are kept in benchmarks/figures.json,
@@ -26,31 +26,33 @@ from rows import README, Row, three_digits, write_table
 
 HERE = Path(__file__).parent
 FIGURES = HERE / "figures.json"
-# Script, and its arguments; {data} stands for the folder of labelled proteins.
+# Script, and its arguments; {data} stands for the folder of reference data.
 SCRIPTS: dict[str, list[str]] = {
     "pretraining_step": ["--repeats", "5"],
     "collate": [],
     "windows": ["--work", "{work}", "--rounds", "2"],
     "tokenise": [],
+    "sites": ["{data}/structures"],
     "e1": ["--repeats", "3"],
     "neighbours": [],
     "predict_ensemble": [],
-    "binding_folds": ["--data", "{data}"],
-    "binding_test_set": ["--data", "{data}"],
+    "proteome": [],
+    "binding_folds": ["--data", "{data}/metal_ions"],
     "growth": [],
     "memory": [],
     "report": [],
+    "probe_embedding": ["--windows", "32"],
     "score_variants": ["--records", "1000000"],
     "scaling": ["--repeats", "2"],
-    "proteome": [],
     "limits": [],
     "start": [],
+    "binding_test_set": ["--data", "{data}/metal_ions"],
 }
 
 
 def measure(script: str, *, data: Path | None) -> list[dict[str, Any]] | str:
     """The rows of one script, or why there are none."""
-    if data is None and "{data}" in SCRIPTS[script]:
+    if data is None and "{data}" in " ".join(SCRIPTS[script]):
         return "needs --data"
     with tempfile.TemporaryDirectory(prefix="bindtune-benchmark-") as work:
         out = Path(work) / "rows.json"
@@ -94,7 +96,7 @@ def tell(figures: dict[str, Any]) -> None:
 def main() -> None:
     """Measure, keep, and make the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder of labelled proteins: metal_ions")
+    parser.add_argument("--data", type=Path, help="folder of reference data, with metal_ions and structures")
     parser.add_argument("--only", nargs="*", choices=SCRIPTS)
     arguments = parser.parse_args()
     figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
