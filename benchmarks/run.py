@@ -1,6 +1,6 @@
 """Run the benchmarks one after another and write the table of figures in benchmarks/README.md.
 
-    python benchmarks/run.py --data ../shared/data                       everything: about three hours on two cores
+    python benchmarks/run.py --data ../shared/data                       everything: about 90 minutes on two cores
     python benchmarks/run.py --only collate neighbours                   these; the other rows stay as they were
 
 Each script runs in a process of its own and says its figures with `--json`. They are kept in benchmarks/figures.json,
@@ -33,11 +33,11 @@ SCRIPTS: dict[str, list[str]] = {
     "windows": ["--work", "{work}", "--rounds", "2"],
     "tokenise": [],
     "sites": ["{data}/structures"],
-    "e1": ["--repeats", "3"],
+    "e1": ["--repeats", "2"],
     "neighbours": [],
-    "predict_ensemble": [],
+    "predict_ensemble": ["--proteins", "60", "--repeats", "2"],
     "proteome": [],
-    "binding_folds": ["--data", "{data}/metal_ions"],
+    "binding_folds": ["--data", "{data}/metal_ions", "--proteins", "300"],
     "growth": [],
     "memory": [],
     "report": [],
@@ -45,8 +45,7 @@ SCRIPTS: dict[str, list[str]] = {
     "score_variants": ["--records", "1000000"],
     "scaling": ["--repeats", "2"],
     "limits": [],
-    "start": [],
-    "binding_test_set": ["--data", "{data}/metal_ions"],
+    "start": ["--repeats", "3"],
 }
 
 
