@@ -4,7 +4,7 @@ Shapes: N tokens, D width, H heads of size d.
 
 Each docstring has the formula and says what is kept for the backward pass. Second derivatives are not supported.
 Without gradients, `clip_rotate`, `gated_silu` and `add_residual` write their result over their first input. Callers
-give them a tensor that nothing else reads. A forward pass of E1-150M on a CPU then takes 0.90 to 0.97 of the time.
+give them a tensor that nothing else reads. benchmarks/README.md has what this gains.
 `torch.export` gets the plain formula, because a graph with in-place steps has no backward pass.
 """
 
